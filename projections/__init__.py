@@ -1,0 +1,1 @@
+"""The read side: read `declaration.py`, then `models_process.py`."""
