@@ -1,0 +1,53 @@
+# `make` alone lists the targets. Everything runs in .venv, which `setup` makes from requirements.lock.
+SHELL := /bin/sh
+VENV  := .venv
+BIN   := $(VENV)/bin
+STAMP := $(VENV)/.refold-setup
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench dev lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' Makefile
+
+setup: $(STAMP) ## create .venv with everything in it (done once; instant when nothing changed)
+
+$(STAMP): requirements.lock pyproject.toml
+	@python=; for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+	  if "$$name" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$$name; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+	  echo "Refold needs Python 3.11 or newer with venv; install it (Debian: apt install python3 python3-venv) and run make again." >&2; exit 1; \
+	fi; \
+	[ -x $(BIN)/python ] || { echo "creating $(VENV) with $$($$python --version)"; $$python -m venv $(VENV); }
+	@echo "installing the locked packages (a few minutes the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(STAMP)
+
+demo: setup ## everything from nothing: servers, real receipts, the result (ARGS="--weeks 8")
+	@$(BIN)/refold demo $(ARGS)
+
+test: setup ## every test, fast ones first (ARGS="-k name")
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: setup ## lint, types, layers, and the tests that need no server
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m pytest -m "not servers and not e2e" $(ARGS)
+
+bench: setup ## the speed of rebuild, live, commands and latency
+	@for name in rebuild live commands latency; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+
+dev: setup ## everything in the foreground with one log, until Ctrl-C
+	@$(BIN)/refold dev $(ARGS)
+
+lock: setup ## write requirements.lock anew from pyproject.toml
+	@$(BIN)/uv pip compile pyproject.toml --all-extras --generate-hashes --universal --python-version 3.11 \
+	  --no-emit-index-url --no-header --no-annotate --quiet -o requirements.lock
+
+clean: ## remove .venv and caches; data in .refold and the jars in your cache stay
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
