@@ -1,4 +1,12 @@
-"""What can go wrong, as classes with a stable code: every error of Refold is a `RefoldError`."""
+"""What can go wrong, as classes with a stable code: every error of Refold is a `RefoldError`.
+
+RefoldError
+├── ContractError        contract-invalid: a class that cannot become an Avro schema
+├── SchemaNotFrozen      schema-not-frozen: the code's schema has no frozen file
+├── SchemaCollision      schema-collision: two schemas with one id
+├── BadValue             bad-value: a field that its type forbids
+└── Undecodable          undecodable: bytes that are not a record of their schema
+"""
 
 
 class RefoldError(Exception):
@@ -13,3 +21,44 @@ class RefoldError(Exception):
         self.message = message
         if remedy is not None:
             self.remedy = remedy
+
+
+class ContractError(RefoldError):
+    """A command or event class that cannot become an Avro schema."""
+
+    code = "contract-invalid"
+    remedy = "Change the field's type to one that docs/contracts.md lists."
+
+
+class SchemaNotFrozen(RefoldError):
+    """The code's schema differs from every frozen one."""
+
+    code = "schema-not-frozen"
+    remedy = "Run `refold schemas freeze` and commit the new .avsc file."
+
+
+class SchemaCollision(RefoldError):
+    """Two different schemas have the same id."""
+
+    code = "schema-collision"
+    remedy = "Rename the class or a field of the newer schema."
+
+
+class BadValue(RefoldError):
+    """A field whose value its type forbids; `field` is a JSON path."""
+
+    code = "bad-value"
+
+    def __init__(self, message: str, field: str = "$") -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class Undecodable(RefoldError):
+    """Bytes that are not exactly one record of the schema they name; `reason` is a stable word for metrics."""
+
+    code = "undecodable"
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason

@@ -1,0 +1,96 @@
+"""Every schema this code can read: the frozen `.avsc` files, by id; and the one it writes for each class."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from importlib.resources.abc import Traversable
+from typing import Any
+
+from refold.schemas.avro import Schema, schema_id, schema_of
+from refold.schemas.contracts import Category, Command, Event, categories_by_name
+from refold.schemas.errors import SchemaCollision, SchemaNotFrozen
+from refold.schemas.meta import CLAIM, REJECTED
+
+
+class Kind(Enum):
+    """What a record of a schema is to the log."""
+
+    COMMAND = "command"
+    EVENT = "event"
+    CLAIM = "claim"
+    REJECTION = "rejection"
+
+
+@dataclass(frozen=True)
+class Writer:
+    """A released schema: its id, what it describes, and the class that today's code has for it (None: retired)."""
+
+    id: int
+    kind: Kind
+    category: str
+    name: str
+    schema: Schema
+    cls: type[Event | Command] | None = None
+
+    @property
+    def fields(self) -> list[dict[str, Any]]:
+        """The fields of the body, without the envelope."""
+        return [field for field in self.schema["fields"] if field["name"] != "meta"]
+
+
+CLAIM_WRITER = Writer(schema_id(CLAIM), Kind.CLAIM, "refold", "Claim", CLAIM)
+REJECTION_WRITER = Writer(schema_id(REJECTED), Kind.REJECTION, "refold", "Rejected", REJECTED)
+
+
+class Catalog:
+    """Schemas by id and by class. Built once at start; refuses code whose schema nobody froze."""
+
+    def __init__(self, categories: Iterable[Category], frozen: Iterable[Schema]) -> None:
+        self.categories: Mapping[str, Category] = categories_by_name(categories)
+        self.by_id: dict[int, Writer] = {w.id: w for w in (CLAIM_WRITER, REJECTION_WRITER)}
+        self._current: dict[type[Event | Command], Writer] = {}
+        classes = {(c.name, cls.__name__): cls for c in self.categories.values() for cls in (*c.commands, *c.events)}
+        for schema in frozen:
+            self._add(_writer(schema, classes))
+        for (category, _), cls in classes.items():
+            self._current[cls] = self._writer_now(cls, category)
+
+    def current(self, cls: type[Event | Command]) -> Writer:
+        """The schema with which today's code writes a class."""
+        return self._current[cls]
+
+    def event_writers(self, category: str, name: str) -> list[Writer]:
+        """All released schemas of one event type."""
+        return [w for w in self.by_id.values() if (w.kind, w.category, w.name) == (Kind.EVENT, category, name)]
+
+    def command_class(self, category: str, name: str) -> type[Command] | None:
+        """The command of that name, or None."""
+        found = self.categories.get(category)
+        return next((c for c in found.commands if c.__name__ == name), None) if found else None
+
+    def _add(self, writer: Writer) -> None:
+        other = self.by_id.setdefault(writer.id, writer)
+        if other is not writer and schema_id(other.schema) == writer.id and other.name != writer.name:
+            message = f"{other.category}.{other.name} and {writer.category}.{writer.name} have one id, {writer.id}"
+            raise SchemaCollision(message)
+
+    def _writer_now(self, cls: type[Event | Command], category: str) -> Writer:
+        found = self.by_id.get(schema_id(schema_of(cls, category)))
+        if found is None:
+            message = f"{category}.{cls.__name__} has no frozen schema that equals the code"
+            raise SchemaNotFrozen(message)
+        return found
+
+
+def frozen_schemas(folders: Iterable[Traversable]) -> list[Schema]:
+    """The committed `.avsc` files of some packages, in a stable order."""
+    files = sorted((f for folder in folders if folder.is_dir() for f in folder.iterdir()), key=lambda f: f.name)
+    return [json.loads(file.read_text(encoding="utf-8")) for file in files if file.name.endswith(".avsc")]
+
+
+def _writer(schema: Schema, classes: Mapping[tuple[str, str], type[Event | Command]]) -> Writer:
+    category, name = schema["namespace"], schema["name"]
+    envelope = schema["fields"][0]["type"]["name"]
+    kind = Kind.EVENT if envelope == "Meta" else Kind.COMMAND
+    return Writer(schema_id(schema), kind, category, name, schema, classes.get((category, name)))

@@ -1,0 +1,79 @@
+"""What a domain author writes: commands and events as typed frozen classes, grouped into categories."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Annotated, ClassVar
+
+import msgspec
+
+MAX_EVENTS_PER_COMMAND = 500
+MAX_RECORD_BYTES = 1 << 20
+STREAM_ID = re.compile(rb"[A-Za-z0-9._~:-]{1,200}")
+CATEGORY_NAME = re.compile(r"[a-z][a-z0-9_]{0,60}\.[a-z][a-z0-9_]{0,60}")
+
+Whole = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
+"""A 32-bit integer (Avro int)."""
+Long = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""A 64-bit integer (Avro long)."""
+Money = Annotated[Decimal, msgspec.Meta(extra={"precision": 12, "scale": 2})]
+"""An exact amount with two decimal places (Avro decimal); never a float."""
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Something that happened, for ever. Subclass it with typed fields; the docstring becomes the schema's doc."""
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A wish that the domain accepts or rejects. `stream_field` names the field that holds the stream id."""
+
+    stream_field: ClassVar[str]
+
+
+@dataclass(frozen=True)
+class Category:
+    """One kind of stream: its name (`domain.category`), its commands and its events."""
+
+    name: str
+    commands: tuple[type[Command], ...]
+    events: tuple[type[Event], ...]
+
+    def __post_init__(self) -> None:
+        if not CATEGORY_NAME.fullmatch(self.name):
+            message = f"category {self.name!r} is not of the form domain.category in lower case"
+            raise ValueError(message)
+        for command in self.commands:
+            if command.stream_field not in command.__struct_fields__:
+                message = f"{command.__name__}.stream_field names no field of it: {command.stream_field!r}"
+                raise ValueError(message)
+
+    @property
+    def domain(self) -> str:
+        return self.name.partition(".")[0]
+
+    @property
+    def short(self) -> str:
+        """The name without its domain, as it stands in URLs."""
+        return self.name.partition(".")[2]
+
+    def stream_of(self, command: Command) -> str:
+        """The stream id a command is meant for."""
+        return str(getattr(command, type(command).stream_field))
+
+
+def is_stream_id(text: str | bytes) -> bool:
+    """Whether the text is 1-200 bytes of `[A-Za-z0-9._~:-]`."""
+    raw = text.encode(errors="surrogatepass") if isinstance(text, str) else text
+    return STREAM_ID.fullmatch(raw) is not None
+
+
+def categories_by_name(categories: Iterable[Category]) -> dict[str, Category]:
+    """Index categories by name; a name twice is an error of the author."""
+    found: dict[str, Category] = {}
+    for category in categories:
+        if category.name in found:
+            message = f"category {category.name} is declared twice"
+            raise ValueError(message)
+        found[category.name] = category
+    return found

@@ -1,0 +1,78 @@
+-- The core's tables: folds of the log, nothing else. Drop the database and a replay brings back the same rows.
+CREATE SCHEMA IF NOT EXISTS refold;
+
+-- What a topic was when it was first seen: a recreated one, or another number of partitions, is refused.
+CREATE TABLE IF NOT EXISTS refold.topics (
+    topic text PRIMARY KEY,
+    topic_id text NOT NULL,
+    partitions int NOT NULL
+);
+
+-- Where each group of readers stands. Moved only by compare-and-set in the transaction of the rows it speaks for.
+CREATE TABLE IF NOT EXISTS refold.positions (
+    grp text,
+    topic text,
+    part int,
+    next_offset bigint NOT NULL,
+    last_at timestamptz,              -- broker's time of the last record applied
+    PRIMARY KEY (grp, topic, part)
+) WITH (fillfactor = 50);
+
+-- The state of the log's rules for each partition of events, at the position of group 'core'.
+CREATE TABLE IF NOT EXISTS refold.claims (
+    category text,
+    part int,
+    epoch bigint NOT NULL,
+    rules int NOT NULL,
+    writer uuid,
+    next_seq bigint NOT NULL,
+    last_command_offset bigint NOT NULL,
+    last_hash bytea NOT NULL,         -- SHA-256/128 of the last record applied; empty before the first
+    PRIMARY KEY (category, part)
+) WITH (fillfactor = 50);
+
+-- The decider's state of each stream. A fingerprint that is not the code's means: fold this stream anew.
+CREATE TABLE IF NOT EXISTS refold.streams (
+    category text,
+    stream text COLLATE "C",
+    version bigint NOT NULL,
+    state bytea,
+    state_fingerprint text NOT NULL,
+    PRIMARY KEY (category, stream)
+) WITH (fillfactor = 70);
+
+-- Where the events of a stream lie in the log: one row for each stream and chunk, never changed.
+CREATE TABLE IF NOT EXISTS refold.stream_offsets (
+    category text,
+    stream text COLLATE "C",
+    first_version bigint,
+    part int NOT NULL,
+    offsets bigint[] NOT NULL,
+    PRIMARY KEY (category, stream, first_version)
+);
+
+-- One row for each command that was decided, kept for ever: the client's answer.
+CREATE TABLE IF NOT EXISTS refold.outcomes (
+    key bytea PRIMARY KEY,            -- refold.schemas.identity.outcome_key
+    category text NOT NULL,
+    stream text NOT NULL,
+    command_id uuid NOT NULL,
+    body_hash bytea NOT NULL,
+    code text,                        -- null: accepted; else the reason of the rejection
+    message text,
+    base_version bigint NOT NULL,
+    events int NOT NULL,
+    part int NOT NULL,
+    first_offset bigint NOT NULL,
+    next_offset bigint NOT NULL
+);
+
+-- Offsets that do not count, as ranges: every reader of events skips them.
+CREATE TABLE IF NOT EXISTS refold.voids (
+    topic text,
+    part int,
+    first_offset bigint,
+    last_offset bigint NOT NULL,
+    reason text NOT NULL,             -- 'void' by the rules, or 'foreign' (no readable envelope)
+    PRIMARY KEY (topic, part, first_offset)
+);
