@@ -1,0 +1,130 @@
+"""Settings: defaults, then refold.toml, then REFOLD_* variables, then files named by REFOLD_*_FILE. Unknown keys are refused."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+
+from refold.streams.errors import BadSettings, NotConnected
+
+PREFIX = "REFOLD_"
+FILE_SUFFIX = "_FILE"
+CONFIG_VARIABLE = "REFOLD_CONFIG"
+DEFAULT_CONFIG = "refold.toml"
+
+
+def _names(value: object) -> object:
+    """Variables have no lists: `a,b` stands for one."""
+    return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+
+class Settings(BaseModel):
+    """Everything that can be configured; read once where a process starts and handed down."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kafka: str | None = Field(
+        None, description="Kafka's bootstrap servers, host:port, joined by commas. None: the embedded one."
+    )
+    database_url: SecretStr | None = Field(
+        None, description="Postgres, postgresql://user:password@host:port/name. None: the embedded one."
+    )
+    data: Path = Field(Path(".refold"), description="Folder of the embedded servers' data, logs and metrics.")
+    topic_prefix: str = Field(
+        "", pattern=r"^[A-Za-z0-9._-]*$", max_length=100, description="Put in front of every topic's name."
+    )
+    domains: Annotated[list[str], BeforeValidator(_names)] = Field(
+        ["retail"], min_length=1, description="Domains to run: `retail`, or Python packages of yours."
+    )
+    partitions: int = Field(
+        4, ge=1, le=1024, description="Partitions of a category's topics; recorded when they are created."
+    )
+    api_host: str = Field("127.0.0.1", description="Address the HTTP API listens on.")
+    api_port: int = Field(8080, ge=0, le=65535, description="Port the HTTP API listens on; 0 takes a free one.")
+    chunk_records: int = Field(5000, ge=1, le=100_000, description="Most records that one transaction folds.")
+    command_wait_s: float = Field(5.0, ge=0, le=60, description="Seconds a command's answer is waited for before 202.")
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] = os.environ) -> Self:
+        """Read every source, or raise one error that names every fault."""
+        values, _, faults = _read(environ)
+        return cls._checked(values, faults)
+
+    @classmethod
+    def load_with_origins(cls, environ: Mapping[str, str] = os.environ) -> tuple[Self, dict[str, str]]:
+        """The settings, and where each of them comes from."""
+        values, origins, faults = _read(environ)
+        return cls._checked(values, faults), {name: origins.get(name, "default") for name in cls.model_fields}
+
+    @classmethod
+    def _checked(cls, values: dict[str, Any], faults: list[str]) -> Self:
+        try:
+            settings = cls.model_validate(values)
+        except ValidationError as error:
+            places = [(".".join(map(str, fault["loc"])), fault["msg"]) for fault in error.errors()]
+            faults = faults + [f"{place}: {text}" for place, text in places]
+            raise BadSettings("; ".join(faults)) from None
+        if faults:
+            raise BadSettings("; ".join(faults))
+        return settings
+
+    def with_servers(self, kafka: str, database_url: str) -> Self:
+        """The same settings, pointed at these servers."""
+        return self.model_copy(update={"kafka": kafka, "database_url": SecretStr(database_url)})
+
+    def kafka_servers(self) -> str:
+        """Kafka's bootstrap servers, or an error that says how to name some."""
+        if self.kafka is None:
+            raise NotConnected("No Kafka is named and none runs in the data folder.")
+        return self.kafka
+
+    def dsn(self) -> str:
+        """The database's URL with its password, or an error that says how to name one."""
+        if self.database_url is None:
+            raise NotConnected("No Postgres is named and none runs in the data folder.")
+        return self.database_url.get_secret_value()
+
+    def environment(self) -> dict[str, str]:
+        """The variables that give a child process exactly these settings."""
+        shown = self.model_dump() | {"data": str(self.data.absolute()), "domains": ",".join(self.domains)}
+        secret = self.database_url
+        shown["database_url"] = secret and secret.get_secret_value()
+        return {f"{PREFIX}{name.upper()}": str(value) for name, value in shown.items() if value is not None}
+
+
+def _read(environ: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str], list[str]]:
+    """Values, their origins, and the faults found on the way; later sources win."""
+    values, origins, faults = _read_toml(environ)
+    for variable, text in sorted(environ.items()):
+        if not variable.startswith(PREFIX) or variable == CONFIG_VARIABLE:
+            continue
+        name = variable.removeprefix(PREFIX).lower()
+        from_file = name.removesuffix(FILE_SUFFIX.lower())
+        if name in Settings.model_fields:
+            values[name], origins[name] = text, f"environment ({variable})"
+        elif from_file in Settings.model_fields:
+            try:
+                values[from_file] = Path(text).read_text().strip()
+            except OSError as error:
+                faults.append(f"{variable}: {text} cannot be read ({error.strerror})")
+            origins[from_file] = f"file ({variable})"
+        else:
+            faults.append(f"{variable}: there is no such setting")
+    return values, origins, faults
+
+
+def _read_toml(environ: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str], list[str]]:
+    named = environ.get(CONFIG_VARIABLE)
+    path = Path(named or DEFAULT_CONFIG)
+    if not named and not path.exists():
+        return {}, {}, []
+    try:
+        values = tomllib.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        return {}, {}, [f"{path}: {error}"]
+    unknown = [f"{path}: {name}: there is no such setting" for name in values if name not in Settings.model_fields]
+    known = {name: value for name, value in values.items() if name in Settings.model_fields}
+    return known, dict.fromkeys(known, str(path)), unknown
