@@ -4,12 +4,27 @@ RefoldError
 ├── BadSettings         bad-settings: refold.toml or the environment says something that cannot be
 ├── NotConnected        not-connected: no Kafka or Postgres is named, and no embedded one runs
 ├── Unreachable         unreachable: a server that should be there does not answer
-└── EmbeddedFailed      embedded-*: an embedded server could not be fetched, started or kept
-    ├── ExtraMissing        embedded-extra-missing
-    ├── DownloadFailed      embedded-download-failed
-    ├── DataInUse           embedded-data-in-use
-    └── NoPermission        embedded-no-permission
+│   ├── KafkaUnavailable    kafka-unavailable
+│   └── DatabaseUnavailable database-unavailable
+├── UnknownDomain       unknown-domain: a configured domain that cannot be loaded
+├── QueueFull           queue-full: the producer holds as much as it may
+├── DeliveryFailed      delivery-failed: the broker did not acknowledge a record
+├── LogRefused          log-*: the log is not the one that the tables were folded from
+│   ├── WrongTopic          log-wrong-settings, log-wrong-partitions, log-topic-recreated
+│   ├── LogTrimmed          log-trimmed: it starts after the stored position
+│   ├── LogShorter          log-shorter: it ends before the stored position, or another record lies there
+│   └── LogHole             log-hole: an offset is missing
+├── NewerRules          newer-rules: the log was written under rules that this code does not know
+├── UnknownSchema       unknown-schema: a released schema that this code does not have
+└── Lost                lost: another process moved the position; read it again
+├── EmbeddedFailed      embedded-*: an embedded server could not be fetched, started or kept
+│   ├── ExtraMissing        embedded-extra-missing
+│   ├── DownloadFailed      embedded-download-failed
+│   ├── DataInUse           embedded-data-in-use
+│   └── NoPermission        embedded-no-permission
 """
+
+from collections.abc import Iterable
 
 from refold.schemas.errors import RefoldError
 
@@ -68,3 +83,108 @@ class NoPermission(EmbeddedFailed):
 
     code = "embedded-no-permission"
     remedy = "Choose a folder that you may write with REFOLD_DATA."
+
+
+class KafkaUnavailable(Unreachable):
+    """Kafka does not answer."""
+
+    code = "kafka-unavailable"
+
+
+class DatabaseUnavailable(Unreachable):
+    """Postgres does not answer."""
+
+    code = "database-unavailable"
+
+
+class UnknownDomain(RefoldError):
+    """A configured domain that cannot be loaded."""
+
+    code = "unknown-domain"
+    remedy = "A domain is a package with the modules schemas, streams and projections; see docs/domains.md."
+
+
+class QueueFull(RefoldError):
+    """The producer holds as much as it may; the caller waits or gives up."""
+
+    code = "queue-full"
+    remedy = "Wait for the broker to take what is queued, then send again under the same command id."
+
+
+class DeliveryFailed(RefoldError):
+    """The broker did not acknowledge a record; it may or may not be in the log."""
+
+    code = "delivery-failed"
+    remedy = "Send the same command again under the same id: it takes effect once."
+
+
+class LogRefused(RefoldError):
+    """The log is not the one that the tables were folded from."""
+
+    code = "log-refused"
+
+
+class WrongSettings(LogRefused):
+    """A topic whose settings would lose events."""
+
+    code = "log-wrong-settings"
+    remedy = "Set cleanup.policy=delete, retention.ms=-1 and retention.bytes=-1 on the topic, and start again."
+
+
+class WrongPartitions(LogRefused):
+    """A topic with another number of partitions than it was made with: keys would move."""
+
+    code = "log-wrong-partitions"
+    remedy = "A category keeps its number of partitions for ever: set REFOLD_PARTITIONS to it, or copy the log into a new topic prefix."
+
+
+class TopicRecreated(LogRefused):
+    """A topic with the name, but not the id, of the one that the tables were folded from."""
+
+    code = "log-topic-recreated"
+    remedy = "Bring the old topic back from its backup, or drop the database and fold the new log with `refold replay rebuild --all --execute`."
+
+
+class LogTrimmed(LogRefused):
+    """The log starts after the stored position: events that were never folded are gone."""
+
+    code = "log-trimmed"
+    remedy = "Restore the topic from its backup; check its retention."
+
+
+class LogShorter(LogRefused):
+    """The log ends before the stored position, or another record lies there: it lost events that the tables have."""
+
+    code = "log-shorter"
+    remedy = "Restore the topic from its backup, or drop the database and fold what is left."
+
+
+class LogHole(LogRefused):
+    """An offset is missing between two records."""
+
+    code = "log-hole"
+    remedy = "Only Refold may write to its topics, without Kafka transactions; restore the topic from its backup."
+
+
+class NewerRules(RefoldError):
+    """A claim says rules that this code does not know."""
+
+    code = "newer-rules"
+    remedy = "Upgrade this process: a newer version of Refold writes to the log."
+
+
+class UnknownSchema(RefoldError):
+    """A record of a released schema that this code does not have."""
+
+    code = "unknown-schema"
+    remedy = "Upgrade this process: newer code of the domain writes to the log."
+
+
+class Lost(RefoldError):
+    """Another process moved the position of some places; drop what was read and read the position again."""
+
+    code = "lost"
+
+    def __init__(self, places: Iterable[tuple[str, int]]) -> None:
+        self.places = tuple(places)
+        super().__init__(f"the stored position is not where the chunk starts: {self.places}")

@@ -1,0 +1,50 @@
+"""A chunk: consecutive records of one partition, and the position they follow."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+Place = tuple[str, int]
+"""A topic's full name and a partition of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Records `start` … `end - 1` of a partition. `start` is the position they follow, which a commit compares.
+
+    `generation` counts the seeks of the place in this process: a chunk of an older one is dropped unread.
+    """
+
+    topic: str
+    part: int
+    start: int
+    values: Sequence[bytes | None]
+    keys: Sequence[bytes | None] | None = None
+    last_at: datetime | None = None
+    generation: int = 0
+
+    @property
+    def place(self) -> Place:
+        return self.topic, self.part
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.values)
+
+    def upto(self, offset: int) -> "Chunk":
+        """The records before `offset`."""
+        return self._cut(slice(0, max(0, offset - self.start)), self.start)
+
+    def since(self, offset: int) -> "Chunk":
+        """The records from `offset` on."""
+        return self._cut(slice(max(0, offset - self.start), None), max(self.start, offset))
+
+    def then(self, following: "Chunk") -> "Chunk":
+        """This chunk and the one that follows it, as one. The caller has compared `end` with its `start`."""
+        keys = None if self.keys is None or following.keys is None else [*self.keys, *following.keys]
+        values = [*self.values, *following.values]
+        return replace(self, values=values, keys=keys, last_at=following.last_at or self.last_at)
+
+    def _cut(self, part: slice, start: int) -> "Chunk":
+        keys = None if self.keys is None else self.keys[part]
+        return replace(self, start=start, values=self.values[part], keys=keys)

@@ -1,0 +1,52 @@
+"""The domains named in the configuration, loaded: contracts, rules, and the catalog of their schemas."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from types import ModuleType
+from typing import Any
+
+from refold.schemas.catalog import Catalog, frozen_schemas
+from refold.schemas.contracts import Category
+from refold.streams.decider import Decider
+from refold.streams.errors import UnknownDomain
+
+AnyDecider = Decider[Any, Any, Any]
+BUILT_IN = ("retail",)
+
+
+@dataclass(frozen=True)
+class Domains:
+    """What the platform knows of the configured domains."""
+
+    names: tuple[str, ...]
+    categories: Mapping[str, Category]
+    deciders: Mapping[str, AnyDecider]
+    frozen: Mapping[str, Traversable]
+    catalog: Catalog
+
+
+def load_domains(names: Sequence[str]) -> Domains:
+    """Import each domain's `schemas` and `streams`. Raises UnknownDomain, SchemaNotFrozen, SchemaCollision."""
+    contracts = {name: domain_module(name, "schemas") for name in names}
+    rules = {name: domain_module(name, "streams") for name in names}
+    frozen = {name: files(module) / "frozen" for name, module in contracts.items()}
+    catalog = Catalog((c for m in contracts.values() for c in m.CATEGORIES), frozen_schemas(frozen.values()))
+    deciders = {d.category.name: d for m in rules.values() for d in m.DECIDERS}
+    missing = catalog.categories.keys() - deciders.keys()
+    if missing:
+        raise UnknownDomain(f"no DECIDERS entry for {', '.join(sorted(missing))}")
+    return Domains(tuple(names), catalog.categories, deciders, frozen, catalog)
+
+
+def domain_module(name: str, part: str) -> ModuleType:
+    """`part` (schemas, streams or projections) of a domain: Refold's own, or `<package>.<part>`."""
+    path = f"refold.{part}.{name}" if name in BUILT_IN else f"{name}.{part}"
+    try:
+        return import_module(path)
+    except ModuleNotFoundError as problem:
+        if problem.name is None or not path.startswith(problem.name):
+            raise
+        raise UnknownDomain(f"the domain {name!r} has no module {path}") from problem

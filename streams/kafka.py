@@ -1,0 +1,106 @@
+"""How every process of ours speaks to Kafka: the settings that correctness depends on, and quiet logs."""
+
+import logging
+import time
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
+
+from refold.streams.errors import KafkaUnavailable
+
+_QUIET_S = 30.0
+_COMMON: dict[str, Any] = {
+    "reconnect.backoff.ms": 100,
+    "reconnect.backoff.max.ms": 1000,
+    "socket.connection.setup.timeout.ms": 5000,
+    "topic.metadata.refresh.interval.ms": 60_000,
+    "client.id": "refold",
+}
+
+
+class _OncePerWhile(logging.Filter):
+    """librdkafka repeats itself while a broker is away: let one line of a kind through each half minute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        kind = record.getMessage().split("]:", 1)[0].split(" ", 1)[0]
+        now = time.monotonic()
+        if now - self._seen.get(kind, -_QUIET_S) < _QUIET_S:
+            return False
+        self._seen[kind] = now
+        return True
+
+
+_log = logging.getLogger("refold.kafka")
+_log.addFilter(_OncePerWhile())
+
+
+def consumer(servers: str, **settings: Any) -> Consumer:
+    """A consumer that never moves by itself: positions are ours, and a missing offset is an error, not a jump."""
+    return Consumer(
+        {
+            **_COMMON,
+            "bootstrap.servers": servers,
+            "group.id": "refold-unused",
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "error",
+            "fetch.wait.max.ms": 100,
+            "fetch.queue.backoff.ms": 10,
+            "queued.min.messages": 100_000,
+            "queued.max.messages.kbytes": 131_072,
+            "allow.auto.create.topics": False,
+            **settings,
+        },
+        logger=_log,
+    )
+
+
+def producer(servers: str, **settings: Any) -> Producer:
+    """Idempotent, acknowledged by all replicas, and keys go where Java's and aiokafka's partitioners put them."""
+    return Producer(
+        {
+            **_COMMON,
+            "bootstrap.servers": servers,
+            "enable.idempotence": True,
+            "acks": "all",
+            "partitioner": "murmur2_random",
+            "compression.type": "lz4",
+            "message.max.bytes": (1 << 20) + 65_536,
+            "allow.auto.create.topics": False,
+            **settings,
+        },
+        logger=_log,
+    )
+
+
+def admin(servers: str) -> AdminClient:
+    """The client that creates and describes topics."""
+    return AdminClient({**_COMMON, "bootstrap.servers": servers}, logger=_log)
+
+
+def unavailable(problem: KafkaException) -> bool:
+    """Whether the broker is away, and trying again later is the answer."""
+    error = problem.args[0]
+    return isinstance(error, KafkaError) and (
+        error.retriable()
+        or error.code()
+        in (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT, KafkaError._RESOLVE, KafkaError._MSG_TIMED_OUT)  # noqa: SLF001 - the library's public constants start with an underscore
+    )
+
+
+def wait_for_kafka(servers: str, seconds: float) -> None:
+    """Return once a broker answers. Raises KafkaUnavailable."""
+    client, until = admin(servers), time.monotonic() + seconds
+    while True:
+        try:
+            client.list_topics(timeout=2)
+        except KafkaException as problem:
+            if time.monotonic() > until:
+                raise KafkaUnavailable(f"no broker answers at {servers}") from problem
+        else:
+            return

@@ -1,0 +1,158 @@
+"""Reading the log by chunks: dense offsets from a given position on, or a loud stop."""
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+
+from refold.streams import kafka
+from refold.streams.chunk import Chunk, Place
+from refold.streams.errors import KafkaUnavailable, LogHole, LogShorter, LogTrimmed
+
+_ASK_S = 10.0
+
+
+def cut(messages: Sequence[Message], *, keys: bool = False) -> list[Chunk]:
+    """Records of one read as chunks, a run of consecutive offsets of one partition each.
+
+    A run is found by its ends: equal partition and offsets as far apart as the records are many leave no room for another.
+    """
+    chunks: list[Chunk] = []
+    left = [(0, len(messages))]
+    while left:
+        low, high = left.pop()
+        if low == high:
+            continue
+        first, last = messages[low], messages[high - 1]
+        if first.partition() == last.partition() and first.topic() == last.topic() and last.offset() - first.offset() == high - low - 1:
+            chunks.append(_chunk(messages[low:high], keys=keys))
+        else:
+            middle = (low + high) // 2
+            left += [(middle, high), (low, middle)] if high - low > 1 else []
+    return _joined(chunks)
+
+
+def raise_errors(messages: Sequence[Message]) -> None:
+    """Raises LogTrimmed where the position is not in the log; what librdkafka retries by itself is left to it."""
+    for message in messages:
+        error = message.error()
+        if error is not None and not error.retriable():
+            if error.code() in (error._AUTO_OFFSET_RESET, error.OFFSET_OUT_OF_RANGE):  # noqa: SLF001 - a public constant of the library
+                raise LogTrimmed(f"{message.topic()}/{message.partition()}: {error.str()}")
+            raise KafkaUnavailable(str(error))
+
+
+def check_range(client: Consumer, place: Place, position: int) -> int:
+    """The end of a partition, if the position lies within the log. Raises LogTrimmed or LogShorter."""
+    low, high = watermarks(client, place)
+    if low > position:
+        raise LogTrimmed(f"{place[0]}/{place[1]} starts at {low}, after the stored position {position}")
+    if high < position:
+        raise LogShorter(f"{place[0]}/{place[1]} ends at {high}, before the stored position {position}")
+    return high
+
+
+def watermarks(client: Consumer, place: Place, seconds: float = _ASK_S) -> tuple[int, int]:
+    """First and next offset of a partition, asked of the broker. Raises KafkaUnavailable."""
+    try:
+        found = client.get_watermark_offsets(TopicPartition(*place), timeout=seconds)
+    except KafkaException as problem:
+        raise KafkaUnavailable(f"no answer about {place[0]}/{place[1]}: {problem.args[0]}") from problem
+    if found is None:
+        raise KafkaUnavailable(f"no answer about {place[0]}/{place[1]} within {seconds} s")
+    low, high = found
+    return int(low), int(high)
+
+
+class LogReader:
+    """Reads given partitions from given positions on, without a group."""
+
+    def __init__(self, servers: str, positions: Mapping[Place, int], *, records: int, keys: bool = False) -> None:
+        self._records, self._keys = records, keys
+        self.next = dict(positions)
+        self._client = kafka.consumer(
+            servers,
+            **{"queued.min.messages": 1_000_000, "queued.max.messages.kbytes": 262_144, "fetch.max.bytes": 52_428_800, "max.partition.fetch.bytes": 8_388_608},
+        )
+        for place, position in self.next.items():
+            check_range(self._client, place, position)
+        self._client.assign([TopicPartition(*place, position) for place, position in self.next.items()])
+
+    def poll(self, seconds: float) -> list[Chunk]:
+        """What has arrived, at most `records`; waits up to `seconds` for the first. Raises LogHole, LogTrimmed."""
+        first = self._client.poll(seconds)
+        if first is None:
+            return []
+        chunks = cut(records_of([first, *self._client.consume(self._records - 1, 0)]), keys=self._keys)
+        return [self._follow(chunk) for chunk in chunks]
+
+    def ends(self) -> dict[Place, int]:
+        """The end of each partition now."""
+        return {place: watermarks(self._client, place)[1] for place in self.next}
+
+    def seek(self, place: Place, offset: int) -> None:
+        """Read on from elsewhere."""
+        self.next[place] = offset
+        until = time.monotonic() + _ASK_S
+        while True:
+            try:
+                return self._client.seek(TopicPartition(*place, offset))
+            except KafkaException as problem:
+                if time.monotonic() > until:
+                    raise KafkaUnavailable(f"cannot seek: {problem.args[0]}") from problem
+                time.sleep(0.05)
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _follow(self, chunk: Chunk) -> Chunk:
+        follow(chunk, self.next[chunk.place])
+        self.next[chunk.place] = chunk.end
+        return chunk
+
+
+def records_of(messages: list[Message]) -> list[Message]:
+    """The messages that are records; the others are librdkafka's reports, raised where they matter."""
+    reports = [message for message in messages if message.error() is not None]
+    if not reports:
+        return messages
+    raise_errors(reports)
+    return [message for message in messages if message.error() is None]
+
+
+def follow(chunk: Chunk, expected: int) -> None:
+    """Invariant: offsets are dense (no transactions, no compaction), so a hole is a loss. Raises LogHole."""
+    if chunk.start != expected:
+        raise LogHole(f"{chunk.topic}/{chunk.part}: offset {chunk.start} follows {expected - 1}")
+
+
+def _chunk(messages: Sequence[Message], *, keys: bool) -> Chunk:
+    first, (_, millis) = messages[0], messages[-1].timestamp()
+    topic, part, start = first.topic(), first.partition(), first.offset()
+    assert topic is not None
+    assert part is not None
+    assert start is not None
+    return Chunk(
+        topic,
+        part,
+        start,
+        [m.value() for m in messages],
+        [m.key() for m in messages] if keys else None,
+        datetime.fromtimestamp(millis / 1000, UTC),
+    )
+
+
+def _joined(chunks: list[Chunk]) -> list[Chunk]:
+    """One chunk a place where runs follow each other, in the order in which the places came."""
+    by_place: dict[Place, Chunk] = {}
+    apart: list[Chunk] = []
+    for chunk in chunks:
+        before = by_place.get(chunk.place)
+        if before is None:
+            by_place[chunk.place] = chunk
+        elif before.end == chunk.start:
+            by_place[chunk.place] = before.then(chunk)
+        else:
+            apart.append(chunk)
+    return [*by_place.values(), *apart]

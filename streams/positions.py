@@ -1,0 +1,48 @@
+"""Positions of groups of readers, moved only by compare-and-set in the transaction of the rows they speak for."""
+
+from collections.abc import Iterable, Sequence
+
+from refold.streams.chunk import Chunk, Place
+from refold.streams.errors import Lost
+from refold.streams.postgres import Database
+
+
+def stored(db: Database, group: str, places: Iterable[Place]) -> dict[Place, int]:
+    """Where the group stands; a place that is new to it gets a row at 0."""
+    wanted = sorted(places)
+    topics, parts = [topic for topic, _ in wanted], [part for _, part in wanted]
+    with db.transaction():
+        db.execute(
+            "INSERT INTO refold.positions (grp, topic, part, next_offset)"
+            " SELECT %s, topic, part, 0 FROM unnest(%s::text[], %s::int[]) AS p(topic, part) ON CONFLICT DO NOTHING",
+            (group, topics, parts),
+        )
+        rows = db.execute(
+            "SELECT topic, part, next_offset FROM refold.positions WHERE grp = %s"
+            " AND (topic, part) IN (SELECT * FROM unnest(%s::text[], %s::int[]))",
+            (group, topics, parts),
+        ).fetchall()
+    return {(topic, part): at for topic, part, at in rows}
+
+
+def advance(db: Database, group: str, chunks: Sequence[Chunk]) -> None:
+    """Move each place from the chunk's start to its end, in place order. Raises Lost if any stands elsewhere.
+
+    Invariant: this is the first write of the transaction, and exactly one row a chunk; with Lost all is rolled back.
+    """
+    ordered = sorted(chunks, key=lambda chunk: chunk.place)
+    lost = [chunk.place for chunk in ordered if not _moved(db, group, chunk)]
+    if lost:
+        raise Lost(lost)
+
+
+def _moved(db: Database, group: str, chunk: Chunk) -> bool:
+    """Never an upsert: after a restore an old position must not write itself into an empty table."""
+    return (
+        db.execute(
+            "UPDATE refold.positions SET next_offset = %s, last_at = coalesce(%s, last_at)"
+            " WHERE grp = %s AND topic = %s AND part = %s AND next_offset = %s",
+            (chunk.end, chunk.last_at, group, chunk.topic, chunk.part, chunk.start),
+        ).rowcount
+        == 1
+    )

@@ -1,0 +1,67 @@
+"""How every process of ours speaks to Postgres, and the platform's own tables."""
+
+import logging
+import time
+from collections.abc import Mapping
+from importlib.resources import files
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from refold.streams.chunk import Place
+from refold.streams.errors import DatabaseUnavailable
+
+CHANNEL = "refold"
+_BOOTSTRAP_LOCK = 0x5EF01D
+_log = logging.getLogger(__name__)
+
+Database = psycopg.Connection[TupleRow]
+
+
+def connect(url: str, *, application_name: str) -> Database:
+    """A connection in autocommit; transactions are explicit blocks. Raises psycopg.OperationalError."""
+    return psycopg.connect(
+        url,
+        autocommit=True,
+        application_name=f"refold-{application_name}",
+        connect_timeout=5,
+        keepalives_idle=5,
+        keepalives_interval=2,
+        keepalives_count=3,
+        options="-c timezone=UTC -c idle_in_transaction_session_timeout=60000",
+    )
+
+
+def connect_patiently(url: str, *, application_name: str, seconds: float = 3600.0) -> Database:
+    """Connect, however long Postgres stays away, up to `seconds`. Raises DatabaseUnavailable."""
+    until, told = time.monotonic() + seconds, False
+    while True:
+        try:
+            return connect(url, application_name=application_name)
+        except psycopg.OperationalError as problem:
+            if time.monotonic() > until:
+                raise DatabaseUnavailable(f"Postgres does not answer: {first_line(problem)}") from problem
+            if not told:
+                _log.warning("Postgres is away, waiting for it: %s", first_line(problem))
+                told = True
+            time.sleep(0.25)
+
+
+def first_line(problem: Exception) -> str:
+    """The first line of a driver's message: the rest is for the driver's authors."""
+    return (str(problem).strip().splitlines() or [type(problem).__name__])[0]
+
+
+def bootstrap(db: Database) -> None:
+    """Create what is missing of the platform's tables; safe to run by many at once."""
+    statements = (files("refold.streams") / "core_tables.sql").read_text(encoding="utf-8")
+    with db.transaction():
+        db.execute("SELECT pg_advisory_xact_lock(%s)", (_BOOTSTRAP_LOCK,))
+        db.execute("SET LOCAL client_min_messages = warning")
+        db.execute(statements.encode())
+
+
+def notify(db: Database, group: str, moved: Mapping[Place, int]) -> None:
+    """Tell listeners, once the transaction commits, where a group stands now."""
+    payloads = [f"{group}/{topic}/{part}:{at}" for (topic, part), at in moved.items()]
+    db.execute("SELECT pg_notify(%s, payload) FROM unnest(%s::text[]) payload", (CHANNEL, payloads))

@@ -1,0 +1,135 @@
+"""Commands into the log: encoded, keyed, partitioned, and reported truthfully. `from refold.streams import Producer`."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self
+from uuid import UUID
+
+from confluent_kafka import KafkaError, Message
+
+from refold.schemas.codec import Codec
+from refold.schemas.contracts import Command, is_stream_id
+from refold.schemas.errors import BadValue
+from refold.schemas.meta import CommandMeta
+from refold.schemas.validate import canonical
+from refold.streams import kafka
+from refold.streams.domain import Domains
+from refold.streams.errors import DeliveryFailed, QueueFull
+from refold.streams.topics import commands_topic
+
+Delivered = Callable[[DeliveryFailed | None], None]
+_POLL_S = 0.05
+
+
+class Producer:
+    """Sends commands. Thread-safe; one a process is enough. `with` closes it.
+
+    A command that was sent is acknowledged, failed or unknown, never silently dropped: `flush` raises what failed.
+    """
+
+    def __init__(self, servers: str, prefix: str, domains: Domains, *, queue_records: int = 100_000, timeout_s: float = 30.0) -> None:
+        self._codec = Codec(domains.catalog)
+        self._prefix = prefix
+        self._category = {cls: c for c in domains.categories.values() for cls in c.commands}
+        self._failed: list[str] = []
+        self._client = kafka.producer(
+            servers,
+            **{
+                "linger.ms": 2,
+                "queue.buffering.max.messages": queue_records,
+                "queue.buffering.max.kbytes": 262_144,
+                "message.timeout.ms": int(timeout_s * 1000),
+            },
+        )
+        self._closed = threading.Event()
+        self._poller = threading.Thread(target=self._poll, name="refold-producer", daemon=True)
+        self._poller.start()
+
+    def send(
+        self,
+        command: Command,
+        *,
+        command_id: UUID,
+        expected_version: int | None = None,
+        occurred_at: datetime | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        on_delivery: Delivered | None = None,
+    ) -> None:
+        """Queue one command. Raises BadValue for a field, QueueFull when the broker does not keep up."""
+        command = canonical(command)
+        category = self._category[type(command)]
+        stream = category.stream_of(command)
+        if not is_stream_id(stream):
+            raise BadValue("Expected 1-200 of the characters A-Z a-z 0-9 . _ ~ : -", f"$.{command.stream_field}")
+        meta = CommandMeta(
+            command_id=command_id,
+            category=category.name,
+            stream=stream,
+            occurred_at=(occurred_at or datetime.now(UTC)).astimezone(UTC),
+            expected_version=expected_version,
+            actor=actor,
+            correlation_id=correlation_id,
+        )
+        self._produce(commands_topic(self._prefix, category.name), stream, self._codec.command(meta, command), on_delivery)
+
+    async def send_acked(self, command: Command, *, command_id: UUID, **envelope: object) -> None:
+        """Queue one command and wait for the broker's acknowledgement. Raises DeliveryFailed, QueueFull, BadValue."""
+        loop = asyncio.get_running_loop()
+        acked: asyncio.Future[None] = loop.create_future()
+
+        def settle(problem: DeliveryFailed | None) -> None:
+            if acked.done():
+                return
+            if problem is None:
+                acked.set_result(None)
+            else:
+                acked.set_exception(problem)
+
+        def delivered(problem: DeliveryFailed | None) -> None:
+            loop.call_soon_threadsafe(settle, problem)
+
+        self.send(command, command_id=command_id, on_delivery=delivered, **envelope)  # type: ignore[arg-type]  # the envelope's fields are those of send
+        await acked
+
+    def flush(self, seconds: float = 60.0) -> None:
+        """Wait until all is acknowledged. Raises DeliveryFailed naming what was not."""
+        left = self._client.flush(seconds)
+        failed, self._failed = self._failed, []
+        if left or failed:
+            first = failed[0] if failed else "no answer in time"
+            raise DeliveryFailed(f"{left + len(failed)} commands were not acknowledged: {first}")
+
+    def close(self) -> None:
+        """Send what is queued and stop."""
+        try:
+            self.flush()
+        finally:
+            self._closed.set()
+            self._poller.join(5)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def _produce(self, topic: str, key: str, value: bytes, on_delivery: Delivered | None) -> None:
+        def report(error: KafkaError | None, _: Message) -> None:
+            problem = DeliveryFailed(f"{topic}: {error}") if error else None
+            if on_delivery is not None:
+                on_delivery(problem)
+            elif problem is not None:
+                self._failed.append(problem.message)
+
+        try:
+            self._client.produce(topic, value, key.encode(), on_delivery=report)
+        except BufferError as full:
+            raise QueueFull("the producer's queue is full") from full
+
+    def _poll(self) -> None:
+        while not self._closed.is_set():
+            self._client.poll(_POLL_S)

@@ -1,0 +1,107 @@
+"""The rules of the reference domain: when a basket may be opened, filled, paid or voided, and a product listed."""
+
+from decimal import Decimal
+
+import msgspec
+
+from refold.schemas.retail.basket import (
+    BASKET,
+    BasketOpened,
+    BasketPaid,
+    BasketVoided,
+    ItemScanned,
+    OpenBasket,
+    PayBasket,
+    ScanItem,
+    VoidBasket,
+)
+from refold.schemas.retail.product import PRODUCT, ListProduct, ProductListed
+from refold.streams.decider import Decider, Decision, Rejected
+
+
+class Basket(msgspec.Struct, frozen=True):
+    """What the rules need to know of a basket."""
+
+    status: str = "none"
+    store_id: int = 0
+    lines: int = 0
+    total: Decimal = Decimal("0.00")
+
+
+BasketCommand = OpenBasket | ScanItem | PayBasket | VoidBasket
+BasketEvent = BasketOpened | ItemScanned | BasketPaid | BasketVoided
+
+
+def decide_basket(command: BasketCommand, basket: Basket) -> Decision:
+    """A basket is opened once, takes lines of at least one unit while open, and is paid only with a line in it."""
+    if isinstance(command, OpenBasket):
+        if basket.status != "none":
+            return Rejected("basket-exists", f"the basket is {basket.status} already")
+        return BasketOpened(store_id=command.store_id, household_id=command.household_id)
+    if basket.status != "open":
+        return Rejected("basket-not-open", "there is no such basket" if basket.status == "none" else f"it is {basket.status}")
+    match command:
+        case ScanItem():
+            return _scan(command, basket)
+        case PayBasket():
+            if basket.lines == 0:
+                return Rejected("basket-empty", "a basket without a line cannot be paid")
+            return BasketPaid(store_id=basket.store_id, lines=basket.lines, total=basket.total)
+        case VoidBasket():
+            return BasketVoided(store_id=basket.store_id, reason=command.reason)
+
+
+def _scan(command: ScanItem, basket: Basket) -> Decision:
+    if command.quantity < 1:
+        return Rejected("quantity-below-one", f"a line of {command.quantity} units is no sale")
+    return ItemScanned(
+        store_id=basket.store_id,
+        product_id=command.product_id,
+        quantity=command.quantity,
+        amount=command.amount,
+        discount=command.discount,
+    )
+
+
+def evolve_basket(basket: Basket, event: BasketEvent) -> Basket:
+    """Fold one event into the basket."""
+    match event:
+        case BasketOpened():
+            return Basket(status="open", store_id=event.store_id)
+        case ItemScanned():
+            return Basket("open", basket.store_id, basket.lines + 1, basket.total + event.amount)
+        case BasketPaid():
+            return Basket("paid", basket.store_id, basket.lines, basket.total)
+        case BasketVoided():
+            return Basket("voided", basket.store_id, basket.lines, basket.total)
+
+
+class Product(msgspec.Struct, frozen=True):
+    """Whether a product is in the range."""
+
+    listed: bool = False
+
+
+def decide_product(command: ListProduct, product: Product) -> Decision:
+    """A product is listed once."""
+    if product.listed:
+        return Rejected("product-exists", "the product is listed already")
+    return ProductListed(
+        product_id=int(command.product_id),
+        department=command.department,
+        brand=command.brand,
+        category=command.category,
+        type=command.type,
+        package_size=command.package_size,
+    )
+
+
+def evolve_product(_product: Product, _event: ProductListed) -> Product:
+    """Listed is all there is."""
+    return Product(listed=True)
+
+
+DECIDERS = (
+    Decider(BASKET, Basket(), decide_basket, evolve_basket),
+    Decider(PRODUCT, Product(), decide_product, evolve_product),
+)

@@ -1,0 +1,143 @@
+"""The topics of the configured domains: created right, checked at every start, and self-explaining."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+
+from refold.streams import kafka
+from refold.streams.domain import Domains
+from refold.streams.errors import KafkaUnavailable, TopicRecreated, WrongPartitions, WrongSettings
+from refold.streams.postgres import Database
+from refold.streams.settings import Settings
+
+FOR_EVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
+_TIMEOUT_S = 20.0
+_MAX_MESSAGE_BYTES = str((1 << 20) + 65_536)
+
+
+def commands_topic(prefix: str, category: str) -> str:
+    return f"{prefix}{category}.commands"
+
+
+def events_topic(prefix: str, category: str) -> str:
+    return f"{prefix}{category}.events"
+
+
+def category_of(prefix: str, topic: str) -> str:
+    """The category whose commands or events a topic holds."""
+    return topic.removeprefix(prefix).rpartition(".")[0]
+
+
+def schemas_topic(prefix: str) -> str:
+    return f"{prefix}refold.schemas"
+
+
+def ensure_topics(settings: Settings, domains: Domains, db: Database) -> None:
+    """Create what is missing, refuse what would lose events, and write this code's schemas into the log.
+
+    Raises WrongSettings, WrongPartitions, TopicRecreated, KafkaUnavailable.
+    """
+    client = kafka.admin(settings.kafka_servers())
+    try:
+        names = _logs(settings, domains)
+        _create(client, names, settings)
+        _check_settings(client, names)
+        _check_identity(client, names, settings.partitions, db)
+        publish_schemas(settings, domains)
+    except KafkaException as problem:
+        raise KafkaUnavailable(f"Kafka does not answer: {problem.args[0]}") from problem
+
+
+def publish_schemas(settings: Settings, domains: Domains) -> None:
+    """Write each schema of this code that the log does not have yet; acknowledged on return."""
+    known = logged_schemas(settings)
+    producer = kafka.producer(settings.kafka_servers())
+    failed: list[KafkaError] = []
+    for writer in domains.catalog.by_id.values():
+        if writer.id not in known:
+            producer.produce(
+                schemas_topic(settings.topic_prefix),
+                json.dumps(writer.schema).encode(),
+                str(writer.id).encode(),
+                on_delivery=lambda error, _: failed.append(error) if error else None,
+            )
+    if producer.flush(_TIMEOUT_S) or failed:
+        raise KafkaUnavailable("the schemas could not be written to the log")
+
+
+def logged_schemas(settings: Settings) -> dict[int, dict[str, Any]]:
+    """Every schema in the log, by id."""
+    topic = schemas_topic(settings.topic_prefix)
+    reader = kafka.consumer(settings.kafka_servers())
+    try:
+        _, end = reader.get_watermark_offsets(TopicPartition(topic, 0), timeout=_TIMEOUT_S)
+        reader.assign([TopicPartition(topic, 0, 0)])
+        found: dict[int, dict[str, Any]] = {}
+        while reader.position([TopicPartition(topic, 0)])[0].offset < end:
+            for message in reader.consume(500, 0.5):
+                if message.error() is None:
+                    found[int(message.key() or b"0")] = json.loads(message.value() or b"{}")
+        return found
+    finally:
+        reader.close()
+
+
+def _logs(settings: Settings, domains: Domains) -> list[str]:
+    prefix = settings.topic_prefix
+    return [topic for name in domains.categories for topic in (commands_topic(prefix, name), events_topic(prefix, name))]
+
+
+def _create(client: AdminClient, names: list[str], settings: Settings) -> None:
+    replicas = min(3, len(client.list_topics(timeout=_TIMEOUT_S).brokers))
+    limits = {"max.message.bytes": _MAX_MESSAGE_BYTES}
+    logs = [
+        NewTopic(
+            name,
+            num_partitions=settings.partitions,
+            replication_factor=replicas,
+            config={**FOR_EVER, **limits, **({"message.timestamp.type": "LogAppendTime"} if name.endswith(".events") else {})},
+        )
+        for name in names
+    ]
+    schemas = NewTopic(
+        schemas_topic(settings.topic_prefix), num_partitions=1, replication_factor=replicas, config={"cleanup.policy": "compact"}
+    )
+    for future in client.create_topics([*logs, schemas], operation_timeout=_TIMEOUT_S).values():
+        try:
+            future.result()
+        except KafkaException as problem:
+            if problem.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise
+
+
+def _check_settings(client: AdminClient, names: Iterable[str]) -> None:
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+    for resource, future in client.describe_configs(resources, request_timeout=_TIMEOUT_S).items():
+        found = future.result()
+        wrong = {key: found[key].value for key, right in FOR_EVER.items() if found[key].value != right}
+        if wrong:
+            said = ", ".join(f"{key}={value}" for key, value in wrong.items())
+            raise WrongSettings(f"the topic {resource.name} has {said}: events could be lost")
+
+
+def _check_identity(client: AdminClient, names: list[str], partitions: int, db: Database) -> None:
+    described = client.describe_topics(TopicCollection(names), request_timeout=_TIMEOUT_S)
+    seen = {name: (str(d.topic_id), len(d.partitions)) for name, future in described.items() for d in (future.result(),)}
+    recorded = _recorded(db, seen)
+    for name, (topic_id, count) in seen.items():
+        if count != recorded[name][1] or count != partitions:
+            raise WrongPartitions(f"the topic {name} has {count} partitions; recorded are {recorded[name][1]}, configured {partitions}")
+        if topic_id != recorded[name][0]:
+            raise TopicRecreated(f"the topic {name} is not the one that the tables were folded from: it was made anew")
+
+
+def _recorded(db: Database, seen: Mapping[str, tuple[str, int]]) -> dict[str, tuple[str, int]]:
+    """What the topics were when they were first seen, which for a new one is now."""
+    with db.transaction():
+        for name, (topic_id, count) in sorted(seen.items()):
+            db.execute("INSERT INTO refold.topics VALUES (%s, %s, %s) ON CONFLICT DO NOTHING", (name, topic_id, count))
+        rows = db.execute("SELECT topic, topic_id, partitions FROM refold.topics WHERE topic = ANY(%s)", (list(seen),)).fetchall()
+    return {topic: (topic_id, count) for topic, topic_id, count in rows}
