@@ -25,24 +25,35 @@ def stored(db: Database, group: str, places: Iterable[Place]) -> dict[Place, int
     return {(topic, part): at for topic, part, at in rows}
 
 
-def advance(db: Database, group: str, chunks: Sequence[Chunk]) -> None:
-    """Move each place from the chunk's start to its end, in place order. Raises Lost if any stands elsewhere.
+def lock(db: Database, group: str, chunks: Sequence[Chunk]) -> None:
+    """Hold the places' rows, in place order, if each stands at its chunk's start. Raises Lost otherwise.
 
-    Invariant: this is the first write of the transaction, and exactly one row a chunk; with Lost all is rolled back.
+    Invariant: the first lock of the transaction after the group's; with Lost all of it is rolled back.
     """
     ordered = sorted(chunks, key=lambda chunk: chunk.place)
-    lost = [chunk.place for chunk in ordered if not _moved(db, group, chunk)]
+    lost = [chunk.place for chunk in ordered if _held(db, group, chunk.place) != chunk.start]
     if lost:
         raise Lost(lost)
 
 
-def _moved(db: Database, group: str, chunk: Chunk) -> bool:
-    """Never an upsert: after a restore an old position must not write itself into an empty table."""
-    return (
-        db.execute(
-            "UPDATE refold.positions SET next_offset = %s, last_at = coalesce(%s, last_at)"
-            " WHERE grp = %s AND topic = %s AND part = %s AND next_offset = %s",
-            (chunk.end, chunk.last_at, group, chunk.topic, chunk.part, chunk.start),
-        ).rowcount
-        == 1
+def move(db: Database, group: str, chunk: Chunk) -> None:
+    """Set a locked place to the chunk's end. Never an upsert: an old position must not write itself into an emptied table."""
+    db.execute(
+        "UPDATE refold.positions SET next_offset = %s, last_at = coalesce(%s, last_at)"
+        " WHERE grp = %s AND topic = %s AND part = %s AND next_offset = %s",
+        (chunk.end, chunk.last_at, group, chunk.topic, chunk.part, chunk.start),
     )
+
+
+def advance(db: Database, group: str, chunks: Sequence[Chunk]) -> None:
+    """Compare each place with its chunk's start and set it to the end. Raises Lost if any stands elsewhere."""
+    lock(db, group, chunks)
+    for chunk in chunks:
+        move(db, group, chunk)
+
+
+def _held(db: Database, group: str, place: Place) -> int | None:
+    row = db.execute(
+        "SELECT next_offset FROM refold.positions WHERE grp = %s AND topic = %s AND part = %s FOR UPDATE", (group, *place)
+    ).fetchone()
+    return None if row is None else int(row[0])

@@ -1,0 +1,127 @@
+"""The rules of the log: which records count. Pure; computed alike by every reader, from the log alone.
+
+A record counts iff it is the next record of the current writer; a group takes effect whole, and only if its command is new to
+the stream and its base version is the stream's version. This is the rule record by record, the reference for `fold_columns`.
+`docs/log-rules.md` states it for people; the numbers below are those of its rules.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from uuid import UUID
+
+from refold.schemas.meta import RULES, Claim, Meta
+from refold.streams.errors import NewerRules
+
+Envelope = Claim | Meta | None
+"""What the rules see of a record; None is a foreign one, without a readable envelope."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimState:
+    """What a partition's log says so far, at the start of no open group."""
+
+    epoch: int = 0
+    rules: int = 1
+    writer: UUID | None = None
+    next_seq: int = 0
+    last_command_offset: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The records of one command that took effect: their rows in the chunk, in order."""
+
+    rows: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a run of records does: the state after the first `taken` of them, and the groups that took effect.
+
+    The rows from `taken` on belong to a group that is still open: they are judged again with what follows them.
+    """
+
+    state: ClaimState
+    taken: int
+    groups: list[Group]
+
+
+@dataclass(slots=True)
+class Tables:
+    """What the rules need to know of the tables before the chunk; grows by what the chunk does."""
+
+    version: Callable[[str], int]
+    known: Callable[[str, UUID], bool]
+    versions: dict[str, int] = field(default_factory=dict)
+    commands: set[tuple[str, UUID]] = field(default_factory=set)
+
+    def version_of(self, stream: str) -> int:
+        return self.versions[stream] if stream in self.versions else self.version(stream)
+
+    def knows(self, stream: str, command_id: UUID) -> bool:
+        return (stream, command_id) in self.commands or self.known(stream, command_id)
+
+    def take(self, stream: str, command_id: UUID, version: int) -> None:
+        self.versions[stream] = version
+        self.commands.add((stream, command_id))
+
+
+def judge(records: Sequence[Envelope], category: str, state: ClaimState, tables: Tables) -> Verdict:
+    """Apply the rules to the records that follow `state`. Raises NewerRules."""
+    groups: list[Group] = []
+    open_rows: list[int] = []
+    clean, taken = state, 0
+    for row, record in enumerate(records):
+        if isinstance(record, Claim):
+            state, open_rows = _claimed(state, record, open_rows)
+        elif record is not None and record.writer == state.writer and record.seq >= state.next_seq:
+            state, open_rows = _next(state, record, row, open_rows, records, category)
+            if open_rows and len(open_rows) == record.count:
+                state, group = _closed(state, open_rows, record, tables)
+                groups += group
+                open_rows = []
+        if not open_rows:
+            clean, taken = state, row + 1
+    return Verdict(clean, taken, groups)
+
+
+def _claimed(state: ClaimState, claim: Claim, open_rows: list[int]) -> tuple[ClaimState, list[int]]:
+    """Rule 1: a claim counts iff its epoch is greater; it voids the open group."""
+    if claim.epoch <= state.epoch:
+        return state, open_rows
+    if claim.rules > RULES:
+        raise NewerRules(f"a claim of epoch {claim.epoch} says rules {claim.rules}, this code knows {RULES}")
+    return replace(state, epoch=claim.epoch, rules=claim.rules, writer=claim.writer, next_seq=0), []
+
+
+def _next(
+    state: ClaimState, record: Meta, row: int, open_rows: list[int], records: Sequence[Envelope], category: str
+) -> tuple[ClaimState, list[int]]:
+    """Rules 3 and 4: a gap ends the claim; so does a record that does not continue its group."""
+    first = records[open_rows[0]] if open_rows else record
+    assert isinstance(first, Meta)
+    if record.seq > state.next_seq or not _continues(record, first, len(open_rows), category):
+        return replace(state, writer=None), []
+    return replace(state, next_seq=state.next_seq + 1), [*open_rows, row]
+
+
+def _continues(record: Meta, first: Meta, index: int, category: str) -> bool:
+    """Whether the record is the index-th of the group that `first` began."""
+    version = record.base_version + index + 1 if record.is_event else record.base_version
+    return (
+        record.index == index
+        and 0 <= index < record.count
+        and record.category == category
+        and record.version == version
+        and (record.is_event or record.count == 1)
+        and (record.count, record.stream, record.command_id, record.base_version, record.command_offset, record.body_hash)
+        == (first.count, first.stream, first.command_id, first.base_version, first.command_offset, first.body_hash)
+    )
+
+
+def _closed(state: ClaimState, rows: list[int], last: Meta, tables: Tables) -> tuple[ClaimState, list[Group]]:
+    """Rule 4: a known command or a wrong base version ends the claim (the belt); else the group takes effect whole."""
+    if tables.knows(last.stream, last.command_id) or tables.version_of(last.stream) != last.base_version:
+        return replace(state, writer=None), []
+    tables.take(last.stream, last.command_id, last.version)
+    return replace(state, last_command_offset=last.command_offset), [Group(tuple(rows))]

@@ -1,0 +1,180 @@
+"""What was read and is not folded yet: kept in order, offered to the fold, dropped when the position is elsewhere."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from threading import Event
+from typing import Protocol
+
+import psycopg
+
+from refold.streams import metrics
+from refold.streams.chunk import Chunk, Place
+from refold.streams.errors import Lost, Unreachable
+from refold.streams.postgres import first_line
+
+_log = logging.getLogger(__name__)
+_RETRY_S = 0.2
+STUCK_SEEK_S, STUCK_EXIT_S = 10.0, 30.0
+
+
+class ChunkFold(Protocol):
+    """A fold of chunks into tables whose position moves in the same transaction."""
+
+    group: str
+    topics: Sequence[str]
+
+    def stored(self, places: Sequence[Place]) -> dict[Place, int]:
+        """Where the group stands; a new place gets a row at 0."""
+
+    def apply(self, chunks: Sequence[Chunk]) -> dict[Place, int]:
+        """Fold in one transaction; how far each place got (the rest is offered again). Raises Lost after a rollback."""
+
+    def reconnect(self) -> None:
+        """A new connection, once Postgres is back."""
+
+    def close(self) -> None: ...
+
+
+class Reader(Protocol):
+    """What the intake asks of the thread that reads."""
+
+    def is_current(self, chunk: Chunk) -> bool: ...
+    def places(self) -> list[Place]: ...
+    def seek(self, place: Place, offset: int) -> int: ...
+    def pause(self, place: Place) -> None: ...
+    def resume(self, place: Place) -> None: ...
+    def end(self, place: Place) -> int | None: ...
+
+
+class Intake:
+    """Feeds one fold. Used by one thread; every method may block while Postgres is away."""
+
+    def __init__(self, fold: ChunkFold, reader: Reader, most_kept: int, stopping: Event) -> None:
+        self._fold, self._reader, self._most, self._stopping = fold, reader, most_kept, stopping
+        self._kept: dict[Place, Chunk] = {}
+        self._reached: dict[Place, int] = {}
+        self._since: dict[Place, float] = {}
+        self._paused: set[Place] = set()
+
+    def start(self, places: Sequence[Place]) -> dict[Place, int | None]:
+        """Positions for newly assigned places; called by the reader's thread, with a connection of its own."""
+        return dict(self._fold.stored(places))
+
+    def take(self, chunks: Sequence[Chunk]) -> None:
+        """Keep the chunks behind what is kept of their places, and fold what waits."""
+        for chunk in chunks:
+            if self._reader.is_current(chunk):
+                self._keep(chunk)
+        self.fold()
+
+    def fold(self) -> None:
+        """Offer all that is kept, until it is folded as far as it goes now."""
+        self._forget_the_foreign()
+        while self._kept and not self._stopping.is_set():
+            try:
+                reached = self._fold.apply(list(self._kept.values()))
+            except Lost as lost:
+                metrics.CONFLICTS.labels(self._fold.group).inc(len(lost.places))
+                self._when_back(lambda lost=lost: [self._realign(place) for place in lost.places])
+            except (psycopg.OperationalError, Unreachable) as problem:
+                self._reconnect(problem)
+            else:
+                self._settle(reached)
+                return
+
+    def check(self) -> None:
+        """Each second: positions that moved without us (a restore, another worker), and places that stand still."""
+        self._forget_the_foreign()
+        quiet = [place for place in self._reader.places() if place not in self._kept]
+        if quiet:
+            self._when_back(lambda: self._compare(self._fold.stored(quiet)))
+        self._watch(quiet)
+
+    def _keep(self, chunk: Chunk) -> None:
+        before = self._kept.get(chunk.place)
+        if before is None or before.generation != chunk.generation:
+            self._kept[chunk.place] = chunk
+        elif before.end == chunk.start:
+            self._kept[chunk.place] = before.then(chunk)
+        else:
+            self._seek(chunk.place, before.start, "gap")
+
+    def _settle(self, reached: dict[Place, int]) -> None:
+        now = time.monotonic()
+        for place, at in reached.items():
+            if self._reached.get(place) != at:
+                self._reached[place], self._since[place] = at, now
+            rest = self._kept.pop(place).since(at)
+            if rest.values:
+                self._kept[place] = rest
+            self._throttle(place, len(rest.values))
+
+    def _throttle(self, place: Place, kept: int) -> None:
+        if kept >= self._most and place not in self._paused:
+            self._paused.add(place)
+            self._reader.pause(place)
+        elif kept < self._most and place in self._paused:
+            self._paused.discard(place)
+            self._reader.resume(place)
+
+    def _realign(self, place: Place) -> None:
+        """After a miss: go on behind what is stored, if that lies in what is kept (our own commit, its answer lost); else seek."""
+        at = self._fold.stored([place])[place]
+        kept = self._kept.get(place)
+        if kept is not None and kept.start <= at <= kept.end:
+            self._settle({place: at})
+        else:
+            self._seek(place, at, "conflict")
+
+    def _compare(self, stored: dict[Place, int]) -> None:
+        for place, at in stored.items():
+            if self._reached.setdefault(place, at) != at:
+                self._seek(place, at, "moved")
+            self._since.setdefault(place, time.monotonic())
+
+    def _watch(self, quiet: Sequence[Place]) -> None:
+        """A place that is behind the log's end, with nothing kept, must move: seek it again, or die and be restarted."""
+        now = time.monotonic()
+        for place in quiet:
+            end, at = self._reader.end(place), self._reached.get(place)
+            if end is None or at is None or end <= at:
+                self._since[place] = now
+            elif now - self._since.get(place, now) > STUCK_EXIT_S:
+                raise SystemExit(f"{place} stands at {at} of {end} for {STUCK_EXIT_S:.0f} s")
+            elif now - self._since.get(place, now) > STUCK_SEEK_S and (now - self._since[place]) % STUCK_SEEK_S < 1:
+                self._reader.seek(place, at)
+                metrics.RESEEKS.labels(self._fold.group, "stuck").inc()
+
+    def _seek(self, place: Place, at: int, cause: str) -> None:
+        _log.info("%s: %s/%s again from %d (%s)", self._fold.group, *place, at, cause)
+        metrics.RESEEKS.labels(self._fold.group, cause).inc()
+        self._kept.pop(place, None)
+        self._paused.discard(place)
+        self._reached[place], self._since[place] = at, time.monotonic()
+        self._reader.seek(place, at)
+
+    def _forget_the_foreign(self) -> None:
+        """Drop what belongs to places that are not ours any more, or was read before a seek."""
+        ours = set(self._reader.places())
+        for place in [p for p, chunk in self._kept.items() if not self._reader.is_current(chunk)]:
+            del self._kept[place]
+        for place in self._reached.keys() - ours:
+            del self._reached[place]
+            self._since.pop(place, None)
+            self._paused.discard(place)
+
+    def _when_back(self, ask: Callable[[], object]) -> None:
+        while not self._stopping.is_set():
+            try:
+                ask()
+            except (psycopg.OperationalError, Unreachable) as problem:
+                self._reconnect(problem)
+            else:
+                return
+
+    def _reconnect(self, problem: Exception) -> None:
+        _log.warning("%s: waiting for a server: %s", self._fold.group, first_line(problem))
+        self._stopping.wait(_RETRY_S)
+        if not self._stopping.is_set() and isinstance(problem, psycopg.OperationalError):
+            self._fold.reconnect()

@@ -1,0 +1,220 @@
+"""A thread that owns a librdkafka consumer in a group and hands chunks to a Faust channel. Positions come from Postgres.
+
+Kafka's own offsets are never read or written: on assignment `start` says where to read, and a chunk carries the position it
+follows, which its commit compares. The thread alone touches the consumer; others ask through `seek`, `pause` and `resume`.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotYet
+from dataclasses import dataclass, replace
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from refold.streams import kafka
+from refold.streams.chunk import Chunk, Place
+from refold.streams.errors import KafkaUnavailable
+from refold.streams.log import check_range, cut, follow, records_of
+
+_log = logging.getLogger(__name__)
+_TICK_S = 0.1
+CRASHED = 71
+
+Start = Callable[[list[Place]], dict[Place, int | None]]
+"""Where to read assigned places from; None: not yet, a seek will say."""
+Put = Callable[[list[Chunk]], "Future[None]"]
+"""Hands chunks over; the future is done when they were taken."""
+
+
+@dataclass
+class At:
+    """Where the reader is in a place: the next offset, and which seek brought it there."""
+
+    offset: int
+    generation: int
+    flowing: bool = True
+
+
+@dataclass(frozen=True)
+class ReaderConfig:
+    """What distinguishes one reader from another."""
+
+    servers: str
+    group: str
+    topics: Sequence[str]
+    records: int
+    keys: bool
+
+
+class GroupReader:
+    """Reads the places that the group assigns to this process, from where `start` says, until it is stopped."""
+
+    def __init__(self, config: ReaderConfig, start: Start, put: Put) -> None:
+        self._config, self._start, self._put = config, start, put
+        self._lock = threading.Lock()
+        self._at: dict[Place, At] = {}
+        self._wanted: dict[Place, tuple[int, int]] = {}
+        self._generation = 0
+        self._flow: dict[Place, bool] = {}
+        self._stopping = threading.Event()
+        self._ends: dict[Place, int] = {}
+
+    def run(self) -> None:
+        """Read until `stop`; anything unexpected ends the process, and its supervisor starts it anew."""
+        try:
+            self._read()
+        except Exception:
+            if self._stopping.is_set():
+                return
+            _log.exception("the reader of group %s failed", self._config.group)
+            os._exit(CRASHED)
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    def places(self) -> list[Place]:
+        """What is assigned to this process now."""
+        with self._lock:
+            return sorted(self._at)
+
+    def is_current(self, chunk: Chunk) -> bool:
+        """Whether the chunk was read after the newest seek of a place that is still ours."""
+        with self._lock:
+            return self._newest(chunk.place) == chunk.generation
+
+    def end(self, place: Place) -> int | None:
+        """The end of the log as of the last fetch, if known."""
+        return self._ends.get(place)
+
+    def seek(self, place: Place, offset: int) -> int:
+        """Read on from `offset`; chunks of an older generation than the one returned are not current any more."""
+        with self._lock:
+            self._generation += 1
+            self._wanted[place] = (offset, self._generation)
+            return self._generation
+
+    def pause(self, place: Place) -> None:
+        self._flow[place] = False
+
+    def resume(self, place: Place) -> None:
+        self._flow[place] = True
+
+    def _newest(self, place: Place) -> int | None:
+        if place not in self._at:
+            return None
+        return self._wanted[place][1] if place in self._wanted else self._at[place].generation
+
+    def _read(self) -> None:
+        client = kafka.consumer(
+            self._config.servers,
+            **{
+                "group.id": self._config.group,
+                "client.id": f"refold-{self._config.group}",
+                "partition.assignment.strategy": "cooperative-sticky",
+                "session.timeout.ms": 6000,
+                "heartbeat.interval.ms": 500,
+                "max.poll.interval.ms": 300_000,
+            },
+        )
+        client.subscribe(list(self._config.topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
+        try:
+            while not self._stopping.is_set():
+                self._obey(client)
+                self._hand_over(client, self._take(client))
+        finally:
+            client.close()
+
+    def _take(self, client: Consumer) -> list[Chunk]:
+        first = client.poll(_TICK_S)
+        if first is None:
+            return []
+        messages = records_of([first, *client.consume(self._config.records - 1, 0)])
+        return [stamped for chunk in cut(messages, keys=self._config.keys) if (stamped := self._stamped(chunk))]
+
+    def _stamped(self, chunk: Chunk) -> Chunk | None:
+        """The chunk with its generation; None if its place is not ours or not flowing: it is read again after the seek."""
+        at = self._at.get(chunk.place)
+        if at is None or not at.flowing:
+            return None
+        follow(chunk, at.offset)
+        at.offset = chunk.end
+        return replace(chunk, generation=at.generation)
+
+    def _hand_over(self, client: Consumer, chunks: list[Chunk]) -> None:
+        """Blocks while the channel is full: back-pressure. Never polls meanwhile, since what poll returned would be lost."""
+        for chunk in chunks:
+            with contextlib.suppress(KafkaException):
+                self._ends[chunk.place] = client.get_watermark_offsets(TopicPartition(*chunk.place), cached=True)[1]
+        if not chunks:
+            return
+        waiting = self._put(chunks)
+        while not self._stopping.is_set():
+            try:
+                return waiting.result(0.5)
+            except (NotYet, TimeoutError):
+                continue
+        waiting.cancel()
+
+    def _obey(self, client: Consumer) -> None:
+        """Carry out the seeks and pauses that others asked for."""
+        with self._lock:
+            wanted = {place: want for place, want in self._wanted.items() if place in self._at}
+        for place, (offset, generation) in wanted.items():
+            try:
+                client.incremental_unassign([TopicPartition(*place)])
+                client.incremental_assign([TopicPartition(*place, offset)])
+            except KafkaException as problem:
+                _log.warning("cannot seek %s/%s yet: %s", *place, problem.args[0])
+                continue
+            with self._lock:
+                self._at[place] = At(offset, generation)
+                if self._wanted.get(place) == (offset, generation):
+                    del self._wanted[place]
+        for place in list(self._flow):
+            flow = self._flow.pop(place)
+            if place in self._at:
+                (client.resume if flow else client.pause)([TopicPartition(*place)])
+
+    def _assigned(self, client: Consumer, partitions: list[TopicPartition]) -> None:
+        places = [(tp.topic, tp.partition) for tp in partitions]
+        starts = self._start(places) if places else {}
+        for place, offset in starts.items():
+            if offset is not None:
+                self._checked(client, place, offset)
+        client.incremental_assign([TopicPartition(*place, offset or 0) for place, offset in starts.items()])
+        held = [TopicPartition(*place) for place, offset in starts.items() if offset is None]
+        if held:
+            client.pause(held)
+        with self._lock:
+            for place, offset in starts.items():
+                self._generation += 1
+                self._at[place] = At(offset or 0, self._generation, flowing=offset is not None)
+                self._wanted.pop(place, None)
+        _log.info("group %s: assigned %s", self._config.group, [f"{t}/{p}" for t, p in places])
+
+    @staticmethod
+    def _checked(client: Consumer, place: Place, offset: int) -> None:
+        """A log that does not hold the position ends the process; a broker that is away is waited for by librdkafka."""
+        with contextlib.suppress(KafkaUnavailable):
+            check_range(client, place, offset)
+
+    def _revoked(self, client: Consumer, partitions: list[TopicPartition]) -> None:
+        with self._lock:
+            for tp in partitions:
+                self._at.pop((tp.topic, tp.partition), None)
+                self._wanted.pop((tp.topic, tp.partition), None)
+        client.incremental_unassign(partitions)
+
+
+def put_into(channel_put: Callable[[list[Chunk]], "asyncio.Future[None]"], loop: asyncio.AbstractEventLoop) -> Put:
+    """A `Put` that hands chunks to a coroutine of another thread's loop."""
+
+    async def put(chunks: list[Chunk]) -> None:
+        await channel_put(chunks)
+
+    return lambda chunks: asyncio.run_coroutine_threadsafe(put(chunks), loop)
