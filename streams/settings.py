@@ -87,6 +87,11 @@ class Settings(BaseModel):
             raise NotConnected("No Postgres is named and none runs in the data folder.")
         return self.database_url.get_secret_value()
 
+    def require_servers(self) -> None:
+        """Raise, once and early, when no server is named."""
+        self.kafka_servers()
+        self.dsn()
+
     def environment(self) -> dict[str, str]:
         """The variables that give a child process exactly these settings."""
         shown = self.model_dump() | {"data": str(self.data.absolute()), "domains": ",".join(self.domains)}

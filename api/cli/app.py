@@ -1,0 +1,69 @@
+"""The `refold` command: names every subcommand, turns errors into one clear line and an exit code."""
+
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+import refold
+from refold.api.cli import exits
+from refold.api.cli.output import print_json, say
+from refold.schemas.errors import RefoldError
+
+app = App(
+    name="refold",
+    help="Commands in, immutable events in Kafka, read models in Postgres, all of them foldable again from the log.",
+    version=refold.__version__,
+    version_flags=["--version"],
+)
+
+# Loaded when they are called: a worker must not pay for the demo's imports.
+app.command("refold.api.cli.dev:dev", name="dev", help="Run everything in the foreground, with embedded servers.")
+app.command(
+    "refold.api.cli.worker:worker",
+    name="worker",
+    help="Run the handler, the core fold and the models fold, or one of them.",
+)
+app.command("refold.api.cli.serve:api", name="api", help="Serve commands, streams and read models over HTTP.")
+
+config = App(name="config", help="What is configured, and where from.")
+config.command("refold.api.cli.config:show", name="show", help="Print every setting, its value and its origin.")
+app.command(config)
+
+
+@app.command
+def version(*, json: bool = False) -> None:
+    """Print Refold's version.
+
+    Example: refold version --json
+    """
+    if json:
+        print_json({"version": refold.__version__})
+    else:
+        print(refold.__version__)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and exit; the entry point of the script `refold`."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; the exit code."""
+    try:
+        result = app(arguments, exit_on_error=False, result_action="return_value")
+    except CycloptsError:
+        return exits.USAGE
+    except RefoldError as error:
+        say(f"refold: {error.code}: {error.message} {error.remedy}".rstrip())
+        return exits.exit_code(error)
+    except KeyboardInterrupt:
+        return exits.INTERRUPTED
+    except BrokenPipeError:  # `refold … | head`
+        sys.stderr.close()
+        return exits.FAILED
+    return result if isinstance(result, int) else exits.DONE
+
+
+if __name__ == "__main__":
+    main()

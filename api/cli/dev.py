@@ -1,0 +1,38 @@
+"""`refold dev`."""
+
+from refold.api.cli.exits import DONE
+from refold.api.cli.logs import labelled_lines
+from refold.api.cli.output import say
+from refold.api.cli.roles import ALL
+from refold.api.cli.signals import finish_undisturbed, interrupt_on_sigterm
+from refold.api.cli.stack import Stack
+from refold.streams.settings import Settings
+
+
+def dev(*, services_only: bool = False) -> int:
+    """Run everything in the foreground with one log: Kafka, Postgres, the workers and the API. Ctrl-C stops it all.
+
+    Example: refold dev --services-only
+
+    Args:
+        services_only: run only Kafka and Postgres, and print how to reach them as shell variables.
+    """
+    interrupt_on_sigterm()
+    with Stack(Settings.load(), say, labelled_lines, roles=() if services_only else ALL) as stack:
+        try:
+            announce(stack, services_only=services_only)
+            code = stack.wait() or DONE
+        except KeyboardInterrupt:
+            code = DONE
+        finish_undisturbed()
+        say("stopping")
+    return code
+
+
+def announce(stack: Stack, *, services_only: bool) -> None:
+    """Say how to reach what runs."""
+    if services_only:
+        print(f"REFOLD_KAFKA={stack.settings.kafka_servers()}")
+        print(f"REFOLD_DATABASE_URL={stack.settings.dsn()}", flush=True)
+    else:
+        say(f"API: {stack.api_url}   its documentation: {stack.api_url}/openapi   Ctrl-C stops everything")

@@ -1,0 +1,44 @@
+"""What commands print: data on stdout, as a table or as JSON; progress on stderr, in place on a terminal, as lines elsewhere."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.table import Table
+
+from refold.streams.embedded.jars import Report
+
+data = Console()
+progress = Console(stderr=True, highlight=False)
+
+
+def say(text: str) -> None:
+    """One line of progress."""
+    progress.print(text, markup=False)
+
+
+@contextmanager
+def reporting(what: str) -> Iterator[Report]:
+    """A place to report steps of something that takes a while: one changing line on a terminal, plain lines elsewhere."""
+    if not progress.is_terminal:
+        yield say
+        return
+    with progress.status(what) as status:
+        yield status.update
+
+
+def print_json(value: object) -> None:
+    """One JSON document on stdout."""
+    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
+
+
+def print_table(rows: Sequence[Mapping[str, object]], title: str = "") -> None:
+    """Rows with the same keys as a table on stdout."""
+    table = Table(title=title or None)
+    for name in rows[0] if rows else ():
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row.values()))
+    data.print(table)

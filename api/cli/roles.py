@@ -1,0 +1,53 @@
+"""The processes of Refold by role, and what each does before its own `main(settings)` runs."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from importlib import import_module
+from pathlib import Path
+
+from refold.streams.embedded.servers import connected
+from refold.streams.settings import Settings
+
+MODULES = {
+    "handler": "refold.streams.handler_process",
+    "core": "refold.streams.core_process",
+    "models": "refold.projections.models_process",
+    "api": "refold.api.http.server",
+}
+WORKERS = ("handler", "core", "models")
+ALL = (*WORKERS, "api")
+METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+GRACE_S = 8.0
+
+
+def run_role(role: str, settings: Settings, *, supervised: bool = False) -> None:
+    """Run one role in this process until it is told to stop."""
+    if supervised:
+        threading.Thread(target=_stop_with_parent, name="parent-watch", daemon=True).start()
+    # prometheus-client reads the variable when it is imported, which the role's module does.
+    os.environ.setdefault(METRICS_VARIABLE, str(metrics_folder(settings)))
+    Path(os.environ[METRICS_VARIABLE]).mkdir(parents=True, exist_ok=True)
+    import_module(MODULES[role]).main(connected(settings))
+
+
+def role_command(role: str) -> list[str]:
+    """The command line of a supervised role."""
+    arguments = ["api"] if role == "api" else ["worker", role]
+    return [sys.executable, "-m", "refold.api.cli.app", *arguments, "--supervised"]
+
+
+def metrics_folder(settings: Settings) -> Path:
+    """Where the processes share their metrics."""
+    return settings.data.absolute() / "metrics"
+
+
+def _stop_with_parent() -> None:
+    """The supervisor holds our standard input open; its end means that the supervisor is gone, however it died."""
+    while os.read(0, 1024):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE_S)
+    os._exit(1)

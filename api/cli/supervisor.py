@@ -1,0 +1,156 @@
+"""Keeps processes running: each in a group of its own, restarted with growing delay, its output labelled, all of them stopped together."""
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+import psutil
+from prometheus_client.multiprocess import mark_process_dead
+
+from refold.api.cli.exits import PRECONDITION, USAGE
+from refold.api.cli.logs import Output
+from refold.api.cli.roles import GRACE_S, METRICS_VARIABLE, metrics_folder, role_command
+from refold.streams.settings import Settings
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S, HEALTHY_S = 0.2, 5.0, 10.0
+FINAL = {USAGE, PRECONDITION}  # a restart would only say the same again
+
+
+class Child:
+    """One role's process and the thread that restarts it and passes its lines on."""
+
+    def __init__(self, role: str, environment: dict[str, str], output: Output, on_final: Callable[[int], None]) -> None:
+        self.role = role
+        self._environment = environment
+        self._output = output
+        self._on_final = on_final
+        self._stopping = threading.Event()
+        self._process: subprocess.Popen[str] | None = None
+        self._thread = threading.Thread(target=self._keep_running, name=f"supervise-{role}", daemon=True)
+
+    @property
+    def pid(self) -> int | None:
+        """The pid of the living process."""
+        process = self._process
+        return process.pid if process and process.poll() is None else None
+
+    def start(self) -> None:
+        """Start the process; returns at once."""
+        self._thread.start()
+
+    def ask_to_stop(self) -> None:
+        """Send SIGTERM and do not restart."""
+        self._stopping.set()
+        self._signal(signal.SIGTERM)
+
+    def join(self, deadline: float) -> None:
+        """Wait until the deadline, then kill."""
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+        if self._thread.is_alive():
+            self._signal(signal.SIGKILL)
+            self._thread.join()
+
+    def _keep_running(self) -> None:
+        pause = FIRST_PAUSE_S
+        while not self._stopping.is_set():
+            began = time.monotonic()
+            code = self._run_once()
+            if self._stopping.is_set():
+                return
+            if code in FINAL:
+                self._on_final(code)
+                return
+            pause = FIRST_PAUSE_S if time.monotonic() - began > HEALTHY_S else pause
+            self._output(self.role, f"ended ({_how_it_ended(code)}); starting it again in {pause:g} s")
+            self._stopping.wait(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_S)
+
+    def _run_once(self) -> int:
+        with subprocess.Popen(
+            role_command(self.role),
+            env=self._environment,
+            stdin=subprocess.PIPE,  # held open: its end tells the child that we are gone
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        ) as process:
+            self._process = process
+            if self._stopping.is_set():  # told to stop while it was being started
+                process.terminate()
+            for line in process.stdout or ():
+                self._output(self.role, line.rstrip("\n"))
+            code = process.wait()
+        with suppress(OSError):
+            mark_process_dead(process.pid, self._environment[METRICS_VARIABLE])  # type: ignore[no-untyped-call]
+        return code
+
+    def _signal(self, number: signal.Signals) -> None:
+        if pid := self.pid:
+            with suppress(ProcessLookupError):
+                os.killpg(pid, number)
+
+
+class Supervisor:
+    """The processes of some roles with the same settings."""
+
+    def __init__(self, settings: Settings, roles: Iterable[str], output: Output) -> None:
+        self._metrics = metrics_folder(settings)
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("REFOLD_")}
+        environment |= settings.environment() | {METRICS_VARIABLE: str(self._metrics), "PYTHONUNBUFFERED": "1"}
+        self._children = [Child(role, environment, output, self._end) for role in roles]
+        self._ended = threading.Event()
+        self._code = 0
+
+    def start(self) -> None:
+        """Start every process; returns at once."""
+        empty_metrics(self._metrics)
+        for child in self._children:
+            child.start()
+
+    def pids(self) -> dict[str, int]:
+        """The living processes by role."""
+        return {child.role: pid for child in self._children if (pid := child.pid)}
+
+    def wait(self, seconds: float | None = None) -> int | None:
+        """Wait until a process ended for good; its exit code, or None when the time is over."""
+        return self._code if self._ended.wait(seconds) else None
+
+    def stop(self) -> None:
+        """Stop every process: politely at once, by force when the grace is over."""
+        for child in self._children:
+            child.ask_to_stop()
+        deadline = time.monotonic() + GRACE_S
+        for child in self._children:
+            child.join(deadline)
+
+    def _end(self, code: int) -> None:
+        self._code = code
+        self._ended.set()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def empty_metrics(folder: Path) -> None:
+    """Remove the metric files of processes that are gone."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.glob("*.db"):
+        pid = path.stem.rpartition("_")[2]
+        if not pid.isdigit() or not psutil.pid_exists(int(pid)):
+            path.unlink(missing_ok=True)
+
+
+def _how_it_ended(code: int) -> str:
+    return f"exit code {code}" if code >= 0 else signal.Signals(-code).name

@@ -1,0 +1,44 @@
+"""`refold worker`."""
+
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from refold.api.cli.exits import DONE
+from refold.api.cli.logs import labelled_lines
+from refold.api.cli.roles import WORKERS, run_role
+from refold.api.cli.signals import finish_undisturbed, interrupt_on_sigterm
+from refold.api.cli.supervisor import Supervisor
+from refold.streams.embedded.servers import connected
+from refold.streams.settings import Settings
+
+Role = Literal["handler", "core", "models"]
+
+
+def worker(
+    role: Role | None = None, /, *, supervised: Annotated[bool, Parameter(show=False, negative=())] = False
+) -> int:
+    """Run the handler, the core fold and the models fold, or only ROLE, in the foreground.
+
+    Without ROLE each is a process of its own, restarted when it ends.
+
+    Example: refold worker core
+
+    Args:
+        role: the one to run.
+        supervised: end when standard input closes.
+    """
+    settings = Settings.load()
+    if role is not None:
+        run_role(role, settings, supervised=supervised)
+        return DONE
+    settings = connected(settings)
+    settings.require_servers()
+    interrupt_on_sigterm()
+    with Supervisor(settings, WORKERS, labelled_lines) as supervisor:
+        try:
+            code = supervisor.wait() or DONE
+        except KeyboardInterrupt:
+            code = DONE
+        finish_undisturbed()
+    return code
