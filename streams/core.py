@@ -51,7 +51,7 @@ class CoreFold:
         self._url, self._prefix, self._domains, self._history = url, prefix, domains, history
         self._logged = logged_schemas
         self._decoder = EventDecoder(domains.catalog)
-        self.topics = [events_topic(prefix, name) for name in sorted(domains.categories)]
+        self.topics: Sequence[str] = [events_topic(prefix, name) for name in sorted(domains.categories)]
         self._db = connect_patiently(url, application_name=GROUP)
 
     def reconnect(self) -> None:
@@ -99,8 +99,8 @@ class CoreFold:
         category = category_of(self._prefix, chunk.topic)
         stored = core_store.read_claims(self._db, [(category, chunk.part)]).get((category, chunk.part), _FIRST)
         columns = decoded.envelopes()
-        envelopes = None if columns is not None else decoded.envelopes_one_by_one()
-        frame = columns if columns is not None else envelope_frame(envelopes or ())
+        envelopes: list[Envelope] = [] if columns is not None else decoded.envelopes_one_by_one()
+        frame = columns if columns is not None else envelope_frame(envelopes)
         before = core_store.read_streams(self._db, category, frame["m_stream"].unique())
         known = core_store.known_keys(self._db, _keys(frame, category))
         if columns is not None:
@@ -109,9 +109,9 @@ class CoreFold:
                 return self._judged(decoded, category, stored, Verdict(whole.state, whole.taken, []), columns.head(whole.taken), before)
             envelopes = decoded.envelopes_one_by_one()
         metrics.ROW_WISE.labels(GROUP).inc(len(chunk.values))
-        verdict = judge(envelopes or (), category, stored.state, _tables(category, before, known))
+        verdict = judge(envelopes, category, stored.state, _tables(category, before, known))
         rows = [row for group in verdict.groups for row in group.rows]
-        counted = envelope_frame([e if row in set(rows) else None for row, e in enumerate(envelopes or ())]) if rows else frame.clear()
+        counted = envelope_frame([e if row in set(rows) else None for row, e in enumerate(envelopes)]) if rows else frame.clear()
         return self._judged(decoded, category, stored, verdict, counted, before, envelopes)
 
     def _judged(

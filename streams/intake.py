@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from threading import Event
 from typing import Protocol
 
@@ -22,7 +23,10 @@ class ChunkFold(Protocol):
     """A fold of chunks into tables whose position moves in the same transaction."""
 
     group: str
-    topics: Sequence[str]
+
+    @property
+    def topics(self) -> Sequence[str]:
+        """Full names of the topics it reads."""
 
     def stored(self, places: Sequence[Place]) -> dict[Place, int]:
         """Where the group stands; a new place gets a row at 0."""
@@ -57,10 +61,6 @@ class Intake:
         self._since: dict[Place, float] = {}
         self._paused: set[Place] = set()
 
-    def start(self, places: Sequence[Place]) -> dict[Place, int | None]:
-        """Positions for newly assigned places; called by the reader's thread, with a connection of its own."""
-        return dict(self._fold.stored(places))
-
     def take(self, chunks: Sequence[Chunk]) -> None:
         """Keep the chunks behind what is kept of their places, and fold what waits."""
         for chunk in chunks:
@@ -76,7 +76,7 @@ class Intake:
                 reached = self._fold.apply(list(self._kept.values()))
             except Lost as lost:
                 metrics.CONFLICTS.labels(self._fold.group).inc(len(lost.places))
-                self._when_back(lambda lost=lost: [self._realign(place) for place in lost.places])
+                self._realign_all(lost.places)
             except (psycopg.OperationalError, Unreachable) as problem:
                 self._reconnect(problem)
             else:
@@ -117,6 +117,10 @@ class Intake:
         elif kept < self._most and place in self._paused:
             self._paused.discard(place)
             self._reader.resume(place)
+
+    def _realign_all(self, places: Sequence[Place]) -> None:
+        for place in places:
+            self._when_back(partial(self._realign, place))
 
     def _realign(self, place: Place) -> None:
         """After a miss: go on behind what is stored, if that lies in what is kept (our own commit, its answer lost); else seek."""

@@ -97,11 +97,13 @@ class LogReader:
         until = time.monotonic() + _ASK_S
         while True:
             try:
-                return self._client.seek(TopicPartition(*place, offset))
+                self._client.seek(TopicPartition(*place, offset))
             except KafkaException as problem:
                 if time.monotonic() > until:
                     raise KafkaUnavailable(f"cannot seek: {problem.args[0]}") from problem
                 time.sleep(0.05)
+            else:
+                return
 
     def close(self) -> None:
         self._client.close()

@@ -1,0 +1,187 @@
+"""Faust, and all of it that Refold uses: an app whose agent takes chunks from a channel, with timers, supervision and a clean stop.
+
+Faust's own Kafka consumer and producer are switched off by its boot strategy: chunks come from `reader`'s librdkafka thread, and
+positions live in Postgres. So no idle second consumer sits in a group, and Faust's acknowledgements decide nothing.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+
+import faust
+import mode
+from faust.app.base import BootStrategy
+
+from refold.schemas.errors import RefoldError
+from refold.streams.chunk import Chunk, Place
+from refold.streams.intake import ChunkFold, Intake
+from refold.streams.notices import POLL_S, listen
+from refold.streams.positions import stored
+from refold.streams.postgres import connect_patiently
+from refold.streams.reader import GroupReader, ReaderConfig, Start, put_into
+from refold.streams.settings import Settings
+
+_log = logging.getLogger(__name__)
+_CHANNEL_CHUNKS = 4
+_CHECK_S = 1.0
+_STOP_S = 4.0
+FAILED = 70
+
+
+class Worker(Protocol):
+    """What an agent drives. All its methods run in one thread, one at a time."""
+
+    def take(self, chunks: Sequence[Chunk]) -> None:
+        """Records have arrived."""
+
+    def wake(self) -> None:
+        """Some group's position moved, or 250 ms went by."""
+
+    def check(self) -> None:
+        """A second went by."""
+
+    def close(self) -> None:
+        """The process ends."""
+
+
+class _NoKafka(BootStrategy):
+    enable_kafka = False
+    enable_web = False
+
+
+class _App(faust.App):
+    BootStrategy = _NoKafka
+
+
+class _FoldWorker:
+    """A fold as an agent's worker."""
+
+    def __init__(self, intake: Intake, fold: ChunkFold) -> None:
+        self._intake, self._fold = intake, fold
+
+    def take(self, chunks: Sequence[Chunk]) -> None:
+        self._intake.take(chunks)
+
+    def wake(self) -> None:
+        self._intake.fold()
+
+    def check(self) -> None:
+        self._intake.check()
+
+    def close(self) -> None:
+        self._fold.close()
+
+
+def run_fold(settings: Settings, fold: ChunkFold, *, keys: bool = False) -> None:
+    """Run a fold until SIGTERM or SIGINT."""
+
+    def start(places: list[Place]) -> dict[Place, int | None]:
+        with connect_patiently(settings.dsn(), application_name=f"{fold.group}-start") as db:
+            return dict(stored(db, fold.group, places))
+
+    def worker(reader: GroupReader, stopping: threading.Event) -> Worker:
+        return _FoldWorker(Intake(fold, reader, 4 * settings.chunk_records, stopping), fold)
+
+    group = f"{settings.topic_prefix}refold-{fold.group}"
+    config = ReaderConfig(settings.kafka_servers(), group, fold.topics, settings.chunk_records, keys)
+    run_agent(settings, config, start, worker)
+
+
+def run_agent(settings: Settings, config: ReaderConfig, start: Start, make: Callable[[GroupReader, threading.Event], Worker]) -> None:
+    """Run one Faust app with one agent over chunks until SIGTERM or SIGINT."""
+    app = _App(config.group, broker="kafka://unused", web_enabled=False, datadir=str(settings.data / "faust" / config.group))
+    channel = app.channel(maxsize=_CHANNEL_CHUNKS)
+    host = _Host(config, start, make)
+
+    @app.service
+    class _Threads(faust.Service):
+        async def on_start(self) -> None:
+            app.flow_control.resume()
+            host.start(asyncio.get_running_loop(), channel.put)
+
+        @faust.Service.task
+        async def _listening(self) -> None:
+            await listen(settings.dsn(), host.heard, config.group)
+
+        @faust.Service.task
+        async def _waking(self) -> None:
+            while not self.should_stop:
+                await host.woken()
+                await host.call(Worker.wake)
+
+        @faust.Service.timer(_CHECK_S)
+        async def _checking(self) -> None:
+            await host.call(Worker.check)
+
+        async def on_stop(self) -> None:
+            await host.stop()
+
+    @app.agent(channel)
+    async def folding(stream: Any) -> None:
+        async for chunks in stream:
+            await host.call(Worker.take, chunks)
+
+    mode.Worker(
+        app, quiet=True, override_logging=False, redirect_stdouts=False, loop=asyncio.new_event_loop()
+    ).execute_from_commandline()
+
+
+class _Host:
+    """The thread that reads, the one that folds, and what wakes it. Whatever fails here ends the process: it is started anew."""
+
+    def __init__(self, config: ReaderConfig, start: Start, make: Callable[[GroupReader, threading.Event], Worker]) -> None:
+        self._config, self._start, self._make = config, start, make
+        self._stopping = threading.Event()
+        self._folding = ThreadPoolExecutor(1, thread_name_prefix="fold")
+        self._woken = asyncio.Event()
+        self._worker: Worker | None = None
+        self._reader: GroupReader | None = None
+        self._reading: threading.Thread | None = None
+
+    def start(self, loop: asyncio.AbstractEventLoop, put: Callable[[list[Chunk]], Any]) -> None:
+        self._loop = loop
+        self._reader = GroupReader(self._config, self._start, put_into(put, loop))
+        self._worker = self._make(self._reader, self._stopping)
+        self._reading = threading.Thread(target=self._reader.run, name="read", daemon=True)
+        self._reading.start()
+
+    def heard(self, _payload: str) -> None:
+        self._woken.set()
+
+    async def woken(self) -> None:
+        """Return when a position moved, or after 250 ms."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._woken.wait(), POLL_S)
+        self._woken.clear()
+
+    async def call(self, method: Callable[..., None], *arguments: object) -> None:
+        """Run a method of the worker in the folding thread."""
+        if self._worker is None or self._stopping.is_set():
+            return
+        await self._loop.run_in_executor(self._folding, self._guarded, method, self._worker, *arguments)
+
+    async def stop(self) -> None:
+        """Bounded: what is not done by then is done by the next process, from the stored position."""
+        self._stopping.set()
+        if self._reader is not None and self._reading is not None:
+            self._reader.stop()
+            await self._loop.run_in_executor(None, self._reading.join, _STOP_S)
+        self._folding.shutdown(wait=False, cancel_futures=True)
+
+    def _guarded(self, method: Callable[..., None], worker: Worker, *arguments: object) -> None:
+        try:
+            getattr(worker, method.__name__)(*arguments)
+        except BaseException as problem:
+            if self._stopping.is_set():
+                return
+            if isinstance(problem, RefoldError):
+                _log.error("%s: %s %s", problem.code, problem.message, problem.remedy)  # noqa: TRY400 - one sentence, not a trace
+            else:
+                _log.exception("the worker of group %s failed", self._config.group)
+            logging.shutdown()
+            os._exit(FAILED)

@@ -1,0 +1,28 @@
+"""The core as a process: the log's rules applied to every category's events."""
+
+from refold.streams.agents import run_fold
+from refold.streams.continuity import check_continuity
+from refold.streams.core import CoreFold
+from refold.streams.domain import load_domains
+from refold.streams.history import History
+from refold.streams.postgres import bootstrap, connect_patiently
+from refold.streams.settings import Settings
+from refold.streams.topics import ensure_topics, logged_schemas
+from refold.streams.waiting import when_kafka_answers
+
+
+def main(settings: Settings) -> None:
+    """Fold until told to stop. Raises LogRefused when the log is not the one that the tables were folded from."""
+    fold = core_fold(settings)
+    run_fold(settings, fold, keys=True)
+
+
+def core_fold(settings: Settings) -> CoreFold:
+    """The core's fold, its tables and topics there and checked."""
+    domains = load_domains(settings.domains)
+    with connect_patiently(settings.dsn(), application_name="core-start") as db:
+        bootstrap(db)
+        when_kafka_answers(lambda: ensure_topics(settings, domains, db))
+        when_kafka_answers(lambda: check_continuity(settings, domains, db))
+    history = History(settings.kafka_servers(), settings.topic_prefix, domains)
+    return CoreFold(settings.dsn(), settings.topic_prefix, domains, history, frozenset(logged_schemas(settings)))

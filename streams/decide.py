@@ -1,0 +1,120 @@
+"""One command and one state: the records to append. Total: whatever a domain does, a command gets an outcome. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from refold.schemas.codec import Codec, Rejection, encode_rejection
+from refold.schemas.contracts import MAX_EVENTS_PER_COMMAND, Command, Event
+from refold.schemas.errors import BadValue
+from refold.schemas.identity import event_uuid
+from refold.schemas.meta import Meta
+from refold.schemas.validate import from_fields
+from refold.streams.decider import Rejected
+from refold.streams.domain import AnyDecider
+
+VERSION_CONFLICT = "version-conflict"
+UNREADABLE = "command-unreadable"
+DECIDE_FAILED = "decide-failed"
+STATE_UNREADABLE = "stream-unreadable"
+EVENTS_REFUSED = "events-refused"
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """A command as read from the log, or what is known of one that cannot be read (`command` is then a rejection)."""
+
+    name: str
+    command: Command | Rejected
+    command_id: UUID
+    body_hash: bytes
+    stream: str
+    offset: int
+    occurred_at: datetime
+    expected_version: int | None = None
+    actor: str | None = None
+    correlation_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What one command comes to: events with the state after them, or a rejection."""
+
+    events: tuple[Event, ...]
+    state: Any
+    rejection: Rejected | None
+
+
+def decide(decider: AnyDecider, incoming: Incoming, state: Any, version: int) -> Decided:
+    """Ask the domain. A wrong expected version or any failure is a rejection."""
+    if isinstance(incoming.command, Rejected):
+        return Decided((), state, incoming.command)
+    if incoming.expected_version is not None and incoming.expected_version != version:
+        message = f"the stream is at version {version}, expected was {incoming.expected_version}"
+        return Decided((), state, Rejected(VERSION_CONFLICT, message))
+    try:
+        decision = decider.decide(incoming.command, state)
+        if isinstance(decision, Rejected):
+            return Decided((), state, decision)
+        events = _checked(decision)
+        return Decided(events, decider.fold(events, state), None)
+    except BadValue as problem:
+        return Decided((), state, Rejected(EVENTS_REFUSED, f"{problem.field}: {problem.message}"))
+    except Exception as problem:  # noqa: BLE001 - a bug of the domain must not stop the partition: it is an outcome
+        return Decided((), state, Rejected(DECIDE_FAILED, f"{type(problem).__name__}: {problem}"))
+
+
+def records(codec: Codec, incoming: Incoming, decided: Decided, at: "Place") -> list[bytes]:
+    """The group's records, encoded. Raises BadValue for an event that cannot be written."""
+    if decided.rejection is None:
+        return [codec.event(at.meta(incoming, i, len(decided.events)), event) for i, event in enumerate(decided.events)]
+    rejection = Rejection(incoming.name, decided.rejection.code, decided.rejection.message)
+    return [encode_rejection(at.meta(incoming, 0, 1, is_event=False), rejection)]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a group goes: its writer, first seq, category and base version."""
+
+    category: str
+    writer: UUID
+    seq: int
+    base_version: int
+    now: datetime
+
+    def meta(self, incoming: Incoming, index: int, count: int, *, is_event: bool = True) -> Meta:
+        """The envelope of the index-th record."""
+        return Meta(
+            writer=self.writer,
+            command_id=incoming.command_id,
+            body_hash=incoming.body_hash,
+            event_id=event_uuid(self.category, incoming.stream, incoming.command_id, index),
+            category=self.category,
+            stream=incoming.stream,
+            version=self.base_version + index + 1 if is_event else self.base_version,
+            base_version=self.base_version,
+            seq=self.seq + index,
+            index=index,
+            count=count,
+            command_offset=incoming.offset,
+            occurred_at=incoming.occurred_at,
+            recorded_at=self.now,
+            actor=incoming.actor,
+            correlation_id=incoming.correlation_id,
+        )
+
+
+def _checked(decision: Event | Sequence[Event]) -> tuple[Event, ...]:
+    """The events, each within its type's bounds. Raises BadValue."""
+    events = (decision,) if isinstance(decision, Event) else tuple(decision)
+    if not 1 <= len(events) <= MAX_EVENTS_PER_COMMAND:
+        raise BadValue(f"{len(events)} events; 1 to {MAX_EVENTS_PER_COMMAND} are allowed")
+    return tuple(from_fields(msgspec.structs.asdict(event), type(event)) for event in events)
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,271 @@
+"""The handler: owns partitions of commands by claim, decides in order, appends the outcomes to the events' partition.
+
+Reads the tables through one snapshot a batch, and adds what it appended itself (holder.py). Nothing here is durable: whatever
+is lost with the process is read again from last_command_offset + 1 by the next owner, and the log voids what came too late.
+"""
+
+import logging
+import random
+import socket
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from threading import Event
+from typing import Any
+
+import psycopg
+from confluent_kafka import KafkaError, Message
+
+from refold.schemas.codec import Codec, encode_claim
+from refold.schemas.errors import BadValue, Undecodable
+from refold.schemas.identity import outcome_key
+from refold.schemas.meta import RULES, Claim
+from refold.streams import core_store, kafka, metrics
+from refold.streams.chunk import Chunk, Place
+from refold.streams.decide import EVENTS_REFUSED, STATE_UNREADABLE, Decided, Incoming, decide, records, utc_now
+from refold.streams.decide import Place as GroupPlace
+from refold.streams.decider import Rejected
+from refold.streams.domain import Domains
+from refold.streams.effects import StoredStream
+from refold.streams.errors import KafkaUnavailable
+from refold.streams.fold import ClaimState
+from refold.streams.handler_store import Snapshot, snapshot
+from refold.streams.history import History
+from refold.streams.holder import Change, Holder
+from refold.streams.incoming import CommandReader
+from refold.streams.intake import Reader
+from refold.streams.postgres import connect_patiently, first_line
+from refold.streams.topics import category_of, events_topic
+
+_log = logging.getLogger(__name__)
+GROUP = "handler"
+_APPEND_S = 10.0
+MOST_OUTSTANDING = 20_000
+_BATCH = 1_000
+
+
+@dataclass
+class Held:
+    """A partition of commands that the group gave to this process."""
+
+    category: str
+    part: int
+    holder: Holder
+    commands: CommandReader
+    generation: int = -1
+    waiting: deque[Chunk] = field(default_factory=deque)
+
+
+class Handler:
+    """Decides the commands of its partitions. One thread drives it."""
+
+    def __init__(self, url: str, servers: str, prefix: str, domains: Domains, partitions: int) -> None:
+        self._url, self._servers, self._prefix, self._domains, self._partitions = url, servers, prefix, domains, partitions
+        self._codec = Codec(domains.catalog)
+        self._history = History(servers, prefix, domains)
+        self._held: dict[Place, Held] = {}
+        self._append_failed = False
+        self._db = connect_patiently(url, application_name=GROUP)
+        self._producer = self._new_producer()
+        self._rng = random.Random()  # noqa: S311 - spreads retries, guards nothing
+
+    def attach(self, reader: Reader, stopping: Event) -> "Handler":
+        """Tell it who reads for it."""
+        self._reader, self._stopping = reader, stopping
+        return self
+
+    def take(self, chunks: Sequence[Chunk]) -> None:
+        """Commands have arrived."""
+        for chunk in chunks:
+            held = self._held.get(chunk.place)
+            if held is not None and chunk.generation == held.generation:
+                held.waiting.append(chunk)
+                if sum(len(c.values) for c in held.waiting) > MOST_OUTSTANDING:
+                    self._reader.pause(chunk.place)
+        self.wake()
+
+    def wake(self) -> None:
+        """Look at the rows of my partitions, then decide what waits."""
+        self._producer.poll(0)
+        self._follow_assignment()
+        if self._append_failed:
+            self._lose_all()
+        try:
+            self._look()
+            for place, held in list(self._held.items()):
+                self._work(place, held)
+        except psycopg.OperationalError as problem:
+            _log.warning("handler: waiting for Postgres: %s", first_line(problem))
+            self._stopping.wait(0.2)
+            if not self._stopping.is_set():
+                self._db.close()
+                self._db = connect_patiently(self._url, application_name=GROUP)
+        except KafkaUnavailable as problem:
+            _log.warning("handler: waiting for Kafka: %s", problem.message)
+        self._producer.poll(0)
+
+    def check(self) -> None:
+        """Each second: nothing that wake does not do."""
+        self.wake()
+
+    def close(self) -> None:
+        self._history.close()
+        self._db.close()
+
+    def _follow_assignment(self) -> None:
+        """A revoked partition only drops its overlay; a new one begins without a claim. Assignment never waits for a claim."""
+        ours = set(self._reader.places())
+        for place in self._held.keys() - ours:
+            del self._held[place]
+        for place in sorted(ours - self._held.keys()):
+            category = category_of(self._prefix, place[0])
+            commands = CommandReader(self._codec, category, self._partitions)
+            self._held[place] = Held(category, place[1], Holder(self._rng), commands)
+
+    def _look(self) -> None:
+        """Watch every partition's row: own, lose, or claim."""
+        places = {(held.category, held.part) for held in self._held.values()}
+        rows = {place: claim.state for place, claim in core_store.read_claims(self._db, places).items()}
+        now = time.monotonic()
+        for place, held in self._held.items():
+            row = rows.get((held.category, held.part))
+            change = held.holder.observe(row, now)
+            if change is Change.OWNED and row is not None:
+                self._begin(place, held, row)
+            elif change is Change.LOST:
+                self._lost(place, held, "its claim is passed")
+            if held.holder.wants_claim(now):
+                self._claim(held, row)
+
+    def _begin(self, place: Place, held: Held, row: ClaimState) -> None:
+        """Read commands from behind the last one decided, by the row that showed my claim; never from memory."""
+        held.waiting.clear()
+        held.generation = self._reader.seek(place, row.last_command_offset + 1)
+        self._reader.resume(place)
+        metrics.CLAIMS.labels("won").inc()
+        _log.info("owns %s/%d from command %d (epoch %d)", held.category, held.part, row.last_command_offset + 1, row.epoch)
+
+    def _lost(self, place: Place, held: Held, why: str) -> None:
+        held.waiting.clear()
+        held.generation = -1
+        self._reader.pause(place)
+        metrics.CLAIMS.labels("lost").inc()
+        _log.warning("lost %s/%d: %s", held.category, held.part, why)
+
+    def _claim(self, held: Held, row: ClaimState | None) -> None:
+        epoch, writer = held.holder.claim(row)
+        claim = Claim(writer=writer, epoch=epoch, rules=RULES, claimed_at=utc_now(), host=socket.gethostname())
+        self._append(held, None, encode_claim(claim))
+        metrics.CLAIMS.labels("appended").inc()
+
+    def _work(self, place: Place, held: Held) -> None:
+        """Decide what waits, a batch at a time, while the overlay has room."""
+        while held.waiting and held.holder.outstanding < MOST_OUTSTANDING and not self._stopping.is_set():
+            chunk = held.waiting[0]
+            batch = held.commands.read(chunk.upto(chunk.start + _BATCH))
+            if not self._decide(held, batch):
+                return
+            rest = chunk.since(chunk.start + _BATCH)
+            if rest.values:
+                held.waiting[0] = rest
+            else:
+                held.waiting.popleft()
+            self._producer.poll(0)
+        if not held.waiting and held.generation >= 0:
+            self._reader.resume(place)
+
+    def _decide(self, held: Held, batch: Sequence[Incoming]) -> bool:
+        """Decide a batch on one snapshot; False if the snapshot may not be used (then: look again)."""
+        keys = [outcome_key(held.category, c.stream, c.command_id.bytes) for c in batch]
+        with metrics.stage(GROUP, "snapshot"):
+            seen = snapshot(self._db, held.category, held.part, keys, {c.stream for c in batch})
+        held.holder.observe(seen.row, time.monotonic())
+        if not held.holder.usable(seen.row):
+            return False
+        with metrics.stage(GROUP, "decide"):
+            for key, incoming in zip(keys, batch, strict=True):
+                if key not in seen.outcomes and not held.holder.has_decided(key):
+                    self._decide_one(held, key, incoming, seen)
+        return True
+
+    def _decide_one(self, held: Held, key: bytes, incoming: Incoming, seen: Snapshot) -> None:
+        decider = self._domains.deciders[held.category]
+        ahead = held.holder.ahead(incoming.stream)
+        stored = seen.streams.get(incoming.stream)
+        version = ahead.version if ahead else stored.version if stored else 0
+        try:
+            state = ahead.state if ahead else self._state(held.category, incoming.stream, stored)
+            decided = decide(decider, incoming, state, version)
+        except Undecodable as problem:
+            state, decided = None, Decided((), None, Rejected(STATE_UNREADABLE, problem.message))
+        values = self._encoded(held, incoming, decided, version)
+        if values is None:
+            decided = Decided((), state, Rejected(EVENTS_REFUSED, "an event is larger than a record may be"))
+            values = self._encoded(held, incoming, decided, version)
+        assert values is not None, "a rejection always fits"
+        held.holder.decided(key, len(values))
+        if decided.events:
+            held.holder.moved(incoming.stream, decided.state, version + len(decided.events))
+        for value in values:
+            self._append(held, incoming.stream.encode(), value)
+        metrics.COMMANDS.labels(held.category, "rejected" if decided.rejection else "accepted").inc()
+
+    def _encoded(self, held: Held, incoming: Incoming, decided: Decided, version: int) -> list[bytes] | None:
+        assert held.holder.writer is not None
+        at = GroupPlace(held.category, held.holder.writer, held.holder.next_seq, version, utc_now())
+        try:
+            return records(self._codec, incoming, decided, at)
+        except BadValue:
+            return None
+
+    def _state(self, category: str, stream: str, stored: StoredStream | None) -> Any:
+        """The stored state, or a cold refold from the log where the code's fold has changed. Raises Undecodable."""
+        decider = self._domains.deciders[category]
+        if stored is None:
+            return decider.initial
+        if stored.fingerprint == decider.fingerprint:
+            return decider.load(stored.state)
+        try:
+            return self._history.state(self._db, decider, stream, stored.version)
+        except (KafkaUnavailable, psycopg.OperationalError):
+            raise
+        except Exception as problem:
+            raise Undecodable(f"its events cannot be folded: {problem}", "evolve") from problem
+
+    def _append(self, held: Held, key: bytes | None, value: bytes) -> None:
+        topic = events_topic(self._prefix, held.category)
+        while True:
+            try:
+                self._producer.produce(topic, value, key, partition=held.part, on_delivery=self._reported)
+            except BufferError:
+                self._producer.poll(0.05)
+            else:
+                return
+
+    def _reported(self, error: KafkaError | None, _: Message) -> None:
+        """Only errors are reported: after one, what was appended behind it may be void, so all claims end."""
+        if error is not None:
+            _log.warning("handler: an append failed: %s", error)
+            self._append_failed = True
+
+    def _lose_all(self) -> None:
+        """Discard the producer with its queue, and every claim made through it."""
+        self._append_failed = False
+        self._producer.purge()
+        self._producer = self._new_producer()
+        for place, held in self._held.items():
+            held.holder.lose(time.monotonic())
+            self._lost(place, held, "an append failed")
+
+    def _new_producer(self) -> Any:
+        return kafka.producer(
+            self._servers,
+            **{
+                "linger.ms": 1,
+                "message.timeout.ms": int(_APPEND_S * 1000),
+                "delivery.report.only.error": True,
+                "queue.buffering.max.messages": 200_000,
+                "queue.buffering.max.kbytes": 524_288,
+            },
+        )

@@ -1,0 +1,34 @@
+"""The handler as a process: commands in, records of events and rejections out."""
+
+from threading import Event
+
+from refold.streams.agents import Worker, run_agent
+from refold.streams.chunk import Place
+from refold.streams.domain import load_domains
+from refold.streams.handler import GROUP, Handler
+from refold.streams.postgres import bootstrap, connect_patiently
+from refold.streams.reader import GroupReader, ReaderConfig
+from refold.streams.settings import Settings
+from refold.streams.topics import commands_topic, ensure_topics
+from refold.streams.waiting import when_kafka_answers
+
+
+def main(settings: Settings) -> None:
+    """Decide until told to stop."""
+    domains = load_domains(settings.domains)
+    with connect_patiently(settings.dsn(), application_name="handler-start") as db:
+        bootstrap(db)
+        when_kafka_answers(lambda: ensure_topics(settings, domains, db))
+    topics = [commands_topic(settings.topic_prefix, name) for name in sorted(domains.categories)]
+    handler = Handler(settings.dsn(), settings.kafka_servers(), settings.topic_prefix, domains, settings.partitions)
+    config = ReaderConfig(settings.kafka_servers(), f"{settings.topic_prefix}refold-{GROUP}", topics, settings.chunk_records, keys=True)
+    run_agent(settings, config, _held_back, lambda reader, stopping: _attached(handler, reader, stopping))
+
+
+def _held_back(places: list[Place]) -> dict[Place, int | None]:
+    """Nothing is read before the claim is folded: the row that shows it says from where."""
+    return dict.fromkeys(places)
+
+
+def _attached(handler: Handler, reader: GroupReader, stopping: Event) -> Worker:
+    return handler.attach(reader, stopping)

@@ -1,0 +1,136 @@
+"""One partition in the hands of one handler: its claim, and what it appended that the tables do not show yet. No I/O.
+
+Invariants (reference: the protocol's final rules, "Handler start" and "Handler running"):
+- decide only on ONE snapshot whose writer is mine and whose next_seq has reached `floor` (F3);
+- an appended entry is forgotten only once a usable snapshot has counted it, never because it was acknowledged (F6);
+- a claim that the tables show as passed is dead: forget everything, wait a growing random time, claim again (F1, F2).
+"""
+
+import random
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+from uuid import UUID, uuid4
+
+from refold.streams.fold import ClaimState
+
+_BACKOFF_S, _BACKOFF_MOST_S = 0.2, 5.0
+
+
+class Mode(Enum):
+    """Where a handler stands with a partition that the group gave it."""
+
+    IDLE = "idle"
+    WAITING = "waiting"
+    OWNING = "owning"
+
+
+class Change(Enum):
+    """What a look at the partition's row led to."""
+
+    NONE = "none"
+    OWNED = "owned"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """A stream's state and version after what this handler appended, and the seq of the last of it."""
+
+    state: Any
+    version: int
+    seq: int
+
+
+class Holder:
+    """The state machine. Times are seconds of any monotonic clock; `rng` is injected for tests."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self._losses = 0
+        self._not_before = 0.0
+        self.writer: UUID | None = None
+        self.floor = 0
+        self._forget()
+
+    def wants_claim(self, now: float) -> bool:
+        return self.mode is Mode.IDLE and now >= self._not_before
+
+    def claim(self, row: ClaimState | None) -> tuple[int, UUID]:
+        """Epoch and writer of the claim to append: a new writer for every claim decided on."""
+        self._forget()
+        writer = uuid4()
+        self.writer, self.epoch, self.mode = writer, (row.epoch if row else 0) + 1, Mode.WAITING
+        return self.epoch, writer
+
+    def observe(self, row: ClaimState | None, now: float) -> Change:
+        """Look at the partition's row: own, wait or lose (F1, F2); evict what is counted (F6)."""
+        if self.mode is Mode.IDLE or row is None:
+            return Change.NONE
+        if row.writer == self.writer:
+            if self.mode is Mode.WAITING:
+                self.mode, self._losses = Mode.OWNING, 0
+                return Change.OWNED
+            self._evict(row)
+            return Change.NONE
+        if row.epoch >= self.epoch:
+            self.lose(now)
+            return Change.LOST
+        return Change.NONE
+
+    def lose(self, now: float) -> None:
+        """The claim is dead: drop all of it and back off, longer each time."""
+        self._losses += 1
+        most = min(_BACKOFF_S * 2 ** min(self._losses, 5), _BACKOFF_MOST_S)
+        self._not_before = now + self._rng.uniform(0, most)
+        self._forget()
+
+    def usable(self, row: ClaimState | None) -> bool:
+        """The guard (F3): may a snapshot with this row be used for a decision, with the overlay of this moment?"""
+        return self.mode is Mode.OWNING and row is not None and row.writer == self.writer and row.next_seq >= self.floor
+
+    def ahead(self, stream: str) -> Ahead | None:
+        return self._streams.get(stream)
+
+    def has_decided(self, key: bytes) -> bool:
+        return key in self._commands
+
+    def decided(self, key: bytes, records: int) -> int:
+        """Note a command as appended with so many records; returns the seq of the first."""
+        first = self.next_seq
+        self.next_seq += records
+        self._commands[key] = self.next_seq - 1
+        self._order.append((self.next_seq - 1, key, None))
+        return first
+
+    def moved(self, stream: str, state: Any, version: int) -> None:
+        """Note the stream's state after the command just decided."""
+        self._streams[stream] = Ahead(state, version, self.next_seq - 1)
+        self._order.append((self.next_seq - 1, None, stream))
+
+    @property
+    def outstanding(self) -> int:
+        """Commands appended and not yet counted by the tables."""
+        return len(self._commands)
+
+    def _evict(self, row: ClaimState) -> None:
+        if not self.usable(row):
+            return
+        while self._order and self._order[0][0] < row.next_seq:
+            seq, key, stream = self._order.popleft()
+            self.floor = max(self.floor, seq + 1)
+            if key is not None:
+                del self._commands[key]
+            elif stream is not None and self._streams[stream].seq == seq:
+                del self._streams[stream]
+
+    def _forget(self) -> None:
+        self.mode = Mode.IDLE
+        self.writer = None
+        self.epoch = 0
+        self.next_seq = 0
+        self.floor = 0
+        self._commands: dict[bytes, int] = {}
+        self._streams: dict[str, Ahead] = {}
+        self._order: deque[tuple[int, bytes | None, str | None]] = deque()

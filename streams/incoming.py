@@ -1,0 +1,89 @@
+"""A record of a commands topic as something to decide. Total: what cannot be read becomes a command to reject."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from refold.schemas.codec import Codec, read_command_envelope
+from refold.schemas.contracts import is_stream_id
+from refold.schemas.errors import BadValue, Undecodable
+from refold.schemas.identity import body_hash, raw_hash, unreadable_command_uuid
+from refold.schemas.meta import CommandMeta
+from refold.streams import metrics
+from refold.streams.chunk import Chunk
+from refold.streams.decide import UNREADABLE, Incoming
+from refold.streams.decider import Rejected
+from refold.streams.partitioner import partition_of
+
+UNKNOWN_NAME = "unknown"
+
+
+class CommandReader:
+    """Reads the commands of one category."""
+
+    def __init__(self, codec: Codec, category: str, partitions: int) -> None:
+        self._codec, self._category, self._partitions = codec, category, partitions
+
+    def read(self, chunk: Chunk) -> list[Incoming]:
+        """Each record of the chunk, in order."""
+        keys: Sequence[bytes | None] = chunk.keys or [None] * len(chunk.values)
+        rows = enumerate(zip(chunk.values, keys, strict=True), chunk.start)
+        return [self._one(chunk, offset, value, key) for offset, (value, key) in rows]
+
+    def _one(self, chunk: Chunk, offset: int, value: bytes | None, key: bytes | None) -> Incoming:
+        try:
+            meta, command = self._codec.read_command(value)
+            self._belongs(meta, key, chunk.part)
+            stream_in_body = self._codec.catalog.categories[self._category].stream_of(command)
+            if stream_in_body != meta.stream:
+                raise BadValue(f"the field {type(command).stream_field} is not the record's stream")
+        except (Undecodable, BadValue) as problem:
+            return self._unreadable(chunk, offset, value, key, problem)
+        return Incoming(
+            name=type(command).__name__,
+            command=command,
+            command_id=meta.command_id,
+            body_hash=body_hash(command),
+            stream=meta.stream,
+            offset=offset,
+            occurred_at=meta.occurred_at,
+            expected_version=meta.expected_version,
+            actor=meta.actor,
+            correlation_id=meta.correlation_id,
+        )
+
+    def _belongs(self, meta: CommandMeta, key: bytes | None, part: int) -> None:
+        """A record under another key or in another partition than its stream's would be decided out of order."""
+        if meta.category != self._category or key != meta.stream.encode() or not is_stream_id(key):
+            raise Undecodable("the record's key is not the stream of its envelope", "key")
+        if partition_of(key, self._partitions) != part:
+            raise Undecodable("the record lies in another partition than its key's", "partition")
+
+    def _unreadable(self, chunk: Chunk, offset: int, value: bytes | None, key: bytes | None, problem: Undecodable | BadValue) -> Incoming:
+        """Rejected under its own id if its envelope is sound, so that its sender gets the answer; else under its place's."""
+        reason = problem.reason if isinstance(problem, Undecodable) else problem.code
+        metrics.UNREADABLE.labels(self._category, reason).inc()
+        rejection = Rejected(UNREADABLE, problem.message)
+        try:
+            meta = read_command_envelope(value)
+            self._belongs(meta, key, chunk.part)
+        except Undecodable:
+            return Incoming(
+                name=UNKNOWN_NAME,
+                command=rejection,
+                command_id=unreadable_command_uuid(chunk.topic, chunk.part, offset),
+                body_hash=raw_hash(value),
+                stream=f"~unreadable.{chunk.part}",
+                offset=offset,
+                occurred_at=chunk.last_at or datetime.now(UTC),
+            )
+        return Incoming(
+            name=UNKNOWN_NAME,
+            command=rejection,
+            command_id=meta.command_id,
+            body_hash=raw_hash(value),
+            stream=meta.stream,
+            offset=offset,
+            occurred_at=meta.occurred_at,
+            actor=meta.actor,
+            correlation_id=meta.correlation_id,
+        )

@@ -1,0 +1,28 @@
+"""Postgres's NOTIFY as a wake-up: a hint that may be lost, so whoever waits polls too."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import psycopg
+
+from refold.streams.postgres import CHANNEL, first_line
+
+_log = logging.getLogger(__name__)
+POLL_S = 0.25
+
+
+async def listen(url: str, heard: Callable[[str], None], application_name: str) -> None:
+    """Call `heard` with each payload, for ever; reconnects by itself, and calls `heard("")` after a gap."""
+    while True:
+        try:
+            async with await psycopg.AsyncConnection.connect(
+                url, autocommit=True, application_name=f"refold-{application_name}-listen", connect_timeout=5
+            ) as db:
+                await db.execute(f"LISTEN {CHANNEL}")
+                heard("")
+                async for notice in db.notifies():
+                    heard(notice.payload)
+        except psycopg.OperationalError as problem:
+            _log.debug("not listening: %s", first_line(problem))
+        await asyncio.sleep(POLL_S)

@@ -1,0 +1,23 @@
+"""A process that starts while Kafka is away waits for it."""
+
+import logging
+import time
+from collections.abc import Callable
+
+from refold.streams.errors import KafkaUnavailable
+
+_log = logging.getLogger(__name__)
+_PAUSE_S = 0.5
+
+
+def when_kafka_answers(ask: Callable[[], None]) -> None:
+    """Ask again until Kafka answers; other errors pass through."""
+    told = False
+    while True:
+        try:
+            return ask()
+        except KafkaUnavailable as problem:
+            if not told:
+                _log.warning("Kafka is away, waiting for it: %s", problem.message)
+                told = True
+            time.sleep(_PAUSE_S)
