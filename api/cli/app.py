@@ -17,17 +17,39 @@ app = App(
     version_flags=["--version"],
 )
 
-# Loaded when they are called: a worker must not pay for the demo's imports.
-app.command("refold.api.cli.dev:dev", name="dev", help="Run everything in the foreground, with embedded servers.")
+# Loaded when they are called: a worker must not pay for the demo's imports. Their help is here for the same reason.
+app.command(
+    "refold.api.cli.dev:dev",
+    name="dev",
+    help="""Run everything in the foreground with one log: Kafka, Postgres, the workers and the API. Ctrl-C stops it all.
+
+    Example: refold dev --services-only""",
+)
 app.command(
     "refold.api.cli.worker:worker",
     name="worker",
-    help="Run the handler, the core fold and the models fold, or one of them.",
+    help="""Run the handler, the core fold and the models fold, or only ROLE, in the foreground.
+
+    Without ROLE each is a process of its own, restarted when it ends.
+
+    Example: refold worker core""",
 )
-app.command("refold.api.cli.serve:api", name="api", help="Serve commands, streams and read models over HTTP.")
+app.command(
+    "refold.api.cli.serve:api",
+    name="api",
+    help="""Serve commands, streams and read models over HTTP, in the foreground.
+
+    Example: REFOLD_API_PORT=9000 refold api""",
+)
 
 config = App(name="config", help="What is configured, and where from.")
-config.command("refold.api.cli.config:show", name="show", help="Print every setting, its value and its origin.")
+config.command(
+    "refold.api.cli.config:show",
+    name="show",
+    help="""Print every setting, its value (secrets masked), and where it comes from.
+
+    Example: refold config show --json""",
+)
 app.command(config)
 
 
@@ -55,7 +77,7 @@ def run(arguments: Sequence[str]) -> int:
     except CycloptsError:
         return exits.USAGE
     except RefoldError as error:
-        say(f"refold: {error.code}: {error.message} {error.remedy}".rstrip())
+        say(f"refold: {error.code}: {error.message.rstrip('.')}. {error.remedy}".rstrip())
         return exits.exit_code(error)
     except KeyboardInterrupt:
         return exits.INTERRUPTED

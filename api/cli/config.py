@@ -5,9 +5,10 @@ from refold.streams.settings import Settings
 
 
 def show(*, json: bool = False) -> None:
-    """Print every setting, its value (secrets masked), and where it comes from.
+    """Print the settings.
 
-    Example: refold config show --json
+    Args:
+        json: print one JSON document.
     """
     settings, origins = Settings.load_with_origins()
     shown = settings.model_dump(mode="json")

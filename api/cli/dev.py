@@ -10,9 +10,7 @@ from refold.streams.settings import Settings
 
 
 def dev(*, services_only: bool = False) -> int:
-    """Run everything in the foreground with one log: Kafka, Postgres, the workers and the API. Ctrl-C stops it all.
-
-    Example: refold dev --services-only
+    """Run everything until Ctrl-C, SIGTERM, or a process that ends for good.
 
     Args:
         services_only: run only Kafka and Postgres, and print how to reach them as shell variables.

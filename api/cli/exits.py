@@ -1,6 +1,7 @@
 """Exit codes, the same for every command (docs/cli.md lists them)."""
 
 from refold.schemas.errors import RefoldError
+from refold.streams import errors
 
 DONE = 0
 FAILED = 1
@@ -10,16 +11,20 @@ PRECONDITION = 4
 UNREACHABLE = 5
 INTERRUPTED = 130
 
-BY_CODE = {
-    "bad-settings": USAGE,
-    "embedded-data-in-use": PRECONDITION,
-    "embedded-extra-missing": PRECONDITION,
-    "embedded-download-failed": UNREACHABLE,
-    "not-connected": UNREACHABLE,
-    "unreachable": UNREACHABLE,
+BY_KIND: dict[type[RefoldError], int] = {
+    errors.BadSettings: USAGE,
+    errors.UnknownDomain: USAGE,
+    errors.DataInUse: PRECONDITION,
+    errors.ExtraMissing: PRECONDITION,
+    errors.LogRefused: PRECONDITION,
+    errors.NewerRules: PRECONDITION,
+    errors.NoPermission: PRECONDITION,
+    errors.NotConnected: UNREACHABLE,
+    errors.Unreachable: UNREACHABLE,
+    errors.DownloadFailed: UNREACHABLE,
 }
 
 
 def exit_code(error: RefoldError) -> int:
-    """What a command that ends with this error exits with; an error may name its own."""
-    return int(getattr(error, "exit_code", BY_CODE.get(error.code, FAILED)))
+    """What a command that ends with this error exits with."""
+    return next((code for kind, code in BY_KIND.items() if isinstance(error, kind)), FAILED)

@@ -16,7 +16,7 @@ progress = Console(stderr=True, highlight=False)
 
 def say(text: str) -> None:
     """One line of progress."""
-    progress.print(text, markup=False)
+    progress.print(text, markup=False, soft_wrap=True)
 
 
 @contextmanager

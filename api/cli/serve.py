@@ -9,8 +9,9 @@ from refold.streams.settings import Settings
 
 
 def api(*, supervised: Annotated[bool, Parameter(show=False, negative=())] = False) -> None:
-    """Serve commands, streams and read models over HTTP, in the foreground.
+    """Serve the API in this process.
 
-    Example: REFOLD_API_PORT=9000 refold api
+    Args:
+        supervised: end when standard input closes.
     """
     run_role("api", Settings.load(), supervised=supervised)

@@ -18,11 +18,7 @@ Role = Literal["handler", "core", "models"]
 def worker(
     role: Role | None = None, /, *, supervised: Annotated[bool, Parameter(show=False, negative=())] = False
 ) -> int:
-    """Run the handler, the core fold and the models fold, or only ROLE, in the foreground.
-
-    Without ROLE each is a process of its own, restarted when it ends.
-
-    Example: refold worker core
+    """Run one role in this process, or supervise all of them.
 
     Args:
         role: the one to run.

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from refold.streams.errors import NoPermission
 
 NAME = "nobody"
+RECORD = "home.path"
 ROOMS = (Path("/var/lib"), Path("/var/tmp"))  # noqa: S108 - /var/tmp is cleaned by age, so it comes second
 
 
@@ -45,12 +46,18 @@ def home_for(folder: Path, account: Account | None) -> Path:
         home = folder / "home"
         home.mkdir(mode=0o700, exist_ok=True)
         return home
-    record = folder / "home.path"
-    if record.exists() and (home := folder / record.read_text()).is_dir() and home.stat().st_uid == account.uid:
-        return home
-    home = _make_home(folder, account)
-    record.write_text(home.name if home.parent == folder else str(home))
+    home = recorded_home(folder)
+    if home is None or home.stat().st_uid != account.uid:
+        home = _make_home(folder, account)
+        (folder / RECORD).write_text(home.name if home.parent == folder else str(home))
     return home
+
+
+def recorded_home(folder: Path) -> Path | None:
+    """The folder that was made for the server's user, while it exists."""
+    record = folder / RECORD
+    home = folder / record.read_text() if record.exists() else None
+    return home if home and home.is_dir() else None
 
 
 def _make_home(folder: Path, account: Account) -> Path:

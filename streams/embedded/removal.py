@@ -1,0 +1,35 @@
+"""Removing what embedded servers left: data folders of tests and of runs that are over."""
+
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from refold.streams.embedded.kafka import KafkaServer
+from refold.streams.embedded.postgres import PostgresServer
+from refold.streams.embedded.servers import own
+from refold.streams.embedded.unprivileged import recorded_home
+from refold.streams.errors import DataInUse
+
+
+def remove_data(data: Path) -> bool:
+    """Stop orphaned servers of this folder and delete it, Postgres's own folder too; false when its owner lives."""
+    try:
+        lock = own(data)
+    except DataInUse:
+        return False
+    with lock:
+        for server in (KafkaServer(data), PostgresServer(data)):
+            if server.process.adopt():
+                server.stop()
+        home = recorded_home(data / "postgres")
+        if home:
+            shutil.rmtree(home, ignore_errors=True)
+        shutil.rmtree(data, ignore_errors=True)
+    return True
+
+
+def remove_abandoned(room: Path, prefix: str) -> None:
+    """Remove every data folder with this prefix whose owner is gone."""
+    for data in room.glob(f"{prefix}*"):
+        with suppress(OSError):
+            remove_data(data)

@@ -1,0 +1,105 @@
+"""Fixtures of every test: one embedded Kafka and Postgres a run, a database and a topic prefix a test. Fast tests run first."""
+
+import os
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from pydantic import SecretStr
+
+from refold.streams.embedded.removal import remove_abandoned, remove_data
+from refold.streams.embedded.servers import Endpoints, Servers
+from refold.streams.settings import Settings
+
+PREFIX = "refold-test-"
+TEMPLATE = "refold_template"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs servers, and run it after everything that does not; whole processes come last."""
+    for item in items:
+        if "servers" in getattr(item, "fixturenames", ()):
+            item.add_marker("servers")
+    items.sort(key=lambda item: (bool(item.get_closest_marker("e2e")), bool(item.get_closest_marker("servers"))))
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Endpoints]:
+    """Kafka and Postgres: those that REFOLD_KAFKA and REFOLD_DATABASE_URL name, else embedded ones of this run."""
+    kafka, database_url = os.environ.get("REFOLD_KAFKA"), os.environ.get("REFOLD_DATABASE_URL")
+    if kafka and database_url:
+        yield Endpoints(kafka, database_url)
+        return
+    room = Path(tempfile.gettempdir())
+    remove_abandoned(room, PREFIX)
+    data = Path(tempfile.mkdtemp(prefix=PREFIX, dir=room))
+    data.chmod(0o755)  # ours, made a moment ago: lets the user that Postgres runs as pass through
+    with Servers(data, lambda _: None) as running:
+        yield running.endpoints()
+    remove_data(data)
+
+
+@pytest.fixture(scope="session")
+def kafka(servers: Endpoints) -> str:
+    """Kafka's bootstrap servers."""
+    assert servers.kafka
+    return servers.kafka
+
+
+@pytest.fixture(scope="session")
+def template(servers: Endpoints) -> str:
+    """The URL of a database that holds the core tables and nothing else; databases of tests are copies of it."""
+    from refold.streams.postgres import bootstrap
+
+    assert servers.database_url
+    with psycopg.connect(servers.database_url, autocommit=True) as admin:
+        admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(TEMPLATE)))
+        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
+    with psycopg.connect(database_named(servers.database_url, TEMPLATE)) as connection:
+        bootstrap(connection)
+    return servers.database_url
+
+
+@pytest.fixture
+def database(template: str) -> Iterator[str]:
+    """The URL of a fresh database with the core tables."""
+    yield from fresh_database(template)
+
+
+@pytest.fixture(scope="module")
+def module_database(template: str) -> Iterator[str]:
+    """The URL of a fresh database shared by one file's tests."""
+    yield from fresh_database(template)
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """A prefix that no other test's topics have."""
+    return f"t{uuid.uuid4().hex[:10]}."
+
+
+@pytest.fixture
+def settings(kafka: str, database: str, topic_prefix: str, tmp_path: Path) -> Settings:
+    """Settings with servers, a database and topics of this test's own."""
+    return Settings(
+        kafka=kafka, database_url=SecretStr(database), topic_prefix=topic_prefix, data=tmp_path / "data", api_port=0
+    )
+
+
+def fresh_database(admin_url: str) -> Iterator[str]:
+    """Clone the template; drop the clone afterwards."""
+    name = f"t_{uuid.uuid4().hex}"
+    with psycopg.connect(admin_url, autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(TEMPLATE)))
+    yield database_named(admin_url, name)
+    with psycopg.connect(admin_url, autocommit=True) as admin:
+        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def database_named(url: str, name: str) -> str:
+    """The same server, another database."""
+    return url.rpartition("/")[0] + f"/{name}"

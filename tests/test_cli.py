@@ -1,0 +1,75 @@
+"""The `refold` command from the outside: one line an error, documented exit codes, help with an example."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import refold
+from refold.api.cli import app as cli
+from refold.api.cli import exits
+from refold.streams.errors import NotConnected
+
+ROOT = Path(__file__).parent.parent
+COMMANDS = [["dev"], ["worker"], ["api"], ["version"], ["config", "show"]]
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("REFOLD_KAFKA", "REFOLD_DATABASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_version_as_text_and_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["version"]) == 0
+    assert capsys.readouterr().out.strip() == refold.__version__
+    assert cli.run(["version", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"version": refold.__version__}
+
+
+def test_config_show_masks_secrets_and_names_origins(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REFOLD_DATABASE_URL", "postgresql://u:hidden@h/d")
+    assert cli.run(["config", "show", "--json"]) == 0
+    out = capsys.readouterr().out
+    rows = {row["setting"]: row for row in json.loads(out)}
+    assert "hidden" not in out
+    assert rows["database_url"]["origin"] == "environment (REFOLD_DATABASE_URL)"
+    assert cli.run(["config", "show"]) == 0
+    assert "hidden" not in capsys.readouterr().out
+
+
+def test_an_error_is_one_line_on_stderr_with_code_and_remedy(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["worker"]) == exits.UNREACHABLE
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.startswith("refold: not-connected: ")
+    assert NotConnected.remedy in err
+
+
+@pytest.mark.parametrize("arguments", [["nope"], ["dev", "--nope"], ["worker", "cook"]])
+def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
+    assert cli.run(arguments) == exits.USAGE
+
+
+def test_bad_settings_are_exit_code_2(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REFOLD_COLOUR", "red")
+    assert cli.run(["config", "show"]) == exits.USAGE
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help_has_an_example(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run([*command, "--help"]) == 0
+    assert "Example: " in capsys.readouterr().out
+
+
+def test_the_documentation_lists_commands_and_exit_codes() -> None:
+    page = (ROOT / "docs/cli.md").read_text()
+    for command in COMMANDS:
+        assert f"`refold {' '.join(command)}" in page
+    codes = {value for name, value in vars(exits).items() if name.isupper() and isinstance(value, int)}
+    for code in codes:
+        assert f"| {code} |" in page

@@ -1,0 +1,177 @@
+"""The parts of the embedded servers that need no server."""
+
+import hashlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from refold.streams.embedded import jars, ports, servers, unprivileged
+from refold.streams.embedded.processes import ServerProcess, recorded_process
+from refold.streams.errors import DataInUse, DownloadFailed, EmbeddedFailed, NoPermission
+
+SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+
+
+def test_ports_are_kept_while_they_are_free(tmp_path: Path) -> None:
+    first = ports.kept_ports(tmp_path, ("a", "b"))
+    assert ports.kept_ports(tmp_path, ("a", "b")) == first
+    assert first["a"] != first["b"]
+
+
+def test_a_taken_port_is_replaced(tmp_path: Path) -> None:
+    first = ports.kept_ports(tmp_path, ("a",))
+    with socket.create_server((ports.HOST, first["a"])):
+        assert ports.kept_ports(tmp_path, ("a",)) != first
+
+
+def test_a_process_is_found_again_and_stopped(tmp_path: Path) -> None:
+    first = ServerProcess(tmp_path, tmp_path / "log")
+    first.launch(SLEEP, cwd=tmp_path)
+    second = ServerProcess(tmp_path, tmp_path / "log")
+    assert second.adopt()
+    assert second.pid == first.pid
+    first.stop(signal.SIGTERM, 5)
+    assert not second.alive()
+    assert not second.adopt()
+
+
+def test_a_process_that_ignores_the_polite_signal_is_killed(tmp_path: Path) -> None:
+    process = ServerProcess(tmp_path, tmp_path / "log")
+    process.launch(["sh", "-c", "trap '' TERM; echo up; while :; do sleep 0.1; done"], cwd=tmp_path)
+    while "up" not in (tmp_path / "log").read_text():
+        pass
+    process.stop(signal.SIGTERM, 0.3)
+    assert not process.alive()
+
+
+def test_a_reused_pid_is_never_taken_for_the_server(tmp_path: Path) -> None:
+    record = tmp_path / "pid.json"
+    record.write_text(json.dumps({"pid": os.getpid(), "started": 1.0}))
+    assert recorded_process(record) is None
+
+
+def test_the_last_words_are_the_telling_line(tmp_path: Path) -> None:
+    process = ServerProcess(tmp_path, tmp_path / "log")
+    (tmp_path / "log").write_text("ERROR of an earlier run\n")
+    process.launch(["sh", "-c", "echo starting; echo FATAL: no room; echo bye"], cwd=tmp_path)
+    process._wait(5)
+    assert process.last_words() == "FATAL: no room"
+
+
+def test_the_folder_has_one_owner_and_its_death_frees_it(tmp_path: Path) -> None:
+    program = f"from pathlib import Path; from refold.streams.embedded.servers import own; own_ = own(Path({str(tmp_path)!r}))"
+    program += "; print('owned', flush=True); import time; time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as other:
+        assert other.stdout
+        assert other.stdout.readline() == b"owned\n"
+        with pytest.raises(DataInUse):
+            servers.own(tmp_path)
+        other.kill()
+    servers.own(tmp_path).close()
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(NoPermission, match="cannot be written"):
+        servers.own(tmp_path / "file" / "data")
+
+
+def test_a_full_disk_is_refused_before_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(servers, "FREE_BYTES", 10**18)
+    with pytest.raises(EmbeddedFailed, match="MB left"):
+        servers.require_space(tmp_path)
+
+
+def test_the_list_of_jars_is_whole_and_pinned() -> None:
+    listed = jars.listed_jars()
+    assert len({jar.filename for jar in listed}) == len(listed) == 46
+    assert all(len(jar.sha256) == 64 for jar in listed)
+    assert f"kafka_2.13-{jars.VERSION}.jar" in {jar.filename for jar in listed}
+
+
+def jar_of(content: bytes) -> jars.Jar:
+    return jars.Jar(hashlib.sha256(content).hexdigest(), "org.example", "thing", "1")
+
+
+class Maven:
+    """Stands for jgo's context: every artifact is one file with this content."""
+
+    def __init__(self, folder: Path, content: bytes) -> None:
+        self._file = folder / "fetched"
+        self._content = content
+        self.asked = 0
+
+    def project(self, *_: str) -> "Maven":
+        return self
+
+    at_version = artifact = project
+
+    def resolve(self) -> Path:
+        self.asked += 1
+        self._file.write_bytes(self._content)
+        return self._file
+
+
+def fetch_from(maven: Maven, jar: jars.Jar, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jars, "_maven", lambda _: maven)
+    jars.fetch_missing(folder, [jar], lambda _: None)
+
+
+def test_a_jar_is_fetched_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    maven, folder = Maven(tmp_path, b"good"), tmp_path / "cache"
+    for _ in range(2):
+        fetch_from(maven, jar_of(b"good"), folder, monkeypatch)
+    assert maven.asked == 1
+    assert (folder / "thing-1.jar").read_bytes() == b"good"
+
+
+def test_a_damaged_jar_in_the_cache_is_fetched_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    (folder / "thing-1.jar").write_bytes(b"half")
+    fetch_from(Maven(tmp_path, b"good"), jar_of(b"good"), folder, monkeypatch)
+    assert (folder / "thing-1.jar").read_bytes() == b"good"
+
+
+def test_a_jar_with_another_hash_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "cache"
+    with pytest.raises(DownloadFailed, match="another SHA-256"):
+        fetch_from(Maven(tmp_path, b"bad"), jar_of(b"good"), folder, monkeypatch)
+    assert not (folder / "thing-1.jar").exists()
+
+
+def test_a_failed_download_is_one_sentence_with_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Offline(Maven):
+        def resolve(self) -> Path:
+            raise RuntimeError("no route\nto host")
+
+    with pytest.raises(DownloadFailed, match="could not be fetched: no route") as caught:
+        fetch_from(Offline(tmp_path, b""), jar_of(b"good"), tmp_path / "cache", monkeypatch)
+    assert "\n" not in caught.value.message
+    assert caught.value.remedy
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root needs another user")
+def test_as_root_the_home_is_reachable_and_no_existing_mode_changes(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    account = unprivileged.account_for_postgres()
+    assert account
+    home = unprivileged.home_for(closed, account)
+    try:
+        assert closed not in home.parents
+        assert home.stat().st_uid == account.uid
+        assert closed.stat().st_mode & 0o777 == 0o700
+        assert unprivileged.home_for(closed, account) == home
+    finally:
+        home.rmdir()
+
+
+def test_as_an_ordinary_user_the_home_is_inside(tmp_path: Path) -> None:
+    assert unprivileged.home_for(tmp_path, None) == tmp_path / "home"

@@ -1,0 +1,118 @@
+"""The supervisor over small processes: restarts, labels, stops, and dies without leaving any behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from refold.api.cli import supervisor
+from refold.api.cli.supervisor import Supervisor
+from refold.streams.settings import Settings
+
+LONG = "import time; print('up', flush=True); time.sleep(60)"
+STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+
+
+class Lines(list[tuple[str, str]]):
+    """An output that remembers."""
+
+    def __call__(self, role: str, line: str) -> None:
+        self.append((role, line))
+
+    def until(self, wanted: tuple[str, str], count: int = 1) -> None:
+        eventually(lambda: self.count(wanted) >= count)
+
+
+def eventually(holds: Callable[[], bool], bound_s: float = 10.0) -> None:
+    deadline = time.monotonic() + bound_s
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., tuple[Supervisor, Lines]]]:
+    started: list[Supervisor] = []
+
+    def start(program: str, *roles: str) -> tuple[Supervisor, Lines]:
+        monkeypatch.setattr(supervisor, "role_command", lambda _: [sys.executable, "-c", program])
+        lines = Lines()
+        started.append(Supervisor(Settings(data=tmp_path), roles, lines))
+        started[-1].start()
+        return started[-1], lines
+
+    yield start
+    for each in started:
+        each.stop()
+
+
+Run = Callable[..., tuple[Supervisor, Lines]]
+
+
+def test_lines_carry_their_role_and_a_killed_process_comes_back(run: Run) -> None:
+    watched, lines = run(LONG, "core", "models")
+    lines.until(("core", "up"))
+    lines.until(("models", "up"))
+    first = watched.pids()
+    os.kill(first["core"], signal.SIGKILL)
+    lines.until(("core", "up"), count=2)
+    assert ("core", "ended (SIGKILL); starting it again in 0.2 s") in lines
+    assert watched.pids()["core"] != first["core"]
+    assert watched.pids()["models"] == first["models"]
+
+
+def test_restarts_slow_down(run: Run) -> None:
+    _, lines = run("raise SystemExit(5)", "core")
+    lines.until(("core", "ended (exit code 5); starting it again in 0.4 s"))
+
+
+@pytest.mark.parametrize("code", [2, 4])
+def test_what_a_restart_cannot_help_ends_the_supervisor(run: Run, code: int) -> None:
+    watched, _ = run(f"raise SystemExit({code})", "core")
+    assert watched.wait(10) == code
+
+
+def test_stop_stops_all_and_kills_the_stubborn(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "GRACE_S", 0.3)
+    watched, lines = run(STUBBORN, "core", "api")
+    lines.until(("core", "up"))
+    lines.until(("api", "up"))
+    pids = watched.pids()
+    watched.stop()
+    assert not watched.pids()
+    assert not any(psutil.pid_exists(pid) for pid in pids.values())
+
+
+def test_children_end_when_the_supervisor_is_killed(tmp_path: Path) -> None:
+    child = "from refold.api.cli import roles; import threading, time; "
+    child += (
+        "threading.Thread(target=roles._stop_with_parent, daemon=True).start(); print('up', flush=True); time.sleep(60)"
+    )
+    parent = f"""
+import sys, time
+from pathlib import Path
+from refold.api.cli import supervisor
+from refold.streams.settings import Settings
+supervisor.role_command = lambda _: [sys.executable, "-c", {child!r}]
+watched = supervisor.Supervisor(Settings(data=Path({str(tmp_path)!r})), ["core"], lambda role, line: print(watched.pids()[role], flush=True))
+watched.start()
+time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        pid = int(process.stdout.readline())
+        process.kill()
+    eventually(lambda: not psutil.pid_exists(pid))
+
+
+def test_metric_files_of_the_dead_are_removed(tmp_path: Path) -> None:
+    for name in ("counter_999999999.db", f"counter_{os.getpid()}.db"):
+        (tmp_path / name).touch()
+    supervisor.empty_metrics(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [f"counter_{os.getpid()}.db"]
