@@ -27,25 +27,27 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kafka: str | None = Field(
-        None, description="Kafka's bootstrap servers, host:port, joined by commas. None: the embedded one."
+        default=None, description="Kafka's bootstrap servers, host:port, joined by commas. None: the embedded one."
     )
     database_url: SecretStr | None = Field(
-        None, description="Postgres, postgresql://user:password@host:port/name. None: the embedded one."
+        default=None, description="Postgres, postgresql://user:password@host:port/name. None: the embedded one."
     )
-    data: Path = Field(Path(".refold"), description="Folder of the embedded servers' data, logs and metrics.")
+    data: Path = Field(default=Path(".refold"), description="Folder of the embedded servers' data, logs and metrics.")
     topic_prefix: str = Field(
-        "", pattern=r"^[A-Za-z0-9._-]*$", max_length=100, description="Put in front of every topic's name."
+        default="", pattern=r"^[A-Za-z0-9._-]*$", max_length=100, description="Put in front of every topic's name."
     )
     domains: Annotated[list[str], BeforeValidator(_names)] = Field(
-        ["retail"], min_length=1, description="Domains to run: `retail`, or Python packages of yours."
+        default=["retail"], min_length=1, description="Domains to run: `retail`, or Python packages of yours."
     )
     partitions: int = Field(
-        4, ge=1, le=1024, description="Partitions of a category's topics; recorded when they are created."
+        default=4, ge=1, le=1024, description="Partitions of a category's topics; recorded when they are created."
     )
-    api_host: str = Field("127.0.0.1", description="Address the HTTP API listens on.")
-    api_port: int = Field(8080, ge=0, le=65535, description="Port the HTTP API listens on; 0 takes a free one.")
-    chunk_records: int = Field(5000, ge=1, le=100_000, description="Most records that one transaction folds.")
-    command_wait_s: float = Field(5.0, ge=0, le=60, description="Seconds a command's answer is waited for before 202.")
+    api_host: str = Field(default="127.0.0.1", description="Address the HTTP API listens on.")
+    api_port: int = Field(default=8080, ge=0, le=65535, description="Port the HTTP API listens on; 0 takes a free one.")
+    chunk_records: int = Field(default=5000, ge=1, le=100_000, description="Most records that one transaction folds.")
+    command_wait_s: float = Field(
+        default=5.0, ge=0, le=60, description="Seconds a command's answer is waited for before 202."
+    )
 
     @classmethod
     def load(cls, environ: Mapping[str, str] = os.environ) -> Self:
