@@ -1,0 +1,53 @@
+"""The application: every route, what it is given, and what errors become."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from typing import Any
+
+from litestar import Litestar
+from litestar.di import Provide
+
+from refold.api.http import commands, models, operations, problems, streams
+from refold.api.http.metrics import counting
+from refold.api.http.services import CommandServices, ModelServices, OperationServices, StreamServices
+
+MAX_BODY_BYTES = 1 << 20
+Opened = Callable[[], AbstractAsyncContextManager[None]]
+
+
+def application(
+    for_commands: CommandServices,
+    for_streams: StreamServices,
+    for_models: ModelServices,
+    for_operations: OperationServices,
+    opened: Opened = nullcontext,
+) -> Litestar:
+    """The ASGI application over these services; `opened` brackets its life."""
+
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        async with opened():
+            yield
+
+    return Litestar(
+        route_handlers=[commands.ROUTES, streams.ROUTES, models.ROUTES, operations.ROUTES, problems.read_problem],
+        dependencies={
+            "commands": _given(for_commands),
+            "streams": _given(for_streams),
+            "models": _given(for_models),
+            "operations": _given(for_operations),
+        },
+        exception_handlers=problems.HANDLERS,
+        middleware=[counting],
+        lifespan=[lifespan],
+        request_max_body_size=MAX_BODY_BYTES,
+        openapi_config=None,
+        logging_config=None,
+    )
+
+
+def _given(value: object) -> Provide:
+    def provide() -> Any:
+        return value
+
+    return Provide(provide, sync_to_thread=False)

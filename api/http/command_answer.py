@@ -1,0 +1,86 @@
+"""Answer: an outcome as an HTTP response. Pure."""
+
+from typing import Any
+from uuid import UUID
+
+from litestar import Response
+from msgspec import json
+
+from refold.api.errors import CommandRejected, CommandUnreadable, VersionConflict
+from refold.api.http.command_request import Intent
+from refold.api.http.outcomes import Outcome
+from refold.api.http.problems import problem
+
+JSON = "application/json"
+_UNREADABLE = frozenset({"undecodable", "bad-value", "unknown-command", "wrong-stream"})
+
+
+def decided(outcome: Outcome) -> Response[bytes]:
+    """201, or the problem that a rejection is."""
+    headers = {"Refold-Position": outcome.position}
+    if not outcome.accepted:
+        return _rejected(outcome, headers)
+    body = {
+        "command_id": outcome.command_id,
+        "stream": outcome.stream,
+        "events": outcome.events,
+        "base_version": outcome.base_version,
+        "version": outcome.version,
+        "event_ids": outcome.event_ids,
+        "position": outcome.position,
+    }
+    headers["Location"] = f"{stream_path(outcome.category, outcome.stream)}?after_version={outcome.base_version}"
+    headers["ETag"] = f'"{outcome.version}"'
+    return Response(json.encode(body), status_code=201, media_type=JSON, headers=headers)
+
+
+def pending(intent: Intent) -> Response[bytes]:
+    """202: in the log, not decided yet."""
+    location = f"{stream_path(intent.category, intent.stream)}/commands/{intent.command_id}"
+    body = {"command_id": intent.command_id, "stream": intent.stream, "status": "pending", "outcome": location}
+    headers = {"Location": location, "Retry-After": "1"}
+    return Response(json.encode(body), status_code=202, media_type=JSON, headers=headers)
+
+
+def outcome(command_id: UUID, stream: str, found: Outcome | None) -> Response[bytes]:
+    """The outcome as a resource of its own; absent means pending, or never sent."""
+    if found is None:
+        body: dict[str, Any] = {"command_id": command_id, "stream": stream, "status": "pending"}
+        return Response(json.encode(body), media_type=JSON, headers={"Retry-After": "1"})
+    body = {
+        "command_id": command_id,
+        "stream": stream,
+        "status": "accepted" if found.accepted else "rejected",
+        "base_version": found.base_version,
+        "version": found.version,
+        "events": found.events,
+        "event_ids": found.event_ids,
+        "position": found.position,
+    }
+    if not found.accepted:
+        body |= {"code": found.code, "message": found.message}
+    return Response(json.encode(body), media_type=JSON, headers={"Refold-Position": found.position})
+
+
+def stream_path(category: str, stream: str) -> str:
+    """Where a stream is; its id needs no quoting in a path."""
+    domain, _, short = category.partition(".")
+    return f"/v1/streams/{domain}/{short}/{stream}"
+
+
+def _rejected(outcome: Outcome, headers: dict[str, str]) -> Response[bytes]:
+    message = outcome.message or outcome.code or ""
+    kind: type[CommandRejected | CommandUnreadable | VersionConflict] = CommandRejected
+    if outcome.code == VersionConflict.code:
+        kind = VersionConflict
+        headers["ETag"] = f'"{outcome.base_version}"'
+    elif outcome.code in _UNREADABLE:
+        kind = CommandUnreadable
+    about = {
+        "command_id": outcome.command_id,
+        "stream": outcome.stream,
+        "version": outcome.base_version,
+        "position": outcome.position,
+        "message": message,
+    }
+    return problem(kind(message), headers=headers, about=about, code=outcome.code if kind is CommandRejected else None)

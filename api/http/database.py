@@ -1,0 +1,76 @@
+"""Postgres as the API sees it: a pool of read-only connections, each statement a transaction of its own."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
+
+from refold.api.errors import NotPrepared, QueryTimeout, TooManyWaiting
+from refold.streams.errors import DatabaseUnavailable
+from refold.streams.postgres import first_line
+
+STATEMENT_TIMEOUT_MS = 5000
+_ACQUIRE_S = 2.0
+_OPTIONS = (
+    "-c default_transaction_read_only=on -c timezone=UTC -c client_min_messages=warning"
+    f" -c statement_timeout={STATEMENT_TIMEOUT_MS} -c idle_in_transaction_session_timeout=10000"
+)
+
+Statement = sql.Composed | sql.SQL | str
+Parameters = Sequence[Any] | Mapping[str, Any]
+Row = tuple[Any, ...]
+
+
+class Database:
+    """Bounded, checked connections; starts without a server and finds it when it comes."""
+
+    def __init__(self, url: str, connections: int = 8) -> None:
+        """`connections` bounds what one API process may ask of Postgres at once."""
+        self._pool = AsyncConnectionPool(
+            url,
+            kwargs={"autocommit": True, "application_name": "refold-api", "options": _OPTIONS, "connect_timeout": 5},
+            min_size=2,
+            max_size=connections,
+            max_waiting=200,
+            timeout=_ACQUIRE_S,
+            reconnect_timeout=10.0,
+            check=AsyncConnectionPool.check_connection,
+            open=False,
+        )
+        logging.getLogger("psycopg.pool").addFilter(_quiet)
+
+    async def open(self) -> None:
+        """Begin to connect; does not wait for it."""
+        await self._pool.open(wait=False)
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._pool.close()
+
+    async def fetch(self, statement: Statement, parameters: Parameters = ()) -> list[Row]:
+        """The rows of one statement. Raises DatabaseUnavailable, NotPrepared, QueryTimeout or TooManyWaiting."""
+        try:
+            async with self._pool.connection() as connection:
+                cursor = await connection.execute(statement, parameters)
+                return await cursor.fetchall()
+        except psycopg.errors.QueryCanceled:
+            raise QueryTimeout(f"the query took longer than {STATEMENT_TIMEOUT_MS / 1000:g} s") from None
+        except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedColumn) as e:
+            raise NotPrepared(f"Postgres has no such table yet: {first_line(e)}") from None
+        except TooManyRequests:
+            raise TooManyWaiting("too many queries wait for a connection to Postgres") from None
+        except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as problem:
+            raise DatabaseUnavailable(f"Postgres does not answer: {first_line(problem)}") from problem
+
+
+class _Quiet(logging.Filter):
+    """The pool logs each failed attempt; that Postgres is away is told once, by /readyz and by each 503."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "error connecting" not in record.getMessage()
+
+
+_quiet = _Quiet()

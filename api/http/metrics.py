@@ -1,0 +1,135 @@
+"""/metrics: what every process counts, and what the database and the log say at the time of asking."""
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator
+from time import perf_counter
+
+import psycopg
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import REGISTRY, Collector
+
+from refold.schemas.errors import RefoldError
+from refold.streams.lag import Lag, LagReader
+from refold.streams.postgres import Database, connect
+from refold.streams.settings import Settings
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+REQUESTS = Counter("refold_http_requests_total", "HTTP requests answered.", ["method", "route", "status"])
+DURATION = Histogram("refold_http_request_seconds", "Time from request to answer.", ["route"], buckets=_SECONDS)
+
+
+def counting(app: ASGIApp) -> ASGIApp:
+    """Count and time each request by its route's template: a path with ids in it is no label."""
+
+    async def counted(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+        began, status = perf_counter(), "500"
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = str(message["status"])
+            await send(message)
+
+        try:
+            await app(scope, receive, watched)
+        finally:
+            route = str(scope.get("path_template") or "unknown")
+            REQUESTS.labels(scope["method"], route, status).inc()
+            DURATION.labels(route).observe(perf_counter() - began)
+
+    return counted
+
+
+def metrics_page(settings: Settings, lag: LagReader) -> bytes:
+    """Everything in Prometheus' text format. Blocks; call it in a thread."""
+    registry = CollectorRegistry()
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        own = b""
+    else:
+        own = generate_latest(REGISTRY)
+    registry.register(_Standing(settings, lag))
+    return own + generate_latest(registry)
+
+
+class _Standing(Collector):
+    """Gauges computed from positions, claims and voids; `refold_up` says what could be asked."""
+
+    def __init__(self, settings: Settings, lag: LagReader) -> None:
+        self._settings, self._lag = settings, lag
+
+    def collect(self) -> Iterable[Metric]:
+        up = GaugeMetricFamily(
+            "refold_up", "Whether the server answered when it was asked just now.", labels=["server"]
+        )
+        metrics: list[Metric] = [up]
+        try:
+            with contextlib.closing(connect(self._settings.dsn(), application_name="metrics")) as db:
+                up.add_metric(["postgres"], 1)
+                metrics += _from_tables(db)
+                metrics += _from_lags(self._lag.read(db))
+                up.add_metric(["kafka"], 1)
+        except RefoldError:
+            up.add_metric(["kafka"], 0)
+        except psycopg.Error:
+            up.add_metric(["postgres"], 0)
+        return metrics
+
+
+def _from_lags(lags: list[Lag]) -> Iterator[Metric]:
+    labels = ["group", "topic", "partition"]
+    families = {
+        "position": GaugeMetricFamily("refold_position", "Next offset the group will apply.", labels=labels),
+        "end": GaugeMetricFamily("refold_end_position", "End of the partition.", labels=labels),
+        "records": GaugeMetricFamily("refold_lag_records", "Records behind the end.", labels=labels),
+        "seconds": GaugeMetricFamily(
+            "refold_lag_seconds", "Age of the last applied record while behind, else 0.", labels=labels
+        ),
+    }
+    for lag in lags:
+        for field, family in families.items():
+            value = getattr(lag, field)
+            family.add_metric([lag.group, lag.topic, str(lag.part)], float("nan") if value is None else value)
+    yield from families.values()
+
+
+_TABLES: dict[str, tuple[str, list[str], str]] = {
+    "refold.claims": (
+        "refold_claim_epoch",
+        ["category", "partition"],
+        "SELECT category, part, epoch FROM refold.claims",
+    ),
+    "refold.voids": (
+        "refold_void_records",
+        ["topic", "reason"],
+        "SELECT topic, reason, sum(last_offset - first_offset + 1) FROM refold.voids GROUP BY 1, 2",
+    ),
+    "refold.parked": (
+        "refold_parked_records",
+        ["category", "reason"],
+        "SELECT category, reason, count(*) FROM refold.parked GROUP BY 1, 2",
+    ),
+}
+_HELP = {
+    "refold_claim_epoch": "Claims taken on the partition so far.",
+    "refold_void_records": "Records that do not count.",
+    "refold_parked_records": "Streams held back, by reason.",
+}
+
+
+def _from_tables(db: Database) -> Iterator[Metric]:
+    for table, (name, labels, statement) in _TABLES.items():
+        ((known,),) = db.execute("SELECT to_regclass(%s) IS NOT NULL", (table,)).fetchall()
+        if known:
+            family = GaugeMetricFamily(name, _HELP[name], labels=labels)
+            for *values, number in db.execute(statement.encode()).fetchall():
+                family.add_metric([str(value) for value in values], float(number))
+            yield family

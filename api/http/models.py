@@ -1,0 +1,130 @@
+"""A read model over HTTP: parse (query_request), plan (query_plan), query (here), answer (here)."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Request, Response, Router, get
+from litestar.params import Dependency
+from psycopg import sql
+
+from refold.api.errors import DomainUnknown, ModelUnknown, PositionNotReached, RowAbsent
+from refold.api.http.command_answer import JSON
+from refold.api.http.command_request import read_wait
+from refold.api.http.positions import Place, Positions, missing, read_token, token
+from refold.api.http.query_plan import Plan, plan_query, plan_row
+from refold.api.http.query_request import read_key, read_query, shown
+from refold.api.http.served import Served
+from refold.api.http.services import ModelServices
+
+DEFAULT_WAIT_S = 5.0
+Services = Annotated[ModelServices, Dependency(skip_validation=True)]
+AnyRequest = Request[Any, Any, Any]
+
+# Rows and the position that they reflect come from one statement, so from one snapshot.
+_PAGE = sql.SQL("""
+SELECT (SELECT coalesce(json_agg(page), '[]')::text FROM ({rows}) page),
+       (SELECT coalesce(json_agg(json_build_array(m.topic, m.part, m.next_offset)), '[]')::text
+          FROM refold.positions m WHERE m.grp = 'models' AND m.topic = ANY(%s)),
+       (SELECT coalesce(sum(greatest(c.next_offset - coalesce(m.next_offset, 0), 0)), 0)::bigint
+          FROM refold.positions c
+          LEFT JOIN refold.positions m ON m.grp = 'models' AND m.topic = c.topic AND m.part = c.part
+         WHERE c.grp = 'core' AND c.topic = ANY(%s))
+""")
+
+
+@dataclass(frozen=True)
+class Page:
+    """Rows of a read model, the position they reflect, and how many records the core is ahead."""
+
+    rows: list[dict[str, Any]]
+    positions: Positions
+    behind: int
+
+
+@get("/v1/{domain:str}/{model:str}")
+async def read_rows(request: AnyRequest, models: Services, domain: str, model: str) -> Response[bytes]:
+    """A page of rows."""
+    served = find_model(models, domain, model)
+    plan = plan_query(served, read_query(request.scope["query_string"]))
+    page = await _fresh_page(models, plan, request.headers)
+    rows, more = page.rows[: plan.limit], len(page.rows) > plan.limit
+    body: dict[str, Any] = {"rows": rows, "next": None, "position": token(page.positions)}
+    headers = _headers(page)
+    if more:
+        body["next"] = _next_path(request, plan.cursor_after(rows[-1]))
+        headers["Link"] = f'<{body["next"]}>; rel="next"'
+    return Response(msgspec.json.encode(body), media_type=JSON, headers=headers)
+
+
+@get("/v1/{domain:str}/{model:str}/{key:str}")
+async def read_row(request: AnyRequest, models: Services, domain: str, model: str, key: str) -> Response[bytes]:
+    """One row by its key."""
+    served = find_model(models, domain, model)
+    raw = request.scope["raw_path"].rstrip(b"/").rpartition(b"/")[2]
+    page = await _fresh_page(models, plan_row(served, read_key(raw)), request.headers)
+    if not page.rows:
+        raise RowAbsent(f"{served.name} has no row {shown(key)} at {token(page.positions) or 'the beginning'}")
+    body = {"row": page.rows[0], "position": token(page.positions)}
+    return Response(msgspec.json.encode(body), media_type=JSON, headers=_headers(page))
+
+
+def find_model(models: ModelServices, domain: str, name: str) -> Served:
+    """The read model of a path. Raises DomainUnknown or ModelUnknown."""
+    found = models.models.get((domain, name))
+    if found is None:
+        known = sorted(model for of, model in models.models if of == domain)
+        if not known:
+            raise DomainUnknown(f"no domain {shown(domain)}; there are: {', '.join(models.domains.names)}")
+        raise ModelUnknown(f"no read model {shown(name)} in {domain}; there are: {', '.join(known)}")
+    return found
+
+
+async def _fresh_page(models: ModelServices, plan: Plan, headers: Mapping[str, str]) -> Page:
+    """The page, once it reflects `Refold-Min-Position`. Raises PositionNotReached, never answers staler."""
+    wanted = _wanted(models, plan.model, headers.get("refold-min-position"))
+    until = asyncio.get_running_loop().time() + read_wait(headers, DEFAULT_WAIT_S)
+    while True:
+        page = await _page(models, plan)
+        left = missing(wanted, page.positions)
+        remaining = until - asyncio.get_running_loop().time()
+        if not left:
+            return page
+        if remaining <= 0:
+            raise PositionNotReached(
+                f"{plan.model.name} stands at {token(page.positions) or 'the beginning'}, not at {token(left)}"
+            )
+        await models.moved(remaining)
+
+
+def _wanted(models: ModelServices, model: Served, text: str | None) -> dict[Place, int]:
+    """Of a token, what concerns this model: other categories' events never reach it."""
+    if text is None:
+        return {}
+    asked = read_token(text, (f"{name}.events" for name in models.domains.categories))
+    ours = {f"{name}.events" for name in model.categories}
+    return {place: offset for place, offset in asked.items() if place[0] in ours}
+
+
+async def _page(models: ModelServices, plan: Plan) -> Page:
+    topics = [f"{models.topic_prefix}{name}.events" for name in plan.model.categories]
+    statement = _PAGE.format(rows=plan.rows())
+    ((rows, positions, behind),) = await models.fetch(statement, [*plan.values, topics, topics])
+    stands = {(topic.removeprefix(models.topic_prefix), part): at for topic, part, at in msgspec.json.decode(positions)}
+    return Page(msgspec.json.decode(rows), stands, behind)
+
+
+def _headers(page: Page) -> dict[str, str]:
+    return {"Refold-Position": token(page.positions), "Refold-Lag": str(page.behind)}
+
+
+def _next_path(request: AnyRequest, cursor: str) -> str:
+    kept = [
+        part for part in request.scope["query_string"].decode().split("&") if part and not part.startswith("cursor=")
+    ]
+    return f"{request.scope['path']}?{'&'.join([*kept, f'cursor={cursor}'])}"
+
+
+ROUTES = Router("/", route_handlers=[read_rows, read_row])

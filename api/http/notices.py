@@ -1,0 +1,72 @@
+"""Who moved: one connection listens for every waiter of the process."""
+
+import asyncio
+import contextlib
+import logging
+from collections import Counter
+
+import psycopg
+from psycopg import sql
+
+from refold.streams.postgres import CHANNEL, first_line
+
+POLL_S = 0.25
+"""A notice may be lost; nobody waits longer than this on account of it."""
+_RETRY_S = 1.0
+_log = logging.getLogger(__name__)
+
+
+class Notices:
+    """Counts the commits of each group of readers and wakes those who wait for the next."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._task: asyncio.Task[None] | None = None
+        self._next = asyncio.Event()
+        self.counts: Counter[str] = Counter()
+
+    async def open(self) -> None:
+        """Begin to listen; does not wait for the connection."""
+        self._task = asyncio.create_task(self._listen_for_ever(), name="notices")
+
+    async def close(self) -> None:
+        """Stop listening."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def beyond(self, count: int, group: str, seconds: float = POLL_S) -> int:
+        """The group's count once it is beyond `count`, or whatever it is after that many seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self.counts[group] <= count:
+                    await self._next.wait()
+        return self.counts[group]
+
+    def told(self, payload: str) -> None:
+        """Take a notice, `group/topic/part:next_offset`."""
+        self.counts[payload.partition("/")[0]] += 1
+        self._next.set()
+        self._next = asyncio.Event()
+
+    async def _listen_for_ever(self) -> None:
+        away = False
+        while True:
+            try:
+                async with await psycopg.AsyncConnection.connect(
+                    self._url,
+                    autocommit=True,
+                    application_name="refold-api-listen",
+                    connect_timeout=5,
+                    keepalives_idle=5,
+                ) as connection:
+                    await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
+                    away = False
+                    async for notice in connection.notifies():
+                        self.told(notice.payload)
+            except psycopg.Error as problem:
+                if not away:
+                    _log.warning("Postgres is away, waiting for it: %s", first_line(problem))
+                away = True
+            await asyncio.sleep(_RETRY_S)

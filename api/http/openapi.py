@@ -1,0 +1,191 @@
+"""OpenAPI 3.1 from contracts and declarations: every command and every read model is a concrete path. Pure."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+import refold
+from refold.api.error_page import meaning, status_of
+from refold.api.errors import (
+    ApiError,
+    BodyTooLarge,
+    CommandIdReused,
+    CommandRejected,
+    KeyMissing,
+    MalformedJson,
+    MediaTypeUnsupported,
+    PositionNotReached,
+    RowAbsent,
+    StreamAbsent,
+    TooManyWaiting,
+    UnknownParameter,
+    VersionConflict,
+)
+from refold.api.http.openapi_parts import ABOUT, JSON_TYPES, MIN_POSITION, PREFER, SCHEMAS, TEXT, WHOLE, Json, parameter
+from refold.api.http.query_request import DEFAULT_LIMIT, MAX_LIMIT
+from refold.api.http.served import Column, Served
+from refold.schemas.contracts import Category
+from refold.schemas.errors import BadValue
+from refold.streams.domain import Domains
+from refold.streams.errors import DatabaseUnavailable
+
+_REF = "#/components/schemas/{name}"
+_PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+
+
+def document(domains: Domains, models: Iterable[Served]) -> Json:
+    """The whole document."""
+    paths: Json = {}
+    schemas: Json = dict(SCHEMAS)
+    for category in domains.categories.values():
+        for name, schema in command_schemas(category).items():
+            schemas[f"{category.name}.{name}"] = schema
+            path = f"/v1/commands/{category.domain}/{category.short}/{name}"
+            paths[path] = {"post": _command(category, name, schema)}
+        base = f"/v1/streams/{category.domain}/{category.short}/{{stream}}"
+        paths[base] = {"get": _stream(category)}
+        paths[f"{base}/commands/{{key}}"] = {"get": _outcome(category)}
+    for model in models:
+        schemas[f"{model.domain}.{model.name}"] = model_schema(model)
+        paths[f"/v1/{model.domain}/{model.name}"] = {"get": _rows(model)}
+        paths[f"/v1/{model.domain}/{model.name}/{{key}}"] = {"get": _row(model)}
+    info = {"title": "Refold", "version": refold.__version__, "description": ABOUT}
+    return {"openapi": "3.1.0", "info": info, "paths": paths, "components": {"schemas": schemas}}
+
+
+def command_schemas(category: Category) -> dict[str, Json]:
+    """JSON Schema of each command's body, by name."""
+    found = {}
+    for command in category.commands:
+        _, parts = msgspec.json.schema_components([command], ref_template=_REF)
+        found[command.__name__] = parts[command.__name__]
+    return found
+
+
+def model_schema(model: Served) -> Json:
+    """JSON Schema of a read model's row."""
+    properties = {column.name: _column_schema(column) for column in model.columns}
+    return {"type": "object", "description": model.doc, "properties": properties, "required": list(properties)}
+
+
+def _column_schema(column: Column) -> Json:
+    base = column.sql_type.partition("(")[0]
+    schema: Json = dict(JSON_TYPES.get(base, TEXT))
+    if column.nullable:
+        schema["type"] = [schema["type"], "null"]
+    return {**schema, "description": column.doc}
+
+
+def _command(category: Category, name: str, schema: Json) -> Json:
+    body = {"required": True, "content": {"application/json": {"schema": _ref(f"{category.name}.{name}")}}}
+    headers = [
+        _header("Idempotency-Key", "A UUID made once for each command, repeated with each retry.", required=True),
+        _header("If-Match", 'Version that the stream must have, in quotes: "7".'),
+        _header("If-None-Match", "`*`: the stream must be new."),
+        PREFER,
+        _header("Refold-Occurred-At", "When it happened, RFC 3339; default: now."),
+        _header("Refold-Actor", "Who sends it."),
+        _header("Refold-Correlation-Id", "Ties together what belongs to one request."),
+    ]
+    answers = {
+        "201": _ok("Decided: its events are in the log.", _ref("Decided")),
+        "202": _ok("In the log, not decided yet.", _ref("Pending")),
+    }
+    problems = _problems(
+        KeyMissing,
+        MalformedJson,
+        CommandRejected,
+        VersionConflict,
+        BodyTooLarge,
+        MediaTypeUnsupported,
+        BadValue,
+        CommandIdReused,
+        TooManyWaiting,
+    )
+    summary = schema.get("description", "")
+    return _operation(f"{category.name}.{name}", category.name, summary, headers, {**answers, **problems}) | {
+        "requestBody": body
+    }
+
+
+def _stream(category: Category) -> Json:
+    parameters = [
+        _path("stream", "The stream's id."),
+        _query("after_version", {**WHOLE, "minimum": 0, "default": 0}, "Events after this version."),
+        _query("limit", {**WHOLE, "minimum": 0, "maximum": 1000, "default": 100}, "Most events."),
+    ]
+    answers = {"200": _ok("State, version and events.", _ref("Stream")), **_problems(StreamAbsent)}
+    return _operation(
+        f"{category.name}.stream", category.name, "State, version and events of a stream.", parameters, answers
+    )
+
+
+def _outcome(category: Category) -> Json:
+    parameters = [
+        _path("stream", "The stream's id."),
+        _path("key", "The command's id, or the Idempotency-Key it was sent with."),
+    ]
+    answers = {"200": _ok("accepted, rejected or pending.", _ref("Outcome"))}
+    return _operation(f"{category.name}.outcome", category.name, "What became of a command.", parameters, answers)
+
+
+def _rows(model: Served) -> Json:
+    columns = [_query(c.name, TEXT, f"`eq.VALUE` ({c.sql_type}) or `is.null`. {c.doc}") for c in model.columns]
+    paging = [
+        _query("order", TEXT, "`column.asc,column.desc`; the key is always appended."),
+        _query("limit", {**WHOLE, "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}, "Most rows."),
+        _query("cursor", TEXT, "From `next` of the page before."),
+    ]
+    page = {
+        "type": "object",
+        "properties": {
+            "rows": {"type": "array", "items": _ref(f"{model.domain}.{model.name}")},
+            "next": {"type": ["string", "null"], "description": "Path of the next page."},
+            "position": TEXT,
+        },
+    }
+    answers = {"200": _ok("A page of rows.", page), **_problems(UnknownParameter, PositionNotReached)}
+    return _operation(
+        f"{model.domain}.{model.name}", model.domain, model.doc, [*columns, *paging, MIN_POSITION, PREFER], answers
+    )
+
+
+def _row(model: Served) -> Json:
+    row = {"type": "object", "properties": {"row": _ref(f"{model.domain}.{model.name}"), "position": TEXT}}
+    parameters = [_path("key", f"The key: {','.join(model.key)}."), MIN_POSITION, PREFER]
+    answers = {"200": _ok("The row.", row), **_problems(RowAbsent, PositionNotReached)}
+    return _operation(
+        f"{model.domain}.{model.name}.row", model.domain, f"One row of {model.name}.", parameters, answers
+    )
+
+
+def _operation(name: str, tag: str, summary: str, parameters: list[Json], answers: Json) -> Json:
+    responses = {**answers, **_problems(DatabaseUnavailable)}
+    return {"operationId": name, "tags": [tag], "summary": summary, "parameters": parameters, "responses": responses}
+
+
+def _problems(*errors: type[ApiError | BadValue | DatabaseUnavailable]) -> Json:
+    by_status: dict[str, list[str]] = {}
+    for error in errors:
+        by_status.setdefault(str(status_of(error(""))), []).append(f"`{error.code}`: {meaning(error)}")
+    return {status: {"description": " ".join(texts), "content": _PROBLEM} for status, texts in by_status.items()}
+
+
+def _ok(text: str, schema: Json) -> Json:
+    return {"description": text, "content": {"application/json": {"schema": schema}}}
+
+
+def _ref(name: str) -> Json:
+    return {"$ref": _REF.format(name=name)}
+
+
+def _header(name: str, text: str, *, required: bool = False) -> Json:
+    return parameter("header", name, TEXT, text, required=required)
+
+
+def _query(name: str, schema: Json, text: str) -> Json:
+    return parameter("query", name, schema, text)
+
+
+def _path(name: str, text: str) -> Json:
+    return parameter("path", name, TEXT, text, required=True)

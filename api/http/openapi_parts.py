@@ -1,0 +1,91 @@
+"""The parts of the OpenAPI document that no contract or declaration changes."""
+
+from typing import Any
+
+Json = dict[str, Any]
+TEXT: Json = {"type": "string"}
+WHOLE: Json = {"type": "integer"}
+_UUID: Json = {"type": "string", "format": "uuid"}
+_TIME: Json = {"type": "string", "format": "date-time"}
+
+JSON_TYPES: dict[str, Json] = {
+    "smallint": WHOLE,
+    "integer": WHOLE,
+    "bigint": {"type": "integer", "format": "int64"},
+    "numeric": {"type": "string", "format": "decimal"},
+    "boolean": {"type": "boolean"},
+    "date": {"type": "string", "format": "date"},
+    "timestamptz": _TIME,
+    "uuid": _UUID,
+}
+
+ABOUT = (
+    "Commands become events in the log, events become rows. Every answer says the position it reflects in "
+    "`Refold-Position`; send it as `Refold-Min-Position` to read your own write. Money is a decimal as a JSON string."
+)
+
+
+def _object(**properties: Json) -> Json:
+    return {"type": "object", "properties": properties}
+
+
+_DECIDED = {
+    "command_id": _UUID,
+    "stream": TEXT,
+    "events": WHOLE,
+    "base_version": WHOLE,
+    "version": WHOLE,
+    "event_ids": {"type": "array", "items": _UUID},
+    "position": TEXT,
+}
+_EVENT = _object(
+    version=WHOLE,
+    type=TEXT,
+    id=_UUID,
+    occurred_at=_TIME,
+    recorded_at=_TIME,
+    command_id=_UUID,
+    actor={"type": ["string", "null"]},
+    correlation_id={"type": ["string", "null"]},
+    partition=WHOLE,
+    offset=WHOLE,
+    data={"type": "object"},
+)
+
+SCHEMAS: Json = {
+    "Decided": _object(**_DECIDED),
+    "Pending": _object(command_id=_UUID, stream=TEXT, status=TEXT, outcome=TEXT),
+    "Outcome": _object(
+        status={"type": "string", "enum": ["accepted", "rejected", "pending"]}, code=TEXT, message=TEXT, **_DECIDED
+    ),
+    "Stream": _object(
+        category=TEXT,
+        stream=TEXT,
+        version=WHOLE,
+        state={"type": ["object", "null"]},
+        events={"type": "array", "items": _EVENT},
+        next={"type": ["string", "null"]},
+        position=TEXT,
+    ),
+    "Problem": {
+        "description": "RFC 9457; docs/errors.md lists the codes.",
+        **_object(
+            type=TEXT,
+            title=TEXT,
+            status=WHOLE,
+            code=TEXT,
+            detail=TEXT,
+            remedy=TEXT,
+            errors={"type": "array", "items": _object(field=TEXT, code=TEXT, message=TEXT)},
+        ),
+    },
+}
+
+
+def parameter(place: str, name: str, schema: Json, text: str, *, required: bool = False) -> Json:
+    """A parameter in the path, the query or a header."""
+    return {"in": place, "name": name, "schema": schema, "description": text, "required": required}
+
+
+PREFER = parameter("header", "Prefer", TEXT, "`wait=N`: seconds to wait at most, 0-30; default 5.")
+MIN_POSITION = parameter("header", "Refold-Min-Position", TEXT, "Answer only at this position or a later one.")

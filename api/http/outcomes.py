@@ -1,0 +1,128 @@
+"""Outcomes of commands: looked up by key, and waited for, all waiters by one query for each wake-up."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from refold.api.errors import TooManyWaiting
+from refold.api.http.database import Row
+from refold.api.http.notices import Notices
+from refold.schemas.errors import RefoldError
+from refold.schemas.identity import event_uuid
+
+MAX_WAITERS = 2000
+_CORE = "core"
+_COLUMNS = "key, category, stream, command_id, body_hash, code, message, base_version, events, part, next_offset"
+FIND = f"SELECT {_COLUMNS} FROM refold.outcomes WHERE key = ANY(%s)"
+_log = logging.getLogger(__name__)
+
+Fetch = Callable[[str, Sequence[object]], Awaitable[list[Row]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a command: accepted with `events` events, or rejected with a code."""
+
+    key: bytes
+    category: str
+    stream: str
+    command_id: UUID
+    body_hash: bytes
+    code: str | None
+    message: str | None
+    base_version: int
+    events: int
+    part: int
+    next_offset: int
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the domain accepted it."""
+        return self.code is None
+
+    @property
+    def version(self) -> int:
+        """Version of the stream once the command was decided."""
+        return self.base_version + self.events
+
+    @property
+    def position(self) -> str:
+        """The token of a position at which the outcome has taken effect."""
+        return f"{self.category}.events/{self.part}:{self.next_offset}"
+
+    @property
+    def event_ids(self) -> list[UUID]:
+        """Ids of its events, as every retry would make them."""
+        return [event_uuid(self.category, self.stream, self.command_id, index) for index in range(self.events)]
+
+
+class Outcomes:
+    """The core's answers. One task asks for all that wait, each time the core has committed."""
+
+    def __init__(self, fetch: Fetch, notices: Notices) -> None:
+        self._fetch, self._notices = fetch, notices
+        self._waiting: dict[bytes, tuple[asyncio.Future[Outcome], int]] = {}
+        self._waiters = 0
+        self._someone = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Begin to answer waiters."""
+        self._task = asyncio.create_task(self._answer_for_ever(), name="outcomes")
+
+    async def close(self) -> None:
+        """Stop; who waits still gets nothing."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def find(self, key: bytes) -> Outcome | None:
+        """The outcome, or None while the command is pending."""
+        return next(iter(await self._read([key])), None)
+
+    @contextlib.contextmanager
+    def expected(self, key: bytes) -> Iterator[asyncio.Future[Outcome]]:
+        """A future of the outcome, shared by all who ask for the key. Raises TooManyWaiting."""
+        if self._waiters >= MAX_WAITERS:
+            raise TooManyWaiting(f"{MAX_WAITERS} requests wait for an outcome already")
+        future, others = self._waiting.get(key) or (asyncio.get_running_loop().create_future(), 0)
+        self._waiting[key] = future, others + 1
+        self._waiters += 1
+        self._someone.set()
+        try:
+            yield future
+        finally:
+            self._waiters -= 1
+            future, left = self._waiting.pop(key)
+            if left > 1:
+                self._waiting[key] = future, left - 1
+
+    async def _read(self, keys: list[bytes]) -> list[Outcome]:
+        return [Outcome(*row) for row in await self._fetch(FIND, (keys,))]
+
+    async def _answer_for_ever(self) -> None:
+        count = 0
+        while True:
+            await self._someone.wait()
+            count = await self._notices.beyond(count, _CORE)
+            try:
+                await self._answer_all()
+            except RefoldError as problem:
+                _log.debug("outcomes wait: %s", problem.message)
+                await asyncio.sleep(1.0)
+            except Exception:
+                _log.exception("outcomes could not be read")
+                await asyncio.sleep(1.0)
+
+    async def _answer_all(self) -> None:
+        if not self._waiting:
+            self._someone.clear()
+            return
+        for outcome in await self._read([key for key, (future, _) in self._waiting.items() if not future.done()]):
+            future, _ = self._waiting.get(outcome.key, (None, 0))
+            if future is not None and not future.done():
+                future.set_result(outcome)

@@ -1,0 +1,47 @@
+"""Position tokens: `retail.basket.events/2:1234` says that partition 2 of that topic was folded up to offset 1234.
+
+Several are joined by commas. Topics stand without their prefix, so that a token does not tell how a cluster is set up.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+
+from refold.api.errors import Fault, TokenMalformed
+
+Place = tuple[str, int]
+"""A topic's name without prefix, and a partition of it."""
+Positions = Mapping[Place, int]
+
+_PART = re.compile(r"([a-z0-9_.]{3,130})/([0-9]{1,4}):([0-9]{1,18})")
+_MOST = 4096
+
+
+def read_token(text: str, topics: Iterable[str]) -> dict[Place, int]:
+    """The positions of a token; of a place named twice the later. Raises TokenMalformed."""
+    found: dict[Place, int] = {}
+    known = frozenset(topics)
+    for part in text.split(",", _MOST):
+        match = _PART.fullmatch(part.strip())
+        if match is None:
+            raise _malformed("the form is topic/partition:offset, joined by commas")
+        place = match.group(1), int(match.group(2))
+        if place[0] not in known:
+            raise _malformed("it names a topic that is none of this platform's events")
+        found[place] = max(int(match.group(3)), found.get(place, 0))
+    return found
+
+
+def token(positions: Positions) -> str:
+    """The positions as a token, in a stable order."""
+    return ",".join(f"{topic}/{part}:{offset}" for (topic, part), offset in sorted(positions.items()))
+
+
+def missing(wanted: Positions, reached: Positions) -> dict[Place, int]:
+    """What of the wanted positions is not reached yet."""
+    return {place: offset for place, offset in wanted.items() if reached.get(place, 0) < offset}
+
+
+def _malformed(message: str) -> TokenMalformed:
+    return TokenMalformed(
+        f"Refold-Min-Position: {message}", Fault("Refold-Min-Position", "position-malformed", message)
+    )

@@ -1,0 +1,69 @@
+"""What must be there before a command is appended: tables, topics, and this code's schemas in the log."""
+
+import asyncio
+import contextlib
+import logging
+
+import psycopg
+
+from refold.api.errors import NotPrepared
+from refold.schemas.errors import RefoldError
+from refold.streams.domain import Domains
+from refold.streams.errors import DatabaseUnavailable
+from refold.streams.postgres import bootstrap, connect, first_line
+from refold.streams.settings import Settings
+from refold.streams.topics import ensure_topics
+
+_RETRY_S = 1.0
+_log = logging.getLogger(__name__)
+
+
+class Preparation:
+    """Tries until it succeeds; the API serves what it can meanwhile."""
+
+    def __init__(self, settings: Settings, domains: Domains) -> None:
+        self._settings, self._domains = settings, domains
+        self._task: asyncio.Task[None] | None = None
+        self.problem: RefoldError | None = NotPrepared("the API has just started")
+
+    async def open(self) -> None:
+        """Begin to try."""
+        self._task = asyncio.create_task(self._try_for_ever(), name="preparation")
+
+    async def close(self) -> None:
+        """Stop trying."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    def check(self) -> None:
+        """Raise what stands in the way, if anything."""
+        if self.problem is not None:
+            raise self.problem
+
+    async def _try_for_ever(self) -> None:
+        while self.problem is not None:
+            try:
+                await asyncio.to_thread(self._prepare)
+            except RefoldError as problem:
+                self._tell(problem)
+                await asyncio.sleep(_RETRY_S)
+            except Exception:
+                _log.exception("the API could not be prepared")
+                await asyncio.sleep(10 * _RETRY_S)
+            else:
+                self.problem = None
+
+    def _prepare(self) -> None:
+        try:
+            with contextlib.closing(connect(self._settings.dsn(), application_name="api-prepare")) as db:
+                bootstrap(db)
+                ensure_topics(self._settings, self._domains, db)
+        except psycopg.OperationalError as problem:
+            raise DatabaseUnavailable(f"Postgres does not answer: {first_line(problem)}") from problem
+
+    def _tell(self, problem: RefoldError) -> None:
+        if self.problem is None or problem.code != self.problem.code:
+            _log.warning("not ready for commands: %s: %s %s", problem.code, problem.message, problem.remedy)
+        self.problem = problem

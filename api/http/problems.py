@@ -1,0 +1,111 @@
+"""Every error as application/problem+json (RFC 9457), and the pages that its `type` points to."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, get
+from litestar.exceptions import HTTPException
+
+from refold.api.error_page import catalogue, meaning, retry_after_of, status_of
+from refold.api.errors import (
+    ApiError,
+    BodyIncomplete,
+    BodyTooLarge,
+    Fault,
+    InternalError,
+    MethodNotAllowed,
+    RouteUnknown,
+)
+from refold.schemas.errors import BadValue, RefoldError
+
+PROBLEM_JSON = "application/problem+json"
+_OF_STATUS: dict[int, tuple[type[ApiError], str]] = {
+    404: (RouteUnknown, "there is nothing at this path"),
+    405: (MethodNotAllowed, "the path does not take this method"),
+    413: (BodyTooLarge, "the body is larger than 1 MiB"),
+    400: (RouteUnknown, "the path has a part that cannot be"),
+}
+_log = logging.getLogger(__name__)
+
+
+def problem(
+    error: RefoldError,
+    *,
+    headers: Mapping[str, str] | None = None,
+    about: Mapping[str, Any] | None = None,
+    code: str | None = None,
+) -> Response[bytes]:
+    """An error as a response; `about` adds members, `code` is a domain's own in place of the platform's."""
+    status, retry_after = status_of(error), retry_after_of(error)
+    body = {
+        "type": f"/problems/{error.code}",
+        "title": meaning(type(error)),
+        "status": status,
+        "code": code or error.code,
+        "detail": error.message,
+        "remedy": error.remedy,
+        **(about or {}),
+    }
+    faults = faults_of(error)
+    if faults:
+        body["errors"] = faults
+    sent = dict(headers or {}) | ({"Retry-After": str(retry_after)} if retry_after else {})
+    return Response(msgspec.json.encode(body), status_code=status, media_type=PROBLEM_JSON, headers=sent)
+
+
+def faults_of(error: RefoldError) -> list[Fault]:
+    """The fields at fault; of a value that its type forbids, with a word for the kind of fault."""
+    if isinstance(error, BadValue):
+        return [_value_fault(error)]
+    return list(error.faults) if isinstance(error, ApiError) else []
+
+
+def _value_fault(error: BadValue) -> Fault:
+    text, name = error.message, error.message.partition("`")[2].partition("`")[0]
+    if text.startswith("Object missing required field"):
+        return Fault(f"{error.field}.{name}", "missing", text)
+    if text.startswith("Object contains unknown field"):
+        return Fault(f"{error.field}.{name}", "unknown-field", text)
+    if ", got" in text and text.startswith("Expected `"):
+        return Fault(error.field, "wrong-type", text)
+    return Fault(error.field, "out-of-range", text)
+
+
+def on_refold_error(request: Request[Any, Any, Any], error: RefoldError) -> Response[bytes]:
+    """An error that we raise."""
+    if status_of(error) == 500:
+        _log.error("%s %s: %s: %s", request.method, request.url.path, error.code, error.message, exc_info=error)
+    return problem(error)
+
+
+def on_http_error(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    """An error that the framework raises before one of our handlers runs."""
+    kind, message = _OF_STATUS.get(error.status_code, (InternalError, "the API failed"))
+    if "disconnected" in str(error.detail):
+        kind, message = BodyIncomplete, "the connection ended before the body did"
+    return problem(kind(message), headers={k: v for k, v in (error.headers or {}).items() if k.lower() == "allow"})
+
+
+def on_any_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """A defect of ours: the log has the details, the client has none of them."""
+    _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return problem(InternalError("the API failed"))
+
+
+HANDLERS: dict[int | type[Exception], Any] = {
+    RefoldError: on_refold_error,
+    HTTPException: on_http_error,
+    Exception: on_any_error,
+}
+
+
+@get("/problems/{code:str}")
+async def read_problem(code: str) -> Response[bytes]:
+    """What a code means and what to do."""
+    found = catalogue().get(code)
+    if found is None:
+        return problem(RouteUnknown("there is no such code here; a domain's own codes are explained by their message"))
+    body = {"code": code, "meaning": meaning(found), "remedy": found.remedy}
+    return Response(msgspec.json.encode(body), media_type="application/json")

@@ -1,0 +1,120 @@
+"""The real things behind the routes: Postgres, Kafka, and the tasks that watch them. Starts without either."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import asynccontextmanager
+
+from refold.api.errors import LogUnreadable
+from refold.api.http.command_request import Intent
+from refold.api.http.database import Database
+from refold.api.http.metrics import metrics_page
+from refold.api.http.notices import POLL_S, Notices
+from refold.api.http.outcomes import Outcomes
+from refold.api.http.preparation import Preparation
+from refold.api.http.services import Check, CommandServices, ModelServices, OperationServices, StreamServices
+from refold.projections.serving import served_models
+from refold.schemas.errors import RefoldError
+from refold.streams.domain import Domains
+from refold.streams.history import History, Recorded
+from refold.streams.lag import LagReader
+from refold.streams.producer import Producer
+from refold.streams.settings import Settings
+
+READERS = 2
+READ_S = 10.0
+
+
+class Resources:
+    """Opened once for each process."""
+
+    def __init__(self, settings: Settings, domains: Domains) -> None:
+        self.settings, self.domains = settings, domains
+        self.database = Database(settings.dsn())
+        self.notices = Notices(settings.dsn())
+        self.outcomes = Outcomes(self.database.fetch, self.notices)
+        self.preparation = Preparation(settings, domains)
+        self._producer = Producer(settings.kafka_servers(), settings.topic_prefix, domains, queue_records=10_000)
+        self._lag = LagReader(settings, domains)
+        self._readers: asyncio.Queue[History] = asyncio.Queue()
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Everything runs while the block lasts."""
+        settings = self.settings
+        for _ in range(READERS):
+            self._readers.put_nowait(History(settings.kafka_servers(), settings.topic_prefix, self.domains))
+        parts = (self.database, self.notices, self.outcomes, self.preparation)
+        for part in parts:
+            await part.open()
+        try:
+            yield
+        finally:
+            for part in reversed(parts):
+                await part.close()
+            await asyncio.to_thread(self._producer.close)
+
+    def commands(self) -> CommandServices:
+        """For commands and their outcomes."""
+        return CommandServices(self.domains, self.outcomes, self._append, self.settings.command_wait_s)
+
+    def streams(self) -> StreamServices:
+        """For the history of a stream."""
+        return StreamServices(self.domains, self.database.fetch, self._read, self.settings.topic_prefix)
+
+    def models(self) -> ModelServices:
+        """For read models."""
+        models = {(model.domain, model.name): model for model in served_models(self.domains.names)}
+        return ModelServices(self.domains, models, self.database.fetch, self._moved, self.settings.topic_prefix)
+
+    def operations(self) -> OperationServices:
+        """For probes and metrics."""
+        return OperationServices(self._ready, self._metrics)
+
+    async def _append(self, intent: Intent) -> None:
+        self.preparation.check()
+        await self._producer.send_acked(
+            intent.command,
+            command_id=intent.command_id,
+            expected_version=intent.expected_version,
+            occurred_at=intent.occurred_at,
+            actor=intent.actor,
+            correlation_id=intent.correlation_id,
+        )
+
+    async def _read(self, category: str, places: Sequence[tuple[int, int]]) -> list[Recorded]:
+        try:
+            async with asyncio.timeout(READ_S):
+                reader = await self._readers.get()
+                return await asyncio.shield(asyncio.ensure_future(self._read_with(reader, category, list(places))))
+        except TimeoutError:
+            raise LogUnreadable(f"{len(places)} events of {category} did not arrive within {READ_S:g} s") from None
+
+    async def _read_with(self, reader: History, category: str, places: list[tuple[int, int]]) -> list[Recorded]:
+        """Shielded from timeouts: a thread cannot be stopped, and its consumer is free only when it is done."""
+        try:
+            return await asyncio.to_thread(reader.read, category, places)
+        finally:
+            self._readers.put_nowait(reader)
+
+    async def _moved(self, seconds: float) -> None:
+        await self.notices.beyond(self.notices.counts["models"], "models", min(seconds, POLL_S))
+
+    async def _ready(self) -> list[Check]:
+        checks = {"postgres": self._ask_postgres(), "kafka": asyncio.to_thread(self._lag.ends)}
+        found = await asyncio.gather(*(_checked(name, asked) for name, asked in checks.items()))
+        problem = self.preparation.problem
+        return [*found, Check("prepared", problem is None, f"{problem.code}: {problem.message}" if problem else "")]
+
+    async def _ask_postgres(self) -> None:
+        await self.database.fetch("SELECT 1")
+
+    def _metrics(self) -> bytes:
+        return metrics_page(self.settings, self._lag)
+
+
+async def _checked(name: str, asked: Awaitable[object]) -> Check:
+    try:
+        await asked
+    except RefoldError as problem:
+        return Check(name, ok=False, detail=f"{problem.code}: {problem.message}")
+    return Check(name, ok=True)

@@ -1,0 +1,37 @@
+"""The process of the HTTP API: `main(settings)`."""
+
+import logging
+
+import uvicorn
+
+from refold.api.http.application import application
+from refold.api.http.resources import Resources
+from refold.streams.domain import load_domains
+from refold.streams.settings import Settings
+
+MAX_CONNECTIONS = 4000
+_log = logging.getLogger(__name__)
+
+
+def main(settings: Settings) -> None:
+    """Serve until told to stop; a stop lets requests in flight finish."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    resources = Resources(settings, load_domains(settings.domains))
+    app = application(
+        resources.commands(), resources.streams(), resources.models(), resources.operations(), resources.opened
+    )
+    uvicorn.run(
+        app,
+        host=settings.api_host,
+        port=settings.api_port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=10,
+    )

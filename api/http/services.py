@@ -1,0 +1,80 @@
+"""What the routes need of the world, as narrow as they need it. `resources.py` has the real ones, tests have fakes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from refold.api.http.command_request import Intent
+from refold.api.http.database import Parameters, Row, Statement
+from refold.api.http.outcomes import Outcome
+from refold.api.http.served import Served
+from refold.streams.domain import Domains
+from refold.streams.history import Recorded
+
+
+class OutcomeTable(Protocol):
+    """Outcomes of commands, by key."""
+
+    async def find(self, key: bytes) -> Outcome | None:
+        """The outcome, or None while it is pending."""
+        ...
+
+    def expected(self, key: bytes) -> AbstractContextManager["asyncio.Future[Outcome]"]:
+        """A future of the outcome while the block lasts."""
+        ...
+
+
+Append = Callable[[Intent], Awaitable[None]]
+Fetch = Callable[[Statement, Parameters], Awaitable[list[Row]]]
+ReadEvents = Callable[[str, Sequence[tuple[int, int]]], Awaitable[list[Recorded]]]
+Moved = Callable[[float], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class CommandServices:
+    """For commands and their outcomes."""
+
+    domains: Domains
+    outcomes: OutcomeTable
+    append: Append
+    default_wait: float
+
+
+@dataclass(frozen=True)
+class StreamServices:
+    """For the history of one stream: `read` gives the events at (partition, offset) of a category."""
+
+    domains: Domains
+    fetch: Fetch
+    read: ReadEvents
+    topic_prefix: str
+
+
+@dataclass(frozen=True)
+class ModelServices:
+    """For read models: `moved` returns once a group may have moved, or after so many seconds."""
+
+    domains: Domains
+    models: Mapping[tuple[str, str], Served]
+    fetch: Fetch
+    moved: Moved
+    topic_prefix: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """Whether something that this process needs is there."""
+
+    name: str
+    ok: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class OperationServices:
+    """For probes and metrics."""
+
+    ready: Callable[[], Awaitable[list[Check]]]
+    metrics: Callable[[], bytes]
