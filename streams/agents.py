@@ -94,7 +94,9 @@ def run_fold(settings: Settings, fold: ChunkFold, *, keys: bool = False) -> None
 
 def run_agent(settings: Settings, config: ReaderConfig, start: Start, make: Callable[[GroupReader, threading.Event], Worker]) -> None:
     """Run one Faust app with one agent over chunks until SIGTERM or SIGINT."""
-    app = _App(config.group, broker="kafka://unused", web_enabled=False, datadir=str(settings.data / "faust" / config.group))
+    folder = settings.data.absolute() / "faust" / config.group
+    folder.mkdir(parents=True, exist_ok=True)
+    app = _App(config.group, broker="kafka://unused", web_enabled=False, datadir=str(folder))
     channel = app.channel(maxsize=_CHANNEL_CHUNKS)
     host = _Host(config, start, make)
 

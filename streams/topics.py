@@ -10,6 +10,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, Resourc
 from refold.streams import kafka
 from refold.streams.domain import Domains
 from refold.streams.errors import KafkaUnavailable, TopicRecreated, WrongPartitions, WrongSettings
+from refold.streams.log import records_of
 from refold.streams.postgres import Database
 from refold.streams.settings import Settings
 
@@ -76,10 +77,11 @@ def logged_schemas(settings: Settings) -> dict[int, dict[str, Any]]:
         _, end = reader.get_watermark_offsets(TopicPartition(topic, 0), timeout=_TIMEOUT_S)
         reader.assign([TopicPartition(topic, 0, 0)])
         found: dict[int, dict[str, Any]] = {}
-        while reader.position([TopicPartition(topic, 0)])[0].offset < end:
-            for message in reader.consume(500, 0.5):
-                if message.error() is None:
-                    found[int(message.key() or b"0")] = json.loads(message.value() or b"{}")
+        seen = 0
+        while seen < end:
+            for message in records_of(reader.consume(500, 0.2)):
+                found[int(message.key() or b"0")] = json.loads(message.value() or b"{}")
+                seen = (message.offset() or 0) + 1
         return found
     finally:
         reader.close()

@@ -1,5 +1,6 @@
 """The processes of Refold by role, and what each does before its own `main(settings)` runs."""
 
+import logging
 import os
 import signal
 import sys
@@ -28,6 +29,9 @@ def run_role(role: str, settings: Settings, *, supervised: bool = False) -> None
     if supervised:
         threading.Thread(target=_stop_with_parent, name="parent-watch", daemon=True).start()
     # prometheus-client reads the variable when it is imported, which the role's module does.
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
+    for noisy in ("mode", "faust", "asyncio", "litestar", "uvicorn.access"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
     os.environ.setdefault(METRICS_VARIABLE, str(metrics_folder(settings)))
     Path(os.environ[METRICS_VARIABLE]).mkdir(parents=True, exist_ok=True)
     import_module(MODULES[role]).main(connected(settings))
