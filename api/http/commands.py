@@ -2,10 +2,11 @@
 
 import asyncio
 import contextlib
-from typing import Annotated, Any
+from typing import Any
 
 from litestar import Request, Response, Router, get, post
-from litestar.params import Dependency
+from litestar.di import NamedDependency
+from litestar.params import FromPath, SkipValidation
 
 from refold.api.errors import AppendUnknown, CommandIdReused
 from refold.api.http import command_answer
@@ -24,13 +25,13 @@ from refold.schemas.identity import outcome_key
 
 ACK_S = 5.0
 """Kafka's acknowledgement is waited for at least this long, whatever the client prefers."""
-Services = Annotated[CommandServices, Dependency(skip_validation=True)]
+Services = NamedDependency[SkipValidation[CommandServices]]
 AnyRequest = Request[Any, Any, Any]
 
 
 @post("/v1/commands/{domain:str}/{category:str}/{name:str}", status_code=201)
 async def send_command(
-    request: AnyRequest, commands: Services, domain: str, category: str, name: str
+    request: AnyRequest, commands: Services, domain: FromPath[str], category: FromPath[str], name: FromPath[str]
 ) -> Response[bytes]:
     """Append the command and answer with its outcome."""
     found = find_category(commands.domains, domain, category)
@@ -42,7 +43,9 @@ async def send_command(
 
 
 @get("/v1/streams/{domain:str}/{category:str}/{stream:str}/commands/{key:str}")
-async def read_outcome(commands: Services, domain: str, category: str, stream: str, key: str) -> Response[bytes]:
+async def read_outcome(
+    commands: Services, domain: FromPath[str], category: FromPath[str], stream: FromPath[str], key: FromPath[str]
+) -> Response[bytes]:
     """What became of a command."""
     found = find_category(commands.domains, domain, category)
     command_id = command_uuid_of(key)

@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 from litestar import Request, Response, Router, get
-from litestar.params import Dependency
+from litestar.di import NamedDependency
+from litestar.params import FromPath, SkipValidation
 from psycopg import sql
 
 from refold.api.errors import DomainUnknown, ModelUnknown, PositionNotReached, RowAbsent
@@ -20,7 +21,7 @@ from refold.api.http.served import Served
 from refold.api.http.services import ModelServices
 
 DEFAULT_WAIT_S = 5.0
-Services = Annotated[ModelServices, Dependency(skip_validation=True)]
+Services = NamedDependency[SkipValidation[ModelServices]]
 AnyRequest = Request[Any, Any, Any]
 
 # Rows and the position that they reflect come from one statement, so from one snapshot.
@@ -45,7 +46,9 @@ class Page:
 
 
 @get("/v1/{domain:str}/{model:str}")
-async def read_rows(request: AnyRequest, models: Services, domain: str, model: str) -> Response[bytes]:
+async def read_rows(
+    request: AnyRequest, models: Services, domain: FromPath[str], model: FromPath[str]
+) -> Response[bytes]:
     """A page of rows."""
     served = find_model(models, domain, model)
     plan = plan_query(served, read_query(request.scope["query_string"]))
@@ -60,7 +63,9 @@ async def read_rows(request: AnyRequest, models: Services, domain: str, model: s
 
 
 @get("/v1/{domain:str}/{model:str}/{key:str}")
-async def read_row(request: AnyRequest, models: Services, domain: str, model: str, key: str) -> Response[bytes]:
+async def read_row(
+    request: AnyRequest, models: Services, domain: FromPath[str], model: FromPath[str], key: FromPath[str]
+) -> Response[bytes]:
     """One row by its key."""
     served = find_model(models, domain, model)
     raw = request.scope["raw_path"].rstrip(b"/").rpartition(b"/")[2]

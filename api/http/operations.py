@@ -1,11 +1,12 @@
 """For operators: probes, metrics, and what is served here."""
 
 import asyncio
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 from litestar import Response, Router, get
-from litestar.params import Dependency
+from litestar.di import NamedDependency
+from litestar.params import FromPath, SkipValidation
 from litestar.response import Redirect
 
 from refold.api.errors import DomainUnknown
@@ -16,8 +17,8 @@ from refold.api.http.openapi import command_schemas, document, model_schema
 from refold.api.http.query_request import shown
 from refold.api.http.services import ModelServices, OperationServices
 
-Operations = Annotated[OperationServices, Dependency(skip_validation=True)]
-Models = Annotated[ModelServices, Dependency(skip_validation=True)]
+Operations = NamedDependency[SkipValidation[OperationServices]]
+Models = NamedDependency[SkipValidation[ModelServices]]
 
 
 @get("/livez")
@@ -47,7 +48,7 @@ async def read_domains(models: Models) -> Response[bytes]:
 
 
 @get("/v1/{domain:str}")
-async def read_domain(models: Models, domain: str) -> Response[bytes]:
+async def read_domain(models: Models, domain: FromPath[str]) -> Response[bytes]:
     """Read models and commands of a domain, with their fields."""
     if domain not in _domains(models):
         raise DomainUnknown(f"no domain {shown(domain)}; there are: {', '.join(_domains(models))}")

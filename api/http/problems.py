@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from litestar import Request, Response, get
 from litestar.exceptions import HTTPException
+from litestar.params import FromPath
 
 from refold.api.error_page import catalogue, meaning, retry_after_of, status_of
 from refold.api.errors import (
@@ -102,7 +103,7 @@ HANDLERS: dict[int | type[Exception], Any] = {
 
 
 @get("/problems/{code:str}")
-async def read_problem(code: str) -> Response[bytes]:
+async def read_problem(code: FromPath[str]) -> Response[bytes]:
     """What a code means and what to do."""
     found = catalogue().get(code)
     if found is None:

@@ -1,10 +1,11 @@
 """A stream over HTTP: its state and version from Postgres, its events from the log by the offsets the core noted."""
 
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 from litestar import Request, Response, Router, get
-from litestar.params import Dependency
+from litestar.di import NamedDependency
+from litestar.params import FromPath, SkipValidation
 
 from refold.api.errors import StreamAbsent
 from refold.api.http.command_answer import JSON, stream_path
@@ -17,7 +18,7 @@ from refold.schemas.contracts import Category
 from refold.streams.history import Recorded
 
 MAX_EVENTS = 1000
-Services = Annotated[StreamServices, Dependency(skip_validation=True)]
+Services = NamedDependency[SkipValidation[StreamServices]]
 
 # One statement, so that version, state and offsets are of one snapshot.
 _STREAM = """
@@ -36,7 +37,11 @@ SELECT s.version, s.state, w.part, p.next_offset, o.first_version, o.offsets
 
 @get("/v1/streams/{domain:str}/{category:str}/{stream:str}")
 async def read_stream(
-    request: Request[Any, Any, Any], streams: Services, domain: str, category: str, stream: str
+    request: Request[Any, Any, Any],
+    streams: Services,
+    domain: FromPath[str],
+    category: FromPath[str],
+    stream: FromPath[str],
 ) -> Response[bytes]:
     """State, version and a page of events."""
     found = find_category(streams.domains, domain, category)

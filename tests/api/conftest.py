@@ -1,0 +1,129 @@
+"""The application over fakes: no Kafka, no Postgres; each test says what they would answer."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from litestar import Litestar
+from litestar.testing import TestClient
+
+from refold.api.http.application import application
+from refold.api.http.command_request import Intent
+from refold.api.http.database import Parameters, Row, Statement
+from refold.api.http.outcomes import Outcome
+from refold.api.http.services import Check, CommandServices, ModelServices, OperationServices, StreamServices
+from refold.schemas.errors import RefoldError
+from refold.streams.domain import Domains, load_domains
+from refold.streams.history import Recorded
+
+
+@dataclass(frozen=True)
+class FakeColumn:
+    name: str
+    sql_type: str
+    nullable: bool = False
+    doc: str = "A column."
+
+
+@dataclass(frozen=True)
+class FakeModel:
+    domain: str = "retail"
+    name: str = "store_daily"
+    doc: str = "One row for each store and day."
+    columns: Sequence[FakeColumn] = (
+        FakeColumn("store_id", "integer"),
+        FakeColumn("day", "date"),
+        FakeColumn("revenue", "numeric(38,2)"),
+        FakeColumn("last_at", "timestamptz", nullable=True),
+        FakeColumn("note", "text", nullable=True),
+        FakeColumn("open", "boolean"),
+    )
+    key: Sequence[str] = ("store_id", "day")
+    categories: Sequence[str] = ("retail.basket",)
+
+
+@dataclass
+class World:
+    """What the fakes hold, and what was asked of them."""
+
+    outcomes: dict[bytes, Outcome] = field(default_factory=dict)
+    appended: list[Intent] = field(default_factory=list)
+    fetched: list[tuple[Any, Any]] = field(default_factory=list)
+    pages: list[list[Row]] = field(default_factory=list)
+    events: list[Recorded] = field(default_factory=list)
+    append_error: RefoldError | None = None
+    decides: bool = True
+    rejects: str | None = None
+    checks: list[Check] = field(default_factory=lambda: [Check("kafka", ok=True)])
+
+    async def find(self, key: bytes) -> Outcome | None:
+        return self.outcomes.get(key)
+
+    @contextmanager
+    def expected(self, key: bytes) -> Iterator["asyncio.Future[Outcome]"]:
+        self.future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        yield self.future
+
+    async def append(self, intent: Intent) -> None:
+        if self.append_error is not None:
+            raise self.append_error
+        self.appended.append(intent)
+        if self.decides:
+            outcome = self.outcomes[intent.outcome_key] = self.outcome(intent)
+            if hasattr(self, "future"):
+                self.future.set_result(outcome)
+
+    def outcome(self, intent: Intent) -> Outcome:
+        events = 0 if self.rejects else 1
+        base = intent.expected_version or 0
+        return Outcome(
+            intent.outcome_key, intent.category, intent.stream, intent.command_id, intent.body_hash,
+            self.rejects, "because" if self.rejects else None, base, events, 2, 41,
+        )  # fmt: skip
+
+    async def fetch(self, statement: Statement, parameters: Parameters) -> list[Row]:
+        self.fetched.append((statement, parameters))
+        return self.pages.pop(0) if len(self.pages) > 1 else self.pages[0]
+
+    async def read(self, category: str, places: Sequence[tuple[int, int]]) -> list[Recorded]:
+        return self.events
+
+    async def moved(self, seconds: float) -> None:
+        await asyncio.sleep(min(seconds, 0.01))
+
+    async def ready(self) -> list[Check]:
+        return self.checks
+
+
+@pytest.fixture(scope="session")
+def domains() -> Domains:
+    return load_domains(["retail"])
+
+
+@pytest.fixture
+def model() -> FakeModel:
+    return FakeModel()
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def app(world: World, domains: Domains, model: FakeModel) -> Litestar:
+    return application(
+        CommandServices(domains, world, world.append, 0.2),
+        StreamServices(domains, world.fetch, world.read, ""),
+        ModelServices(domains, {("retail", "store_daily"): model}, world.fetch, world.moved, ""),
+        OperationServices(world.ready, lambda: b"refold_up 1\n"),
+    )
+
+
+@pytest.fixture
+def client(app: Litestar) -> Iterator[TestClient[Litestar]]:
+    with TestClient(app) as found:
+        yield found

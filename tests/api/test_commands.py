@@ -1,0 +1,124 @@
+"""Commands over HTTP, with fakes behind the routes."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from litestar import Litestar
+from litestar.testing import TestClient
+
+from refold.api.errors import TooManyWaiting
+from refold.schemas.identity import command_uuid
+from refold.streams.errors import DeliveryFailed
+
+PATH = "/v1/commands/retail/basket/ScanItem"
+GOOD = {"basket_id": "b1", "product_id": 5, "quantity": 1, "amount": "1.10", "discount": "0.00"}
+Client = TestClient[Litestar]
+
+
+def headers(**more: str) -> dict[str, str]:
+    return {"Idempotency-Key": str(uuid4()), **{name.replace("_", "-"): value for name, value in more.items()}}
+
+
+def test_an_accepted_command_is_201_with_all_that_its_sender_needs(client: Client) -> None:
+    key = str(uuid4())
+    answer = client.post(PATH, json=GOOD, headers={"Idempotency-Key": key})
+    assert answer.status_code == 201
+    body = answer.json()
+    assert (body["command_id"], body["stream"], body["events"], body["version"], body["base_version"]) == (key, "b1", 1, 1, 0)
+    assert len(body["event_ids"]) == 1
+    assert body["position"] == answer.headers["refold-position"] == "retail.basket.events/2:41"
+    assert answer.headers["etag"] == '"1"'
+    assert answer.headers["location"] == "/v1/streams/retail/basket/b1?after_version=0"
+
+
+def test_a_retry_answers_alike_and_appends_nothing(client: Client, world: Any) -> None:
+    sent = headers()
+    first, second = client.post(PATH, json=GOOD, headers=sent), client.post(PATH, json=GOOD, headers=sent)
+    assert (first.status_code, first.json()) == (second.status_code, second.json())
+    assert len(world.appended) == 1
+
+
+def test_an_equal_body_in_another_spelling_is_the_same_command(client: Client, world: Any) -> None:
+    sent = headers()
+    client.post(PATH, json=GOOD, headers=sent)
+    text = '{"discount": 0, "amount": 1.1, "quantity": 1, "product_id": 5, "basket_id": "b1"}'
+    answer = client.post(PATH, content=text, headers={**sent, "Content-Type": "application/json"})
+    assert answer.status_code == 201
+    assert len(world.appended) == 1
+
+
+def test_a_key_used_with_another_body_is_refused(client: Client) -> None:
+    sent = headers()
+    client.post(PATH, json=GOOD, headers=sent)
+    answer = client.post(PATH, json={**GOOD, "quantity": 2}, headers=sent)
+    assert (answer.status_code, answer.json()["code"]) == (422, "command-id-reused")
+
+
+def test_a_key_that_is_no_uuid_becomes_one(client: Client, world: Any) -> None:
+    client.post(PATH, json=GOOD, headers={"Idempotency-Key": '"order 7"'})
+    assert world.appended[0].command_id == command_uuid("order 7")
+
+
+def test_a_domains_rejection_is_409_with_its_own_code(client: Client, world: Any) -> None:
+    world.rejects = "basket-not-open"
+    answer = client.post(PATH, json=GOOD, headers=headers())
+    body = answer.json()
+    assert (answer.status_code, body["code"], body["message"]) == (409, "basket-not-open", "because")
+    assert body["type"] == "/problems/command-rejected"
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_a_version_conflict_is_412(client: Client, world: Any) -> None:
+    world.rejects = "version-conflict"
+    answer = client.post(PATH, json=GOOD, headers=headers(If_Match='"7"'))
+    assert (answer.status_code, answer.json()["code"], answer.json()["version"]) == (412, "version-conflict", 7)
+    assert world.appended[0].expected_version == 7
+
+
+def test_if_none_match_demands_a_new_stream(client: Client, world: Any) -> None:
+    client.post(PATH, json=GOOD, headers=headers(If_None_Match="*"))
+    assert world.appended[0].expected_version == 0
+
+
+@pytest.mark.parametrize("wait", ["wait=0", "respond-async, wait=0"])
+def test_without_waiting_the_answer_is_202_and_says_where_the_outcome_will_be(client: Client, world: Any, wait: str) -> None:
+    world.decides = False
+    key = str(uuid4())
+    answer = client.post(PATH, json=GOOD, headers={"Idempotency-Key": key, "Prefer": wait})
+    assert (answer.status_code, answer.json()["status"]) == (202, "pending")
+    assert answer.headers["retry-after"] == "1"
+    assert client.get(answer.headers["location"]).json()["status"] == "pending"
+    assert answer.headers["location"] == f"/v1/streams/retail/basket/b1/commands/{key}"
+
+
+def test_a_command_that_nobody_decides_in_time_is_202(client: Client, world: Any) -> None:
+    world.decides = False
+    assert client.post(PATH, json=GOOD, headers=headers()).status_code == 202
+
+
+def test_the_outcome_is_a_resource(client: Client, world: Any) -> None:
+    client.post(PATH, json=GOOD, headers={"Idempotency-Key": "k"})
+    found = client.get("/v1/streams/retail/basket/b1/commands/k").json()
+    assert (found["status"], found["version"], found["events"]) == ("accepted", 1, 1)
+
+
+def test_kafka_away_is_503_with_a_time_to_come_back(client: Client, world: Any) -> None:
+    world.append_error = DeliveryFailed("no broker")
+    answer = client.post(PATH, json=GOOD, headers=headers())
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) >= 1
+
+
+def test_too_many_waiting_is_429(client: Client, world: Any) -> None:
+    world.append_error = TooManyWaiting("full")
+    answer = client.post(PATH, json=GOOD, headers=headers())
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
+
+
+def test_the_envelope_comes_from_headers(client: Client, world: Any) -> None:
+    sent = headers(Refold_Occurred_At="2026-01-31T12:00:00.5+01:00", Refold_Actor="till 7", Refold_Correlation_Id="c-1")
+    assert client.post(PATH, json=GOOD, headers=sent).status_code == 201
+    intent = world.appended[0]
+    assert intent.occurred_at.isoformat() == "2026-01-31T11:00:00.500000+00:00"
+    assert (intent.actor, intent.correlation_id) == ("till 7", "c-1")

@@ -1,0 +1,139 @@
+"""Read models over HTTP, with a fake database: what is asked of it, and what its rows become."""
+
+import json
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from litestar import Litestar
+from litestar.testing import TestClient
+
+from refold.api.errors import CursorInvalid, FilterInvalid
+from refold.api.http.query_plan import plan_query, plan_row
+from refold.api.http.query_request import Filter, Order, Query, read_query
+from refold.streams.errors import DatabaseUnavailable
+
+PATH = "/v1/retail/store_daily"
+Client = TestClient[Litestar]
+
+
+def row(store: int, day: str = "2026-01-01") -> dict[str, Any]:
+    return {"store_id": store, "day": day, "revenue": "1.10", "last_at": None, "note": "n", "open": True}
+
+
+def page(*rows: dict[str, Any], at: int = 10, behind: int = 0, lag: float = 0.0, parked: int = 0) -> list[Any]:
+    return [(json.dumps(rows), json.dumps([["retail.basket.events", 0, at]]), behind, lag, parked)]
+
+
+def test_a_query_string_is_read_as_postgrest_writes_it() -> None:
+    found = read_query(b"store_id=eq.330&note=eq.a.b%20c&order=day.desc,store_id&limit=7")
+    assert found.filters == (Filter("store_id", "eq", "330"), Filter("note", "eq", "a.b c"))
+    assert found.order == (Order("day", descending=True), Order("store_id"))
+    assert found.limit == 7
+
+
+def test_values_are_bound_and_names_come_from_the_declaration(model: Any) -> None:
+    plan = plan_query(model, read_query(b"note=eq.%27;DROP%20TABLE%20x--&store_id=eq.7&last_at=is.null&order=revenue.desc"))
+    text = plan.rows().as_string(None)
+    assert "DROP" not in text
+    assert plan.values == ("';DROP TABLE x--", 7)
+    assert '"retail"."store_daily" WHERE "note" = %s::text AND "store_id" = %s::integer AND "last_at" IS NULL' in text
+    assert 'ORDER BY "revenue" DESC, "store_id", "day" LIMIT 101' in text
+    assert '"revenue"::text AS "revenue"' in text
+
+
+def test_a_cursor_goes_on_behind_its_row_in_one_comparison(model: Any) -> None:
+    plan = plan_query(model, Query(limit=2))
+    further = plan_query(model, Query(limit=2, cursor=plan.cursor_after(row(330, "2026-02-03"))))
+    assert '("store_id", "day") > (%s::integer, %s::date)' in further.rows().as_string(None)
+    assert further.values == (330, "2026-02-03")
+
+
+def test_a_cursor_over_mixed_directions_and_nulls_goes_term_by_term(model: Any) -> None:
+    query = Query(order=(Order("last_at", descending=True),))
+    plan = plan_query(model, query)
+    for last_at, expected in [(None, "IS NOT NULL"), ("2026-01-01T00:00:00+00:00", '"last_at" < %s::timestamptz')]:
+        cursor = plan.cursor_after(row(1) | {"last_at": last_at})
+        assert expected in plan_query(model, Query(order=query.order, cursor=cursor)).rows().as_string(None)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [Query(order=(Order("day"),)), Query(filters=(Filter("store_id", "eq", "1"),)), Query(order=(Order("store_id", descending=True),))],
+)
+def test_a_cursor_of_another_query_is_refused(model: Any, other: Query) -> None:
+    cursor = plan_query(model, Query()).cursor_after(row(1))
+    with pytest.raises(CursorInvalid):
+        plan_query(model, Query(other.filters, other.order, cursor=cursor))
+
+
+def test_a_cursor_with_forged_values_is_refused(model: Any) -> None:
+    plan = plan_query(model, Query())
+    with pytest.raises(CursorInvalid):
+        plan_query(model, Query(cursor=plan.cursor_after(row(1) | {"store_id": "1; DROP"})))
+
+
+def test_a_key_is_one_row(model: Any) -> None:
+    plan = plan_row(model, ("330", "2026-01-01"))
+    assert plan.values == (330, "2026-01-01")
+
+
+@pytest.mark.parametrize(
+    ("column", "text"),
+    [("open", "yes"), ("revenue", "1e5"), ("revenue", "Infinity"), ("last_at", "2026-01-01"), ("store_id", "1.0"), ("store_id", "٣")],
+)
+def test_a_value_of_another_type_is_refused(model: Any, column: str, text: str) -> None:
+    with pytest.raises(FilterInvalid):
+        plan_query(model, Query(filters=(Filter(column, "eq", text),)))
+
+
+def test_a_page_says_its_position_and_where_the_next_one_is(client: Client, world: Any) -> None:
+    world.pages = [page(row(1), row(2), row(3), behind=4, lag=1.5, parked=2)]
+    answer = client.get(f"{PATH}?limit=2&order=store_id")
+    body = answer.json()
+    assert [found["store_id"] for found in body["rows"]] == [1, 2]
+    assert body["rows"][0]["revenue"] == "1.10"
+    assert body["position"] == answer.headers["refold-position"] == "retail.basket.events/0:10"
+    assert answer.headers["link"] == f'<{body["next"]}>; rel="next"'
+    asked = parse_qs(urlsplit(body["next"]).query)
+    assert (asked["limit"], asked["order"]) == (["2"], ["store_id"])
+    world.pages = [page(row(3))]
+    assert client.get(body["next"]).json()["next"] is None
+
+
+def test_a_row_by_its_key(client: Client, world: Any) -> None:
+    world.pages = [page(row(330))]
+    assert client.get(f"{PATH}/330,2026-01-01").json()["row"]["store_id"] == 330
+    world.pages = [page()]
+    absent = client.get(f"{PATH}/331,2026-01-01")
+    assert (absent.status_code, absent.json()["code"]) == (404, "row-absent")
+
+
+def test_a_position_is_waited_for(client: Client, world: Any) -> None:
+    world.pages = [page(at=10), page(at=10), page(row(1), at=12)]
+    answer = client.get(PATH, headers={"Refold-Min-Position": "retail.basket.events/0:12"})
+    assert answer.status_code == 200
+    assert len(world.fetched) == 3
+
+
+def test_a_position_that_is_not_reached_is_412_never_stale_rows(client: Client, world: Any) -> None:
+    world.pages = [page(row(1), at=10)]
+    answer = client.get(PATH, headers={"Refold-Min-Position": "retail.basket.events/0:12", "Prefer": "wait=0"})
+    assert (answer.status_code, answer.json()["code"]) == (412, "position-not-reached")
+    assert answer.headers["retry-after"] == "1"
+
+
+def test_positions_of_other_categories_do_not_concern_a_model(client: Client, world: Any) -> None:
+    world.pages = [page(row(1))]
+    assert client.get(PATH, headers={"Refold-Min-Position": "retail.product.events/0:99"}).status_code == 200
+
+
+def test_postgres_away_is_503(client: Client, world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(statement: Any, parameters: Any) -> list[Any]:
+        raise DatabaseUnavailable("gone")
+
+    services = client.app.dependencies["models"].dependency()  # type: ignore[union-attr]
+    monkeypatch.setitem(vars(services), "fetch", away)
+    answer = client.get(PATH)
+    assert (answer.status_code, answer.json()["code"]) == (503, "database-unavailable")
+    assert answer.headers["retry-after"]
