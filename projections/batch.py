@@ -1,0 +1,161 @@
+"""Chunks as frames of the events that count: one decode for each event type, whatever the number of models.
+
+Records that do not count are passed over by offset (`voids`, from core) and by schema (claims, rejections). An event that
+counts but cannot be read parks its stream: it and all that follows in the stream wait, for all models alike.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from refold.projections.declaration import EventType
+from refold.schemas.codec import read_envelope
+from refold.schemas.columns import Bad, ColumnDecoder, Heads, read_heads
+from refold.schemas.errors import Undecodable
+from refold.schemas.meta import Meta
+from refold.streams.chunk import Chunk, Place
+
+ALL_BUILDS = 0
+Voids = Mapping[Place, Sequence[tuple[int, int]]]
+"""Ranges of offsets, both ends included, that do not count."""
+
+_YEAR_1, _YEAR_10000 = -62_135_596_800_000_000, 253_402_300_800_000_000
+
+
+@dataclass(frozen=True)
+class Park:
+    """A stream whose events from an offset on wait."""
+
+    build: int
+    category: str
+    stream: str
+    part: int
+    first_offset: int
+    code: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Chunks of one category as one run of rows, in place order."""
+
+    category: str
+    chunks: Sequence[Chunk]
+    values: Sequence[bytes | None]
+    offsets: NDArray[np.int64]
+    parts: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Counted:
+    """The events of a batch that count, by type; streams that it parks; events that wait, by stream."""
+
+    frames: Mapping[EventType, pl.DataFrame]
+    parks: list[Park] = field(default_factory=list)
+    waiting: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    fell_back: int = 0
+
+    @property
+    def events(self) -> int:
+        return sum(frame.height for frame in self.frames.values())
+
+
+def batch_of(category: str, chunks: Iterable[Chunk]) -> Batch:
+    """Join chunks of one category."""
+    ordered = sorted(chunks, key=lambda chunk: chunk.place)
+    values = ordered[0].values if len(ordered) == 1 else [value for chunk in ordered for value in chunk.values]
+    offsets = [np.arange(chunk.start, chunk.end, dtype=np.int64) for chunk in ordered]
+    parts = [np.full(len(chunk.values), chunk.part, np.int32) for chunk in ordered]
+    return Batch(category, ordered, values, np.concatenate(offsets), np.concatenate(parts))
+
+
+def counted_events(decoder: ColumnDecoder, types: Sequence[EventType], batch: Batch, voids: Voids, parked: Iterable[Park]) -> Counted:
+    """Decode what counts and some model reads. `parked` are the streams that wait for all builds."""
+    heads = _without_voids(read_heads(batch.values), batch, voids)
+    filled = [value or b"" for value in batch.values] if None in batch.values else batch.values
+    found = {kind: decoder.events(kind.category.name, kind.event.__name__, filled, heads) for kind in types}  # type: ignore[arg-type]  # null values are empty ones here
+    bad = [fault for decoded in found.values() for fault in decoded.bad] + _unknown(decoder, heads)
+    frames = {kind: _in_order(decoded.frame) for kind, decoded in found.items()}
+    bad += [fault for frame in frames.values() for fault in _unstorable(frame)]
+    known = [park for park in parked if park.category == batch.category]
+    parks = _parks(batch, bad, known)
+    counted = Counted(frames, parks, fell_back=sum(decoded.fell_back for decoded in found.values()))
+    return _without_parked(counted, batch, [*known, *parks]) if known or parks else counted
+
+
+def _without_voids(heads: Heads, batch: Batch, voids: Voids) -> Heads:
+    ids, base = heads.schema_ids, 0
+    if any(chunk.place in voids for chunk in batch.chunks):
+        ids = ids.copy()
+        for chunk in batch.chunks:
+            for first, last in voids.get(chunk.place, ()):
+                low, high = max(first, chunk.start), min(last + 1, chunk.end)
+                if low < high:
+                    ids[base + low - chunk.start : base + high - chunk.start] = -1
+            base += len(chunk.values)
+    return Heads(ids)
+
+
+def _unknown(decoder: ColumnDecoder, heads: Heads) -> list[Bad]:
+    """Core let them pass by their envelopes, though this code has no schema for the rest."""
+    unknown = [i for i in heads.present if i >= 0 and i not in decoder.catalog.by_id]
+    return [Bad(row, "unknown-schema") for number in unknown for row in heads.rows_of(number).tolist()]
+
+
+def _in_order(frame: pl.DataFrame) -> pl.DataFrame:
+    """Versions of one type are decoded one after the other; rows go back to the log's order."""
+    return frame if frame["row"].is_sorted() else frame.sort("row")
+
+
+def _unstorable(frame: pl.DataFrame) -> list[Bad]:
+    """Values that Avro can carry and Postgres or Python cannot: a NUL in a text, a time before year 1 or after 9999."""
+    faults = [pl.col(name).str.contains("\0", literal=True) for name, dtype in frame.schema.items() if dtype == pl.String]
+    for name, dtype in frame.schema.items():
+        if isinstance(dtype, pl.Datetime):
+            faults.append(~pl.col(name).cast(pl.Int64).is_between(_YEAR_1, _YEAR_10000, closed="left"))
+    if not faults or frame.is_empty() or not frame.select(pl.any_horizontal(fault.any() for fault in faults)).item():
+        return []
+    return [Bad(row, "value-unstorable") for row in frame.filter(pl.any_horizontal(faults))["row"]]
+
+
+def _parks(batch: Batch, bad: Sequence[Bad], known: Sequence[Park]) -> list[Park]:
+    """The first bad event of each stream that is not parked yet."""
+    have = {park.stream for park in known}
+    found: dict[str, Park] = {}
+    for fault in sorted(bad, key=lambda fault: fault.row):
+        meta = _envelope(batch.values[fault.row])
+        if meta is not None and meta.is_event and meta.stream not in have and meta.stream not in found:
+            part, offset = int(batch.parts[fault.row]), int(batch.offsets[fault.row])
+            reason = f"the event at {part}:{offset} cannot be read"
+            found[meta.stream] = Park(ALL_BUILDS, batch.category, meta.stream, part, offset, fault.reason, reason)
+    return list(found.values())
+
+
+def _envelope(value: bytes | None) -> Meta | None:
+    try:
+        found = read_envelope(value)
+    except Undecodable:
+        return None
+    return found if isinstance(found, Meta) else None
+
+
+def _without_parked(counted: Counted, batch: Batch, parked: Sequence[Park]) -> Counted:
+    starts = pl.DataFrame(
+        {"m_stream": [p.stream for p in parked], "park_from": [p.first_offset for p in parked]},
+        schema={"m_stream": pl.String, "park_from": pl.Int64},
+    )
+    waiting: dict[tuple[str, str], int] = {(batch.category, park.stream): 1 for park in counted.parks}
+    frames = {}
+    for kind, frame in counted.frames.items():
+        placed = frame.with_columns(m_offset=pl.Series(batch.offsets[frame["row"].to_numpy()], dtype=pl.Int64)).join(
+            starts, on="m_stream", how="left", maintain_order="left"
+        )
+        waits = (pl.col("m_offset") >= pl.col("park_from")).fill_null(value=False)
+        late = placed.filter(waits & (pl.col("m_offset") > pl.col("park_from")))
+        for stream, number in late.group_by("m_stream").len().iter_rows():
+            waiting[batch.category, stream] = waiting.get((batch.category, stream), 0) + number
+        frames[kind] = placed.filter(~waits).drop("m_offset", "park_from")
+    return replace(counted, frames=frames, waiting=waiting)

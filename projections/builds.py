@@ -1,0 +1,105 @@
+"""The builds of read models: which tables there are, what they were declared as, and who writes them."""
+
+from dataclasses import dataclass
+from importlib.resources import files
+
+from refold.projections.layout import Layout
+from refold.streams.postgres import Database
+
+GROUP = "models"
+MEMBERS = ("serving", "shadow", "retired")
+_GROUP_LOCK = 0x5EF01D_0001
+_BOOTSTRAP_LOCK = 0x5EF01D
+
+
+@dataclass(frozen=True)
+class Build:
+    """One table of one model."""
+
+    number: int
+    domain: str
+    model: str
+    fingerprint: str
+    status: str
+    detached_code: str | None = None
+    detached_reason: str | None = None
+
+    @property
+    def schema(self) -> str:
+        return f"refold_b{self.number}"
+
+    @property
+    def group(self) -> str:
+        """The group of positions while it is no member."""
+        return f"build:{self.number}"
+
+    @property
+    def is_member(self) -> bool:
+        return self.status in MEMBERS and self.detached_code is None
+
+
+def bootstrap(db: Database) -> None:
+    """Create what is missing of the read side's own tables; safe to run by many at once."""
+    statements = (files("refold.projections") / "tables.sql").read_text(encoding="utf-8")
+    with db.transaction():
+        db.execute("SELECT pg_advisory_xact_lock(%s)", (_BOOTSTRAP_LOCK,))
+        db.execute("SET LOCAL client_min_messages = warning")
+        db.execute(statements.encode())
+
+
+def lock_shared(db: Database) -> None:
+    """The group's lock as a chunk takes it: many at once, none while a build joins or leaves."""
+    db.execute("SELECT pg_advisory_xact_lock_shared(%s)", (_GROUP_LOCK,))
+
+
+def lock_exclusive(db: Database) -> None:
+    """The group's lock as join, promote and detach take it."""
+    db.execute("SELECT pg_advisory_xact_lock(%s)", (_GROUP_LOCK,))
+
+
+def builds(db: Database) -> list[Build]:
+    """All builds that have a table, in the order in which they are written: by model, then number."""
+    rows = db.execute(
+        "SELECT build, domain, model, fingerprint, status, detached_code, detached_reason FROM refold.builds"
+        " WHERE status <> 'dropped' ORDER BY domain, model, build"
+    ).fetchall()
+    return [Build(*row) for row in rows]
+
+
+def create(db: Database, layout: Layout, fingerprint: str, status: str) -> Build:
+    """A new row; the table is made by `tables.create`."""
+    model = layout.model
+    row = db.execute(
+        "INSERT INTO refold.builds (domain, model, fingerprint, status) VALUES (%s, %s, %s, %s) RETURNING build",
+        (model.domain, model.name, fingerprint, status),
+    ).fetchone()
+    assert row is not None
+    return Build(row[0], model.domain, model.name, fingerprint, status)
+
+
+def set_status(db: Database, build: Build, status: str) -> None:
+    """Move a build on in its life."""
+    db.execute("UPDATE refold.builds SET status = %s, changed_at = now() WHERE build = %s", (status, build.number))
+
+
+def detach(db: Database, build: Build, code: str, reason: str) -> None:
+    """Take a member out of the group where it stands; the rest goes on. Holds the exclusive lock for a moment."""
+    with db.transaction():
+        lock_exclusive(db)
+        found = db.execute(
+            "UPDATE refold.builds SET detached_code = %s, detached_reason = %s, detached_at = now(), changed_at = now()"
+            " WHERE build = %s AND detached_code IS NULL AND status = ANY(%s) RETURNING build",
+            (code, reason[:2000], build.number, list(MEMBERS)),
+        ).fetchone()
+        if found is not None:
+            keep_positions(db, build)
+
+
+def keep_positions(db: Database, build: Build) -> None:
+    """Copy the group's positions as the build's own."""
+    db.execute("DELETE FROM refold.positions WHERE grp = %s", (build.group,))
+    db.execute(
+        "INSERT INTO refold.positions (grp, topic, part, next_offset, last_at)"
+        " SELECT %s, topic, part, next_offset, last_at FROM refold.positions WHERE grp = %s",
+        (build.group, GROUP),
+    )

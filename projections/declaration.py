@@ -1,0 +1,218 @@
+"""What an author writes: read models as typed, frozen declarations. `projections/retail.py` shows all of them.
+
+A declaration says what a row is (its key) and what each column gathers from which events; it holds no code but `evolve`,
+which is pure. One engine runs it, live and in a replay, so a table is a function of the declaration and the log.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import msgspec
+
+from refold.projections.errors import BadDeclaration
+from refold.projections.expressions import ENVELOPE, ByEvent, Condition, Day, Expression, Field, fields_of
+from refold.schemas.contracts import Category, Event
+
+Gather = Literal["count", "sum", "min", "max", "first", "last"]
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,50}")
+
+
+@dataclass(frozen=True)
+class EventType:
+    """One type of event of one category."""
+
+    category: Category
+    event: type[Event]
+
+
+@dataclass(frozen=True)
+class Events:
+    """A choice of events: types, of one or several categories, and optionally a condition. Its methods make columns."""
+
+    types: tuple[EventType, ...]
+    condition: Condition | None = None
+
+    def __or__(self, other: "Events") -> "Events":
+        if self.condition != other.condition:
+            raise BadDeclaration("put the condition behind the union: (a | b).where(…)")
+        return replace(self, types=self.types + other.types)
+
+    def where(self, condition: Condition) -> "Events":
+        """Only the events for which the condition holds."""
+        return replace(self, condition=condition if self.condition is None else self.condition & condition)
+
+    def count(self, doc: str) -> "Column":
+        """How many events there are."""
+        return Column("count", self, None, doc)
+
+    def sum(self, of: str, doc: str) -> "Column":
+        """The exact sum of a whole or decimal field; 0 where there is none."""
+        return Column("sum", self, Field(of), doc)
+
+    def min(self, of: str | Expression, doc: str) -> "Column":
+        """The least value; null where there is none."""
+        return Column("min", self, _expression(of), doc)
+
+    def max(self, of: str | Expression, doc: str) -> "Column":
+        """The greatest value; null where there is none."""
+        return Column("max", self, _expression(of), doc)
+
+    def first(self, of: str | Expression, doc: str) -> "Column":
+        """The value at the earliest event, null if it is missing there."""
+        return Column("first", self, _expression(of), doc)
+
+    def last(self, of: str | Expression, doc: str) -> "Column":
+        """The value at the latest event, null if it is missing there."""
+        return Column("last", self, _expression(of), doc)
+
+
+def events(category: Category, *types: type[Event]) -> Events:
+    """Events of a category, of the given types."""
+    unknown = [t.__name__ for t in types if t not in category.events]
+    if unknown or not types:
+        raise BadDeclaration(f"{category.name} has no event {', '.join(unknown) or '(none was named)'}")
+    return Events(tuple(EventType(category, t) for t in types))
+
+
+@dataclass(frozen=True)
+class Column:
+    """What a column gathers, from which events, and its text for people."""
+
+    gather: Gather
+    of: Events
+    value: Expression | None
+    doc: str
+
+
+@dataclass(frozen=True)
+class Key:
+    """A column of a rollup's key."""
+
+    value: Expression
+    doc: str
+
+
+def key(value: str | Expression, doc: str) -> Key:
+    """A key column: a field or an expression of every event that the rollup gathers."""
+    return Key(_expression(value), doc)
+
+
+@dataclass(frozen=True)
+class Evolve:
+    """Columns by Python: `fold(state, event)` gives the next state (None before the first event); its fields are the columns."""
+
+    state: type[msgspec.Struct]
+    fold: Callable[[Any, Any], msgspec.Struct]
+    docs: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rollup:
+    """A row for each value of a key, over any events."""
+
+    name: str
+    domain: str
+    description: str
+    key: Mapping[str, Key]
+    columns: Mapping[str, Column]
+
+    def __post_init__(self) -> None:
+        _check_names(self.name, self.domain, [*self.key, *self.columns])
+        for kind in handled(self):
+            for part in self.key.values():
+                _check_fields(self.name, kind, part.value, None)
+        _check_columns(self.name, self.columns)
+
+    @property
+    def key_docs(self) -> dict[str, str]:
+        return {name: part.doc for name, part in self.key.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entity:
+    """A row for each stream of one category. After `deleted_when` the row is hidden, and only later events count."""
+
+    name: str
+    domain: str
+    description: str
+    category: Category
+    key_name: str
+    key_doc: str
+    columns: Mapping[str, Column] = field(default_factory=dict)
+    evolve: Evolve | None = None
+    deleted_when: type[Event] | None = None
+
+    def __post_init__(self) -> None:
+        names = list(self.columns) if self.evolve is None else list(self.evolve.state.__struct_fields__)
+        _check_names(self.name, self.domain, [self.key_name, *names])
+        if (self.evolve is None) == (not self.columns):
+            raise BadDeclaration(f"{self.name}: an entity has either columns or evolve")
+        _check_columns(self.name, self.columns)
+        if any(kind.category != self.category for kind in handled(self)):
+            raise BadDeclaration(f"{self.name}: an entity gathers events of its own category only")
+        if self.deleted_when is not None and self.deleted_when not in self.category.events:
+            raise BadDeclaration(f"{self.name}: {self.deleted_when.__name__} is no event of {self.category.name}")
+
+    @property
+    def key_docs(self) -> dict[str, str]:
+        return {self.key_name: self.key_doc}
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """An SQL query over read models of the domain, as a view beside them. `columns`: Postgres type and text of each."""
+
+    name: str
+    domain: str
+    description: str
+    columns: Mapping[str, tuple[str, str]]
+    key: tuple[str, ...]
+    sql: str
+
+    def __post_init__(self) -> None:
+        _check_names(self.name, self.domain, list(self.columns))
+
+
+Model = Rollup | Entity
+ReadModel = Rollup | Entity | View
+
+
+def handled(model: Model) -> list[EventType]:
+    """The event types a model reads, each once."""
+    found = {kind: None for column in model.columns.values() for kind in column.of.types}
+    if isinstance(model, Entity):
+        if model.evolve is not None:
+            found |= {EventType(model.category, event): None for event in model.category.events}
+        if model.deleted_when is not None:
+            found[EventType(model.category, model.deleted_when)] = None
+    return sorted(found, key=lambda kind: (kind.category.name, kind.event.__name__))
+
+
+def _expression(of: str | Expression) -> Expression:
+    return Field(of) if isinstance(of, str) else of
+
+
+def _check_names(name: str, domain: str, columns: list[str]) -> None:
+    for word in (name, domain, *columns):
+        if not _NAME.fullmatch(word):
+            raise BadDeclaration(f"{name}: {word!r} is no name in lower case, at most 51 characters")
+    if len(set(columns)) != len(columns):
+        raise BadDeclaration(f"{name}: a column is declared twice")
+
+
+def _check_columns(name: str, columns: Mapping[str, Column]) -> None:
+    for column_name, column in columns.items():
+        for kind in column.of.types:
+            _check_fields(f"{name}.{column_name}", kind, column.value, column.of.condition)
+
+
+def _check_fields(where: str, kind: EventType, value: Expression | None, condition: Condition | None) -> None:
+    unknown = (fields_of(value) | fields_of(condition)) - ENVELOPE - set(kind.event.__struct_fields__)
+    if unknown:
+        raise BadDeclaration(f"{where}: {kind.event.__name__} has no field {', '.join(sorted(unknown))}")
+    if isinstance(value, ByEvent) and kind.event not in dict(value.words):
+        raise BadDeclaration(f"{where}: by_event names no word for {kind.event.__name__}")
+    if isinstance(value, Day) and value.of.name not in ENVELOPE and value.of.name not in kind.event.__struct_fields__:
+        raise BadDeclaration(f"{where}: day() needs a time")

@@ -1,0 +1,84 @@
+"""What can go wrong on the read side. Every class has a stable code (docs/errors.md lists them).
+
+RefoldError
+├── BadDeclaration       bad-declaration: a read model that cannot be
+├── UnknownModel         unknown-model: no read model has that name
+├── RebuildRunning       rebuild-running: another process rebuilds the model
+├── NothingFolded        nothing-folded: the tables stand at the log's beginning
+├── CannotJoin           cannot-join: the build did not reach the live tables in time
+├── CannotPromote        cannot-promote: the view cannot be re-pointed
+├── CoreBehind           core-behind: the core does not reach the end of the log
+├── ModelFailed          model-failed: one model cannot be written
+└── EventFailed          event-failed: one model's Python cannot fold one event
+"""
+
+from refold.schemas.errors import RefoldError
+
+
+class BadDeclaration(RefoldError):
+    """A read model that cannot be; the message names the model and the fault."""
+
+    code = "bad-declaration"
+    remedy = "Correct the declaration; docs/projections.md shows each part of one."
+
+
+class UnknownModel(RefoldError):
+    """No read model has that name."""
+
+    code = "unknown-model"
+    remedy = "Name one of the declared read models, or use --all."
+
+
+class RebuildRunning(RefoldError):
+    """Another process rebuilds the model."""
+
+    code = "rebuild-running"
+    remedy = "Wait for it to end; a killed rebuild gives its place free by itself."
+
+
+class NothingFolded(RefoldError):
+    """The live tables stand at the beginning of the log, so a single model has nothing to join."""
+
+    code = "nothing-folded"
+    remedy = "Start the workers, or fill the whole database with `refold replay rebuild --all --execute`."
+
+
+class CannotJoin(RefoldError):
+    """The build did not reach the live tables in time; what it has folded is kept."""
+
+    code = "cannot-join"
+    remedy = "Run the same command again: it goes on from where it stands."
+
+
+class CannotPromote(RefoldError):
+    """The view of a model cannot be pointed at its new table."""
+
+    code = "cannot-promote"
+    remedy = "Run the same command again; drop views of your own that use columns which the new declaration lacks."
+
+
+class CoreBehind(RefoldError):
+    """The core does not reach the end of the log: a group of records is still open, or another worker holds it."""
+
+    code = "core-behind"
+    remedy = "Start the workers (`refold worker`) and run the same command again."
+
+
+class ModelFailed(RefoldError):
+    """One model cannot be written; the others can."""
+
+    code = "model-failed"
+
+    def __init__(self, build: int, message: str) -> None:
+        super().__init__(message)
+        self.build = build
+
+
+class EventFailed(RefoldError):
+    """One model's `evolve` raised, or gave what a column cannot hold, on the event at `row` of the batch."""
+
+    code = "event-failed"
+
+    def __init__(self, row: int, message: str) -> None:
+        super().__init__(message)
+        self.row = row

@@ -1,0 +1,127 @@
+"""What a declaration may say about one event: values and conditions, as data. Closed, so that it has one meaning everywhere.
+
+Comparisons are SQL's: with a missing (null) field none of them holds, `ne` neither.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Literal
+
+from refold.schemas.contracts import Event
+
+Constant = int | str | bool | Decimal | date | datetime
+Operator = Literal["eq", "ne", "gt", "ge", "lt", "le", "in"]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Something that holds for an event or does not. Combine with `&` and `|`."""
+
+    def __and__(self, other: "Condition") -> "Condition":
+        return Both(self, other)
+
+    def __or__(self, other: "Condition") -> "Condition":
+        return Either(self, other)
+
+
+@dataclass(frozen=True)
+class Compare(Condition):
+    """A field compared with a constant, or with several (`in`)."""
+
+    field: str
+    operator: Operator
+    value: Constant | tuple[Constant, ...]
+
+
+@dataclass(frozen=True)
+class Both(Condition):
+    """Two conditions at once."""
+
+    left: Condition
+    right: Condition
+
+
+@dataclass(frozen=True)
+class Either(Condition):
+    """One condition or the other."""
+
+    left: Condition
+    right: Condition
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of the event, or of its envelope (`m_occurred_at`, `m_stream`, `m_version`, `m_actor`)."""
+
+    name: str
+
+    def eq(self, value: Constant) -> Condition:
+        return Compare(self.name, "eq", value)
+
+    def ne(self, value: Constant) -> Condition:
+        return Compare(self.name, "ne", value)
+
+    def gt(self, value: Constant) -> Condition:
+        return Compare(self.name, "gt", value)
+
+    def ge(self, value: Constant) -> Condition:
+        return Compare(self.name, "ge", value)
+
+    def lt(self, value: Constant) -> Condition:
+        return Compare(self.name, "lt", value)
+
+    def le(self, value: Constant) -> Condition:
+        return Compare(self.name, "le", value)
+
+    def is_in(self, *values: Constant) -> Condition:
+        return Compare(self.name, "in", values)
+
+
+@dataclass(frozen=True)
+class Day:
+    """The day (UTC) of a time."""
+
+    of: Field
+
+
+@dataclass(frozen=True)
+class ByEvent:
+    """A word for each type of event: `by_event({BasketPaid: "paid"})`."""
+
+    words: tuple[tuple[type[Event], str], ...]
+
+
+Expression = Field | Day | ByEvent
+
+OCCURRED_AT = Field("m_occurred_at")
+STREAM = Field("m_stream")
+ENVELOPE = {"m_occurred_at", "m_recorded_at", "m_stream", "m_version", "m_actor", "m_correlation_id"}
+"""What of the envelope a declaration may use."""
+
+
+def field(name: str) -> Field:
+    """A field by name."""
+    return Field(name)
+
+
+def day(of: Field) -> Day:
+    """The day (UTC) of a time."""
+    return Day(of)
+
+
+def by_event(words: Mapping[type[Event], str]) -> ByEvent:
+    """A word for each type of event."""
+    return ByEvent(tuple(words.items()))
+
+
+def fields_of(said: Expression | Condition | None) -> set[str]:
+    """The fields that an expression or a condition reads."""
+    match said:
+        case Field(name) | Day(Field(name)) | Compare(name):
+            return {name}
+        case Both(left, right) | Either(left, right):
+            return fields_of(left) | fields_of(right)
+        case _:
+            return set()

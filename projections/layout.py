@@ -1,0 +1,173 @@
+"""A declaration as the columns of its table: name, type, and how two partial results become one."""
+
+import typing
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from functools import cache
+
+from refold.projections.declaration import Column, Entity, EventType, Model, Rollup, handled
+from refold.projections.errors import BadDeclaration
+from refold.projections.expressions import ByEvent, Day, Expression, Field
+from refold.projections.sql_types import BIGINT, DATE, ENVELOPE_TYPES, INTEGER, TEXT, TIME, ColumnType, of_avro, of_python, sum_of
+from refold.schemas.avro import schema_of
+
+VERSION, DELETED = "_version", "_deleted"
+
+
+class Merge(Enum):
+    """How the values of two partial results of one row become one. All but REPLACE are commutative and associative."""
+
+    ADD = "add"
+    LEAST = "least"
+    GREATEST = "greatest"
+    EARLIER = "earlier"  # the value whose order column is less
+    LATER = "later"
+    REPLACE = "replace"  # the newer row as a whole: evolve, where order is total
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One column of a table. `order` names the hidden column that decides between two values; no doc: hidden itself."""
+
+    name: str
+    type: ColumnType
+    merge: Merge
+    doc: str | None = None
+    order: str | None = None
+    required: bool = False
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A model's table: key columns, then what the model gathers, then what is hidden."""
+
+    model: Model
+    keys: tuple[Stored, ...]
+    columns: tuple[Stored, ...]
+
+    @property
+    def name(self) -> str:
+        return self.model.name
+
+    @property
+    def key_names(self) -> list[str]:
+        return [part.name for part in self.keys]
+
+    @property
+    def stored(self) -> tuple[Stored, ...]:
+        return self.keys + self.columns
+
+    @property
+    def shown(self) -> list[Stored]:
+        return [part for part in self.stored if part.doc is not None]
+
+    @property
+    def deletes(self) -> bool:
+        """Whether a row may be hidden: it is while nothing came after its last delete."""
+        return isinstance(self.model, Entity) and self.model.deleted_when is not None
+
+    @property
+    def evolves(self) -> bool:
+        return isinstance(self.model, Entity) and self.model.evolve is not None
+
+
+def order_column(column: Column, columns: Iterable[Column]) -> str | None:
+    """The hidden column of a first or last; those that choose alike among the same events share it."""
+    if column.gather not in {"first", "last"}:
+        return None
+    alike = list(dict.fromkeys((c.gather, c.of) for c in columns if c.gather in {"first", "last"}))
+    return f"_{column.gather}_{alike.index((column.gather, column.of)) + 1}"
+
+
+def layout_of(model: Model) -> Layout:
+    """The table of a declaration. Raises BadDeclaration where a column's type cannot be."""
+    if isinstance(model, Rollup):
+        keys = tuple(_rollup_key(model, name) for name in model.key)
+        return Layout(model, keys, (*_gathered(model, TEXT),))
+    keys = (Stored(model.key_name, TEXT, Merge.LEAST, model.key_doc, required=True),)
+    hidden: list[Stored] = []
+    if model.evolve is not None or model.deleted_when is not None:
+        hidden.append(Stored(VERSION, BIGINT, Merge.GREATEST, required=True))
+    if model.deleted_when is not None:
+        hidden.append(Stored(DELETED, BIGINT, Merge.GREATEST, required=True))
+    columns = _evolved(model) if model.evolve is not None else _gathered(model, BIGINT)
+    return Layout(model, keys, (*columns, *hidden))
+
+
+def _rollup_key(model: Rollup, name: str) -> Stored:
+    part = model.key[name]
+    found = [value_type(kind, part.value, f"{model.name}.{name}") for kind in handled(model)]
+    required = not any(nullable for _, nullable in found)
+    return Stored(name, _common([kind for kind, _ in found], f"{model.name}.{name}"), Merge.LEAST, part.doc, required=required)
+
+
+def _gathered(model: Model, order_type: ColumnType) -> list[Stored]:
+    columns, orders = [], {}
+    for name, column in model.columns.items():
+        order = order_column(column, model.columns.values())
+        columns.append(_stored(model.name, name, column, order))
+        if order is not None:
+            merge = Merge.LEAST if column.gather == "first" else Merge.GREATEST
+            orders[order] = Stored(order, order_type, merge)
+    return [*columns, *orders.values()]
+
+
+_MERGES = {"min": Merge.LEAST, "max": Merge.GREATEST, "first": Merge.EARLIER, "last": Merge.LATER}
+
+
+def _stored(model: str, name: str, column: Column, order: str | None) -> Stored:
+    where = f"{model}.{name}"
+    if column.gather == "count":
+        return Stored(name, BIGINT, Merge.ADD, column.doc, required=True)
+    assert column.value is not None
+    kind = _common([value_type(t, column.value, where)[0] for t in column.of.types], where)
+    if column.gather == "sum":
+        return Stored(name, sum_of(kind, where), Merge.ADD, column.doc, required=True)
+    return Stored(name, kind, _MERGES[column.gather], column.doc, order)
+
+
+def _evolved(model: Entity) -> list[Stored]:
+    assert model.evolve is not None
+    hints = typing.get_type_hints(model.evolve.state, include_extras=True)
+    missing = set(model.evolve.state.__struct_fields__) - set(model.evolve.docs)
+    if missing:
+        raise BadDeclaration(f"{model.name}: no text for {', '.join(sorted(missing))}")
+    return [
+        Stored(name, of_python(hints[name], f"{model.name}.{name}"), Merge.REPLACE, model.evolve.docs[name])
+        for name in model.evolve.state.__struct_fields__
+    ]
+
+
+def value_type(kind: EventType, value: Expression, where: str) -> tuple[ColumnType, bool]:
+    """The type of an expression over one event type, and whether it may be null."""
+    match value:
+        case Field(name):
+            return _field_type(kind, name, where)
+        case Day(of):
+            found, nullable = _field_type(kind, of.name, where)
+            if found != TIME:
+                raise BadDeclaration(f"{where}: day() needs a time, {of.name} is {found.sql}")
+            return DATE, nullable
+        case ByEvent():
+            return TEXT, False
+
+
+def _field_type(kind: EventType, name: str, where: str) -> tuple[ColumnType, bool]:
+    if name in ENVELOPE_TYPES:
+        return ENVELOPE_TYPES[name], name in {"m_actor", "m_correlation_id"}
+    return of_avro(_avro_fields(kind)[name], where)
+
+
+@cache
+def _avro_fields(kind: EventType) -> dict[str, object]:
+    return {f["name"]: f["type"] for f in schema_of(kind.event, kind.category.name)["fields"]}
+
+
+def _common(found: list[ColumnType], where: str) -> ColumnType:
+    kinds = set(found)
+    if kinds == {INTEGER, BIGINT}:
+        return BIGINT
+    if len(kinds) != 1:
+        raise BadDeclaration(f"{where}: its events have it as {', '.join(sorted(kind.sql for kind in kinds))}")
+    return kinds.pop()

@@ -1,0 +1,84 @@
+"""The same merge of partials as `partial.merged`, in Postgres: one statement adds a partial to a table."""
+
+from functools import cache
+
+import polars as pl
+from psycopg import sql
+
+from refold.projections.layout import DELETED, VERSION, Layout, Merge, Stored
+from refold.streams.arrays import literal
+from refold.streams.postgres import Database
+
+COPY_ABOVE = 20_000
+"""Rows above which COPY into a temporary table beats arrays (measured: benchmarks/rebuild.py)."""
+
+
+def add(db: Database, layout: Layout, schema: str, partial: pl.DataFrame) -> None:
+    """Merge a partial, sorted by key, into the model's table."""
+    if partial.is_empty():
+        return
+    arrays = [literal(partial[part.name]) for part in layout.stored]
+    db.execute(_from_arrays(layout, schema), arrays)
+
+
+def add_from(db: Database, layout: Layout, schema: str, source: sql.Composable) -> None:
+    """Merge the rows of another table with the same columns."""
+    rows = sql.SQL("SELECT {} FROM {}").format(_names(layout), source)
+    db.execute(_insert(layout, schema, rows))
+
+
+def copy(db: Database, layout: Layout, target: sql.Composable, rows: pl.DataFrame) -> None:
+    """Append rows by COPY, without any merge."""
+    if rows.is_empty():
+        return
+    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv, NULL '\\N')").format(target, _names(layout))
+    with db.cursor() as cursor, cursor.copy(statement) as out:
+        for part in rows.select(part.name for part in layout.stored).iter_slices(100_000):
+            text = part.write_csv(include_header=False, null_value="\\N", quote_style="necessary", datetime_format="%Y-%m-%d %H:%M:%S%.6f+00")
+            out.write(text.encode())
+
+
+def table(layout: Layout, schema: str) -> sql.Identifier:
+    return sql.Identifier(schema, layout.name)
+
+
+@cache
+def _from_arrays(layout: Layout, schema: str) -> sql.Composed:
+    casts = sql.SQL(", ").join(sql.SQL("%s::{}").format(sql.SQL(part.type.element + "[]")) for part in layout.stored)
+    rows = sql.SQL("SELECT * FROM unnest({}) AS partial({})").format(casts, _names(layout))
+    return _insert(layout, schema, rows)
+
+
+def _insert(layout: Layout, schema: str, rows: sql.Composable) -> sql.Composed:
+    return sql.SQL("INSERT INTO {} AS t ({}) {} ON CONFLICT ({}) DO UPDATE SET {}").format(
+        table(layout, schema),
+        _names(layout),
+        rows,
+        sql.SQL(", ").join(map(sql.Identifier, layout.key_names)),
+        sql.SQL(", ").join(_assignment(layout, part) for part in layout.columns),
+    )
+
+
+def _names(layout: Layout) -> sql.Composed:
+    return sql.SQL(", ").join(sql.Identifier(part.name) for part in layout.stored)
+
+
+_RULES = {
+    Merge.ADD: "t.{c} + excluded.{c}",
+    Merge.LEAST: "least(t.{c}, excluded.{c})",
+    Merge.GREATEST: "greatest(t.{c}, excluded.{c})",
+    Merge.EARLIER: "CASE WHEN t.{o} IS NULL OR excluded.{o} < t.{o} THEN excluded.{c} ELSE t.{c} END",
+    Merge.LATER: "CASE WHEN t.{o} IS NULL OR excluded.{o} > t.{o} THEN excluded.{c} ELSE t.{c} END",
+    Merge.REPLACE: "CASE WHEN excluded.{v} >= t.{v} THEN excluded.{c} ELSE t.{c} END",
+}
+
+
+def _assignment(layout: Layout, part: Stored) -> sql.Composed:
+    names = {"c": sql.Identifier(part.name), "o": sql.Identifier(part.order or ""), "v": sql.Identifier(VERSION)}
+    names = {k: v for k, v in names.items() if f"{{{k}}}" in _RULES[part.merge]}
+    rule = sql.SQL(_RULES[part.merge]).format(**names)
+    if layout.deletes and part.name not in (VERSION, DELETED):
+        rule = sql.SQL("CASE WHEN excluded.{d} > t.{v} THEN excluded.{c} WHEN t.{d} >= excluded.{v} THEN t.{c} ELSE {rule} END").format(
+            d=sql.Identifier(DELETED), v=sql.Identifier(VERSION), c=sql.Identifier(part.name), rule=rule
+        )
+    return sql.SQL("{} = {}").format(sql.Identifier(part.name), rule)

@@ -1,0 +1,198 @@
+"""Partial results: what some events add to a model's rows, and how partials become one. Pure.
+
+Invariant: a table is a function of its declaration, the positions reached and the parked offsets; not of chunk sizes,
+interleaving, kills or when it was built. It holds because `merged` is commutative and associative over partials, the SQL in
+`merge_sql` is the same function, and nothing here looks at anything but the events.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+
+from refold.projections.declaration import Column, Entity, EventType, Rollup, handled
+from refold.projections.expressions import Both, ByEvent, Compare, Condition, Day, Either, Expression, Field
+from refold.projections.layout import DELETED, VERSION, Layout, Merge, Stored, order_column, value_type
+from refold.projections.sql_types import INTEGER
+
+Frames = Mapping[EventType, pl.DataFrame]
+"""The events that count, by type, as `schemas.columns` gives them."""
+
+_TIME_SHIFT = 1 << 62
+"""Makes every time a positive number of 19 digits, so that texts sort as the times do."""
+_ORDER = ("m_occurred_at", "m_stream", "m_version")
+
+
+def partial_of(layout: Layout, frames: Frames) -> pl.DataFrame:
+    """What the events add to the model: one row for each key, with all stored columns."""
+    kept = _after_deletes(layout, frames)
+    parts = [_of_type(layout, kind, kept[kind]) for kind in handled(layout.model) if kind in kept and kept[kind].height]
+    return merged(layout, parts)
+
+
+def merged(layout: Layout, partials: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Partials of one model as one, sorted by key. Columns that a partial lacks are the identity."""
+    if not partials:
+        return pl.DataFrame(schema={part.name: part.type.dtype for part in layout.stored})
+    rows = pl.concat(partials, how="diagonal")
+    if layout.deletes:
+        rows = _since_last_delete(layout, rows)
+    present = set(rows.columns)
+    merges = [_merge(part).alias(part.name) for part in layout.columns if part.name in present]
+    absent = [_identity(part) for part in layout.columns if part.name not in present]
+    return rows.group_by(layout.key_names).agg(merges).with_columns(absent).select(p.name for p in layout.stored).sort(layout.key_names)
+
+
+def _merge(part: Stored) -> pl.Expr:
+    value = pl.col(part.name)
+    match part.merge:
+        case Merge.ADD:
+            return value.sum()
+        case Merge.LEAST:
+            return value.min()
+        case Merge.GREATEST:
+            return value.max()
+        case Merge.EARLIER:
+            return value.min_by(str(part.order))
+        case Merge.LATER:
+            return value.max_by(str(part.order))
+        case Merge.REPLACE:
+            return value.max_by(VERSION)
+
+
+def _identity(part: Stored) -> pl.Expr:
+    start = 0 if part.merge is Merge.ADD or part.name in (VERSION, DELETED) else None
+    return pl.lit(start, dtype=part.type.dtype).alias(part.name)
+
+
+def _since_last_delete(layout: Layout, rows: pl.DataFrame) -> pl.DataFrame:
+    """Drop partials that a later delete of their row makes void; one partial never straddles a delete."""
+    last = pl.col(DELETED).max().over(layout.key_names)
+    return rows.filter((pl.col(DELETED) == last) | (pl.col(VERSION) > last))
+
+
+def _after_deletes(layout: Layout, frames: Frames) -> Frames:
+    """Only the events of each stream from its last delete on."""
+    model = layout.model
+    if not isinstance(model, Entity) or model.deleted_when is None:
+        return frames
+    deletes = frames.get(EventType(model.category, model.deleted_when))
+    if deletes is None or deletes.is_empty():
+        return frames
+    last = deletes.group_by("m_stream").agg(deleted_at=pl.col("m_version").max())
+    return {
+        kind: frame.join(last, on="m_stream", how="left")
+        .filter(pl.col("deleted_at").is_null() | (pl.col("m_version") >= pl.col("deleted_at")))
+        .drop("deleted_at")
+        for kind, frame in frames.items()
+    }
+
+
+def _of_type(layout: Layout, kind: EventType, frame: pl.DataFrame) -> pl.DataFrame:
+    """What the events of one type add."""
+    model = layout.model
+    columns = {name: column for name, column in model.columns.items() if kind in column.of.types}
+    if isinstance(model, Entity) and kind.event is model.deleted_when:
+        columns = {}
+    ordered = {name: column for name, column in columns.items() if column.gather in {"first", "last"}}
+    if ordered and isinstance(model, Rollup):
+        frame = frame.sort(_ORDER)  # an entity's events are in order already: one stream lies in one partition
+    keys = [value_of(kind, part.value).alias(name) for name, part in model.key.items()] if isinstance(model, Rollup) else [pl.col("m_stream").alias(model.key_name)]
+    sums = [_gather(kind, name, column) for name, column in columns.items()]
+    found = frame.group_by(keys).agg(*sums, *_orders(model.columns, ordered), *_versions(layout, kind))
+    return found.with_columns(_order_texts(layout, kind, found.columns)).select(_cast(layout, found.columns))
+
+
+def _gather(kind: EventType, name: str, column: Column) -> pl.Expr:
+    holds = None if column.of.condition is None else condition_of(column.of.condition)
+    if column.gather == "count":
+        return (pl.len() if holds is None else holds.sum()).alias(name)
+    assert column.value is not None
+    value = value_of(kind, column.value)
+    if column.gather in {"first", "last"}:
+        if isinstance(column.value, ByEvent):
+            return (value if holds is None else pl.when(holds.any()).then(value)).alias(name)
+        value = value if holds is None else value.filter(holds)
+        return (value.first() if column.gather == "first" else value.last()).alias(name)
+    value = value if holds is None else pl.when(holds).then(value)
+    if column.gather == "sum":
+        return _exact(value, kind, column).sum().alias(name)
+    return (value.min() if column.gather == "min" else value.max()).alias(name)
+
+
+def _exact(value: pl.Expr, kind: EventType, column: Column) -> pl.Expr:
+    """Polars's whole numbers wrap silently. The sum of a chunk of 32-bit numbers fits 64 bits, others run as decimals."""
+    assert column.value is not None
+    found, _ = value_type(kind, column.value, "")
+    if found == INTEGER:
+        return value.cast(pl.Int64)
+    return value.cast(pl.Decimal(38, 0)) if not isinstance(found.dtype, pl.Decimal) else value.cast(found.dtype)
+
+
+def _orders(all_columns: Mapping[str, Column], ordered: Mapping[str, Column]) -> list[pl.Expr]:
+    """Time, stream and version of the event that each first or last took."""
+    found: dict[str, list[pl.Expr]] = {}
+    for column in ordered.values():
+        order = str(order_column(column, all_columns.values()))
+        holds = None if column.of.condition is None else condition_of(column.of.condition)
+        places = [pl.col(name) if holds is None else pl.col(name).filter(holds) for name in _ORDER]
+        ends = [place.first() if column.gather == "first" else place.last() for place in places]
+        found[order] = [end.alias(f"{order}{name}") for end, name in zip(ends, _ORDER, strict=True)]
+    return [expr for exprs in found.values() for expr in exprs]
+
+
+def _order_texts(layout: Layout, kind: EventType, present: Sequence[str]) -> list[pl.Expr]:
+    """(occurred_at, category, stream, version) as one text that sorts alike here and in Postgres; entities need the version only."""
+    found = [part.name for part in layout.columns if f"{part.name}m_version" in present]
+    if isinstance(layout.model, Entity):
+        return [pl.col(f"{name}m_version").alias(name) for name in found]
+    return [
+        pl.concat_str(
+            (pl.col(f"{name}m_occurred_at").cast(pl.Int64) + _TIME_SHIFT).cast(pl.String),
+            pl.lit(kind.category.name),
+            f"{name}m_stream",
+            pl.col(f"{name}m_version").cast(pl.String).str.zfill(19),
+            separator=" ",  # sorts before every character of a name, a stream id or a number
+        ).alias(name)
+        for name in found
+    ]
+
+
+def _versions(layout: Layout, kind: EventType) -> list[pl.Expr]:
+    if not layout.deletes:
+        return []
+    assert isinstance(layout.model, Entity)
+    last = pl.col("m_version").max()
+    is_delete = kind.event is layout.model.deleted_when
+    return [last.alias(VERSION), (last if is_delete else pl.lit(0, dtype=pl.Int64)).alias(DELETED)]
+
+
+def _cast(layout: Layout, present: Sequence[str]) -> list[pl.Expr]:
+    names = {part.name for part in layout.columns if part.name in present or f"{part.name}m_version" in present}
+    return [pl.col(p.name).cast(p.type.dtype) for p in layout.stored if p.name in names or p in layout.keys]
+
+
+def value_of(kind: EventType, value: Expression) -> pl.Expr:
+    """An expression over the events of one type."""
+    match value:
+        case Field(name):
+            return pl.col(name)
+        case Day(of):
+            return pl.col(of.name).dt.date()
+        case ByEvent(words):
+            return pl.lit(dict(words)[kind.event], dtype=pl.String)
+
+
+def condition_of(condition: Condition) -> pl.Expr:
+    """A condition as a column without nulls: what is unknown does not hold."""
+    match condition:
+        case Both(left, right):
+            return condition_of(left) & condition_of(right)
+        case Either(left, right):
+            return condition_of(left) | condition_of(right)
+        case Compare(name, "in", tuple(values)):
+            return pl.col(name).is_in(list(values)).fill_null(value=False)
+        case Compare(name, operator, value):
+            compared: pl.Expr = getattr(pl.col(name), operator)(value)
+            return compared.fill_null(value=False)
+        case _:
+            raise TypeError(condition)

@@ -1,0 +1,97 @@
+"""The read models of the reference domain.
+
+One rule for money: revenue counts every line that the domain accepted (ItemScanned), when it was scanned, whether or not
+its basket was paid later; a voided basket is not taken back.
+"""
+
+from refold.projections.declaration import Entity, Rollup, View, events, key
+from refold.projections.expressions import OCCURRED_AT, by_event, day
+from refold.schemas.retail.basket import BASKET, BasketOpened, BasketPaid, BasketVoided, ItemScanned
+from refold.schemas.retail.product import PRODUCT, ProductListed
+
+opened = events(BASKET, BasketOpened)
+scanned = events(BASKET, ItemScanned)
+paid = events(BASKET, BasketPaid)
+closed = events(BASKET, BasketPaid, BasketVoided)
+listed = events(PRODUCT, ProductListed)
+steps = events(BASKET, BasketOpened, BasketPaid, BasketVoided)
+
+BASKETS = Entity(
+    name="baskets",
+    domain="retail",
+    description="One row for each basket: where and when it was opened, what was scanned, how it ended.",
+    category=BASKET,
+    key_name="basket_id",
+    key_doc="Number on the receipt.",
+    columns={
+        "store_id": opened.last("store_id", "Number of the store."),
+        "household_id": opened.last("household_id", "Household of the loyalty card, if one was shown."),
+        "status": steps.last(
+            by_event({BasketOpened: "open", BasketPaid: "paid", BasketVoided: "voided"}), "open, paid or voided."
+        ),
+        "lines": scanned.count("Accepted lines."),
+        "quantity": scanned.sum("quantity", "Units of all accepted lines."),
+        "total": scanned.sum("amount", "Amount of all accepted lines, after discounts."),
+        "discount": scanned.sum("discount", "What discounts took off the accepted lines."),
+        "opened_at": opened.min(OCCURRED_AT, "When the basket was opened."),
+        "closed_at": closed.max(OCCURRED_AT, "When it was paid or voided; null while it is open."),
+    },
+)
+
+STORE_DAILY = Rollup(
+    name="store_daily",
+    domain="retail",
+    description="One row for each store and day (UTC) on which something happened there.",
+    key={
+        "store_id": key("store_id", "Number of the store."),
+        "day": key(day(OCCURRED_AT), "Day (UTC) of the event."),
+    },
+    columns={
+        "lines": scanned.count("Accepted lines."),
+        "quantity": scanned.sum("quantity", "Units of all accepted lines."),
+        "revenue": scanned.sum("amount", "Amount of all accepted lines (ItemScanned), paid or not; voids are not taken back."),
+        "discount": scanned.sum("discount", "What discounts took off the accepted lines."),
+        "baskets_opened": opened.count("Baskets opened."),
+        "baskets_paid": paid.count("Baskets paid."),
+        "paid": paid.sum("total", "Amount of the baskets paid."),
+        "largest_basket": paid.max("total", "Amount of the largest basket paid; null where none was."),
+    },
+)
+
+PRODUCT_SALES = Rollup(
+    name="product_sales",
+    domain="retail",
+    description="One row for each product that was listed or sold.",
+    key={"product_id": key("product_id", "Number of the product.")},
+    columns={
+        "department": listed.last("department", "Department, as last listed; null if the product never was."),
+        "brand": listed.last("brand", "National or private, as last listed."),
+        "lines": scanned.count("Accepted lines."),
+        "quantity": scanned.sum("quantity", "Units of all accepted lines."),
+        "revenue": scanned.sum("amount", "Amount of all accepted lines (ItemScanned), paid or not; voids are not taken back."),
+        "first_sold_at": scanned.min(OCCURRED_AT, "When it was scanned first; null if never."),
+        "last_sold_at": scanned.max(OCCURRED_AT, "When it was scanned last; null if never."),
+        "first_store_id": scanned.first("store_id", "Store of the earliest line."),
+        "last_store_id": scanned.last("store_id", "Store of the latest line."),
+    },
+)
+
+STORE_TOTALS = View(
+    name="store_totals",
+    domain="retail",
+    description="One row for each store: the sums of store_daily.",
+    columns={
+        "store_id": ("integer", "Number of the store."),
+        "days": ("bigint", "Days on which something happened."),
+        "lines": ("bigint", "Accepted lines."),
+        "revenue": ("numeric", "Amount of all accepted lines."),
+        "baskets_paid": ("bigint", "Baskets paid."),
+    },
+    key=("store_id",),
+    sql="""
+        SELECT store_id, count(*) AS days, sum(lines)::bigint AS lines, sum(revenue) AS revenue, sum(baskets_paid)::bigint AS baskets_paid
+        FROM retail.store_daily GROUP BY store_id
+    """,
+)
+
+READ_MODELS = (BASKETS, STORE_DAILY, PRODUCT_SALES, STORE_TOTALS)

@@ -1,0 +1,110 @@
+"""The type of a column three ways: in Postgres, in Polars, and where it comes from (an Avro field or a Python type)."""
+
+import types
+import typing
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import polars as pl
+
+from refold.projections.errors import BadDeclaration
+
+DIGITS = 38
+
+
+@dataclass(frozen=True)
+class ColumnType:
+    """Postgres's name of a type, and what Polars holds it in."""
+
+    sql: str
+    dtype: pl.DataType
+
+    @property
+    def element(self) -> str:
+        """The type's name for casts of arrays: no collation, no precision to round to."""
+        return self.sql.partition("(")[0]
+
+
+TEXT = ColumnType("text", pl.String())
+BIGINT = ColumnType("bigint", pl.Int64())
+INTEGER = ColumnType("integer", pl.Int32())
+BOOLEAN = ColumnType("boolean", pl.Boolean())
+TIME = ColumnType("timestamptz", pl.Datetime("us", "UTC"))
+DATE = ColumnType("date", pl.Date())
+ENVELOPE_TYPES = {
+    "m_occurred_at": TIME,
+    "m_recorded_at": TIME,
+    "m_stream": TEXT,
+    "m_version": BIGINT,
+    "m_actor": TEXT,
+    "m_correlation_id": TEXT,
+}
+_AVRO = {"int": INTEGER, "long": BIGINT, "string": TEXT, "boolean": BOOLEAN}
+_PYTHON: dict[Any, ColumnType] = {int: BIGINT, str: TEXT, bool: BOOLEAN, datetime: TIME, date: DATE}
+
+
+def decimal(scale: int) -> ColumnType:
+    """Exact numbers of a fixed scale, so that equal values have equal texts."""
+    return ColumnType(f"numeric({DIGITS},{scale})", pl.Decimal(DIGITS, scale))
+
+
+def of_avro(kind: Any, where: str) -> tuple[ColumnType, bool]:
+    """The column type of an Avro field, and whether it may be null. Raises BadDeclaration."""
+    if isinstance(kind, list):
+        others = [part for part in kind if part != "null"]
+        if len(others) == 1:
+            return of_avro(others[0], where)[0], len(kind) > 1
+    if isinstance(kind, str) and kind in _AVRO:
+        return _AVRO[kind], False
+    if isinstance(kind, dict):
+        found = _of_named(kind)
+        if found is not None:
+            return found, False
+    raise BadDeclaration(f"{where}: a column cannot hold {kind!r}")
+
+
+def _of_named(kind: dict[str, Any]) -> ColumnType | None:
+    logical = kind.get("logicalType")
+    if logical == "decimal":
+        return decimal(int(kind.get("scale", 0)))
+    if logical in {"timestamp-micros", "date"}:
+        return TIME if logical == "timestamp-micros" else DATE
+    if kind["type"] == "enum":
+        return TEXT
+    return _AVRO.get(kind["type"])
+
+
+def sum_of(kind: ColumnType, where: str) -> ColumnType:
+    """The type of an exact sum. Raises BadDeclaration where there is none."""
+    if kind in (INTEGER, BIGINT):
+        return decimal(0)
+    if isinstance(kind.dtype, pl.Decimal):
+        return kind
+    raise BadDeclaration(f"{where}: only whole numbers and decimals have a sum, not {kind.sql}")
+
+
+def of_python(annotation: Any, where: str) -> ColumnType:
+    """The column type of a field of a state. Raises BadDeclaration."""
+    plain, scale = _unwrapped(annotation)
+    if plain is Decimal:
+        return decimal(scale)
+    if plain in _PYTHON:
+        return _PYTHON[plain]
+    raise BadDeclaration(f"{where}: a column cannot hold {annotation!r}")
+
+
+def _unwrapped(annotation: Any) -> tuple[Any, int]:
+    """The type without null and notes, and the scale that `Money` and its like note."""
+    if typing.get_origin(annotation) is typing.Annotated:
+        plain, *notes = typing.get_args(annotation)
+        extra = next((n.extra for n in notes if isinstance(n, msgspec.Meta) and n.extra), {})
+        inner, scale = _unwrapped(plain)
+        return inner, int(extra.get("scale", scale))
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        others = [part for part in typing.get_args(annotation) if part is not type(None)]
+        if len(others) == 1:
+            return _unwrapped(others[0])
+    return annotation, 2

@@ -1,0 +1,97 @@
+"""A model's table and view in Postgres: made from its layout, pointed at by a view that outlives every build."""
+
+import psycopg
+from psycopg import sql
+
+from refold.projections.builds import Build
+from refold.projections.declaration import View
+from refold.projections.errors import CannotPromote
+from refold.projections.layout import DELETED, VERSION, Layout, Stored
+from refold.projections.merge_sql import table
+from refold.streams.postgres import Database, first_line
+
+ANALYST = "refold_analyst"
+
+
+def create(db: Database, layout: Layout, build: Build, *, with_key: bool = True) -> None:
+    """The build's schema and table. A rebuild adds the key at its end, when all rows are there."""
+    db.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(build.schema)))
+    columns = sql.SQL(", ").join(_column(part) for part in layout.stored)
+    options = sql.SQL("") if layout.evolves else sql.SQL("WITH (fillfactor = 80)")
+    db.execute(sql.SQL("CREATE TABLE {} ({}) {}").format(table(layout, build.schema), columns, options))
+    if with_key:
+        add_key(db, layout, build)
+
+
+def add_key(db: Database, layout: Layout, build: Build) -> None:
+    """The key that merges go by. A key column that may be null makes one row of all nulls."""
+    names = sql.SQL(", ").join(map(sql.Identifier, layout.key_names))
+    kind = "PRIMARY KEY" if all(part.required for part in layout.keys) else "UNIQUE NULLS NOT DISTINCT"
+    db.execute(sql.SQL("ALTER TABLE {} ADD {} ({})").format(table(layout, build.schema), sql.SQL(kind), names))
+
+
+def drop(db: Database, build: Build) -> None:
+    """Remove a build's tables."""
+    db.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(build.schema)))
+
+
+def point_view(db: Database, layout: Layout, build: Build) -> None:
+    """Let the model's view show this build, within the caller's transaction. Raises CannotPromote.
+
+    The same columns are replaced in place, so grants and users' views on top survive.
+    """
+    model = layout.model
+    view = sql.Identifier(model.domain, model.name)
+    body = sql.SQL("SELECT {} FROM {}{}").format(
+        sql.SQL(", ").join(sql.Identifier(part.name) for part in layout.shown),
+        table(layout, build.schema),
+        sql.SQL(" WHERE {} > {}").format(sql.Identifier(VERSION), sql.Identifier(DELETED)) if layout.deletes else sql.SQL(""),
+    )
+    _ensure_schema(db, model.domain)
+    _replace_view(db, view, body)
+    _comment(db, view, model.description, {part.name: str(part.doc) for part in layout.shown})
+
+
+def create_view(db: Database, view: View) -> None:
+    """A declared SQL view. Raises CannotPromote."""
+    name = sql.Identifier(view.domain, view.name)
+    columns = sql.SQL(", ").join(sql.SQL("{0}::{1} AS {0}").format(sql.Identifier(c), sql.SQL(t)) for c, (t, _) in view.columns.items())  # type: ignore[arg-type]  # types are the author's, not a user's
+    body = sql.SQL("SELECT {} FROM ({}) AS declared").format(columns, sql.SQL(view.sql))  # type: ignore[arg-type]  # as above
+    _ensure_schema(db, view.domain)
+    _replace_view(db, name, body)
+    _comment(db, name, view.description, {column: doc for column, (_, doc) in view.columns.items()})
+
+
+def _column(part: Stored) -> sql.Composed:
+    collation = sql.SQL(' COLLATE "C"') if part.type.sql == "text" else sql.SQL("")
+    required = sql.SQL(" NOT NULL") if part.required else sql.SQL("")
+    return sql.SQL("{} {}{}{}").format(sql.Identifier(part.name), sql.SQL(part.type.sql), collation, required)  # type: ignore[arg-type]  # from sql_types
+
+
+def _ensure_schema(db: Database, domain: str) -> None:
+    name = sql.Identifier(domain)
+    if db.execute("SELECT FROM pg_namespace WHERE nspname = %s", (domain,)).fetchone() is None:
+        db.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(name))
+    if db.execute("SELECT FROM pg_roles WHERE rolname = %s", (ANALYST,)).fetchone() is not None:
+        role = sql.Identifier(ANALYST)
+        db.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(name, role))
+        db.execute(sql.SQL("ALTER DEFAULT PRIVILEGES IN SCHEMA {} GRANT SELECT ON TABLES TO {}").format(name, role))
+
+
+def _replace_view(db: Database, view: sql.Composable, body: sql.Composable) -> None:
+    statement = sql.SQL("CREATE OR REPLACE VIEW {} AS {}").format(view, body)
+    try:
+        with db.transaction():
+            db.execute(statement)
+    except psycopg.errors.InvalidTableDefinition:
+        try:
+            db.execute(sql.SQL("DROP VIEW {}").format(view))
+        except psycopg.errors.DependentObjectsStillExist as problem:
+            raise CannotPromote(f"other views use columns that change: {first_line(problem)}") from problem
+        db.execute(statement)
+
+
+def _comment(db: Database, view: sql.Composable, text: str, columns: dict[str, str]) -> None:
+    db.execute(sql.SQL("COMMENT ON VIEW {} IS {}").format(view, sql.Literal(text)))
+    for name, doc in columns.items():
+        db.execute(sql.SQL("COMMENT ON COLUMN {}.{} IS {}").format(view, sql.Identifier(name), sql.Literal(doc)))

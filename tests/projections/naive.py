@@ -1,0 +1,96 @@
+"""A fold that is too simple to be wrong: one event after the other, plain Python, from the declaration alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from refold.projections.declaration import Column, Entity, EventType, Model, Rollup, handled
+from refold.projections.expressions import Both, ByEvent, Compare, Condition, Day, Either, Expression, Field
+
+
+@dataclass(frozen=True)
+class Happened:
+    """An event and the envelope that folds may read."""
+
+    kind: EventType
+    stream: str
+    version: int
+    occurred_at: datetime
+    event: Any
+
+    def get(self, name: str) -> Any:
+        envelope = {"m_stream": self.stream, "m_version": self.version, "m_occurred_at": self.occurred_at}
+        return envelope[name] if name in envelope else getattr(self.event, name)
+
+    @property
+    def order(self) -> tuple[datetime, str, bytes, int]:
+        return self.occurred_at, self.kind.category.name, self.stream.encode(), self.version
+
+
+def naive_rows(model: Model, log: Sequence[Happened]) -> list[dict[str, Any]]:
+    """The rows that analysts see, sorted by key."""
+    rows: dict[tuple[Any, ...], list[Happened]] = {}
+    for item in log:
+        if item.kind in handled(model):
+            rows.setdefault(_key(model, item), []).append(item)
+    names = list(model.key) if isinstance(model, Rollup) else [model.key_name]
+    found = []
+    for at, items in rows.items():
+        counted = _after_delete(model, items)
+        if counted:
+            cells = {name: _gathered(model, column, counted) for name, column in model.columns.items()}
+            found.append({**dict(zip(names, at, strict=True)), **cells})
+    return sorted(found, key=lambda row: tuple((row[name] is not None, row[name]) for name in names))
+
+
+def _key(model: Model, item: Happened) -> tuple[Any, ...]:
+    if isinstance(model, Rollup):
+        return tuple(_value(part.value, item) for part in model.key.values())
+    return (item.stream,)
+
+
+def _after_delete(model: Model, items: list[Happened]) -> list[Happened]:
+    if not isinstance(model, Entity) or model.deleted_when is None:
+        return items
+    deletes = [item.version for item in items if item.kind.event is model.deleted_when]
+    return [item for item in items if item.version > max(deletes, default=0)]
+
+
+def _gathered(model: Model, column: Column, items: list[Happened]) -> Any:
+    chosen = [i for i in items if i.kind in column.of.types and (column.of.condition is None or _holds(column.of.condition, i))]
+    if column.gather == "count":
+        return len(chosen)
+    assert column.value is not None
+    if column.gather in {"first", "last"}:
+        ordered = sorted(chosen, key=lambda item: (item.version,) if isinstance(model, Entity) else item.order)
+        return _value(column.value, ordered[0 if column.gather == "first" else -1]) if ordered else None
+    values = [value for item in chosen if (value := _value(column.value, item)) is not None]
+    if column.gather == "sum":
+        return sum(values)
+    return (min if column.gather == "min" else max)(values, default=None)
+
+
+def _value(value: Expression, item: Happened) -> Any:
+    match value:
+        case Field(name):
+            return item.get(name)
+        case Day(of):
+            return item.get(of.name).astimezone(UTC).date()
+        case ByEvent(words):
+            return dict(words)[item.kind.event]
+
+
+def _holds(condition: Condition, item: Happened) -> bool:
+    match condition:
+        case Both(left, right):
+            return _holds(left, item) and _holds(right, item)
+        case Either(left, right):
+            return _holds(left, item) or _holds(right, item)
+        case Compare(name, operator, wanted):
+            value = item.get(name)
+            if value is None:
+                return False
+            compared = {"eq": "__eq__", "ne": "__ne__", "gt": "__gt__", "ge": "__ge__", "lt": "__lt__", "le": "__le__"}
+            return value in wanted if operator == "in" else bool(getattr(value, compared[operator])(wanted))
+    raise TypeError(condition)

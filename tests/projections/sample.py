@@ -1,0 +1,167 @@
+"""A small domain that uses all a declaration can say, and logs of it as bytes."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from refold.projections.declaration import Entity, Evolve, EventType, Rollup, events, handled, key
+from refold.projections.expressions import OCCURRED_AT, by_event, day, field
+from refold.schemas.avro import schema_of
+from refold.schemas.catalog import Catalog
+from refold.schemas.codec import Codec
+from refold.schemas.contracts import Category, Event, Long, Money, Whole
+from refold.schemas.meta import Meta
+from refold.streams.chunk import Chunk
+from tests.projections.naive import Happened
+
+
+class Opened(Event):
+    owner: str | None = None
+
+
+class Paid(Event):
+    amount: Money
+    points: Whole
+    huge: Long
+    owner: str | None = None
+
+
+class Closed(Event):
+    pass
+
+
+class Sent(Event):
+    amount: Money
+    owner: str | None = None
+
+
+ACCOUNT = Category("sample.account", (), (Opened, Paid, Closed))
+LETTER = Category("sample.letter", (), (Sent,))
+CATEGORIES = {c.name: c for c in (ACCOUNT, LETTER)}
+CATALOG = Catalog((ACCOUNT, LETTER), [schema_of(e, c.name) for c in (ACCOUNT, LETTER) for e in c.events])
+
+opened, paid, closed, sent = events(ACCOUNT, Opened), events(ACCOUNT, Paid), events(ACCOUNT, Closed), events(LETTER, Sent)
+spent = paid | sent
+large = field("points").gt(3) & field("owner").ne("eve") | field("owner").is_in("ann", "bob")
+
+BY_OWNER = Rollup(
+    name="by_owner",
+    domain="sample",
+    description="Money by owner and day.",
+    key={"owner": key("owner", "Who."), "day": key(day(OCCURRED_AT), "When.")},
+    columns={
+        "payments": spent.count("All."),
+        "amount": spent.sum("amount", "All."),
+        "large_points": paid.where(large).sum("points", "Some."),
+        "huge": paid.sum("huge", "Exact."),
+        "large_count": paid.where(large).count("Some."),
+        "least": spent.where(field("amount").ge(Decimal("1.00"))).min("amount", "Some."),
+        "most": spent.max("amount", "All."),
+        "first_amount": spent.first("amount", "All."),
+        "last_owner": spent.last("owner", "All."),
+        "last_amount": spent.last("amount", "All."),
+        "last_kind": spent.last(by_event({Paid: "paid", Sent: "sent"}), "Word."),
+        "first_large": paid.where(large).first("points", "Some."),
+        "last_large_word": paid.where(large).last(by_event({Paid: "large"}), "Word."),
+        "last_at": spent.max(OCCURRED_AT, "Time."),
+    },
+)
+ACCOUNTS = Entity(
+    name="accounts",
+    domain="sample",
+    description="Accounts.",
+    category=ACCOUNT,
+    key_name="account",
+    key_doc="Id.",
+    columns={
+        "owner": opened.last("owner", "Owner."),
+        "state": (opened | paid).last(by_event({Opened: "open", Paid: "used"}), "Word."),
+        "payments": paid.count("All."),
+        "amount": paid.sum("amount", "All."),
+        "first_points": paid.where(field("points").gt(2)).first("points", "Some."),
+        "last_owner": paid.last("owner", "May be null."),
+    },
+    deleted_when=Closed,
+)
+
+
+class Balance(msgspec.Struct, frozen=True):
+    owner: str | None = None
+    amount: Money = Decimal("0.00")
+    streak: int = 0
+
+
+def fold_balance(state: Balance | None, event: Event) -> Balance:
+    state = state or Balance()
+    match event:
+        case Opened(owner=owner):
+            return msgspec.structs.replace(state, owner=owner)
+        case Paid(amount=amount, points=points):
+            if points == 13:
+                raise ValueError("thirteen")
+            return Balance(state.owner, state.amount + amount, state.streak + 1 if points > 2 else 0)
+        case _:
+            return state
+
+
+BALANCES = Entity(
+    name="balances",
+    domain="sample",
+    description="By evolve.",
+    category=ACCOUNT,
+    key_name="account",
+    key_doc="Id.",
+    evolve=Evolve(Balance, fold_balance, {"owner": "Owner.", "amount": "Sum.", "streak": "In a row."}),
+    deleted_when=Closed,
+)
+MODELS = (ACCOUNTS, BALANCES, BY_OWNER)
+EPOCH = datetime(2024, 1, 1, 23, 59, 58, tzinfo=UTC)
+
+
+def log_of(steps: Sequence[tuple[str, Any, int]]) -> list[Happened]:
+    """(stream, event, seconds after the epoch) as what happened, versions counted."""
+    versions: dict[tuple[str, str], int] = {}
+    found = []
+    for stream, event, seconds in steps:
+        category = LETTER if isinstance(event, Sent) else ACCOUNT
+        version = versions[category.name, stream] = versions.get((category.name, stream), 0) + 1
+        found.append(Happened(EventType(category, type(event)), stream, version, EPOCH + timedelta(seconds=seconds), event))
+    return found
+
+
+def value_of(item: Happened) -> bytes:
+    """The event as a record's bytes."""
+    meta = Meta(
+        writer=UUID(int=1), command_id=UUID(int=2), body_hash=bytes(16), event_id=UUID(int=3), category=item.kind.category.name,
+        stream=item.stream, version=item.version, base_version=item.version - 1, seq=0, index=0, count=1, command_offset=0,
+        occurred_at=item.occurred_at, recorded_at=item.occurred_at,
+    )  # fmt: skip
+    return Codec(CATALOG).event(meta, item.event)
+
+
+def partition_of(stream: str) -> int:
+    return sum(stream.encode()) % 2
+
+
+def topic_of(category: str) -> str:
+    return f"{category}.events"
+
+
+def chunks_of(log: Sequence[Happened], starts: dict[tuple[str, int], int]) -> list[Chunk]:
+    """The events as chunks, one a place; moves `starts` on."""
+    values: dict[tuple[str, int], list[bytes | None]] = {}
+    for item in log:
+        values.setdefault((topic_of(item.kind.category.name), partition_of(item.stream)), []).append(value_of(item))
+    found = []
+    for place, records in values.items():
+        found.append(Chunk(*place, starts.get(place, 0), records))
+        starts[place] = found[-1].end
+    return found
+
+
+def types_of(category: str) -> list[EventType]:
+    return [kind for kind in dict.fromkeys(k for m in MODELS for k in handled(m)) if kind.category.name == category]

@@ -1,0 +1,70 @@
+"""Any chunking of any log gives the rows of the naive fold."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from refold.projections.batch import batch_of, counted_events
+from refold.projections.declaration import EventType, Model
+from refold.projections.layout import DELETED, VERSION, Layout, layout_of
+from refold.projections.partial import merged, partial_of
+from refold.schemas.columns import ColumnDecoder
+from refold.streams.topics import category_of
+from tests.projections.naive import Happened, naive_rows
+from tests.projections.sample import ACCOUNTS, BY_OWNER, CATALOG, Closed, Opened, Paid, Sent, chunks_of, log_of, types_of
+
+OWNERS = st.sampled_from([None, "ann", "eve", "zoë", ""])
+MONEY = st.integers(-500, 500).map(lambda cents: Decimal(cents) / 100)
+EVENTS = st.one_of(
+    st.builds(Opened, owner=OWNERS),
+    st.builds(
+        Paid,
+        amount=MONEY,
+        points=st.integers(-(2**31), 2**31 - 1) | st.integers(0, 6),
+        huge=st.integers(-(2**63), 2**63 - 1),
+        owner=OWNERS,
+    ),
+    st.builds(Sent, amount=MONEY, owner=OWNERS),
+    st.builds(Closed),
+)
+LOGS = st.lists(st.tuples(st.sampled_from(["a", "a-", "b", "B.1"]), EVENTS, st.integers(0, 4)), max_size=25).map(log_of)
+DECODER = ColumnDecoder(CATALOG, thin=True)
+
+
+def frames_of(log: Sequence[Happened]) -> dict[EventType, pl.DataFrame]:
+    found: dict[EventType, pl.DataFrame] = {}
+    by_category: dict[str, list[Any]] = {}
+    for chunk in chunks_of(log, {}):
+        by_category.setdefault(category_of("", chunk.topic), []).append(chunk)
+    for category, chunks in by_category.items():
+        found |= counted_events(DECODER, types_of(category), batch_of(category, chunks), {}, []).frames
+    return found
+
+
+def shown(layout: Layout, rows: pl.DataFrame) -> list[dict[str, Any]]:
+    if layout.deletes:
+        rows = rows.filter(pl.col(VERSION) > pl.col(DELETED))
+    return rows.select(part.name for part in layout.shown).to_dicts()
+
+
+def cut(log: Sequence[Happened], cuts: set[int]) -> list[Sequence[Happened]]:
+    ends = sorted({0, len(log), *(c for c in cuts if c < len(log))})
+    return [log[low:high] for low, high in zip(ends, ends[1:], strict=False)]
+
+
+@pytest.mark.parametrize("model", [BY_OWNER, ACCOUNTS])
+@settings(max_examples=60, deadline=None)
+@given(log=LOGS, cuts=st.sets(st.integers(1, 24)), pivot=st.integers(0, 25))
+def test_any_chunking_gives_the_rows_of_the_naive_fold(model: Model, log: list[Happened], cuts: set[int], pivot: int) -> None:
+    layout = layout_of(model)
+    whole = partial_of(layout, frames_of(log))
+    parts = [partial_of(layout, frames_of(piece)) for piece in cut(log, cuts)]
+    left, right = merged(layout, parts[:pivot]), merged(layout, parts[pivot:])
+    assert shown(layout, whole) == naive_rows(model, log)
+    assert merged(layout, parts).equals(whole)
+    assert merged(layout, [right, left]).equals(whole)
