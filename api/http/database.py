@@ -19,6 +19,13 @@ _OPTIONS = (
     f" -c statement_timeout={STATEMENT_TIMEOUT_MS} -c idle_in_transaction_session_timeout=10000"
 )
 
+_MISSING = (
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedColumn,
+    psycopg.errors.UndefinedFunction,
+    psycopg.errors.InvalidSchemaName,
+)
+
 Statement = sql.Composed | sql.SQL | str
 Parameters = Sequence[Any] | Mapping[str, Any]
 Row = tuple[Any, ...]
@@ -58,8 +65,8 @@ class Database:
                 return await cursor.fetchall()
         except psycopg.errors.QueryCanceled:
             raise QueryTimeout(f"the query took longer than {STATEMENT_TIMEOUT_MS / 1000:g} s") from None
-        except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedColumn) as e:
-            raise NotPrepared(f"Postgres has no such table yet: {first_line(e)}") from None
+        except _MISSING as problem:
+            raise NotPrepared(f"Postgres does not have it yet: {first_line(problem)}") from None
         except TooManyRequests:
             raise TooManyWaiting("too many queries wait for a connection to Postgres") from None
         except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as problem:

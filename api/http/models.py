@@ -26,23 +26,31 @@ AnyRequest = Request[Any, Any, Any]
 
 # Rows and the position that they reflect come from one statement, so from one snapshot.
 _PAGE = sql.SQL("""
+WITH reached AS (
+    SELECT m.topic, m.part, m.next_offset FROM refold.model_positions(%s, %s) m WHERE m.topic = ANY(%s)
+), serving AS (
+    SELECT b.build, b.detached_code FROM refold.builds b WHERE b.domain = %s AND b.model = %s AND b.status = 'serving'
+)
 SELECT (SELECT coalesce(json_agg(page), '[]')::text FROM ({rows}) page),
-       (SELECT coalesce(json_agg(json_build_array(m.topic, m.part, m.next_offset)), '[]')::text
-          FROM refold.positions m WHERE m.grp = 'models' AND m.topic = ANY(%s)),
+       (SELECT coalesce(json_agg(json_build_array(topic, part, next_offset)), '[]')::text FROM reached),
        (SELECT coalesce(sum(greatest(c.next_offset - coalesce(m.next_offset, 0), 0)), 0)::bigint
-          FROM refold.positions c
-          LEFT JOIN refold.positions m ON m.grp = 'models' AND m.topic = c.topic AND m.part = c.part
-         WHERE c.grp = 'core' AND c.topic = ANY(%s))
+          FROM refold.positions c LEFT JOIN reached m USING (topic, part)
+         WHERE c.grp = 'core' AND c.topic = ANY(%s)),
+       (SELECT count(*) FROM refold.parked p
+         WHERE p.category = ANY(%s) AND (p.build = 0 OR p.build IN (SELECT build FROM serving))),
+       (SELECT detached_code FROM serving)
 """)
 
 
 @dataclass(frozen=True)
 class Page:
-    """Rows of a read model, the position they reflect, and how many records the core is ahead."""
+    """Rows of a read model, the position they reflect, and what is known to be missing from them."""
 
     rows: list[dict[str, Any]]
     positions: Positions
     behind: int
+    parked: int
+    detached: str | None
 
 
 @get("/v1/{domain:str}/{model:str}")
@@ -114,15 +122,22 @@ def _wanted(models: ModelServices, model: Served, text: str | None) -> dict[Plac
 
 
 async def _page(models: ModelServices, plan: Plan) -> Page:
-    topics = [f"{models.topic_prefix}{name}.events" for name in plan.model.categories]
-    statement = _PAGE.format(rows=plan.rows())
-    ((rows, positions, behind),) = await models.fetch(statement, [*plan.values, topics, topics])
+    model, categories = plan.model, list(plan.model.categories)
+    topics = [f"{models.topic_prefix}{name}.events" for name in categories]
+    named = [model.domain, model.name]
+    values = [*named, topics, *named, *plan.values, topics, categories]
+    ((rows, positions, behind, parked, detached),) = await models.fetch(_PAGE.format(rows=plan.rows()), values)
     stands = {(topic.removeprefix(models.topic_prefix), part): at for topic, part, at in msgspec.json.decode(positions)}
-    return Page(msgspec.json.decode(rows), stands, behind)
+    return Page(msgspec.json.decode(rows), stands, behind, parked, detached)
 
 
 def _headers(page: Page) -> dict[str, str]:
-    return {"Refold-Position": token(page.positions), "Refold-Lag": str(page.behind)}
+    headers = {"Refold-Position": token(page.positions), "Refold-Lag": str(page.behind)}
+    if page.parked:
+        headers["Refold-Parked"] = str(page.parked)
+    if page.detached:
+        headers["Refold-Detached"] = page.detached
+    return headers
 
 
 def _next_path(request: AnyRequest, cursor: str) -> str:

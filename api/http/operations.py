@@ -93,7 +93,7 @@ async def docs(models: Models) -> Response[str]:
     """The same as a page; needs no network."""
     page = docs_page(document(models.domains, list(models.models.values())))
     headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
-    return Response(page, media_type="text/html; charset=utf-8", headers=headers)
+    return Response(page, media_type="text/html", headers=headers)
 
 
 @get("/", status_code=307)

@@ -14,35 +14,27 @@ from refold.api.http.application import application
 from refold.api.http.command_request import Intent
 from refold.api.http.database import Parameters, Row, Statement
 from refold.api.http.outcomes import Outcome
+from refold.api.http.served import Column, Served
 from refold.api.http.services import Check, CommandServices, ModelServices, OperationServices, StreamServices
 from refold.schemas.errors import RefoldError
 from refold.streams.domain import Domains, load_domains
 from refold.streams.history import Recorded
 
-
-@dataclass(frozen=True)
-class FakeColumn:
-    name: str
-    sql_type: str
-    nullable: bool = False
-    doc: str = "A column."
-
-
-@dataclass(frozen=True)
-class FakeModel:
-    domain: str = "retail"
-    name: str = "store_daily"
-    doc: str = "One row for each store and day."
-    columns: Sequence[FakeColumn] = (
-        FakeColumn("store_id", "integer"),
-        FakeColumn("day", "date"),
-        FakeColumn("revenue", "numeric(38,2)"),
-        FakeColumn("last_at", "timestamptz", nullable=True),
-        FakeColumn("note", "text", nullable=True),
-        FakeColumn("open", "boolean"),
-    )
-    key: Sequence[str] = ("store_id", "day")
-    categories: Sequence[str] = ("retail.basket",)
+STORE_DAILY = Served(
+    "retail",
+    "store_daily",
+    "One row for each store and day.",
+    (
+        Column("store_id", "integer", nullable=False, doc="Number of the store."),
+        Column("day", "date", nullable=False, doc="Day (UTC)."),
+        Column("revenue", "numeric(38,2)", nullable=False, doc="Amount."),
+        Column("last_at", "timestamptz", nullable=True, doc="When it was last."),
+        Column("note", "text", nullable=True, doc="A note."),
+        Column("open", "boolean", nullable=False, doc="Whether it is open."),
+    ),
+    ("store_id", "day"),
+    ("retail.basket",),
+)
 
 
 @dataclass
@@ -53,8 +45,11 @@ class World:
     appended: list[Intent] = field(default_factory=list)
     fetched: list[tuple[Any, Any]] = field(default_factory=list)
     pages: list[list[Row]] = field(default_factory=list)
+    expected_keys: list[bytes] = field(default_factory=list)
+    read_places: list[tuple[str, list[tuple[int, int]]]] = field(default_factory=list)
     events: list[Recorded] = field(default_factory=list)
     append_error: RefoldError | None = None
+    fetch_error: RefoldError | None = None
     decides: bool = True
     rejects: str | None = None
     checks: list[Check] = field(default_factory=lambda: [Check("kafka", ok=True)])
@@ -64,6 +59,7 @@ class World:
 
     @contextmanager
     def expected(self, key: bytes) -> Iterator["asyncio.Future[Outcome]"]:
+        self.expected_keys.append(key)
         self.future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         yield self.future
 
@@ -86,9 +82,12 @@ class World:
 
     async def fetch(self, statement: Statement, parameters: Parameters) -> list[Row]:
         self.fetched.append((statement, parameters))
+        if self.fetch_error is not None:
+            raise self.fetch_error
         return self.pages.pop(0) if len(self.pages) > 1 else self.pages[0]
 
     async def read(self, category: str, places: Sequence[tuple[int, int]]) -> list[Recorded]:
+        self.read_places.append((category, list(places)))
         return self.events
 
     async def moved(self, seconds: float) -> None:
@@ -104,8 +103,8 @@ def domains() -> Domains:
 
 
 @pytest.fixture
-def model() -> FakeModel:
-    return FakeModel()
+def model() -> Served:
+    return STORE_DAILY
 
 
 @pytest.fixture
@@ -114,7 +113,7 @@ def world() -> World:
 
 
 @pytest.fixture
-def app(world: World, domains: Domains, model: FakeModel) -> Litestar:
+def app(world: World, domains: Domains, model: Served) -> Litestar:
     return application(
         CommandServices(domains, world, world.append, 0.2),
         StreamServices(domains, world.fetch, world.read, ""),

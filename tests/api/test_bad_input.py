@@ -56,8 +56,12 @@ BODIES: list[tuple[str, bytes, int, str, str | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("sent", "status", "code", "field"), [row[1:] for row in BODIES], ids=[row[0] for row in BODIES])
-def test_bad_bodies(client: TestClient[Litestar], world: Any, sent: bytes, status: int, code: str, field: str | None) -> None:
+@pytest.mark.parametrize(
+    ("sent", "status", "code", "field"), [row[1:] for row in BODIES], ids=[row[0] for row in BODIES]
+)
+def test_bad_bodies(
+    client: TestClient[Litestar], world: Any, sent: bytes, status: int, code: str, field: str | None
+) -> None:
     answer = client.post(PATH, content=sent, headers=KEY)
     check(answer, status, code, field)
     assert not world.appended
@@ -89,7 +93,9 @@ HEADERS: list[tuple[str, dict[str, str | None], int, str]] = [
 
 
 @pytest.mark.parametrize(("changes", "status", "code"), [row[1:] for row in HEADERS], ids=[row[0] for row in HEADERS])
-def test_bad_headers(client: TestClient[Litestar], world: Any, changes: dict[str, str | None], status: int, code: str) -> None:
+def test_bad_headers(
+    client: TestClient[Litestar], world: Any, changes: dict[str, str | None], status: int, code: str
+) -> None:
     sent = {name: value for name, value in (KEY | changes).items() if value is not None}
     check(client.post(PATH, content=body(), headers=sent), status, code, None)
     assert not world.appended
@@ -136,14 +142,18 @@ PATHS: list[tuple[str, str, int, str]] = [
 
 
 @pytest.mark.parametrize(("method", "path", "status", "code"), PATHS, ids=[f"{row[0]} {row[1]}" for row in PATHS])
-def test_bad_paths_and_queries(client: TestClient[Litestar], world: Any, method: str, path: str, status: int, code: str) -> None:
+def test_bad_paths_and_queries(
+    client: TestClient[Litestar], world: Any, method: str, path: str, status: int, code: str
+) -> None:
     answer = client.request(method, path, content=body() if method == "POST" else None, headers=KEY)
     check(answer, status, code, None)
     assert not world.fetched
 
 
-@pytest.mark.parametrize("text", ["", "x", "retail.basket.events/2", "retail.nothing.events/0:1", "retail.basket.events/2:-1"])
-def test_bad_positions(client: TestClient[Litestar], world: Any, text: str) -> None:
+@pytest.mark.parametrize(
+    "text", ["", "x", "retail.basket.events/2", "retail.nothing.events/0:1", "retail.basket.events/2:-1"]
+)
+def test_bad_positions(client: TestClient[Litestar], text: str) -> None:
     answer = client.get("/v1/retail/store_daily", headers={"Refold-Min-Position": text})
     check(answer, 400, "position-malformed", "Refold-Min-Position")
 

@@ -25,7 +25,13 @@ def test_an_accepted_command_is_201_with_all_that_its_sender_needs(client: Clien
     answer = client.post(PATH, json=GOOD, headers={"Idempotency-Key": key})
     assert answer.status_code == 201
     body = answer.json()
-    assert (body["command_id"], body["stream"], body["events"], body["version"], body["base_version"]) == (key, "b1", 1, 1, 0)
+    assert (body["command_id"], body["stream"], body["events"], body["version"], body["base_version"]) == (
+        key,
+        "b1",
+        1,
+        1,
+        0,
+    )
     assert len(body["event_ids"]) == 1
     assert body["position"] == answer.headers["refold-position"] == "retail.basket.events/2:41"
     assert answer.headers["etag"] == '"1"'
@@ -82,7 +88,9 @@ def test_if_none_match_demands_a_new_stream(client: Client, world: Any) -> None:
 
 
 @pytest.mark.parametrize("wait", ["wait=0", "respond-async, wait=0"])
-def test_without_waiting_the_answer_is_202_and_says_where_the_outcome_will_be(client: Client, world: Any, wait: str) -> None:
+def test_without_waiting_the_answer_is_202_and_says_where_the_outcome_will_be(
+    client: Client, world: Any, wait: str
+) -> None:
     world.decides = False
     key = str(uuid4())
     answer = client.post(PATH, json=GOOD, headers={"Idempotency-Key": key, "Prefer": wait})
@@ -97,7 +105,7 @@ def test_a_command_that_nobody_decides_in_time_is_202(client: Client, world: Any
     assert client.post(PATH, json=GOOD, headers=headers()).status_code == 202
 
 
-def test_the_outcome_is_a_resource(client: Client, world: Any) -> None:
+def test_the_outcome_is_a_resource(client: Client) -> None:
     client.post(PATH, json=GOOD, headers={"Idempotency-Key": "k"})
     found = client.get("/v1/streams/retail/basket/b1/commands/k").json()
     assert (found["status"], found["version"], found["events"]) == ("accepted", 1, 1)

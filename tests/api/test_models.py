@@ -21,8 +21,8 @@ def row(store: int, day: str = "2026-01-01") -> dict[str, Any]:
     return {"store_id": store, "day": day, "revenue": "1.10", "last_at": None, "note": "n", "open": True}
 
 
-def page(*rows: dict[str, Any], at: int = 10, behind: int = 0, lag: float = 0.0, parked: int = 0) -> list[Any]:
-    return [(json.dumps(rows), json.dumps([["retail.basket.events", 0, at]]), behind, lag, parked)]
+def page(*rows: dict[str, Any], at: int = 10, behind: int = 0, parked: int = 0) -> list[Any]:
+    return [(json.dumps(rows), json.dumps([["retail.basket.events", 0, at]]), behind, parked, None)]
 
 
 def test_a_query_string_is_read_as_postgrest_writes_it() -> None:
@@ -33,7 +33,9 @@ def test_a_query_string_is_read_as_postgrest_writes_it() -> None:
 
 
 def test_values_are_bound_and_names_come_from_the_declaration(model: Any) -> None:
-    plan = plan_query(model, read_query(b"note=eq.%27;DROP%20TABLE%20x--&store_id=eq.7&last_at=is.null&order=revenue.desc"))
+    plan = plan_query(
+        model, read_query(b"note=eq.%27;DROP%20TABLE%20x--&store_id=eq.7&last_at=is.null&order=revenue.desc")
+    )
     text = plan.rows().as_string(None)
     assert "DROP" not in text
     assert plan.values == ("';DROP TABLE x--", 7)
@@ -59,7 +61,11 @@ def test_a_cursor_over_mixed_directions_and_nulls_goes_term_by_term(model: Any) 
 
 @pytest.mark.parametrize(
     "other",
-    [Query(order=(Order("day"),)), Query(filters=(Filter("store_id", "eq", "1"),)), Query(order=(Order("store_id", descending=True),))],
+    [
+        Query(order=(Order("day"),)),
+        Query(filters=(Filter("store_id", "eq", "1"),)),
+        Query(order=(Order("store_id", descending=True),)),
+    ],
 )
 def test_a_cursor_of_another_query_is_refused(model: Any, other: Query) -> None:
     cursor = plan_query(model, Query()).cursor_after(row(1))
@@ -80,7 +86,14 @@ def test_a_key_is_one_row(model: Any) -> None:
 
 @pytest.mark.parametrize(
     ("column", "text"),
-    [("open", "yes"), ("revenue", "1e5"), ("revenue", "Infinity"), ("last_at", "2026-01-01"), ("store_id", "1.0"), ("store_id", "٣")],
+    [
+        ("open", "yes"),
+        ("revenue", "1e5"),
+        ("revenue", "Infinity"),
+        ("last_at", "2026-01-01"),
+        ("store_id", "1.0"),
+        ("store_id", "٣"),
+    ],
 )
 def test_a_value_of_another_type_is_refused(model: Any, column: str, text: str) -> None:
     with pytest.raises(FilterInvalid):
@@ -88,13 +101,14 @@ def test_a_value_of_another_type_is_refused(model: Any, column: str, text: str) 
 
 
 def test_a_page_says_its_position_and_where_the_next_one_is(client: Client, world: Any) -> None:
-    world.pages = [page(row(1), row(2), row(3), behind=4, lag=1.5, parked=2)]
+    world.pages = [page(row(1), row(2), row(3), behind=4, parked=2)]
     answer = client.get(f"{PATH}?limit=2&order=store_id")
     body = answer.json()
     assert [found["store_id"] for found in body["rows"]] == [1, 2]
     assert body["rows"][0]["revenue"] == "1.10"
     assert body["position"] == answer.headers["refold-position"] == "retail.basket.events/0:10"
     assert answer.headers["link"] == f'<{body["next"]}>; rel="next"'
+    assert (answer.headers["refold-lag"], answer.headers["refold-parked"]) == ("4", "2")
     asked = parse_qs(urlsplit(body["next"]).query)
     assert (asked["limit"], asked["order"]) == (["2"], ["store_id"])
     world.pages = [page(row(3))]
@@ -128,12 +142,8 @@ def test_positions_of_other_categories_do_not_concern_a_model(client: Client, wo
     assert client.get(PATH, headers={"Refold-Min-Position": "retail.product.events/0:99"}).status_code == 200
 
 
-def test_postgres_away_is_503(client: Client, world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def away(statement: Any, parameters: Any) -> list[Any]:
-        raise DatabaseUnavailable("gone")
-
-    services = client.app.dependencies["models"].dependency()  # type: ignore[union-attr]
-    monkeypatch.setitem(vars(services), "fetch", away)
+def test_postgres_away_is_503(client: Client, world: Any) -> None:
+    world.fetch_error = DatabaseUnavailable("gone")
     answer = client.get(PATH)
     assert (answer.status_code, answer.json()["code"]) == (503, "database-unavailable")
     assert answer.headers["retry-after"]
