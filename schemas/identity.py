@@ -4,6 +4,7 @@ import hashlib
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cache
 from uuid import UUID, uuid5
 
 import msgspec
@@ -38,10 +39,11 @@ def outcome_key(category: str, stream: str, command_id: bytes) -> bytes:
 
 def body_hash(command: Command) -> bytes:
     """SHA-256/128 over the command's name and the canonical JSON of its fields, defaults left out."""
+    defaults = _defaults(type(command))
     fields = {
         name: value
         for name, value in msgspec.structs.asdict(command).items()
-        if name not in (defaults := _defaults(type(command))) or value != defaults[name]
+        if name not in defaults or value != defaults[name]
     }
     text = json.dumps([type(command).__name__, fields], sort_keys=True, separators=(",", ":"), default=_canonical)
     return hashlib.sha256(text.encode()).digest()[:16]
@@ -52,6 +54,7 @@ def raw_hash(value: bytes | None) -> bytes:
     return hashlib.sha256(value or b"").digest()[:16]
 
 
+@cache
 def _defaults(kind: type[Command]) -> dict[str, object]:
     return {f.name: f.default for f in msgspec.structs.fields(kind) if f.default is not msgspec.NODEFAULT}
 
