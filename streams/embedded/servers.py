@@ -16,7 +16,7 @@ from refold.streams.embedded.processes import ServerProcess
 from refold.streams.errors import DataInUse, EmbeddedFailed, NoPermission
 from refold.streams.settings import Settings
 
-START_BOUND_S = 60.0
+START_BOUND_S = 120.0
 WATCH_S = 0.25
 FREE_BYTES = 300_000_000
 ATTEMPTS = 3
