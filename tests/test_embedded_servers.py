@@ -87,3 +87,20 @@ def test_the_password_is_private_and_asked_for(servers: Endpoints) -> None:
     user, _, address = url.removeprefix("postgresql://").partition("@")
     with pytest.raises(psycopg.OperationalError, match="password"):
         psycopg.connect(f"postgresql://{user.partition(':')[0]}:wrong@{address}")
+
+
+def test_refold_dev_prints_addresses_and_leaves_nothing_behind(data: Path) -> None:
+    command = [sys.executable, "-m", "refold.api.cli.app", "dev", "--services-only"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("REFOLD_")}
+    with subprocess.Popen(
+        command, env=environment | {"REFOLD_DATA": str(data)}, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        printed = dict(process.stdout.readline().strip().split("=", 1) for _ in range(2))
+        endpoints = Endpoints(printed["REFOLD_KAFKA"], printed["REFOLD_DATABASE_URL"])
+        assert endpoints == find_running(data)
+        assert kafka_answers(endpoints)
+        assert postgres_answers(endpoints)
+        process.terminate()
+        assert process.wait(30) == 0
+    assert find_running(data) == Endpoints(None, None)
