@@ -36,11 +36,11 @@ class Server(Protocol):
     process: ServerProcess
 
     @property
-    def address(self) -> str | None: ...  # noqa: D102
-    def prepare(self, report: Report) -> None: ...  # noqa: D102
-    def launch(self) -> None: ...  # noqa: D102
-    def ready(self) -> bool: ...  # noqa: D102
-    def stop(self) -> None: ...  # noqa: D102
+    def address(self) -> str | None: ...
+    def prepare(self, report: Report) -> None: ...
+    def launch(self) -> None: ...
+    def ready(self) -> bool: ...
+    def stop(self) -> None: ...
 
 
 class Servers:

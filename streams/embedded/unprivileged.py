@@ -46,10 +46,11 @@ def home_for(folder: Path, account: Account | None) -> Path:
         home = folder / "home"
         home.mkdir(mode=0o700, exist_ok=True)
         return home
-    home = recorded_home(folder)
-    if home is None or home.stat().st_uid != account.uid:
-        home = _make_home(folder, account)
-        (folder / RECORD).write_text(home.name if home.parent == folder else str(home))
+    recorded = recorded_home(folder)
+    if recorded and recorded.stat().st_uid == account.uid:
+        return recorded
+    home = _make_home(folder, account)
+    (folder / RECORD).write_text(home.name if home.parent == folder else str(home))
     return home
 
 
