@@ -1,0 +1,150 @@
+"""The log's rules: shared vectors through the row-wise fold, the columnar fold and an independent model; any chunking."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from refold.schemas.meta import Meta
+from refold.streams.errors import NewerRules
+from refold.streams.fold import ClaimState, Envelope, Tables, judge
+from tests.streams.logs import CATEGORY, Folded, by_columns, by_rows, claim, group, model, named, record
+
+
+@dataclass(frozen=True)
+class Vector:
+    """A log, and what it comes to."""
+
+    name: str
+    log: Sequence[Envelope]
+    effects: Sequence[tuple[str, str]]
+    writer: str | None
+    next_seq: int
+    left: int = 0
+
+
+A = claim("A", 1)
+VECTORS = [
+    Vector("nothing counts before a claim", [record("A", 0, "c", "s", 0)], [], None, 0),
+    Vector("a claim, then its records", [A, *group("A", 0, "c", "s", 0, 2), record("A", 2, "d", "s", 2)], [("s", "c"), ("s", "d")], "A", 3),
+    Vector("a rejection is an outcome without effect", [A, record("A", 0, "c", "s", 0, rejected=True), *group("A", 1, "d", "s", 0, 1)], [("s", "c"), ("s", "d")], "A", 2),
+    Vector("a foreign record is passed over", [A, None, record("A", 0, "c", "s", 0)], [("s", "c")], "A", 1),
+    Vector("another writer's records are ignored", [A, record("Z", 0, "x", "s", 0), record("A", 0, "c", "s", 0)], [("s", "c")], "A", 1),
+    Vector("an epoch that is not greater is ignored", [claim("A", 2), claim("B", 2), record("B", 0, "x", "s", 0), record("A", 0, "c", "s", 0)], [("s", "c")], "A", 1),
+    Vector("a greater epoch takes over; the zombie's late write is void", [A, claim("B", 2), record("A", 0, "x", "s", 0), record("B", 0, "c", "s", 0)], [("s", "c")], "B", 1),
+    Vector("a claim voids the open group", [A, *group("A", 0, "c", "s", 0, 3)[:2], claim("B", 2), record("B", 0, "d", "s", 0)], [("s", "d")], "B", 1),
+    Vector("a retried record (seq below) is ignored", [A, record("A", 0, "c", "s", 0), record("A", 0, "c", "s", 0), record("A", 1, "d", "s", 1)], [("s", "c"), ("s", "d")], "A", 2),
+    Vector("a gap ends the claim", [A, record("A", 0, "c", "s", 0), record("A", 2, "d", "s", 1), record("A", 1, "e", "s", 1)], [("s", "c")], None, 1),
+    Vector("a gap voids the open group", [A, *group("A", 0, "c", "s", 0, 3)[:2], record("A", 3, "d", "s", 0), record("A", 2, "c", "s", 0, index=2, count=3)], [], None, 2),
+    Vector("a known command ends the claim", [A, record("A", 0, "c", "s", 0), record("A", 1, "c", "s", 1), record("A", 2, "d", "s", 1)], [("s", "c")], None, 2),
+    Vector("a known command that is rejected ends it too", [A, record("A", 0, "c", "s", 0), record("A", 1, "c", "s", 1, rejected=True)], [("s", "c")], None, 2),
+    Vector("the same command id in another stream is another command", [A, record("A", 0, "c", "s", 0), record("A", 1, "c", "t", 0)], [("s", "c"), ("t", "c")], "A", 2),
+    Vector("a wrong base version ends the claim", [A, record("A", 0, "c", "s", 0), record("A", 1, "d", "s", 0)], [("s", "c")], None, 2),
+    Vector("an open group waits", [A, record("A", 0, "c", "s", 0), *group("A", 1, "d", "s", 1, 3)[:2]], [("s", "c")], "A", 1, left=2),
+    Vector("zombie records inside a group do not break it", [A, group("A", 0, "c", "s", 0, 2)[0], record("Z", 0, "x", "s", 0), group("A", 0, "c", "s", 0, 2)[1]], [("s", "c")], "A", 2),
+    Vector("an index that jumps ends the claim", [A, record("A", 0, "c", "s", 0, index=1, count=2)], [], None, 0),
+    Vector("two commands in one group end the claim", [A, record("A", 0, "c", "s", 0, count=2), record("A", 1, "d", "s", 0, index=1, count=2)], [], None, 1),
+    Vector("a new claim of the same process begins at seq 0", [A, record("A", 0, "c", "s", 0), claim("A2", 2), record("A2", 0, "d", "s", 1)], [("s", "c"), ("s", "d")], "A2", 1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector.name)
+def test_vector(vector: Vector) -> None:
+    """Every reader comes to what the vector says, in one chunk and in chunks of one record."""
+    for folded in (model(vector.log), by_rows(vector.log), by_rows(vector.log, range(1, len(vector.log))), by_columns(vector.log, [1])[0]):
+        assert [(s, c) for s, c, _ in folded.effects] == [(s, named(c)) for s, c in vector.effects]
+        assert folded.state.writer == (named(vector.writer) if vector.writer else None)
+        assert (folded.state.next_seq, folded.left) == (vector.next_seq, vector.left)
+
+
+def test_columns_decide_what_is_valid() -> None:
+    """The columnar rule gives the verdict itself for a chunk that counts whole, open group at its end included."""
+    log = [A, *group("A", 0, "c", "s", 0, 3), record("A", 3, "d", "t", 0, rejected=True), *group("A", 4, "e", "s", 3, 2), record("A", 6, "f", "s", 5, count=2)]
+    folded, used = by_columns(log, [1])
+    assert used == 1
+    assert folded == by_rows(log) == model(log)
+    assert folded.left == 1
+
+
+def test_other_category_or_key_does_not_count() -> None:
+    """A record of another category under the current writer ends the claim: it cannot be that writer's."""
+    tables = Tables(version=lambda _: 0, known=lambda _, __: False)
+    verdict = judge([record("A", 0, "c", "s", 0)], "retail.product", ClaimState(1, 1, named("A"), 0, -1), tables)
+    assert (verdict.state.writer, verdict.groups) == (None, [])
+
+
+def test_newer_rules_stop_the_reader() -> None:
+    """A claim that counts and says newer rules stops the fold; one that does not count is void like any other."""
+    with pytest.raises(NewerRules):
+        by_rows([claim("A", 1, rules=2)])
+    assert by_rows([claim("A", 2), claim("B", 2, rules=9)]).state.writer == named("A")
+
+
+@st.composite
+def logs(draw: st.DrawFn) -> list[Envelope]:
+    """Logs of two believing writers with every fault the rules know: gaps, repeats, wrong bases, cut groups, foreign records."""
+    log: list[Envelope] = []
+    epoch, seqs, versions = 0, dict.fromkeys("ABC", 0), dict.fromkeys("st", 0)
+    for step in range(draw(st.integers(1, 25))):
+        move = draw(st.sampled_from(["claim", *["group"] * 6, "foreign", "stray"]))
+        writer = draw(st.sampled_from("ABC"))
+        if move == "claim":
+            epoch += draw(st.integers(0, 2))
+            log.append(claim(writer, epoch))
+            seqs[writer] = 0
+        elif move == "foreign":
+            log.append(None)
+        else:
+            stream, count = draw(st.sampled_from("st")), draw(st.integers(1, 3))
+            command = draw(st.sampled_from([f"n{step}", f"n{step}", f"n{step}", "again"]))
+            base = versions[stream] + draw(st.sampled_from([0] * 8 + [1, -1]))
+            seq = seqs[writer] + draw(st.sampled_from([0] * 8 + [1, -1]))
+            records = group(writer, max(seq, 0), command, stream, max(base, 0), count, command_offset=step)
+            if draw(st.integers(0, 9)) == 0:
+                records = [record(writer, max(seq, 0), command, stream, max(base, 0), rejected=True, command_offset=step)]
+            if draw(st.integers(0, 7)) == 0:
+                del records[draw(st.integers(0, len(records) - 1))]
+            log += records
+            seqs[writer] = max(seq, 0) + len(records)
+            versions[stream] = model(log).versions.get(stream, 0)
+    return log
+
+
+@settings(max_examples=300, deadline=None)
+@given(logs(), st.data())
+def test_any_chunking_gives_the_same(log: list[Envelope], data: st.DataObject) -> None:
+    """Refolded with random chunk sizes, by rows or by columns, a log comes to what the model says."""
+    cuts = data.draw(st.lists(st.integers(1, max(1, len(log))), max_size=6))
+    expected = model(log)
+    assert by_rows(log) == expected
+    assert by_rows(log, cuts) == expected
+    assert by_columns(log, cuts)[0] == expected
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("stu"), st.integers(1, 4), st.booleans()), min_size=1, max_size=30), st.integers(1, 40))
+def test_valid_logs_need_no_rows(groups: list[tuple[str, int, bool]], cut: int) -> None:
+    """What an undisturbed handler appends is judged by columns alone, chunk by chunk."""
+    log: list[Envelope] = [A]
+    versions, seq = dict[str, int](), 0
+    for i, (stream, count, rejected) in enumerate(groups):
+        base = versions.get(stream, 0)
+        records: list[Meta] = [record("A", seq, f"c{i}", stream, base, rejected=True)] if rejected else group("A", seq, f"c{i}", stream, base, count)
+        log += records
+        seq += len(records)
+        versions[stream] = base + (0 if rejected else count)
+    folded, used = by_columns(log, [1, cut])
+    assert folded == by_rows(log) == model(log)
+    assert folded.left == 0
+    assert used >= 1
+
+
+def test_folded_differs_when_a_rule_is_left_out() -> None:
+    """The comparison can fail: without the epoch check the zombie's record would count."""
+    log = [claim("A", 2), claim("B", 1), record("B", 0, "x", "s", 0)]
+    assert by_rows(log).effects == []
+    assert by_rows([claim("B", 1), record("B", 0, "x", "s", 0)]).effects != []
+    assert by_rows(log) != Folded()
+    assert CATEGORY == "retail.basket"
