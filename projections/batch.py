@@ -72,7 +72,9 @@ def batch_of(category: str, chunks: Iterable[Chunk]) -> Batch:
     return Batch(category, ordered, values, np.concatenate(offsets), np.concatenate(parts))
 
 
-def counted_events(decoder: ColumnDecoder, types: Sequence[EventType], batch: Batch, voids: Voids, parked: Iterable[Park]) -> Counted:
+def counted_events(
+    decoder: ColumnDecoder, types: Sequence[EventType], batch: Batch, voids: Voids, parked: Iterable[Park]
+) -> Counted:
     """Decode what counts and some model reads. `parked` are the streams that wait for all builds."""
     heads = _without_voids(read_heads(batch.values), batch, voids)
     filled = [value or b"" for value in batch.values] if None in batch.values else batch.values
@@ -112,7 +114,9 @@ def _in_order(frame: pl.DataFrame) -> pl.DataFrame:
 
 def _unstorable(frame: pl.DataFrame) -> list[Bad]:
     """Values that Avro can carry and Postgres or Python cannot: a NUL in a text, a time before year 1 or after 9999."""
-    faults = [pl.col(name).str.contains("\0", literal=True) for name, dtype in frame.schema.items() if dtype == pl.String]
+    faults = [
+        pl.col(name).str.contains("\0", literal=True) for name, dtype in frame.schema.items() if dtype == pl.String
+    ]
     for name, dtype in frame.schema.items():
         if isinstance(dtype, pl.Datetime):
             faults.append(~pl.col(name).cast(pl.Int64).is_between(_YEAR_1, _YEAR_10000, closed="left"))

@@ -162,13 +162,14 @@ class Entity:
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """An SQL query over read models of the domain, as a view beside them. `columns`: Postgres type and text of each."""
+    """An SQL query over read models of the domain (`reads`), as a view beside them. `columns`: Postgres type and text of each."""
 
     name: str
     domain: str
     description: str
     columns: Mapping[str, tuple[str, str]]
     key: tuple[str, ...]
+    reads: tuple[str, ...]
     sql: str
 
     def __post_init__(self) -> None:

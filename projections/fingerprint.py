@@ -33,7 +33,10 @@ def _said(value: Any) -> Any:
     if isinstance(value, type):
         return value.__name__
     if is_dataclass(value):
-        return [type(value).__name__, {f.name: _said(getattr(value, f.name)) for f in fields(value) if f.name not in _TEXTS}]
+        return [
+            type(value).__name__,
+            {f.name: _said(getattr(value, f.name)) for f in fields(value) if f.name not in _TEXTS},
+        ]
     if isinstance(value, Mapping):
         return {name: _said(part) for name, part in value.items()}
     if isinstance(value, tuple | list):

@@ -9,7 +9,18 @@ from functools import cache
 from refold.projections.declaration import Column, Entity, EventType, Model, Rollup, handled
 from refold.projections.errors import BadDeclaration
 from refold.projections.expressions import ByEvent, Day, Expression, Field
-from refold.projections.sql_types import BIGINT, DATE, ENVELOPE_TYPES, INTEGER, TEXT, TIME, ColumnType, of_avro, of_python, sum_of
+from refold.projections.sql_types import (
+    BIGINT,
+    DATE,
+    ENVELOPE_TYPES,
+    INTEGER,
+    TEXT,
+    TIME,
+    ColumnType,
+    of_avro,
+    of_python,
+    sum_of,
+)
 from refold.schemas.avro import schema_of
 
 VERSION, DELETED = "_version", "_deleted"
@@ -38,9 +49,9 @@ class Stored:
     required: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Layout:
-    """A model's table: key columns, then what the model gathers, then what is hidden."""
+    """A model's table: key columns, then what the model gathers, then what is hidden. Made once for each model."""
 
     model: Model
     keys: tuple[Stored, ...]
@@ -99,7 +110,9 @@ def _rollup_key(model: Rollup, name: str) -> Stored:
     part = model.key[name]
     found = [value_type(kind, part.value, f"{model.name}.{name}") for kind in handled(model)]
     required = not any(nullable for _, nullable in found)
-    return Stored(name, _common([kind for kind, _ in found], f"{model.name}.{name}"), Merge.LEAST, part.doc, required=required)
+    return Stored(
+        name, _common([kind for kind, _ in found], f"{model.name}.{name}"), Merge.LEAST, part.doc, required=required
+    )
 
 
 def _gathered(model: Model, order_type: ColumnType) -> list[Stored]:

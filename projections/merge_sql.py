@@ -34,7 +34,12 @@ def copy(db: Database, layout: Layout, target: sql.Composable, rows: pl.DataFram
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv, NULL '\\N')").format(target, _names(layout))
     with db.cursor() as cursor, cursor.copy(statement) as out:
         for part in rows.select(part.name for part in layout.stored).iter_slices(100_000):
-            text = part.write_csv(include_header=False, null_value="\\N", quote_style="necessary", datetime_format="%Y-%m-%d %H:%M:%S%.6f+00")
+            text = part.write_csv(
+                include_header=False,
+                null_value="\\N",
+                quote_style="necessary",
+                datetime_format="%Y-%m-%d %H:%M:%S%.6f+00",
+            )
             out.write(text.encode())
 
 
@@ -78,7 +83,7 @@ def _assignment(layout: Layout, part: Stored) -> sql.Composed:
     names = {k: v for k, v in names.items() if f"{{{k}}}" in _RULES[part.merge]}
     rule = sql.SQL(_RULES[part.merge]).format(**names)
     if layout.deletes and part.name not in (VERSION, DELETED):
-        rule = sql.SQL("CASE WHEN excluded.{d} > t.{v} THEN excluded.{c} WHEN t.{d} >= excluded.{v} THEN t.{c} ELSE {rule} END").format(
-            d=sql.Identifier(DELETED), v=sql.Identifier(VERSION), c=sql.Identifier(part.name), rule=rule
-        )
+        rule = sql.SQL(
+            "CASE WHEN excluded.{d} > t.{v} THEN excluded.{c} WHEN t.{d} >= excluded.{v} THEN t.{c} ELSE {rule} END"
+        ).format(d=sql.Identifier(DELETED), v=sql.Identifier(VERSION), c=sql.Identifier(part.name), rule=rule)
     return sql.SQL("{} = {}").format(sql.Identifier(part.name), rule)

@@ -39,7 +39,13 @@ def merged(layout: Layout, partials: Sequence[pl.DataFrame]) -> pl.DataFrame:
     present = set(rows.columns)
     merges = [_merge(part).alias(part.name) for part in layout.columns if part.name in present]
     absent = [_identity(part) for part in layout.columns if part.name not in present]
-    return rows.group_by(layout.key_names).agg(merges).with_columns(absent).select(p.name for p in layout.stored).sort(layout.key_names)
+    return (
+        rows.group_by(layout.key_names)
+        .agg(merges)
+        .with_columns(absent)
+        .select(p.name for p in layout.stored)
+        .sort(layout.key_names)
+    )
 
 
 def _merge(part: Stored) -> pl.Expr:
@@ -96,7 +102,11 @@ def _of_type(layout: Layout, kind: EventType, frame: pl.DataFrame) -> pl.DataFra
     ordered = {name: column for name, column in columns.items() if column.gather in {"first", "last"}}
     if ordered and isinstance(model, Rollup):
         frame = frame.sort(_ORDER)  # an entity's events are in order already: one stream lies in one partition
-    keys = [value_of(kind, part.value).alias(name) for name, part in model.key.items()] if isinstance(model, Rollup) else [pl.col("m_stream").alias(model.key_name)]
+    keys = (
+        [value_of(kind, part.value).alias(name) for name, part in model.key.items()]
+        if isinstance(model, Rollup)
+        else [pl.col("m_stream").alias(model.key_name)]
+    )
     sums = [_gather(kind, name, column) for name, column in columns.items()]
     found = frame.group_by(keys).agg(*sums, *_orders(model.columns, ordered), *_versions(layout, kind))
     return found.with_columns(_order_texts(layout, kind, found.columns)).select(_cast(layout, found.columns))

@@ -49,7 +49,9 @@ STORE_DAILY = Rollup(
     columns={
         "lines": scanned.count("Accepted lines."),
         "quantity": scanned.sum("quantity", "Units of all accepted lines."),
-        "revenue": scanned.sum("amount", "Amount of all accepted lines (ItemScanned), paid or not; voids are not taken back."),
+        "revenue": scanned.sum(
+            "amount", "Amount of all accepted lines (ItemScanned), paid or not; voids are not taken back."
+        ),
         "discount": scanned.sum("discount", "What discounts took off the accepted lines."),
         "baskets_opened": opened.count("Baskets opened."),
         "baskets_paid": paid.count("Baskets paid."),
@@ -68,7 +70,9 @@ PRODUCT_SALES = Rollup(
         "brand": listed.last("brand", "National or private, as last listed."),
         "lines": scanned.count("Accepted lines."),
         "quantity": scanned.sum("quantity", "Units of all accepted lines."),
-        "revenue": scanned.sum("amount", "Amount of all accepted lines (ItemScanned), paid or not; voids are not taken back."),
+        "revenue": scanned.sum(
+            "amount", "Amount of all accepted lines (ItemScanned), paid or not; voids are not taken back."
+        ),
         "first_sold_at": scanned.min(OCCURRED_AT, "When it was scanned first; null if never."),
         "last_sold_at": scanned.max(OCCURRED_AT, "When it was scanned last; null if never."),
         "first_store_id": scanned.first("store_id", "Store of the earliest line."),
@@ -88,6 +92,7 @@ STORE_TOTALS = View(
         "baskets_paid": ("bigint", "Baskets paid."),
     },
     key=("store_id",),
+    reads=("store_daily",),
     sql="""
         SELECT store_id, count(*) AS days, sum(lines)::bigint AS lines, sum(revenue) AS revenue, sum(baskets_paid)::bigint AS baskets_paid
         FROM retail.store_daily GROUP BY store_id

@@ -45,7 +45,9 @@ def point_view(db: Database, layout: Layout, build: Build) -> None:
     body = sql.SQL("SELECT {} FROM {}{}").format(
         sql.SQL(", ").join(sql.Identifier(part.name) for part in layout.shown),
         table(layout, build.schema),
-        sql.SQL(" WHERE {} > {}").format(sql.Identifier(VERSION), sql.Identifier(DELETED)) if layout.deletes else sql.SQL(""),
+        sql.SQL(" WHERE {} > {}").format(sql.Identifier(VERSION), sql.Identifier(DELETED))
+        if layout.deletes
+        else sql.SQL(""),
     )
     _ensure_schema(db, model.domain)
     _replace_view(db, view, body)
@@ -55,8 +57,10 @@ def point_view(db: Database, layout: Layout, build: Build) -> None:
 def create_view(db: Database, view: View) -> None:
     """A declared SQL view. Raises CannotPromote."""
     name = sql.Identifier(view.domain, view.name)
-    columns = sql.SQL(", ").join(sql.SQL("{0}::{1} AS {0}").format(sql.Identifier(c), sql.SQL(t)) for c, (t, _) in view.columns.items())  # type: ignore[arg-type]  # types are the author's, not a user's
-    body = sql.SQL("SELECT {} FROM ({}) AS declared").format(columns, sql.SQL(view.sql))  # type: ignore[arg-type]  # as above
+    columns = sql.SQL(", ").join(
+        sql.SQL("{0}::{1} AS {0}").format(sql.Identifier(c), sql.SQL(t)) for c, (t, _) in view.columns.items()
+    )
+    body = sql.SQL("SELECT {} FROM ({}) AS declared").format(columns, sql.SQL(view.sql))
     _ensure_schema(db, view.domain)
     _replace_view(db, name, body)
     _comment(db, name, view.description, {column: doc for column, (_, doc) in view.columns.items()})
@@ -65,7 +69,7 @@ def create_view(db: Database, view: View) -> None:
 def _column(part: Stored) -> sql.Composed:
     collation = sql.SQL(' COLLATE "C"') if part.type.sql == "text" else sql.SQL("")
     required = sql.SQL(" NOT NULL") if part.required else sql.SQL("")
-    return sql.SQL("{} {}{}{}").format(sql.Identifier(part.name), sql.SQL(part.type.sql), collation, required)  # type: ignore[arg-type]  # from sql_types
+    return sql.SQL("{} {}{}{}").format(sql.Identifier(part.name), sql.SQL(part.type.sql), collation, required)
 
 
 def _ensure_schema(db: Database, domain: str) -> None:

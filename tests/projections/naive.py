@@ -58,7 +58,11 @@ def _after_delete(model: Model, items: list[Happened]) -> list[Happened]:
 
 
 def _gathered(model: Model, column: Column, items: list[Happened]) -> Any:
-    chosen = [i for i in items if i.kind in column.of.types and (column.of.condition is None or _holds(column.of.condition, i))]
+    chosen = [
+        i
+        for i in items
+        if i.kind in column.of.types and (column.of.condition is None or _holds(column.of.condition, i))
+    ]
     if column.gather == "count":
         return len(chosen)
     assert column.value is not None

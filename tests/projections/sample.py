@@ -44,7 +44,12 @@ LETTER = Category("sample.letter", (), (Sent,))
 CATEGORIES = {c.name: c for c in (ACCOUNT, LETTER)}
 CATALOG = Catalog((ACCOUNT, LETTER), [schema_of(e, c.name) for c in (ACCOUNT, LETTER) for e in c.events])
 
-opened, paid, closed, sent = events(ACCOUNT, Opened), events(ACCOUNT, Paid), events(ACCOUNT, Closed), events(LETTER, Sent)
+opened, paid, closed, sent = (
+    events(ACCOUNT, Opened),
+    events(ACCOUNT, Paid),
+    events(ACCOUNT, Closed),
+    events(LETTER, Sent),
+)
 spent = paid | sent
 large = field("points").gt(3) & field("owner").ne("eve") | field("owner").is_in("ann", "bob")
 
@@ -129,7 +134,9 @@ def log_of(steps: Sequence[tuple[str, Any, int]]) -> list[Happened]:
     for stream, event, seconds in steps:
         category = LETTER if isinstance(event, Sent) else ACCOUNT
         version = versions[category.name, stream] = versions.get((category.name, stream), 0) + 1
-        found.append(Happened(EventType(category, type(event)), stream, version, EPOCH + timedelta(seconds=seconds), event))
+        found.append(
+            Happened(EventType(category, type(event)), stream, version, EPOCH + timedelta(seconds=seconds), event)
+        )
     return found
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import polars as pl
@@ -16,7 +17,18 @@ from refold.projections.partial import merged, partial_of
 from refold.schemas.columns import ColumnDecoder
 from refold.streams.topics import category_of
 from tests.projections.naive import Happened, naive_rows
-from tests.projections.sample import ACCOUNTS, BY_OWNER, CATALOG, Closed, Opened, Paid, Sent, chunks_of, log_of, types_of
+from tests.projections.sample import (
+    ACCOUNTS,
+    BY_OWNER,
+    CATALOG,
+    Closed,
+    Opened,
+    Paid,
+    Sent,
+    chunks_of,
+    log_of,
+    types_of,
+)
 
 OWNERS = st.sampled_from([None, "ann", "eve", "zoë", ""])
 MONEY = st.integers(-500, 500).map(lambda cents: Decimal(cents) / 100)
@@ -54,13 +66,15 @@ def shown(layout: Layout, rows: pl.DataFrame) -> list[dict[str, Any]]:
 
 def cut(log: Sequence[Happened], cuts: set[int]) -> list[Sequence[Happened]]:
     ends = sorted({0, len(log), *(c for c in cuts if c < len(log))})
-    return [log[low:high] for low, high in zip(ends, ends[1:], strict=False)]
+    return [log[low:high] for low, high in pairwise(ends)]
 
 
 @pytest.mark.parametrize("model", [BY_OWNER, ACCOUNTS])
 @settings(max_examples=60, deadline=None)
 @given(log=LOGS, cuts=st.sets(st.integers(1, 24)), pivot=st.integers(0, 25))
-def test_any_chunking_gives_the_rows_of_the_naive_fold(model: Model, log: list[Happened], cuts: set[int], pivot: int) -> None:
+def test_any_chunking_gives_the_rows_of_the_naive_fold(
+    model: Model, log: list[Happened], cuts: set[int], pivot: int
+) -> None:
     layout = layout_of(model)
     whole = partial_of(layout, frames_of(log))
     parts = [partial_of(layout, frames_of(piece)) for piece in cut(log, cuts)]

@@ -1,0 +1,51 @@
+"""All read models of the configured domains, laid out once at start."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from refold.projections.declaration import EventType, ReadModel, View, handled
+from refold.projections.errors import BadDeclaration, UnknownModel
+from refold.projections.fingerprint import fingerprint
+from refold.projections.layout import Layout, layout_of
+from refold.streams.domain import domain_module
+
+
+@dataclass(frozen=True)
+class Declared:
+    """Layouts and fingerprints by (domain, model), the SQL views, and the event types that any model reads, by category."""
+
+    layouts: dict[tuple[str, str], Layout]
+    fingerprints: dict[tuple[str, str], str]
+    views: tuple[View, ...]
+    types: dict[str, list[EventType]]
+
+    def named(self, name: str) -> Layout:
+        """A model by name, or by domain.name. Raises UnknownModel."""
+        found = [layout for (domain, model), layout in self.layouts.items() if name in (model, f"{domain}.{model}")]
+        if len(found) != 1:
+            there = ", ".join(sorted(f"{domain}.{model}" for domain, model in self.layouts))
+            raise UnknownModel(
+                f"{'no read model' if not found else 'more than one read model'} is named {name!r}; there are: {there}"
+            )
+        return found[0]
+
+
+def declared(domains: Sequence[str]) -> Declared:
+    """Import each domain's `projections`. Raises UnknownDomain, BadDeclaration."""
+    return declared_of([model for name in domains for model in domain_module(name, "projections").READ_MODELS])
+
+
+def declared_of(models: Sequence[ReadModel]) -> Declared:
+    """Lay out read models. Raises BadDeclaration."""
+    views = tuple(model for model in models if isinstance(model, View))
+    layouts = [layout_of(model) for model in models if not isinstance(model, View)]
+    layouts.sort(key=lambda layout: (layout.model.domain, layout.name))
+    by_name = {(layout.model.domain, layout.name): layout for layout in layouts}
+    if len(by_name.keys() | {(view.domain, view.name) for view in views}) != len(models):
+        raise BadDeclaration("two read models of one domain have one name")
+    types: dict[str, dict[EventType, None]] = {}
+    for layout in layouts:
+        for kind in handled(layout.model):
+            types.setdefault(kind.category.name, {})[kind] = None
+    prints = {name: fingerprint(layout.model) for name, layout in by_name.items()}
+    return Declared(by_name, prints, views, {category: list(found) for category, found in sorted(types.items())})

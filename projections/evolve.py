@@ -1,0 +1,172 @@
+"""Entities folded by Python: the rows of the streams that a batch touches, each event in order, then rows again.
+
+An event on which `evolve` raises, or gives what a column cannot hold, parks the stream for this build; its later events wait.
+Each event is checked on its own, so which one parks does not depend on where chunks were cut.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import msgspec
+import polars as pl
+
+from refold.projections.batch import Batch, Park
+from refold.projections.declaration import Entity, EventType, Evolve
+from refold.projections.errors import EventFailed
+from refold.projections.layout import DELETED, VERSION, Layout, Stored
+from refold.projections.partial import Frames
+from refold.projections.sql_types import BIGINT
+from refold.schemas.contracts import Event
+
+
+@dataclass(frozen=True)
+class Held:
+    """One row: the state (None: no event since the last delete), the version it is at, and that of the last delete."""
+
+    state: msgspec.Struct | None
+    version: int
+    deleted: int = 0
+
+
+Load = Callable[[list[str]], dict[str, Held]]
+NEW = Held(None, 0)
+
+
+@dataclass(frozen=True)
+class Evolved:
+    """The rows that changed, the streams that failed, and how many events wait by stream."""
+
+    rows: dict[str, Held]
+    parks: list[Park] = field(default_factory=list)
+    waiting: Mapping[str, int] = field(default_factory=dict)
+
+
+def evolve_batch(
+    layout: Layout, build: int, batch: Batch, frames: Frames, parked: Iterable[Park], load: Load
+) -> Evolved:
+    """Fold the batch's events into the rows that `load` gives."""
+    rules, deleted_when = _rules(layout)
+    waits = {park.stream: park for park in parked}
+    touched = sorted({stream for frame in frames.values() for stream in frame["m_stream"].unique()})
+    rows = load(touched)
+    changed: dict[str, Held] = {}
+    parks: list[Park] = []
+    waiting: dict[str, int] = {}
+    for row, stream, version, event in _in_order(frames):
+        held = changed.get(stream) or rows.get(stream, NEW)
+        offset = int(batch.offsets[row])
+        if stream in waits and offset >= waits[stream].first_offset:
+            waiting[stream] = waiting.get(stream, 0) + 1
+        elif version > held.version:
+            try:
+                changed[stream] = _next(layout, rules, deleted_when, held, version, event)
+            except EventFailed as failed:
+                part = int(batch.parts[row])
+                waits[stream] = Park(
+                    build, batch.category, stream, part, offset, failed.code, f"{part}:{offset}: {failed.message}"
+                )
+                parks.append(waits[stream])
+                waiting[stream] = 1
+    return Evolved(changed, parks, waiting)
+
+
+def rows_of(layout: Layout, held: Mapping[str, Held]) -> pl.DataFrame:
+    """Held rows as a partial of the model, sorted by key."""
+    columns: dict[str, list[Any]] = {part.name: [] for part in layout.stored}
+    for stream in sorted(held):
+        row = held[stream]
+        cells = {layout.key_names[0]: stream, VERSION: row.version, DELETED: row.deleted}
+        for name, values in columns.items():
+            values.append(cells[name] if name in cells else getattr(row.state, name, None))
+    return pl.DataFrame(columns, schema={part.name: part.type.dtype for part in layout.stored})
+
+
+def held_of(layout: Layout, row: Mapping[str, Any]) -> Held:
+    """A stored row as it was held."""
+    rules, _ = _rules(layout)
+    version, deleted = row[VERSION], row.get(DELETED, 0)
+    names = rules.state.__struct_fields__
+    return Held(rules.state(**{name: row[name] for name in names}) if version > deleted else None, version, deleted)
+
+
+def _rules(layout: Layout) -> tuple[Evolve, type[Event] | None]:
+    assert isinstance(layout.model, Entity)
+    assert layout.model.evolve is not None
+    return layout.model.evolve, layout.model.deleted_when
+
+
+def _in_order(frames: Frames) -> list[tuple[int, str, int, Event]]:
+    """All events by their place in the log."""
+    found: list[tuple[int, str, int, Event]] = []
+    for kind, frame in frames.items():
+        found += _events(kind, frame)
+    return sorted(found, key=lambda item: item[0])
+
+
+def _events(kind: EventType, frame: pl.DataFrame) -> list[tuple[int, str, int, Event]]:
+    names = kind.event.__struct_fields__
+    heads = frame.select("row", "m_stream", "m_version").iter_rows()
+    bodies = frame.select(names).iter_rows() if names else iter([()] * frame.height)
+    return [
+        (*head, kind.event(**dict(zip(names, body, strict=True)))) for head, body in zip(heads, bodies, strict=True)
+    ]
+
+
+def _next(
+    layout: Layout, rules: Evolve, deleted_when: type[Event] | None, held: Held, version: int, event: Event
+) -> Held:
+    if deleted_when is not None and isinstance(event, deleted_when):
+        return Held(None, version, version)
+    try:
+        state = rules.fold(held.state, event)
+    except Exception as problem:  # authors' code: whatever it raises parks the stream, nothing else
+        raise EventFailed(0, f"{type(problem).__name__}: {problem}") from problem
+    if not isinstance(state, rules.state):
+        raise EventFailed(0, f"evolve gave {type(state).__name__}, not {rules.state.__name__}")
+    for part in layout.columns:
+        if part.doc is not None:
+            _check(part, getattr(state, part.name))
+    return Held(state, version, held.deleted)
+
+
+def _check(part: Stored, value: Any) -> None:
+    """Raises EventFailed for what the column cannot hold as it is."""
+    kind = part.type.dtype.to_python()
+    fits = value is None or (type(value) is kind and _fits(part, value))
+    if not fits:
+        raise EventFailed(0, f"{part.name} cannot hold {value!r:.100}")
+
+
+def _fits(part: Stored, value: Any) -> bool:
+    match value:
+        case bool():
+            return True
+        case int():
+            return -(2**63) <= value < 2**63 if part.type == BIGINT else -(2**31) <= value < 2**31
+        case str():
+            return _encodes(value)
+        case Decimal():
+            return _exact(part, value)
+        case datetime():
+            return value.tzinfo is not None and value.utcoffset() == UTC.utcoffset(None)
+        case date():
+            return True
+    return False
+
+
+def _encodes(value: str) -> bool:
+    return "\0" not in value and not any("\ud800" <= letter <= "\udfff" for letter in value)
+
+
+def _exact(part: Stored, value: Decimal) -> bool:
+    dtype = part.type.dtype
+    assert isinstance(dtype, pl.Decimal)
+    try:
+        return (
+            value.is_finite() and abs(value) < Decimal(10) ** (38 - dtype.scale) and value == round(value, dtype.scale)
+        )
+    except InvalidOperation:
+        return False

@@ -1,0 +1,163 @@
+"""The models fold: one transaction a batch of chunks, {every member's rows, parked streams, positions}, then NOTIFY.
+
+Invariant: a member's table is a function of its declaration, the positions of group `models` and the parked offsets. So all
+members are written in the transaction that moves the positions, at most to where the core stands, without what it calls void.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from refold.projections import builds, merge_sql, metrics, parking
+from refold.projections.batch import Batch, Counted, Park, batch_of, counted_events
+from refold.projections.builds import GROUP, Build
+from refold.projections.declaration import EventType, handled
+from refold.projections.declared import Declared
+from refold.projections.errors import ModelFailed
+from refold.projections.evolve import Evolved, Held, evolve_batch, held_of, rows_of
+from refold.projections.layout import Layout
+from refold.projections.limits import Limits, limits
+from refold.projections.partial import partial_of
+from refold.schemas.catalog import Catalog
+from refold.schemas.columns import ColumnDecoder
+from refold.streams import metrics as chunk_metrics
+from refold.streams import positions
+from refold.streams.chunk import Chunk, Place
+from refold.streams.postgres import Database, connect_patiently, first_line, notify
+from refold.streams.topics import category_of, events_topic
+
+_log = logging.getLogger(__name__)
+_LOCK_TIMEOUT = "10s"
+
+
+class ModelsFold:
+    """Folds chunks into the tables of all members. One connection, one thread."""
+
+    group = GROUP
+
+    def __init__(self, url: str, prefix: str, catalog: Catalog, found: Declared) -> None:
+        self._url, self._prefix, self._declared = url, prefix, found
+        self._decoder = ColumnDecoder(catalog, thin=True)
+        self.topics: Sequence[str] = [events_topic(prefix, category) for category in found.types]
+        self._db = connect_patiently(url, application_name=GROUP)
+
+    def reconnect(self) -> None:
+        """A new connection, once Postgres is back."""
+        self._db.close()
+        self._db = connect_patiently(self._url, application_name=GROUP)
+
+    def stored(self, places: Sequence[Place]) -> dict[Place, int]:
+        """Where the group stands."""
+        return positions.stored(self._db, GROUP, places)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def apply(self, chunks: Sequence[Chunk]) -> dict[Place, int]:
+        """Fold up to the core's positions, in one transaction; a model that fails is detached, the rest goes on. Raises Lost."""
+        while True:
+            try:
+                return self._transaction(chunks)
+            except ModelFailed as failed:
+                self._detach(failed)
+
+    def _transaction(self, chunks: Sequence[Chunk]) -> dict[Place, int]:
+        db = self._db
+        with db.transaction():
+            db.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(_LOCK_TIMEOUT)))
+            builds.lock_shared(db)
+            allowed = limits(db, chunks)
+            offered = [cut for cut in (chunk.upto(allowed.core.get(chunk.place, 0)) for chunk in chunks) if cut.values]
+            if offered:
+                positions.advance(db, GROUP, offered)
+                self._fold(offered, allowed, self._members())
+                notify(db, GROUP, {chunk.place: chunk.end for chunk in offered})
+        moved = {chunk.place: chunk.end for chunk in offered}
+        chunk_metrics.RECORDS.labels(GROUP).inc(sum(len(chunk.values) for chunk in offered))
+        return {chunk.place: moved.get(chunk.place, chunk.start) for chunk in chunks}
+
+    def _members(self) -> list[tuple[Build, Layout]]:
+        """Who is written now. Raises ModelFailed for one whose declaration is not this code's."""
+        found = []
+        for build in builds.builds(self._db):
+            if build.is_member:
+                name = (build.domain, build.model)
+                if self._declared.fingerprints.get(name) != build.fingerprint:
+                    raise ModelFailed(build.number, "this code declares it otherwise, or not at all")
+                found.append((build, self._declared.layouts[name]))
+        return found
+
+    def _fold(self, chunks: Sequence[Chunk], allowed: Limits, members: Sequence[tuple[Build, Layout]]) -> None:
+        counted: dict[str, tuple[Batch, Counted]] = {}
+        with chunk_metrics.stage(GROUP, "decode"):
+            for category in sorted({category_of(self._prefix, chunk.topic) for chunk in chunks}):
+                batch = batch_of(category, [c for c in chunks if category_of(self._prefix, c.topic) == category])
+                parked = [park for park in allowed.parked if park.build == 0]
+                counted[category] = (
+                    batch,
+                    counted_events(self._decoder, self._declared.types[category], batch, allowed.voids, parked),
+                )
+        for category, (_, found) in counted.items():
+            metrics.EVENTS.labels(category).inc(found.events)
+            chunk_metrics.FALL_BACKS.labels(GROUP).inc(found.fell_back)
+            parking.park(self._db, found.parks, found.waiting)
+        with chunk_metrics.stage(GROUP, "merge"):
+            for build, layout in members:
+                self._write(build, layout, counted, allowed.parked)
+
+    def _write(
+        self, build: Build, layout: Layout, counted: Mapping[str, tuple[Batch, Counted]], parked: Sequence[Park]
+    ) -> None:
+        try:
+            if layout.evolves:
+                self._evolve(build, layout, counted, [park for park in parked if park.build == build.number])
+            else:
+                merge_sql.add(self._db, layout, build.schema, partial_of(layout, frames_for(layout, counted)))
+        except psycopg.OperationalError:
+            raise
+        except Exception as problem:  # an author's declaration on any data: the other models must go on
+            raise ModelFailed(build.number, f"{type(problem).__name__}: {first_line(problem)}") from problem
+
+    def _evolve(
+        self, build: Build, layout: Layout, counted: Mapping[str, tuple[Batch, Counted]], parked: Sequence[Park]
+    ) -> None:
+        frames = frames_for(layout, counted)
+        for batch, _ in (counted[category] for category in {kind.category.name for kind in frames}):
+            found: Evolved = evolve_batch(
+                layout, build.number, batch, frames, parked, lambda streams: load_rows(self._db, layout, build, streams)
+            )
+            merge_sql.add(self._db, layout, build.schema, rows_of(layout, found.rows))
+            waiting = {(batch.category, stream): number for stream, number in found.waiting.items()}
+            parking.park(self._db, found.parks, waiting, build.number)
+
+    def _detach(self, failed: ModelFailed) -> None:
+        found = next(build for build in builds.builds(self._db) if build.number == failed.build)
+        same = self._declared.fingerprints.get((found.domain, found.model)) == found.fingerprint
+        code = failed.code if same else "fingerprint"
+        builds.detach(self._db, found, code, failed.message)
+        metrics.DETACHED.labels(found.model, code).inc()
+        _log.error("models: %s.%s (build %d) is detached: %s", found.domain, found.model, found.number, failed.message)
+
+
+def frames_for(layout: Layout, counted: Mapping[str, tuple[Batch, Counted]]) -> dict[EventType, Any]:
+    """The frames that a model reads."""
+    found = {
+        kind: counted[kind.category.name][1].frames for kind in handled(layout.model) if kind.category.name in counted
+    }
+    return {kind: frames[kind] for kind, frames in found.items() if frames[kind].height}
+
+
+def load_rows(db: Database, layout: Layout, build: Build, streams: list[str]) -> dict[str, Held]:
+    """The rows of some streams of an evolved entity."""
+    names = sql.SQL(", ").join(sql.Identifier(part.name) for part in layout.stored)
+    key = sql.Identifier(layout.key_names[0])
+    with db.cursor(row_factory=dict_row) as cursor:
+        cursor.execute(
+            sql.SQL("SELECT {} FROM {} WHERE {} = ANY(%s)").format(names, merge_sql.table(layout, build.schema), key),
+            (streams,),
+        )
+        return {row[layout.key_names[0]]: held_of(layout, row) for row in cursor}

@@ -1,0 +1,57 @@
+"""The models group as a process: every member's table, up to where the core stands."""
+
+import logging
+
+from refold.projections import builds, tables
+from refold.projections.declared import Declared, declared
+from refold.projections.limits import group_positions
+from refold.projections.models import ModelsFold
+from refold.streams.agents import run_fold
+from refold.streams.continuity import check_continuity
+from refold.streams.domain import load_domains
+from refold.streams.postgres import Database, bootstrap, connect_patiently
+from refold.streams.settings import Settings
+from refold.streams.topics import ensure_topics
+from refold.streams.waiting import when_kafka_answers
+
+_log = logging.getLogger(__name__)
+
+
+def main(settings: Settings) -> None:
+    """Fold until told to stop. Raises LogRefused when the log is not the one that the tables were folded from."""
+    run_fold(settings, models_fold(settings))
+
+
+def models_fold(settings: Settings) -> ModelsFold:
+    """The models' fold; topics checked, tables there."""
+    domains, found = load_domains(settings.domains), declared(settings.domains)
+    with connect_patiently(settings.dsn(), application_name="models-start") as db:
+        bootstrap(db)
+        when_kafka_answers(lambda: ensure_topics(settings, domains, db))
+        when_kafka_answers(lambda: check_continuity(settings, domains, db))
+        ensure_builds(db, found)
+    return ModelsFold(settings.dsn(), settings.topic_prefix, domains.catalog, found)
+
+
+def ensure_builds(db: Database, found: Declared) -> None:
+    """On an empty database every model serves from the first event on; later ones wait for `refold replay rebuild`."""
+    builds.bootstrap(db)
+    with db.transaction():
+        builds.lock_exclusive(db)
+        there = {(build.domain, build.model) for build in builds.builds(db) if build.status == "serving"}
+        at_start = not any(group_positions(db, builds.GROUP).values())
+        for name, layout in found.layouts.items():
+            if name not in there and at_start:
+                build = builds.create(db, layout, found.fingerprints[name], "serving")
+                tables.create(db, layout, build)
+                tables.point_view(db, layout, build)
+            elif name not in there:
+                _log.warning("models: %s.%s is not built yet: refold replay rebuild %s --execute", *name, name[1])
+        _ensure_views(db, found)
+
+
+def _ensure_views(db: Database, found: Declared) -> None:
+    there = {(build.domain, build.model) for build in builds.builds(db) if build.status == "serving"}
+    for view in found.views:
+        if all((view.domain, name) in there for name in view.reads):
+            tables.create_view(db, view)

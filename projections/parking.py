@@ -1,0 +1,32 @@
+"""Writing down which streams wait, and how many events have been passed over."""
+
+from collections.abc import Mapping, Sequence
+
+from refold.projections import metrics
+from refold.projections.batch import ALL_BUILDS, Park
+from refold.streams.postgres import Database
+
+
+def park(db: Database, parks: Sequence[Park], waiting: Mapping[tuple[str, str], int], build: int = ALL_BUILDS) -> None:
+    """Park streams and count what waits, in the transaction that moves the position past them."""
+    for found in sorted(parks, key=lambda one: (one.category, one.stream)):
+        metrics.PARKED.labels(found.category, found.code).inc()
+        db.execute(
+            "INSERT INTO refold.parked (build, category, stream, part, first_offset, code, reason) VALUES (%s, %s, %s, %s, %s, %s, %s)"
+            " ON CONFLICT DO NOTHING",
+            (
+                found.build,
+                found.category,
+                found.stream,
+                found.part,
+                found.first_offset,
+                found.code,
+                found.reason[:2000],
+            ),
+        )
+    for (category, stream), number in sorted(waiting.items()):
+        metrics.WAITING.labels(category).inc(number)
+        db.execute(
+            "UPDATE refold.parked SET waiting = waiting + %s WHERE build = %s AND category = %s AND stream = %s",
+            (number, build, category, stream),
+        )

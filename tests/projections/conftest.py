@@ -1,0 +1,42 @@
+"""The sample domain over a real database, with a core that only says how far it has come."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from refold.projections import builds
+from refold.projections.declared import Declared, declared_of
+from refold.projections.models import ModelsFold
+from refold.projections.models_process import ensure_builds
+from refold.streams.chunk import Place
+from refold.streams.postgres import Database, connect
+from tests.projections.sample import CATALOG, MODELS
+
+
+@pytest.fixture(scope="session")
+def sample() -> Declared:
+    return declared_of(MODELS)
+
+
+@pytest.fixture
+def db(database: str) -> Iterator[Database]:
+    with connect(database, application_name="test") as connection:
+        builds.bootstrap(connection)
+        yield connection
+
+
+@pytest.fixture
+def fold(db: Database, database: str, sample: Declared) -> Iterator[ModelsFold]:
+    ensure_builds(db, sample)
+    found = ModelsFold(database, "", CATALOG, sample)
+    yield found
+    found.close()
+
+
+def core_stands(db: Database, positions: dict[Place, int]) -> None:
+    for (topic, part), at in positions.items():
+        db.execute(
+            "INSERT INTO refold.positions (grp, topic, part, next_offset) VALUES ('core', %s, %s, %s)"
+            " ON CONFLICT (grp, topic, part) DO UPDATE SET next_offset = excluded.next_offset",
+            (topic, part, at),
+        )

@@ -1,0 +1,171 @@
+"""The models fold against Postgres: the same rows as the naive fold, however the log is cut; what fails stands aside."""
+
+import random
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from refold.projections.declared import Declared
+from refold.projections.layout import Layout
+from refold.projections.models import ModelsFold
+from refold.schemas.contracts import Event
+from refold.streams.chunk import Chunk
+from refold.streams.errors import Lost
+from refold.streams.postgres import Database
+from tests.projections.conftest import core_stands
+from tests.projections.naive import Happened, naive_rows
+from tests.projections.sample import ACCOUNTS, BY_OWNER, Balance, Closed, Opened, Paid, Sent, chunks_of, log_of
+
+OWNERS = [None, "ann", "eve", 'q"\\N,{}', ""]
+
+
+def random_log(seed: int, size: int = 60) -> list[Happened]:
+    chance = random.Random(seed)
+
+    def event() -> Event:
+        amount, owner = Decimal(chance.randint(-500, 500)) / 100, chance.choice(OWNERS)
+        kinds = [Opened(owner=owner), Sent(amount=amount, owner=owner), Closed()]
+        paid = Paid(amount=amount, points=chance.randint(0, 8), huge=chance.choice([2**63 - 1, -5]), owner=owner)
+        return chance.choice([*kinds, paid, paid, paid, paid])
+
+    return log_of([(chance.choice("abcde"), event(), chance.randint(0, 4)) for _ in range(size)])
+
+
+def feed(fold: ModelsFold, db: Database, log: Sequence[Happened], seed: int) -> None:
+    chance, starts, rest = random.Random(seed), {}, list(log)
+    ends: dict[tuple[str, int], int] = {}
+    core_stands(db, {chunk.place: chunk.end for chunk in chunks_of(log, ends)})
+    fold.stored(list(ends))
+    while rest:
+        size = chance.randint(1, 25)
+        chunks = chunks_of(rest[:size], starts)
+        assert fold.apply(chunks) == {chunk.place: chunk.end for chunk in chunks}
+        del rest[:size]
+
+
+def rows(db: Database, layout: Layout) -> list[dict[str, Any]]:
+    keys = sql.SQL(", ").join(sql.SQL("{} NULLS FIRST").format(sql.Identifier(name)) for name in layout.key_names)
+    view = sql.Identifier(layout.model.domain, layout.name)
+    with db.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(sql.SQL("SELECT * FROM {} ORDER BY {}").format(view, keys)).fetchall()
+
+
+def bytes_of(db: Database, layout: Layout) -> list[str]:
+    table = sql.Identifier("refold_b" + str(_build(db, layout.name)), layout.name)
+    return [row[0] for row in db.execute(sql.SQL("SELECT t::text FROM {} t ORDER BY 1").format(table))]
+
+
+def _build(db: Database, name: str) -> int:
+    row = db.execute("SELECT build FROM refold.builds WHERE model = %s AND status = 'serving'", (name,)).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_live_tables_are_the_naive_fold_and_equal_to_the_byte_however_the_log_is_cut(
+    fold: ModelsFold, db: Database, sample: Declared, seed: int
+) -> None:
+    log = random_log(seed)
+    feed(fold, db, log, seed)
+    found = {layout.name: bytes_of(db, layout) for layout in sample.layouts.values()}
+    for model in (BY_OWNER, ACCOUNTS):
+        assert rows(db, sample.named(model.name)) == naive_rows(model, log)
+    assert balances(log) == {row["account"]: (row["owner"], row["amount"], row["streak"]) for row in rows(db, sample.named("balances"))}
+    for layout in sample.layouts.values():
+        db.execute(sql.SQL("TRUNCATE {}").format(sql.Identifier(f"refold_b{_build(db, layout.name)}", layout.name)))
+    db.execute("UPDATE refold.positions SET next_offset = 0 WHERE grp = 'models'")
+    feed(fold, db, log, seed + 100)
+    assert {layout.name: bytes_of(db, layout) for layout in sample.layouts.values()} == found
+
+
+def balances(log: Sequence[Happened]) -> dict[str, tuple[Any, ...]]:
+    found: dict[str, Balance] = {}
+    for item in log:
+        state = found.get(item.stream, Balance())
+        match item.event:
+            case Opened(owner=owner):
+                found[item.stream] = Balance(owner, state.amount, state.streak)
+            case Paid(amount=amount, points=points):
+                found[item.stream] = Balance(state.owner, state.amount + amount, state.streak + 1 if points > 2 else 0)
+            case Closed():
+                found.pop(item.stream, None)
+    return {stream: (state.owner, state.amount, state.streak) for stream, state in sorted(found.items())}
+
+
+def test_a_chunk_that_starts_elsewhere_changes_nothing(fold: ModelsFold, db: Database, sample: Declared) -> None:
+    log = random_log(7, 20)
+    feed(fold, db, log, 1)
+    before = {layout.name: bytes_of(db, layout) for layout in sample.layouts.values()}
+    with pytest.raises(Lost):
+        fold.apply(chunks_of(log, {}))
+    assert {layout.name: bytes_of(db, layout) for layout in sample.layouts.values()} == before
+
+
+def test_the_fold_stops_where_the_core_stands_and_skips_what_it_called_void(fold: ModelsFold, db: Database, sample: Declared) -> None:
+    log = log_of([("a", Paid(amount=Decimal(n), points=0, huge=0), n) for n in range(1, 6)])
+    (chunk,) = chunks_of(log, {})
+    fold.stored([chunk.place])
+    core_stands(db, {chunk.place: 3})
+    db.execute("INSERT INTO refold.voids VALUES (%s, %s, 1, 1, 'void')", chunk.place)
+    assert fold.apply([chunk]) == {chunk.place: 3}
+    assert [row["amount"] for row in rows(db, sample.named("accounts"))] == [Decimal("4.00")]
+    assert fold.apply([chunk.since(3)]) == {chunk.place: 3}
+
+
+def test_an_unreadable_event_parks_its_stream_for_every_model(fold: ModelsFold, db: Database, sample: Declared) -> None:
+    log = log_of([(stream, Paid(amount=Decimal(1), points=0, huge=0), 1) for stream in "abacba"])
+    chunks = [_broken(chunk) for chunk in chunks_of(log, {})]
+    fold.stored([chunk.place for chunk in chunks])
+    core_stands(db, {chunk.place: chunk.end for chunk in chunks})
+    for chunk in chunks:
+        for offset in range(chunk.start, chunk.end):
+            fold.apply([chunk.upto(offset + 1).since(offset)])
+    assert {row["account"]: row["payments"] for row in rows(db, sample.named("accounts"))} == {"a": 1, "b": 2, "c": 1}
+    assert sum(row["payments"] for row in rows(db, sample.named("by_owner"))) == 4
+    assert db.execute("SELECT build, stream, waiting FROM refold.parked").fetchall() == [(0, "a", 2)]
+
+
+def _broken(chunk: Chunk) -> Chunk:
+    """The second event of stream a loses its last byte, and its size says so."""
+    values = list(chunk.values)
+    ours = [i for i, value in enumerate(values) if value is not None and b"\x02a" in value]
+    if len(ours) > 1:
+        value = values[ours[1]]
+        assert value is not None
+        values[ours[1]] = value[:5] + (len(value) - 1).to_bytes(4) + value[9:-1]
+    return Chunk(chunk.topic, chunk.part, chunk.start, values)
+
+
+def test_an_event_that_evolve_cannot_fold_parks_the_stream_for_that_model_alone(fold: ModelsFold, db: Database, sample: Declared) -> None:
+    points = [5, 13, 5, 13]
+    log = log_of([("a", Paid(amount=Decimal(1), points=p, huge=0), 1) for p in points] + [("b", Opened(owner="x"), 1)])
+    feed(fold, db, log, 3)
+    assert {row["account"]: row["amount"] for row in rows(db, sample.named("balances"))} == {"a": Decimal("1.00"), "b": Decimal("0.00")}
+    assert {row["account"]: row["payments"] for row in rows(db, sample.named("accounts"))} == {"a": 4, "b": 0}
+    assert db.execute("SELECT build, stream, waiting, code FROM refold.parked").fetchall() == [
+        (_build(db, "balances"), "a", 3, "event-failed")
+    ]
+
+
+def test_a_model_that_cannot_be_written_is_detached_and_the_others_go_on(fold: ModelsFold, db: Database, sample: Declared) -> None:
+    number = _build(db, "by_owner")
+    db.execute(sql.SQL("ALTER TABLE {} DROP COLUMN payments CASCADE").format(sql.Identifier(f"refold_b{number}", "by_owner")))
+    log = random_log(5)
+    feed(fold, db, log, 5)
+    assert rows(db, sample.named("accounts")) == naive_rows(ACCOUNTS, log)
+    assert db.execute("SELECT detached_code FROM refold.builds WHERE build = %s", (number,)).fetchone() == ("model-failed",)
+    stands = db.execute("SELECT sum(next_offset) FROM refold.model_positions('sample', 'by_owner')").fetchone()
+    assert stands == (0,)
+
+
+def test_a_model_of_another_declaration_is_detached(fold: ModelsFold, db: Database, sample: Declared) -> None:
+    db.execute("UPDATE refold.builds SET fingerprint = 'other' WHERE model = 'accounts'")
+    log = random_log(6)
+    feed(fold, db, log, 6)
+    assert rows(db, sample.named("by_owner")) == naive_rows(BY_OWNER, log)
+    assert rows(db, sample.named("accounts")) == []
+    assert db.execute("SELECT detached_code FROM refold.builds WHERE model = 'accounts'").fetchone() == ("fingerprint",)
