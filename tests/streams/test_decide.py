@@ -1,0 +1,88 @@
+"""A command always gets an outcome, whatever the domain's code does."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from uuid import UUID, uuid4
+
+import msgspec
+import pytest
+
+from refold.schemas.codec import Codec, Rejection
+from refold.schemas.identity import body_hash, event_uuid
+from refold.schemas.retail.basket import BASKET, BasketOpened, ItemScanned, OpenBasket
+from refold.streams.decide import DECIDE_FAILED, EVENTS_REFUSED, VERSION_CONFLICT, Incoming, Place, decide, records
+from refold.streams.decider import Decider, Rejected
+from refold.streams.domain import AnyDecider, load_domains
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+COMMAND = OpenBasket(basket_id="b", store_id=1)
+ID = UUID(int=5)
+
+
+class Nothing(msgspec.Struct, frozen=True):
+    """No state."""
+
+
+def stay(state: Nothing, _: object) -> Nothing:
+    """Fold nothing."""
+    return state
+
+
+def incoming(expected: int | None = None) -> Incoming:
+    return Incoming("OpenBasket", COMMAND, ID, body_hash(COMMAND), "b", 9, NOW, expected)
+
+
+def with_decision(decision: object) -> AnyDecider:
+    def made(_command: object, _state: object) -> object:
+        if isinstance(decision, Exception):
+            raise decision
+        return decision
+
+    return Decider(BASKET, Nothing(), made, stay)  # type: ignore[arg-type]  # wrong on purpose: a domain's code may return anything
+
+
+@pytest.mark.parametrize(
+    ("decision", "code"),
+    [
+        (RuntimeError("boom"), DECIDE_FAILED),
+        (None, DECIDE_FAILED),
+        ((), EVENTS_REFUSED),
+        ((BasketOpened(store_id=1),) * 501, EVENTS_REFUSED),
+        (BasketOpened(store_id=-1), EVENTS_REFUSED),
+        (ItemScanned(store_id=1, product_id=1, quantity=0, amount=Decimal(1), discount=Decimal(0)), EVENTS_REFUSED),
+        (ItemScanned(store_id=1, product_id=1, quantity=1, amount=Decimal("1.001"), discount=Decimal(0)), EVENTS_REFUSED),
+        (Rejected("no", "because"), "no"),
+    ],
+)
+def test_every_failure_is_a_rejection(decision: object, code: str) -> None:
+    """Exceptions, no events, too many, and events out of their bounds."""
+    decided = decide(with_decision(decision), incoming(), Nothing(), 0)
+    assert decided.rejection is not None
+    assert (decided.rejection.code, decided.events) == (code, ())
+
+
+@pytest.mark.parametrize(("expected", "version", "conflict"), [(None, 3, False), (3, 3, False), (0, 0, False), (2, 3, True), (4, 3, True)])
+def test_expected_version(expected: int | None, version: int, conflict: bool) -> None:
+    """Decided here, by the one who owns the stream: stale or future is a conflict."""
+    decided = decide(with_decision(BasketOpened(store_id=1)), incoming(expected), Nothing(), version)
+    assert (decided.rejection.code if decided.rejection else None) == (VERSION_CONFLICT if conflict else None)
+
+
+def test_records_carry_the_group() -> None:
+    """Version, seq, index and count of each record; ids that a retry makes again."""
+    codec = Codec(load_domains(["retail"]).catalog)
+    writer, events = uuid4(), (BasketOpened(store_id=1), BasketOpened(store_id=2))
+    decided = decide(with_decision(events), incoming(), Nothing(), 4)
+    metas = [codec.read_event(v)[0] for v in records(codec, incoming(), decided, Place("retail.basket", writer, 7, 4, NOW))]
+    assert [(m.version, m.seq, m.index, m.count, m.base_version, m.command_offset) for m in metas] == [(5, 7, 0, 2, 4, 9), (6, 8, 1, 2, 4, 9)]
+    assert [m.event_id for m in metas] == [event_uuid("retail.basket", "b", ID, i) for i in range(2)]
+
+
+def test_a_rejection_is_a_record() -> None:
+    """One record, at the base version, with code and message."""
+    codec = Codec(load_domains(["retail"]).catalog)
+    decided = decide(with_decision(Rejected("no", "because")), incoming(), Nothing(), 4)
+    (value,) = records(codec, incoming(), decided, Place("retail.basket", uuid4(), 7, 4, NOW))
+    meta, body = codec.read_event(value)
+    assert (meta.version, meta.base_version, meta.count, meta.is_event) == (4, 4, 1, False)
+    assert body == Rejection("OpenBasket", "no", "because")

@@ -1,0 +1,110 @@
+"""One partition in a handler's hands: own, wait, lose, evict; each with the hole it closes (H1-H4, F1-F6 of the protocol)."""
+
+import random
+from uuid import uuid4
+
+from refold.streams.fold import ClaimState
+from refold.streams.holder import Change, Holder, Mode
+
+
+def owning() -> tuple[Holder, ClaimState]:
+    """A holder whose claim the tables show."""
+    holder = Holder(random.Random(1))
+    epoch, writer = holder.claim(ClaimState(epoch=4))
+    row = ClaimState(epoch=epoch, writer=writer)
+    assert holder.observe(row, 0.0) is Change.OWNED
+    return holder, row
+
+
+def at(row: ClaimState, next_seq: int) -> ClaimState:
+    return ClaimState(row.epoch, 1, row.writer, next_seq, next_seq - 1)
+
+
+def test_a_claim_takes_the_next_epoch_and_a_new_writer() -> None:
+    """Epoch of the row plus one; the writer is never used again."""
+    holder = Holder(random.Random(1))
+    first = holder.claim(None)
+    second = holder.claim(ClaimState(epoch=7))
+    assert (first[0], second[0]) == (1, 8)
+    assert first[1] != second[1]
+
+
+def test_waits_for_the_row_not_for_the_acknowledgement() -> None:
+    """F2: while the row is older than the claim nothing is decided; another writer at my epoch means lost."""
+    holder = Holder(random.Random(1))
+    epoch, _ = holder.claim(ClaimState(epoch=4))
+    assert holder.observe(ClaimState(epoch=4, writer=uuid4()), 0.0) is Change.NONE
+    assert holder.mode is Mode.WAITING
+    assert holder.observe(ClaimState(epoch=epoch, writer=uuid4()), 0.0) is Change.LOST
+    assert holder.mode is Mode.IDLE
+
+
+def test_learns_that_its_claim_is_gone() -> None:
+    """F1: a row with another writer (or none, after a gap) at my epoch or later ends it; a row from before does not."""
+    for writer in (uuid4(), None):
+        holder, row = owning()
+        assert holder.observe(ClaimState(epoch=row.epoch + (1 if writer else 0), writer=writer), 0.0) is Change.LOST
+    holder, row = owning()
+    assert holder.observe(ClaimState(epoch=row.epoch - 1, writer=uuid4()), 0.0) is Change.NONE
+    assert not holder.usable(ClaimState(epoch=row.epoch - 1, writer=uuid4()))
+
+
+def test_an_older_snapshot_is_not_usable_after_eviction() -> None:
+    """F3: what was evicted is in neither place of an older snapshot; the floor says so, my own writer id does not."""
+    holder, row = owning()
+    holder.decided(b"k", 2)
+    holder.moved("s", "state", 2)
+    assert holder.usable(at(row, 0))
+    holder.observe(at(row, 2), 0.0)
+    assert not holder.has_decided(b"k")
+    assert holder.ahead("s") is None
+    assert holder.usable(at(row, 2))
+    assert not holder.usable(at(row, 1))
+
+
+def test_an_entry_stays_until_all_of_its_records_are_counted() -> None:
+    """F6: by seq, not by offset or acknowledgement."""
+    holder, row = owning()
+    holder.decided(b"k", 3)
+    holder.moved("s", "state", 3)
+    holder.observe(at(row, 2), 0.0)
+    assert holder.has_decided(b"k")
+    ahead = holder.ahead("s")
+    assert ahead is not None
+    assert (ahead.version, ahead.seq) == (3, 2)
+
+
+def test_the_newest_state_of_a_stream_stays() -> None:
+    """Evicting an older command of a stream leaves the newer state that was built on it."""
+    holder, row = owning()
+    for i in range(2):
+        holder.decided(f"k{i}".encode(), 1)
+        holder.moved("s", f"state{i}", i + 1)
+    holder.observe(at(row, 1), 0.0)
+    ahead = holder.ahead("s")
+    assert ahead is not None
+    assert ahead.state == "state1"
+    assert not holder.has_decided(b"k0")
+    assert holder.outstanding == 1
+
+
+def test_losing_forgets_everything_and_backs_off_longer_each_time() -> None:
+    """H8: two believers must not stay in step; the wait grows and is random."""
+    most = []
+    for losses in range(1, 7):
+        holder = Holder(random.Random(losses))
+        for _ in range(losses):
+            holder.claim(None)
+            holder.decided(b"k", 1)
+            holder.lose(now=100.0)
+        assert (holder.mode, holder.outstanding, holder.next_seq, holder.floor) == (Mode.IDLE, 0, 0, 0)
+        assert holder.wants_claim(200.0)
+        waits = []
+        for seed in range(50):
+            other = Holder(random.Random(seed))
+            for _ in range(losses):
+                other.lose(now=0.0)
+            waits.append(next(t / 10 for t in range(100) if other.wants_claim(t / 10)))
+        most.append(max(waits))
+        assert len(set(waits)) > 1
+    assert most[0] < most[3] <= 5.0
