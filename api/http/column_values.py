@@ -12,7 +12,7 @@ from psycopg import sql
 
 from refold.api.errors import Fault, FilterInvalid
 from refold.api.http.query_request import shown
-from refold.api.http.served import Column
+from refold.projections.serving import ServedColumn
 
 _INTEGERS = {"smallint": 15, "integer": 31, "bigint": 63}
 _Instant = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -20,7 +20,7 @@ _Number = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?")
 Value = str | int | bool | None
 
 
-def read_value(column: Column, text: str) -> Value:
+def read_value(column: ServedColumn, text: str) -> Value:
     """A filter's value, checked against the column's type. Raises FilterInvalid."""
     try:
         return _READERS[base_type(column)](text)
@@ -29,12 +29,12 @@ def read_value(column: Column, text: str) -> Value:
         raise FilterInvalid(message, Fault(column.name, "filter-invalid", message)) from None
 
 
-def bound(column: Column) -> sql.Composable:
+def bound(column: ServedColumn) -> sql.Composable:
     """The type's name comes from the keys of `_READERS`, so no declaration can put SQL here."""
     return sql.SQL("%s::" + base_type(column))
 
 
-def base_type(column: Column) -> str:
+def base_type(column: ServedColumn) -> str:
     """The type's name without its length; one that nothing here reads is compared as text."""
     base = column.sql_type.partition("(")[0].strip().lower()
     return base if base in _READERS else "text"

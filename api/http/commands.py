@@ -64,7 +64,8 @@ async def _settle(commands: CommandServices, intent: Intent, wait: float) -> Out
     with commands.outcomes.expected(intent.outcome_key) as expected:
         appended = asyncio.create_task(commands.append(intent))
         until = asyncio.get_running_loop().time() + wait
-        await asyncio.wait({expected, appended}, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
+        either: set[asyncio.Future[Any]] = {expected, appended}
+        await asyncio.wait(either, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
         if not expected.done():
             await _acknowledged(appended, max(ACK_S - wait, 0.01))
             await asyncio.wait({expected}, timeout=max(until - asyncio.get_running_loop().time(), 0))

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from time import perf_counter
 
 import psycopg
+from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -27,7 +28,7 @@ def counting(app: ASGIApp) -> ASGIApp:
     """Count and time each request by its route's template: a path with ids in it is no label."""
 
     async def counted(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != ScopeType.HTTP:
             await app(scope, receive, send)
             return
         began, status = perf_counter(), "500"

@@ -17,8 +17,8 @@ from refold.api.http.command_request import read_wait
 from refold.api.http.positions import Place, Positions, missing, read_token, token
 from refold.api.http.query_plan import Plan, plan_query, plan_row
 from refold.api.http.query_request import read_key, read_query, shown
-from refold.api.http.served import Served
 from refold.api.http.services import ModelServices
+from refold.projections.serving import ServedModel
 
 DEFAULT_WAIT_S = 5.0
 Services = NamedDependency[SkipValidation[ModelServices]]
@@ -84,7 +84,7 @@ async def read_row(
     return Response(msgspec.json.encode(body), media_type=JSON, headers=_headers(page))
 
 
-def find_model(models: ModelServices, domain: str, name: str) -> Served:
+def find_model(models: ModelServices, domain: str, name: str) -> ServedModel:
     """The read model of a path. Raises DomainUnknown or ModelUnknown."""
     found = models.models.get((domain, name))
     if found is None:
@@ -112,7 +112,7 @@ async def _fresh_page(models: ModelServices, plan: Plan, headers: Mapping[str, s
         await models.moved(remaining)
 
 
-def _wanted(models: ModelServices, model: Served, text: str | None) -> dict[Place, int]:
+def _wanted(models: ModelServices, model: ServedModel, text: str | None) -> dict[Place, int]:
     """Of a token, what concerns this model: other categories' events never reach it."""
     if text is None:
         return {}

@@ -23,7 +23,7 @@ from refold.api.errors import (
 )
 from refold.api.http.openapi_parts import ABOUT, JSON_TYPES, MIN_POSITION, PREFER, SCHEMAS, TEXT, WHOLE, Json, parameter
 from refold.api.http.query_request import DEFAULT_LIMIT, MAX_LIMIT
-from refold.api.http.served import Column, Served
+from refold.projections.serving import ServedColumn, ServedModel
 from refold.schemas.contracts import Category
 from refold.schemas.errors import BadValue
 from refold.streams.domain import Domains
@@ -33,7 +33,7 @@ _REF = "#/components/schemas/{name}"
 _PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
 
-def document(domains: Domains, models: Iterable[Served]) -> Json:
+def document(domains: Domains, models: Iterable[ServedModel]) -> Json:
     """The whole document."""
     paths: Json = {}
     schemas: Json = dict(SCHEMAS)
@@ -62,13 +62,13 @@ def command_schemas(category: Category) -> dict[str, Json]:
     return found
 
 
-def model_schema(model: Served) -> Json:
+def model_schema(model: ServedModel) -> Json:
     """JSON Schema of a read model's row."""
     properties = {column.name: _column_schema(column) for column in model.columns}
     return {"type": "object", "description": model.doc, "properties": properties, "required": list(properties)}
 
 
-def _column_schema(column: Column) -> Json:
+def _column_schema(column: ServedColumn) -> Json:
     base = column.sql_type.partition("(")[0]
     schema: Json = dict(JSON_TYPES.get(base, TEXT))
     if column.nullable:
@@ -129,7 +129,7 @@ def _outcome(category: Category) -> Json:
     return _operation(f"{category.name}.outcome", category.name, "What became of a command.", parameters, answers)
 
 
-def _rows(model: Served) -> Json:
+def _rows(model: ServedModel) -> Json:
     columns = [_query(c.name, TEXT, f"`eq.VALUE` ({c.sql_type}) or `is.null`. {c.doc}") for c in model.columns]
     paging = [
         _query("order", TEXT, "`column.asc,column.desc`; the key is always appended."),
@@ -150,7 +150,7 @@ def _rows(model: Served) -> Json:
     )
 
 
-def _row(model: Served) -> Json:
+def _row(model: ServedModel) -> Json:
     row = {"type": "object", "properties": {"row": _ref(f"{model.domain}.{model.name}"), "position": TEXT}}
     parameters = [_path("key", f"The key: {','.join(model.key)}."), MIN_POSITION, PREFER]
     answers = {"200": _ok("The row.", row), **_problems(RowAbsent, PositionNotReached)}

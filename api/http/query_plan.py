@@ -13,14 +13,14 @@ from psycopg import sql
 from refold.api.errors import CursorInvalid, Fault, FilterInvalid, OrderInvalid, RowKeyInvalid, UnknownParameter
 from refold.api.http.column_values import Value, base_type, bound, read_value
 from refold.api.http.query_request import Filter, Order, Query, shown
-from refold.api.http.served import Column, Served
+from refold.projections.serving import ServedColumn, ServedModel
 
 
 @dataclass(frozen=True)
 class Plan:
     """Rows to fetch: conditions with their values, a total order, one row more than the page to know of a next."""
 
-    model: Served
+    model: ServedModel
     conditions: tuple[sql.Composable, ...]
     values: tuple[Value, ...]
     order: tuple[Order, ...]
@@ -44,7 +44,7 @@ class Plan:
         return base64.urlsafe_b64encode(body.encode()).decode().rstrip("=")
 
 
-def plan_query(model: Served, query: Query) -> Plan:
+def plan_query(model: ServedModel, query: Query) -> Plan:
     """Raises UnknownParameter, FilterInvalid, OrderInvalid or CursorInvalid."""
     columns = {column.name: column for column in model.columns}
     planned = [_condition(columns, wanted) for wanted in query.filters]
@@ -60,7 +60,7 @@ def plan_query(model: Served, query: Query) -> Plan:
     return Plan(model, tuple(conditions), tuple(values), order, query.limit, binding)
 
 
-def plan_row(model: Served, key: Sequence[str]) -> Plan:
+def plan_row(model: ServedModel, key: Sequence[str]) -> Plan:
     """One row by its key. Raises RowKeyInvalid."""
     if len(key) != len(model.key):
         raise RowKeyInvalid(
@@ -73,7 +73,7 @@ def plan_row(model: Served, key: Sequence[str]) -> Plan:
         raise RowKeyInvalid(problem.message, *problem.faults) from None
 
 
-def _condition(columns: dict[str, Column], wanted: Filter) -> tuple[sql.Composable, list[Value]]:
+def _condition(columns: dict[str, ServedColumn], wanted: Filter) -> tuple[sql.Composable, list[Value]]:
     column = columns.get(wanted.column)
     if column is None:
         message = (
@@ -85,7 +85,7 @@ def _condition(columns: dict[str, Column], wanted: Filter) -> tuple[sql.Composab
     return sql.SQL("{} = {}").format(sql.Identifier(column.name), bound(column)), [read_value(column, wanted.value)]
 
 
-def _total_order(model: Served, columns: dict[str, Column], order: Sequence[Order]) -> tuple[Order, ...]:
+def _total_order(model: ServedModel, columns: dict[str, ServedColumn], order: Sequence[Order]) -> tuple[Order, ...]:
     for term in order:
         if term.column not in columns:
             message = f"order: there is no column {shown(term.column)}; there are: {', '.join(columns)}"
@@ -94,7 +94,7 @@ def _total_order(model: Served, columns: dict[str, Column], order: Sequence[Orde
     return (*order, *(Order(name) for name in model.key if name not in named))
 
 
-def _behind(order: Sequence[tuple[Column, bool]], after: Sequence[Value]) -> tuple[sql.Composable, list[Value]]:
+def _behind(order: Sequence[tuple[ServedColumn, bool]], after: Sequence[Value]) -> tuple[sql.Composable, list[Value]]:
     """Rows that follow the given values. One row comparison where an index can serve it, else term by term."""
     directions = {descending for _, descending in order}
     if len(directions) == 1 and not any(column.nullable for column, _ in order):
@@ -111,11 +111,11 @@ def _behind(order: Sequence[tuple[Column, bool]], after: Sequence[Value]) -> tup
     return sql.SQL("({})").format(sql.SQL(" OR ").join(options)), values
 
 
-def _same(column: Column) -> sql.Composable:
+def _same(column: ServedColumn) -> sql.Composable:
     return sql.SQL("{} IS NOT DISTINCT FROM {}").format(sql.Identifier(column.name), bound(column))
 
 
-def _further(column: Column, descending: bool, value: Value) -> tuple[sql.Composable, list[Value]]:  # noqa: FBT001
+def _further(column: ServedColumn, descending: bool, value: Value) -> tuple[sql.Composable, list[Value]]:  # noqa: FBT001
     """Postgres puts nulls last when ascending and first when descending."""
     name = sql.Identifier(column.name)
     if value is None:
@@ -125,7 +125,7 @@ def _further(column: Column, descending: bool, value: Value) -> tuple[sql.Compos
     return sql.SQL("({name} > {value} OR {name} IS NULL)").format(name=name, value=bound(column)), [value]
 
 
-def _binding(model: Served, filters: Sequence[Filter], order: Sequence[Order]) -> str:
+def _binding(model: ServedModel, filters: Sequence[Filter], order: Sequence[Order]) -> str:
     """What a cursor belongs to; a cursor of another query would silently skip rows."""
     asked = [
         model.domain,
@@ -136,7 +136,7 @@ def _binding(model: Served, filters: Sequence[Filter], order: Sequence[Order]) -
     return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
 
 
-def _read_cursor(cursor: str, binding: str, columns: Sequence[Column]) -> list[Value]:
+def _read_cursor(cursor: str, binding: str, columns: Sequence[ServedColumn]) -> list[Value]:
     try:
         body = base64.b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         bound_to, values = msgspec.json.decode(body, type=tuple[str, list[Value]])
@@ -154,7 +154,7 @@ def _as_text(value: Value) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _shown_as(column: Column) -> sql.Composable:
+def _shown_as(column: ServedColumn) -> sql.Composable:
     name = sql.Identifier(column.name)
     return sql.SQL("{0}::text AS {0}").format(name) if base_type(column) == "numeric" else name
 

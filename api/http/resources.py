@@ -11,8 +11,8 @@ from refold.api.http.metrics import metrics_page
 from refold.api.http.notices import POLL_S, Notices
 from refold.api.http.outcomes import Outcomes
 from refold.api.http.preparation import Preparation
-from refold.api.http.served import served_models
 from refold.api.http.services import Check, CommandServices, ModelServices, OperationServices, StreamServices
+from refold.projections.serving import served_models
 from refold.schemas.errors import RefoldError
 from refold.streams.domain import Domains
 from refold.streams.history import History, Recorded
@@ -63,7 +63,7 @@ class Resources:
 
     def models(self) -> ModelServices:
         """For read models."""
-        models = served_models(self.domains.names)
+        models = {(model.domain, model.name): model for model in served_models(self.domains.names)}
         return ModelServices(self.domains, models, self.database.fetch, self._moved, self.settings.topic_prefix)
 
     def operations(self) -> OperationServices:

@@ -1,15 +1,15 @@
 """What the routes need of the world, as narrow as they need it. `resources.py` has the real ones, tests have fakes."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from refold.api.http.command_request import Intent
 from refold.api.http.database import Parameters, Row, Statement
 from refold.api.http.outcomes import Outcome
-from refold.api.http.served import Served
+from refold.projections.serving import ServedModel
 from refold.streams.domain import Domains
 from refold.streams.history import Recorded
 
@@ -26,7 +26,7 @@ class OutcomeTable(Protocol):
         ...
 
 
-Append = Callable[[Intent], Awaitable[None]]
+Append = Callable[[Intent], Coroutine[Any, Any, None]]
 Fetch = Callable[[Statement, Parameters], Awaitable[list[Row]]]
 ReadEvents = Callable[[str, Sequence[tuple[int, int]]], Awaitable[list[Recorded]]]
 Moved = Callable[[float], Awaitable[None]]
@@ -57,7 +57,7 @@ class ModelServices:
     """For read models: `moved` returns once a group may have moved, or after so many seconds."""
 
     domains: Domains
-    models: Mapping[tuple[str, str], Served]
+    models: Mapping[tuple[str, str], ServedModel]
     fetch: Fetch
     moved: Moved
     topic_prefix: str

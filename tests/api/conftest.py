@@ -14,23 +14,23 @@ from refold.api.http.application import application
 from refold.api.http.command_request import Intent
 from refold.api.http.database import Parameters, Row, Statement
 from refold.api.http.outcomes import Outcome
-from refold.api.http.served import Column, Served
 from refold.api.http.services import Check, CommandServices, ModelServices, OperationServices, StreamServices
+from refold.projections.serving import ServedColumn, ServedModel
 from refold.schemas.errors import RefoldError
 from refold.streams.domain import Domains, load_domains
 from refold.streams.history import Recorded
 
-STORE_DAILY = Served(
+STORE_DAILY = ServedModel(
     "retail",
     "store_daily",
     "One row for each store and day.",
     (
-        Column("store_id", "integer", nullable=False, doc="Number of the store."),
-        Column("day", "date", nullable=False, doc="Day (UTC)."),
-        Column("revenue", "numeric(38,2)", nullable=False, doc="Amount."),
-        Column("last_at", "timestamptz", nullable=True, doc="When it was last."),
-        Column("note", "text", nullable=True, doc="A note."),
-        Column("open", "boolean", nullable=False, doc="Whether it is open."),
+        ServedColumn("store_id", "integer", nullable=False, doc="Number of the store."),
+        ServedColumn("day", "date", nullable=False, doc="Day (UTC)."),
+        ServedColumn("revenue", "numeric(38,2)", nullable=False, doc="Amount."),
+        ServedColumn("last_at", "timestamptz", nullable=True, doc="When it was last."),
+        ServedColumn("note", "text", nullable=True, doc="A note."),
+        ServedColumn("open", "boolean", nullable=False, doc="Whether it is open."),
     ),
     ("store_id", "day"),
     ("retail.basket",),
@@ -103,7 +103,7 @@ def domains() -> Domains:
 
 
 @pytest.fixture
-def model() -> Served:
+def model() -> ServedModel:
     return STORE_DAILY
 
 
@@ -113,7 +113,7 @@ def world() -> World:
 
 
 @pytest.fixture
-def app(world: World, domains: Domains, model: Served) -> Litestar:
+def app(world: World, domains: Domains, model: ServedModel) -> Litestar:
     return application(
         CommandServices(domains, world, world.append, 0.2),
         StreamServices(domains, world.fetch, world.read, ""),

@@ -1,0 +1,55 @@
+"""What one client waits: `python -m benchmarks.latency [--commands 500] [--rate 50]`. The last line is JSON.
+
+Embedded servers and all processes run as `refold dev` runs them; with `--url` an API that runs already is measured.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from refold.api.cli.stack import Stack
+from refold.api.http.latency import measure
+from refold.streams.embedded.removal import remove_data
+from refold.streams.settings import Settings
+
+WARM_UP = 100
+
+
+@contextmanager
+def running_api(url: str | None) -> Iterator[str]:
+    """The URL of an API: the given one, or one of a stack that lives as long as the block."""
+    if url:
+        yield url
+        return
+    data = Path(tempfile.mkdtemp(prefix="refold-bench-"))
+    data.chmod(0o755)
+    settings = Settings.load({}).model_copy(update={"data": data, "api_port": 0})
+    with Stack(settings, lambda text: print(text, file=sys.stderr)) as stack:
+        stack.wait_until_ready()
+        yield stack.api_url
+    remove_data(data)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--commands", type=int, default=500)
+    parser.add_argument("--rate", type=float, default=50.0)
+    parser.add_argument("--url")
+    arguments = parser.parse_args()
+    with running_api(arguments.url) as url:
+        asyncio.run(measure(url, WARM_UP, arguments.rate))
+        found = asyncio.run(measure(url, arguments.commands, arguments.rate))
+    print(
+        f"{arguments.commands} commands at {arguments.rate:g}/s: answered p50 {found.answer_p50} ms, visible p50 {found.visible_p50} ms"
+    )
+    print(json.dumps(asdict(found)))
+
+
+if __name__ == "__main__":
+    main()
