@@ -1,0 +1,101 @@
+"""Receipts as commands: a product is listed before it is first sold, a basket opened, scanned line by line, paid.
+
+Ids are UUIDv5 of what the command is about, so sending the same receipts again is a retry of every command, without effect.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
+from functools import cache
+from itertools import groupby
+from typing import NamedTuple
+from uuid import UUID, uuid5
+
+import polars as pl
+
+from refold.api.demo.receipts import Receipts
+from refold.schemas.contracts import Command
+from refold.schemas.retail.basket import OpenBasket, PayBasket, ScanItem
+from refold.schemas.retail.product import ListProduct
+
+NAMESPACE = UUID("0b2a51d4-3f0f-5c6e-8a39-6f2f8a7c9e01")
+UNKNOWN = "UNKNOWN"  # what a few products have instead of a category or type
+
+
+class Wish(NamedTuple):
+    """A command with its id and the time of its receipt."""
+
+    command: Command
+    command_id: UUID
+    occurred_at: datetime
+
+
+class Size(NamedTuple):
+    """How much there is to send."""
+
+    commands: int
+    lines: int
+    baskets: int
+    products: int
+
+
+def commands(receipts: Receipts, weeks: int) -> Iterator[Wish]:
+    """Every command of the first weeks, in the order of the receipts."""
+    listed = pl.Series("product_id", [], dtype=pl.Int64)
+    for number in range(1, weeks + 1):
+        week = receipts.week(number)
+        new = _first_sales(week, listed)
+        yield from _listings(new.join(receipts.products.collect(), on="product_id", maintain_order="left"))
+        yield from _baskets(week)
+        listed = listed.append(new["product_id"])
+
+
+def size(receipts: Receipts, weeks: int) -> Size:
+    """How many commands the first weeks are."""
+    lines = receipts.first(weeks)
+    known = lines.select("product_id").unique().join(receipts.products, on="product_id", how="semi")
+    counts = lines.select(pl.len(), pl.col("basket_id").n_unique()).collect()
+    scans, baskets = counts.row(0)
+    products = known.select(pl.len()).collect().item()
+    return Size(scans + 2 * baskets + products, scans, baskets, products)
+
+
+def _first_sales(week: pl.DataFrame, listed: pl.Series) -> pl.DataFrame:
+    sold = week.select("product_id", "at").unique("product_id", keep="first", maintain_order=True)
+    return sold.filter(~pl.col("product_id").is_in(listed.implode()))
+
+
+def _listings(sold: pl.DataFrame) -> Iterator[Wish]:
+    """A product that the table of products lacks is not listed; its lines are sent all the same."""
+    for row in sold.iter_rows(named=True):
+        name = str(row["product_id"])
+        command = ListProduct(
+            product_id=name,
+            department=row["department"],
+            brand=row["brand"],
+            category=row["product_category"] or UNKNOWN,
+            type=row["product_type"] or UNKNOWN,
+            package_size=row["package_size"],
+        )
+        yield Wish(command, uuid5(NAMESPACE, f"product/{name}"), row["at"])
+
+
+def _baskets(week: pl.DataFrame) -> Iterator[Wish]:
+    """Lines of a basket lie together, each printed at the time of its receipt."""
+    for number, lines in groupby(week.iter_rows(), key=lambda line: line[0]):
+        basket, name = str(number), f"basket/{number}"
+        for place, (_, store, household, product, quantity, amount, discount, at) in enumerate(lines):
+            if place == 0:
+                opening = OpenBasket(basket_id=basket, store_id=store, household_id=str(household))
+                yield Wish(opening, uuid5(NAMESPACE, f"{name}/open"), at)
+            scan = ScanItem(
+                basket_id=basket, product_id=product, quantity=quantity, amount=money(amount), discount=money(discount)
+            )
+            yield Wish(scan, uuid5(NAMESPACE, f"{name}/line/{place}"), at)
+        yield Wish(PayBasket(basket_id=basket), uuid5(NAMESPACE, f"{name}/pay"), at)
+
+
+@cache
+def money(cents: int) -> Decimal:
+    """Cents as dollars; the year has only some thousand different amounts."""
+    return Decimal(cents).scaleb(-2)
