@@ -18,12 +18,17 @@ def status_of(error: RefoldError) -> int:
     """The HTTP status of any error of Refold."""
     if isinstance(error, ApiError):
         return error.status
-    return 503 if error.code in _AWAY else _STATUS_OF_OTHERS.get(error.code, 500)
+    return 503 if _away(error) else _STATUS_OF_OTHERS.get(error.code, 500)
 
 
 def retry_after_of(error: RefoldError) -> int | None:
     """Seconds after which the same request may fare better, if any."""
-    return error.retry_after if isinstance(error, ApiError) else 2 if error.code in _AWAY else None
+    return error.retry_after if isinstance(error, ApiError) else 2 if _away(error) else None
+
+
+def _away(error: RefoldError | type[RefoldError]) -> bool:
+    """A server is away, or the log is refused: nothing about the request is wrong."""
+    return error.code in _AWAY or error.code.startswith("log-")
 
 
 def catalogue() -> dict[str, type[RefoldError]]:
@@ -61,7 +66,7 @@ def _subclasses(error: type[RefoldError]) -> Iterator[type[RefoldError]]:
 def _status(error: type[RefoldError]) -> str:
     if issubclass(error, ApiError):
         return str(error.status)
-    return "503" if error.code in _AWAY else str(_STATUS_OF_OTHERS.get(error.code, "-"))
+    return "503" if _away(error) else str(_STATUS_OF_OTHERS.get(error.code, "-"))
 
 
 _HEAD = """# Errors

@@ -42,6 +42,38 @@ app.command(
     Example: REFOLD_API_PORT=9000 refold api""",
 )
 
+app.command(
+    "refold.api.cli.send:send",
+    name="send",
+    help="""Send one command through Kafka and wait for its outcome; exits with 1 when it is rejected or pending.
+
+    Example: refold send retail.basket.OpenBasket --data '{"basket_id": "7", "store_id": 330}'""",
+)
+app.command(
+    "refold.api.cli.status:status",
+    name="status",
+    help="""Show lag, writers, records that do not count, read models and builds.
+
+    Example: refold status --json""",
+)
+
+schemas = App(name="schemas", help="Events and commands as frozen Avro schemas, like migrations.")
+schemas.command(
+    "refold.api.cli.schemas:freeze",
+    name="freeze",
+    help="""Write a new .avsc file for each event and command whose code no frozen file equals.
+
+    Example: refold schemas freeze""",
+)
+schemas.command(
+    "refold.api.cli.schemas:check",
+    name="check",
+    help="""Compare the code's schemas with the frozen files; exits with 3 when one has no file.
+
+    Example: refold schemas check --json""",
+)
+app.command(schemas)
+
 config = App(name="config", help="What is configured, and where from.")
 config.command(
     "refold.api.cli.config:show",

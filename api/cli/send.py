@@ -1,0 +1,109 @@
+"""`refold send`: one command through Kafka, and its outcome from Postgres."""
+
+import time
+from contextlib import closing
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+
+from refold.api.cli import exits
+from refold.api.cli.output import print_json, print_table, say
+from refold.api.errors import CommandIdReused, CommandUnknown
+from refold.api.http.command_request import command_uuid_of, find_category, find_command, read_command
+from refold.api.http.outcomes import FIND, Outcome
+from refold.schemas.errors import BadValue
+from refold.schemas.identity import body_hash, outcome_key
+from refold.streams.domain import load_domains
+from refold.streams.embedded.servers import connected
+from refold.streams.errors import DatabaseUnavailable
+from refold.streams.postgres import Database, bootstrap, connect, first_line
+from refold.streams.producer import Producer
+from refold.streams.settings import Settings
+from refold.streams.topics import ensure_topics
+
+_POLL_S = 0.05
+_ACK_S = 30.0
+
+
+def send(
+    command: str,
+    *,
+    data: str,
+    key: str | None = None,
+    expect: int | None = None,
+    wait: float = 30.0,
+    json: bool = False,
+) -> int:
+    """Send one command and wait for its outcome.
+
+    Args:
+        command: DOMAIN.CATEGORY.COMMAND, such as retail.basket.OpenBasket.
+        data: The command's fields as a JSON object.
+        key: Idempotency key; the same for each retry. Default: a new one.
+        expect: Version that the stream must have; 0: it must be new.
+        wait: Seconds to wait for the outcome; 0: none.
+        json: Print the outcome as JSON.
+    """
+    settings = connected(Settings.load())
+    domains = load_domains(settings.domains)
+    domain, _, rest = command.partition(".")
+    short, _, name = rest.partition(".")
+    if not name:
+        raise CommandUnknown(f"{command!r} is not of the form DOMAIN.CATEGORY.COMMAND")
+    category = find_category(domains, domain, short)
+    try:
+        body = read_command(find_command(category, name), data.encode())
+    except BadValue as problem:
+        raise BadValue(f"{problem.field}: {problem.message}", problem.field) from problem
+    command_id = command_uuid_of(key) if key is not None else uuid4()
+    stream = category.stream_of(body)
+    where = outcome_key(category.name, stream, command_id.bytes)
+    try:
+        with closing(connect(settings.dsn(), application_name="send")) as db:
+            bootstrap(db)
+            outcome = _find(db, where)
+            if outcome is None:
+                ensure_topics(settings, domains, db)
+                with Producer(settings.kafka_servers(), settings.topic_prefix, domains, timeout_s=_ACK_S) as producer:
+                    producer.send(body, command_id=command_id, expected_version=expect)
+                    producer.flush(_ACK_S)
+                outcome = _await_outcome(db, where, wait)
+    except psycopg.OperationalError as problem:
+        raise DatabaseUnavailable(f"Postgres does not answer: {first_line(problem)}") from problem
+    if outcome is not None and outcome.body_hash != body_hash(body):
+        raise CommandIdReused(f"{command_id} was another command of {stream} before")
+    return _told({"command_id": str(command_id), "stream": stream, **_shown(outcome)}, json=json)
+
+
+def _await_outcome(db: Database, key: bytes, seconds: float) -> Outcome | None:
+    until = time.monotonic() + seconds
+    while (found := _find(db, key)) is None and time.monotonic() < until:
+        time.sleep(_POLL_S)
+    return found
+
+
+def _find(db: Database, key: bytes) -> Outcome | None:
+    row = db.execute(FIND, ([key],)).fetchone()
+    return None if row is None else Outcome(*row)
+
+
+def _shown(outcome: Outcome | None) -> dict[str, Any]:
+    if outcome is None:
+        return {"status": "pending"}
+    shown = {
+        "status": "accepted" if outcome.accepted else "rejected",
+        "version": outcome.version,
+        "events": outcome.events,
+    }
+    return shown | {"code": outcome.code, "message": outcome.message, "position": outcome.position}
+
+
+def _told(shown: dict[str, Any], *, json: bool) -> int:
+    if json:
+        print_json(shown)
+    else:
+        print_table([shown])
+    if shown["status"] == "pending":
+        say("The command is in the log, not decided yet; run the same with --key to ask again.")
+    return exits.DONE if shown["status"] == "accepted" else exits.FAILED

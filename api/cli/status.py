@@ -1,0 +1,114 @@
+"""`refold status`: who is where, who may write, what does not count, and what is being built."""
+
+import time
+from contextlib import closing
+from dataclasses import asdict
+from typing import Any
+
+import psycopg
+
+from refold.api.cli import exits
+from refold.api.cli.output import print_json, print_table
+from refold.projections.serving import model_states
+from refold.streams.domain import Domains, load_domains
+from refold.streams.embedded.servers import connected
+from refold.streams.errors import DatabaseUnavailable
+from refold.streams.lag import Lag, LagReader, worst
+from refold.streams.postgres import Database, connect, first_line
+from refold.streams.settings import Settings
+
+_SAMPLE_S = 1.0
+_WAITING_RECORDS = 1000
+"""So far behind, a claim that was just taken has to wait for the fold noticeably."""
+
+
+def status(*, json: bool = False) -> int:
+    """Show lag, writers, records that do not count, read models and builds.
+
+    Args:
+        json: Print everything as one JSON document.
+    """
+    settings = connected(Settings.load())
+    domains = load_domains(settings.domains)
+    try:
+        with closing(connect(settings.dsn(), application_name="status")) as db:
+            found = _status(db, settings, domains)
+    except psycopg.OperationalError as problem:
+        raise DatabaseUnavailable(f"Postgres does not answer: {first_line(problem)}") from problem
+    if json:
+        print_json(found)
+    else:
+        _print(found)
+    return exits.DONE
+
+
+def _status(db: Database, settings: Settings, domains: Domains) -> dict[str, Any]:
+    if not _has(db, "refold.positions"):
+        return {
+            "writes": "no worker has run on this database yet",
+            "lag": [],
+            "owners": [],
+            "voids": [],
+            "models": [],
+            "builds": [],
+        }
+    reader = LagReader(settings, domains)
+    lags = reader.read(db)
+    has_models = _has(db, "refold.builds")
+    return {
+        "writes": _writes(db, reader, lags),
+        "lag": [asdict(lag) for lag in lags],
+        "owners": _rows(
+            db,
+            "SELECT category, part AS partition, epoch, writer, last_command_offset FROM refold.claims ORDER BY 1, 2",
+        ),
+        "voids": _rows(
+            db,
+            "SELECT topic, reason, count(*) AS ranges, sum(last_offset - first_offset + 1)::bigint AS records"
+            " FROM refold.voids GROUP BY 1, 2 ORDER BY 1, 2",
+        ),
+        "models": [{**asdict(state), "status": state.status} for state in model_states(db, settings.domains)]
+        if has_models
+        else [],
+        "builds": _rows(
+            db,
+            "SELECT build, domain, model, status, detached_code, changed_at FROM refold.builds WHERE status <> 'dropped' ORDER BY 1",
+        )
+        if has_models
+        else [],
+    }
+
+
+def _writes(db: Database, reader: LagReader, lags: list[Lag]) -> str:
+    """Whether commands are decided now: a handler decides only once the fold has reached its claim."""
+    behind, _ = worst(lags, "core")
+    claimed = _rows(db, "SELECT count(*) FILTER (WHERE writer IS NULL) AS none, count(*) AS all FROM refold.claims")[0]
+    if behind > _WAITING_RECORDS:
+        time.sleep(_SAMPLE_S)
+        left, _ = worst(reader.read(db), "core")
+        rate = (behind - left) / _SAMPLE_S
+        eta = f"about {left / rate:,.0f} s" if rate > 0 else "unknown: the core does not move"
+        return f"writes wait for the fold: {left:,} events, ETA {eta}"
+    if claimed["all"] == 0:
+        return "no handler has claimed a partition yet"
+    return "open" if claimed["none"] == 0 else f"{claimed['none']} of {claimed['all']} partitions have no writer now"
+
+
+def _print(found: dict[str, Any]) -> None:
+    print(f"writes: {found['writes']}")
+    columns = ("group", "topic", "part", "position", "end", "records", "seconds")
+    print_table([{name: lag[name] for name in columns} for lag in found["lag"]], "lag")
+    for name in ("owners", "voids", "models", "builds"):
+        if found[name]:
+            print_table(found[name], name)
+
+
+def _rows(db: Database, statement: str) -> list[dict[str, Any]]:
+    cursor = db.execute(statement.encode())
+    names = [column.name for column in cursor.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _has(db: Database, table: str) -> bool:
+    row = db.execute("SELECT to_regclass(%s) IS NOT NULL", (table,)).fetchone()
+    return row is not None and bool(row[0])
