@@ -144,7 +144,7 @@ class CoreFold:
                 core_store.insert_outcomes(db, effects.outcomes(judged.counted, judged.decoded.rejections, chunk.start, chunk.part))
                 core_store.upsert_streams(db, states)
                 core_store.insert_stream_offsets(db, effects.stream_offsets(judged.counted, chunk.start, chunk.part))
-            core_store.insert_voids(db, chunk.topic, chunk.part, judged.voids)
+        core_store.insert_voids(db, chunk.topic, chunk.part, judged.voids)
         for _, _, reason in judged.voids:
             metrics.VOIDS.labels(judged.category, reason).inc()
 

@@ -101,9 +101,18 @@ def upsert_streams(db: Database, frame: pl.DataFrame) -> None:
 
 
 def insert_voids(db: Database, topic: str, part: int, ranges: Sequence[tuple[int, int, str]]) -> None:
-    """Ranges of offsets (both ends included) that do not count."""
+    """Ranges of offsets (both ends included) that do not count; one that continues the last stored range lengthens it.
+
+    So the rows are the same whatever the chunks were.
+    """
     for first, last, reason in ranges:
-        db.execute("INSERT INTO refold.voids VALUES (%s, %s, %s, %s, %s)", (topic, part, first, last, reason))
+        lengthened = db.execute(
+            "UPDATE refold.voids SET last_offset = %s WHERE topic = %s AND part = %s AND last_offset = %s AND reason = %s"
+            " AND first_offset = (SELECT max(first_offset) FROM refold.voids WHERE topic = %s AND part = %s)",
+            (last, topic, part, first - 1, reason, topic, part),
+        ).rowcount
+        if not lengthened:
+            db.execute("INSERT INTO refold.voids VALUES (%s, %s, %s, %s, %s)", (topic, part, first, last, reason))
 
 
 _OUTCOMES: Mapping[str, str] = {

@@ -1,0 +1,103 @@
+"""Helpers of integration tests: raw records into the log, the core run by hand over all of it, and tables to compare."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from refold.schemas.codec import Codec, encode_claim, encode_rejection
+from refold.schemas.codec import Rejection as RejectionBody
+from refold.schemas.contracts import Event
+from refold.schemas.meta import Claim, Meta
+from refold.streams import kafka
+from refold.streams.chunk import Place
+from refold.streams.core import CoreFold
+from refold.streams.domain import load_domains
+from refold.streams.history import History
+from refold.streams.log import LogReader
+from refold.streams.postgres import bootstrap, connect
+from refold.streams.settings import Settings
+from refold.streams.topics import ensure_topics, events_topic, logged_schemas
+from refold.streams.waiting import when_kafka_answers
+
+DOMAINS = load_domains(["retail"])
+CODEC = Codec(DOMAINS.catalog)
+CORE_TABLES = ("claims", "positions", "streams", "stream_offsets", "outcomes", "voids")
+
+
+def prepare(settings: Settings) -> None:
+    """Topics and tables."""
+    with connect(settings.dsn(), application_name="test") as db:
+        bootstrap(db)
+        when_kafka_answers(lambda: ensure_topics(settings, DOMAINS, db))
+
+
+def append(settings: Settings, category: str, part: int, records: Sequence[tuple[bytes | None, bytes | None]]) -> None:
+    """Write raw (key, value) records to a partition of a category's events."""
+    producer = kafka.producer(settings.kafka_servers())
+    for key, value in records:
+        producer.produce(events_topic(settings.topic_prefix, category), value, key, partition=part)
+    assert producer.flush(30) == 0
+
+
+def encoded(meta: Meta, event: Event) -> tuple[bytes, bytes]:
+    return meta.stream.encode(), CODEC.event(meta, event)
+
+
+def refused(meta: Meta, code: str = "no") -> tuple[bytes, bytes]:
+    return meta.stream.encode(), encode_rejection(meta, RejectionBody("OpenBasket", code, "because"))
+
+
+def claimed(claim: Claim) -> tuple[None, bytes]:
+    return None, encode_claim(claim)
+
+
+def core(settings: Settings) -> CoreFold:
+    history = History(settings.kafka_servers(), settings.topic_prefix, DOMAINS)
+    return CoreFold(settings.dsn(), settings.topic_prefix, DOMAINS, history, frozenset(logged_schemas(settings)))
+
+
+def fold_all(settings: Settings, records: int = 5000) -> dict[Place, int]:
+    """Run the core over all of the log, from its stored positions; returns where it stands."""
+    fold = core(settings)
+    try:
+        return _fold_all(settings, fold, records)
+    finally:
+        fold.close()
+
+
+def _fold_all(settings: Settings, fold: CoreFold, records: int) -> dict[Place, int]:
+    places = [(topic, part) for topic in fold.topics for part in range(settings.partitions)]
+    reader = LogReader(settings.kafka_servers(), fold.stored(places), records=records, keys=True)
+    kept: dict[Place, Any] = {}
+    ends = reader.ends()
+    while any(reader.next[place] < ends[place] for place in places):
+        for chunk in reader.poll(1.0):
+            kept[chunk.place] = kept[chunk.place].then(chunk) if chunk.place in kept else chunk
+            reached = fold.apply([kept[chunk.place]])
+            rest = kept.pop(chunk.place).since(reached[chunk.place])
+            if rest.values:
+                kept[chunk.place] = rest
+    reader.close()
+    return fold.stored(places)
+
+
+def tables(settings: Settings) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of the core's tables, in a fixed order; stream_offsets flattened, since chunks cut it differently."""
+    with psycopg.connect(settings.dsn()) as db:
+        found = {
+            name: sorted(db.execute(sql.SQL("SELECT * FROM refold.{}").format(sql.Identifier(name))).fetchall(), key=repr)
+            for name in CORE_TABLES
+            if name != "stream_offsets"
+        }
+        found["stream_offsets"] = db.execute(
+            "SELECT category, stream, first_version + n - 1, part, o FROM refold.stream_offsets,"
+            " unnest(offsets) WITH ORDINALITY AS t(o, n) ORDER BY 1, 2, 3"
+        ).fetchall()
+    return found
+
+
+def rows(settings: Settings, query: str) -> list[tuple[Any, ...]]:
+    with psycopg.connect(settings.dsn()) as db:
+        return db.execute(query.encode()).fetchall()
