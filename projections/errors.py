@@ -7,7 +7,7 @@ RefoldError
 ├── NothingFolded        nothing-folded: the tables stand at the log's beginning
 ├── CannotJoin           cannot-join: the build did not reach the live tables in time
 ├── CannotPromote        cannot-promote: the view cannot be re-pointed
-├── CoreBehind           core-behind: the core does not reach the end of the log
+├── RebuildDiffers       rebuild-differs: the rebuilt table is not the live one
 ├── ModelFailed          model-failed: one model cannot be written
 └── EventFailed          event-failed: one model's Python cannot fold one event
 """
@@ -57,11 +57,11 @@ class CannotPromote(RefoldError):
     remedy = "Run the same command again; drop views of your own that use columns which the new declaration lacks."
 
 
-class CoreBehind(RefoldError):
-    """The core does not reach the end of the log: a group of records is still open, or another worker holds it."""
+class RebuildDiffers(RefoldError):
+    """The rebuilt table and the live one, at the same positions, have different rows; the live one goes on serving."""
 
-    code = "core-behind"
-    remedy = "Start the workers (`refold worker`) and run the same command again."
+    code = "rebuild-differs"
+    remedy = "Compare the two builds' tables; one of them was changed by hand, or this is a bug worth reporting."
 
 
 class ModelFailed(RefoldError):

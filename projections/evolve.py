@@ -18,7 +18,6 @@ from refold.projections.declaration import Entity, EventType, Evolve
 from refold.projections.errors import EventFailed
 from refold.projections.layout import DELETED, VERSION, Layout, Stored
 from refold.projections.partial import Frames
-from refold.projections.sql_types import BIGINT
 from refold.schemas.contracts import Event
 
 
@@ -143,18 +142,18 @@ def _check(part: Stored, value: Any) -> None:
 def _fits(part: Stored, value: Any) -> bool:
     match value:
         case bool():
-            return True
+            fits = True
         case int():
-            return -(2**63) <= value < 2**63 if part.type == BIGINT else -(2**31) <= value < 2**31
+            fits = -(2**63) <= value < 2**63
         case str():
-            return _encodes(value)
+            fits = _encodes(value)
         case Decimal():
-            return _exact(part, value)
+            fits = _exact(part, value)
         case datetime():
-            return value.tzinfo is not None and value.utcoffset() == UTC.utcoffset(None)
-        case date():
-            return True
-    return False
+            fits = value.tzinfo is not None and value.utcoffset() == UTC.utcoffset(None)
+        case _:
+            fits = isinstance(value, date)
+    return fits
 
 
 def _encodes(value: str) -> bool:

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-import msgspec
-
 from refold.projections.declaration import Evolve, Model
 from refold.projections.layout import layout_of
 from refold.schemas.contracts import Category
@@ -26,23 +24,19 @@ def fingerprint(model: Model) -> str:
 
 
 def _said(value: Any) -> Any:
-    if isinstance(value, Evolve):
-        return [_source(value.fold), _source(value.state)]
-    if isinstance(value, Category):
-        return value.name
-    if isinstance(value, type):
-        return value.__name__
-    if is_dataclass(value):
-        return [
-            type(value).__name__,
-            {f.name: _said(getattr(value, f.name)) for f in fields(value) if f.name not in _TEXTS},
-        ]
-    if isinstance(value, Mapping):
-        return {name: _said(part) for name, part in value.items()}
-    if isinstance(value, tuple | list):
-        return [_said(part) for part in value]
-    return value if isinstance(value, msgspec.Struct | str | int | bool | None) else repr(value)
-
-
-def _source(code: Any) -> str:
-    return inspect.getsource(code)
+    match value:
+        case Evolve():
+            said: Any = [inspect.getsource(value.fold), inspect.getsource(value.state)]
+        case Category():
+            said = value.name
+        case type():
+            said = value.__name__
+        case Mapping():
+            said = {name: _said(part) for name, part in value.items()}
+        case tuple():
+            said = [_said(part) for part in value]
+        case _ if is_dataclass(value):
+            said = [type(value).__name__, {f.name: _said(getattr(value, f.name)) for f in fields(value) if f.name not in _TEXTS}]
+        case _:
+            said = repr(value)
+    return said

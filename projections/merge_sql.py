@@ -44,6 +44,7 @@ def copy(db: Database, layout: Layout, target: sql.Composable, rows: pl.DataFram
 
 
 def table(layout: Layout, schema: str) -> sql.Identifier:
+    """The model's table in a build's schema."""
     return sql.Identifier(schema, layout.name)
 
 

@@ -6,6 +6,7 @@ from refold.projections import builds, tables
 from refold.projections.declared import Declared, declared
 from refold.projections.limits import group_positions
 from refold.projections.models import ModelsFold
+from refold.projections.views import ensure_views
 from refold.streams.agents import run_fold
 from refold.streams.continuity import check_continuity
 from refold.streams.domain import load_domains
@@ -47,11 +48,4 @@ def ensure_builds(db: Database, found: Declared) -> None:
                 tables.point_view(db, layout, build)
             elif name not in there:
                 _log.warning("models: %s.%s is not built yet: refold replay rebuild %s --execute", *name, name[1])
-        _ensure_views(db, found)
-
-
-def _ensure_views(db: Database, found: Declared) -> None:
-    there = {(build.domain, build.model) for build in builds.builds(db) if build.status == "serving"}
-    for view in found.views:
-        if all((view.domain, name) in there for name in view.reads):
-            tables.create_view(db, view)
+        ensure_views(db, found)

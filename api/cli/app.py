@@ -74,6 +74,18 @@ schemas.command(
 )
 app.command(schemas)
 
+replay = App(name="replay", help="Fold the log again.")
+replay.command(
+    "refold.api.cli.replay:rebuild",
+    name="rebuild",
+    help="""Rebuild read models from the log beside the live tables, compare, and let the views show the new ones.
+
+    Without --execute it says what it would do. Killed, the same command goes on from where it was.
+
+    Example: refold replay rebuild store_daily --execute""",
+)
+app.command(replay)
+
 config = App(name="config", help="What is configured, and where from.")
 config.command(
     "refold.api.cli.config:show",

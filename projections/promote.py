@@ -1,0 +1,154 @@
+"""The end of a rebuild: join the live tables at one position vector, compare, and point the views at the new table."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import psycopg
+from psycopg import sql
+
+from refold.projections import builds, merge_sql, tables
+from refold.projections.builds import GROUP, Build
+from refold.projections.declared import Declared
+from refold.projections.errors import CannotJoin, CannotPromote
+from refold.projections.layout import Layout
+from refold.projections.limits import group_positions
+from refold.projections.rebuild import Builder
+from refold.projections.source import Source
+from refold.projections.views import ensure_views
+from refold.streams.errors import KafkaUnavailable
+from refold.streams.postgres import Database, notify
+
+T = TypeVar("T")
+_PATIENCE_S = 60.0
+_TAIL_S = 5.0
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Rows of the shadow, and those that either table has and the other has not."""
+
+    rows: int
+    differing: int
+
+
+def join(db: Database, builder: Builder, source: Source) -> None:
+    """Fold the rest up to the group's positions while nobody moves them, and become a member. Raises CannotJoin."""
+    held = False
+
+    def step() -> None:
+        nonlocal held
+        if held:  # what the builder had in memory went with the transaction that failed
+            raise CannotJoin("the transaction that joins the live tables failed")
+        builds.lock_exclusive(db)
+        held = True
+        _fold_tail(db, builder, source)
+        for staging in builder.staged:
+            builds.set_status(db, staging.build, "shadow")
+            db.execute("DELETE FROM refold.positions WHERE grp = %s", (staging.build.group,))
+
+    _retried(db, "1s", step, CannotJoin("the live tables were never still for a moment"))
+
+
+def _fold_tail(db: Database, builder: Builder, source: Source) -> None:
+    vector = {place: at for place, at in group_positions(db, GROUP).items() if place in source.position}
+    until = time.monotonic() + _TAIL_S
+    while source.left(vector):
+        if time.monotonic() > until:
+            raise KafkaUnavailable("the last records before the join did not arrive")
+        chunks = source.read(vector, 0.2)
+        if chunks:
+            builder.fold(chunks)
+    builder.flush_within()
+
+
+def take_over(db: Database, found: Declared, builder: Builder) -> None:
+    """An empty database: the builds become the serving ones, and their positions the group's, in one transaction."""
+
+    def step() -> None:
+        builds.lock_exclusive(db)
+        if any(group_positions(db, GROUP).values()):
+            raise CannotJoin(
+                "the models worker has begun to fold the log itself",
+                "Wait for it; or stop the workers, and run the same command again.",
+            )
+        for (topic, part), at in sorted(builder.position.items()):
+            db.execute(
+                "INSERT INTO refold.positions (grp, topic, part, next_offset) VALUES (%s, %s, %s, 0) ON CONFLICT DO NOTHING",
+                (GROUP, topic, part),
+            )
+            db.execute(
+                "UPDATE refold.positions SET next_offset = %s WHERE (grp, topic, part) = (%s, %s, %s)",
+                (at, GROUP, topic, part),
+            )
+        for old in [build for build in builds.builds(db) if build.is_member]:
+            drop(db, old)
+        for staging in builder.staged:
+            db.execute("DELETE FROM refold.positions WHERE grp = %s", (staging.build.group,))
+            builds.set_status(db, staging.build, "serving")
+            tables.point_view(db, staging.layout, staging.build)
+        ensure_views(db, found)
+        notify(db, GROUP, builder.position)
+
+    _retried(db, "1s", step, CannotJoin("the database was never still for a moment"))
+
+
+def compare(db: Database, layout: Layout, shadow: Build, serving: Build) -> Compared:
+    """Both tables to the byte, in one snapshot."""
+    ours, theirs = (merge_sql.table(layout, build.schema) for build in (shadow, serving))
+    statement = sql.SQL("""
+        SELECT (SELECT count(*) FROM {ours}),
+               (SELECT count(*) FROM (SELECT t::text FROM {ours} t EXCEPT ALL SELECT t::text FROM {theirs} t) AS a)
+             + (SELECT count(*) FROM (SELECT t::text FROM {theirs} t EXCEPT ALL SELECT t::text FROM {ours} t) AS b)
+    """).format(ours=ours, theirs=theirs)
+    row = db.execute(statement).fetchone()
+    assert row is not None
+    return Compared(*row)
+
+
+def promote(db: Database, found: Declared, layout: Layout, shadow: Build) -> Build | None:
+    """Let the view show the shadow; the table that served is retired and stays a member. Gives that one. Raises CannotPromote."""
+
+    def step() -> Build | None:
+        builds.lock_exclusive(db)
+        db.execute("SET LOCAL lock_timeout = '50ms'")
+        others = [
+            b
+            for b in builds.builds(db)
+            if (b.domain, b.model) == (shadow.domain, shadow.model) and b.number != shadow.number
+        ]
+        served = next((b for b in others if b.status == "serving"), None)
+        if served is not None:
+            for old in [b for b in others if b.status == "retired"]:
+                drop(db, old)
+            builds.set_status(db, served, "retired")
+        builds.set_status(db, shadow, "serving")
+        tables.point_view(db, layout, shadow)
+        ensure_views(db, found)
+        return served
+
+    return _retried(db, "2s", step, CannotPromote("somebody holds the view for longer than a minute"))
+
+
+def drop(db: Database, build: Build) -> None:
+    """Remove a build and all that is kept about it."""
+    builds.set_status(db, build, "dropped")
+    db.execute("DELETE FROM refold.positions WHERE grp = %s", (build.group,))
+    db.execute("DELETE FROM refold.parked WHERE build = %s", (build.number,))
+    tables.drop(db, build)
+
+
+def _retried(db: Database, lock_timeout: str, step: Callable[[], T], failure: CannotJoin | CannotPromote) -> T:
+    """Run a transaction; when a lock is not free in time, or two waited for each other, again after a pause."""
+    until, pause = time.monotonic() + _PATIENCE_S, 0.05
+    while True:
+        try:
+            with db.transaction():
+                db.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(lock_timeout)))
+                return step()
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as problem:
+            if time.monotonic() > until:
+                raise failure from problem
+            time.sleep(pause)
+            pause = min(2 * pause, 1.0)

@@ -1,0 +1,225 @@
+"""Rebuilding read models from the log: build beside the live tables, join them, compare, promote.
+
+Nothing here can act on the outside: it folds events into tables and calls no author code but pure declarations.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Self
+
+from psycopg import sql
+
+from refold.projections import builds, merge_sql, promote, tables
+from refold.projections.builds import GROUP
+from refold.projections.core_first import CoreFirst
+from refold.projections.declared import declared
+from refold.projections.errors import NothingFolded, RebuildDiffers, RebuildRunning
+from refold.projections.layout import Layout
+from refold.projections.limits import group_positions, parked
+from refold.projections.rebuild import Builder, Progress, fold_log
+from refold.projections.replay_plan import Plan, Rebuilt, Report, goal, make_plan, places_of, unfinished
+from refold.projections.source import Source
+from refold.projections.staging import Staging
+from refold.schemas.columns import ColumnDecoder
+from refold.streams.chunk import Place
+from refold.streams.continuity import check_continuity
+from refold.streams.core_process import core_fold
+from refold.streams.domain import load_domains
+from refold.streams.postgres import Database, bootstrap, connect
+from refold.streams.settings import Settings
+from refold.streams.topics import ensure_topics
+
+READ_RECORDS = 40_000
+_CLOSE_RECORDS = 20_000
+Start = tuple[tuple[Place, int], ...]
+
+
+class Replay:
+    """One `refold replay` command: its connection, and what the domains declare."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises KafkaUnavailable, LogRefused, psycopg.OperationalError."""
+        self._settings = settings
+        self._domains, self._found = load_domains(settings.domains), declared(settings.domains)
+        self._db: Database = connect(settings.dsn(), application_name="replay")
+        bootstrap(self._db)
+        builds.bootstrap(self._db)
+        ensure_topics(settings, self._domains, self._db)
+        check_continuity(settings, self._domains, self._db)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._db.close()
+
+    def plan(self, names: Sequence[str]) -> Plan:
+        """What `execute` would do; no names: all models. Raises UnknownModel, NothingFolded, LogTrimmed."""
+        layouts = self._layouts(names)
+        fills = self._fills(layouts)
+        places = places_of(self._settings, layouts)
+        source = Source(self._settings.kafka_servers(), dict.fromkeys(places, 0), records=1)
+        try:
+            ends = source.ends() if fills else goal(self._db, places, fills=fills)
+        finally:
+            source.close()
+        return make_plan(self._db, layouts, self._found, ends, fills=fills)
+
+    def execute(self, names: Sequence[str], progress: Progress) -> Report:
+        """Rebuild and promote; killed, the same call goes on. Raises what `plan` raises, RebuildRunning, CannotJoin, RebuildDiffers."""
+        layouts = self._layouts(names)
+        with ExitStack() as held:
+            for layout in layouts:
+                held.enter_context(_only_one(self._db, layout))
+            began = time.perf_counter()
+            fills = self._fills(layouts)
+            starts = self._starts(layouts, fresh=fills)
+            built = [self._build(staged, dict(start), progress, fills=fills) for start, staged in starts.items()]
+            seconds = time.perf_counter() - began
+        builders = [builder for builder, _ in built]
+        records = max(
+            sum(b.position.values()) - sum(at for _, at in start) for b, start in zip(builders, starts, strict=True)
+        )
+        return Report(
+            [result for _, results in built for result in results],
+            records,
+            sum(builder.events for builder in builders),
+            round(seconds, 2),
+            round(records / seconds),
+            sum(builder.fell_back for builder in builders),
+        )
+
+    def _layouts(self, names: Sequence[str]) -> list[Layout]:
+        return [self._found.named(name) for name in dict.fromkeys(names)] or list(self._found.layouts.values())
+
+    def _fills(self, layouts: Sequence[Layout]) -> bool:
+        """Whether no live table holds anything. Then only all models together can be built: they share one position."""
+        if any(group_positions(self._db, GROUP).values()):
+            return False
+        if len(layouts) < len(self._found.layouts):
+            raise NothingFolded("no read model holds anything yet, so there is nothing for one of them to join")
+        return True
+
+    def _starts(self, layouts: Sequence[Layout], *, fresh: bool) -> dict[Start, list[Staging]]:
+        """A build for each model, unfinished ones first, together where they stand at the same positions."""
+        found: dict[Start, list[Staging]] = {}
+        for layout in layouts:
+            places = places_of(self._settings, layouts if fresh else [layout])
+            staging, done = self._staging(layout)
+            found.setdefault(tuple((place, done.get(place, 0)) for place in places), []).append(staging)
+        if fresh and len(found) > 1:
+            for staging in (staging for staged in found.values() for staging in staged):
+                promote.drop(self._db, staging.build)
+            return self._starts(layouts, fresh=fresh)
+        return _together(found)
+
+    def _staging(self, layout: Layout) -> tuple[Staging, dict[Place, int]]:
+        build = unfinished(builds.builds(self._db), layout, self._found)
+        if build is None:
+            with self._db.transaction():
+                build = builds.create(
+                    self._db, layout, self._found.fingerprints[layout.model.domain, layout.name], "building"
+                )
+                tables.create(self._db, layout, build, with_key=layout.evolves)
+        return Staging(self._db, layout, build, parked(self._db)), group_positions(self._db, build.group)
+
+    def _build(
+        self, staged: list[Staging], start: dict[Place, int], progress: Progress, *, fills: bool
+    ) -> tuple[Builder, list[Rebuilt]]:
+        decoder = ColumnDecoder(self._domains.catalog, thin=True)
+        builder = Builder(self._db, self._settings.topic_prefix, decoder, self._found.types, staged)
+        builder.position = dict(start)
+        source = Source(self._settings.kafka_servers(), start, records=READ_RECORDS, keys=fills)
+        try:
+            if fills:
+                return builder, self._fill(builder, source, progress)
+            return builder, self._rebuild(builder, source, progress)
+        finally:
+            source.close()
+
+    def _fill(self, builder: Builder, source: Source, progress: Progress) -> list[Rebuilt]:
+        core = core_fold(self._settings)
+        try:
+            fold_log(source, CoreFirst(core, builder), source.ends(), progress)
+        finally:
+            core.close()
+        self._finish(builder)
+        promote.take_over(self._db, self._found, builder)
+        return [
+            Rebuilt(s.build.domain, s.build.model, s.build.number, None, self._rows(s), None, None)
+            for s in builder.staged
+        ]
+
+    def _rebuild(self, builder: Builder, source: Source, progress: Progress) -> list[Rebuilt]:
+        places = list(source.position)
+        fold_log(source, builder, goal(self._db, places, fills=False), progress)
+        self._finish(builder)
+        while source.left(upto := goal(self._db, places, fills=False)) > _CLOSE_RECORDS:
+            fold_log(source, builder, upto, progress)
+        promote.join(self._db, builder, source)
+        return [self._promote(staging) for staging in builder.staged]
+
+    def _finish(self, builder: Builder) -> None:
+        for staging in builder.staged:
+            with self._db.transaction():
+                staging.finish()
+
+    def _promote(self, staging: Staging) -> Rebuilt:
+        build, layout = staging.build, staging.layout
+        serving = next(
+            (
+                b
+                for b in builds.builds(self._db)
+                if (b.domain, b.model, b.status) == (build.domain, build.model, "serving")
+            ),
+            None,
+        )
+        same = serving is not None and serving.is_member and serving.fingerprint == build.fingerprint
+        compared = promote.compare(self._db, layout, build, serving) if serving is not None and same else None
+        if compared is not None and compared.differing:
+            raise RebuildDiffers(
+                f"{build.model}: {compared.differing} of {compared.rows} rows of build {build.number} differ"
+            )
+        retired = promote.promote(self._db, self._found, layout, build)
+        rows = compared.rows if compared else self._rows(staging)
+        return Rebuilt(
+            build.domain,
+            build.model,
+            build.number,
+            retired.number if retired else None,
+            rows,
+            compared.rows if compared else None,
+            compared.differing if compared else None,
+        )
+
+    def _rows(self, staging: Staging) -> int:
+        table = merge_sql.table(staging.layout, staging.build.schema)
+        row = self._db.execute(sql.SQL("SELECT count(*) FROM {}").format(table)).fetchone()
+        assert row is not None
+        return int(row[0])
+
+
+def _together(found: dict[Start, list[Staging]]) -> dict[Start, list[Staging]]:
+    """New builds of models that read different topics still share one pass over all of them."""
+    new = [start for start in found if not any(at for _, at in start)]
+    if len(new) < 2:
+        return found
+    places = sorted({place for start in new for place, _ in start})
+    merged = {start: staged for start, staged in found.items() if start not in new}
+    merged[tuple((place, 0) for place in places)] = [staging for start in new for staging in found[start]]
+    return merged
+
+
+@contextmanager
+def _only_one(db: Database, layout: Layout) -> Iterator[None]:
+    """Hold the model's rebuild lock; it goes with the connection, however this process ends. Raises RebuildRunning."""
+    name = f"refold/rebuild/{layout.model.domain}.{layout.name}"
+    row = db.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (name,)).fetchone()
+    if row is None or not row[0]:
+        raise RebuildRunning(f"another process rebuilds {layout.name}")
+    try:
+        yield
+    finally:
+        if not db.closed:
+            db.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (name,))

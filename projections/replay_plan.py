@@ -1,0 +1,115 @@
+"""What a rebuild would do, and what it did, as plain values."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from refold.projections import builds
+from refold.projections.builds import GROUP, Build
+from refold.projections.declaration import handled
+from refold.projections.declared import Declared
+from refold.projections.layout import Layout
+from refold.projections.limits import core_positions, group_positions
+from refold.streams.chunk import Place
+from refold.streams.postgres import Database
+from refold.streams.settings import Settings
+from refold.streams.topics import events_topic
+
+MODELS_PER_S, WITH_CORE_PER_S = 250_000, 40_000
+"""What plans reckon with; `benchmarks/rebuild.py` measures."""
+
+
+@dataclass(frozen=True)
+class ModelPlan:
+    """What a rebuild would do for one model. `resumes`: the unfinished build that it goes on with."""
+
+    domain: str
+    model: str
+    serving: int | None
+    resumes: int | None
+    records: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a rebuild would do. `fills`: no read model holds anything yet, so the core's tables are folded in the same pass."""
+
+    models: list[ModelPlan]
+    records: int
+    estimated_s: float
+    fills: bool
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """What became of one model. `compared` is None where no table stood at the same positions under the same declaration."""
+
+    domain: str
+    model: str
+    build: int
+    retired: int | None
+    rows: int
+    compared: int | None
+    differing: int | None
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a rebuild did; `seconds` from the first record to the last promote."""
+
+    models: list[Rebuilt]
+    records: int
+    events: int
+    seconds: float
+    records_per_s: int
+    fell_back: int
+
+
+def make_plan(
+    db: Database, layouts: Sequence[Layout], found: Declared, ends: Mapping[Place, int], *, fills: bool
+) -> Plan:
+    """The plan for some models; `ends` is how far they would read."""
+    there = builds.builds(db)
+    models = [_model_plan(db, layout, found, there, ends) for layout in layouts]
+    records = max((model.records for model in models), default=0)
+    return Plan(models, records, round(records / (WITH_CORE_PER_S if fills else MODELS_PER_S), 1), fills)
+
+
+def unfinished(there: Sequence[Build], layout: Layout, found: Declared) -> Build | None:
+    """The build that a rebuild of this declaration goes on with."""
+    name = (layout.model.domain, layout.name)
+    wanted = [
+        b
+        for b in there
+        if (b.domain, b.model, b.status, b.fingerprint) == (*name, "building", found.fingerprints[name])
+    ]
+    return wanted[-1] if wanted else None
+
+
+def places_of(settings: Settings, layouts: Sequence[Layout]) -> list[Place]:
+    """The partitions that some models read."""
+    topics = {
+        events_topic(settings.topic_prefix, kind.category.name) for layout in layouts for kind in handled(layout.model)
+    }
+    return [(topic, part) for topic in sorted(topics) for part in range(settings.partitions)]
+
+
+def goal(db: Database, places: Sequence[Place], *, fills: bool) -> dict[Place, int]:
+    """How far a rebuild reads: to where the live tables stand; where there are none yet, to where the core stands."""
+    stands = core_positions(db) if fills else group_positions(db, GROUP)
+    return {place: stands.get(place, 0) for place in places}
+
+
+def _model_plan(
+    db: Database, layout: Layout, found: Declared, there: Sequence[Build], ends: Mapping[Place, int]
+) -> ModelPlan:
+    name = (layout.model.domain, layout.name)
+    serving = next((b.number for b in there if (b.domain, b.model, b.status) == (*name, "serving")), None)
+    resumed = unfinished(there, layout, found)
+    done = group_positions(db, resumed.group) if resumed else {}
+    topics = {kind.category.name for kind in handled(layout.model)}
+    left = sum(
+        max(0, at - done.get(place, 0))
+        for place, at in ends.items()
+        if any(place[0].endswith(f"{t}.events") for t in topics)
+    )
+    return ModelPlan(*name, serving, resumed.number if resumed else None, left)

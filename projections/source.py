@@ -1,0 +1,38 @@
+"""The log as a replay reads it: up to given positions and no further; what has arrived beyond them is kept for later."""
+
+from collections.abc import Mapping
+
+from refold.streams.chunk import Chunk, Place
+from refold.streams.log import LogReader
+
+
+class Source:
+    """A reader and what it read too much. `position` is the next offset to be handed out."""
+
+    def __init__(self, servers: str, positions: Mapping[Place, int], *, records: int, keys: bool = False) -> None:
+        self._reader = LogReader(servers, positions, records=records, keys=keys)
+        self._kept: dict[Place, Chunk] = {}
+        self.position = dict(positions)
+
+    def read(self, upto: Mapping[Place, int], seconds: float) -> list[Chunk]:
+        """Some records before `upto`, a chunk a place; waits up to `seconds` for the first."""
+        if not any(chunk.start < upto.get(place, 0) for place, chunk in self._kept.items()):
+            for chunk in self._reader.poll(seconds):
+                before = self._kept.get(chunk.place)
+                self._kept[chunk.place] = chunk if before is None or not before.values else before.then(chunk)
+        found = [cut for cut in (chunk.upto(upto.get(place, 0)) for place, chunk in self._kept.items()) if cut.values]
+        for chunk in found:
+            self.position[chunk.place] = chunk.end
+            self._kept[chunk.place] = self._kept[chunk.place].since(chunk.end)
+        return found
+
+    def left(self, upto: Mapping[Place, int]) -> int:
+        """How many records lie between here and there."""
+        return sum(max(0, upto.get(place, 0) - at) for place, at in self.position.items())
+
+    def ends(self) -> dict[Place, int]:
+        """Where the log ends now."""
+        return self._reader.ends()
+
+    def close(self) -> None:
+        self._reader.close()

@@ -1,0 +1,128 @@
+"""A build while it is made: partials merged in memory, flushed with their positions, the key and later flushes last.
+
+Until it has its key, the first flush is COPYed into the table itself and later ones beside it; finishing adds the key and
+merges those in. So what a build has done is read off the database, and a killed one goes on from its last flush.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+from psycopg import sql
+
+from refold.projections import merge_sql, parking, tables
+from refold.projections.batch import Batch, Counted, Park
+from refold.projections.builds import Build
+from refold.projections.evolve import Held, evolve_batch, rows_of
+from refold.projections.layout import Layout
+from refold.projections.models import frames_for, load_rows
+from refold.projections.partial import Frames, merged, partial_of
+from refold.streams.chunk import Place
+from refold.streams.postgres import Database
+
+_COMPACT_ROWS = 1_000_000
+_FLUSH = "_flush"
+
+
+class Staging:
+    """One build of one model. `add` touches memory only, but for the rows of evolved entities."""
+
+    def __init__(self, db: Database, layout: Layout, build: Build, parked: Sequence[Park]) -> None:
+        self.layout, self.build = layout, build
+        self._db = db
+        self._partials: list[pl.DataFrame] = []
+        self._compact_at = _COMPACT_ROWS
+        self._held: dict[str, Held] = {}
+        self._changed: dict[str, Held] = {}
+        self._parked = [park for park in parked if park.build == build.number]
+        self._parks: list[Park] = []
+        self._waiting: dict[tuple[str, str], int] = {}
+
+    @property
+    def rows(self) -> int:
+        """Rows in memory."""
+        return sum(partial.height for partial in self._partials) + len(self._held)
+
+    def add(self, counted: Mapping[str, tuple[Batch, Counted]]) -> None:
+        """Fold the events of a batch of chunks."""
+        frames = frames_for(self.layout, counted)
+        if not frames:
+            return
+        if self.layout.evolves:
+            self._evolve(counted[next(iter(frames)).category.name][0], frames)
+            return
+        self._partials.append(partial_of(self.layout, frames))
+        if self.rows > self._compact_at:
+            self._partials = [merged(self.layout, self._partials)]
+            self._compact_at = max(_COMPACT_ROWS, 2 * self.rows)
+
+    def flush(self) -> None:
+        """Write what is in memory, within the caller's transaction, which moves the positions."""
+        if self.layout.evolves:
+            merge_sql.add(self._db, self.layout, self.build.schema, rows_of(self.layout, self._changed))
+            parking.park(self._db, self._parks, self._waiting, self.build.number)
+            self._held, self._changed, self._parks, self._waiting = {}, {}, [], {}
+            return
+        rows = merged(self.layout, self._partials)
+        self._partials = []
+        target = merge_sql.table(self.layout, self.build.schema)
+        if self._has_key():
+            merge_sql.add(self._db, self.layout, self.build.schema, rows)
+        elif self._has_rows():
+            self._copy_beside(rows)
+        else:
+            merge_sql.copy(self._db, self.layout, target, rows)
+
+    def finish(self) -> None:
+        """Give the table its key and merge later flushes into it. Done again it changes nothing."""
+        if not self._has_key():
+            tables.add_key(self._db, self.layout, self.build)
+        for name in self._beside():
+            merge_sql.add_from(self._db, self.layout, self.build.schema, sql.Identifier(self.build.schema, name))
+            self._db.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(self.build.schema, name)))
+        self._db.execute(sql.SQL("ANALYZE {}").format(merge_sql.table(self.layout, self.build.schema)))
+
+    def _evolve(self, batch: Batch, frames: Frames) -> None:
+        found = evolve_batch(self.layout, self.build.number, batch, frames, self._parked, self._load)
+        self._held |= found.rows
+        self._changed |= found.rows
+        self._parks += found.parks
+        for stream, number in found.waiting.items():
+            name = batch.category, stream
+            self._waiting[name] = self._waiting.get(name, 0) + number
+        self._parked += found.parks
+
+    def _load(self, streams: list[str]) -> dict[str, Held]:
+        unknown = [stream for stream in streams if stream not in self._held]
+        stored = load_rows(self._db, self.layout, self.build, unknown) if unknown else {}
+        return {**stored, **{stream: self._held[stream] for stream in streams if stream in self._held}}
+
+    def _copy_beside(self, rows: pl.DataFrame) -> None:
+        beside = sql.Identifier(self.build.schema, f"{self.layout.name}{_FLUSH}{len(self._beside()) + 1:04d}")
+        table = merge_sql.table(self.layout, self.build.schema)
+        self._db.execute(sql.SQL("CREATE TABLE {} (LIKE {})").format(beside, table))
+        merge_sql.copy(self._db, self.layout, beside, rows)
+
+    def _beside(self) -> list[str]:
+        rows = self._db.execute(
+            "SELECT relname FROM pg_class WHERE relnamespace = %s::regnamespace AND relkind = 'r' AND relname LIKE %s ORDER BY 1",
+            (self.build.schema, f"{self.layout.name}\\{_FLUSH}%"),
+        ).fetchall()
+        return [row[0] for row in rows]
+
+    def _has_key(self) -> bool:
+        table = f"{self.build.schema}.{self.layout.name}"
+        return self._db.execute("SELECT FROM pg_index WHERE indrelid = %s::regclass", (table,)).fetchone() is not None
+
+    def _has_rows(self) -> bool:
+        table = merge_sql.table(self.layout, self.build.schema)
+        return self._db.execute(sql.SQL("SELECT FROM {} LIMIT 1").format(table)).fetchone() is not None
+
+
+def keep_positions(db: Database, build: Build, positions: Mapping[Place, int]) -> None:
+    """The build's positions, in the transaction of the rows they speak for. Only the holder of the rebuild's lock writes them."""
+    for (topic, part), at in sorted(positions.items()):
+        db.execute(
+            "INSERT INTO refold.positions (grp, topic, part, next_offset) VALUES (%s, %s, %s, %s)"
+            " ON CONFLICT (grp, topic, part) DO UPDATE SET next_offset = excluded.next_offset",
+            (build.group, topic, part, at),
+        )
