@@ -92,7 +92,9 @@ def run_fold(settings: Settings, fold: ChunkFold, *, keys: bool = False) -> None
     run_agent(settings, config, start, worker)
 
 
-def run_agent(settings: Settings, config: ReaderConfig, start: Start, make: Callable[[GroupReader, threading.Event], Worker]) -> None:
+def run_agent(
+    settings: Settings, config: ReaderConfig, start: Start, make: Callable[[GroupReader, threading.Event], Worker]
+) -> None:
     """Run one Faust app with one agent over chunks until SIGTERM or SIGINT."""
     folder = settings.data.absolute() / "faust" / config.group
     folder.mkdir(parents=True, exist_ok=True)
@@ -136,7 +138,9 @@ def run_agent(settings: Settings, config: ReaderConfig, start: Start, make: Call
 class _Host:
     """The thread that reads, the one that folds, and what wakes it. Whatever fails here ends the process: it is started anew."""
 
-    def __init__(self, config: ReaderConfig, start: Start, make: Callable[[GroupReader, threading.Event], Worker]) -> None:
+    def __init__(
+        self, config: ReaderConfig, start: Start, make: Callable[[GroupReader, threading.Event], Worker]
+    ) -> None:
         self._config, self._start, self._make = config, start, make
         self._stopping = threading.Event()
         self._folding = ThreadPoolExecutor(1, thread_name_prefix="fold")
@@ -182,7 +186,7 @@ class _Host:
             if self._stopping.is_set():
                 return
             if isinstance(problem, RefoldError):
-                _log.error("%s: %s %s", problem.code, problem.message, problem.remedy)  # noqa: TRY400 - one sentence, not a trace
+                _log.error("%s: %s %s", problem.code, problem.message, problem.remedy)
             else:
                 _log.exception("the worker of group %s failed", self._config.group)
             logging.shutdown()

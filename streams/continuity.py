@@ -17,7 +17,9 @@ _WAIT_S = 10.0
 
 def check_continuity(settings: Settings, domains: Domains, db: Database) -> None:
     """Compare every partition of events with what the core stored. Raises LogTrimmed, LogShorter, KafkaUnavailable."""
-    rows = db.execute("SELECT topic, part, next_offset FROM refold.positions WHERE grp = 'core' AND next_offset > 0").fetchall()
+    rows = db.execute(
+        "SELECT topic, part, next_offset FROM refold.positions WHERE grp = 'core' AND next_offset > 0"
+    ).fetchall()
     stored = {(topic, part): at for topic, part, at in rows}
     client = kafka.consumer(settings.kafka_servers())
     try:

@@ -35,7 +35,15 @@ def read_claims(db: Database, places: Iterable[Place]) -> dict[Place, StoredClai
 def write_claim(db: Database, place: Place, claim: StoredClaim, *, first: bool) -> None:
     """Set a partition's row, which the lock on its position protects."""
     state = claim.state
-    values = (state.epoch, state.rules, state.writer, state.next_seq, state.last_command_offset, claim.last_hash, *place)
+    values = (
+        state.epoch,
+        state.rules,
+        state.writer,
+        state.next_seq,
+        state.last_command_offset,
+        claim.last_hash,
+        *place,
+    )
     if first:
         db.execute(
             "INSERT INTO refold.claims (epoch, rules, writer, next_seq, last_command_offset, last_hash, category, part)"
@@ -67,7 +75,9 @@ def known_keys(db: Database, keys: Sequence[bytes]) -> set[bytes]:
     if not keys:
         return set()
     rows = db.execute(
-        "SELECT key FROM refold.outcomes WHERE key = ANY(%s::bytea[])", (literal(pl.Series(keys, dtype=pl.Binary)),), binary=True
+        "SELECT key FROM refold.outcomes WHERE key = ANY(%s::bytea[])",
+        (literal(pl.Series(keys, dtype=pl.Binary)),),
+        binary=True,
     ).fetchall()
     return {row[0] for row in rows}
 
@@ -82,7 +92,7 @@ def insert_stream_offsets(db: Database, frame: pl.DataFrame) -> None:
     columns = ", ".join(_STREAM_OFFSETS)
     ordered = frame.sort("category", "stream")
     db.execute(
-        f"INSERT INTO refold.stream_offsets ({columns})"  # noqa: S608 - fixed column names
+        f"INSERT INTO refold.stream_offsets ({columns})"
         " SELECT c, s, v, p, o::bigint[] FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::int[], %s::text[]) AS t(c, s, v, p, o)",
         [literal(ordered[name]) for name in _STREAM_OFFSETS],
     )
@@ -142,5 +152,5 @@ _STREAM_OFFSETS = ("category", "stream", "first_version", "part", "offsets")
 def _insert(db: Database, table: str, frame: pl.DataFrame, columns: Mapping[str, str], conflict: str = "") -> None:
     arrays = ", ".join(f"%s::{kind}[]" for kind in columns.values())
     parameters: list[Any] = [literal(frame[name]) for name in columns]
-    statement = f"INSERT INTO refold.{table} ({', '.join(columns)}) SELECT * FROM unnest({arrays}){conflict}"  # noqa: S608 - fixed names
+    statement = f"INSERT INTO refold.{table} ({', '.join(columns)}) SELECT * FROM unnest({arrays}){conflict}"
     db.execute(statement.encode(), parameters)

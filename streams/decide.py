@@ -64,7 +64,7 @@ def decide(decider: AnyDecider, incoming: Incoming, state: Any, version: int) ->
         return Decided(events, decider.fold(events, state), None)
     except BadValue as problem:
         return Decided((), state, Rejected(EVENTS_REFUSED, f"{problem.field}: {problem.message}"))
-    except Exception as problem:  # noqa: BLE001 - a bug of the domain must not stop the partition: it is an outcome
+    except Exception as problem:
         return Decided((), state, Rejected(DECIDE_FAILED, f"{type(problem).__name__}: {problem}"))
 
 
@@ -117,4 +117,5 @@ def _checked(decision: Event | Sequence[Event]) -> tuple[Event, ...]:
 
 
 def utc_now() -> datetime:
+    """The handler's clock."""
     return datetime.now(UTC)

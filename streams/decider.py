@@ -10,7 +10,6 @@ import msgspec
 
 from refold.schemas.contracts import Category, Command, Event
 
-
 State = TypeVar("State", bound=msgspec.Struct)
 C = TypeVar("C", bound=Command)
 E = TypeVar("E", bound=Event)

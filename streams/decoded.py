@@ -76,7 +76,11 @@ class EventDecoder:
         heads = read_heads(chunk.values)
         values = [value or b"" for value in chunk.values]
         found = DecodedChunk(chunk, {}, self._rejections(values, heads))
-        names = {w.name for i in heads.present if (w := self._catalog.by_id.get(i)) and w.kind is Kind.EVENT and w.cls and w.category == category}
+        names = {
+            w.name
+            for i in heads.present
+            if (w := self._catalog.by_id.get(i)) and w.kind is Kind.EVENT and w.cls and w.category == category
+        }
         for name in sorted(names):
             decoded = self._columns.events(category, name, values, heads)
             found.events[name] = decoded.frame
@@ -91,7 +95,9 @@ class EventDecoder:
     def _unknown(self, heads: Heads, category: str) -> dict[int, list[int]]:
         """Rows of framed records whose schema is no event of this category in this code."""
         known = {CLAIM_WRITER.id, REJECTION_WRITER.id, UNFRAMED}
-        known |= {w.id for w in self._catalog.by_id.values() if w.kind is Kind.EVENT and w.cls and w.category == category}
+        known |= {
+            w.id for w in self._catalog.by_id.values() if w.kind is Kind.EVENT and w.cls and w.category == category
+        }
         return {i: [int(r) for r in heads.rows_of(i)] for i in heads.present if i not in known}
 
 

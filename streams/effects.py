@@ -37,11 +37,20 @@ def outcomes(counted: pl.DataFrame, rejections: pl.DataFrame, start: int, part: 
         .group_by("group", maintain_order=True)
         .agg(
             pl.col("m_category", "m_stream", "m_command_id", "m_body_hash", "m_base_version").first(),
-            events=pl.when(pl.col("m_version").first() > pl.col("m_base_version").first()).then(pl.len()).otherwise(0).cast(pl.Int32),
+            events=pl.when(pl.col("m_version").first() > pl.col("m_base_version").first())
+            .then(pl.len())
+            .otherwise(0)
+            .cast(pl.Int32),
             first_row=pl.col("row").first(),
             last_row=pl.col("row").last(),
         )
-        .join(rejections.select("row", "code", "message"), left_on="first_row", right_on="row", how="left", maintain_order="left")
+        .join(
+            rejections.select("row", "code", "message"),
+            left_on="first_row",
+            right_on="row",
+            how="left",
+            maintain_order="left",
+        )
     )
     keys = [
         outcome_key(category, stream, command_id)
@@ -83,7 +92,11 @@ def stream_offsets(counted: pl.DataFrame, start: int, part: int) -> pl.DataFrame
 
 
 def stream_states(
-    decider: AnyDecider, counted: pl.DataFrame, decoded: DecodedChunk, before: Mapping[str, StoredStream], refold: Refold
+    decider: AnyDecider,
+    counted: pl.DataFrame,
+    decoded: DecodedChunk,
+    before: Mapping[str, StoredStream],
+    refold: Refold,
 ) -> pl.DataFrame:
     """Version and state of each stream after its new events. A state that cannot be folded is BROKEN, not guessed."""
     events = _bodies(decider, decoded)
@@ -96,7 +109,13 @@ def stream_states(
     for stream, its_rows, version in per_stream.iter_rows():
         state, fingerprint = _state(decider, stream, [events.get(row) for row in its_rows], before, refold)
         rows.append((decider.category.name, stream, version, state, fingerprint))
-    types = {"category": pl.String, "stream": pl.String, "version": pl.Int64, "state": pl.Binary, "state_fingerprint": pl.String}
+    types = {
+        "category": pl.String,
+        "stream": pl.String,
+        "version": pl.Int64,
+        "state": pl.Binary,
+        "state_fingerprint": pl.String,
+    }
     return pl.DataFrame(rows, schema=types, orient="row")
 
 
@@ -114,7 +133,7 @@ def _state(
         else:
             state = refold(stream, stored.version)
         return decider.dump(decider.fold(tuple(events), state)), decider.fingerprint
-    except Exception:  # noqa: BLE001 - an author's evolve may fail in any way; the stream is held, nothing else
+    except Exception:
         return None, BROKEN
 
 

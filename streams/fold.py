@@ -114,7 +114,14 @@ def _continues(record: Meta, first: Meta, index: int, category: str) -> bool:
         and record.category == category
         and record.version == version
         and (record.is_event or record.count == 1)
-        and (record.count, record.stream, record.command_id, record.base_version, record.command_offset, record.body_hash)
+        and (
+            record.count,
+            record.stream,
+            record.command_id,
+            record.base_version,
+            record.command_offset,
+            record.body_hash,
+        )
         == (first.count, first.stream, first.command_id, first.base_version, first.command_offset, first.body_hash)
     )
 

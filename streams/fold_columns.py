@@ -33,7 +33,9 @@ class WholeVerdict:
     taken: int
 
 
-def judge_columns(frame: pl.DataFrame, category: str, state: ClaimState, versions: pl.DataFrame, known: int) -> WholeVerdict | None:
+def judge_columns(
+    frame: pl.DataFrame, category: str, state: ClaimState, versions: pl.DataFrame, known: int
+) -> WholeVerdict | None:
     """The verdict if every whole group takes effect, else None. `frame` has ENVELOPE for every record, in order.
 
     `versions` (m_stream, stored) are the streams' versions before; `known` counts the frame's commands that have an outcome.
@@ -94,7 +96,10 @@ def _bases_hold(whole: pl.DataFrame, versions: pl.DataFrame) -> bool:
         "m_stream",
         "m_command_id",
         "m_base_version",
-        grows=pl.when(pl.col("m_version") > pl.col("m_base_version")).then(pl.col("m_count")).otherwise(0).cast(pl.Int64),
+        grows=pl.when(pl.col("m_version") > pl.col("m_base_version"))
+        .then(pl.col("m_count"))
+        .otherwise(0)
+        .cast(pl.Int64),
     )
     if groups.select("m_stream", "m_command_id").is_duplicated().any():
         return False

@@ -61,14 +61,20 @@ class Handler:
     """Decides the commands of its partitions. One thread drives it."""
 
     def __init__(self, url: str, servers: str, prefix: str, domains: Domains, partitions: int) -> None:
-        self._url, self._servers, self._prefix, self._domains, self._partitions = url, servers, prefix, domains, partitions
+        self._url, self._servers, self._prefix, self._domains, self._partitions = (
+            url,
+            servers,
+            prefix,
+            domains,
+            partitions,
+        )
         self._codec = Codec(domains.catalog)
         self._history = History(servers, prefix, domains)
         self._held: dict[Place, Held] = {}
         self._append_failed = False
         self._db = connect_patiently(url, application_name=GROUP)
         self._producer = self._new_producer()
-        self._rng = random.Random()  # noqa: S311 - spreads retries, guards nothing
+        self._rng = random.Random()
 
     def attach(self, reader: Reader, stopping: Event) -> "Handler":
         """Tell it who reads for it."""
@@ -144,7 +150,9 @@ class Handler:
         held.generation = self._reader.seek(place, row.last_command_offset + 1)
         self._reader.resume(place)
         metrics.CLAIMS.labels("won").inc()
-        _log.info("owns %s/%d from command %d (epoch %d)", held.category, held.part, row.last_command_offset + 1, row.epoch)
+        _log.info(
+            "owns %s/%d from command %d (epoch %d)", held.category, held.part, row.last_command_offset + 1, row.epoch
+        )
 
     def _lost(self, place: Place, held: Held, why: str) -> None:
         held.waiting.clear()

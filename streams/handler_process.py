@@ -21,7 +21,9 @@ def main(settings: Settings) -> None:
         when_kafka_answers(lambda: ensure_topics(settings, domains, db))
     topics = [commands_topic(settings.topic_prefix, name) for name in sorted(domains.categories)]
     handler = Handler(settings.dsn(), settings.kafka_servers(), settings.topic_prefix, domains, settings.partitions)
-    config = ReaderConfig(settings.kafka_servers(), f"{settings.topic_prefix}refold-{GROUP}", topics, settings.chunk_records, keys=True)
+    config = ReaderConfig(
+        settings.kafka_servers(), f"{settings.topic_prefix}refold-{GROUP}", topics, settings.chunk_records, keys=True
+    )
     run_agent(settings, config, _held_back, lambda reader, stopping: _attached(handler, reader, stopping))
 
 

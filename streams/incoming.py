@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from refold.schemas.codec import Codec, read_command_envelope
-from refold.schemas.contracts import is_stream_id
+from refold.schemas.contracts import Command, is_stream_id
 from refold.schemas.errors import BadValue, Undecodable
 from refold.schemas.identity import body_hash, raw_hash, unreadable_command_uuid
 from refold.schemas.meta import CommandMeta
@@ -33,9 +33,7 @@ class CommandReader:
         try:
             meta, command = self._codec.read_command(value)
             self._belongs(meta, key, chunk.part)
-            stream_in_body = self._codec.catalog.categories[self._category].stream_of(command)
-            if stream_in_body != meta.stream:
-                raise BadValue(f"the field {type(command).stream_field} is not the record's stream")
+            self._names_its_stream(meta, command)
         except (Undecodable, BadValue) as problem:
             return self._unreadable(chunk, offset, value, key, problem)
         return Incoming(
@@ -58,7 +56,13 @@ class CommandReader:
         if partition_of(key, self._partitions) != part:
             raise Undecodable("the record lies in another partition than its key's", "partition")
 
-    def _unreadable(self, chunk: Chunk, offset: int, value: bytes | None, key: bytes | None, problem: Undecodable | BadValue) -> Incoming:
+    def _names_its_stream(self, meta: CommandMeta, command: Command) -> None:
+        if self._codec.catalog.categories[self._category].stream_of(command) != meta.stream:
+            raise BadValue(f"the field {type(command).stream_field} is not the record's stream")
+
+    def _unreadable(
+        self, chunk: Chunk, offset: int, value: bytes | None, key: bytes | None, problem: Undecodable | BadValue
+    ) -> Incoming:
         """Rejected under its own id if its envelope is sound, so that its sender gets the answer; else under its place's."""
         reason = problem.reason if isinstance(problem, Undecodable) else problem.code
         metrics.UNREADABLE.labels(self._category, reason).inc()

@@ -4,10 +4,8 @@ import logging
 import time
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
-
-from refold.streams.errors import KafkaUnavailable
 
 _QUIET_S = 30.0
 _COMMON: dict[str, Any] = {
@@ -27,7 +25,10 @@ class _OncePerWhile(logging.Filter):
         self._seen: dict[str, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        kind = record.getMessage().split("]:", 1)[0].split(" ", 1)[0]
+        text = record.getMessage()
+        if text.startswith("GETPID") and text.endswith("retrying"):
+            return False  # a broker that has just started; the client asks again by itself
+        kind = text.split(" ", 1)[0]
         now = time.monotonic()
         if now - self._seen.get(kind, -_QUIET_S) < _QUIET_S:
             return False
@@ -81,26 +82,3 @@ def producer(servers: str, **settings: Any) -> Producer:
 def admin(servers: str) -> AdminClient:
     """The client that creates and describes topics."""
     return AdminClient({**_COMMON, "bootstrap.servers": servers}, logger=_log)
-
-
-def unavailable(problem: KafkaException) -> bool:
-    """Whether the broker is away, and trying again later is the answer."""
-    error = problem.args[0]
-    return isinstance(error, KafkaError) and (
-        error.retriable()
-        or error.code()
-        in (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT, KafkaError._RESOLVE, KafkaError._MSG_TIMED_OUT)  # noqa: SLF001 - the library's public constants start with an underscore
-    )
-
-
-def wait_for_kafka(servers: str, seconds: float) -> None:
-    """Return once a broker answers. Raises KafkaUnavailable."""
-    client, until = admin(servers), time.monotonic() + seconds
-    while True:
-        try:
-            client.list_topics(timeout=2)
-        except KafkaException as problem:
-            if time.monotonic() > until:
-                raise KafkaUnavailable(f"no broker answers at {servers}") from problem
-        else:
-            return

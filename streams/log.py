@@ -25,7 +25,11 @@ def cut(messages: Sequence[Message], *, keys: bool = False) -> list[Chunk]:
         if low == high:
             continue
         first, last = messages[low], messages[high - 1]
-        if first.partition() == last.partition() and first.topic() == last.topic() and last.offset() - first.offset() == high - low - 1:
+        if (
+            first.partition() == last.partition()
+            and first.topic() == last.topic()
+            and last.offset() - first.offset() == high - low - 1
+        ):
             chunks.append(_chunk(messages[low:high], keys=keys))
         else:
             middle = (low + high) // 2
@@ -73,7 +77,12 @@ class LogReader:
         self.next = dict(positions)
         self._client = kafka.consumer(
             servers,
-            **{"queued.min.messages": 1_000_000, "queued.max.messages.kbytes": 262_144, "fetch.max.bytes": 52_428_800, "max.partition.fetch.bytes": 8_388_608},
+            **{
+                "queued.min.messages": 1_000_000,
+                "queued.max.messages.kbytes": 262_144,
+                "fetch.max.bytes": 52_428_800,
+                "max.partition.fetch.bytes": 8_388_608,
+            },
         )
         for place, position in self.next.items():
             check_range(self._client, place, position)

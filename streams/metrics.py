@@ -9,15 +9,30 @@ from prometheus_client import Counter, Histogram
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 RECORDS = Counter("refold_records_folded_total", "Records folded and committed.", ["group"])
-STAGES = Histogram("refold_chunk_stage_seconds", "Time of one stage of folding a batch of chunks.", ["group", "stage"], buckets=_SECONDS)
-FALL_BACKS = Counter("refold_decode_fall_backs_total", "Records decoded one by one because their columns raised a doubt.", ["group"])
-ROW_WISE = Counter("refold_rules_row_wise_total", "Records judged one by one because not all of their chunk counted.", ["group"])
+STAGES = Histogram(
+    "refold_chunk_stage_seconds",
+    "Time of one stage of folding a batch of chunks.",
+    ["group", "stage"],
+    buckets=_SECONDS,
+)
+FALL_BACKS = Counter(
+    "refold_decode_fall_backs_total", "Records decoded one by one because their columns raised a doubt.", ["group"]
+)
+ROW_WISE = Counter(
+    "refold_rules_row_wise_total", "Records judged one by one because not all of their chunk counted.", ["group"]
+)
 VOIDS = Counter("refold_void_ranges_total", "Ranges of records that do not count.", ["category", "reason"])
-CONFLICTS = Counter("refold_position_conflicts_total", "Chunks refused because the stored position was elsewhere.", ["group"])
+CONFLICTS = Counter(
+    "refold_position_conflicts_total", "Chunks refused because the stored position was elsewhere.", ["group"]
+)
 RESEEKS = Counter("refold_reseeks_total", "Positions read again and sought.", ["group", "cause"])
 COMMANDS = Counter("refold_commands_decided_total", "Commands decided and appended.", ["category", "outcome"])
 CLAIMS = Counter("refold_claims_total", "Claims appended, won and lost.", ["event"])
-UNREADABLE = Counter("refold_unreadable_commands_total", "Commands rejected because their bytes could not be decoded.", ["category", "reason"])
+UNREADABLE = Counter(
+    "refold_unreadable_commands_total",
+    "Commands rejected because their bytes could not be decoded.",
+    ["category", "reason"],
+)
 
 
 def observe(group: str, stage: str, seconds: float) -> None:

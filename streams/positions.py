@@ -54,6 +54,7 @@ def advance(db: Database, group: str, chunks: Sequence[Chunk]) -> None:
 
 def _held(db: Database, group: str, place: Place) -> int | None:
     row = db.execute(
-        "SELECT next_offset FROM refold.positions WHERE grp = %s AND topic = %s AND part = %s FOR UPDATE", (group, *place)
+        "SELECT next_offset FROM refold.positions WHERE grp = %s AND topic = %s AND part = %s FOR UPDATE",
+        (group, *place),
     ).fetchone()
     return None if row is None else int(row[0])

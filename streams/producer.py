@@ -30,7 +30,9 @@ class Producer:
     A command that was sent is acknowledged, failed or unknown, never silently dropped: `flush` raises what failed.
     """
 
-    def __init__(self, servers: str, prefix: str, domains: Domains, *, queue_records: int = 100_000, timeout_s: float = 30.0) -> None:
+    def __init__(
+        self, servers: str, prefix: str, domains: Domains, *, queue_records: int = 100_000, timeout_s: float = 30.0
+    ) -> None:
         self._codec = Codec(domains.catalog)
         self._prefix = prefix
         self._category = {cls: c for c in domains.categories.values() for cls in c.commands}
@@ -48,7 +50,7 @@ class Producer:
         self._poller = threading.Thread(target=self._poll, name="refold-producer", daemon=True)
         self._poller.start()
 
-    def send(
+    def send(  # noqa: PLR0913 - named and optional but for two: a bundle would only give them a second name
         self,
         command: Command,
         *,
@@ -74,7 +76,9 @@ class Producer:
             actor=actor,
             correlation_id=correlation_id,
         )
-        self._produce(commands_topic(self._prefix, category.name), stream, self._codec.command(meta, command), on_delivery)
+        self._produce(
+            commands_topic(self._prefix, category.name), stream, self._codec.command(meta, command), on_delivery
+        )
 
     async def send_acked(self, command: Command, *, command_id: UUID, **envelope: object) -> None:
         """Queue one command and wait for the broker's acknowledgement. Raises DeliveryFailed, QueueFull, BadValue."""

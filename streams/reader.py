@@ -121,7 +121,9 @@ class GroupReader:
                 "max.poll.interval.ms": 300_000,
             },
         )
-        client.subscribe(list(self._config.topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
+        client.subscribe(
+            list(self._config.topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
+        )
         try:
             while not self._stopping.is_set():
                 self._obey(client)
@@ -154,10 +156,9 @@ class GroupReader:
             return
         waiting = self._put(chunks)
         while not self._stopping.is_set():
-            try:
-                return waiting.result(0.5)
-            except (NotYet, TimeoutError):
-                continue
+            with contextlib.suppress(NotYet, TimeoutError):
+                waiting.result(0.5)
+                return
         waiting.cancel()
 
     def _obey(self, client: Consumer) -> None:

@@ -35,20 +35,30 @@ BasketEvent = BasketOpened | ItemScanned | BasketPaid | BasketVoided
 def decide_basket(command: BasketCommand, basket: Basket) -> Decision:
     """A basket is opened once, takes lines of at least one unit while open, and is paid only with a line in it."""
     if isinstance(command, OpenBasket):
-        if basket.status != "none":
-            return Rejected("basket-exists", f"the basket is {basket.status} already")
-        return BasketOpened(store_id=command.store_id, household_id=command.household_id)
+        return _open(command, basket)
     if basket.status != "open":
-        return Rejected("basket-not-open", "there is no such basket" if basket.status == "none" else f"it is {basket.status}")
+        return Rejected(
+            "basket-not-open", "there is no such basket" if basket.status == "none" else f"it is {basket.status}"
+        )
     match command:
         case ScanItem():
             return _scan(command, basket)
         case PayBasket():
-            if basket.lines == 0:
-                return Rejected("basket-empty", "a basket without a line cannot be paid")
-            return BasketPaid(store_id=basket.store_id, lines=basket.lines, total=basket.total)
+            return _pay(basket)
         case VoidBasket():
             return BasketVoided(store_id=basket.store_id, reason=command.reason)
+
+
+def _open(command: OpenBasket, basket: Basket) -> Decision:
+    if basket.status != "none":
+        return Rejected("basket-exists", f"the basket is {basket.status} already")
+    return BasketOpened(store_id=command.store_id, household_id=command.household_id)
+
+
+def _pay(basket: Basket) -> Decision:
+    if basket.lines == 0:
+        return Rejected("basket-empty", "a basket without a line cannot be paid")
+    return BasketPaid(store_id=basket.store_id, lines=basket.lines, total=basket.total)
 
 
 def _scan(command: ScanItem, basket: Basket) -> Decision:

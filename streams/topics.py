@@ -20,10 +20,12 @@ _MAX_MESSAGE_BYTES = str((1 << 20) + 65_536)
 
 
 def commands_topic(prefix: str, category: str) -> str:
+    """Where a category's commands go."""
     return f"{prefix}{category}.commands"
 
 
 def events_topic(prefix: str, category: str) -> str:
+    """Where a category's claims, events and rejections are."""
     return f"{prefix}{category}.events"
 
 
@@ -33,6 +35,7 @@ def category_of(prefix: str, topic: str) -> str:
 
 
 def schemas_topic(prefix: str) -> str:
+    """Where every schema in use is written, before the first record that uses it."""
     return f"{prefix}refold.schemas"
 
 
@@ -89,7 +92,9 @@ def logged_schemas(settings: Settings) -> dict[int, dict[str, Any]]:
 
 def _logs(settings: Settings, domains: Domains) -> list[str]:
     prefix = settings.topic_prefix
-    return [topic for name in domains.categories for topic in (commands_topic(prefix, name), events_topic(prefix, name))]
+    return [
+        topic for name in domains.categories for topic in (commands_topic(prefix, name), events_topic(prefix, name))
+    ]
 
 
 def _create(client: AdminClient, names: list[str], settings: Settings) -> None:
@@ -100,12 +105,19 @@ def _create(client: AdminClient, names: list[str], settings: Settings) -> None:
             name,
             num_partitions=settings.partitions,
             replication_factor=replicas,
-            config={**FOR_EVER, **limits, **({"message.timestamp.type": "LogAppendTime"} if name.endswith(".events") else {})},
+            config={
+                **FOR_EVER,
+                **limits,
+                **({"message.timestamp.type": "LogAppendTime"} if name.endswith(".events") else {}),
+            },
         )
         for name in names
     ]
     schemas = NewTopic(
-        schemas_topic(settings.topic_prefix), num_partitions=1, replication_factor=replicas, config={"cleanup.policy": "compact"}
+        schemas_topic(settings.topic_prefix),
+        num_partitions=1,
+        replication_factor=replicas,
+        config={"cleanup.policy": "compact"},
     )
     for future in client.create_topics([*logs, schemas], operation_timeout=_TIMEOUT_S).values():
         try:
@@ -127,11 +139,15 @@ def _check_settings(client: AdminClient, names: Iterable[str]) -> None:
 
 def _check_identity(client: AdminClient, names: list[str], partitions: int, db: Database) -> None:
     described = client.describe_topics(TopicCollection(names), request_timeout=_TIMEOUT_S)
-    seen = {name: (str(d.topic_id), len(d.partitions)) for name, future in described.items() for d in (future.result(),)}
+    seen = {
+        name: (str(d.topic_id), len(d.partitions)) for name, future in described.items() for d in (future.result(),)
+    }
     recorded = _recorded(db, seen)
     for name, (topic_id, count) in seen.items():
         if count != recorded[name][1] or count != partitions:
-            raise WrongPartitions(f"the topic {name} has {count} partitions; recorded are {recorded[name][1]}, configured {partitions}")
+            raise WrongPartitions(
+                f"the topic {name} has {count} partitions; recorded are {recorded[name][1]}, configured {partitions}"
+            )
         if topic_id != recorded[name][0]:
             raise TopicRecreated(f"the topic {name} is not the one that the tables were folded from: it was made anew")
 
@@ -141,5 +157,7 @@ def _recorded(db: Database, seen: Mapping[str, tuple[str, int]]) -> dict[str, tu
     with db.transaction():
         for name, (topic_id, count) in sorted(seen.items()):
             db.execute("INSERT INTO refold.topics VALUES (%s, %s, %s) ON CONFLICT DO NOTHING", (name, topic_id, count))
-        rows = db.execute("SELECT topic, topic_id, partitions FROM refold.topics WHERE topic = ANY(%s)", (list(seen),)).fetchall()
+        rows = db.execute(
+            "SELECT topic, topic_id, partitions FROM refold.topics WHERE topic = ANY(%s)", (list(seen),)
+        ).fetchall()
     return {topic: (topic_id, count) for topic, topic_id, count in rows}

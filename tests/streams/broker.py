@@ -87,7 +87,9 @@ def tables(settings: Settings) -> dict[str, list[tuple[Any, ...]]]:
     """Every row of the core's tables, in a fixed order; stream_offsets flattened, since chunks cut it differently."""
     with psycopg.connect(settings.dsn()) as db:
         found = {
-            name: sorted(db.execute(sql.SQL("SELECT * FROM refold.{}").format(sql.Identifier(name))).fetchall(), key=repr)
+            name: sorted(
+                db.execute(sql.SQL("SELECT * FROM refold.{}").format(sql.Identifier(name))).fetchall(), key=repr
+            )
             for name in CORE_TABLES
             if name != "stream_offsets"
         }

@@ -58,10 +58,13 @@ def record(
     )
 
 
-def group(writer: str, seq: int, command: str, stream: str, base: int, count: int, command_offset: int = 0) -> list[Meta]:
+def group(  # noqa: PLR0917 - short calls in tables of records
+    writer: str, seq: int, command: str, stream: str, base: int, count: int, command_offset: int = 0
+) -> list[Meta]:
     """A whole group of events."""
     return [
-        record(writer, seq + i, command, stream, base, index=i, count=count, command_offset=command_offset) for i in range(count)
+        record(writer, seq + i, command, stream, base, index=i, count=count, command_offset=command_offset)
+        for i in range(count)
     ]
 
 
@@ -119,7 +122,9 @@ def _columns(
     metas = [r for r in records if isinstance(r, Meta)]
     if len(metas) != len(records) or not records:
         return None
-    versions = pl.DataFrame(list(done.versions.items()), schema={"m_stream": pl.String, "stored": pl.Int64}, orient="row")
+    versions = pl.DataFrame(
+        list(done.versions.items()), schema={"m_stream": pl.String, "stored": pl.Int64}, orient="row"
+    )
     seen = sum((m.stream, m.command_id) in known for m in metas if m.index == 0)
     verdict = judge_columns(envelope_frame(records), CATEGORY, done.state, versions, seen)
     if verdict is None:

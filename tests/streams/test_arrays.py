@@ -16,7 +16,11 @@ COLUMNS: list[tuple[str, list[Any], pl.DataType]] = [
     ("bigint", [0, -(2**63), 2**63 - 1, None], pl.Int64()),
     ("boolean", [True, False, None], pl.Boolean()),
     ("date", [date(1, 1, 1), date(9999, 12, 31), None], pl.Date()),
-    ("timestamptz", [datetime(2026, 1, 31, 12, 0, 0, 500_000, UTC), datetime(999, 1, 1, tzinfo=UTC), None], pl.Datetime("us", "UTC")),
+    (
+        "timestamptz",
+        [datetime(2026, 1, 31, 12, 0, 0, 500_000, UTC), datetime(999, 1, 1, tzinfo=UTC), None],
+        pl.Datetime("us", "UTC"),
+    ),
     ("numeric", [Decimal("0.00"), Decimal("-1234567890.10"), Decimal("0.01"), None], pl.Decimal(38, 2)),
 ]
 

@@ -11,11 +11,31 @@ from refold.schemas.identity import outcome_key
 from refold.schemas.retail.basket import BasketOpened, BasketPaid, ItemScanned
 from refold.streams.chunk import Chunk
 from refold.streams.continuity import check_continuity
-from refold.streams.errors import LogShorter, LogTrimmed, Lost, TopicRecreated, UnknownSchema, WrongPartitions, WrongSettings
+from refold.streams.errors import (
+    LogShorter,
+    LogTrimmed,
+    Lost,
+    TopicRecreated,
+    UnknownSchema,
+    WrongPartitions,
+    WrongSettings,
+)
 from refold.streams.postgres import connect
 from refold.streams.settings import Settings
 from refold.streams.topics import ensure_topics, events_topic
-from tests.streams.broker import CODEC, DOMAINS, append, claimed, core, encoded, fold_all, prepare, refused, rows, tables
+from tests.streams.broker import (
+    CODEC,
+    DOMAINS,
+    append,
+    claimed,
+    core,
+    encoded,
+    fold_all,
+    prepare,
+    refused,
+    rows,
+    tables,
+)
 from tests.streams.logs import claim, group, named, record
 
 BASKET = "retail.basket"
@@ -27,13 +47,21 @@ PAID = BasketPaid(store_id=3, lines=1, total=Decimal("1.25"))
 def basket(writer: str, seq: int, stream: str) -> list[tuple[bytes, bytes]]:
     """Four commands on one stream: opened, scanned, refused, paid."""
     events: list[Event] = [OPENED, SCANNED, PAID]
-    records = [encoded(record(writer, seq + i, f"{stream}.{i}", stream, i, command_offset=seq + i), event) for i, event in enumerate(events)]
+    records = [
+        encoded(record(writer, seq + i, f"{stream}.{i}", stream, i, command_offset=seq + i), event)
+        for i, event in enumerate(events)
+    ]
     return [*records, refused(record(writer, seq + 3, f"{stream}.3", stream, 3, rejected=True, command_offset=seq + 3))]
 
 
 def log_with_everything() -> list[tuple[bytes | None, bytes | None]]:
     """Valid groups, a zombie, a repeat, a gap, a cut group, and foreign bytes between them."""
-    garbage: list[tuple[bytes | None, bytes | None]] = [(b"s", b"hello"), (b"s", None), (None, b"\x00" * 40), (b"", b"")]
+    garbage: list[tuple[bytes | None, bytes | None]] = [
+        (b"s", b"hello"),
+        (b"s", None),
+        (None, b"\x00" * 40),
+        (b"", b""),
+    ]
     valid = encoded(record("A", 4, "t.0", "t", 0), OPENED)
     return [
         claimed(claim("A", 1)),
@@ -69,8 +97,14 @@ def test_tables_are_the_fold_of_the_log(settings: Settings) -> None:
     assert len(outcomes) == 10
     assert ("s", named("s.3"), "no", 3, 0) in outcomes
     assert ("t", named("t.2"), None, 1, 4) in outcomes
-    assert rows(settings, "SELECT epoch, next_seq, last_command_offset FROM refold.claims WHERE part = 2") == [(3, 4, 0)]
-    void = {o for first, last, _ in rows(settings, "SELECT first_offset, last_offset, reason FROM refold.voids") for o in range(first, last + 1)}
+    assert rows(settings, "SELECT epoch, next_seq, last_command_offset FROM refold.claims WHERE part = 2") == [
+        (3, 4, 0)
+    ]
+    void = {
+        o
+        for first, last, _ in rows(settings, "SELECT first_offset, last_offset, reason FROM refold.voids")
+        for o in range(first, last + 1)
+    }
     assert void == {5, 7, 8, 9, 10, 11, 12, 13, 15, 20, 21}
     assert {r for (r,) in rows(settings, "SELECT reason FROM refold.voids")} == {"void", "foreign"}
 
@@ -141,7 +175,12 @@ def test_an_older_database_catches_up_to_the_same(settings: Settings) -> None:
 def test_same_command_id_in_two_streams(settings: Settings) -> None:
     """Two outcomes: a command id is unique within its stream."""
     prepare(settings)
-    append(settings, BASKET, 0, [claimed(claim("A", 1)), *[encoded(record("A", i, "c", s, 0), OPENED) for i, s in enumerate("st")]])
+    append(
+        settings,
+        BASKET,
+        0,
+        [claimed(claim("A", 1)), *[encoded(record("A", i, "c", s, 0), OPENED) for i, s in enumerate("st")]],
+    )
     fold_all(settings)
     keys = {bytes(k) for (k,) in rows(settings, "SELECT key FROM refold.outcomes")}
     assert keys == {outcome_key(BASKET, s, named("c").bytes) for s in "st"}
@@ -177,7 +216,9 @@ def test_topics_that_would_lose_events_are_refused(settings: Settings) -> None:
 
     def retain(value: str) -> None:
         entry = ConfigEntry("retention.ms", value, incremental_operation=AlterConfigOpType.SET)
-        for future in admin.incremental_alter_configs([ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])]).values():
+        for future in admin.incremental_alter_configs(
+            [ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])]
+        ).values():
             future.result()
 
     with connect(settings.dsn(), application_name="test") as db:
@@ -203,9 +244,14 @@ def test_a_released_schema_that_this_code_lacks_pauses_the_core(settings: Settin
     meta = record("A", 0, "c", "s", 0)
     value = bytearray(CODEC.event(meta, OPENED))
     value[1:5] = (123456).to_bytes(4)
-    append(settings, BASKET, 0, [claimed(claim("A", 1)), (b"s", bytes(value)), encoded(record("A", 1, "d", "t", 0), OPENED)])
+    append(
+        settings,
+        BASKET,
+        0,
+        [claimed(claim("A", 1)), (b"s", bytes(value)), encoded(record("A", 1, "d", "t", 0), OPENED)],
+    )
     fold = core(settings)
-    fold._logged = frozenset({123456})  # noqa: SLF001 - as if a newer release had written its schema
+    fold._logged = frozenset({123456})
     with pytest.raises(UnknownSchema):
         fold.apply([Chunk(events_topic(settings.topic_prefix, BASKET), 0, 0, [bytes(value)], [b"s"])])
     fold.close()
@@ -218,7 +264,16 @@ def test_a_released_schema_that_this_code_lacks_pauses_the_core(settings: Settin
 def test_a_stale_fingerprint_is_refolded_from_the_log(settings: Settings) -> None:
     """A state folded by other code is not trusted: the stream's events are read again and folded anew."""
     prepare(settings)
-    append(settings, BASKET, 0, [claimed(claim("A", 1)), encoded(record("A", 0, "o", "s", 0), OPENED), encoded(record("A", 1, "p", "s", 1), SCANNED)])
+    append(
+        settings,
+        BASKET,
+        0,
+        [
+            claimed(claim("A", 1)),
+            encoded(record("A", 0, "o", "s", 0), OPENED),
+            encoded(record("A", 1, "p", "s", 1), SCANNED),
+        ],
+    )
     fold_all(settings)
     with psycopg.connect(settings.dsn()) as db:
         db.execute("UPDATE refold.streams SET state = '\\x7b7d', state_fingerprint = 'older'")

@@ -50,7 +50,10 @@ def with_decision(decision: object) -> AnyDecider:
         ((BasketOpened(store_id=1),) * 501, EVENTS_REFUSED),
         (BasketOpened(store_id=-1), EVENTS_REFUSED),
         (ItemScanned(store_id=1, product_id=1, quantity=0, amount=Decimal(1), discount=Decimal(0)), EVENTS_REFUSED),
-        (ItemScanned(store_id=1, product_id=1, quantity=1, amount=Decimal("1.001"), discount=Decimal(0)), EVENTS_REFUSED),
+        (
+            ItemScanned(store_id=1, product_id=1, quantity=1, amount=Decimal("1.001"), discount=Decimal(0)),
+            EVENTS_REFUSED,
+        ),
         (Rejected("no", "because"), "no"),
     ],
 )
@@ -61,7 +64,9 @@ def test_every_failure_is_a_rejection(decision: object, code: str) -> None:
     assert (decided.rejection.code, decided.events) == (code, ())
 
 
-@pytest.mark.parametrize(("expected", "version", "conflict"), [(None, 3, False), (3, 3, False), (0, 0, False), (2, 3, True), (4, 3, True)])
+@pytest.mark.parametrize(
+    ("expected", "version", "conflict"), [(None, 3, False), (3, 3, False), (0, 0, False), (2, 3, True), (4, 3, True)]
+)
 def test_expected_version(expected: int | None, version: int, conflict: bool) -> None:
     """Decided here, by the one who owns the stream: stale or future is a conflict."""
     decided = decide(with_decision(BasketOpened(store_id=1)), incoming(expected), Nothing(), version)
@@ -73,8 +78,13 @@ def test_records_carry_the_group() -> None:
     codec = Codec(load_domains(["retail"]).catalog)
     writer, events = uuid4(), (BasketOpened(store_id=1), BasketOpened(store_id=2))
     decided = decide(with_decision(events), incoming(), Nothing(), 4)
-    metas = [codec.read_event(v)[0] for v in records(codec, incoming(), decided, Place("retail.basket", writer, 7, 4, NOW))]
-    assert [(m.version, m.seq, m.index, m.count, m.base_version, m.command_offset) for m in metas] == [(5, 7, 0, 2, 4, 9), (6, 8, 1, 2, 4, 9)]
+    metas = [
+        codec.read_event(v)[0] for v in records(codec, incoming(), decided, Place("retail.basket", writer, 7, 4, NOW))
+    ]
+    assert [(m.version, m.seq, m.index, m.count, m.base_version, m.command_offset) for m in metas] == [
+        (5, 7, 0, 2, 4, 9),
+        (6, 8, 1, 2, 4, 9),
+    ]
     assert [m.event_id for m in metas] == [event_uuid("retail.basket", "b", ID, i) for i in range(2)]
 
 

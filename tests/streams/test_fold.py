@@ -53,7 +53,12 @@ VECTORS = [
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector.name)
 def test_vector(vector: Vector) -> None:
     """Every reader comes to what the vector says, in one chunk and in chunks of one record."""
-    for folded in (model(vector.log), by_rows(vector.log), by_rows(vector.log, range(1, len(vector.log))), by_columns(vector.log, [1])[0]):
+    for folded in (
+        model(vector.log),
+        by_rows(vector.log),
+        by_rows(vector.log, range(1, len(vector.log))),
+        by_columns(vector.log, [1])[0],
+    ):
         assert [(s, c) for s, c, _ in folded.effects] == [(s, named(c)) for s, c in vector.effects]
         assert folded.state.writer == (named(vector.writer) if vector.writer else None)
         assert (folded.state.next_seq, folded.left) == (vector.next_seq, vector.left)
@@ -61,7 +66,13 @@ def test_vector(vector: Vector) -> None:
 
 def test_columns_decide_what_is_valid() -> None:
     """The columnar rule gives the verdict itself for a chunk that counts whole, open group at its end included."""
-    log = [A, *group("A", 0, "c", "s", 0, 3), record("A", 3, "d", "t", 0, rejected=True), *group("A", 4, "e", "s", 3, 2), record("A", 6, "f", "s", 5, count=2)]
+    log: list[Envelope] = [
+        A,
+        *group("A", 0, "c", "s", 0, 3),
+        record("A", 3, "d", "t", 0, rejected=True),
+        *group("A", 4, "e", "s", 3, 2),
+        record("A", 6, "f", "s", 5, count=2),
+    ]
     folded, used = by_columns(log, [1])
     assert used == 1
     assert folded == by_rows(log) == model(log)
@@ -103,7 +114,9 @@ def logs(draw: st.DrawFn) -> list[Envelope]:
             seq = seqs[writer] + draw(st.sampled_from([0] * 8 + [1, -1]))
             records = group(writer, max(seq, 0), command, stream, max(base, 0), count, command_offset=step)
             if draw(st.integers(0, 9)) == 0:
-                records = [record(writer, max(seq, 0), command, stream, max(base, 0), rejected=True, command_offset=step)]
+                records = [
+                    record(writer, max(seq, 0), command, stream, max(base, 0), rejected=True, command_offset=step)
+                ]
             if draw(st.integers(0, 7)) == 0:
                 del records[draw(st.integers(0, len(records) - 1))]
             log += records
@@ -124,14 +137,21 @@ def test_any_chunking_gives_the_same(log: list[Envelope], data: st.DataObject) -
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from("stu"), st.integers(1, 4), st.booleans()), min_size=1, max_size=30), st.integers(1, 40))
+@given(
+    st.lists(st.tuples(st.sampled_from("stu"), st.integers(1, 4), st.booleans()), min_size=1, max_size=30),
+    st.integers(1, 40),
+)
 def test_valid_logs_need_no_rows(groups: list[tuple[str, int, bool]], cut: int) -> None:
     """What an undisturbed handler appends is judged by columns alone, chunk by chunk."""
     log: list[Envelope] = [A]
     versions, seq = dict[str, int](), 0
     for i, (stream, count, rejected) in enumerate(groups):
         base = versions.get(stream, 0)
-        records: list[Meta] = [record("A", seq, f"c{i}", stream, base, rejected=True)] if rejected else group("A", seq, f"c{i}", stream, base, count)
+        records: list[Meta] = (
+            [record("A", seq, f"c{i}", stream, base, rejected=True)]
+            if rejected
+            else group("A", seq, f"c{i}", stream, base, count)
+        )
         log += records
         seq += len(records)
         versions[stream] = base + (0 if rejected else count)
@@ -143,7 +163,7 @@ def test_valid_logs_need_no_rows(groups: list[tuple[str, int, bool]], cut: int) 
 
 def test_folded_differs_when_a_rule_is_left_out() -> None:
     """The comparison can fail: without the epoch check the zombie's record would count."""
-    log = [claim("A", 2), claim("B", 1), record("B", 0, "x", "s", 0)]
+    log: list[Envelope] = [claim("A", 2), claim("B", 1), record("B", 0, "x", "s", 0)]
     assert by_rows(log).effects == []
     assert by_rows([claim("B", 1), record("B", 0, "x", "s", 0)]).effects != []
     assert by_rows(log) != Folded()

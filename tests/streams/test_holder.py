@@ -34,9 +34,9 @@ def test_waits_for_the_row_not_for_the_acknowledgement() -> None:
     holder = Holder(random.Random(1))
     epoch, _ = holder.claim(ClaimState(epoch=4))
     assert holder.observe(ClaimState(epoch=4, writer=uuid4()), 0.0) is Change.NONE
-    assert holder.mode is Mode.WAITING
+    assert not holder.wants_claim(9.0)
     assert holder.observe(ClaimState(epoch=epoch, writer=uuid4()), 0.0) is Change.LOST
-    assert holder.mode is Mode.IDLE
+    assert holder.wants_claim(9.0)
 
 
 def test_learns_that_its_claim_is_gone() -> None:

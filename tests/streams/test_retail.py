@@ -6,7 +6,16 @@ from decimal import Decimal
 import pytest
 
 from refold.schemas.contracts import Command, Event
-from refold.schemas.retail.basket import BasketOpened, BasketPaid, BasketVoided, ItemScanned, OpenBasket, PayBasket, ScanItem, VoidBasket
+from refold.schemas.retail.basket import (
+    BasketOpened,
+    BasketPaid,
+    BasketVoided,
+    ItemScanned,
+    OpenBasket,
+    PayBasket,
+    ScanItem,
+    VoidBasket,
+)
 from refold.schemas.retail.product import ListProduct, ProductListed
 from refold.streams.decider import Rejected
 from refold.streams.domain import AnyDecider
