@@ -34,7 +34,7 @@ class Plan:
             columns=sql.SQL(", ").join(_shown_as(column) for column in self.model.columns),
             view=sql.Identifier(self.model.domain, self.model.name),
             where=where,
-            order=sql.SQL(", ").join(_ordered(term) for term in self.order),
+            order=sql.SQL(", ").join(_ordered(self.model, term) for term in self.order),
             limit=sql.Literal(self.limit + 1),
         )
 
@@ -159,5 +159,6 @@ def _shown_as(column: ServedColumn) -> sql.Composable:
     return sql.SQL("{0}::text AS {0}").format(name) if base_type(column) == "numeric" else name
 
 
-def _ordered(term: Order) -> sql.Composable:
-    return sql.SQL("{} DESC" if term.descending else "{}").format(sql.Identifier(term.column))
+def _ordered(model: ServedModel, term: Order) -> sql.Composable:
+    """Named with its view: a bare name would be the page's column, which for money is text."""
+    return sql.SQL("{} DESC" if term.descending else "{}").format(sql.Identifier(model.name, term.column))

@@ -40,7 +40,7 @@ def test_values_are_bound_and_names_come_from_the_declaration(model: Any) -> Non
     assert "DROP" not in text
     assert plan.values == ("';DROP TABLE x--", 7)
     assert '"retail"."store_daily" WHERE "note" = %s::text AND "store_id" = %s::integer AND "last_at" IS NULL' in text
-    assert 'ORDER BY "revenue" DESC, "store_id", "day" LIMIT 101' in text
+    assert 'ORDER BY "store_daily"."revenue" DESC, "store_daily"."store_id", "store_daily"."day" LIMIT 101' in text
     assert '"revenue"::text AS "revenue"' in text
 
 
