@@ -11,7 +11,7 @@ from refold.api.cli import exits
 from refold.streams.errors import NotConnected
 
 ROOT = Path(__file__).parent.parent
-COMMANDS = [["dev"], ["worker"], ["api"], ["version"], ["config", "show"]]
+COMMANDS = [["dev"], ["demo"], ["worker"], ["api"], ["version"], ["config", "show"]]
 
 
 @pytest.fixture(autouse=True)

@@ -26,6 +26,15 @@ app.command(
     Example: refold dev --services-only""",
 )
 app.command(
+    "refold.api.cli.demo:demo",
+    name="demo",
+    help="""Send four weeks of real receipts through everything, check the result to the cent, measure, and stay up.
+
+    Exits with 3 when a number differs. Sending the same receipts again has no effect.
+
+    Example: refold demo --weeks 1 --json --exit""",
+)
+app.command(
     "refold.api.cli.worker:worker",
     name="worker",
     help="""Run the handler, the core fold and the models fold, or only ROLE, in the foreground.

@@ -38,4 +38,4 @@ def announce(stack: Stack, *, services_only: bool) -> None:
         print(f"REFOLD_KAFKA={stack.settings.kafka_servers()}")
         print(f"REFOLD_DATABASE_URL={stack.settings.dsn()}", flush=True)
     else:
-        say(f"API: {stack.api_url}   its documentation: {stack.api_url}/openapi   Ctrl-C stops everything")
+        say(f"API: {stack.api_url}   its documentation: {stack.api_url}/docs   Ctrl-C stops everything")

@@ -1,0 +1,78 @@
+"""`refold demo`."""
+
+import json as json_text
+from contextlib import ExitStack
+from typing import Annotated
+
+from cyclopts import Parameter, validators
+from rich.console import Console
+
+from refold.api.cli.exits import DIFFERENT, DONE, INTERRUPTED
+from refold.api.cli.output import data, progress, reporting, say
+from refold.api.cli.signals import finish_undisturbed, interrupt_on_sigterm
+from refold.api.cli.stack import Stack
+from refold.api.demo.receipts import Receipts, open_receipts
+from refold.api.demo.run import run
+from refold.streams.errors import BadSettings
+from refold.streams.settings import Settings
+
+WIDTH = 120
+
+Weeks = Annotated[int, Parameter(validator=validators.Number(gte=1))]
+All = Annotated[bool, Parameter(name="--all", negative=())]
+Exit = Annotated[bool, Parameter(name="--exit", negative=())]
+
+
+def demo(*, weeks: Weeks = 4, all_: All = False, exit_: Exit = False, json: bool = False) -> int:
+    """Send real receipts as commands and check what comes out.
+
+    Args:
+        weeks: how many weeks of receipts.
+        all_: the whole year.
+        exit_: end when done, instead of staying up.
+        json: print one JSON object on stdout, everything else on stderr.
+    """
+    settings = Settings.load()
+    if "retail" not in settings.domains:
+        raise BadSettings("The demo needs the domain `retail` among REFOLD_DOMAINS.")
+    interrupt_on_sigterm()
+    with ExitStack() as held:
+        receipts = held.enter_context(open_receipts())
+        try:
+            with reporting("starting") as report:
+                stack = held.enter_context(Stack(settings, report))
+                report("waiting for the API")
+                stack.wait_until_ready()
+            code = _demonstrate(stack, receipts, receipts.weeks if all_ else min(weeks, receipts.weeks), json=json)
+        except KeyboardInterrupt:
+            finish_undisturbed()
+            say("stopping")
+            return INTERRUPTED
+        if not exit_:
+            _stay(stack)
+        finish_undisturbed()
+    return code
+
+
+def _demonstrate(stack: Stack, receipts: Receipts, weeks: int, *, json: bool) -> int:
+    out = progress if json else data
+    if not out.is_terminal:
+        out = Console(stderr=json, width=WIDTH)
+    summary = run(stack, receipts, weeks, out)
+    if json:
+        print(json_text.dumps(summary.as_json()), flush=True)
+    return DONE if summary.equal else DIFFERENT
+
+
+def _stay(stack: Stack) -> None:
+    """Say where everything is, and wait for Ctrl-C."""
+    url = stack.api_url
+    say(
+        f"\nIt stays up. Read models: {url}/v1/retail   documentation: {url}/docs   metrics: {url}/metrics\n"
+        f"SQL: psql '{stack.settings.dsn()}'   Kafka: {stack.settings.kafka_servers()}\n"
+        f"In another terminal: refold status   Ctrl-C stops everything"
+    )
+    try:
+        stack.wait()
+    except KeyboardInterrupt:
+        say("stopping")

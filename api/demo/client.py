@@ -1,0 +1,61 @@
+"""The HTTP API as an analyst's program uses it: standard library only, retried while a server comes back."""
+
+import http.client
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from refold.streams.errors import Unreachable
+
+PATIENCE_S = 90.0
+_LATER = frozenset({412, 429, 500, 502, 503, 504})
+
+Json = dict[str, Any]
+
+
+class Client:
+    """Asks one API. Raises Unreachable when it does not answer in time, or answers no."""
+
+    def __init__(self, url: str) -> None:
+        self._server = urlsplit(url).netloc
+        self._min_position = ""
+
+    def demand(self, position: str) -> None:
+        """From now on no answer may be older than this."""
+        self._min_position = position
+
+    def get(self, path: str) -> Json:
+        """What a path answers."""
+        until, pause = time.monotonic() + PATIENCE_S, 0.1
+        while True:
+            try:
+                status, body = self._once(path)
+            except (OSError, http.client.HTTPException) as problem:
+                status, body = 503, repr(problem).encode()
+            if status == 200:
+                found: Json = json.loads(body)
+                return found
+            if status not in _LATER or time.monotonic() > until:
+                raise Unreachable(f"GET {path} was answered {status}: {body[:300].decode(errors='replace')}")
+            time.sleep(pause)
+            pause = min(pause * 2, 2.0)
+
+    def rows(self, path: str) -> Iterator[Json]:
+        """Every row of a read model, page after page by its cursor."""
+        following: str | None = path
+        while following:
+            page = self.get(following)
+            yield from page["rows"]
+            following = page["next"]
+
+    def _once(self, path: str) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection(self._server, timeout=40)
+        headers = {"Refold-Min-Position": self._min_position, "Prefer": "wait=10"} if self._min_position else {}
+        try:
+            connection.request("GET", path, headers=headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()

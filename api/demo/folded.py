@@ -1,0 +1,124 @@
+"""Waiting until everything sent is decided and folded, and what became of it."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from refold.api.demo.progress import Advance
+from refold.api.demo.tables import Tables
+from refold.schemas.retail.basket import BASKET
+from refold.schemas.retail.product import PRODUCT
+from refold.streams.errors import Unreachable
+from refold.streams.settings import Settings
+from refold.streams.topics import events_topic
+
+POLL_S = 0.2
+STALLED_S = 300.0
+
+_DECIDED = "SELECT coalesce(sum(next_offset), 0)::bigint FROM refold.positions WHERE grp = %s AND topic = ANY(%s)"
+_OUTCOMES = """
+SELECT code, count(*), coalesce(sum(events), 0)::bigint
+FROM refold.outcomes WHERE category = %s AND stream = ANY(%s) GROUP BY code
+"""
+_POSITIONS = (
+    "SELECT topic, part, next_offset FROM refold.positions WHERE grp = 'core' AND topic = ANY(%s) ORDER BY 1, 2"
+)
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What became of the commands to some streams."""
+
+    rejections: dict[str, int]
+    accepted: int
+    events: int
+
+    @property
+    def rejected(self) -> int:
+        """Commands that were rejected."""
+        return sum(self.rejections.values())
+
+    @property
+    def decided(self) -> int:
+        """All of them."""
+        return self.accepted + self.rejected
+
+
+@dataclass(frozen=True)
+class Streams:
+    """The streams of the receipts sent, by category."""
+
+    baskets: Sequence[str]
+    products: Sequence[str]
+
+
+class Watch:
+    """Watches the tables of one installation."""
+
+    def __init__(self, settings: Settings, tables: Tables) -> None:
+        self._tables, self._prefix = tables, settings.topic_prefix
+        self._topics = [events_topic(settings.topic_prefix, name) for name in (BASKET.name, PRODUCT.name)]
+
+    def outcomes(self, streams: Streams) -> Outcomes:
+        """What became of the commands to these streams, by now."""
+        found = [
+            row
+            for category, ids in ((BASKET.name, streams.baskets), (PRODUCT.name, streams.products))
+            for row in self._tables.rows(_OUTCOMES, category, list(ids))
+        ]
+        rejections: dict[str, int] = {}
+        for code, count, _ in found:
+            if code is not None:
+                rejections[code] = rejections.get(code, 0) + count
+        return Outcomes(
+            rejections, sum(n for code, n, _ in found if code is None), sum(events for _, _, events in found)
+        )
+
+    def folded(self, group: str = "core") -> int:
+        """Records that a group has folded, over all partitions."""
+        return int(self._tables.value(_DECIDED, group, self._topics))
+
+    def position(self) -> str:
+        """Where the core stands, as a client would send it in Refold-Min-Position."""
+        rows = self._tables.rows(_POSITIONS, self._topics)
+        return ",".join(f"{topic.removeprefix(self._prefix)}/{part}:{at}" for topic, part, at in rows)
+
+    def wait_decided(
+        self, streams: Streams, commands: int, markers: Sequence[bytes], tick: Callable[[], None]
+    ) -> Outcomes:
+        """Wait until everything before the markers is decided and all commands have an outcome, however long is reasonable."""
+        statement = "SELECT count(*) FROM refold.outcomes WHERE key = ANY(%s)"
+
+        def marked() -> bool:
+            tick()
+            return bool(self._tables.value(statement, list(markers)) == len(markers))
+
+        self._wait(marked)
+        found = self.outcomes(streams)
+        until = time.monotonic() + STALLED_S
+        while found.decided < commands and time.monotonic() < until:  # products have partitions of their own
+            time.sleep(POLL_S)
+            found = self.outcomes(streams)
+        return found
+
+    def wait_shown(self, advance: Advance) -> None:
+        """Wait until the models stand where the core stands."""
+        target = self.folded()
+
+        def shown() -> bool:
+            at = self.folded("models")
+            advance(min(at, target))
+            return at >= target
+
+        self._wait(shown)
+
+    def _wait(self, done: Callable[[], bool]) -> None:
+        """Raises Unreachable when nothing has moved for long."""
+        at, since = -1, time.monotonic()
+        while not done():
+            now = self.folded() + self.folded("models")
+            if now != at:
+                at, since = now, time.monotonic()
+            elif time.monotonic() - since > STALLED_S:
+                raise Unreachable(f"Nothing was folded for {STALLED_S:.0f} s.", "Read the logs of the processes.")
+            time.sleep(POLL_S)

@@ -1,0 +1,42 @@
+"""One read model folded again from the log, by the command an operator would use."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+
+from refold.streams.errors import Unreachable
+from refold.streams.settings import PREFIX, Settings
+
+MODEL = "store_daily"
+BOUND_S = 3600
+
+
+@dataclass(frozen=True)
+class Rebuild:
+    """How the rebuild went; `compared` rows of the new table stood against the old one's."""
+
+    events: int
+    seconds: float
+    compared: int
+    differing: int
+
+    @property
+    def events_per_s(self) -> int:
+        """The rate, from the first record to the promoted view."""
+        return round(self.events / self.seconds) if self.seconds else 0
+
+
+def rebuild(settings: Settings) -> Rebuild:
+    """Run `refold replay rebuild store_daily --execute`. Raises Unreachable when it fails."""
+    command = [sys.executable, "-m", "refold.api.cli.app", "replay", "rebuild", MODEL, "--execute", "--json"]
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    done = subprocess.run(
+        command, env=inherited | settings.environment(), stdout=subprocess.PIPE, text=True, check=False, timeout=BOUND_S
+    )
+    if done.returncode != 0:
+        raise Unreachable(f"`refold replay rebuild` ended with exit code {done.returncode}.", "Its words are above.")
+    report = json.loads(done.stdout)
+    model = report["models"][0]
+    return Rebuild(report["events"], report["seconds"], model["compared"] or 0, model["differing"] or 0)

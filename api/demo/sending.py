@@ -1,0 +1,70 @@
+"""Commands into the log, through the same class that any producer uses."""
+
+import time
+from collections.abc import Iterable
+from uuid import uuid4
+
+from refold.api.demo.commands import Wish
+from refold.api.demo.progress import Advance
+from refold.schemas.identity import outcome_key
+from refold.schemas.retail.basket import BASKET, VoidBasket
+from refold.streams.domain import load_domains
+from refold.streams.errors import QueueFull
+from refold.streams.partitioner import partition_of
+from refold.streams.producer import Producer
+from refold.streams.settings import Settings
+
+QUEUE_PAUSE_S = 0.02
+SAY_EVERY = 500
+# Longer than any restart of the broker: a command given up in the middle of a basket would let its payment overtake it.
+TIMEOUT_S = 600.0
+
+
+def open_producer(settings: Settings) -> Producer:
+    """A producer that waits for a broker that is away."""
+    return Producer(
+        settings.kafka_servers(), settings.topic_prefix, load_domains(settings.domains), timeout_s=TIMEOUT_S
+    )
+
+
+def send(producer: Producer, wishes: Iterable[Wish], advance: Advance) -> int:
+    """Send every command and wait until the log has them all; how many. Raises DeliveryFailed."""
+    sent = 0
+    for wish in wishes:
+        send_one(producer, wish)
+        sent += 1
+        if sent % SAY_EVERY == 0:
+            advance(sent)
+    producer.flush(TIMEOUT_S)
+    advance(sent)
+    return sent
+
+
+def send_one(producer: Producer, wish: Wish) -> None:
+    """Send one command; a full queue is waited for, so memory stays bounded."""
+    while True:
+        try:
+            producer.send(wish.command, command_id=wish.command_id, occurred_at=wish.occurred_at)
+        except QueueFull:
+            time.sleep(QUEUE_PAUSE_S)
+        else:
+            return
+
+
+def send_markers(producer: Producer, partitions: int) -> list[bytes]:
+    """One command into every partition of baskets; the keys of their outcomes.
+
+    A partition is decided in order, so a marker's outcome says that everything before it is decided, retries included. They void
+    baskets that do not exist: rejected, so no read model sees them.
+    """
+    run, keys, left, tried = uuid4().hex, [], set(range(partitions)), 0
+    while left:
+        basket, command_id = f"demo-marker-{run}-{tried}", uuid4()
+        tried += 1
+        part = partition_of(basket.encode(), partitions)
+        if part in left:
+            left.remove(part)
+            producer.send(VoidBasket(basket_id=basket, reason="marks a place in the log"), command_id=command_id)
+            keys.append(outcome_key(BASKET.name, basket, command_id.bytes))
+    producer.flush(TIMEOUT_S)
+    return keys

@@ -1,0 +1,61 @@
+"""What a run comes to: the object that `--json` prints."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from refold.api.demo.check import Checked
+from refold.api.demo.folded import Outcomes
+from refold.api.demo.oracle import Expected
+from refold.api.demo.rebuild import Rebuild
+from refold.api.http.latency import Latency
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A whole run."""
+
+    weeks: int
+    expected: Expected
+    outcomes: Outcomes
+    checked: Checked
+    ingest_s: float
+    latency: Latency
+    rebuild: Rebuild
+    rebuilt_equal: bool
+
+    @property
+    def equal(self) -> bool:
+        """Whether nothing differs anywhere."""
+        return not self.checked.differences and self.rebuilt_equal
+
+    @property
+    def ingest_per_s(self) -> int:
+        """Commands a second from the first one sent to the last one folded and shown."""
+        return round(self.expected.size.commands / self.ingest_s)
+
+    def as_json(self) -> dict[str, Any]:
+        """Money is text, as in the API; `lines` and `revenue` are the API's, of accepted lines."""
+        sent = self.expected.size
+        return {
+            "weeks": self.weeks,
+            "commands": sent.commands,
+            "accepted": self.outcomes.accepted,
+            "rejected": self.outcomes.rejected,
+            "events": self.outcomes.events,
+            "lines": self.checked.lines,
+            "revenue": str(self.checked.revenue),
+            "checked": self.equal,
+            "ingest_per_s": self.ingest_per_s,
+            "rebuild_per_s": self.rebuild.events_per_s,
+            "latency_ms": asdict(self.latency),
+            "lines_sent": sent.lines,
+            "lines_rejected": self.outcomes.rejections.get("quantity-below-one", 0),
+            "baskets_sent": sent.baskets,
+            "baskets_paid": self.checked.baskets_paid,
+            "products_listed": sent.products,
+            "rejections": self.outcomes.rejections,
+            "rows_checked": self.checked.rows,
+            "rows_rebuilt": self.rebuild.compared,
+            "differences": len(self.checked.differences),
+            "ingest_s": round(self.ingest_s, 1),
+        }

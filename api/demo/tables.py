@@ -1,0 +1,39 @@
+"""The core's tables as the demo reads them: patiently, for Postgres may be killed and restarted at any moment."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+
+from refold.streams.postgres import Database, connect_patiently
+
+PATIENCE_S = 120.0
+
+
+class Tables:
+    """One connection, made anew when it breaks. Raises DatabaseUnavailable when Postgres stays away."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._db: Database | None = None
+
+    def rows(self, statement: str, *values: object) -> Sequence[tuple[Any, ...]]:
+        """What a query answers."""
+        while True:
+            if self._db is None:
+                self._db = connect_patiently(self._url, application_name="demo", seconds=PATIENCE_S)
+            try:
+                return self._db.execute(statement.encode(), values).fetchall()
+            except psycopg.OperationalError:
+                self._db.close()
+                self._db = None
+
+    def value(self, statement: str, *values: object) -> Any:
+        """The only value of the only row."""
+        ((found,),) = self.rows(statement, *values)
+        return found
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._db is not None:
+            self._db.close()
