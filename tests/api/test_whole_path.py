@@ -1,0 +1,201 @@
+"""Commands over HTTP through the real Kafka, handler, core, models and Postgres, and back as rows."""
+
+import json
+import os
+import signal
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from refold.api.cli.app import run
+from refold.api.cli.stack import Stack
+from refold.streams.settings import Settings
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture(scope="module")
+def stack(kafka: str, module_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    settings = Settings(
+        kafka=kafka,
+        database_url=SecretStr(module_database),
+        topic_prefix=f"t{uuid.uuid4().hex[:10]}.",
+        data=tmp_path_factory.mktemp("stack"),
+        api_port=0,
+    )
+    with Stack(settings, lambda _: None) as running:
+        running.wait_until_ready()
+        yield running
+
+
+@pytest.fixture(scope="module")
+def api(stack: Stack) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=stack.api_url, timeout=40, headers={"Prefer": "wait=30"}) as client:
+        yield client
+
+
+def post(api: httpx.Client, command: str, body: dict[str, Any], **headers: str) -> httpx.Response:
+    sent = {"Idempotency-Key": str(uuid.uuid4())} | {name.replace("_", "-"): value for name, value in headers.items()}
+    return api.post(f"/v1/commands/retail/basket/{command}", json=body, headers=sent)
+
+
+def basket() -> str:
+    return f"b-{uuid.uuid4().hex[:12]}"
+
+
+def line(basket_id: str, **changes: Any) -> dict[str, Any]:
+    return {"basket_id": basket_id, "product_id": 5, "quantity": 2, "amount": "3.30", "discount": "0.20"} | changes
+
+
+def test_a_command_becomes_events_and_rows(api: httpx.Client) -> None:
+    name, store = basket(), 70_001
+    assert post(api, "OpenBasket", {"basket_id": name, "store_id": store}, If_None_Match="*").status_code == 201
+    answer = post(api, "ScanItem", line(name), If_Match='"1"')
+    assert (answer.status_code, answer.json()["version"], answer.headers["etag"]) == (201, 2, '"2"')
+
+    fresh = {"Refold-Min-Position": answer.headers["refold-position"]}
+    row = api.get(f"/v1/retail/baskets/{name}", headers=fresh).json()["row"]
+    assert (row["status"], row["lines"], row["total"]) == ("open", 1, "3.30")
+    day = datetime.now(UTC).date().isoformat()
+    rows = api.get(f"/v1/retail/store_daily?store_id=eq.{store}&day=eq.{day}", headers=fresh).json()["rows"]
+    assert [(found["revenue"], found["lines"]) for found in rows] == [("3.30", 1)]
+
+    stream = api.get(f"/v1/streams/retail/basket/{name}").json()
+    assert (stream["version"], stream["state"]["total"]) == (2, "3.30")
+    assert [event["type"] for event in stream["events"]] == ["BasketOpened", "ItemScanned"]
+    assert [event["id"] for event in stream["events"]][1:] == answer.json()["event_ids"]
+
+
+def test_a_retry_changes_nothing_and_another_body_is_refused(api: httpx.Client) -> None:
+    name, key = basket(), str(uuid.uuid4())
+    answers = [post(api, "OpenBasket", {"basket_id": name, "store_id": 1}, Idempotency_Key=key) for _ in range(3)]
+    assert {(answer.status_code, answer.text) for answer in answers} == {(201, answers[0].text)}
+    reused = post(api, "OpenBasket", {"basket_id": name, "store_id": 2}, Idempotency_Key=key)
+    assert (reused.status_code, reused.json()["code"]) == (422, "command-id-reused")
+    assert api.get(f"/v1/streams/retail/basket/{name}").json()["version"] == 1
+
+
+def test_many_at_once_under_one_key_take_effect_once(api: httpx.Client) -> None:
+    name, key = basket(), str(uuid.uuid4())
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(
+            pool.map(
+                lambda _: post(api, "OpenBasket", {"basket_id": name, "store_id": 1}, Idempotency_Key=key), range(8)
+            )
+        )
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.text for answer in answers}) == 1
+    assert api.get(f"/v1/streams/retail/basket/{name}").json()["version"] == 1
+
+
+def test_rejections_and_conflicts_are_final_outcomes(api: httpx.Client) -> None:
+    name, key = basket(), str(uuid.uuid4())
+    rejected = post(api, "ScanItem", line(name), Idempotency_Key=key)
+    assert (rejected.status_code, rejected.json()["code"]) == (409, "basket-not-open")
+    assert post(api, "OpenBasket", {"basket_id": name, "store_id": 1}).status_code == 201
+    assert post(api, "ScanItem", line(name), Idempotency_Key=key).text == rejected.text
+    outcome = api.get(f"/v1/streams/retail/basket/{name}/commands/{key}").json()
+    assert (outcome["status"], outcome["code"]) == ("rejected", "basket-not-open")
+    conflict = post(api, "ScanItem", line(name), If_Match='"9"')
+    assert (conflict.status_code, conflict.json()["code"]) == (412, "version-conflict")
+    assert post(api, "ScanItem", line(name), If_None_Match="*").status_code == 412
+
+
+def test_a_stream_is_read_page_by_page(api: httpx.Client) -> None:
+    name = basket()
+    post(api, "OpenBasket", {"basket_id": name, "store_id": 1})
+    for quantity in range(1, 5):
+        assert post(api, "ScanItem", line(name, quantity=quantity)).status_code == 201
+    versions, path = [], f"/v1/streams/retail/basket/{name}?limit=2"
+    while path:
+        page = api.get(path).json()
+        versions += [(event["version"], event["data"].get("quantity")) for event in page["events"]]
+        path = page["next"]
+    assert versions == [(1, None), (2, 1), (3, 2), (4, 3), (5, 4)]
+
+
+@pytest.mark.parametrize(
+    "order", ["", "closed_at.desc", "closed_at", "status.desc,household_id", "total.desc,closed_at.desc"]
+)
+def test_pages_hold_every_row_once_and_in_order(api: httpx.Client, baskets_of_store: int, order: str) -> None:
+    path = f"/v1/retail/baskets?store_id=eq.{baskets_of_store}"
+    whole = api.get(f"{path}&order={order}" if order else path).json()
+    assert len(whole["rows"]) == 11
+    paged, path = [], f"{path}&limit=3" + (f"&order={order}" if order else "")
+    while path:
+        page = api.get(path).json()
+        paged += page["rows"]
+        path = page["next"]
+    assert paged == whole["rows"]
+
+
+@pytest.fixture(scope="module")
+def baskets_of_store(api: httpx.Client) -> int:
+    """A store with eleven baskets: with and without a household, some of them voided."""
+    store = 70_002
+    for number in range(11):
+        name = basket()
+        opened = {"basket_id": name, "store_id": store} | ({"household_id": str(number % 3)} if number % 2 else {})
+        answer = post(api, "OpenBasket", opened)
+        if number % 3 == 0:
+            answer = post(api, "VoidBasket", {"basket_id": name, "reason": "test"})
+        assert answer.status_code == 201
+        api.get(f"/v1/retail/baskets/{name}", headers={"Refold-Min-Position": answer.headers["refold-position"]})
+    return store
+
+
+def test_while_nothing_folds_commands_are_accepted_and_rows_are_never_stale(api: httpx.Client, stack: Stack) -> None:
+    name, core, models = basket(), stack.pids()["core"], stack.pids()["models"]
+    os.kill(core, signal.SIGSTOP)
+    try:
+        pending = post(api, "OpenBasket", {"basket_id": name, "store_id": 1}, Prefer="wait=1")
+        assert (pending.status_code, pending.headers["retry-after"]) == (202, "1")
+        assert api.get(pending.headers["location"]).json()["status"] == "pending"
+    finally:
+        os.kill(core, signal.SIGCONT)
+    key = pending.json()["command_id"]
+    assert post(api, "OpenBasket", {"basket_id": name, "store_id": 1}, Idempotency_Key=key).status_code == 201
+    os.kill(models, signal.SIGSTOP)
+    try:
+        written = post(api, "VoidBasket", {"basket_id": name, "reason": "test"})
+        headers = {"Refold-Min-Position": written.headers["refold-position"], "Prefer": "wait=1"}
+        late = api.get(f"/v1/retail/baskets/{name}", headers=headers)
+        assert (late.status_code, late.json()["code"]) == (412, "position-not-reached")
+    finally:
+        os.kill(models, signal.SIGCONT)
+    assert (
+        api.get(f"/v1/retail/baskets/{name}", headers=headers | {"Prefer": "wait=20"}).json()["row"]["status"]
+        == "voided"
+    )
+
+
+def test_probes_and_metrics_speak_of_the_real_thing(api: httpx.Client) -> None:
+    assert api.get("/readyz").json()["ok"] is True
+    text = api.get("/metrics").text
+    for name in ["refold_lag_records", "refold_lag_seconds", "refold_claim_epoch", "refold_http_requests_total"]:
+        assert f"\n{name}{{" in text, name
+    assert 'refold_up{server="kafka"} 1.0' in text
+
+
+def test_the_command_line_sends_and_tells(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in stack.settings.environment().items():
+        monkeypatch.setenv(name, value)
+    arguments = ["send", "retail.basket.OpenBasket", "--data", json.dumps({"basket_id": basket(), "store_id": 1})]
+    assert run([*arguments, "--key", "cli", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["status"], told["version"]) == ("accepted", 1)
+    assert run([*arguments, "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["code"] == "basket-exists"
+    assert run(["status", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {owner["epoch"] for owner in found["owners"]} == {1}
+    assert found["writes"] == "open"
+    assert {lag["group"] for lag in found["lag"]} == {"core", "models"}
