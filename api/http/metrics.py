@@ -114,15 +114,15 @@ _TABLES: dict[str, tuple[str, list[str], str]] = {
         "SELECT topic, reason, sum(last_offset - first_offset + 1) FROM refold.voids GROUP BY 1, 2",
     ),
     "refold.parked": (
-        "refold_parked_records",
-        ["category", "reason"],
-        "SELECT category, reason, count(*) FROM refold.parked GROUP BY 1, 2",
+        "refold_parked_streams",
+        ["category", "code"],
+        "SELECT category, code, count(*) FROM refold.parked GROUP BY 1, 2",
     ),
 }
 _HELP = {
     "refold_claim_epoch": "Claims taken on the partition so far.",
     "refold_void_records": "Records that do not count.",
-    "refold_parked_records": "Streams held back, by reason.",
+    "refold_parked_streams": "Streams that wait because an event of theirs failed, by its code.",
 }
 
 

@@ -14,6 +14,7 @@ from refold.schemas.errors import RefoldError
 from refold.schemas.identity import event_uuid
 
 MAX_WAITERS = 2000
+RETRY_S = 1.0
 _CORE = "core"
 _COLUMNS = "key, category, stream, command_id, body_hash, code, message, base_version, events, part, next_offset"
 FIND = f"SELECT {_COLUMNS} FROM refold.outcomes WHERE key = ANY(%s)"
@@ -113,10 +114,10 @@ class Outcomes:
                 await self._answer_all()
             except RefoldError as problem:
                 _log.debug("outcomes wait: %s", problem.message)
-                await asyncio.sleep(1.0)
+                await asyncio.sleep(RETRY_S)
             except Exception:
                 _log.exception("outcomes could not be read")
-                await asyncio.sleep(1.0)
+                await asyncio.sleep(RETRY_S)
 
     async def _answer_all(self) -> None:
         if not self._waiting:

@@ -1,0 +1,111 @@
+"""Waiting for outcomes: one query for all, a lost notice costs 250 ms, nothing leaks."""
+
+import asyncio
+from collections.abc import Sequence
+from uuid import UUID
+
+import pytest
+
+from refold.api.errors import TooManyWaiting
+from refold.api.http import outcomes
+from refold.api.http.database import Row
+from refold.api.http.notices import Notices
+from refold.api.http.outcomes import Outcomes
+from refold.streams.errors import DatabaseUnavailable
+
+
+class Table:
+    """Rows by key, and the keys of each query."""
+
+    def __init__(self) -> None:
+        self.rows: dict[bytes, Row] = {}
+        self.asked: list[list[bytes]] = []
+        self.away = 0
+
+    def decide(self, key: bytes) -> None:
+        self.rows[key] = (key, "retail.basket", "b", UUID(int=1), b"h", None, None, 0, 1, 0, 5)
+
+    async def fetch(self, _: object, parameters: Sequence[object]) -> list[Row]:
+        if self.away:
+            self.away -= 1
+            raise DatabaseUnavailable("away")
+        (keys,) = parameters
+        assert isinstance(keys, list)
+        self.asked.append(keys)
+        return [self.rows[key] for key in keys if key in self.rows]
+
+
+async def waited(found: Outcomes, keys: list[bytes], seconds: float) -> int:
+    async def one(key: bytes) -> bool:
+        with found.expected(key) as future:
+            await asyncio.wait({future}, timeout=seconds)
+            return future.done()
+
+    return sum(await asyncio.gather(*(one(key) for key in keys)))
+
+
+def test_all_waiters_are_answered_by_one_query_for_each_commit() -> None:
+    async def main() -> None:
+        table, notices = Table(), Notices("")
+        found = Outcomes(table.fetch, notices)
+        await found.open()
+        keys = [bytes([n]) for n in range(50)]
+        waiting = asyncio.create_task(waited(found, keys * 2, 5))
+        await asyncio.sleep(0.05)
+        for key in keys:
+            table.decide(key)
+        notices.told("core/retail.basket.events/0:5")
+        assert await waiting == 100
+        assert [len(asked) for asked in table.asked] == [50]
+        await found.close()
+
+    asyncio.run(main())
+
+
+def test_a_lost_notice_costs_no_more_than_a_poll() -> None:
+    async def main() -> None:
+        table = Table()
+        found = Outcomes(table.fetch, Notices(""))
+        await found.open()
+        table.decide(b"k")
+        assert await waited(found, [b"k"], 2) == 1
+        await found.close()
+
+    asyncio.run(main())
+
+
+def test_who_gives_up_leaves_nothing_behind() -> None:
+    async def main() -> None:
+        found = Outcomes(Table().fetch, Notices(""))
+        await found.open()
+        assert await waited(found, [b"k", b"k", b"l"], 0.05) == 0
+        assert not found._waiting
+        await found.close()
+
+    asyncio.run(main())
+
+
+def test_postgres_away_and_back_is_survived(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outcomes, "RETRY_S", 0.05)
+
+    async def main() -> None:
+        table = Table()
+        table.away = 3
+        found = Outcomes(table.fetch, Notices(""))
+        await found.open()
+        table.decide(b"k")
+        assert await waited(found, [b"k"], 5) == 1
+        await found.close()
+
+    asyncio.run(main())
+
+
+def test_the_number_of_waiters_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outcomes, "MAX_WAITERS", 1)
+
+    async def main() -> None:
+        found = Outcomes(Table().fetch, Notices(""))
+        with found.expected(b"k"), pytest.raises(TooManyWaiting), found.expected(b"l"):
+            pass
+
+    asyncio.run(main())
