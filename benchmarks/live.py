@@ -1,0 +1,56 @@
+"""How fast the log is followed live: `python -m benchmarks.live [--weeks 8]`. The last line is JSON.
+
+On a log that is written already: the core alone from its start, then the models up to where the core stands, each as the process that
+`refold worker` runs, at most 5,000 records a transaction. Beside them a stock Faust agent on the same topics, which only decodes.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+
+from benchmarks.workers import working
+from benchmarks.year import places, say, servers_with_log
+from refold.streams.settings import Settings
+
+STOCK_RECORDS = 60_000
+
+
+def stock_faust(settings: Settings, records: int) -> float:
+    """Events a second of a stock Faust agent."""
+    topics = ",".join(sorted({topic for topic, _ in places(settings) if "basket" in topic}))
+    command = [sys.executable, "-m", "benchmarks.stock_faust", settings.kafka_servers(), topics, str(records)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+    return float(done.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--weeks", type=int, default=8)
+    arguments = parser.parse_args()
+    with servers_with_log(arguments.weeks) as (settings, records):
+        with working(settings, "core") as workers:
+            core = workers.wait(("core",), records)
+        core.print("core")
+        with working(settings, "models") as workers:
+            models = workers.wait(("models",), records)
+        models.print("models")
+        stock = stock_faust(settings, min(STOCK_RECORDS, records // 2))
+        say(f"stock Faust agent, decoding only: {stock:,.0f}/s")
+    slower = min(core.per_s, models.per_s)
+    print(
+        json.dumps(
+            {
+                "events_per_s": round(slower),
+                "core_events_per_s": round(core.per_s),
+                "models_events_per_s": round(models.per_s),
+                "ratio_stock_faust": round(slower / stock, 2),
+                "stock_faust_per_s": round(stock),
+                "records": records,
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""Worker processes under a stopwatch: how fast groups of readers move, and whose CPU that took."""
+
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psutil
+
+from refold.api.cli.logs import keep_in_files
+from refold.api.cli.supervisor import Supervisor
+from refold.streams.domain import load_domains
+from refold.streams.embedded.kafka import KafkaServer
+from refold.streams.embedded.postgres import PostgresServer
+from refold.streams.postgres import connect
+from refold.streams.settings import Settings
+from refold.streams.topics import events_topic
+
+POLL_S, BOUND_S = 0.1, 1800.0
+UNDER_WAY = 0.02
+"""The clock starts when this share of the records is folded: starting a process is not what is measured."""
+
+_STANDS = "SELECT coalesce(sum(next_offset), 0)::bigint FROM refold.positions WHERE grp = %s AND topic = ANY(%s)"
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What happened between the start of the clock and the last record."""
+
+    records: int
+    seconds: float
+    cpu: Mapping[str, float]
+
+    @property
+    def per_s(self) -> float:
+        """Records a second."""
+        return self.records / self.seconds
+
+    def print(self, what: str) -> None:
+        """Rate, and CPU by process, on stderr."""
+        print(f"{what}: {self.records:,} records in {self.seconds:.1f} s, {self.per_s:,.0f}/s", file=sys.stderr)
+        for role, seconds in sorted(self.cpu.items(), key=lambda item: -item[1]):
+            share, each = seconds / self.seconds, seconds / self.records * 1e6
+            print(f"  {role:10}{seconds:8.2f} s CPU {share:6.0%} of one {each:8.1f} us a record", file=sys.stderr)
+
+
+class Workers:
+    """Some roles at work on some settings."""
+
+    def __init__(self, settings: Settings, supervisor: Supervisor) -> None:
+        self._servers, self._supervisor = _embedded(settings), supervisor
+        self._topics = [events_topic(settings.topic_prefix, name) for name in load_domains(settings.domains).categories]
+        self._db = connect(settings.dsn(), application_name="bench")
+
+    def wait(self, groups: tuple[str, ...], records: int) -> Pace:
+        """Until each of the groups has folded that many records."""
+        began: tuple[float, int, dict[str, float]] | None = None
+        until = time.monotonic() + BOUND_S
+        while time.monotonic() < until:
+            stand, now = min(self._stands(group) for group in groups), time.perf_counter()
+            if began is None and stand >= records * UNDER_WAY:
+                began = now, stand, self._cpu()
+            if stand >= records and began is not None:
+                cpu = self._cpu()
+                used = {role: cpu[role] - began[2].get(role, 0.0) for role in cpu}
+                return Pace(stand - began[1], now - began[0], used)
+            time.sleep(POLL_S)
+        message = f"{groups} did not fold {records:,} records in {BOUND_S:.0f} s"
+        raise RuntimeError(message)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def _stands(self, group: str) -> int:
+        row = self._db.execute(_STANDS, (group, self._topics)).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def _cpu(self) -> dict[str, float]:
+        return {role: _seconds(pid) for role, pid in (self._servers | self._supervisor.pids()).items()}
+
+
+@contextmanager
+def working(settings: Settings, *roles: str) -> Iterator[Workers]:
+    """The roles as processes while the block runs; their logs are in the data folder."""
+    with Supervisor(settings, roles, keep_in_files(settings.data.absolute() / "logs")) as supervisor:
+        workers = Workers(settings, supervisor)
+        try:
+            yield workers
+        finally:
+            workers.close()
+
+
+def _embedded(settings: Settings) -> dict[str, int]:
+    """The pids of the embedded servers that run in the data folder."""
+    servers = (KafkaServer(settings.data.absolute()), PostgresServer(settings.data.absolute()))
+    return {server.name.lower(): server.process.pid or 0 for server in servers if server.process.adopt()}
+
+
+def _seconds(pid: int) -> float:
+    """CPU of a process and its children, those of Postgres being its connections."""
+    try:
+        process = psutil.Process(pid)
+        times = [process.cpu_times(), *(child.cpu_times() for child in process.children(recursive=True))]
+    except psutil.NoSuchProcess:
+        return 0.0
+    return sum(each.user + each.system for each in times)
