@@ -2,6 +2,7 @@
 
 Reads the tables through one snapshot a batch, and adds what it appended itself (holder.py). Nothing here is durable: whatever
 is lost with the process is read again from last_command_offset + 1 by the next owner, and the log voids what came too late.
+No I/O of its own: tables, log and reader are handed in, and the simulation hands in others.
 """
 
 import logging
@@ -9,38 +10,32 @@ import random
 import socket
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Any
-
-import psycopg
-from confluent_kafka import KafkaError, Message
 
 from refold.schemas.codec import Codec, encode_claim
 from refold.schemas.errors import BadValue, Undecodable
 from refold.schemas.identity import outcome_key
 from refold.schemas.meta import RULES, Claim
-from refold.streams import core_store, kafka, metrics
+from refold.streams import metrics
 from refold.streams.chunk import Chunk, Place
 from refold.streams.decide import EVENTS_REFUSED, STATE_UNREADABLE, Decided, Incoming, decide, records, utc_now
 from refold.streams.decide import Place as GroupPlace
 from refold.streams.decider import Rejected
 from refold.streams.domain import Domains
 from refold.streams.effects import StoredStream
-from refold.streams.errors import KafkaUnavailable
 from refold.streams.fold import ClaimState
-from refold.streams.handler_store import Snapshot, snapshot
-from refold.streams.history import History
+from refold.streams.handler_ports import Away, EventLog, HandlerTables, Snapshot
 from refold.streams.holder import Change, Holder
 from refold.streams.incoming import CommandReader
 from refold.streams.intake import Reader
-from refold.streams.postgres import connect_patiently, first_line
-from refold.streams.topics import category_of, events_topic
+from refold.streams.topics import category_of
 
 _log = logging.getLogger(__name__)
 GROUP = "handler"
-_APPEND_S = 10.0
+_PAUSE_S = 0.2
 MOST_OUTSTANDING = 20_000
 _BATCH = 1_000
 
@@ -57,29 +52,33 @@ class Held:
     waiting: deque[Chunk] = field(default_factory=deque)
 
 
+@dataclass(frozen=True)
+class Names:
+    """How topics are called, and how many partitions they have."""
+
+    prefix: str
+    partitions: int
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Clock and chance, so that a test can hold both."""
+
+    stopping: Event = field(default_factory=Event)
+    clock: Callable[[], float] = time.monotonic
+    rng: random.Random = field(default_factory=random.Random)
+
+
 class Handler:
     """Decides the commands of its partitions. One thread drives it."""
 
-    def __init__(self, url: str, servers: str, prefix: str, domains: Domains, partitions: int) -> None:
-        self._url, self._servers, self._prefix, self._domains, self._partitions = (
-            url,
-            servers,
-            prefix,
-            domains,
-            partitions,
-        )
+    def __init__(
+        self, tables: HandlerTables, log: EventLog, reader: Reader, domains: Domains, names: Names, around: Surroundings
+    ) -> None:
+        self._tables, self._log, self._reader = tables, log, reader
+        self._domains, self._names, self._around = domains, names, around
         self._codec = Codec(domains.catalog)
-        self._history = History(servers, prefix, domains)
         self._held: dict[Place, Held] = {}
-        self._append_failed = False
-        self._db = connect_patiently(url, application_name=GROUP)
-        self._producer = self._new_producer()
-        self._rng = random.Random()
-
-    def attach(self, reader: Reader, stopping: Event) -> "Handler":
-        """Tell it who reads for it."""
-        self._reader, self._stopping = reader, stopping
-        return self
 
     def take(self, chunks: Sequence[Chunk]) -> None:
         """Commands have arrived."""
@@ -93,31 +92,24 @@ class Handler:
 
     def wake(self) -> None:
         """Look at the rows of my partitions, then decide what waits."""
-        self._producer.poll(0)
         self._follow_assignment()
-        if self._append_failed:
+        if self._log.failed():
             self._lose_all()
         try:
             self._look()
             for place, held in list(self._held.items()):
                 self._work(place, held)
-        except psycopg.OperationalError as problem:
-            _log.warning("handler: waiting for Postgres: %s", first_line(problem))
-            self._stopping.wait(0.2)
-            if not self._stopping.is_set():
-                self._db.close()
-                self._db = connect_patiently(self._url, application_name=GROUP)
-        except KafkaUnavailable as problem:
-            _log.warning("handler: waiting for Kafka: %s", problem.message)
-        self._producer.poll(0)
+        except Away as problem:
+            _log.warning("handler: waiting for a server: %s", problem)
+            self._around.stopping.wait(_PAUSE_S)
 
     def check(self) -> None:
         """Each second: nothing that wake does not do."""
         self.wake()
 
     def close(self) -> None:
-        self._history.close()
-        self._db.close()
+        """Give the connections back."""
+        self._tables.close()
 
     def _follow_assignment(self) -> None:
         """A revoked partition only drops its overlay; a new one begins without a claim. Assignment never waits for a claim."""
@@ -125,15 +117,14 @@ class Handler:
         for place in self._held.keys() - ours:
             del self._held[place]
         for place in sorted(ours - self._held.keys()):
-            category = category_of(self._prefix, place[0])
-            commands = CommandReader(self._codec, category, self._partitions)
-            self._held[place] = Held(category, place[1], Holder(self._rng), commands)
+            category = category_of(self._names.prefix, place[0])
+            commands = CommandReader(self._codec, category, self._names.partitions)
+            self._held[place] = Held(category, place[1], Holder(self._around.rng), commands)
 
     def _look(self) -> None:
         """Watch every partition's row: own, lose, or claim."""
-        places = {(held.category, held.part) for held in self._held.values()}
-        rows = {place: claim.state for place, claim in core_store.read_claims(self._db, places).items()}
-        now = time.monotonic()
+        rows = self._tables.claims({(held.category, held.part) for held in self._held.values()})
+        now = self._around.clock()
         for place, held in self._held.items():
             row = rows.get((held.category, held.part))
             change = held.holder.observe(row, now)
@@ -164,31 +155,33 @@ class Handler:
     def _claim(self, held: Held, row: ClaimState | None) -> None:
         epoch, writer = held.holder.claim(row)
         claim = Claim(writer=writer, epoch=epoch, rules=RULES, claimed_at=utc_now(), host=socket.gethostname())
-        self._append(held, None, encode_claim(claim))
+        self._log.append(held.category, held.part, None, encode_claim(claim))
         metrics.CLAIMS.labels("appended").inc()
 
     def _work(self, place: Place, held: Held) -> None:
         """Decide what waits, a batch at a time, while the overlay has room."""
-        while held.waiting and held.holder.outstanding < MOST_OUTSTANDING and not self._stopping.is_set():
+        while held.waiting and held.holder.outstanding < MOST_OUTSTANDING and not self._around.stopping.is_set():
             chunk = held.waiting[0]
             batch = held.commands.read(chunk.upto(chunk.start + _BATCH))
-            if not self._decide(held, batch):
+            if not self._decide(place, held, batch):
                 return
             rest = chunk.since(chunk.start + _BATCH)
             if rest.values:
                 held.waiting[0] = rest
             else:
                 held.waiting.popleft()
-            self._producer.poll(0)
+            if self._log.failed():
+                self._lose_all()
         if not held.waiting and held.generation >= 0:
             self._reader.resume(place)
 
-    def _decide(self, held: Held, batch: Sequence[Incoming]) -> bool:
+    def _decide(self, place: Place, held: Held, batch: Sequence[Incoming]) -> bool:
         """Decide a batch on one snapshot; False if the snapshot may not be used (then: look again)."""
         keys = [outcome_key(held.category, c.stream, c.command_id.bytes) for c in batch]
         with metrics.stage(GROUP, "snapshot"):
-            seen = snapshot(self._db, held.category, held.part, keys, {c.stream for c in batch})
-        held.holder.observe(seen.row, time.monotonic())
+            seen = self._tables.snapshot(held.category, held.part, keys, {c.stream for c in batch})
+        if held.holder.observe(seen.row, self._around.clock()) is Change.LOST:
+            self._lost(place, held, "its claim is passed")
         if not held.holder.usable(seen.row):
             return False
         with metrics.stage(GROUP, "decide"):
@@ -216,7 +209,7 @@ class Handler:
         if decided.events:
             held.holder.moved(incoming.stream, decided.state, version + len(decided.events))
         for value in values:
-            self._append(held, incoming.stream.encode(), value)
+            self._log.append(held.category, held.part, incoming.stream.encode(), value)
         metrics.COMMANDS.labels(held.category, "rejected" if decided.rejection else "accepted").inc()
 
     def _encoded(self, held: Held, incoming: Incoming, decided: Decided, version: int) -> list[bytes] | None:
@@ -234,46 +227,11 @@ class Handler:
             return decider.initial
         if stored.fingerprint == decider.fingerprint:
             return decider.load(stored.state)
-        try:
-            return self._history.state(self._db, decider, stream, stored.version)
-        except (KafkaUnavailable, psycopg.OperationalError):
-            raise
-        except Exception as problem:
-            raise Undecodable(f"its events cannot be folded: {problem}", "evolve") from problem
-
-    def _append(self, held: Held, key: bytes | None, value: bytes) -> None:
-        topic = events_topic(self._prefix, held.category)
-        while True:
-            try:
-                self._producer.produce(topic, value, key, partition=held.part, on_delivery=self._reported)
-            except BufferError:
-                self._producer.poll(0.05)
-            else:
-                return
-
-    def _reported(self, error: KafkaError | None, _: Message) -> None:
-        """Only errors are reported: after one, what was appended behind it may be void, so all claims end."""
-        if error is not None:
-            _log.warning("handler: an append failed: %s", error)
-            self._append_failed = True
+        return self._tables.refold(category, stream, stored.version)
 
     def _lose_all(self) -> None:
         """Discard the producer with its queue, and every claim made through it."""
-        self._append_failed = False
-        self._producer.purge()
-        self._producer = self._new_producer()
+        self._log.discard()
         for place, held in self._held.items():
-            held.holder.lose(time.monotonic())
+            held.holder.lose(self._around.clock())
             self._lost(place, held, "an append failed")
-
-    def _new_producer(self) -> Any:
-        return kafka.producer(
-            self._servers,
-            **{
-                "linger.ms": 1,
-                "message.timeout.ms": int(_APPEND_S * 1000),
-                "delivery.report.only.error": True,
-                "queue.buffering.max.messages": 200_000,
-                "queue.buffering.max.kbytes": 524_288,
-            },
-        )

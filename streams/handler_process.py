@@ -3,9 +3,12 @@
 from threading import Event
 
 from refold.streams.agents import Worker, run_agent
+from refold.streams.appender import KafkaLog
 from refold.streams.chunk import Place
 from refold.streams.domain import load_domains
-from refold.streams.handler import GROUP, Handler
+from refold.streams.handler import GROUP, Handler, Names, Surroundings
+from refold.streams.handler_store import PostgresTables
+from refold.streams.history import History
 from refold.streams.postgres import bootstrap, connect_patiently
 from refold.streams.reader import GroupReader, ReaderConfig
 from refold.streams.settings import Settings
@@ -20,17 +23,19 @@ def main(settings: Settings) -> None:
         bootstrap(db)
         when_kafka_answers(lambda: ensure_topics(settings, domains, db))
     topics = [commands_topic(settings.topic_prefix, name) for name in sorted(domains.categories)]
-    handler = Handler(settings.dsn(), settings.kafka_servers(), settings.topic_prefix, domains, settings.partitions)
-    config = ReaderConfig(
-        settings.kafka_servers(), f"{settings.topic_prefix}refold-{GROUP}", topics, settings.chunk_records, keys=True
-    )
-    run_agent(settings, config, _held_back, lambda reader, stopping: _attached(handler, reader, stopping))
+    names = Names(settings.topic_prefix, settings.partitions)
+
+    def handler(reader: GroupReader, stopping: Event) -> Worker:
+        history = History(settings.kafka_servers(), settings.topic_prefix, domains)
+        tables = PostgresTables(settings.dsn(), domains, history)
+        log = KafkaLog(settings.kafka_servers(), settings.topic_prefix)
+        return Handler(tables, log, reader, domains, names, Surroundings(stopping))
+
+    group = f"{settings.topic_prefix}refold-{GROUP}"
+    config = ReaderConfig(settings.kafka_servers(), group, topics, settings.chunk_records, keys=True)
+    run_agent(settings, config, _held_back, handler)
 
 
 def _held_back(places: list[Place]) -> dict[Place, int | None]:
     """Nothing is read before the claim is folded: the row that shows it says from where."""
     return dict.fromkeys(places)
-
-
-def _attached(handler: Handler, reader: GroupReader, stopping: Event) -> Worker:
-    return handler.attach(reader, stopping)

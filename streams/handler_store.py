@@ -1,27 +1,69 @@
-"""What a handler reads of the tables: everything for one batch of decisions from ONE snapshot."""
+"""What a handler reads of Postgres: everything for one batch of decisions from ONE snapshot."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import polars as pl
+import psycopg
 
+from refold.schemas.errors import Undecodable
 from refold.streams import core_store
-from refold.streams.effects import StoredStream
+from refold.streams.chunk import Place
+from refold.streams.domain import Domains
+from refold.streams.errors import KafkaUnavailable
 from refold.streams.fold import ClaimState
-from refold.streams.postgres import Database
+from refold.streams.handler_ports import Away, Snapshot
+from refold.streams.history import History
+from refold.streams.postgres import Database, connect, first_line
+
+Answer = TypeVar("Answer")
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """A partition's row, and of the asked outcomes and streams those that exist; all of the same moment."""
+class PostgresTables:
+    """`HandlerTables` on Postgres and, for a cold refold, the log."""
 
-    row: ClaimState | None
-    outcomes: set[bytes]
-    streams: dict[str, StoredStream]
+    def __init__(self, url: str, domains: Domains, history: History) -> None:
+        self._url, self._domains, self._history = url, domains, history
+        self._db: Database | None = None
+
+    def claims(self, places: Iterable[Place]) -> Mapping[Place, ClaimState]:
+        """One row a partition; none before its first claim is folded."""
+        return self._asked(
+            lambda db: {place: claim.state for place, claim in core_store.read_claims(db, places).items()}
+        )
+
+    def snapshot(self, category: str, part: int, keys: Sequence[bytes], streams: Iterable[str]) -> Snapshot:
+        """One REPEATABLE READ transaction: guard and data in two reads would decide on a state that never was."""
+        return self._asked(lambda db: _snapshot(db, category, part, keys, streams))
+
+    def refold(self, category: str, stream: str, version: int) -> Any:
+        """Cold: the stream's events are read from Kafka."""
+        decider = self._domains.deciders[category]
+        try:
+            return self._asked(lambda db: self._history.state(db, decider, stream, version))
+        except (Away, KafkaUnavailable) as problem:
+            raise Away(str(problem)) from problem
+        except Exception as problem:
+            raise Undecodable(f"its events cannot be folded: {problem}", "evolve") from problem
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._history.close()
+        if self._db is not None:
+            self._db.close()
+
+    def _asked(self, question: Callable[[Database], Answer]) -> Answer:
+        try:
+            if self._db is None or self._db.closed:
+                self._db = connect(self._url, application_name="handler")
+            return question(self._db)
+        except psycopg.OperationalError as problem:
+            if self._db is not None:
+                self._db.close()
+            raise Away(f"Postgres: {first_line(problem)}") from problem
 
 
-def snapshot(db: Database, category: str, part: int, keys: Sequence[bytes], streams: Iterable[str]) -> Snapshot:
-    """Read in one REPEATABLE READ transaction: guard and data in two reads would decide on a state that never was."""
+def _snapshot(db: Database, category: str, part: int, keys: Sequence[bytes], streams: Iterable[str]) -> Snapshot:
     with db.transaction():
         db.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         claims = core_store.read_claims(db, [(category, part)])

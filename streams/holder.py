@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from refold.streams.fold import ClaimState
 
@@ -44,7 +44,7 @@ class Ahead:
 
 
 class Holder:
-    """The state machine. Times are seconds of any monotonic clock; `rng` is injected for tests."""
+    """The state machine. Times are seconds of any monotonic clock; `rng` must be seeded by the system, except in tests."""
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
@@ -60,7 +60,7 @@ class Holder:
     def claim(self, row: ClaimState | None) -> tuple[int, UUID]:
         """Epoch and writer of the claim to append: a new writer for every claim decided on."""
         self._forget()
-        writer = uuid4()
+        writer = UUID(int=self._rng.getrandbits(128), version=4)
         self.writer, self.epoch, self.mode = writer, (row.epoch if row else 0) + 1, Mode.WAITING
         return self.epoch, writer
 
