@@ -16,14 +16,12 @@ class Source:
 
     def read(self, upto: Mapping[Place, int], seconds: float) -> list[Chunk]:
         """Some records before `upto`, a chunk a place; waits up to `seconds` for the first."""
-        if not any(chunk.start < upto.get(place, 0) for place, chunk in self._kept.items()):
+        found = self._take(upto)
+        if not found:
             for chunk in self._reader.poll(seconds):
                 before = self._kept.get(chunk.place)
-                self._kept[chunk.place] = chunk if before is None or not before.values else before.then(chunk)
-        found = [cut for cut in (chunk.upto(upto.get(place, 0)) for place, chunk in self._kept.items()) if cut.values]
-        for chunk in found:
-            self.position[chunk.place] = chunk.end
-            self._kept[chunk.place] = self._kept[chunk.place].since(chunk.end)
+                self._kept[chunk.place] = chunk if before is None else before.then(chunk)
+            found = self._take(upto)
         return found
 
     def left(self, upto: Mapping[Place, int]) -> int:
@@ -36,3 +34,16 @@ class Source:
 
     def close(self) -> None:
         self._reader.close()
+
+    def _take(self, upto: Mapping[Place, int]) -> list[Chunk]:
+        """What is kept and may be handed out. Nothing without records is kept."""
+        found = []
+        for place, chunk in list(self._kept.items()):
+            cut = chunk if chunk.end <= upto.get(place, 0) else chunk.upto(upto.get(place, 0))
+            if cut.values:
+                found.append(cut)
+                self.position[place] = cut.end
+                del self._kept[place]
+                if cut.end < chunk.end:
+                    self._kept[place] = chunk.since(cut.end)
+        return found

@@ -1,0 +1,63 @@
+"""Where a rebuild's time goes: a few functions timed by wrapping them while a block runs. Threads overlap, so sums may exceed the whole."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest.mock import patch
+
+WATCHED = {
+    "read: fetch and cut into chunks": "refold.projections.source.LogReader.poll",
+    "read: gather chunks": "refold.projections.rebuild._batch",
+    "fold: heads": "refold.projections.batch.read_heads",
+    "fold: decode and what counts": "refold.projections.rebuild.counted_events",
+    "fold: aggregate": "refold.projections.staging.partial_of",
+    "flush: merge in memory": "refold.projections.staging.merged",
+    "flush: copy": "refold.projections.merge_sql.copy",
+    "finish: keys, later flushes": "refold.projections.staging.Staging.finish",
+    "join": "refold.projections.promote.join",
+    "compare": "refold.projections.promote.compare",
+    "promote": "refold.projections.promote.promote",
+}
+
+
+class StageClock:
+    """Seconds and calls by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = dict.fromkeys(WATCHED, 0.0)
+        self.calls: dict[str, int] = dict.fromkeys(WATCHED, 0)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Time the watched functions while the block runs."""
+        with ExitStack() as patched:
+            for stage, place in WATCHED.items():
+                module, _, name = place.rpartition(".")
+                patched.enter_context(patch(place, self._timed(stage, _found(module, name))))
+            yield
+
+    def print(self, whole: float) -> None:
+        """The profile, on stderr."""
+        print(f"{'stage':36}{'seconds':>9}{'of whole':>10}{'calls':>8}", file=sys.stderr)
+        for stage, seconds in self.seconds.items():
+            print(f"{stage:36}{seconds:9.2f}{seconds / whole:10.0%}{self.calls[stage]:8}", file=sys.stderr)
+
+    def _timed(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            began = time.perf_counter()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self.seconds[stage] += time.perf_counter() - began
+                self.calls[stage] += 1
+
+        return timed
+
+
+def _found(module: str, name: str) -> Callable[..., Any]:
+    from pkgutil import resolve_name
+
+    found: Callable[..., Any] = getattr(resolve_name(module), name)
+    return found

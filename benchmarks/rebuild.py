@@ -1,0 +1,158 @@
+"""How fast three read models are built from a year of receipts: `python -m benchmarks.rebuild [--weeks 53]`. The last line is JSON.
+
+In the same run, on the same topics: raw consume by confluent-kafka, and a plain loop of confluent-kafka, fastavro and dicts.
+"""
+
+import argparse
+import io
+import json
+import resource
+import time
+from typing import Any
+
+import fastavro
+from confluent_kafka import TopicPartition
+
+from benchmarks.profile import StageClock
+from benchmarks.year import places, say, servers_with_log
+from refold.projections.replay import READ_RECORDS, Replay
+from refold.projections.replay_plan import Report
+from refold.schemas.catalog import Kind
+from refold.streams import kafka
+from refold.streams.core_process import core_fold
+from refold.streams.domain import load_domains
+from refold.streams.log import LogReader
+from refold.streams.settings import Settings
+
+QUEUES = {"queued.min.messages": 1_000_000, "queued.max.messages.kbytes": 524_288, "fetch.max.bytes": 104_857_600, "max.partition.fetch.bytes": 20_971_520}
+
+
+def raw_consume(settings: Settings, records: int) -> float:
+    """Records a second, and nothing done with them."""
+    client = kafka.consumer(settings.kafka_servers(), **QUEUES)
+    client.assign([TopicPartition(*place, 0) for place in places(settings)])
+    done, began = 0, time.perf_counter()
+    while done < records:
+        done += len(client.consume(min(100_000, records - done), 1.0))
+    seconds = time.perf_counter() - began
+    client.close()
+    return records / seconds
+
+
+def plain_loop(settings: Settings, records: int) -> float:
+    """Events a second of the loop that one would write first: poll, decode by fastavro, add to dicts."""
+    catalog = load_domains(settings.domains).catalog
+    schemas = {w.id: (w.name, fastavro.parse_schema(w.schema, _force=True)) for w in catalog.by_id.values() if w.kind is Kind.EVENT}
+    client = kafka.consumer(settings.kafka_servers(), **QUEUES)
+    client.assign([TopicPartition(*place, 0) for place in places(settings) if place[0].endswith("basket.events")])
+    tables: tuple[dict[Any, list[Any]], ...] = ({}, {}, {})
+    done, began = 0, time.perf_counter()
+    while done < records:
+        message = client.poll(1.0)
+        if message is None:
+            continue
+        done += 1
+        value = message.value()
+        found = schemas.get(int.from_bytes(value[1:5]))
+        if found is None:
+            continue
+        event: Any = fastavro.schemaless_reader(io.BytesIO(value[5:]), found[1], None)
+        _add(tables, found[0], event)
+    seconds = time.perf_counter() - began
+    client.close()
+    return records / seconds
+
+
+def _add(tables: tuple[dict[Any, list[Any]], ...], name: str, event: Any) -> None:
+    baskets, daily, products = tables
+    meta = event["meta"]
+    day = daily.setdefault((event["store_id"], meta["occurred_at"].date()), [0, 0, 0, 0, 0, 0])
+    basket = baskets.setdefault(meta["stream"], [event["store_id"], "", 0, 0, 0, None])
+    if name == "ItemScanned":
+        product = products.setdefault(event["product_id"], [0, 0, 0, None, None])
+        for row in (basket[2:5], day[:3], product[:3]):
+            row[0], row[1], row[2] = row[0] + 1, row[1] + event["quantity"], row[2] + event["amount"]
+        basket[2:5], day[:3], product[:3] = basket[2:5], day[:3], product[:3]
+        product[3:] = [min(product[3] or meta["occurred_at"], meta["occurred_at"]), max(product[4] or meta["occurred_at"], meta["occurred_at"])]
+    else:
+        basket[1], basket[5] = name, meta["occurred_at"]
+        day[3] += 1
+
+
+def fold_core(settings: Settings, records: int) -> float:
+    """Records a second of the core's fold alone."""
+    core = core_fold(settings)
+    reader = LogReader(settings.kafka_servers(), core.stored(places(settings)), records=20_000, keys=True)
+    done, began = 0, time.perf_counter()
+    while done < records:
+        chunks = reader.poll(1.0)
+        reached = core.apply(chunks) if chunks else {}
+        done += sum(reached[chunk.place] - chunk.start for chunk in chunks)
+    seconds = time.perf_counter() - began
+    reader.close()
+    core.close()
+    return records / seconds
+
+
+def rebuild(settings: Settings, clock: StageClock | None = None) -> Report:
+    """All read models, once."""
+    with Replay(settings) as replay:
+        if clock is None:
+            return replay.execute((), lambda _done, _total: None)
+        with clock.watching():
+            return replay.execute((), lambda _done, _total: None)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--weeks", type=int, default=53)
+    parser.add_argument("--no-core", action="store_true", help="say that the core stands at the end instead of folding it")
+    arguments = parser.parse_args()
+    with servers_with_log(arguments.weeks) as (settings, records):
+        core = None if arguments.no_core else fold_core(settings, records)
+        say(f"core fold: {core:,.0f} records/s" if core else "core: not folded")
+        if core is None:
+            _pretend_core(settings)
+        filled = rebuild(settings)
+        say(f"first fill of the models: {filled.records_per_s:,} records/s")
+        plain = plain_loop(settings, min(100_000, records // 2))
+        raw = max(raw_consume(settings, records) for _ in range(2))
+        say(f"plain loop {plain:,.0f}/s, raw consume {raw:,.0f}/s")
+        clock = StageClock()
+        report = rebuild(settings, clock)
+        clock.print(report.seconds)
+    assert report.fell_back == 0
+    assert all(model.differing == 0 for model in report.models)
+    events_per_s = report.events / report.seconds
+    print(
+        json.dumps(
+            {
+                "events_per_s": round(events_per_s),
+                "ratio_raw_consume": round(report.records / report.seconds / raw, 3),
+                "ratio_plain_loop": round(events_per_s / plain, 2),
+                "rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+                "raw_consume_per_s": round(raw),
+                "plain_loop_per_s": round(plain),
+                "core_records_per_s": core and round(core),
+                "records": report.records,
+                "seconds": report.seconds,
+            }
+        )
+    )
+
+
+def _pretend_core(settings: Settings) -> None:
+    from refold.projections.limits import core_positions
+    from refold.streams.postgres import connect
+
+    reader = LogReader(settings.kafka_servers(), dict.fromkeys(places(settings), 0), records=1)
+    ends = reader.ends()
+    reader.close()
+    with connect(settings.dsn(), application_name="bench") as db:
+        for (topic, part), at in ends.items():
+            db.execute("INSERT INTO refold.positions (grp, topic, part, next_offset) VALUES ('core', %s, %s, %s)", (topic, part, at))
+        assert core_positions(db) == ends
+
+
+if __name__ == "__main__":
+    main()

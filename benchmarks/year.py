@@ -1,0 +1,88 @@
+"""A log of receipts to measure on: written once into embedded servers whose data stays, then found again."""
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from benchmarks.log_writer import LogWriter
+from benchmarks.receipts import decided
+from refold.projections import builds
+from refold.streams import kafka
+from refold.streams.domain import load_domains
+from refold.streams.embedded.servers import Servers
+from refold.streams.log import watermarks
+from refold.streams.postgres import bootstrap, connect
+from refold.streams.settings import Settings
+from refold.streams.topics import ensure_topics, events_topic
+
+FORMAT = 1
+"""Raised when the log that is written changes."""
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def servers_with_log(weeks: int) -> Iterator[tuple[Settings, int]]:
+    """Settings of running servers with a fresh database, and how many records the log has."""
+    data = Path(tempfile.gettempdir()) / "refold-bench"
+    data.mkdir(exist_ok=True)
+    data.chmod(0o755)
+    settings = Settings.load({}).model_copy(update={"data": data, "topic_prefix": f"year{FORMAT}-{weeks}."})
+    with Servers(data, say) as running:
+        found = running.endpoints()
+        assert found.kafka
+        assert found.database_url
+        settings = settings.with_servers(found.kafka, _fresh_database(found.database_url))
+        yield settings, _ensure_log(settings, weeks)
+
+
+def places(settings: Settings) -> list[tuple[str, int]]:
+    """The partitions of all events."""
+    names = load_domains(settings.domains).categories
+    return [(events_topic(settings.topic_prefix, name), part) for name in names for part in range(settings.partitions)]
+
+
+def _ensure_log(settings: Settings, weeks: int) -> int:
+    domains = load_domains(settings.domains)
+    with connect(settings.dsn(), application_name="bench") as db:
+        bootstrap(db)
+        builds.bootstrap(db)
+        ensure_topics(settings, domains, db)
+    noted = settings.data / f"{settings.topic_prefix}json"
+    records = _records(settings)
+    if not noted.exists() or json.loads(noted.read_text()) != records:
+        if records:
+            message = f"{settings.data} holds half a log: remove the folder and run again"
+            raise SystemExit(message)
+        say(f"writing {weeks} weeks of receipts as a log (once)")
+        began = time.perf_counter()
+        LogWriter(settings, domains).write(decided(weeks))
+        records = _records(settings)
+        noted.write_text(json.dumps(records))
+        say(f"{records:,} records at {records / (time.perf_counter() - began):,.0f}/s")
+    return records
+
+
+def _records(settings: Settings) -> int:
+    client = kafka.consumer(settings.kafka_servers())
+    try:
+        return sum(watermarks(client, place)[1] for place in places(settings))
+    finally:
+        client.close()
+
+
+def _fresh_database(url: str) -> str:
+    name = "bench"
+    with psycopg.connect(url, autocommit=True) as admin:
+        admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    return url.rpartition("/")[0] + f"/{name}"
