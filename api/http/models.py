@@ -105,10 +105,10 @@ async def _fresh_page(models: ModelServices, plan: Plan, headers: Mapping[str, s
         remaining = until - asyncio.get_running_loop().time()
         if not left:
             return page
-        if remaining <= 0:
-            raise PositionNotReached(
-                f"{plan.model.name} stands at {token(page.positions) or 'the beginning'}, not at {token(left)}"
-            )
+        if remaining <= 0 or page.detached:
+            stands = f"detached ({page.detached})" if page.detached else "behind"
+            place = token(page.positions) or "the beginning"
+            raise PositionNotReached(f"{plan.model.name} is {stands}: it stands at {place}, not at {token(left)}")
         await models.moved(remaining)
 
 

@@ -21,8 +21,10 @@ def row(store: int, day: str = "2026-01-01") -> dict[str, Any]:
     return {"store_id": store, "day": day, "revenue": "1.10", "last_at": None, "note": "n", "open": True}
 
 
-def page(*rows: dict[str, Any], at: int = 10, behind: int = 0, parked: int = 0) -> list[Any]:
-    return [(json.dumps(rows), json.dumps([["retail.basket.events", 0, at]]), behind, parked, None)]
+def page(
+    *rows: dict[str, Any], at: int = 10, behind: int = 0, parked: int = 0, detached: str | None = None
+) -> list[Any]:
+    return [(json.dumps(rows), json.dumps([["retail.basket.events", 0, at]]), behind, parked, detached)]
 
 
 def test_a_query_string_is_read_as_postgrest_writes_it() -> None:
@@ -135,6 +137,14 @@ def test_a_position_that_is_not_reached_is_412_never_stale_rows(client: Client, 
     answer = client.get(PATH, headers={"Refold-Min-Position": "retail.basket.events/0:12", "Prefer": "wait=0"})
     assert (answer.status_code, answer.json()["code"]) == (412, "position-not-reached")
     assert answer.headers["retry-after"] == "1"
+
+
+def test_a_detached_model_is_not_waited_for(client: Client, world: Any) -> None:
+    world.pages = [page(row(1), at=10, detached="fingerprint")]
+    answer = client.get(PATH, headers={"Refold-Min-Position": "retail.basket.events/0:12", "Prefer": "wait=30"})
+    assert (answer.status_code, len(world.fetched)) == (412, 1)
+    assert "detached (fingerprint)" in answer.json()["detail"]
+    assert client.get(PATH).headers["refold-detached"] == "fingerprint"
 
 
 def test_positions_of_other_categories_do_not_concern_a_model(client: Client, world: Any) -> None:
