@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -133,16 +134,22 @@ def test_pages_hold_every_row_once_and_in_order(api: httpx.Client, baskets_of_st
         paged += page["rows"]
         path = page["next"]
     assert paged == whole["rows"]
+    if order.startswith("total"):
+        totals = [Decimal(found["total"]) for found in paged]
+        assert totals == sorted(totals, reverse=True)
+        assert max(totals) == Decimal("27.05")
 
 
 @pytest.fixture(scope="module")
 def baskets_of_store(api: httpx.Client) -> int:
-    """A store with eleven baskets: with and without a household, some of them voided."""
+    """A store with eleven baskets: with and without a household, of many amounts, some of them voided."""
     store = 70_002
     for number in range(11):
         name = basket()
         opened = {"basket_id": name, "store_id": store} | ({"household_id": str(number % 3)} if number % 2 else {})
         answer = post(api, "OpenBasket", opened)
+        if number % 2:
+            answer = post(api, "ScanItem", line(name, amount=f"{number * 3}.05"))
         if number % 3 == 0:
             answer = post(api, "VoidBasket", {"basket_id": name, "reason": "test"})
         assert answer.status_code == 201
