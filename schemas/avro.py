@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import re
 from datetime import date, datetime
 from decimal import Decimal
+from enum import Enum
 from typing import Any
 
 import msgspec
@@ -14,19 +16,32 @@ from refold.schemas.errors import ContractError
 from refold.schemas.meta import COMMAND_META, EVENT_META
 
 Schema = dict[str, Any]
+MOST_DIGITS = 38
+_FIELD_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_SYMBOL = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
+_TAKEN = frozenset({"meta", "row"})
+_PLAIN: dict[type[inspect.Type], Any] = {
+    inspect.BoolType: "boolean",
+    inspect.StrType: "string",
+    inspect.DateTimeType: {"type": "long", "logicalType": "timestamp-micros"},
+    inspect.DateType: {"type": "int", "logicalType": "date"},
+}
+_NO_READABLE_DEFAULT = (Decimal, datetime, date)
 
 
 def schema_of(kind: type[Event | Command], category: str) -> Schema:
-    """The Avro record of a class: the envelope first, then its fields in order."""
+    """The Avro record of a class: the envelope first, then its fields in order. Raises ContractError."""
+    doc = _class_doc(kind)
     meta = EVENT_META if issubclass(kind, Event) else COMMAND_META
     described = inspect.type_info(kind)
     assert isinstance(described, inspect.StructType)
-    fields = [_field(field, kind) for field in described.fields]
+    seen: dict[str, type] = {}
+    fields = [_field(field, kind, seen) for field in described.fields]
     return {
         "type": "record",
         "name": kind.__name__,
         "namespace": category,
-        "doc": (kind.__doc__ or "").strip(),
+        "doc": doc,
         "fields": [{"name": "meta", "type": meta, "doc": "The log's envelope."}, *fields],
     }
 
@@ -46,56 +61,99 @@ def without_docs(schema: Any) -> Any:
     return schema
 
 
-def _field(field: inspect.Field, owner: type) -> Schema:
-    described, doc, _ = _unwrapped(field.type)
+def resolved(fields: list[Schema]) -> list[Schema]:
+    """Fields whose types are written out at each use, where Avro names a type that was defined before."""
+    named: dict[str, Any] = {}
+    return [{**field, "type": _resolved(field["type"], named)} for field in fields]
+
+
+def _resolved(kind: Any, named: dict[str, Any]) -> Any:
+    if isinstance(kind, str):
+        return named.get(kind.rpartition(".")[2], kind)
+    if isinstance(kind, list):
+        return [_resolved(part, named) for part in kind]
+    if kind["type"] == "array":
+        return {**kind, "items": _resolved(kind["items"], named)}
+    if "name" in kind:
+        named[kind["name"]] = kind
+    return kind
+
+
+def _class_doc(kind: type[Event | Command]) -> str:
+    doc = (vars(kind).get("__doc__") or "").strip()
+    if not doc:
+        raise ContractError(f"{kind.__name__} has no docstring: say in it what happened, or what is wished for")
+    return doc
+
+
+def _field(field: inspect.Field, owner: type, seen: dict[str, type]) -> Schema:
     where = f"{owner.__name__}.{field.name}"
-    schema: Schema = {"name": field.name, "type": _avro_type(field.type, where), "doc": doc or _doc_inside(described)}
-    if field.default is not inspect.NODEFAULT:
-        schema["default"] = _default(field.default, where)
-    elif field.default_factory is not inspect.NODEFAULT:
-        schema["default"] = _default(field.default_factory(), where)
+    if not _FIELD_NAME.fullmatch(field.name) or field.name in _TAKEN or field.name.startswith("m_"):
+        raise ContractError(f"{where}: a field's name is lower case, not meta, row or m_…")
+    described, doc, _ = _unwrapped(field.type)
+    doc = doc or _doc_inside(described)
+    if not doc:
+        raise ContractError(f"{where} has no description: Annotated[…, msgspec.Meta(description='…')]")
+    schema: Schema = {"name": field.name, "type": _avro_type(field.type, where, seen), "doc": doc}
+    if field.default is not msgspec.NODEFAULT:
+        schema["default"] = _default(field.default, schema["type"], where)
+    elif field.default_factory is not msgspec.NODEFAULT:
+        schema["default"] = _default(field.default_factory(), schema["type"], where)
     return schema
 
 
-def _avro_type(declared: inspect.Type, where: str) -> Any:
+def _avro_type(declared: inspect.Type, where: str, seen: dict[str, type]) -> Any:
     described, _, extra = _unwrapped(declared)
     match described:
-        case inspect.BoolType():
-            return "boolean"
         case inspect.IntType():
             narrow = _at_least(described.ge, -(2**31)) and _at_most(described.le, 2**31 - 1)
             return "int" if narrow else "long"
-        case inspect.StrType():
-            return "string"
         case inspect.DecimalType():
-            if "precision" not in extra or "scale" not in extra:
-                message = f"{where}: a Decimal needs its precision and scale (use Money)"
-                raise ContractError(message)
-            return {"type": "bytes", "logicalType": "decimal", **extra}
-        case inspect.DateTimeType():
-            return {"type": "long", "logicalType": "timestamp-micros"}
-        case inspect.DateType():
-            return {"type": "int", "logicalType": "date"}
+            return _decimal(extra, where)
         case inspect.EnumType(cls=cls):
-            return {"type": "enum", "name": cls.__name__, "symbols": [str(member.value) for member in cls]}
+            return _enum(cls, where, seen)
         case inspect.ListType(item_type=item) | inspect.VarTupleType(item_type=item):
-            return {"type": "array", "items": _avro_type(item, where)}
+            return {"type": "array", "items": _avro_type(item, where, seen)}
         case inspect.UnionType():
-            return _optional(described, where)
-    message = f"{where}: {type(described).__name__} has no place in a contract"
-    raise ContractError(message)
+            return _optional(described, where, seen)
+    if type(described) not in _PLAIN:
+        raise ContractError(f"{where}: {type(described).__name__} has no place in a contract")
+    return _PLAIN[type(described)]
 
 
-def _optional(described: inspect.UnionType, where: str) -> list[Any]:
+def _decimal(extra: dict[str, Any], where: str) -> Schema:
+    precision, scale = extra.get("precision"), extra.get("scale")
+    if not isinstance(precision, int) or not isinstance(scale, int):
+        raise ContractError(f"{where}: a Decimal needs its precision and scale (use Money)")
+    if not 0 <= scale <= precision or not 1 <= precision <= MOST_DIGITS:
+        raise ContractError(f"{where}: of a Decimal, 0 <= scale <= precision <= {MOST_DIGITS}")
+    return {"type": "bytes", "logicalType": "decimal", "precision": precision, "scale": scale}
+
+
+def _enum(cls: type[Enum], where: str, seen: dict[str, type]) -> Any:
+    """Avro defines a named type once; a second field of it only names it."""
+    symbols = [member.value for member in cls]
+    for symbol in symbols:
+        if not isinstance(symbol, str) or not _SYMBOL.fullmatch(symbol):
+            raise ContractError(f"{where}: {symbol!r} of {cls.__name__} is no Avro symbol (letters, digits and _)")
+    if cls.__name__ in seen:
+        if seen[cls.__name__] is not cls:
+            raise ContractError(f"{where}: two enums are named {cls.__name__}")
+        return cls.__name__
+    seen[cls.__name__] = cls
+    return {"type": "enum", "name": cls.__name__, "symbols": symbols}
+
+
+def _optional(described: inspect.UnionType, where: str, seen: dict[str, type]) -> list[Any]:
     others = [part for part in described.types if not isinstance(part, inspect.NoneType)]
     if len(others) != 1 or len(others) == len(described.types):
-        message = f"{where}: of unions only `T | None` is allowed"
-        raise ContractError(message)
-    return ["null", _avro_type(others[0], where)]
+        raise ContractError(f"{where}: of unions only `T | None` is allowed")
+    return ["null", _avro_type(others[0], where, seen)]
 
 
 def _unwrapped(declared: inspect.Type) -> tuple[inspect.Type, str, dict[str, Any]]:
-    doc, extra = "", {}
+    doc = ""
+    extra: dict[str, Any] = {}
     while isinstance(declared, inspect.Metadata):
         doc = doc or (declared.extra_json_schema or {}).get("description", "")
         extra = {**(declared.extra or {}), **extra}
@@ -109,11 +167,14 @@ def _doc_inside(described: inspect.Type) -> str:
     return next((doc for part in described.types if (doc := _unwrapped(part)[1])), "")
 
 
-def _default(value: object, where: str) -> object:
-    if isinstance(value, Decimal | datetime | date):
-        message = f"{where}: Avro has no readable default for {type(value).__name__}; make the field optional (None)"
-        raise ContractError(message)
-    return msgspec.to_builtins(value)
+def _default(value: object, kind: Any, where: str) -> object:
+    if isinstance(kind, list) and value is not None:
+        raise ContractError(f"{where}: the default of `T | None` is None")
+    items = value if isinstance(value, list | tuple) else (value,)
+    if any(isinstance(item, _NO_READABLE_DEFAULT) for item in items):
+        raise ContractError(f"{where}: Avro has no readable default of this type; make the field optional (None)")
+    plain = msgspec.to_builtins(value)
+    return list(plain) if isinstance(plain, tuple) else plain
 
 
 def _at_least(bound: float | None, limit: int) -> bool:

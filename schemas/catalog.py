@@ -4,13 +4,15 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from importlib.resources.abc import Traversable
 from typing import Any
 
-from refold.schemas.avro import Schema, schema_id, schema_of
+from refold.schemas.avro import Schema, resolved, schema_id, schema_of, without_docs
 from refold.schemas.contracts import Category, Command, Event, categories_by_name
 from refold.schemas.errors import SchemaCollision, SchemaNotFrozen
 from refold.schemas.meta import CLAIM, REJECTED
+from refold.schemas.record import Record
 
 
 class Kind(Enum):
@@ -33,6 +35,11 @@ class Writer:
     schema: Schema
     cls: type[Event | Command] | None = None
 
+    @cached_property
+    def body(self) -> Record:
+        """Reads and writes what stands behind the envelope; a claim is all envelope."""
+        return Record([] if self.kind is Kind.CLAIM else resolved(self.fields))
+
     @property
     def fields(self) -> list[dict[str, Any]]:
         """The fields of the body, without the envelope."""
@@ -50,7 +57,7 @@ class Catalog:
         self.categories: Mapping[str, Category] = categories_by_name(categories)
         self.by_id: dict[int, Writer] = {w.id: w for w in (CLAIM_WRITER, REJECTION_WRITER)}
         self._current: dict[type[Event | Command], Writer] = {}
-        classes = {(c.name, cls.__name__): cls for c in self.categories.values() for cls in (*c.commands, *c.events)}
+        classes = {(c.name, cls.__name__): cls for c in self.categories.values() for cls in c.classes}
         for schema in frozen:
             self._add(_writer(schema, classes))
         for (category, _), cls in classes.items():
@@ -71,7 +78,7 @@ class Catalog:
 
     def _add(self, writer: Writer) -> None:
         other = self.by_id.setdefault(writer.id, writer)
-        if other is not writer and schema_id(other.schema) == writer.id and other.name != writer.name:
+        if without_docs(other.schema) != without_docs(writer.schema):
             message = f"{other.category}.{other.name} and {writer.category}.{writer.name} have one id, {writer.id}"
             raise SchemaCollision(message)
 

@@ -1,28 +1,24 @@
-"""One record and its bytes: Confluent header (0, 4-byte schema id), then the Avro body. The slow, exact way.
+"""One record and its bytes: Confluent header (0, 4-byte schema id), then the Avro body. The exact way, record by record.
 
-The only other module that knows Avro's encoding is `columns`, which reads many records at once.
+`columns` reads many records at once, and comes here with each one that it is not sure of.
 """
 
-import io
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any
-from uuid import UUID
 
-import fastavro
 import msgspec
 
-from refold.schemas.avro import Schema
+from refold.schemas import envelope
 from refold.schemas.catalog import CLAIM_WRITER, REJECTION_WRITER, Catalog, Kind, Writer
-from refold.schemas.contracts import MAX_RECORD_BYTES, Command, Event
+from refold.schemas.contracts import Command, Event
+from refold.schemas.envelope import CLAIMED, COMMAND, EVENT, Envelope, frame, framed
 from refold.schemas.errors import BadValue, Undecodable
-from refold.schemas.meta import COMMAND_META, EVENT_META, HEADER_BYTES, SIZE_BYTES, Claim, CommandMeta, Meta
-from refold.schemas.validate import from_fields
+from refold.schemas.meta import Claim, CommandMeta, Meta
+from refold.schemas.validate import from_avro, from_log
 
-_NO_SIZE = bytes(SIZE_BYTES)
-_PARSED: dict[int, Schema] = {}
-_EVENT_META = fastavro.parse_schema(EVENT_META, _force=True)
-_COMMAND_META = fastavro.parse_schema(COMMAND_META, _force=True)
+_MOST_OF_A_MESSAGE = 2000
+_UNREADABLE = (IndexError, ValueError, OverflowError)
+_UNWRITABLE = (TypeError, ValueError, KeyError, AttributeError, ArithmeticError)
 
 
 @dataclass(frozen=True)
@@ -41,162 +37,105 @@ class Codec:
         self.catalog = catalog
 
     def event(self, meta: Meta, event: Event) -> bytes:
-        """Raises BadValue for a field out of bounds or a record over 1 MiB."""
-        return _encode(self.catalog.current(type(event)), {"meta": _event_meta(meta), **_plain(event)})
+        """Raises BadValue for a field that has no place in its type, or a record over 1 MiB."""
+        return _encode(self.catalog.current(type(event)), EVENT, meta, msgspec.structs.astuple(event))
 
     def command(self, meta: CommandMeta, command: Command) -> bytes:
-        """Raises BadValue for a record over 1 MiB."""
-        envelope = {**msgspec.structs.asdict(meta), "size": _NO_SIZE, "command_id": meta.command_id.bytes}
-        return _encode(self.catalog.current(type(command)), {"meta": envelope, **_plain(command)})
+        """Raises BadValue as `event` does."""
+        return _encode(self.catalog.current(type(command)), COMMAND, meta, msgspec.structs.astuple(command))
 
     def read_command(self, value: bytes | None) -> tuple[CommandMeta, Command]:
-        """A whole command. Raises Undecodable (with `reason`) or BadValue."""
-        framed, writer = _framed(value, self.catalog)
-        if writer is None or writer.kind is not Kind.COMMAND or writer.cls is None:
+        """A whole command. Raises Undecodable (with `reason`) or BadValue (a bound that msgspec checks)."""
+        writer = self.catalog.by_id.get(framed(value))
+        if value is None or writer is None or writer.kind is not Kind.COMMAND or writer.cls is None:
             raise Undecodable("the schema id names no command of this code", "unknown-schema")
-        fields = _decode(writer, framed)
-        meta = _command_meta(fields.pop("meta"))
-        command = from_fields(adapted(fields, writer, self.catalog.current(writer.cls)), writer.cls)
+        head, fields = _decode(writer, COMMAND, value)
+        command = from_avro(_of_today(fields, writer, self.catalog.current(writer.cls)), writer.cls)
         assert isinstance(command, Command)
-        return meta, command
+        return envelope.as_command_meta(head), command
 
     def read_event(self, value: bytes | None) -> tuple[Meta, Event | Rejection]:
         """A whole event or rejection. Raises Undecodable."""
-        framed, writer = _framed(value, self.catalog)
-        if writer is REJECTION_WRITER:
-            fields = _decode(writer, framed)
-            return _meta(fields.pop("meta")), Rejection(**fields)
-        if writer is None or writer.kind is not Kind.EVENT or writer.cls is None:
+        writer = self.catalog.by_id.get(framed(value))
+        if value is not None and writer is REJECTION_WRITER:
+            head, fields = _decode(writer, EVENT, value)
+            return envelope.as_meta(head), Rejection(**fields)
+        if value is None or writer is None or writer.kind is not Kind.EVENT or writer.cls is None:
             raise Undecodable("the schema id names no event of this code", "unknown-schema")
-        fields = _decode(writer, framed)
-        meta = _meta(fields.pop("meta"))
+        head, fields = _decode(writer, EVENT, value)
         try:
-            event = from_fields(adapted(fields, writer, self.catalog.current(writer.cls)), writer.cls)
-        except BadValue as problem:
-            raise Undecodable(problem.message, "bad-value") from problem
+            event = from_log(_of_today(fields, writer, self.catalog.current(writer.cls)), writer.cls)
+        except (TypeError, ValueError) as problem:
+            raise Undecodable(f"{writer.name}: {problem}", "bad-value") from problem
         assert isinstance(event, Event)
-        return meta, event
+        return envelope.as_meta(head), event
 
 
 def encode_rejection(meta: Meta, rejection: Rejection) -> bytes:
-    """The record that says a command was refused."""
-    body = {"command": rejection.command, "code": rejection.code, "message": rejection.message[:2000]}
-    return _encode(REJECTION_WRITER, {"meta": _event_meta(meta), **body})
+    """The record that says a command was refused. Never fails for its texts: a refusal must always find a place."""
+    texts = (rejection.command, rejection.code, rejection.message)
+    return _encode(REJECTION_WRITER, EVENT, meta, tuple(_writable(text) for text in texts))
 
 
 def encode_claim(claim: Claim) -> bytes:
     """The record with which a handler takes over a partition."""
-    fields = {**msgspec.structs.asdict(claim), "size": _NO_SIZE, "writer": claim.writer.bytes}
-    return _encode(CLAIM_WRITER, fields)
+    return frame(CLAIM_WRITER.id, CLAIMED.write(claim))
 
 
 def read_envelope(value: bytes | None) -> Claim | Meta:
     """What the log's rules need, whatever schema the rest has. Raises Undecodable: a foreign record."""
-    number, body = _header(value)
+    number = framed(value)
+    assert value is not None
     if number == CLAIM_WRITER.id:
-        fields = _decode(CLAIM_WRITER, body)
-        fields.pop("size")
-        return Claim(**{**fields, "writer": UUID(bytes=fields["writer"])})
-    try:
-        return _meta(fastavro.schemaless_reader(io.BytesIO(body), _EVENT_META, None))
-    except Exception as problem:  # fastavro raises a dozen kinds on bad bytes, and each means the same here
-        raise Undecodable(f"no readable envelope: {problem}", "no-envelope") from problem
+        return envelope.as_claim(_decode(CLAIM_WRITER, CLAIMED, value)[0])
+    return envelope.as_meta(_head(EVENT, value))
 
 
 def read_command_envelope(value: bytes | None) -> CommandMeta:
     """The envelope of a command whose body may be unreadable. Raises Undecodable."""
-    _, body = _header(value)
+    framed(value)
+    assert value is not None
+    return envelope.as_command_meta(_head(COMMAND, value))
+
+
+def read_fields(writer: Writer, value: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The fields of the envelope (ids as bytes) and of the body, of a record whose frame is sound. Raises Undecodable."""
+    kinds = {Kind.CLAIM: CLAIMED, Kind.COMMAND: COMMAND}
+    return _decode(writer, kinds.get(writer.kind, EVENT), value)
+
+
+def _of_today(fields: dict[str, Any], writer: Writer, today: Writer) -> dict[str, Any]:
+    """Only the fields that today's class has; it fills in those added since by itself."""
+    if writer.id == today.id:
+        return fields
+    return {field["name"]: fields[field["name"]] for field in today.fields if field["name"] in fields}
+
+
+def _head(kind: Envelope, value: bytes) -> dict[str, Any]:
     try:
-        return _command_meta(fastavro.schemaless_reader(io.BytesIO(body), _COMMAND_META, None))
-    except Exception as problem:  # as above
+        return kind.read(value)[0]
+    except _UNREADABLE as problem:
         raise Undecodable(f"no readable envelope: {problem}", "no-envelope") from problem
 
 
-def read_fields(writer: Writer, value: bytes) -> dict[str, Any]:
-    """All fields of a record whose schema is known, `meta` as a dict. Raises Undecodable."""
-    return _decode(writer, _header(value)[1])
-
-
-def adapted(fields: dict[str, Any], writer: Writer, reader: Writer) -> dict[str, Any]:
-    """Fields as today's schema has them: defaults for those added since, none of those removed."""
-    if writer.id == reader.id:
-        return fields
-    return {f["name"]: fields.get(f["name"], f.get("default")) for f in reader.fields}
-
-
-def _header(value: bytes | None) -> tuple[int, bytes]:
-    if value is None:
-        raise Undecodable("a null value", "null")
-    if len(value) < HEADER_BYTES + SIZE_BYTES or value[0] != 0:
-        raise Undecodable("no Confluent header", "no-header")
-    size = int.from_bytes(value[HEADER_BYTES : HEADER_BYTES + SIZE_BYTES])
-    if size != len(value):
-        raise Undecodable(f"{len(value)} bytes where the envelope says {size}", "size")
-    return int.from_bytes(value[1:HEADER_BYTES]), value[HEADER_BYTES:]
-
-
-def _framed(value: bytes | None, catalog: Catalog) -> tuple[bytes, Writer | None]:
-    number, body = _header(value)
-    return body, catalog.by_id.get(number)
-
-
-def _decode(writer: Writer, body: bytes) -> dict[str, Any]:
-    stream = io.BytesIO(body)
+def _decode(writer: Writer, kind: Envelope, value: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
-        fields = fastavro.schemaless_reader(stream, _parsed(writer), None)
-    except Exception as problem:  # as in read_envelope
-        raise Undecodable(f"{type(problem).__name__}: {problem}", "malformed") from problem
-    if stream.tell() != len(body):
-        raise Undecodable(f"{len(body) - stream.tell()} bytes behind the record", "trailing")
-    assert isinstance(fields, dict)
-    return fields
+        head, at = kind.read(value)
+        fields, end = writer.body.read(value, at)
+    except _UNREADABLE as problem:
+        raise Undecodable(f"{writer.name}: {problem}", "malformed") from problem
+    if end != len(value):
+        raise Undecodable(f"{len(value) - end} bytes behind the record", "trailing")
+    return head, fields
 
 
-def _encode(writer: Writer, fields: dict[str, Any]) -> bytes:
-    out = io.BytesIO()
-    out.write(b"\0" + writer.id.to_bytes(4))
+def _encode(writer: Writer, kind: Envelope, head: Meta | CommandMeta, values: tuple[Any, ...]) -> bytes:
     try:
-        fastavro.schemaless_writer(out, _parsed(writer), fields)
-    except (ValueError, TypeError, OverflowError, KeyError) as problem:
+        return frame(writer.id, kind.write(head), writer.body.write(values))
+    except _UNWRITABLE as problem:
         raise BadValue(f"{writer.name}: {problem}") from problem
-    if out.tell() > MAX_RECORD_BYTES:
-        raise BadValue(f"{writer.name}: {out.tell()} bytes, at most {MAX_RECORD_BYTES} are allowed")
-    out.getbuffer()[HEADER_BYTES : HEADER_BYTES + SIZE_BYTES] = out.tell().to_bytes(SIZE_BYTES)
-    return out.getvalue()
 
 
-def _event_meta(meta: Meta) -> dict[str, Any]:
-    return {
-        **msgspec.structs.asdict(meta),
-        "size": _NO_SIZE,
-        "writer": meta.writer.bytes,
-        "command_id": meta.command_id.bytes,
-        "event_id": meta.event_id.bytes,
-    }
-
-
-def _meta(fields: dict[str, Any]) -> Meta:
-    fields.pop("size")
-    for name in ("writer", "command_id", "event_id"):
-        fields[name] = UUID(bytes=fields[name])
-    return Meta(**fields)
-
-
-def _command_meta(fields: dict[str, Any]) -> CommandMeta:
-    fields.pop("size")
-    fields["command_id"] = UUID(bytes=fields["command_id"])
-    return CommandMeta(**fields)
-
-
-def _plain(body: Event | Command) -> dict[str, Any]:
-    return {k: v.value if isinstance(v, Enum) else v for k, v in msgspec.structs.asdict(body).items()}
-
-
-def _parsed(writer: Writer) -> Schema:
-    """Parsed once: parsing on each call costs a thousand times the decode."""
-    found = _PARSED.get(writer.id)
-    if found is None:
-        parsed = fastavro.parse_schema(writer.schema, _force=True)
-        assert isinstance(parsed, dict)
-        found = _PARSED[writer.id] = parsed
-    return found
+def _writable(text: str) -> str:
+    """What Avro and Postgres can both hold of a text."""
+    return text[:_MOST_OF_A_MESSAGE].replace("\0", "\ufffd").encode(errors="replace").decode()

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, dataclass_transform
 
 import msgspec
 
@@ -21,10 +21,12 @@ Money = Annotated[Decimal, msgspec.Meta(extra={"precision": 12, "scale": 2})]
 """An exact amount with two decimal places (Avro decimal); never a float."""
 
 
+@dataclass_transform(frozen_default=True, kw_only_default=True)
 class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Something that happened, for ever. Subclass it with typed fields; the docstring becomes the schema's doc."""
 
 
+@dataclass_transform(frozen_default=True, kw_only_default=True)
 class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A wish that the domain accepts or rejects. `stream_field` names the field that holds the stream id."""
 
@@ -47,6 +49,11 @@ class Category:
             if command.stream_field not in command.__struct_fields__:
                 message = f"{command.__name__}.stream_field names no field of it: {command.stream_field!r}"
                 raise ValueError(message)
+
+    @property
+    def classes(self) -> tuple[type[Event | Command], ...]:
+        """All that become schemas."""
+        return (*self.commands, *self.events)
 
     @property
     def domain(self) -> str:

@@ -4,6 +4,7 @@ RefoldError
 ├── ContractError        contract-invalid: a class that cannot become an Avro schema
 ├── SchemaNotFrozen      schema-not-frozen: the code's schema has no frozen file
 ├── SchemaCollision      schema-collision: two schemas with one id
+├── Malformed            malformed-json: a body that is not strict JSON
 ├── BadValue             bad-value: a field that its type forbids
 └── Undecodable          undecodable: bytes that are not a record of their schema
 """
@@ -42,6 +43,18 @@ class SchemaCollision(RefoldError):
 
     code = "schema-collision"
     remedy = "Rename the class or a field of the newer schema."
+
+
+class Malformed(RefoldError):
+    """A body that is not JSON as RFC 8259 has it, each key once; `place` says where: a line and column, byte or path."""
+
+    code = "malformed-json"
+    remedy = "Send one JSON object in UTF-8."
+
+    def __init__(self, message: str, place: str = "$") -> None:
+        super().__init__(f"{message} (at {place})")
+        self.reason = message
+        self.place = place
 
 
 class BadValue(RefoldError):

@@ -12,7 +12,7 @@ from refold.schemas.meta import CLAIM, REJECTED
 def unfrozen(categories: Iterable[Category], frozen: Iterable[Schema]) -> list[Schema]:
     """The schemas of today's code that no frozen file holds."""
     known = {schema_id(schema) for schema in frozen}
-    today = [schema_of(cls, c.name) for c in categories for cls in (*c.commands, *c.events)]
+    today = [schema_of(cls, c.name) for c in categories for cls in c.classes]
     return [schema for schema in today if schema_id(schema) not in known]
 
 

@@ -1,14 +1,17 @@
 """Ids and hashes that every process, in every version, must compute alike."""
 
 import hashlib
-import json
-from datetime import UTC, datetime
+from collections.abc import Callable
 from decimal import Decimal
 from functools import cache
+from operator import attrgetter
+from typing import Any
 from uuid import UUID, uuid5
 
 import msgspec
 
+from refold.schemas.avro import schema_of
+from refold.schemas.binary import uuid_of
 from refold.schemas.contracts import Command
 
 NAMESPACE = UUID("6f0d3c9e-5a3b-5d59-9f0e-0a5a6d3c7b11")
@@ -28,8 +31,9 @@ def unreadable_command_uuid(topic: str, part: int, offset: int) -> UUID:
 
 
 def event_uuid(category: str, stream: str, command_id: UUID, index: int) -> UUID:
-    """The id of the index-th event of a command: a retry makes the same one."""
-    return uuid5(command_id, f"{category}/{stream}/{index}")
+    """The UUIDv5 of the index-th event of a command: a retry makes the same one."""
+    named = hashlib.sha1(command_id.bytes + f"{category}/{stream}/{index}".encode(), usedforsecurity=False).digest()
+    return uuid_of(bytes((*named[:6], named[6] & 0x0F | 0x50, named[7], named[8] & 0x3F | 0x80, *named[9:16])))
 
 
 def outcome_key(category: str, stream: str, command_id: bytes) -> bytes:
@@ -38,15 +42,25 @@ def outcome_key(category: str, stream: str, command_id: bytes) -> bytes:
 
 
 def body_hash(command: Command) -> bytes:
-    """SHA-256/128 over the command's name and the canonical JSON of its fields, defaults left out."""
-    defaults = _defaults(type(command))
-    fields = {
-        name: value
-        for name, value in msgspec.structs.asdict(command).items()
-        if name not in defaults or value != defaults[name]
-    }
-    text = json.dumps([type(command).__name__, fields], sort_keys=True, separators=(",", ":"), default=_canonical)
-    return hashlib.sha256(text.encode()).digest()[:16]
+    """SHA-256/128 of a command in canonical form (`validate.canonical`): of the JSON that `canonical_json` gives."""
+    return hashlib.sha256(canonical_json(command)).digest()[:16]
+
+
+def canonical_json(command: Command) -> bytes:
+    r"""`["Name",{…}]` in UTF-8: keys sorted, no spaces, fields equal to their default left out.
+
+    Only `"`, `\` and control characters are escaped (the short way where JSON has one, else \u00xx in lower case);
+    decimals are strings in plain notation with all their places, times are RFC 3339 in UTC with Z and either no fraction
+    or six digits, enums are their values. Pinned for ever: an outcome is found again by it.
+    """
+    names, values_of, defaults, fine = _plan(type(command))
+    fields = dict(zip(names, values_of(command), strict=True))
+    for name in fine:
+        fields[name] = _plain(fields[name])
+    for name, default in defaults:
+        if fields[name] == default:
+            del fields[name]
+    return _JSON.encode((type(command).__name__, fields))
 
 
 def raw_hash(value: bytes | None) -> bytes:
@@ -55,13 +69,36 @@ def raw_hash(value: bytes | None) -> bytes:
 
 
 @cache
-def _defaults(kind: type[Command]) -> dict[str, object]:
-    return {f.name: f.default for f in msgspec.structs.fields(kind) if f.default is not msgspec.NODEFAULT}
+def _plan(
+    kind: type[Command],
+) -> tuple[list[str], Callable[[Command], tuple[Any, ...]], list[tuple[str, object]], list[str]]:
+    """Names in order, a getter of their values as a tuple, the defaults there are, and the fields that need `_plain`."""
+    fields = sorted(msgspec.structs.fields(kind), key=lambda field: field.name)
+    names = [field.name for field in fields]
+    getter = attrgetter(*names) if len(names) > 1 else lambda command: tuple(getattr(command, name) for name in names)
+    defaults = [(f.name, f.default) for f in fields if f.default is not msgspec.NODEFAULT]
+    defaults += [(f.name, f.default_factory()) for f in fields if f.default_factory is not msgspec.NODEFAULT]
+    fine = [
+        f["name"] for f in schema_of(kind, "any.any")["fields"][1:] if _places(f["type"]) > _MOST_PLACES_AS_THEY_ARE
+    ]
+    return names, getter, defaults, fine
 
 
-def _canonical(value: object) -> object:
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat(timespec="microseconds")
-    return msgspec.to_builtins(value)
+def _places(kind: Any) -> int:
+    match kind:
+        case ["null", inner] | {"type": "array", "items": inner}:
+            return _places(inner)
+        case {"scale": int(scale)}:
+            return scale
+    return 0
+
+
+def _plain(value: Any) -> Any:
+    """Decimals with many places as text: their own text has an exponent where they are small."""
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return format(value, "f") if isinstance(value, Decimal) else value
+
+
+_MOST_PLACES_AS_THEY_ARE = 6
+_JSON = msgspec.json.Encoder()

@@ -1,27 +1,42 @@
 """JSON to a command and back to one canonical form: what a type forbids is refused, never coerced or rounded."""
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
-from functools import lru_cache
+from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation
+from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec import inspect
 
-from refold.schemas.avro import schema_of
+from refold.schemas import strict_json
+from refold.schemas.avro import resolved, schema_of
+from refold.schemas.binary import LEAST_LONG, MOST_LONG
 from refold.schemas.contracts import Command, Event
-from refold.schemas.errors import BadValue
+from refold.schemas.errors import BadValue, Malformed
 
 Contract = TypeVar("Contract", bound=Event | Command)
+Found = TypeVar("Found")
+Step = Callable[[Any, str], Any]
+"""Takes a value and its JSON path, gives its canonical form (the same object, where it has that). Raises BadValue."""
+
+_once: Callable[[Callable[[Any], Found]], Callable[[Any], Found]] = cache
+"""`cache`, for functions of a class: the type checker does not see that a class of two bases can be hashed."""
+
 _PATH = re.compile(r" - at `(\$[^`]*)`$")
+_EXACT = Context(prec=100, traps=[Inexact, InvalidOperation])
 
 
 def from_json(body: bytes, cls: type[Contract]) -> Contract:
-    """Decode and check. Raises BadValue with the JSON path for a wrong field, msgspec.DecodeError for bad JSON."""
+    """Decode and check. Raises Malformed for bad JSON, BadValue with the JSON path for a wrong field."""
+    strict_json.check(body)
     try:
         return canonical(msgspec.json.decode(body, type=cls))
     except msgspec.ValidationError as problem:
         raise _bad_value(problem) from problem
+    except msgspec.DecodeError as problem:
+        raise Malformed(str(problem)) from problem
 
 
 def from_fields(fields: dict[str, Any], cls: type[Contract]) -> Contract:
@@ -32,60 +47,178 @@ def from_fields(fields: dict[str, Any], cls: type[Contract]) -> Contract:
         raise _bad_value(problem) from problem
 
 
+def from_avro(fields: dict[str, Any], cls: type[Contract]) -> Contract:
+    """The same for fields just read from Avro, where decimals and times cannot but have their canonical form."""
+    try:
+        made = msgspec.convert(fields, cls)
+    except msgspec.ValidationError as problem:
+        raise _bad_value(problem) from problem
+    for name, step in _text_steps(cls):
+        step(getattr(made, name), name)
+    return made
+
+
+def from_log(fields: dict[str, Any], cls: type[Contract]) -> Contract:
+    """Build an event without a look at bounds: a bound made tighter since does not undo what happened."""
+    for name, fix in _forms(cls):
+        if fields.get(name) is not None:
+            fields[name] = fix(fields[name])
+    return cls(**fields)
+
+
+def checked(value: Contract) -> Contract:
+    """A command or event that code made, with every bound checked, in canonical form. Raises BadValue."""
+    return from_fields(msgspec.structs.asdict(value), type(value))
+
+
 def canonical(value: Contract) -> Contract:
     """Exact decimals at their scale and times in UTC, so that equal bodies have equal bytes. Raises BadValue."""
     changes = {}
-    for name, kind in _special_fields(type(value)):
+    for name, step in _steps(type(value)):
         held = getattr(value, name)
-        if isinstance(held, Decimal):
-            changes[name] = _scaled(held, name, kind)
-        elif isinstance(held, datetime):
-            changes[name] = _in_utc(held, name)
-        elif isinstance(held, int) and not -(2**63) <= held < 2**63:
-            raise BadValue(f"Expected a 64-bit integer, got {held}", f"$.{name}")
-        elif isinstance(held, str):
-            _encodable(held, name)
+        fixed = step(held, name)
+        if fixed is not held:
+            changes[name] = fixed
     return msgspec.structs.replace(value, **changes) if changes else value
 
 
-def _scaled(held: Decimal, name: str, kind: dict[str, Any]) -> Decimal:
-    scale, precision = kind["scale"], kind["precision"]
-    try:
-        fixed = held.quantize(Decimal(1).scaleb(-scale))
-    except InvalidOperation:
-        raise BadValue(f"Expected at most {precision} digits, got {held}", f"$.{name}") from None
-    if fixed != held:
-        raise BadValue(f"Expected at most {scale} decimal places, got {held}", f"$.{name}")
-    if len(fixed.as_tuple().digits) > precision:
-        raise BadValue(f"Expected at most {precision} digits, got {held}", f"$.{name}")
-    return fixed
+@_once
+def _steps(cls: type[Event | Command]) -> tuple[tuple[str, Step], ...]:
+    """The fields whose value needs a look that msgspec does not take."""
+    fields = resolved(schema_of(cls, "any.any")["fields"][1:])
+    found = ((field["name"], _step(field["type"])) for field in fields)
+    return tuple((name, step) for name, step in found if step is not None)
 
 
-def _in_utc(held: datetime, name: str) -> datetime:
+@_once
+def _text_steps(cls: type[Event | Command]) -> tuple[tuple[str, Step], ...]:
+    texts = {f["name"] for f in resolved(schema_of(cls, "any.any")["fields"][1:]) if _holds_text(f["type"])}
+    return tuple((name, step) for name, step in _steps(cls) if name in texts)
+
+
+def _holds_text(kind: Any) -> bool:
+    if isinstance(kind, list):
+        return _holds_text(kind[1])
+    return kind == "string" or (isinstance(kind, dict) and kind["type"] == "array" and _holds_text(kind["items"]))
+
+
+@_once
+def _forms(cls: type[Event | Command]) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+    """The fields whose Python form is not what Avro gives: enums and tuples."""
+    found = ((f.name, _form(inspect.type_info(f.type))) for f in msgspec.structs.fields(cls))
+    return tuple((name, form) for name, form in found if form is not None)
+
+
+def _form(declared: inspect.Type) -> Callable[[Any], Any] | None:
+    match declared:
+        case inspect.Metadata(type=annotated):
+            return _form(annotated)
+        case inspect.UnionType(types=types):
+            return next((form for part in types if (form := _form(part)) is not None), None)
+        case inspect.EnumType(cls=enum):
+            return enum
+        case inspect.VarTupleType(item_type=item):
+            return _sequence(tuple, _form(item))
+        case inspect.ListType(item_type=item):
+            inner = _form(item)
+            return _sequence(list, inner) if inner else None
+    return None
+
+
+def _sequence(kind: type, form: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
+    if form is None:
+        return kind
+    return lambda held: kind(item if item is None else form(item) for item in held)
+
+
+def _step(kind: Any) -> Step | None:
+    match kind:
+        case ["null", inner]:
+            step = _step(inner)
+            return _unless_none(step) if step else None
+        case {"type": "array", "items": items}:
+            step = _step(items)
+            return _each(step) if step else None
+        case {"logicalType": "decimal"}:
+            return _decimal(kind["precision"], kind["scale"])
+        case {"logicalType": "timestamp-micros"}:
+            return _in_utc
+    steps: dict[str, Step] = {"string": _text, "long": _long}
+    return steps.get(kind) if isinstance(kind, str) else None
+
+
+def _unless_none(step: Step) -> Step:
+    return lambda held, path: None if held is None else step(held, path)
+
+
+def _each(step: Step) -> Step:
+    def fix(held: Any, path: str) -> Any:
+        fixed = [step(item, f"{path}[{place}]") for place, item in enumerate(held)]
+        return held if all(map(_same, fixed, held)) else type(held)(fixed)
+
+    return fix
+
+
+def _same(one: object, other: object) -> bool:
+    return one is other
+
+
+def _decimal(precision: int, scale: int) -> Step:
+    quantum = Decimal(1).scaleb(-scale)
+    limit = Decimal(10) ** (precision - scale)
+    zero = Decimal(0).quantize(quantum)
+
+    def fix(held: Decimal, path: str) -> Decimal:
+        if not held.is_finite():
+            raise BadValue(f"Expected a number, got {held}", f"$.{path}")
+        if not -limit < held < limit:
+            raise BadValue(f"Expected at most {precision} digits, got {_shown(held)}", f"$.{path}")
+        if not held:  # also -0, which has no bytes of its own
+            return zero
+        if held.same_quantum(quantum):
+            return held
+        try:
+            return held.quantize(quantum, context=_EXACT)
+        except DecimalException:
+            raise BadValue(f"Expected at most {scale} decimal places, got {_shown(held)}", f"$.{path}") from None
+
+    return fix
+
+
+def _in_utc(held: datetime, path: str) -> datetime:
+    if held.tzinfo is UTC:
+        return held
     if held.tzinfo is None:
-        raise BadValue("Expected a time with its offset from UTC", f"$.{name}")
-    return held.astimezone(UTC)
-
-
-def _encodable(held: str, name: str) -> None:
+        raise BadValue("Expected a time with its offset from UTC", f"$.{path}")
     try:
-        held.encode()
-    except UnicodeEncodeError:
-        raise BadValue("Expected text, got a lone surrogate", f"$.{name}") from None
+        return held.astimezone(UTC)
+    except OverflowError:
+        raise BadValue("Expected a time from year 1 to 9999 in UTC", f"$.{path}") from None
+
+
+def _long(held: int, path: str) -> int:
+    if not LEAST_LONG <= held <= MOST_LONG:
+        raise BadValue(f"Expected a 64-bit integer, got {_shown(held)}", f"$.{path}")
+    return held
+
+
+def _text(held: str, path: str) -> str:
     if "\0" in held:
-        raise BadValue("Expected text without NUL", f"$.{name}")
+        raise BadValue("Expected text without NUL", f"$.{path}")
+    if not held.isascii():
+        try:
+            held.encode()
+        except UnicodeEncodeError:
+            raise BadValue("Expected text, got a lone surrogate", f"$.{path}") from None
+    return held
 
 
-@lru_cache(maxsize=None)
-def _special_fields(cls: type[Event | Command]) -> tuple[tuple[str, dict[str, Any]], ...]:
-    """Names of the fields whose value needs a look, with their Avro type (of `T | None`, that of T)."""
-    found = []
-    for field in schema_of(cls, "any.any")["fields"][1:]:
-        kind = field["type"][1] if isinstance(field["type"], list) else field["type"]
-        logical = kind.get("logicalType") if isinstance(kind, dict) else kind
-        if logical in {"decimal", "timestamp-micros", "long", "string"}:
-            found.append((field["name"], kind if isinstance(kind, dict) else {}))
-    return tuple(found)
+def _shown(number: Decimal | int) -> str:
+    """A client's number, at a length fit for a message."""
+    if isinstance(number, int) and number.bit_length() > 256:
+        return f"one of {number.bit_length()} bits"
+    text = str(number)
+    return text if len(text) <= 60 else f"{text[:60]}…"
 
 
 def _bad_value(problem: msgspec.ValidationError) -> BadValue:

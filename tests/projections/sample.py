@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
@@ -19,24 +19,34 @@ from refold.streams.chunk import Chunk
 from tests.projections.naive import Happened
 
 
+Owner = Annotated[str | None, msgspec.Meta(description="Who.")]
+Amount = Annotated[Money, msgspec.Meta(description="How much.")]
+
+
 class Opened(Event):
-    owner: str | None = None
+    """An account was opened."""
+
+    owner: Owner = None
 
 
 class Paid(Event):
-    amount: Money
-    points: Whole
-    huge: Long
-    owner: str | None = None
+    """Something was paid."""
+
+    amount: Amount
+    points: Annotated[Whole, msgspec.Meta(description="Small.")]
+    huge: Annotated[Long, msgspec.Meta(description="Large.")]
+    owner: Owner = None
 
 
 class Closed(Event):
-    pass
+    """The account was closed."""
 
 
 class Sent(Event):
-    amount: Money
-    owner: str | None = None
+    """A letter was sent."""
+
+    amount: Amount
+    owner: Owner = None
 
 
 ACCOUNT = Category("sample.account", (), (Opened, Paid, Closed))

@@ -1,0 +1,127 @@
+"""Whether Avro bytes can be read in one way only, checked for all records of a block at once.
+
+Polars takes on trust that the branch of a union and a boolean are 0 or 1 and that arrays are plain. So the walk goes over
+all records field by field, by the sizes that the decoded values have in their shortest form, and looks at those bytes.
+Where the bytes took another form the walk misses its end, and the records are read one by one.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from refold.schemas.column_layout import SENTINEL_BYTES, Layout, Leaf
+
+Numbers = NDArray[np.int64]
+
+
+class Walk:
+    """Walks blocks of one layout."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._always = any(leaf.logical in {"array", "boolean"} for leaf in layout.leaves)
+        self._optional = [leaf.name for leaf in layout.leaves if leaf.optional]
+        self._measures = [_measure(leaf) for leaf in layout.leaves]
+
+    def is_needed(self, frame: pl.DataFrame) -> bool:
+        """Nothing is taken on trust where all optional values are null: only a branch of 0 is read as null."""
+        return self._always or any(frame[name].null_count() < frame.height for name in self._optional)
+
+    def holds(self, frame: pl.DataFrame, values: Sequence[bytes], block: bytes) -> bool:
+        """Whether each record of the block, with a sentinel behind it, can only mean what the frame says."""
+        lengths = np.fromiter(map(len, values), np.int64, len(values))
+        ends = np.cumsum(lengths + SENTINEL_BYTES) - SENTINEL_BYTES
+        at = ends - lengths + self._layout.frame_bytes
+        data = np.frombuffer(block, np.uint8)
+        present = frame.select(pl.col(self._optional).is_not_null()) if self._optional else frame
+        measured = frame.select(self._measures)
+        for leaf in self._layout.leaves:
+            there: NDArray[np.bool_] | bool = True
+            if leaf.optional:
+                there = present[leaf.name].to_numpy()
+                if not np.array_equal(_bytes_at(data, at), 2 * there):
+                    return False
+                at = at + 1
+            measure = measured[leaf.name]
+            if leaf.logical == "boolean" and not (~there | (_bytes_at(data, at) == measure.to_numpy())).all():
+                return False
+            if measure.null_count():
+                return False
+            at = at + there * _sizes(leaf, measure, frame[leaf.name])
+        return bool(np.array_equal(at, ends))
+
+
+def _measure(leaf: Leaf) -> pl.Expr:
+    """What the size of a value depends on: its number, its length; null where that cannot be told."""
+    column = pl.col(leaf.name)
+    match leaf.logical:
+        case "string":
+            return column.str.len_bytes().cast(pl.Int64).fill_null(0)
+        case "array":
+            return column.list.len().cast(pl.Int64).fill_null(0)
+        case "decimal":
+            return column.to_physical().fill_null(0).cast(pl.Int64, strict=False)
+        case "boolean":
+            return column.cast(pl.Int8).fill_null(0)
+        case "enum" | "fixed":
+            return pl.lit(0, pl.Int64).alias(leaf.name)
+    return column.to_physical().cast(pl.Int64).fill_null(0)
+
+
+def _sizes(leaf: Leaf, measure: pl.Series, series: pl.Series) -> Numbers | int:
+    """Bytes of each value in its shortest form."""
+    numbers = measure.to_numpy()
+    match leaf.logical:
+        case "boolean" | "enum":
+            return 1
+        case "fixed":
+            return int(leaf.kind["size"])
+        case "string":
+            return _text_sizes(numbers)
+        case "array":
+            return _array_sizes(numbers, series, of_text=leaf.kind["items"] == "string")
+        case "decimal":
+            return _decimal_sizes(numbers)
+    return _long_sizes(numbers)
+
+
+def _text_sizes(lengths: Numbers) -> Numbers:
+    return lengths + _long_sizes(lengths)
+
+
+def _array_sizes(counts: Numbers, series: pl.Series, *, of_text: bool) -> Numbers:
+    """One block of all items, its count before and a zero behind; an empty array is the zero alone."""
+    items = series.filter(pl.Series(counts > 0)).explode()
+    numbers = (items.str.len_bytes() if of_text else items).cast(pl.Int64).to_numpy()
+    each = np.broadcast_to(_text_sizes(numbers) if of_text else _long_sizes(numbers), len(numbers))
+    total = np.concatenate(([0], np.cumsum(each)))
+    ends = np.cumsum(counts)
+    return np.where(counts > 0, total[ends] - total[ends - counts] + _long_sizes(counts) + 1, 1)
+
+
+def _long_sizes(numbers: Numbers) -> Numbers | int:
+    return _groups(((numbers << 1) ^ (numbers >> 63)).view(np.uint64), 7)
+
+
+def _decimal_sizes(unscaled: Numbers) -> Numbers | int:
+    """Two's complement with a sign bit, behind its length, which takes one byte."""
+    magnitude = (unscaled ^ (unscaled >> 63)).view(np.uint64)
+    return _groups(magnitude << np.uint64(1), 8) + 1
+
+
+def _groups(numbers: NDArray[np.uint64], bits: int) -> Numbers | int:
+    """How many groups of so many bits each number takes, at least one; most columns take the same for all rows."""
+    if not len(numbers):
+        return 1
+    least, most = (max(1, -(-int(n).bit_length() // bits)) for n in (numbers.min(), numbers.max()))
+    found: Numbers | int = least
+    for taken in range(least, most):
+        found = found + (numbers >= np.uint64(1 << bits * taken))
+    return found
+
+
+def _bytes_at(data: NDArray[np.uint8], at: Numbers) -> NDArray[np.uint8]:
+    """The byte at each place; a walk that went astray may ask for one behind the end."""
+    return data[np.minimum(at, len(data) - 1)]
