@@ -32,9 +32,10 @@ class Claimed:
 
 
 class LogWriter:
-    """Appends decided commands to the topics of events, which must exist and be empty."""
+    """Appends decided commands of new streams to the topics of events. A second writer of a log claims with a greater epoch."""
 
-    def __init__(self, settings: Settings, domains: Domains) -> None:
+    def __init__(self, settings: Settings, domains: Domains, *, epoch: int = 1) -> None:
+        self._epoch = epoch
         self._prefix, self._partitions = settings.topic_prefix, settings.partitions
         self._codec = Codec(domains.catalog)
         self._client = kafka.producer(
@@ -62,7 +63,7 @@ class LogWriter:
         claimed = self._claims.get((item.category, part)) or self._claim(item, part)
         base = self._versions.get((item.category, item.stream), 0)
         is_event = isinstance(item.outcome, Event)
-        command_id = uuid5(_COMMANDS, f"{item.category}/{part}/{claimed.seq}")
+        command_id = uuid5(_COMMANDS, f"{self._epoch}/{item.category}/{part}/{claimed.seq}")
         meta = Meta(
             writer=claimed.writer,
             command_id=command_id,
@@ -89,7 +90,9 @@ class LogWriter:
 
     def _claim(self, item: Decided, part: int) -> Claimed:
         claimed = self._claims[item.category, part] = Claimed()
-        value = encode_claim(Claim(writer=claimed.writer, epoch=1, rules=RULES, claimed_at=item.at, host="log-writer"))
+        value = encode_claim(
+            Claim(writer=claimed.writer, epoch=self._epoch, rules=RULES, claimed_at=item.at, host="log-writer")
+        )
         self._produce(item.category, part, value, None)
         return claimed
 

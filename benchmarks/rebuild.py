@@ -24,7 +24,12 @@ from refold.streams.domain import load_domains
 from refold.streams.log import LogReader
 from refold.streams.settings import Settings
 
-QUEUES = {"queued.min.messages": 1_000_000, "queued.max.messages.kbytes": 524_288, "fetch.max.bytes": 104_857_600, "max.partition.fetch.bytes": 20_971_520}
+QUEUES = {
+    "queued.min.messages": 1_000_000,
+    "queued.max.messages.kbytes": 524_288,
+    "fetch.max.bytes": 104_857_600,
+    "max.partition.fetch.bytes": 20_971_520,
+}
 
 
 def raw_consume(settings: Settings, records: int) -> float:
@@ -42,7 +47,11 @@ def raw_consume(settings: Settings, records: int) -> float:
 def plain_loop(settings: Settings, records: int) -> float:
     """Events a second of the loop that one would write first: poll, decode by fastavro, add to dicts."""
     catalog = load_domains(settings.domains).catalog
-    schemas = {w.id: (w.name, fastavro.parse_schema(w.schema, _force=True)) for w in catalog.by_id.values() if w.kind is Kind.EVENT}
+    schemas = {
+        w.id: (w.name, fastavro.parse_schema(w.schema, _force=True))
+        for w in catalog.by_id.values()
+        if w.kind is Kind.EVENT
+    }
     client = kafka.consumer(settings.kafka_servers(), **QUEUES)
     client.assign([TopicPartition(*place, 0) for place in places(settings) if place[0].endswith("basket.events")])
     tables: tuple[dict[Any, list[Any]], ...] = ({}, {}, {})
@@ -73,7 +82,10 @@ def _add(tables: tuple[dict[Any, list[Any]], ...], name: str, event: Any) -> Non
         for row in (basket[2:5], day[:3], product[:3]):
             row[0], row[1], row[2] = row[0] + 1, row[1] + event["quantity"], row[2] + event["amount"]
         basket[2:5], day[:3], product[:3] = basket[2:5], day[:3], product[:3]
-        product[3:] = [min(product[3] or meta["occurred_at"], meta["occurred_at"]), max(product[4] or meta["occurred_at"], meta["occurred_at"])]
+        product[3:] = [
+            min(product[3] or meta["occurred_at"], meta["occurred_at"]),
+            max(product[4] or meta["occurred_at"], meta["occurred_at"]),
+        ]
     else:
         basket[1], basket[5] = name, meta["occurred_at"]
         day[3] += 1
@@ -106,7 +118,9 @@ def rebuild(settings: Settings, clock: StageClock | None = None) -> Report:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weeks", type=int, default=53)
-    parser.add_argument("--no-core", action="store_true", help="say that the core stands at the end instead of folding it")
+    parser.add_argument(
+        "--no-core", action="store_true", help="say that the core stands at the end instead of folding it"
+    )
     arguments = parser.parse_args()
     with servers_with_log(arguments.weeks) as (settings, records):
         core = None if arguments.no_core else fold_core(settings, records)
@@ -150,7 +164,10 @@ def _pretend_core(settings: Settings) -> None:
     reader.close()
     with connect(settings.dsn(), application_name="bench") as db:
         for (topic, part), at in ends.items():
-            db.execute("INSERT INTO refold.positions (grp, topic, part, next_offset) VALUES ('core', %s, %s, %s)", (topic, part, at))
+            db.execute(
+                "INSERT INTO refold.positions (grp, topic, part, next_offset) VALUES ('core', %s, %s, %s)",
+                (topic, part, at),
+            )
         assert core_positions(db) == ends
 
 

@@ -21,6 +21,7 @@ from refold.streams.log import watermarks
 from refold.streams.postgres import bootstrap, connect
 from refold.streams.settings import Settings
 from refold.streams.topics import ensure_topics, events_topic
+from refold.streams.waiting import when_kafka_answers
 
 FORMAT = 1
 """Raised when the log that is written changes."""
@@ -56,7 +57,7 @@ def _ensure_log(settings: Settings, weeks: int) -> int:
     with connect(settings.dsn(), application_name="bench") as db:
         bootstrap(db)
         builds.bootstrap(db)
-        ensure_topics(settings, domains, db)
+        when_kafka_answers(lambda: ensure_topics(settings, domains, db))
     noted = settings.data / f"{settings.topic_prefix}json"
     records = _records(settings)
     if not noted.exists() or json.loads(noted.read_text()) != records:

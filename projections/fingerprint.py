@@ -36,7 +36,10 @@ def _said(value: Any) -> Any:
         case tuple():
             said = [_said(part) for part in value]
         case _ if is_dataclass(value):
-            said = [type(value).__name__, {f.name: _said(getattr(value, f.name)) for f in fields(value) if f.name not in _TEXTS}]
+            said = [
+                type(value).__name__,
+                {f.name: _said(getattr(value, f.name)) for f in fields(value) if f.name not in _TEXTS},
+            ]
         case _:
             said = repr(value)
     return said

@@ -51,13 +51,20 @@ class Builder:
         self.fell_back = 0
         self._parks: list[Park] = []
         self._flushed = time.monotonic()
+        self._whole = True
 
     def fold(self, chunks: Sequence[Chunk]) -> None:
-        """Fold chunks that follow the position, all of them before the core's."""
+        """Fold chunks that follow the position, all of them before the core's.
+
+        Invariant: after a failure memory is not what the position says, so nothing more is folded or flushed.
+        """
+        self._only_if_whole()
+        self._whole = False
         counted = self._counted(chunks)
         for staging in self.staged:
             staging.add(counted)
         self.position |= {chunk.place: chunk.end for chunk in chunks}
+        self._whole = True
         if time.monotonic() - self._flushed > FLUSH_S or sum(staging.rows for staging in self.staged) > FLUSH_ROWS:
             self.flush()
 
@@ -65,15 +72,24 @@ class Builder:
         """Write rows, parked streams and positions in one transaction."""
         with self._db.transaction():
             self.flush_within()
+            self._whole = False  # until it is committed
+        self._whole = True
         self._flushed = time.monotonic()
 
     def flush_within(self) -> None:
         """The same, within the caller's transaction."""
+        self._only_if_whole()
+        self._whole = False
         parking.park(self._db, self._parks, {})
         self._parks = []
         for staging in self.staged:
             staging.flush()
             keep_positions(self._db, staging.build, self.position)
+        self._whole = True
+
+    def _only_if_whole(self) -> None:
+        if not self._whole:
+            raise RuntimeError("a fold or a flush failed before")
 
     def _counted(self, chunks: Sequence[Chunk]) -> dict[str, tuple[Batch, Counted]]:
         allowed = limits(self._db, chunks)

@@ -49,7 +49,13 @@ def reported() -> Iterator[Progress]:
     if not sys.stderr.isatty():
         yield _Lines()
         return
-    columns = (TextColumn("rebuild"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}/s"), TimeRemainingColumn())
+    columns = (
+        TextColumn("rebuild"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}/s"),
+        TimeRemainingColumn(),
+    )
     began = time.monotonic()
     with Bar(*columns, console=progress) as bar:
         task = bar.add_task("rebuild", total=None, rate="")
@@ -80,7 +86,9 @@ def _show_plan(plan: Plan, *, json: bool) -> None:
         return
     print_table([asdict(model) for model in plan.models])
     also = ", and the core's tables" if plan.fills else ""
-    say(f"Would read {plan.records:,} records into {len(plan.models)} tables{also}, in about {plan.estimated_s:,} s. Add --execute to do it.")
+    say(
+        f"Would read {plan.records:,} records into {len(plan.models)} tables{also}, in about {plan.estimated_s:,} s. Add --execute to do it."
+    )
 
 
 def _show_report(report: Report, *, json: bool) -> None:
@@ -88,4 +96,6 @@ def _show_report(report: Report, *, json: bool) -> None:
         print_json(asdict(report))
         return
     print_table([asdict(model) for model in report.models])
-    say(f"{report.records:,} records in {report.seconds:,} s: {report.records_per_s:,}/s. The views show the new tables.")
+    say(
+        f"{report.records:,} records in {report.seconds:,} s: {report.records_per_s:,}/s. The views show the new tables."
+    )

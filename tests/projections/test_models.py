@@ -74,7 +74,9 @@ def test_live_tables_are_the_naive_fold_and_equal_to_the_byte_however_the_log_is
     found = {layout.name: bytes_of(db, layout) for layout in sample.layouts.values()}
     for model in (BY_OWNER, ACCOUNTS):
         assert rows(db, sample.named(model.name)) == naive_rows(model, log)
-    assert balances(log) == {row["account"]: (row["owner"], row["amount"], row["streak"]) for row in rows(db, sample.named("balances"))}
+    assert balances(log) == {
+        row["account"]: (row["owner"], row["amount"], row["streak"]) for row in rows(db, sample.named("balances"))
+    }
     for layout in sample.layouts.values():
         db.execute(sql.SQL("TRUNCATE {}").format(sql.Identifier(f"refold_b{_build(db, layout.name)}", layout.name)))
     db.execute("UPDATE refold.positions SET next_offset = 0 WHERE grp = 'models'")
@@ -105,7 +107,9 @@ def test_a_chunk_that_starts_elsewhere_changes_nothing(fold: ModelsFold, db: Dat
     assert {layout.name: bytes_of(db, layout) for layout in sample.layouts.values()} == before
 
 
-def test_the_fold_stops_where_the_core_stands_and_skips_what_it_called_void(fold: ModelsFold, db: Database, sample: Declared) -> None:
+def test_the_fold_stops_where_the_core_stands_and_skips_what_it_called_void(
+    fold: ModelsFold, db: Database, sample: Declared
+) -> None:
     log = log_of([("a", Paid(amount=Decimal(n), points=0, huge=0), n) for n in range(1, 6)])
     (chunk,) = chunks_of(log, {})
     fold.stored([chunk.place])
@@ -140,24 +144,35 @@ def _broken(chunk: Chunk) -> Chunk:
     return Chunk(chunk.topic, chunk.part, chunk.start, values)
 
 
-def test_an_event_that_evolve_cannot_fold_parks_the_stream_for_that_model_alone(fold: ModelsFold, db: Database, sample: Declared) -> None:
+def test_an_event_that_evolve_cannot_fold_parks_the_stream_for_that_model_alone(
+    fold: ModelsFold, db: Database, sample: Declared
+) -> None:
     points = [5, 13, 5, 13]
     log = log_of([("a", Paid(amount=Decimal(1), points=p, huge=0), 1) for p in points] + [("b", Opened(owner="x"), 1)])
     feed(fold, db, log, 3)
-    assert {row["account"]: row["amount"] for row in rows(db, sample.named("balances"))} == {"a": Decimal("1.00"), "b": Decimal("0.00")}
+    assert {row["account"]: row["amount"] for row in rows(db, sample.named("balances"))} == {
+        "a": Decimal("1.00"),
+        "b": Decimal("0.00"),
+    }
     assert {row["account"]: row["payments"] for row in rows(db, sample.named("accounts"))} == {"a": 4, "b": 0}
     assert db.execute("SELECT build, stream, waiting, code FROM refold.parked").fetchall() == [
         (_build(db, "balances"), "a", 3, "event-failed")
     ]
 
 
-def test_a_model_that_cannot_be_written_is_detached_and_the_others_go_on(fold: ModelsFold, db: Database, sample: Declared) -> None:
+def test_a_model_that_cannot_be_written_is_detached_and_the_others_go_on(
+    fold: ModelsFold, db: Database, sample: Declared
+) -> None:
     number = _build(db, "by_owner")
-    db.execute(sql.SQL("ALTER TABLE {} DROP COLUMN payments CASCADE").format(sql.Identifier(f"refold_b{number}", "by_owner")))
+    db.execute(
+        sql.SQL("ALTER TABLE {} DROP COLUMN payments CASCADE").format(sql.Identifier(f"refold_b{number}", "by_owner"))
+    )
     log = random_log(5)
     feed(fold, db, log, 5)
     assert rows(db, sample.named("accounts")) == naive_rows(ACCOUNTS, log)
-    assert db.execute("SELECT detached_code FROM refold.builds WHERE build = %s", (number,)).fetchone() == ("model-failed",)
+    assert db.execute("SELECT detached_code FROM refold.builds WHERE build = %s", (number,)).fetchone() == (
+        "model-failed",
+    )
     stands = db.execute("SELECT sum(next_offset) FROM refold.model_positions('sample', 'by_owner')").fetchone()
     assert stands == (0,)
 

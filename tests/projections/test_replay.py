@@ -1,0 +1,194 @@
+"""Rebuilds of the sample domain from real Kafka: equal to the live tables, whatever is killed; an empty database filled."""
+
+import random
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from benchmarks.log_writer import LogWriter
+from benchmarks.receipts import Decided, decided
+from refold.projections import rebuild as rebuild_module
+from refold.projections import replay as replay_module
+from refold.projections import staging
+from refold.projections.declared import Declared, declared
+from refold.projections.errors import NothingFolded, RebuildDiffers, RebuildRunning, UnknownModel
+from refold.projections.models_process import models_fold
+from refold.projections.replay import Replay
+from refold.streams.core_process import core_fold
+from refold.streams.domain import load_domains
+from refold.streams.log import LogReader
+from refold.streams.postgres import Database, bootstrap, connect
+from refold.streams.settings import Settings
+from refold.streams.topics import ensure_topics
+from refold.streams.waiting import when_kafka_answers
+from tests.projections.test_models import bytes_of
+
+TABLES = ("baskets", "store_daily", "product_sales")
+
+
+def quiet(_done: int, _total: int) -> None:
+    pass
+
+
+def some_receipts() -> list[Decided]:
+    """The first products and baskets of the year."""
+    items = decided(1)
+    products = [next(items) for _ in range(200)]
+    baskets = [item for item in items if item.category == "retail.basket"][:3000]
+    return [*products, *baskets]
+
+
+@pytest.fixture(scope="module")
+def receipts() -> list[Decided]:
+    return some_receipts()
+
+
+@pytest.fixture
+def db(settings: Settings, receipts: Sequence[Decided]) -> Iterator[Database]:
+    domains = load_domains(settings.domains)
+    with connect(settings.dsn(), application_name="test") as connection:
+        bootstrap(connection)
+        when_kafka_answers(lambda: ensure_topics(settings, domains, connection))
+        LogWriter(settings, domains).write(receipts)
+        yield connection
+
+
+def fold_live(settings: Settings, seed: int = 0) -> None:
+    """Core, then models, in chunks of any size, as far as the log goes."""
+    chance = random.Random(seed)
+    for fold in (core_fold(settings), models_fold(settings)):
+        places = [(topic, part) for topic in fold.topics for part in range(settings.partitions)]
+        reader = LogReader(settings.kafka_servers(), fold.stored(places), records=1000, keys=True)
+        left = sum(end - reader.next[place] for place, end in reader.ends().items())
+        while left:
+            for chunk in reader.poll(1.0):
+                middle = chunk.start + chance.randint(0, len(chunk.values))
+                for part in (chunk.upto(middle), chunk.since(middle)):
+                    if part.values:
+                        assert fold.apply([part]) == {part.place: part.end}
+                        left -= len(part.values)
+        reader.close()
+        fold.close()
+
+
+def tables(db: Database, found: Declared) -> dict[str, list[str]]:
+    return {name: bytes_of(db, found.named(name)) for name in TABLES}
+
+
+@pytest.fixture(scope="module")
+def retail() -> Declared:
+    return declared(["retail"])
+
+
+def test_rebuilt_tables_are_equal_to_the_live_ones_and_take_their_place(
+    settings: Settings, db: Database, retail: Declared
+) -> None:
+    fold_live(settings)
+    before = tables(db, retail)
+    assert all(before.values())
+    with Replay(settings) as replay:
+        assert replay.plan(()).records > 3000
+        report = replay.execute((), quiet)
+    assert {(model.model, model.differing) for model in report.models} == {(name, 0) for name in TABLES}
+    assert report.fell_back == 0
+    assert tables(db, retail) == before
+    statuses = dict(db.execute("SELECT status, count(*) FROM refold.builds GROUP BY 1").fetchall())
+    assert statuses == {"serving": 3, "retired": 3}
+    total = db.execute(
+        "SELECT sum(revenue), (SELECT sum(total) FROM retail.baskets) FROM retail.store_totals"
+    ).fetchone()
+    assert total is not None
+    assert total[0] == total[1] > 0
+
+
+def test_an_empty_database_is_filled_outcomes_included(settings: Settings, db: Database, retail: Declared) -> None:
+    fold_live(settings)
+    before, outcomes = tables(db, retail), db.execute("SELECT * FROM refold.outcomes ORDER BY key").fetchall()
+    for schema in [
+        "refold",
+        "retail",
+        *(row[0] for row in db.execute("SELECT 'refold_b' || build FROM refold.builds")),
+    ]:
+        db.execute(f"DROP SCHEMA {schema} CASCADE".encode())
+    with Replay(settings) as replay:
+        assert replay.plan(()).fills
+        with pytest.raises(NothingFolded):
+            replay.plan(["baskets"])
+        replay.execute((), quiet)
+    assert tables(db, retail) == before
+    assert db.execute("SELECT * FROM refold.outcomes ORDER BY key").fetchall() == outcomes
+    fold_live(settings)
+    assert tables(db, retail) == before
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing catches it."""
+
+
+@pytest.mark.parametrize("after", [1, 3])
+def test_a_killed_rebuild_goes_on_from_its_last_flush(
+    settings: Settings, db: Database, retail: Declared, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    fold_live(settings)
+    before = tables(db, retail)
+    monkeypatch.setattr(rebuild_module, "BATCH_RECORDS", 500)
+    monkeypatch.setattr(rebuild_module, "FLUSH_S", 0.0)
+    monkeypatch.setattr(replay_module, "READ_RECORDS", 300)
+    flushes = []
+
+    def flush_then_die(self: staging.Staging, original: Any = staging.Staging.flush) -> None:
+        original(self)
+        flushes.append(self.build.number)
+        if len(flushes) == 3 * after + 1:
+            raise Killed
+
+    with monkeypatch.context() as dying:
+        dying.setattr(staging.Staging, "flush", flush_then_die)
+        with pytest.raises(Killed), Replay(settings) as replay:
+            replay.execute((), quiet)
+    with Replay(settings) as replay:
+        plan = replay.plan(())
+        assert all(model.resumes for model in plan.models)
+        report = replay.execute((), quiet)
+    assert 0 < report.records < 3000
+    assert all(model.differing == 0 for model in report.models)
+    assert tables(db, retail) == before
+
+
+def test_a_live_table_that_was_changed_by_hand_is_found_and_keeps_serving(settings: Settings, db: Database) -> None:
+    fold_live(settings)
+    db.execute(
+        "UPDATE refold_b1.baskets SET total = total + 1 WHERE basket_id = (SELECT min(basket_id) FROM refold_b1.baskets)"
+    )
+    with Replay(settings) as replay, pytest.raises(RebuildDiffers, match="2 of"):
+        replay.execute(["baskets"], quiet)
+    assert db.execute("SELECT status FROM refold.builds WHERE model = 'baskets' ORDER BY build").fetchall() == [
+        ("serving",),
+        ("shadow",),
+    ]
+
+
+def test_one_rebuild_of_a_model_at_a_time(settings: Settings, db: Database) -> None:
+    fold_live(settings)
+    db.execute("SELECT pg_advisory_lock(hashtextextended('refold/rebuild/retail.baskets', 0))")
+    with Replay(settings) as replay:
+        with pytest.raises(RebuildRunning):
+            replay.execute(["baskets"], quiet)
+        with pytest.raises(UnknownModel):
+            replay.plan(["nothing"])
+
+
+def test_a_rebuild_reads_what_arrives_meanwhile_and_shadows_stay_equal(
+    settings: Settings, db: Database, retail: Declared
+) -> None:
+    fold_live(settings)
+    with Replay(settings) as replay:
+        replay.execute(["store_daily"], quiet)
+    more = [item for item in decided(1) if item.category == "retail.product"][200:260]
+    LogWriter(settings, load_domains(settings.domains), epoch=2).write(more)
+    fold_live(settings, 3)
+    rows = db.execute("SELECT count(*) FROM retail.product_sales WHERE department IS NOT NULL").fetchone()
+    assert rows == (260,)
+    with Replay(settings) as replay:
+        assert all(model.differing == 0 for model in replay.execute((), quiet).models)
