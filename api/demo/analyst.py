@@ -45,7 +45,8 @@ def _ask_about_basket(client: Client, basket: int, out: Console) -> None:
 
 def show(out: Console, title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Rows with the same keys as a table; numbers to the right."""
-    table = Table(title=title, title_justify="left", title_style="bold")
+    out.print(f"\n{title}", style="bold", highlight=False, markup=False)  # a table's own title wraps at its width
+    table = Table()
     for name, value in rows[0].items() if rows else ():
         number = isinstance(value, int) or str(value).replace(".", "").replace(",", "").isdigit()
         table.add_column(name, justify="right" if number else "left", overflow="fold")

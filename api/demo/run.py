@@ -63,7 +63,9 @@ def _ingest(stack: Stack, receipts: Receipts, weeks: int, wanted: Expected, watc
             send(producer, commands(receipts, weeks), advance)
         markers = send_markers(producer, stack.settings.partitions)
     with advancing("deciding and folding", total - known) as advance:
-        outcomes = watch.wait_decided(streams, total, markers, lambda: advance(watch.folded() - before))
+        outcomes = watch.wait_decided(
+            streams, total, markers, lambda: advance(min(watch.folded() - before, total - known))
+        )
     with advancing("folding read models", watch.folded()) as advance:
         watch.wait_shown(advance)
     return outcomes
