@@ -46,6 +46,7 @@ class Held:
 
     category: str
     part: int
+    assignment: int | None
     holder: Holder
     commands: CommandReader
     generation: int = -1
@@ -112,14 +113,14 @@ class Handler:
         self._tables.close()
 
     def _follow_assignment(self) -> None:
-        """A revoked partition only drops its overlay; a new one begins without a claim. Assignment never waits for a claim."""
-        ours = set(self._reader.places())
-        for place in self._held.keys() - ours:
+        """A revoked partition only drops its overlay; a new one, or one lost and given back between two looks, begins without a claim."""
+        ours = {place: self._reader.assignment(place) for place in self._reader.places()}
+        for place in [place for place, held in self._held.items() if ours.get(place) != held.assignment]:
             del self._held[place]
-        for place in sorted(ours - self._held.keys()):
+        for place in sorted(ours.keys() - self._held.keys()):
             category = category_of(self._names.prefix, place[0])
             commands = CommandReader(self._codec, category, self._names.partitions)
-            self._held[place] = Held(category, place[1], Holder(self._around.rng), commands)
+            self._held[place] = Held(category, place[1], ours[place], Holder(self._around.rng), commands)
 
     def _look(self) -> None:
         """Watch every partition's row: own, lose, or claim."""

@@ -37,6 +37,7 @@ class At:
 
     offset: int
     generation: int
+    assignment: int
     flowing: bool = True
 
 
@@ -81,6 +82,11 @@ class GroupReader:
         """What is assigned to this process now."""
         with self._lock:
             return sorted(self._at)
+
+    def assignment(self, place: Place) -> int | None:
+        """A number that changes whenever the group gives the place to this process anew; None while it is not ours."""
+        with self._lock:
+            return self._at[place].assignment if place in self._at else None
 
     def is_current(self, chunk: Chunk) -> bool:
         """Whether the chunk was read after the newest seek of a place that is still ours."""
@@ -173,7 +179,7 @@ class GroupReader:
                 _log.warning("cannot seek %s/%s yet: %s", *place, problem.args[0])
                 continue
             with self._lock:
-                self._at[place] = At(offset, generation)
+                self._at[place] = At(offset, generation, self._at[place].assignment)
                 if self._wanted.get(place) == (offset, generation):
                     del self._wanted[place]
         for place in list(self._flow):
@@ -194,7 +200,7 @@ class GroupReader:
         with self._lock:
             for place, offset in starts.items():
                 self._generation += 1
-                self._at[place] = At(offset or 0, self._generation, flowing=offset is not None)
+                self._at[place] = At(offset or 0, self._generation, self._generation, flowing=offset is not None)
                 self._wanted.pop(place, None)
         _log.info("group %s: assigned %s", self._config.group, [f"{t}/{p}" for t, p in places])
 

@@ -1,0 +1,90 @@
+"""The shipped code with one rule taken out: each mutant of the protocol's model, as a patch of the function that holds the rule.
+
+A checker that never failed proves nothing: the simulation has to catch every one of them.
+"""
+
+import inspect
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+from unittest.mock import patch
+
+from refold.streams import fold
+from refold.streams.handler import Handler
+from refold.streams.holder import Holder
+from refold.streams.intake import Intake
+from tests.simulation.world import SimulatedCore, SimulatedTables
+
+
+class Edit:
+    """Replace texts in the source of one function or method."""
+
+    def __init__(self, owner: Any, name: str, *changes: tuple[str, str]) -> None:
+        self.owner, self.name, self.changes = owner, name, changes
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """The function with the other texts, while the block runs."""
+        found = inspect.getattr_static(self.owner, self.name)
+        function = found.__func__ if isinstance(found, staticmethod) else found
+        source = textwrap.dedent(inspect.getsource(function)).removeprefix("@staticmethod\n")
+        for old, new in self.changes:
+            assert old in source, f"{self.name} has changed: {old!r} is not in it any more"
+            source = source.replace(old, new)
+        scope: dict[str, Any] = {}
+        exec(compile(source, f"<mutant of {self.name}>", "exec"), function.__globals__, scope)
+        mutant = staticmethod(scope[self.name]) if isinstance(found, staticmethod) else scope[self.name]
+        with patch.object(self.owner, self.name, mutant):
+            yield
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One rule taken out. `ban` are faults left out, to show that it needs none of them."""
+
+    name: str
+    edits: Sequence[Edit]
+    ban: Sequence[str] = ()
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """All its edits at once."""
+        with ExitStack() as stack:
+            for edit in self.edits:
+                stack.enter_context(edit.applied())
+            yield
+
+
+_NO_GUARD = Edit(
+    Holder, "usable", (" and row is not None and row.writer == self.writer and row.next_seq >= self.floor", "")
+)
+_ERROR_IGNORED = ("if self._log.failed():", "if self._log.failed() and False:")
+
+MUTANTS = (
+    Mutant("no seq check", [Edit(fold, "judge", ("record.seq >= state.next_seq", "True")), Edit(fold, "_next", ("record.seq > state.next_seq or ", ""))]),
+    Mutant("no epoch check", [Edit(fold, "_claimed", ("claim.epoch <= state.epoch", "False"))]),
+    Mutant("epoch >= instead of >", [Edit(fold, "_claimed", ("claim.epoch <= state.epoch", "claim.epoch < state.epoch"))]),
+    Mutant("no group completeness", [Edit(fold, "judge", ("if open_rows and len(open_rows) == record.count:", "if open_rows:"))]),
+    Mutant("a claim leaves the open group pending", [Edit(fold, "_claimed", ("next_seq=0), []", "next_seq=0), open_rows"))]),
+    Mutant("overlay evicted on append, not once counted", [Edit(Holder, "_evict", ("self._order and self._order[0][0] < row.next_seq", "self._order"), ("self.floor = max(self.floor, seq + 1)", "pass"))]),
+    Mutant("starts before its claim is folded", [Edit(Holder, "observe", ("if row.writer == self.writer:", "if row.writer == self.writer or self.mode is Mode.WAITING:")), _NO_GUARD], ("restore",)),
+    Mutant("outcome looked up only in the overlay", [Edit(Handler, "_decide", ("key not in seen.outcomes and ", ""))]),
+    Mutant("outcome looked up only in Postgres", [Edit(Handler, "_decide", (" and not held.holder.has_decided(key)", ""))]),
+    Mutant("compare-and-set removed", [Edit(SimulatedCore, "follows", ("tables.position == chunk.start", "True"))]),
+    Mutant("compare-and-set written as an upsert", [Edit(SimulatedCore, "follows", ("tables.position == chunk.start", "tables.position in (0, chunk.start)"))]),
+    Mutant("an open group forgotten at a chunk's end", [Edit(fold, "judge", ("        if not open_rows:\n            clean", "        if True:\n            clean"))]),
+    Mutant("no guard: Postgres older than what a live handler saw", [_NO_GUARD]),
+    Mutant("no guard, no restore, the row read again between snapshot and decision", [_NO_GUARD, Edit(Handler, "_decide", ("    if held.holder.observe", "    self._look()\n    if held.holder.observe"))], ("restore",)),
+    Mutant("guard without the floor", [Edit(Holder, "usable", (" and row.next_seq >= self.floor", ""))]),
+    Mutant("guard and data in two reads", [Edit(SimulatedTables, "snapshot", ("Snapshot(seen.claim,", "Snapshot(self._world.postgres.claim,"))]),
+    Mutant("writer id reused over claims", [Edit(Holder, "claim", ("UUID(int=self._rng.getrandbits(128), version=4)", "UUID(int=id(self))"))]),
+    Mutant("append error ignored", [Edit(Handler, "wake", _ERROR_IGNORED), Edit(Handler, "_work", _ERROR_IGNORED)]),
+    Mutant("resume from memory, not from the row", [Edit(Handler, "_begin", ("row.last_command_offset + 1)\n", "self._reader.next or row.last_command_offset + 1)\n"))]),
+    Mutant("running handler never looks at its claim", [Edit(Holder, "observe", ("if row.epoch >= self.epoch:", "if row.epoch >= self.epoch and self.mode is Mode.WAITING:"))]),
+    Mutant("a lost race for an epoch is waited for", [Edit(Holder, "observe", ("if row.epoch >= self.epoch:", "if row.epoch >= self.epoch and self.mode is Mode.OWNING:"))]),
+    Mutant("idle fold never reads its position again", [Edit(Intake, "_compare", ("if self._reached.setdefault(place, at) != at:", "if False:"))]),
+    Mutant("a gap does not end the claim", [Edit(fold, "_next", ("if record.seq > state.next_seq or not", "if record.seq > state.next_seq:\n        return state, open_rows\n    if not"))]),
+    Mutant("belt instead of guard, but the claim goes on", [_NO_GUARD, Edit(fold, "_closed", ("replace(state, writer=None), []", "state, []"))]),
+)  # fmt: skip

@@ -1,0 +1,102 @@
+"""What the log means, computed once more without the code under test, and with every decision made again.
+
+The rules are those of the protocol's executable model: claims by greater epoch, the next seq, whole groups, the belt. A group
+that takes effect must be what the domain decides on exactly the state before it (I7), and the belt must never be needed (I1,
+I3): a handler that keeps to its duties never writes a known command or a wrong base.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+from uuid import UUID
+
+from refold.schemas.contracts import Event
+from refold.schemas.meta import Claim, Meta
+
+
+class Violation(AssertionError):
+    """An invariant that does not hold, named as in the protocol (I1-I8)."""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A command's outcome: whether it was rejected, its base version, its number of events, its body."""
+
+    rejected: bool
+    base: int
+    events: int
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The fold of a log prefix."""
+
+    epoch: int = 0
+    writer: UUID | None = None
+    next_seq: int = 0
+    last_command: int = -1
+    pending: tuple[tuple[Meta, Any], ...] = ()
+    streams: Mapping[str, tuple[int, Any]] = field(default_factory=dict)
+    outcomes: Mapping[tuple[str, UUID], Effect] = field(default_factory=dict)
+
+
+Redecide = Callable[[Meta, Any, int], tuple[Event, ...] | None]
+"""What the domain makes of a group's command on a state at a version: events, or None for a rejection."""
+
+
+def step(
+    now: Reference,
+    record: Claim | Meta | None,
+    body: Any,
+    redecide: Redecide,
+    evolve: Callable[[Any, Any], Any],
+    initial: Any,
+) -> Reference:
+    """One record further."""
+    if isinstance(record, Claim):
+        return (
+            replace(now, epoch=record.epoch, writer=record.writer, next_seq=0, pending=())
+            if record.epoch > now.epoch
+            else now
+        )
+    if record is None or record.writer != now.writer or record.seq < now.next_seq:
+        return now
+    if (
+        record.seq > now.next_seq
+        or record.index != len(now.pending)
+        or (now.pending and now.pending[0][0].command_id != record.command_id)
+    ):
+        return replace(now, writer=None, pending=())
+    pending = (*now.pending, (record, body))
+    now = replace(now, next_seq=now.next_seq + 1, pending=pending)
+    if len(pending) < record.count:
+        return now
+    return _whole(replace(now, pending=()), [m for m, _ in pending], [b for _, b in pending], redecide, evolve, initial)
+
+
+def _whole(
+    now: Reference,
+    metas: list[Meta],
+    bodies: list[Any],
+    redecide: Redecide,
+    evolve: Callable[[Any, Any], Any],
+    initial: Any,
+) -> Reference:
+    first = metas[0]
+    key = first.stream, first.command_id
+    version, state = now.streams.get(first.stream, (0, initial))
+    if key in now.outcomes:
+        raise Violation(f"I1: the valid writer appended {key} again")
+    if first.base_version != version:
+        raise Violation(f"I3: the valid writer decided on version {first.base_version}, the stream is at {version}")
+    expected = redecide(first, state, version)
+    if expected != (tuple(bodies) if first.is_event else None):
+        raise Violation(f"I7: {key} was not decided on the state before it")
+    streams = dict(now.streams)
+    if first.is_event:
+        for body in bodies:
+            state = evolve(state, body)
+        streams[first.stream] = version + len(bodies), state
+    effect = Effect(not first.is_event, first.base_version, len(bodies) if first.is_event else 0, first.body_hash)
+    return replace(now, last_command=first.command_offset, streams=streams, outcomes={**now.outcomes, key: effect})

@@ -1,0 +1,289 @@
+"""A world for the real write side: a log that loses acknowledgements, repeats and delays, and a Postgres that may be restored.
+
+One partition of one category. The handlers and the folds in it are the shipped code (`Handler`, `Holder`, `Intake`, `judge`);
+only Kafka, Postgres and the clock are made up.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from refold.schemas.codec import Codec, Rejection, read_envelope
+from refold.schemas.identity import outcome_key
+from refold.schemas.meta import Meta
+from refold.streams import fold
+from refold.streams.chunk import Chunk, Place
+from refold.streams.effects import StoredStream
+from refold.streams.errors import Lost
+from refold.streams.fold import ClaimState, Envelope, Tables
+from refold.streams.handler_ports import Away, Snapshot
+from tests.simulation.domain import CATALOG, CATEGORY, DECIDER
+from tests.simulation.reference import Effect, Redecide, Reference, Violation, step
+
+NAME = CATEGORY.name
+COMMANDS: Place = (f"{NAME}.commands", 0)
+EVENTS: Place = (f"{NAME}.events", 0)
+CODEC = Codec(CATALOG)
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """The tables at one moment; never changed, only replaced."""
+
+    position: int = 0
+    claim: ClaimState | None = None
+    streams: Mapping[str, StoredStream] = field(default_factory=dict)
+    outcomes: Mapping[bytes, Effect] = field(default_factory=dict)
+
+
+@dataclass
+class World:
+    """Kafka and Postgres of the simulation, with the reference fold beside every record."""
+
+    rng: Random
+    redecide: Redecide
+    commands: list[tuple[bytes, bytes]] = field(default_factory=list)
+    values: list[bytes] = field(default_factory=list)
+    envelopes: list[Envelope] = field(default_factory=list)
+    reference: list[Reference] = field(default_factory=lambda: [Reference()])
+    postgres: Postgres = field(default_factory=Postgres)
+    history: list[Postgres] = field(default_factory=lambda: [Postgres()])
+    late: list[bytes] = field(default_factory=list)
+    shown: dict[bytes, Effect] = field(default_factory=dict)
+    restored: bool = False
+    now: float = 0.0
+    away: int = 0
+    interrupt: Callable[[], None] = lambda: None
+
+    def land(self, value: bytes) -> None:
+        """A record reaches the log, and must be one that the reference can explain."""
+        envelope = read_envelope(value)
+        body = CODEC.read_event(value)[1] if isinstance(envelope, Meta) else None
+        self.values.append(value)
+        self.envelopes.append(envelope)
+        body = None if isinstance(body, Rejection) else body
+        self.reference.append(step(self.reference[-1], envelope, body, self.redecide, DECIDER.evolve, DECIDER.initial))
+
+    def commit(self, tables: Postgres) -> None:
+        """The tables change: they must be the fold of the log before their position (I6), and show no outcome anew (I4)."""
+        self._check(tables)
+        for key, effect in tables.outcomes.items():
+            if self.shown.setdefault(key, effect) != effect:
+                raise Violation("I4: an outcome that was shown has changed")
+        if not self.restored and self.shown.keys() - tables.outcomes.keys():
+            raise Violation("I4: an outcome that was shown is gone")
+        self.postgres = tables
+        self.history.append(tables)
+
+    def restore(self) -> None:
+        """Some earlier moment's tables, or empty ones."""
+        self.postgres, self.restored = self.rng.choice(self.history), True
+
+    def _check(self, tables: Postgres) -> None:
+        want = self.reference[tables.position]
+        if want.pending:
+            raise Violation("I5: the position lies inside a group")
+        claim = tables.claim or ClaimState()
+        state = (claim.epoch, claim.writer, claim.next_seq, claim.last_command_offset)
+        if state != (want.epoch, want.writer, want.next_seq, want.last_command):
+            raise Violation(f"I6: at {tables.position} the claim is {state}")
+        if {s: (row.version, DECIDER.load(row.state)) for s, row in tables.streams.items()} != dict(want.streams):
+            raise Violation(f"I6: at {tables.position} the streams are not the fold of the log")
+        if {outcome_key(NAME, s, c.bytes): e for (s, c), e in want.outcomes.items()} != dict(tables.outcomes):
+            raise Violation(f"I6: at {tables.position} the outcomes are not the fold of the log")
+
+
+class SimulatedTables:
+    """`HandlerTables`: whatever a read returns may be old by the time it is used."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def claims(self, places: Iterable[Place]) -> Mapping[Place, ClaimState]:
+        seen = self._seen()
+        return {place: seen.claim for place in places if seen.claim is not None}
+
+    def snapshot(self, category: str, part: int, keys: Sequence[bytes], streams: Iterable[str]) -> Snapshot:
+        del category, part
+        wanted = sorted(streams)
+        seen = self._seen()
+        found = {stream: seen.streams[stream] for stream in wanted if stream in seen.streams}
+        return Snapshot(seen.claim, {key for key in keys if key in seen.outcomes}, found)
+
+    def refold(self, category: str, stream: str, version: int) -> Any:
+        raise AssertionError(f"no stored state is stale here: {category} {stream} {version}")
+
+    def close(self) -> None: ...
+
+    def _seen(self) -> Postgres:
+        if self._world.away:
+            self._world.away -= 1
+            raise Away("simulated")
+        seen = self._world.postgres
+        self._world.interrupt()
+        return seen
+
+
+class SimulatedLog:
+    """`EventLog`: a producer's queue whose records land, fail, land without acknowledgement, land late, or twice."""
+
+    def __init__(self, world: World, *, idempotent: bool) -> None:
+        self._world, self._idempotent = world, idempotent
+        self.queue: list[bytes] = []
+        self._failed = False
+
+    def append(self, category: str, part: int, key: bytes | None, value: bytes) -> None:
+        del category, part, key
+        self.queue.append(value)
+
+    def failed(self) -> bool:
+        failed, self._failed = self._failed, False
+        return failed
+
+    def discard(self) -> None:
+        """What was under way may still land, at any time or never."""
+        self._world.late += self.queue
+        self.queue, self._failed = [], False
+
+    def land(self, count: int) -> None:
+        """The ordinary case."""
+        landing, self.queue = self.queue[:count], self.queue[count:]
+        for value in landing:
+            self._world.land(value)
+
+    def fault(self, kind: str) -> None:
+        """The record at the head of the queue meets trouble; those behind it may land first."""
+        value = self.queue.pop(1 if kind == "reorder" else 0)
+        if kind not in {"fail", "limbo"}:
+            self._world.land(value)
+        if kind == "duplicate":
+            self._world.land(value)
+        if kind in {"limbo", "late-duplicate"}:
+            self._world.late.append(value)
+        if kind in {"lost-ack", "fail", "limbo"}:
+            self._failed = True
+
+    def faults(self) -> list[str]:
+        """What can happen to it."""
+        if not self.queue:
+            return []
+        kinds = ["lost-ack", "fail", "limbo"]
+        if not self._idempotent:
+            kinds += ["duplicate", "late-duplicate", *(["reorder"] if len(self.queue) > 1 else [])]
+        return kinds
+
+
+class SimulatedReader:
+    """`Reader`: what `GroupReader` promises, without the thread: a place is read from the last seek on, in generations."""
+
+    def __init__(self, place: Place, records: Callable[[], Sequence[tuple[bytes | None, bytes | None]]]) -> None:
+        self._place, self._records = place, records
+        self.assigned = False
+        self.generation = 0
+        self.assignments = 0
+        self.next: int | None = None
+
+    def assign(self, start: int | None) -> None:
+        self.assigned, self.next = True, start
+        self.assignments += 1
+        self.generation += 1
+
+    def assignment(self, place: Place) -> int | None:
+        del place
+        return self.assignments if self.assigned else None
+
+    def revoke(self) -> None:
+        self.assigned, self.next = False, None
+
+    def places(self) -> list[Place]:
+        return [self._place] if self.assigned else []
+
+    def is_current(self, chunk: Chunk) -> bool:
+        return self.assigned and chunk.generation == self.generation
+
+    def end(self, place: Place) -> int | None:
+        del place
+        return len(self._records())
+
+    def seek(self, place: Place, offset: int) -> int:
+        del place
+        self.generation += 1
+        self.next = offset
+        return self.generation
+
+    def pause(self, place: Place) -> None: ...
+
+    def resume(self, place: Place) -> None: ...
+
+    def read(self, most: int) -> list[Chunk]:
+        """The next records, as the thread would hand them over."""
+        records = self._records()
+        if not self.assigned or self.next is None or self.next >= len(records):
+            return []
+        found = records[self.next : self.next + most]
+        chunk = Chunk(*self._place, self.next, [v for _, v in found], [k for k, _ in found], None, self.generation)
+        self.next = chunk.end
+        return [chunk]
+
+
+class SimulatedCore:
+    """A `ChunkFold` on the simulated tables: the real rules, and the compare-and-set as `positions.lock` does it."""
+
+    group = "core"
+    topics = (EVENTS[0],)
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def stored(self, places: Sequence[Place]) -> dict[Place, int]:
+        return dict.fromkeys(places, self._world.postgres.position)
+
+    def reconnect(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def apply(self, chunks: Sequence[Chunk]) -> dict[Place, int]:
+        """One transaction: compare, judge, set."""
+        (chunk,) = chunks
+        before = self._world.postgres
+        if not self.follows(before, chunk):
+            raise Lost([chunk.place])
+        records = [read_envelope(value) for value in chunk.values]
+        tables = Tables(
+            version=lambda stream: before.streams[stream].version if stream in before.streams else 0,
+            known=lambda stream, command: outcome_key(NAME, stream, command.bytes) in before.outcomes,
+        )
+        verdict = fold.judge(records, NAME, before.claim or ClaimState(), tables)
+        streams, outcomes = dict(before.streams), dict(before.outcomes)
+        for group in verdict.groups:
+            _effect(chunk, records, group.rows, streams, outcomes)
+        self._world.commit(Postgres(chunk.start + verdict.taken, verdict.state, streams, outcomes))
+        return {chunk.place: chunk.start + verdict.taken}
+
+    @staticmethod
+    def follows(tables: Postgres, chunk: Chunk) -> bool:
+        """Compare-and-set, on the chunk's own start."""
+        return tables.position == chunk.start
+
+
+def _effect(
+    chunk: Chunk,
+    records: Sequence[Envelope],
+    rows: Sequence[int],
+    streams: dict[str, StoredStream],
+    outcomes: dict[bytes, Effect],
+) -> None:
+    metas = [m for m in (records[row] for row in rows) if isinstance(m, Meta)]
+    first, last = metas[0], metas[-1]
+    events = len(metas) if first.is_event else 0
+    outcomes[outcome_key(NAME, first.stream, first.command_id.bytes)] = Effect(
+        not first.is_event, first.base_version, events, first.body_hash
+    )
+    if first.is_event:
+        stored = streams.get(first.stream)
+        state = DECIDER.fold(
+            tuple(CODEC.read_event(chunk.values[row])[1] for row in rows),
+            DECIDER.load(stored.state if stored else None),
+        )
+        streams[first.stream] = StoredStream(last.version, DECIDER.dump(state), DECIDER.fingerprint)
