@@ -99,7 +99,8 @@ class LogWriter:
     def _produce(self, category: str, part: int, value: bytes, key: bytes | None) -> None:
         while True:
             try:
-                return self._client.produce(events_topic(self._prefix, category), value, key, part)
+                self._client.produce(events_topic(self._prefix, category), value, key, part)
+                break
             except BufferError:
                 self._client.poll(0.05)
 

@@ -98,11 +98,15 @@ def compare(db: Database, layout: Layout, shadow: Build, serving: Build) -> Comp
     """Both tables to the byte, in one snapshot."""
     ours, theirs = (merge_sql.table(layout, build.schema) for build in (shadow, serving))
     statement = sql.SQL("""
-        SELECT (SELECT count(*) FROM {ours}),
-               (SELECT count(*) FROM (SELECT t::text FROM {ours} t EXCEPT ALL SELECT t::text FROM {theirs} t) AS a)
-             + (SELECT count(*) FROM (SELECT t::text FROM {theirs} t EXCEPT ALL SELECT t::text FROM {ours} t) AS b)
+        SELECT (SELECT count(*) FROM {ours}), coalesce(sum(abs(more)), 0)::bigint FROM (
+            SELECT sum(side) AS more FROM (
+                SELECT t::text AS bytes, 1 AS side FROM {ours} t UNION ALL SELECT t::text, -1 FROM {theirs} t
+            ) AS both_tables GROUP BY bytes HAVING sum(side) <> 0
+        ) AS unmatched
     """).format(ours=ours, theirs=theirs)
-    row = db.execute(statement).fetchone()
+    with db.transaction():
+        db.execute("SET LOCAL work_mem = '256MB'")
+        row = db.execute(statement).fetchone()
     assert row is not None
     return Compared(*row)
 

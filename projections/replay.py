@@ -42,6 +42,7 @@ class Replay:
         """Raises KafkaUnavailable, LogRefused, psycopg.OperationalError."""
         self._settings = settings
         self._domains, self._found = load_domains(settings.domains), declared(settings.domains)
+        self._compared_s = 0.0
         self._db: Database = connect(settings.dsn(), application_name="replay")
         bootstrap(self._db)
         builds.bootstrap(self._db)
@@ -85,8 +86,9 @@ class Replay:
             [result for _, results in built for result in results],
             records,
             sum(builder.events for builder in builders),
+            round(seconds - self._compared_s, 2),
             round(seconds, 2),
-            round(records / seconds),
+            round(records / (seconds - self._compared_s)),
             sum(builder.fell_back for builder in builders),
         )
 
@@ -158,7 +160,10 @@ class Replay:
         while source.left(upto := goal(self._db, places, fills=False)) > _CLOSE_RECORDS:
             fold_log(source, builder, upto, progress)
         promote.join(self._db, builder, source)
-        return [self._promote(staging) for staging in builder.staged]
+        began = time.perf_counter()
+        done = [self._promote(staging) for staging in builder.staged]
+        self._compared_s += time.perf_counter() - began
+        return done
 
     def _finish(self, builder: Builder) -> None:
         for staging in builder.staged:

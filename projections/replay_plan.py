@@ -54,11 +54,12 @@ class Rebuilt:
 
 @dataclass(frozen=True)
 class Report:
-    """What a rebuild did; `seconds` from the first record to the last promote."""
+    """What a rebuild did. `fold_s`: from the first record to tables that are live; `seconds`: with comparing and promoting them."""
 
     models: list[Rebuilt]
     records: int
     events: int
+    fold_s: float
     seconds: float
     records_per_s: int
     fell_back: int

@@ -96,5 +96,7 @@ def _holds(condition: Condition, item: Happened) -> bool:
             if value is None:
                 return False
             compared = {"eq": "__eq__", "ne": "__ne__", "gt": "__gt__", "ge": "__ge__", "lt": "__lt__", "le": "__le__"}
-            return value in wanted if operator == "in" else bool(getattr(value, compared[operator])(wanted))
+            if isinstance(wanted, tuple):
+                return value in wanted
+            return bool(getattr(value, compared[operator])(wanted))
     raise TypeError(condition)

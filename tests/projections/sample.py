@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 
-from refold.projections.declaration import Entity, Evolve, EventType, Rollup, events, handled, key
+from refold.projections.declaration import Entity, EventType, Evolve, Rollup, events, handled, key
 from refold.projections.expressions import OCCURRED_AT, by_event, day, field
 from refold.schemas.avro import schema_of
 from refold.schemas.catalog import Catalog
@@ -17,7 +17,6 @@ from refold.schemas.contracts import Category, Event, Long, Money, Whole
 from refold.schemas.meta import Meta
 from refold.streams.chunk import Chunk
 from tests.projections.naive import Happened
-
 
 Owner = Annotated[str | None, msgspec.Meta(description="Who.")]
 Amount = Annotated[Money, msgspec.Meta(description="How much.")]

@@ -36,7 +36,8 @@ def random_log(seed: int, size: int = 60) -> list[Happened]:
 
 
 def feed(fold: ModelsFold, db: Database, log: Sequence[Happened], seed: int) -> None:
-    chance, starts, rest = random.Random(seed), {}, list(log)
+    chance, rest = random.Random(seed), list(log)
+    starts: dict[tuple[str, int], int] = {}
     ends: dict[tuple[str, int], int] = {}
     core_stands(db, {chunk.place: chunk.end for chunk in chunks_of(log, ends)})
     fold.stored(list(ends))

@@ -93,7 +93,7 @@ def test_rebuilt_tables_are_equal_to_the_live_ones_and_take_their_place(
     assert {(model.model, model.differing) for model in report.models} == {(name, 0) for name in TABLES}
     assert report.fell_back == 0
     assert tables(db, retail) == before
-    statuses = dict(db.execute("SELECT status, count(*) FROM refold.builds GROUP BY 1").fetchall())
+    statuses: dict[str, int] = dict(db.execute("SELECT status, count(*) FROM refold.builds GROUP BY 1").fetchall())
     assert statuses == {"serving": 3, "retired": 3}
     total = db.execute(
         "SELECT sum(revenue), (SELECT sum(total) FROM retail.baskets) FROM retail.store_totals"
@@ -179,9 +179,7 @@ def test_one_rebuild_of_a_model_at_a_time(settings: Settings, db: Database) -> N
             replay.plan(["nothing"])
 
 
-def test_a_rebuild_reads_what_arrives_meanwhile_and_shadows_stay_equal(
-    settings: Settings, db: Database, retail: Declared
-) -> None:
+def test_a_rebuild_reads_what_arrives_meanwhile_and_shadows_stay_equal(settings: Settings, db: Database) -> None:
     fold_live(settings)
     with Replay(settings) as replay:
         replay.execute(["store_daily"], quiet)
