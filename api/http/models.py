@@ -109,7 +109,7 @@ async def _fresh_page(models: ModelServices, plan: Plan, headers: Mapping[str, s
             stands = f"detached ({page.detached})" if page.detached else "behind"
             place = token(page.positions) or "the beginning"
             raise PositionNotReached(f"{plan.model.name} is {stands}: it stands at {place}, not at {token(left)}")
-        await models.moved(remaining)
+        await models.moved(left, remaining)
 
 
 def _wanted(models: ModelServices, model: ServedModel, text: str | None) -> dict[Place, int]:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
+from collections.abc import Mapping
 
 import psycopg
 from psycopg import sql
@@ -13,6 +14,7 @@ from refold.streams.postgres import CHANNEL, first_line
 POLL_S = 0.25
 """A notice may be lost; nobody waits longer than this on account of it."""
 _RETRY_S = 1.0
+_SETTLE_S = 0.02
 _log = logging.getLogger(__name__)
 
 
@@ -24,6 +26,7 @@ class Notices:
         self._task: asyncio.Task[None] | None = None
         self._next = asyncio.Event()
         self.counts: Counter[str] = Counter()
+        self._reached: dict[tuple[str, str], int] = {}
 
     async def open(self) -> None:
         """Begin to listen; does not wait for the connection."""
@@ -44,9 +47,27 @@ class Notices:
                     await self._next.wait()
         return self.counts[group]
 
+    async def reach(self, group: str, wanted: Mapping[str, int], seconds: float = POLL_S) -> None:
+        """Return once the group has told of all these positions (`topic/part`), or after that many seconds."""
+        if self._has_reached(group, wanted):
+            # Told but not seen in the table: a notice overtook the query, or the database was restored.
+            await asyncio.sleep(min(_SETTLE_S, seconds))
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not self._has_reached(group, wanted):
+                    await self._next.wait()
+
+    def _has_reached(self, group: str, wanted: Mapping[str, int]) -> bool:
+        return all(self._reached.get((group, place), 0) >= offset for place, offset in wanted.items())
+
     def told(self, payload: str) -> None:
         """Take a notice, `group/topic/part:next_offset`."""
-        self.counts[payload.partition("/")[0]] += 1
+        group, _, rest = payload.partition("/")
+        place, _, offset = rest.rpartition(":")
+        self.counts[group] += 1
+        if offset.isdigit():
+            self._reached[group, place] = int(offset)
         self._next.set()
         self._next = asyncio.Event()
 

@@ -10,6 +10,7 @@ from refold.api.http.database import Database
 from refold.api.http.metrics import metrics_page
 from refold.api.http.notices import POLL_S, Notices
 from refold.api.http.outcomes import Outcomes
+from refold.api.http.positions import Positions
 from refold.api.http.preparation import Preparation
 from refold.api.http.services import Check, CommandServices, ModelServices, OperationServices, StreamServices
 from refold.projections.serving import served_models
@@ -96,8 +97,10 @@ class Resources:
         finally:
             self._readers.put_nowait(reader)
 
-    async def _moved(self, seconds: float) -> None:
-        await self.notices.beyond(self.notices.counts["models"], "models", min(seconds, POLL_S))
+    async def _moved(self, wanted: Positions, seconds: float) -> None:
+        prefix = self.settings.topic_prefix
+        places = {f"{prefix}{topic}/{part}": offset for (topic, part), offset in wanted.items()}
+        await self.notices.reach("models", places, min(seconds, POLL_S))
 
     async def _ready(self) -> list[Check]:
         checks = {"postgres": self._ask_postgres(), "kafka": asyncio.to_thread(self._lag.ends)}

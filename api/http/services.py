@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from refold.api.http.command_request import Intent
 from refold.api.http.database import Parameters, Row, Statement
 from refold.api.http.outcomes import Outcome
+from refold.api.http.positions import Positions
 from refold.projections.serving import ServedModel
 from refold.streams.domain import Domains
 from refold.streams.history import Recorded
@@ -29,7 +30,7 @@ class OutcomeTable(Protocol):
 Append = Callable[[Intent], Coroutine[Any, Any, None]]
 Fetch = Callable[[Statement, Parameters], Awaitable[list[Row]]]
 ReadEvents = Callable[[str, Sequence[tuple[int, int]]], Awaitable[list[Recorded]]]
-Moved = Callable[[float], Awaitable[None]]
+Moved = Callable[[Positions, float], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class StreamServices:
 
 @dataclass(frozen=True)
 class ModelServices:
-    """For read models: `moved` returns once a group may have moved, or after so many seconds."""
+    """For read models: `moved` returns once they may have reached positions, or after so many seconds."""
 
     domains: Domains
     models: Mapping[tuple[str, str], ServedModel]

@@ -14,6 +14,7 @@ from refold.api.http.application import application
 from refold.api.http.command_request import Intent
 from refold.api.http.database import Parameters, Row, Statement
 from refold.api.http.outcomes import Outcome
+from refold.api.http.positions import Place, Positions
 from refold.api.http.services import Check, CommandServices, ModelServices, OperationServices, StreamServices
 from refold.projections.serving import ServedColumn, ServedModel
 from refold.schemas.errors import RefoldError
@@ -49,6 +50,7 @@ class World:
     read_places: list[tuple[str, list[tuple[int, int]]]] = field(default_factory=list)
     events: list[Recorded] = field(default_factory=list)
     append_error: RefoldError | None = None
+    wanted: list[dict[Place, int]] = field(default_factory=list)
     fetch_error: RefoldError | None = None
     decides: bool = True
     rejects: str | None = None
@@ -90,7 +92,8 @@ class World:
         self.read_places.append((category, list(places)))
         return self.events
 
-    async def moved(self, seconds: float) -> None:
+    async def moved(self, wanted: Positions, seconds: float) -> None:
+        self.wanted.append(dict(wanted))
         await asyncio.sleep(min(seconds, 0.01))
 
     async def ready(self) -> list[Check]:

@@ -130,6 +130,7 @@ def test_a_position_is_waited_for(client: Client, world: Any) -> None:
     answer = client.get(PATH, headers={"Refold-Min-Position": "retail.basket.events/0:12"})
     assert answer.status_code == 200
     assert len(world.fetched) == 3
+    assert world.wanted == [{("retail.basket.events", 0): 12}] * 2
 
 
 def test_a_position_that_is_not_reached_is_412_never_stale_rows(client: Client, world: Any) -> None:
