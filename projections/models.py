@@ -27,6 +27,7 @@ from refold.schemas.columns import ColumnDecoder
 from refold.streams import metrics as chunk_metrics
 from refold.streams import positions
 from refold.streams.chunk import Chunk, Place
+from refold.streams.failpoints import failpoint
 from refold.streams.postgres import Database, connect_patiently, first_line, notify
 from refold.streams.topics import category_of, events_topic
 
@@ -74,8 +75,12 @@ class ModelsFold:
             offered = [cut for cut in (chunk.upto(allowed.core.get(chunk.place, 0)) for chunk in chunks) if cut.values]
             if offered:
                 positions.advance(db, GROUP, offered)
+                failpoint("models.before-write")
                 self._fold(offered, allowed, self._members())
                 notify(db, GROUP, {chunk.place: chunk.end for chunk in offered})
+                failpoint("models.before-commit")
+        if offered:
+            failpoint("models.after-commit")
         moved = {chunk.place: chunk.end for chunk in offered}
         chunk_metrics.RECORDS.labels(GROUP).inc(sum(len(chunk.values) for chunk in offered))
         return {chunk.place: moved.get(chunk.place, chunk.start) for chunk in chunks}

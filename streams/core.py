@@ -12,6 +12,7 @@ from refold.streams.chunk import Chunk, Place
 from refold.streams.decoded import DecodedChunk, EventDecoder
 from refold.streams.domain import Domains
 from refold.streams.errors import UnknownSchema
+from refold.streams.failpoints import failpoint
 from refold.streams.history import History
 from refold.streams.judging import GROUP, Judged, judged
 from refold.streams.postgres import connect_patiently, notify
@@ -49,11 +50,14 @@ class CoreFold:
         began = perf_counter()
         with self._db.transaction():
             positions.lock(self._db, GROUP, chunks)
+            failpoint("core.before-write")
             for place in sorted(decoded):
                 reached[place] = self._fold(decoded[place])
             moved = {chunk.place: reached[chunk.place] for chunk in chunks if reached[chunk.place] > chunk.start}
             if moved:
                 notify(self._db, GROUP, moved)
+                failpoint("core.before-commit")
+        failpoint("core.after-commit")
         metrics.observe(GROUP, "transaction", perf_counter() - began)
         metrics.RECORDS.labels(GROUP).inc(sum(reached[chunk.place] - chunk.start for chunk in chunks))
         return reached

@@ -26,6 +26,7 @@ from refold.streams.decide import Place as GroupPlace
 from refold.streams.decider import Rejected
 from refold.streams.domain import Domains
 from refold.streams.effects import StoredStream
+from refold.streams.failpoints import failpoint
 from refold.streams.fold import ClaimState
 from refold.streams.handler_ports import Away, EventLog, HandlerTables, Snapshot
 from refold.streams.holder import Change, Holder
@@ -156,7 +157,9 @@ class Handler:
     def _claim(self, held: Held, row: ClaimState | None) -> None:
         epoch, writer = held.holder.claim(row)
         claim = Claim(writer=writer, epoch=epoch, rules=RULES, claimed_at=utc_now(), host=socket.gethostname())
+        failpoint("handler.before-claim")
         self._log.append(held.category, held.part, None, encode_claim(claim))
+        failpoint("handler.after-claim")
         metrics.CLAIMS.labels("appended").inc()
 
     def _work(self, place: Place, held: Held) -> None:
@@ -209,8 +212,11 @@ class Handler:
         held.holder.decided(key, len(values))
         if decided.events:
             held.holder.moved(incoming.stream, decided.state, version + len(decided.events))
+        failpoint("handler.before-append")
         for value in values:
             self._log.append(held.category, held.part, incoming.stream.encode(), value)
+            failpoint("handler.within-group")
+        failpoint("handler.after-append")
         metrics.COMMANDS.labels(held.category, "rejected" if decided.rejection else "accepted").inc()
 
     def _encoded(self, held: Held, incoming: Incoming, decided: Decided, version: int) -> list[bytes] | None:
