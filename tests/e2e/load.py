@@ -40,7 +40,9 @@ class Load:
         assert not self._thread.is_alive(), "the load did not end"
 
     def _run(self) -> None:
-        with Producer(self.settings.kafka_servers(), self.settings.topic_prefix, self.domains, timeout_s=60) as producer:
+        with Producer(
+            self.settings.kafka_servers(), self.settings.topic_prefix, self.domains, timeout_s=60
+        ) as producer:
             while not self._stop.is_set():
                 began, first = time.monotonic(), self.sent
                 for basket in range(first, first + 20):

@@ -46,8 +46,12 @@ def number(settings: Settings, text: str) -> int:
     return found
 
 
-def decided(settings: Settings) -> int:
-    return number(settings, "SELECT count(*) FROM refold.outcomes")
+def decided(settings: Settings, baskets: int = 10**9) -> int:
+    """Commands with an outcome, of the load's first baskets."""
+    return number(
+        settings,
+        f"SELECT count(*) FROM refold.outcomes WHERE split_part(stream, '-', 2)::int < {baskets:d}",
+    )
 
 
 def rejected(settings: Settings) -> list[tuple[object, ...]]:
