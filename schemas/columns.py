@@ -26,7 +26,6 @@ from refold.schemas.column_layout import SENTINEL_BYTES, empty_container, layout
 from refold.schemas.column_walk import Walk
 from refold.schemas.envelope import FRAME_BYTES, framed
 from refold.schemas.errors import Undecodable
-from refold.schemas.meta import HEADER_BYTES
 
 UNFRAMED = -1
 
@@ -47,17 +46,16 @@ class Heads:
 
 def read_heads(values: Sequence[bytes | None]) -> Heads:
     """Check magic byte and size of every value at once."""
-    filled = [value or b"" for value in values]
-    lengths = np.fromiter(map(len, filled), np.int64, len(filled))
-    ends = np.cumsum(lengths)
-    joined = np.frombuffer(b"".join(filled) + bytes(FRAME_BYTES), np.uint8)
-    starts = ends - lengths
-    head = joined[starts[:, None] + np.arange(FRAME_BYTES)].astype(np.int64)
-    powers = 256 ** np.arange(3, -1, -1, dtype=np.int64)
-    ids = head[:, 1:HEADER_BYTES] @ powers
-    sizes = head[:, HEADER_BYTES:] @ powers
-    sound = (lengths >= FRAME_BYTES) & (head[:, 0] == 0) & (sizes == lengths)
-    return Heads(np.where(sound, ids, UNFRAMED))
+    try:
+        lengths = np.fromiter(map(len, values), np.int64, len(values))  # type: ignore[arg-type]  # a null value raises
+    except TypeError:
+        return read_heads([value or b"" for value in values])
+    firsts = [value[:FRAME_BYTES] for value in values]  # type: ignore[index]  # as above
+    if len(firsts) and lengths.min() < FRAME_BYTES:
+        firsts = [first.ljust(FRAME_BYTES, b"\0") for first in firsts]
+    head = np.frombuffer(b"".join(firsts), np.dtype([("magic", "u1"), ("id", ">u4"), ("size", ">u4")]))
+    sound = (lengths >= FRAME_BYTES) & (head["magic"] == 0) & (head["size"] == lengths)
+    return Heads(np.where(sound, head["id"].astype(np.int64), UNFRAMED))
 
 
 @dataclass
