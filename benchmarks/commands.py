@@ -13,6 +13,7 @@ from pathlib import Path
 from benchmarks.workers import working
 from benchmarks.year import say
 from refold.api.cli.roles import WORKERS
+from refold.api.cli.signals import interrupt_on_sigterm
 from refold.api.demo.commands import commands
 from refold.api.demo.receipts import open_receipts
 from refold.api.demo.sending import open_producer, send
@@ -43,6 +44,7 @@ def fill(settings: Settings, weeks: int) -> tuple[int, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    interrupt_on_sigterm()
     parser.add_argument("--weeks", type=int, default=4)
     arguments = parser.parse_args()
     data = Path(tempfile.mkdtemp(prefix="refold-bench-commands-"))

@@ -11,6 +11,7 @@ import sys
 
 from benchmarks.workers import working
 from benchmarks.year import places, say, servers_with_log
+from refold.api.cli.signals import interrupt_on_sigterm
 from refold.streams.settings import Settings
 
 STOCK_RECORDS = 60_000
@@ -26,6 +27,7 @@ def stock_faust(settings: Settings, records: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    interrupt_on_sigterm()
     parser.add_argument("--weeks", type=int, default=8)
     arguments = parser.parse_args()
     with servers_with_log(arguments.weeks) as (settings, records):

@@ -65,7 +65,10 @@ class Workers:
                 cpu = self._cpu()
                 used = {role: cpu[role] - began[2].get(role, 0.0) for role in cpu}
                 return Pace(stand - began[1], now - began[0], used)
-            time.sleep(POLL_S)
+            code = self._supervisor.wait(POLL_S)
+            if code is not None:
+                message = f"a worker ended for good with exit code {code}"
+                raise RuntimeError(message)
         message = f"{groups} did not fold {records:,} records in {BOUND_S:.0f} s"
         raise RuntimeError(message)
 

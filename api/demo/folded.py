@@ -55,8 +55,9 @@ class Streams:
 class Watch:
     """Watches the tables of one installation."""
 
-    def __init__(self, settings: Settings, tables: Tables) -> None:
-        self._tables, self._prefix = tables, settings.topic_prefix
+    def __init__(self, settings: Settings, tables: Tables, ended: Callable[[], int | None]) -> None:
+        """`ended` says whether a process ended for good: then there is nothing to wait for."""
+        self._tables, self._prefix, self._ended = tables, settings.topic_prefix, ended
         self._topics = [events_topic(settings.topic_prefix, name) for name in (BASKET.name, PRODUCT.name)]
 
     def outcomes(self, streams: Streams) -> Outcomes:
@@ -113,9 +114,13 @@ class Watch:
         self._wait(shown)
 
     def _wait(self, done: Callable[[], bool]) -> None:
-        """Raises Unreachable when nothing has moved for long."""
+        """Raises Unreachable when a process ended for good, or nothing has moved for long."""
         at, since = -1, time.monotonic()
         while not done():
+            if self._ended() is not None:
+                raise Unreachable(
+                    "A process ended for good.", "Its log in the folder `logs` of the data folder says why."
+                )
             now = self.folded() + self.folded("models")
             if now != at:
                 at, since = now, time.monotonic()

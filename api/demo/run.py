@@ -29,7 +29,7 @@ def run(stack: Stack, receipts: Receipts, weeks: int, out: Console) -> Summary:
     """All steps on a stack that runs."""
     wanted = expected(receipts, weeks)
     tables = Tables(stack.settings.dsn())
-    watch, client = Watch(stack.settings, tables), Client(stack.api_url)
+    watch, client = Watch(stack.settings, tables, stack.ended), Client(stack.api_url)
     began = time.monotonic()
     outcomes = _ingest(stack, receipts, weeks, wanted, watch)
     took = time.monotonic() - began
