@@ -1,6 +1,6 @@
 """Columns as Postgres array literals, written by Polars: one parameter a column, whatever the number of rows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -11,10 +11,12 @@ _FEW = 64
 """A Polars expression costs some 300 us before its first row: for the few rows of a live chunk Python is far quicker."""
 
 
-def literal(column: pl.Series) -> str:
+def literal(column: pl.Series | Sequence[Any]) -> str:
     """The text of a Postgres array (`{1,2,NULL}`) of numbers, texts, times, booleans, decimals or binaries."""
     if not len(column):
         return "{}"
+    if not isinstance(column, pl.Series):
+        return "{" + ",".join(map(_element, column)) + "}"
     if len(column) <= _FEW and not column.dtype.is_float():
         return "{" + ",".join(map(_element, column.to_list())) + "}"
     texts = column.alias("c").to_frame().select(_text(column.dtype)).to_series()

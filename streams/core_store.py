@@ -2,15 +2,17 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import polars as pl
+import psycopg
+from psycopg.rows import TupleRow
 
 from refold.streams.arrays import literal
 from refold.streams.chunk import Place
-from refold.streams.effects import StoredStream
+from refold.streams.effects import Before, Columns, Effects, StoredStream
 from refold.streams.fold import ClaimState
 from refold.streams.postgres import Database
+
+Cursor = psycopg.Cursor[TupleRow]
 
 
 @dataclass(frozen=True)
@@ -23,12 +25,7 @@ class StoredClaim:
 
 def read_claims(db: Database, places: Iterable[Place]) -> dict[Place, StoredClaim]:
     """Rows by (category, part); a partition that was never folded has none."""
-    wanted = sorted(places)
-    rows = db.execute(
-        "SELECT category, part, epoch, rules, writer, next_seq, last_command_offset, last_hash FROM refold.claims"
-        " WHERE (category, part) IN (SELECT * FROM unnest(%s::text[], %s::int[]))",
-        ([category for category, _ in wanted], [part for _, part in wanted]),
-    ).fetchall()
+    rows = _ask_claims(db, sorted(places)).fetchall()
     return {(row[0], row[1]): StoredClaim(ClaimState(*row[2:7]), row[7]) for row in rows}
 
 
@@ -58,56 +55,48 @@ def write_claim(db: Database, place: Place, claim: StoredClaim, *, first: bool) 
         )
 
 
-def read_streams(db: Database, category: str, streams: pl.Series) -> dict[str, StoredStream]:
+def read_streams(db: Database, category: str, streams: Iterable[str]) -> dict[str, StoredStream]:
     """The rows of some streams of a category."""
-    if streams.is_empty():
-        return {}
-    rows = db.execute(
-        "SELECT stream, version, state, state_fingerprint FROM refold.streams WHERE category = %s AND stream = ANY(%s::text[])",
-        (category, literal(streams)),
-        binary=True,
-    ).fetchall()
-    return {row[0]: StoredStream(*row[1:]) for row in rows}
+    wanted = sorted(streams)
+    return {row[0]: StoredStream(*row[1:]) for row in _ask_streams(db, category, wanted).fetchall()} if wanted else {}
 
 
 def known_keys(db: Database, keys: Sequence[bytes]) -> set[bytes]:
     """Which of these outcomes exist."""
-    if not keys:
-        return set()
-    rows = db.execute(
-        "SELECT key FROM refold.outcomes WHERE key = ANY(%s::bytea[])",
-        (literal(pl.Series(keys, dtype=pl.Binary)),),
-        binary=True,
-    ).fetchall()
-    return {row[0] for row in rows}
+    return {row[0] for row in _ask_keys(db, keys).fetchall()} if keys else set()
 
 
-def insert_outcomes(db: Database, frame: pl.DataFrame) -> None:
-    """Plain inserts: a key that is there already is a broken invariant, not something to pass over."""
-    _insert(db, "outcomes", frame.sort("key"), _OUTCOMES)
-
-
-def insert_stream_offsets(db: Database, frame: pl.DataFrame) -> None:
-    """Plain inserts, as above."""
-    columns = ", ".join(_STREAM_OFFSETS)
-    ordered = frame.sort("category", "stream")
-    db.execute(
-        f"INSERT INTO refold.stream_offsets ({columns})"
-        " SELECT c, s, v, p, o::bigint[] FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::int[], %s::text[]) AS t(c, s, v, p, o)",
-        [literal(ordered[name]) for name in _STREAM_OFFSETS],
+def before(db: Database, category: str, part: int, streams: Iterable[str], keys: Sequence[bytes]) -> Before:
+    """All that the rules need of the tables, asked in one round trip. The position's lock keeps it true until the commit."""
+    with db.pipeline():
+        claims = _ask_claims(db, [(category, part)])
+        rows = _ask_streams(db, category, sorted(streams))
+        known = _ask_keys(db, keys)
+    claim = claims.fetchone()
+    return Before(
+        ClaimState(*claim[2:7]) if claim else ClaimState(),
+        claim[7] if claim else b"",
+        claim is None,
+        {row[0]: StoredStream(*row[1:]) for row in rows.fetchall()},
+        frozenset(row[0] for row in known.fetchall()),
     )
 
 
-def upsert_streams(db: Database, frame: pl.DataFrame) -> None:
-    """Versions only grow: the rules have compared each group's base version with the row."""
+def write_effects(db: Database, effects: Effects) -> None:
+    """Plain inserts: an outcome that is there already is a broken invariant, not something to pass over.
+
+    Versions only grow: the rules have compared each group's base version with the row.
+    """
+    _insert(db, "outcomes", effects.outcomes, _OUTCOMES)
     _insert(
         db,
         "streams",
-        frame.sort("category", "stream"),
+        effects.streams,
         _STREAMS,
         " ON CONFLICT (category, stream) DO UPDATE SET version = excluded.version, state = excluded.state,"
         " state_fingerprint = excluded.state_fingerprint",
     )
+    _insert(db, "stream_offsets", effects.offsets, _STREAM_OFFSETS)
 
 
 def insert_voids(db: Database, topic: str, part: int, ranges: Sequence[tuple[int, int, str]]) -> None:
@@ -146,11 +135,40 @@ _STREAMS: Mapping[str, str] = {
     "state": "bytea",
     "state_fingerprint": "text",
 }
-_STREAM_OFFSETS = ("category", "stream", "first_version", "part", "offsets")
+_STREAM_OFFSETS: Mapping[str, str] = {
+    "category": "text",
+    "stream": "text",
+    "first_version": "bigint",
+    "part": "int",
+    "offsets": "text",
+}
+_CASTS = {"offsets": "offsets::bigint[]"}
 
 
-def _insert(db: Database, table: str, frame: pl.DataFrame, columns: Mapping[str, str], conflict: str = "") -> None:
+def _insert(db: Database, table: str, rows: Columns, columns: Mapping[str, str], conflict: str = "") -> None:
+    """Sorted by the table's key, so that two transactions lock rows in one order."""
+    names = ", ".join(columns)
+    chosen = ", ".join(_CASTS.get(name, name) for name in columns)
     arrays = ", ".join(f"%s::{kind}[]" for kind in columns.values())
-    parameters: list[Any] = [literal(frame[name]) for name in columns]
-    statement = f"INSERT INTO refold.{table} ({', '.join(columns)}) SELECT * FROM unnest({arrays}){conflict}"
-    db.execute(statement.encode(), parameters)
+    statement = f"INSERT INTO refold.{table} ({names}) SELECT {chosen} FROM unnest({arrays}) AS t({names}) ORDER BY 1, 2{conflict}"
+    db.execute(statement.encode(), [literal(rows[name]) for name in columns])
+
+
+def _ask_claims(db: Database, places: Sequence[Place]) -> Cursor:
+    return db.execute(
+        "SELECT category, part, epoch, rules, writer, next_seq, last_command_offset, last_hash FROM refold.claims"
+        " WHERE (category, part) IN (SELECT * FROM unnest(%s::text[], %s::int[]))",
+        ([category for category, _ in places], [part for _, part in places]),
+    )
+
+
+def _ask_streams(db: Database, category: str, streams: Sequence[str]) -> Cursor:
+    return db.execute(
+        "SELECT stream, version, state, state_fingerprint FROM refold.streams WHERE category = %s AND stream = ANY(%s::text[])",
+        (category, literal(streams)),
+        binary=True,
+    )
+
+
+def _ask_keys(db: Database, keys: Sequence[bytes]) -> Cursor:
+    return db.execute("SELECT key FROM refold.outcomes WHERE key = ANY(%s::bytea[])", (literal(keys),), binary=True)

@@ -4,13 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
-import numpy as np
 import polars as pl
 
-from refold.schemas.catalog import CLAIM_WRITER, REJECTION_WRITER, Catalog, Kind
-from refold.schemas.codec import read_envelope
-from refold.schemas.columns import UNFRAMED, Bad, ColumnDecoder, Heads, read_heads
-from refold.schemas.errors import Undecodable
+from refold.schemas.catalog import REJECTION_WRITER, Catalog, Kind
+from refold.schemas.columns import Bad, ColumnDecoder, Heads, read_heads
 from refold.schemas.meta import Meta
 from refold.streams.chunk import Chunk
 from refold.streams.fold import Envelope
@@ -40,7 +37,6 @@ class DecodedChunk:
     events: dict[str, pl.DataFrame]
     rejections: pl.DataFrame
     bad: list[Bad] = field(default_factory=list)
-    unknown: dict[int, list[int]] = field(default_factory=dict)
     fell_back: int = 0
 
     def envelopes(self) -> pl.DataFrame | None:
@@ -51,16 +47,8 @@ class DecodedChunk:
         joined = pl.concat(frames).sort("row") if len(frames) > 1 else frames[0]
         return joined if self._keys_fit(joined) else None
 
-    def envelopes_one_by_one(self) -> list[Envelope]:
-        """The same, record by record, claims and foreign ones included."""
-        return [_envelope(value, key) for value, key in zip(self.chunk.values, self._keys(), strict=True)]
-
-    def _keys(self) -> Sequence[bytes | None]:
-        assert self.chunk.keys is not None, "the core reads keys"
-        return self.chunk.keys
-
     def _keys_fit(self, joined: pl.DataFrame) -> bool:
-        keys = pl.Series(self._keys(), dtype=pl.Binary)
+        keys = pl.Series(self.chunk.keys, dtype=pl.Binary)
         return bool((keys == joined["m_stream"].cast(pl.Binary)).fill_null(value=False).all())
 
 
@@ -86,19 +74,10 @@ class EventDecoder:
             found.events[name] = decoded.frame
             found.bad += decoded.bad
             found.fell_back += decoded.fell_back
-        found.unknown = self._unknown(heads, category)
         return found
 
     def _rejections(self, values: list[bytes], heads: Heads) -> pl.DataFrame:
         return self._columns.read(REJECTION_WRITER.id, values, heads).frame
-
-    def _unknown(self, heads: Heads, category: str) -> dict[int, list[int]]:
-        """Rows of framed records whose schema is no event of this category in this code."""
-        known = {CLAIM_WRITER.id, REJECTION_WRITER.id, UNFRAMED}
-        known |= {
-            w.id for w in self._catalog.by_id.values() if w.kind is Kind.EVENT and w.cls and w.category == category
-        }
-        return {i: [int(r) for r in heads.rows_of(i)] for i in heads.present if i not in known}
 
 
 def envelope_frame(envelopes: Sequence[Envelope]) -> pl.DataFrame:
@@ -114,21 +93,3 @@ def envelope_frame(envelopes: Sequence[Envelope]) -> pl.DataFrame:
         if isinstance(e, Meta)
     ]
     return pl.DataFrame(rows, schema=_ENVELOPE_TYPES)
-
-
-def rows_mask(rows: Sequence[int], height: int) -> pl.Series:
-    """A boolean column that is true at the given rows."""
-    mask = np.zeros(height, dtype=np.bool_)
-    mask[list(rows)] = True
-    return pl.Series(mask)
-
-
-def _envelope(value: bytes | None, key: bytes | None) -> Envelope:
-    """None for a foreign record: no readable envelope, or a key that is not its stream (it would be on a wrong partition)."""
-    try:
-        envelope = read_envelope(value)
-    except Undecodable:
-        return None
-    if isinstance(envelope, Meta) and (key is None or key != envelope.stream.encode()):
-        return None
-    return envelope

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-import polars as pl
 import psycopg
 
 from refold.schemas.errors import Undecodable
@@ -68,6 +67,6 @@ def _snapshot(db: Database, category: str, part: int, keys: Sequence[bytes], str
         db.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         claims = core_store.read_claims(db, [(category, part)])
         outcomes = core_store.known_keys(db, keys)
-        found = core_store.read_streams(db, category, pl.Series(list(streams), dtype=pl.String))
+        found = core_store.read_streams(db, category, streams)
     claim = claims.get((category, part))
     return Snapshot(claim.state if claim else None, outcomes, found)

@@ -22,6 +22,9 @@ from refold.streams.errors import KafkaUnavailable
 from refold.streams.log import check_range, cut, follow, records_of
 
 _log = logging.getLogger(__name__)
+# A transaction costs the same for ten records as for a hundred. Under load it is worth 20 ms to gather more of them: without, core and
+# models follow the handler so closely that they take the CPU it needs. A few single commands are not made to wait.
+_BUSY_RECORDS, _GATHER_S = 8, 0.02
 _TICK_S = 0.1
 CRASHED = 71
 
@@ -64,6 +67,7 @@ class GroupReader:
         self._flow: dict[Place, bool] = {}
         self._stopping = threading.Event()
         self._ends: dict[Place, int] = {}
+        self._read_last = 0
 
     def run(self) -> None:
         """Read until `stop`; anything unexpected ends the process, and its supervisor starts it anew."""
@@ -141,7 +145,10 @@ class GroupReader:
         first = client.poll(_TICK_S)
         if first is None:
             return []
+        if _BUSY_RECORDS <= self._read_last < self._config.records // 2:
+            self._stopping.wait(_GATHER_S)
         messages = records_of([first, *client.consume(self._config.records - 1, 0)])
+        self._read_last = len(messages)
         return [stamped for chunk in cut(messages, keys=self._config.keys) if (stamped := self._stamped(chunk))]
 
     def _stamped(self, chunk: Chunk) -> Chunk | None:

@@ -72,7 +72,14 @@ class KafkaServer:
     def _format(self) -> None:
         # Joined by `=`: one id in 64 begins with a dash, which the tool would take for an option.
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        tool = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(self._properties), "--standalone"]
+        tool = [
+            "kafka.tools.StorageTool",
+            "format",
+            f"--cluster-id={cluster}",
+            "-c",
+            str(self._properties),
+            "--standalone",
+        ]
         done = subprocess.run([*self._java(), *self._logging(), *tool], capture_output=True, text=True, check=False)
         if done.returncode:
             raise EmbeddedFailed(f"Kafka's log could not be formatted: {(done.stderr or done.stdout).strip()[-300:]}")

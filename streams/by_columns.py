@@ -1,0 +1,143 @@
+"""A chunk under the rules by columns: the ordinary case, where all of it counts."""
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, get_type_hints
+
+import msgspec
+import polars as pl
+
+from refold.schemas.contracts import Event
+from refold.schemas.identity import outcome_key
+from refold.streams.decoded import DecodedChunk
+from refold.streams.domain import AnyDecider
+from refold.streams.effects import Before, Columns, Effects, Folded, Refold, state_after
+from refold.streams.fold_columns import judge_columns
+
+
+def keys_of(envelopes: pl.DataFrame, category: str) -> list[bytes]:
+    """The outcome keys of the commands whose groups begin in the chunk."""
+    firsts = envelopes.filter(pl.col("m_index") == 0).select("m_stream", "m_command_id")
+    return [outcome_key(category, stream, command_id) for stream, command_id in firsts.iter_rows()]
+
+
+def fold_by_columns(
+    decoded: DecodedChunk, envelopes: pl.DataFrame, decider: AnyDecider, before: Before, refold: Refold
+) -> Folded | None:
+    """None if not every whole group takes effect: then the rows decide."""
+    versions = pl.DataFrame(
+        {"m_stream": list(before.streams), "stored": [row.version for row in before.streams.values()]},
+        schema={"m_stream": pl.String, "stored": pl.Int64},
+    )
+    whole = judge_columns(envelopes, decider.category.name, before.state, versions, len(before.known))
+    if whole is None:
+        return None
+    counted, start, part = envelopes.head(whole.taken), decoded.chunk.start, decoded.chunk.part
+    effects = Effects(
+        _outcomes(counted, decoded.rejections, start, part),
+        _streams(decider, counted, decoded, before, refold),
+        _offsets(counted, start, part),
+    )
+    return Folded(decoded.chunk.upto(start + whole.taken), whole.state, effects)
+
+
+def _outcomes(counted: pl.DataFrame, rejections: pl.DataFrame, start: int, part: int) -> Columns:
+    """One row for each command that took effect."""
+    groups = (
+        counted.with_columns(group=(pl.col("m_index") == 0).cum_sum())
+        .group_by("group", maintain_order=True)
+        .agg(
+            pl.col("m_category", "m_stream", "m_command_id", "m_body_hash", "m_base_version").first(),
+            events=pl.when(pl.col("m_version").first() > pl.col("m_base_version").first())
+            .then(pl.len())
+            .otherwise(0)
+            .cast(pl.Int32),
+            first_row=pl.col("row").first(),
+            last_row=pl.col("row").last(),
+        )
+        .join(
+            rejections.select("row", "code", "message"),
+            left_on="first_row",
+            right_on="row",
+            how="left",
+            maintain_order="left",
+        )
+    )
+    keys = [outcome_key(*named) for named in groups.select("m_category", "m_stream", "m_command_id").iter_rows()]
+    return groups.select(
+        pl.Series("key", keys, dtype=pl.Binary),
+        category="m_category",
+        stream="m_stream",
+        command_id=pl.col("m_command_id").bin.encode("hex"),
+        body_hash="m_body_hash",
+        code="code",
+        message="message",
+        base_version="m_base_version",
+        events="events",
+        part=pl.lit(part, pl.Int32),
+        first_offset=pl.col("first_row").cast(pl.Int64) + start,
+        next_offset=pl.col("last_row").cast(pl.Int64) + start + 1,
+    ).to_dict()
+
+
+def _offsets(counted: pl.DataFrame, start: int, part: int) -> Columns:
+    """Where each stream's new events lie: one row a stream, its offsets as an array literal."""
+    return (
+        counted.filter(pl.col("m_version") > pl.col("m_base_version"))
+        .group_by("m_category", "m_stream", maintain_order=True)
+        .agg(
+            first_version=pl.col("m_version").first(),
+            offsets=(pl.col("row").cast(pl.Int64) + start).cast(pl.String).str.join(","),
+        )
+        .select(
+            category="m_category",
+            stream="m_stream",
+            first_version="first_version",
+            part=pl.lit(part, pl.Int32),
+            offsets=pl.lit("{") + pl.col("offsets") + pl.lit("}"),
+        )
+        .to_dict()
+    )
+
+
+def _streams(
+    decider: AnyDecider, counted: pl.DataFrame, decoded: DecodedChunk, before: Before, refold: Refold
+) -> Columns:
+    """Version and state of each stream after its new events."""
+    events = _bodies(decider, decoded)
+    per_stream = (
+        counted.filter(pl.col("m_version") > pl.col("m_base_version"))
+        .group_by("m_stream", maintain_order=True)
+        .agg("row", pl.col("m_version").last())
+    )
+    states = [
+        state_after(decider, stream, [events.get(row) for row in rows], before, refold)
+        for stream, rows, _ in per_stream.iter_rows()
+    ]
+    return {
+        "category": [decider.category.name] * len(states),
+        "stream": per_stream["m_stream"],
+        "version": per_stream["m_version"],
+        "state": [state for state, _ in states],
+        "state_fingerprint": [fingerprint for _, fingerprint in states],
+    }
+
+
+def _bodies(decider: AnyDecider, decoded: DecodedChunk) -> dict[int, Event]:
+    """The events of the chunk as the author's classes, by row."""
+    classes = {cls.__name__: cls for cls in decider.category.events}
+    found: dict[int, Event] = {}
+    for name, frame in decoded.events.items():
+        build = _builder(classes[name])
+        fields = classes[name].__struct_fields__
+        found.update((row, build(values)) for row, *values in frame.select("row", *fields).iter_rows())
+    return found
+
+
+def _builder(cls: type[Event]) -> Callable[[list[Any]], Event]:
+    """How to make an event of its decoded fields: directly, unless a field has a type that columns do not."""
+    fields = cls.__struct_fields__
+    plain = not any(isinstance(hint, type) and issubclass(hint, Enum) for hint in get_type_hints(cls).values())
+    if plain:
+        return lambda values: cls(**dict(zip(fields, values, strict=True)))
+    return lambda values: msgspec.convert(dict(zip(fields, values, strict=True)), cls)

@@ -1,0 +1,155 @@
+"""A chunk under the rules record by record: the few of a live chunk, and any chunk of which not all counts."""
+
+from collections.abc import Sequence
+
+from refold.schemas.codec import Codec, Rejection, read_envelope
+from refold.schemas.contracts import Event
+from refold.schemas.errors import Undecodable
+from refold.schemas.identity import outcome_key
+from refold.schemas.meta import Claim, Meta
+from refold.streams.chunk import Chunk
+from refold.streams.domain import AnyDecider
+from refold.streams.effects import Before, Columns, Effects, Folded, Refold, Void, state_after
+from refold.streams.fold import Envelope, Group, Tables, judge
+
+
+def envelopes_of(chunk: Chunk) -> list[Envelope]:
+    """What the rules see of each record."""
+    assert chunk.keys is not None, "the core reads keys"
+    return [_envelope(value, key) for value, key in zip(chunk.values, chunk.keys, strict=True)]
+
+
+def keys_of(envelopes: Sequence[Envelope], category: str) -> list[bytes]:
+    """The outcome keys of the commands whose groups begin in the chunk."""
+    firsts = [e for e in envelopes if isinstance(e, Meta) and e.index == 0]
+    return [outcome_key(category, e.stream, e.command_id.bytes) for e in firsts]
+
+
+def fold_by_rows(
+    chunk: Chunk, envelopes: Sequence[Envelope], decider: AnyDecider, codec: Codec, before: Before, refold: Refold
+) -> Folded:
+    """Raises NewerRules."""
+    category = decider.category.name
+    tables = Tables(
+        version=lambda stream: before.streams[stream].version if stream in before.streams else 0,
+        known=lambda stream, command_id: outcome_key(category, stream, command_id.bytes) in before.known,
+    )
+    verdict = judge(envelopes, category, before.state, tables)
+    taken = chunk.upto(chunk.start + verdict.taken)
+    counted = {row for group in verdict.groups for row in group.rows}
+    voids = _voids(envelopes[: verdict.taken], counted, chunk.start)
+    if not verdict.groups:
+        return Folded(taken, verdict.state, None, voids)
+    groups = [_CountedGroup(chunk, group, envelopes, codec) for group in verdict.groups]
+    effects = Effects(
+        _outcomes(groups, category), _streams(groups, decider, before, refold), _offsets(groups, category)
+    )
+    return Folded(taken, verdict.state, effects, voids)
+
+
+class _CountedGroup:
+    """A group that took effect: its command's envelope, the offsets of its records, and its bodies."""
+
+    def __init__(self, chunk: Chunk, group: Group, envelopes: Sequence[Envelope], codec: Codec) -> None:
+        first, last = envelopes[group.rows[0]], envelopes[group.rows[-1]]
+        assert isinstance(first, Meta)
+        assert isinstance(last, Meta)
+        self.first, self.version, self.part = first, last.version, chunk.part
+        self.offsets = [chunk.start + row for row in group.rows]
+        self.bodies = [_body(codec, chunk.values[row]) for row in group.rows]
+
+    @property
+    def events(self) -> list[Event | None]:
+        """The events, None for one that cannot be read; nothing for a rejection."""
+        return [None if isinstance(b, Rejection) else b for b in self.bodies] if self.first.is_event else []
+
+    @property
+    def rejection(self) -> Rejection | None:
+        body = self.bodies[0]
+        return body if isinstance(body, Rejection) else None
+
+
+def _outcomes(groups: Sequence[_CountedGroup], category: str) -> Columns:
+    firsts = [group.first for group in groups]
+    rejections = [group.rejection for group in groups]
+    return {
+        "key": [outcome_key(category, first.stream, first.command_id.bytes) for first in firsts],
+        "category": [category] * len(groups),
+        "stream": [first.stream for first in firsts],
+        "command_id": [first.command_id.hex for first in firsts],
+        "body_hash": [first.body_hash for first in firsts],
+        "code": [rejection.code if rejection else None for rejection in rejections],
+        "message": [rejection.message if rejection else None for rejection in rejections],
+        "base_version": [first.base_version for first in firsts],
+        "events": [len(group.events) for group in groups],
+        "part": [group.part for group in groups],
+        "first_offset": [group.offsets[0] for group in groups],
+        "next_offset": [group.offsets[-1] + 1 for group in groups],
+    }
+
+
+def _by_stream(groups: Sequence[_CountedGroup]) -> dict[str, list[_CountedGroup]]:
+    found: dict[str, list[_CountedGroup]] = {}
+    for group in groups:
+        if group.events:
+            found.setdefault(group.first.stream, []).append(group)
+    return found
+
+
+def _streams(groups: Sequence[_CountedGroup], decider: AnyDecider, before: Before, refold: Refold) -> Columns:
+    streams = _by_stream(groups)
+    states = [
+        state_after(decider, stream, [event for group in its for event in group.events], before, refold)
+        for stream, its in streams.items()
+    ]
+    return {
+        "category": [decider.category.name] * len(streams),
+        "stream": list(streams),
+        "version": [its[-1].version for its in streams.values()],
+        "state": [state for state, _ in states],
+        "state_fingerprint": [fingerprint for _, fingerprint in states],
+    }
+
+
+def _offsets(groups: Sequence[_CountedGroup], category: str) -> Columns:
+    streams = _by_stream(groups)
+    offsets = [[offset for group in its for offset in group.offsets] for its in streams.values()]
+    return {
+        "category": [category] * len(streams),
+        "stream": list(streams),
+        "first_version": [its[0].first.version for its in streams.values()],
+        "part": [its[0].part for its in streams.values()],
+        "offsets": ["{" + ",".join(map(str, found)) + "}" for found in offsets],
+    }
+
+
+def _body(codec: Codec, value: bytes | None) -> Event | Rejection | None:
+    try:
+        return codec.read_event(value)[1]
+    except Undecodable:
+        return None
+
+
+def _voids(envelopes: Sequence[Envelope], counted: set[int], start: int) -> list[Void]:
+    """Neighbours that do not count for the same reason, as one range. Claims are no events: every reader knows them."""
+    ranges: list[Void] = []
+    for row, envelope in enumerate(envelopes):
+        if row in counted or isinstance(envelope, Claim):
+            continue
+        reason, offset = "void" if isinstance(envelope, Meta) else "foreign", start + row
+        if ranges and ranges[-1][1] == offset - 1 and ranges[-1][2] == reason:
+            ranges[-1] = (ranges[-1][0], offset, reason)
+        else:
+            ranges.append((offset, offset, reason))
+    return ranges
+
+
+def _envelope(value: bytes | None, key: bytes | None) -> Envelope:
+    """None for a foreign record: no readable envelope, or a key that is not its stream (it would be on a wrong partition)."""
+    try:
+        envelope = read_envelope(value)
+    except Undecodable:
+        return None
+    if isinstance(envelope, Meta) and (key is None or key != envelope.stream.encode()):
+        return None
+    return envelope
