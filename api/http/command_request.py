@@ -21,9 +21,8 @@ from refold.api.errors import (
     MediaTypeUnsupported,
     StreamIdInvalid,
 )
-from refold.api.http import strict_json
 from refold.schemas.contracts import Category, Command, is_stream_id
-from refold.schemas.errors import BadValue
+from refold.schemas.errors import BadValue, Malformed
 from refold.schemas.identity import body_hash, command_uuid, outcome_key
 from refold.schemas.validate import from_json
 from refold.streams.domain import Domains
@@ -91,21 +90,32 @@ def read_intent(category: Category, kind: type[Command], headers: Mapping[str, s
     actor, correlation = _short_text(headers, "refold-actor"), _short_text(headers, "refold-correlation-id")
     _check_media_type(headers)
     command = read_command(kind, body)
-    stream = category.stream_of(command)
-    if not is_stream_id(stream):
-        raise BadValue("Expected a stream id: 1-200 bytes of letters, digits and . _ ~ : -", f"$.{kind.stream_field}")
+    stream = stream_of(category, command)
     return Intent(
         category.name, stream, command, command_id, body_hash(command), occurred_at, expected, actor, correlation
     )
 
 
+def stream_of(category: Category, command: Command) -> str:
+    """The stream that a command speaks to. Raises BadValue."""
+    stream = category.stream_of(command)
+    if not is_stream_id(stream):
+        message = "Expected a stream id: 1-200 bytes of letters, digits and . _ ~ : -"
+        raise BadValue(message, f"$.{command.stream_field}")
+    return stream
+
+
 def read_command(kind: type[Command], body: bytes) -> Command:
     """The command of a JSON body. Raises MalformedJson or BadValue."""
-    strict_json.check(body)
     try:
         return from_json(body, kind)
-    except msgspec.DecodeError as problem:
-        raise MalformedJson(str(problem)) from problem
+    except Malformed as problem:
+        raise malformed(problem) from problem
+
+
+def malformed(problem: Malformed) -> MalformedJson:
+    """The answer to a body that is no JSON."""
+    return MalformedJson(problem.message, Fault(problem.place, problem.code, problem.reason))
 
 
 def read_command_id(headers: Mapping[str, str]) -> UUID:
