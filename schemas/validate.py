@@ -34,7 +34,7 @@ def from_json(body: bytes, cls: type[Contract]) -> Contract:
     try:
         return canonical(msgspec.json.decode(body, type=cls))
     except msgspec.ValidationError as problem:
-        raise _bad_value(problem) from problem
+        raise bad_value(problem) from problem
     except msgspec.DecodeError as problem:
         raise Malformed(str(problem)) from problem
 
@@ -44,7 +44,7 @@ def from_fields(fields: dict[str, Any], cls: type[Contract]) -> Contract:
     try:
         return canonical(msgspec.convert(fields, cls))
     except msgspec.ValidationError as problem:
-        raise _bad_value(problem) from problem
+        raise bad_value(problem) from problem
 
 
 def from_avro(fields: dict[str, Any], cls: type[Contract]) -> Contract:
@@ -52,7 +52,7 @@ def from_avro(fields: dict[str, Any], cls: type[Contract]) -> Contract:
     try:
         made = msgspec.convert(fields, cls)
     except msgspec.ValidationError as problem:
-        raise _bad_value(problem) from problem
+        raise bad_value(problem) from problem
     for name, step in _text_steps(cls):
         step(getattr(made, name), name)
     return made
@@ -221,7 +221,8 @@ def _shown(number: Decimal | int) -> str:
     return text if len(text) <= 60 else f"{text[:60]}…"
 
 
-def _bad_value(problem: msgspec.ValidationError) -> BadValue:
+def bad_value(problem: msgspec.ValidationError) -> BadValue:
+    """What msgspec refused, with the JSON path."""
     text = str(problem)
     at = _PATH.search(text)
     return BadValue(_PATH.sub("", text), at.group(1) if at else "$")
