@@ -5,6 +5,7 @@ import signal
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from refold.api.cli.stack import Stack
@@ -20,7 +21,7 @@ VICTIMS = ("handler", "core", "models", "api", "kafka", "postgres")
 @pytest.mark.e2e
 @pytest.mark.timeout(420)
 def test_each_process_killed_once(tmp_path: Path) -> None:
-    """Handler, core, models, API, Kafka, Postgres."""
+    """Handler, core, models, API, Kafka, Postgres with -9; then the workers by SIGTERM."""
     tmp_path.chmod(0o755)
     with Stack(Settings(data=tmp_path / "data", api_port=0), lambda _: None) as stack:
         stack.wait_until_ready()
@@ -29,6 +30,8 @@ def test_each_process_killed_once(tmp_path: Path) -> None:
         for victim in VICTIMS:
             time.sleep(3)
             kill_and_wait(stack, victim)
+        for worker in ("handler", "core", "models"):
+            end_and_wait(stack, worker)
         time.sleep(3)
         load.stop()
         assert_equal_totals(stack.settings, load.sent)
@@ -57,6 +60,17 @@ def test_killed_at_every_durable_step(tmp_path: Path, monkeypatch: pytest.Monkey
             until(lambda r=role, v=victim: stack.pids().get(r) not in {None, v}, 30, f"{role} was not killed at {name}")  # type: ignore[misc]
         load.stop()
         assert_equal_totals(stack.settings, load.sent)
+
+
+def end_and_wait(stack: Stack, worker: str) -> None:
+    """SIGTERM under load ends a worker within seconds: it leaves its group and drops what is not committed."""
+    process = psutil.Process(stack.pids()[worker])
+    process.terminate()
+    try:
+        process.wait(8)
+    except psutil.TimeoutExpired:
+        pytest.fail(f"{worker} did not end on SIGTERM")
+    until(lambda: stack.pids().get(worker) not in {None, process.pid}, 30, f"{worker} was not started again")
 
 
 def kill_and_wait(stack: Stack, victim: str) -> None:
