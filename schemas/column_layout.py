@@ -16,7 +16,6 @@ from refold.schemas.envelope import FRAME_BYTES
 
 SENTINEL_BYTES = 8
 _ID_BYTES = 16
-_MOST_DIGITS_OF_A_LONG = 18
 _MOST_SYMBOLS_OF_A_BYTE = 64
 _DTYPES: dict[str, pl.DataType] = {
     "boolean": pl.Boolean(),
@@ -114,8 +113,6 @@ def _is_columnar(leaf: Leaf) -> bool:
             return not leaf.optional and len(leaf.kind["symbols"]) <= _MOST_SYMBOLS_OF_A_BYTE
         case "array":
             return leaf.kind["items"] in ("int", "long", "string")
-        case "decimal":
-            return bool(leaf.kind["precision"] <= _MOST_DIGITS_OF_A_LONG) or not leaf.optional
         case "fixed":
             return not leaf.optional
     return True

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from refold.schemas.column_layout import SENTINEL_BYTES, Layout, Leaf
 
 Numbers = NDArray[np.int64]
+_MOST_DIGITS_OF_A_LONG = 18
 
 
 class Walk:
@@ -47,44 +48,47 @@ class Walk:
             measure = measured[leaf.name]
             if leaf.logical == "boolean" and not (~there | (_bytes_at(data, at) == measure.to_numpy())).all():
                 return False
-            if measure.null_count():
-                return False
             at = at + there * _sizes(leaf, measure, frame[leaf.name])
         return bool(np.array_equal(at, ends))
 
 
 def _measure(leaf: Leaf) -> pl.Expr:
-    """What the size of a value depends on: its number, its length; null where that cannot be told."""
+    """What the size of a value depends on: its number or its length; of what has more than 64 bits, the size."""
     column = pl.col(leaf.name)
     match leaf.logical:
         case "string":
-            return column.str.len_bytes().cast(pl.Int64).fill_null(0)
+            found = column.str.len_bytes()
         case "array":
-            return column.list.len().cast(pl.Int64).fill_null(0)
-        case "decimal":
-            return column.to_physical().fill_null(0).cast(pl.Int64, strict=False)
-        case "boolean":
-            return column.cast(pl.Int8).fill_null(0)
+            found = column.list.len()
         case "enum" | "fixed":
-            return pl.lit(0, pl.Int64).alias(leaf.name)
-    return column.to_physical().cast(pl.Int64).fill_null(0)
+            found = pl.lit(0).alias(leaf.name)
+        case "decimal" if leaf.kind["precision"] > _MOST_DIGITS_OF_A_LONG:
+            found = _wide_sizes(column.to_physical())
+        case _:
+            found = column.to_physical()
+    return found.cast(pl.Int64).fill_null(0)
 
 
 def _sizes(leaf: Leaf, measure: pl.Series, series: pl.Series) -> Numbers | int:
     """Bytes of each value in its shortest form."""
     numbers = measure.to_numpy()
+    found: Numbers | int
     match leaf.logical:
         case "boolean" | "enum":
-            return 1
+            found = 1
         case "fixed":
-            return int(leaf.kind["size"])
+            found = int(leaf.kind["size"])
         case "string":
-            return _text_sizes(numbers)
+            found = _text_sizes(numbers)
         case "array":
-            return _array_sizes(numbers, series, of_text=leaf.kind["items"] == "string")
+            found = _array_sizes(numbers, series, of_text=leaf.kind["items"] == "string")
+        case "decimal" if leaf.kind["precision"] > _MOST_DIGITS_OF_A_LONG:
+            found = numbers
         case "decimal":
-            return _decimal_sizes(numbers)
-    return _long_sizes(numbers)
+            found = _decimal_sizes(numbers)
+        case _:
+            found = _long_sizes(numbers)
+    return found
 
 
 def _text_sizes(lengths: Numbers) -> Numbers:
@@ -109,6 +113,13 @@ def _decimal_sizes(unscaled: Numbers) -> Numbers | int:
     """Two's complement with a sign bit, behind its length, which takes one byte."""
     magnitude = (unscaled ^ (unscaled >> 63)).view(np.uint64)
     return _groups(magnitude << np.uint64(1), 8) + 1
+
+
+def _wide_sizes(unscaled: pl.Expr) -> pl.Expr:
+    """The same for numbers of up to 128 bits, which numpy does not have."""
+    magnitude = pl.when(unscaled < 0).then(-1 - unscaled).otherwise(unscaled)
+    longer = [(magnitude >= pl.lit(1 << 8 * taken - 1, pl.Int128)).cast(pl.Int64) for taken in range(1, 16)]
+    return pl.sum_horizontal(pl.lit(2, pl.Int64), *longer).alias(unscaled.meta.output_name())
 
 
 def _groups(numbers: NDArray[np.uint64], bits: int) -> Numbers | int:

@@ -51,7 +51,7 @@ def read_heads(values: Sequence[bytes | None]) -> Heads:
     except TypeError:
         return read_heads([value or b"" for value in values])
     firsts = [value[:FRAME_BYTES] for value in values]  # type: ignore[index]  # as above
-    if len(firsts) and lengths.min() < FRAME_BYTES:
+    if firsts and lengths.min() < FRAME_BYTES:
         firsts = [first.ljust(FRAME_BYTES, b"\0") for first in firsts]
     head = np.frombuffer(b"".join(firsts), np.dtype([("magic", "u1"), ("id", ">u4"), ("size", ">u4")]))
     sound = (lengths >= FRAME_BYTES) & (head["magic"] == 0) & (head["size"] == lengths)

@@ -173,7 +173,7 @@ def _decimal(precision: int, scale: int) -> Step:
             raise BadValue(f"Expected a number, got {held}", f"$.{path}")
         if not -limit < held < limit:
             raise BadValue(f"Expected at most {precision} digits, got {_shown(held)}", f"$.{path}")
-        if not held:  # also -0, which has no bytes of its own
+        if not held and held.is_signed():  # -0 has no bytes of its own
             return zero
         if held.same_quantum(quantum):
             return held

@@ -1,7 +1,7 @@
 """A synthetic domain with every type that a contract allows, and random records of it."""
 
 from datetime import UTC, date, datetime
-from decimal import Decimal
+from decimal import Context, Decimal
 from enum import Enum
 from typing import Annotated, Any
 from uuid import UUID
@@ -35,11 +35,17 @@ class Plain(Event):
     large: Annotated[Long, DOC]
     text: Annotated[str, DOC]
     amount: Annotated[Money, DOC]
-    wide: Annotated[Wide, DOC]
     at: Annotated[datetime, DOC]
     day: Annotated[date, DOC]
     color: Annotated[Color, DOC]
     again: Annotated[Color, DOC]
+
+
+class Precise(Event):
+    """A number of 38 digits, there and perhaps there."""
+
+    wide: Annotated[Wide, DOC]
+    maybe: Annotated[Wide | None, DOC] = None
 
 
 class Optional(Event):
@@ -96,7 +102,7 @@ class DoAll(Command):
     flag: Annotated[bool, DOC] = False
 
 
-EVENTS = (Plain, Optional, Lists, Rare, Empty)
+EVENTS = (Plain, Precise, Optional, Lists, Rare, Empty)
 SHAPES = Category("tests.shapes", commands=(DoAll,), events=EVENTS)
 CATALOG = Catalog([SHAPES], [schema_of(cls, SHAPES.name) for cls in SHAPES.classes])
 
@@ -104,7 +110,8 @@ CATALOG = Catalog([SHAPES], [schema_of(cls, SHAPES.name) for cls in SHAPES.class
 def decimals(precision: int, scale: int) -> st.SearchStrategy[Decimal]:
     """Decimals of exactly this form, negative and of full length among them."""
     most = 10**precision - 1
-    return st.integers(-most, most).map(lambda n: Decimal(n).scaleb(-scale) if n else Decimal(0).scaleb(-scale))
+    exact = Context(prec=60)
+    return st.integers(-most, most).map(lambda n: exact.scaleb(Decimal(n), -scale))
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)
@@ -130,12 +137,12 @@ OF_EVENT: dict[type[Event], st.SearchStrategy[Any]] = {
         large=LONG,
         text=TEXT,
         amount=MONEY,
-        wide=decimals(38, 0).map(lambda d: d),
         at=INSTANT,
         day=st.dates(),
         color=COLORS,
         again=COLORS,
     ),
+    Precise: st.builds(Precise, wide=decimals(38, 0), maybe=maybe(decimals(38, 0))),
     Optional: st.builds(
         Optional,
         flag=maybe(st.booleans()),
