@@ -1,5 +1,6 @@
 """Folding the log into builds at full speed: one thread reads, one folds; rows wait in memory and are flushed with their positions."""
 
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +22,8 @@ BATCH_RECORDS = 80_000
 FLUSH_S = 30.0
 FLUSH_ROWS = 8_000_000
 _AHEAD = 2
+_SWITCH_S = 0.0005
+"""The folding thread leaves the interpreter's lock for Polars hundreds of times a batch; each time it would wait 5 ms for it."""
 
 Progress = Callable[[int, int], None]
 """Told how many records are done, and of how many."""
@@ -111,6 +114,7 @@ def fold_log(source: Source, target: Target, upto: Mapping[Place, int], progress
     """Read the log up to given positions and fold it, both at once; flushed at the end."""
     whole = source.left(upto)
     done = 0
+    sys.setswitchinterval(_SWITCH_S)
     pending: deque[Future[None]] = deque()
     with ThreadPoolExecutor(1, thread_name_prefix="fold") as folding:
         while source.left(upto):

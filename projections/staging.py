@@ -19,7 +19,7 @@ from refold.projections.partial import Frames, merged, partial_of
 from refold.streams.chunk import Place
 from refold.streams.postgres import Database
 
-_COMPACT_ROWS = 1_000_000
+_COMPACT_ROWS = 300_000
 _FLUSH = "_flush"
 
 
