@@ -33,7 +33,10 @@ def schema_of(kind: type[Event | Command], category: str) -> Schema:
     """The Avro record of a class: the envelope first, then its fields in order. Raises ContractError."""
     doc = _class_doc(kind)
     meta = EVENT_META if issubclass(kind, Event) else COMMAND_META
-    described = inspect.type_info(kind)
+    try:
+        described = inspect.type_info(kind)
+    except TypeError as problem:
+        raise ContractError(f"{kind.__name__}: {problem}") from problem
     assert isinstance(described, inspect.StructType)
     seen: dict[str, type] = {}
     fields = [_field(field, kind, seen) for field in described.fields]

@@ -14,7 +14,7 @@ from refold.schemas.codec import Codec
 from refold.schemas.contracts import Command, is_stream_id
 from refold.schemas.errors import BadValue
 from refold.schemas.meta import CommandMeta
-from refold.schemas.validate import canonical
+from refold.schemas.validate import checked
 from refold.streams import kafka
 from refold.streams.domain import Domains
 from refold.streams.errors import DeliveryFailed, QueueFull
@@ -62,7 +62,7 @@ class Producer:
         on_delivery: Delivered | None = None,
     ) -> None:
         """Queue one command. Raises BadValue for a field, QueueFull when the broker does not keep up."""
-        command = canonical(command)
+        command = checked(command)
         category = self._category[type(command)]
         stream = category.stream_of(command)
         if not is_stream_id(stream):

@@ -125,6 +125,16 @@ def test_a_field_needs_a_description() -> None:
         schema_of(Terse, "tests.made")
 
 
+def test_bounds_that_msgspec_cannot_combine_are_named() -> None:
+    class Bounded(Event):
+        """Whole has bounds of its own."""
+
+        number: Annotated[Whole, About(description="A field.", ge=0)]
+
+    with pytest.raises(ContractError, match=r"Bounded: .*`ge`"):
+        schema_of(Bounded, "tests.made")
+
+
 def test_two_enums_of_one_name_are_refused() -> None:
     class Color(Enum):
         BLACK = "black"
