@@ -9,7 +9,7 @@ import psycopg
 
 from refold.api.cli import exits
 from refold.api.cli.output import print_json, print_table, say
-from refold.api.errors import CommandIdReused, CommandUnknown
+from refold.api.errors import CommandUnknown
 from refold.api.http.command_request import command_uuid_of, find_category, find_command, read_command
 from refold.api.http.outcomes import FIND, Outcome
 from refold.schemas.errors import BadValue
@@ -71,8 +71,8 @@ def send(
                 outcome = _await_outcome(db, where, wait)
     except psycopg.OperationalError as problem:
         raise DatabaseUnavailable(f"Postgres does not answer: {first_line(problem)}") from problem
-    if outcome is not None and outcome.body_hash != body_hash(body):
-        raise CommandIdReused(f"{command_id} was another command of {stream} before")
+    if outcome is not None:
+        outcome.checked(body_hash(body))
     return _told({"command_id": str(command_id), "stream": stream, **_shown(outcome)}, json=json)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from litestar import Litestar
 from litestar.di import Provide
 
-from refold.api.http import commands, models, operations, problems, streams
+from refold.api.http import batches, commands, models, operations, problems, streams
 from refold.api.http.metrics import counting
 from refold.api.http.services import CommandServices, ModelServices, OperationServices, StreamServices
 
@@ -30,7 +30,14 @@ def application(
             yield
 
     return Litestar(
-        route_handlers=[commands.ROUTES, streams.ROUTES, models.ROUTES, operations.ROUTES, problems.read_problem],
+        route_handlers=[
+            commands.ROUTES,
+            batches.ROUTES,
+            streams.ROUTES,
+            models.ROUTES,
+            operations.ROUTES,
+            problems.read_problem,
+        ],
         dependencies={
             "commands": _given(for_commands),
             "streams": _given(for_streams),

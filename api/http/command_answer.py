@@ -9,9 +9,10 @@ from msgspec import json
 from refold.api.errors import CommandRejected, CommandUnreadable, VersionConflict
 from refold.api.http.command_request import Intent
 from refold.api.http.outcomes import Outcome
-from refold.api.http.problems import problem
+from refold.api.http.problems import problem, problem_body
 
 JSON = "application/json"
+Rejection = CommandRejected | CommandUnreadable | VersionConflict
 _UNREADABLE = frozenset({"undecodable", "bad-value", "unknown-command", "wrong-stream"})
 
 
@@ -19,8 +20,26 @@ def decided(outcome: Outcome) -> Response[bytes]:
     """201, or the problem that a rejection is."""
     headers = {"Refold-Position": outcome.position}
     if not outcome.accepted:
-        return _rejected(outcome, headers)
-    body = {
+        error, about = rejection(outcome)
+        if isinstance(error, VersionConflict):
+            headers["ETag"] = f'"{outcome.base_version}"'
+        return problem(error, headers=headers, about=about, code=_own_code(error, outcome))
+    headers["Location"] = f"{stream_path(outcome.category, outcome.stream)}?after_version={outcome.base_version}"
+    headers["ETag"] = f'"{outcome.version}"'
+    return Response(json.encode(accepted_body(outcome)), status_code=201, media_type=JSON, headers=headers)
+
+
+def decided_body(outcome: Outcome) -> dict[str, Any]:
+    """The same as `decided` for one line of many, whose status is a member of it."""
+    if outcome.accepted:
+        return {"status": 201, **accepted_body(outcome)}
+    error, about = rejection(outcome)
+    return problem_body(error, about, _own_code(error, outcome))
+
+
+def accepted_body(outcome: Outcome) -> dict[str, Any]:
+    """What the sender of an accepted command learns."""
+    return {
         "command_id": outcome.command_id,
         "stream": outcome.stream,
         "events": outcome.events,
@@ -29,14 +48,11 @@ def decided(outcome: Outcome) -> Response[bytes]:
         "event_ids": outcome.event_ids,
         "position": outcome.position,
     }
-    headers["Location"] = f"{stream_path(outcome.category, outcome.stream)}?after_version={outcome.base_version}"
-    headers["ETag"] = f'"{outcome.version}"'
-    return Response(json.encode(body), status_code=201, media_type=JSON, headers=headers)
 
 
 def pending(intent: Intent) -> Response[bytes]:
     """202: in the log, not decided yet."""
-    location = f"{stream_path(intent.category, intent.stream)}/commands/{intent.command_id}"
+    location = outcome_path(intent.category, intent.stream, intent.command_id)
     body = {"command_id": intent.command_id, "stream": intent.stream, "status": "pending", "outcome": location}
     headers = {"Location": location, "Retry-After": "1"}
     return Response(json.encode(body), status_code=202, media_type=JSON, headers=headers)
@@ -68,19 +84,28 @@ def stream_path(category: str, stream: str) -> str:
     return f"/v1/streams/{domain}/{short}/{stream}"
 
 
-def _rejected(outcome: Outcome, headers: dict[str, str]) -> Response[bytes]:
+def outcome_path(category: str, stream: str, command_id: UUID) -> str:
+    """Where the outcome of a command is."""
+    return f"{stream_path(category, stream)}/commands/{command_id}"
+
+
+def rejection(outcome: Outcome) -> tuple[Rejection, dict[str, Any]]:
+    """A rejection as an error, and what else its sender learns."""
     message = outcome.message or outcome.code or ""
-    kind: type[CommandRejected | CommandUnreadable | VersionConflict] = CommandRejected
+    kind: type[Rejection] = CommandRejected
     if outcome.code == VersionConflict.code:
         kind = VersionConflict
-        headers["ETag"] = f'"{outcome.base_version}"'
     elif outcome.code in _UNREADABLE:
         kind = CommandUnreadable
-    about = {
+    return kind(message), {
         "command_id": outcome.command_id,
         "stream": outcome.stream,
         "version": outcome.base_version,
         "position": outcome.position,
         "message": message,
     }
-    return problem(kind(message), headers=headers, about=about, code=outcome.code if kind is CommandRejected else None)
+
+
+def _own_code(error: Rejection, outcome: Outcome) -> str | None:
+    """A domain's own code stands in place of the platform's."""
+    return outcome.code if isinstance(error, CommandRejected) else None

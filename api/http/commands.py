@@ -8,7 +8,7 @@ from litestar import Request, Response, Router, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, SkipValidation
 
-from refold.api.errors import AppendUnknown, CommandIdReused
+from refold.api.errors import AppendUnknown
 from refold.api.http import command_answer
 from refold.api.http.command_request import (
     Intent,
@@ -57,7 +57,7 @@ async def _settle(commands: CommandServices, intent: Intent, wait: float) -> Out
     """The outcome, or None while it is pending. A command decided before is not appended again."""
     known = await commands.outcomes.find(intent.outcome_key)
     if known is not None:
-        return _same_body(known, intent)
+        return known.checked(intent.body_hash)
     if wait == 0:
         await _acknowledged(asyncio.create_task(commands.append(intent)), ACK_S)
         return None
@@ -70,7 +70,7 @@ async def _settle(commands: CommandServices, intent: Intent, wait: float) -> Out
             await _acknowledged(appended, max(ACK_S - wait, 0.01))
             await asyncio.wait({expected}, timeout=max(until - asyncio.get_running_loop().time(), 0))
         appended.add_done_callback(_retrieved)
-        return _same_body(expected.result(), intent) if expected.done() else None
+        return expected.result().checked(intent.body_hash) if expected.done() else None
 
 
 async def _acknowledged(appended: asyncio.Task[None], seconds: float) -> None:
@@ -80,12 +80,6 @@ async def _acknowledged(appended: asyncio.Task[None], seconds: float) -> None:
         appended.add_done_callback(_retrieved)
         raise AppendUnknown("Kafka has not acknowledged the command yet")
     await appended
-
-
-def _same_body(outcome: Outcome, intent: Intent) -> Outcome:
-    if outcome.body_hash != intent.body_hash:
-        raise CommandIdReused(f"{intent.command_id} was another command of {intent.stream} before")
-    return outcome
 
 
 def _retrieved(task: asyncio.Task[None]) -> None:

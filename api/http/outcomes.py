@@ -5,9 +5,10 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Self
 from uuid import UUID
 
-from refold.api.errors import TooManyWaiting
+from refold.api.errors import CommandIdReused, TooManyWaiting
 from refold.api.http.database import Row
 from refold.api.http.notices import Notices
 from refold.schemas.errors import RefoldError
@@ -38,6 +39,12 @@ class Outcome:
     events: int
     part: int
     next_offset: int
+
+    def checked(self, body_hash: bytes) -> Self:
+        """Itself. Raises CommandIdReused when it is the outcome of another body."""
+        if self.body_hash != body_hash:
+            raise CommandIdReused(f"{self.command_id} was another command of {self.stream} before")
+        return self
 
     @property
     def accepted(self) -> bool:
@@ -83,7 +90,19 @@ class Outcomes:
 
     async def find(self, key: bytes) -> Outcome | None:
         """The outcome, or None while the command is pending."""
-        return next(iter(await self._read([key])), None)
+        return next(iter(await self.find_all([key])), None)
+
+    async def find_all(self, keys: list[bytes]) -> list[Outcome]:
+        """The outcomes there are, by one query."""
+        return [Outcome(*row) for row in await self._fetch(FIND, (keys,))]
+
+    def commits(self) -> int:
+        """How often the core has told of a commit."""
+        return self._notices.counts[_CORE]
+
+    async def committed(self, since: int) -> None:
+        """Return once the core has committed again, or after a quarter of a second: a notice may be lost."""
+        await self._notices.beyond(since, _CORE)
 
     @contextlib.contextmanager
     def expected(self, key: bytes) -> Iterator[asyncio.Future[Outcome]]:
@@ -101,9 +120,6 @@ class Outcomes:
             future, left = self._waiting.pop(key)
             if left > 1:
                 self._waiting[key] = future, left - 1
-
-    async def _read(self, keys: list[bytes]) -> list[Outcome]:
-        return [Outcome(*row) for row in await self._fetch(FIND, (keys,))]
 
     async def _answer_for_ever(self) -> None:
         count = 0
@@ -123,7 +139,7 @@ class Outcomes:
         if not self._waiting:
             self._someone.clear()
             return
-        for outcome in await self._read([key for key, (future, _) in self._waiting.items() if not future.done()]):
+        for outcome in await self.find_all([key for key, (future, _) in self._waiting.items() if not future.done()]):
             future, _ = self._waiting.get(outcome.key, (None, 0))
             if future is not None and not future.done():
                 future.set_result(outcome)

@@ -39,11 +39,17 @@ def problem(
     code: str | None = None,
 ) -> Response[bytes]:
     """An error as a response; `about` adds members, `code` is a domain's own in place of the platform's."""
-    status, retry_after = status_of(error), retry_after_of(error)
+    body, retry_after = problem_body(error, about, code), retry_after_of(error)
+    sent = dict(headers or {}) | ({"Retry-After": str(retry_after)} if retry_after else {})
+    return Response(msgspec.json.encode(body), status_code=body["status"], media_type=PROBLEM_JSON, headers=sent)
+
+
+def problem_body(error: RefoldError, about: Mapping[str, Any] | None = None, code: str | None = None) -> dict[str, Any]:
+    """The members of a problem."""
     body = {
         "type": f"/problems/{error.code}",
         "title": meaning(type(error)),
-        "status": status,
+        "status": status_of(error),
         "code": code or error.code,
         "detail": error.message,
         "remedy": error.remedy,
@@ -52,8 +58,7 @@ def problem(
     faults = faults_of(error)
     if faults:
         body["errors"] = faults
-    sent = dict(headers or {}) | ({"Retry-After": str(retry_after)} if retry_after else {})
-    return Response(msgspec.json.encode(body), status_code=status, media_type=PROBLEM_JSON, headers=sent)
+    return body
 
 
 def faults_of(error: RefoldError) -> list[Fault]:

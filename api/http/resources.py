@@ -18,7 +18,7 @@ from refold.schemas.errors import RefoldError
 from refold.streams.domain import Domains
 from refold.streams.history import History, Recorded
 from refold.streams.lag import LagReader
-from refold.streams.producer import Producer
+from refold.streams.producer import Delivered, Producer
 from refold.streams.settings import Settings
 
 READERS = 2
@@ -56,7 +56,7 @@ class Resources:
 
     def commands(self) -> CommandServices:
         """For commands and their outcomes."""
-        return CommandServices(self.domains, self.outcomes, self._append, self.settings.command_wait_s)
+        return CommandServices(self.domains, self.outcomes, self._append, self._queue, self.settings.command_wait_s)
 
     def streams(self) -> StreamServices:
         """For the history of a stream."""
@@ -80,6 +80,18 @@ class Resources:
             occurred_at=intent.occurred_at,
             actor=intent.actor,
             correlation_id=intent.correlation_id,
+        )
+
+    def _queue(self, intent: Intent, on_delivery: Delivered) -> None:
+        self.preparation.check()
+        self._producer.send(
+            intent.command,
+            command_id=intent.command_id,
+            expected_version=intent.expected_version,
+            occurred_at=intent.occurred_at,
+            actor=intent.actor,
+            correlation_id=intent.correlation_id,
+            on_delivery=on_delivery,
         )
 
     async def _read(self, category: str, places: Sequence[tuple[int, int]]) -> list[Recorded]:

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 from refold.api.http.command_request import Intent
@@ -13,6 +14,10 @@ from refold.api.http.positions import Positions
 from refold.projections.serving import ServedModel
 from refold.streams.domain import Domains
 from refold.streams.history import Recorded
+from refold.streams.producer import Delivered
+
+MAX_BATCHES = 8
+"""Batches under way at once; each may have some thousands of commands in flight."""
 
 
 class OutcomeTable(Protocol):
@@ -26,8 +31,22 @@ class OutcomeTable(Protocol):
         """A future of the outcome while the block lasts."""
         ...
 
+    async def find_all(self, keys: list[bytes]) -> list[Outcome]:
+        """The outcomes there are, by one query."""
+        ...
+
+    def commits(self) -> int:
+        """How often the core has committed, as far as is known."""
+        ...
+
+    async def committed(self, since: int) -> None:
+        """Return once the core has committed again, or soon anyway."""
+        ...
+
 
 Append = Callable[[Intent], Coroutine[Any, Any, None]]
+Queue = Callable[[Intent, Delivered], None]
+"""Appends without waiting. Raises QueueFull; the report comes from another thread."""
 Fetch = Callable[[Statement, Parameters], Awaitable[list[Row]]]
 ReadEvents = Callable[[str, Sequence[tuple[int, int]]], Awaitable[list[Recorded]]]
 Moved = Callable[[Positions, float], Awaitable[None]]
@@ -40,7 +59,9 @@ class CommandServices:
     domains: Domains
     outcomes: OutcomeTable
     append: Append
+    queue: Queue
     default_wait: float
+    batches: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, MAX_BATCHES))
 
 
 @dataclass(frozen=True)

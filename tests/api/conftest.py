@@ -19,7 +19,9 @@ from refold.api.http.services import Check, CommandServices, ModelServices, Oper
 from refold.projections.serving import ServedColumn, ServedModel
 from refold.schemas.errors import RefoldError
 from refold.streams.domain import Domains, load_domains
+from refold.streams.errors import DeliveryFailed, QueueFull
 from refold.streams.history import Recorded
+from refold.streams.producer import Delivered
 
 STORE_DAILY = ServedModel(
     "retail",
@@ -53,6 +55,8 @@ class World:
     wanted: list[dict[Place, int]] = field(default_factory=list)
     fetch_error: RefoldError | None = None
     decides: bool = True
+    acknowledges: bool = True
+    found_all: list[list[bytes]] = field(default_factory=list)
     rejects: str | None = None
     checks: list[Check] = field(default_factory=lambda: [Check("kafka", ok=True)])
 
@@ -73,6 +77,31 @@ class World:
             outcome = self.outcomes[intent.outcome_key] = self.outcome(intent)
             if hasattr(self, "future"):
                 self.future.set_result(outcome)
+
+    async def find_all(self, keys: list[bytes]) -> list[Outcome]:
+        self.found_all.append(keys)
+        if self.fetch_error is not None:
+            raise self.fetch_error
+        return [self.outcomes[key] for key in keys if key in self.outcomes]
+
+    def commits(self) -> int:
+        return 0
+
+    async def committed(self, _: int) -> None:
+        await asyncio.sleep(0.01)
+
+    def queue(self, intent: Intent, on_delivery: Delivered) -> None:
+        if isinstance(self.append_error, QueueFull):
+            error, self.append_error = self.append_error, None
+            raise error
+        if self.append_error is not None:
+            on_delivery(DeliveryFailed(self.append_error.message))
+            return
+        self.appended.append(intent)
+        if self.decides and intent.outcome_key not in self.outcomes:
+            self.outcomes[intent.outcome_key] = self.outcome(intent)
+        if self.acknowledges:
+            on_delivery(None)
 
     def outcome(self, intent: Intent) -> Outcome:
         events = 0 if self.rejects else 1
@@ -118,7 +147,7 @@ def world() -> World:
 @pytest.fixture
 def app(world: World, domains: Domains, model: ServedModel) -> Litestar:
     return application(
-        CommandServices(domains, world, world.append, 0.2),
+        CommandServices(domains, world, world.append, world.queue, 0.2),
         StreamServices(domains, world.fetch, world.read, ""),
         ModelServices(domains, {("retail", "store_daily"): model}, world.fetch, world.moved, ""),
         OperationServices(world.ready, lambda: b"refold_up 1\n"),

@@ -1,0 +1,220 @@
+"""Many commands in one go: read as they come, looked up and appended by the chunk, answered in order, in bounded memory.
+
+No task and no future a line: what a batch waits for is the outcomes of its oldest chunk, asked for by one query each time the
+core has committed. By the time they are there, those of the next chunk mostly are too.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from refold.api.error_page import retry_after_of
+from refold.api.errors import AppendUnknown
+from refold.api.http.batch_line import LineReader
+from refold.api.http.batch_text import LineSplitter, Text
+from refold.api.http.command_answer import decided_body, outcome_path
+from refold.api.http.command_request import Intent
+from refold.api.http.outcomes import Outcome
+from refold.api.http.problems import problem_body
+from refold.api.http.services import CommandServices
+from refold.schemas.errors import BadValue, RefoldError
+from refold.streams.errors import DeliveryFailed, QueueFull
+
+WINDOW_CHUNKS = 32
+"""Chunks that are appended and not answered: with 128 lines each, what one batch may have in flight."""
+ACK_S = 5.0
+_PAUSE_S = 0.005
+
+Answer = dict[str, Any]
+DefaultId = Callable[[int], str]
+
+
+@dataclass(slots=True)
+class Line:
+    """A line from its text to its answer. The command itself is let go once the producer has it."""
+
+    number: int
+    answer: Answer | None = None
+    key: bytes = b""
+    category: str = ""
+    stream: str = ""
+    command_id: UUID | None = None
+    body_hash: bytes = b""
+    acked: bool = False
+    problem: RefoldError | None = None
+
+    def take(self, intent: Intent) -> None:
+        """Remember what an answer needs of the command."""
+        self.key, self.category, self.stream = intent.outcome_key, intent.category, intent.stream
+        self.command_id, self.body_hash = intent.command_id, intent.body_hash
+
+    def decide(self, outcome: Outcome) -> None:
+        """Answer with the outcome."""
+        try:
+            self.answer = {"line": self.number, **decided_body(outcome.checked(self.body_hash))}
+        except RefoldError as reused:
+            self.fail(reused)
+
+    def fail(self, error: RefoldError) -> None:
+        """Answer with an error."""
+        self.answer = {"line": self.number, **problem_body(error)}
+        retry_after = retry_after_of(error)
+        if retry_after is not None:
+            self.answer["retry_after"] = retry_after
+
+    def leave(self) -> None:
+        """Answer that it is in the log and not decided yet."""
+        assert self.command_id is not None
+        self.answer = {
+            "line": self.number,
+            "status": 202,
+            "command_id": self.command_id,
+            "stream": self.stream,
+            "outcome": outcome_path(self.category, self.stream, self.command_id),
+            "retry_after": 1,
+        }
+
+    def delivered(self, problem: DeliveryFailed | None) -> None:
+        """What Kafka says; called by the producer's thread."""
+        self.acked, self.problem = problem is None, problem
+
+
+@dataclass(slots=True)
+class Chunk:
+    """Lines that were appended together, when that was, and how often the core had committed before."""
+
+    lines: list[Line]
+    at: float
+    commits: int
+
+
+class Batch:
+    """One sender's lines. Once a server is away the rest is answered so and not sent: later lines must not overtake."""
+
+    def __init__(self, services: CommandServices, wait: float, default_id: DefaultId | None = None) -> None:
+        self._services, self._wait, self._default_id = services, wait, default_id
+        self._reader = LineReader(services.domains)
+        self._away: RefoldError | None = None
+
+    async def answers(self, body: AsyncIterator[bytes]) -> AsyncGenerator[list[Answer], None]:
+        """The answers in the order of the lines, some at a time."""
+        chunks: asyncio.Queue[Chunk | None] = asyncio.Queue(WINDOW_CHUNKS)
+        reading = asyncio.create_task(self._read(body, chunks), name="batch")
+        try:
+            while (chunk := await chunks.get()) is not None:
+                async for ready in self._settled(chunk):
+                    yield ready
+            await reading
+        finally:
+            reading.cancel()
+
+    async def _read(self, body: AsyncIterator[bytes], chunks: asyncio.Queue[Chunk | None]) -> None:
+        splitter = LineSplitter()
+        try:
+            async for piece in body:
+                for texts in splitter.feed(piece):
+                    await chunks.put(await self._appended(texts))
+            for texts in splitter.end():
+                await chunks.put(await self._appended(texts))
+        except Exception:
+            await chunks.put(None)
+            raise
+        await chunks.put(None)
+
+    async def _appended(self, texts: list[Text]) -> Chunk:
+        """Parse, look up, and append what is new, in order."""
+        lines = [Line(number) for number, _ in texts]
+        read = [(line, self._parsed(line, text)) for line, (_, text) in zip(lines, texts, strict=True)]
+        asked = [(line, intent) for line, intent in read if intent is not None]
+        known = await self._known([line.key for line, _ in asked])
+        chunk = Chunk(lines, asyncio.get_running_loop().time(), self._services.outcomes.commits())
+        for line, intent in asked:
+            if line.key in known:
+                line.decide(known[line.key])
+            else:
+                await self._append(line, intent)
+        return chunk
+
+    def _parsed(self, line: Line, text: bytes) -> Intent | None:
+        try:
+            intent = self._reader.read(text, self._default_id(line.number) if self._default_id else None)
+        except RefoldError as wrong:
+            line.fail(wrong)
+            return None
+        line.take(intent)
+        return intent
+
+    async def _known(self, keys: list[bytes]) -> dict[bytes, Outcome]:
+        if self._away is not None or not keys:
+            return {}
+        try:
+            return {outcome.key: outcome for outcome in await self._services.outcomes.find_all(keys)}
+        except RefoldError as away:
+            self._away = away
+            return {}
+
+    async def _append(self, line: Line, intent: Intent) -> None:
+        while self._away is None:
+            try:
+                self._services.queue(intent, line.delivered)
+            except QueueFull:
+                await asyncio.sleep(_PAUSE_S)
+            except BadValue as wrong:
+                line.fail(wrong)
+                return
+            except RefoldError as away:
+                self._away = away
+            else:
+                return
+        line.fail(self._away)
+
+    async def _settled(self, chunk: Chunk) -> AsyncIterator[list[Answer]]:
+        """The chunk's answers, as far as all before them are there."""
+        told = 0
+        while True:
+            ready = told
+            while ready < len(chunk.lines) and chunk.lines[ready].answer is not None:
+                ready += 1
+            if ready > told:
+                yield [line.answer for line in chunk.lines[told:ready] if line.answer is not None]
+            told = ready
+            if told == len(chunk.lines):
+                return
+            await self._look_again(chunk)
+
+    async def _look_again(self, chunk: Chunk) -> None:
+        if self._wait:
+            await self._services.outcomes.committed(chunk.commits)
+            chunk.commits = self._services.outcomes.commits()
+            open_lines = [line for line in chunk.lines if line.answer is None]
+            known = await self._found([line.key for line in open_lines])
+            for line in open_lines:
+                if line.key in known:
+                    line.decide(known[line.key])
+        else:
+            await asyncio.sleep(_PAUSE_S)
+        self._conclude(chunk)
+
+    async def _found(self, keys: list[bytes]) -> dict[bytes, Outcome]:
+        """Postgres away does not change what the log has: these lines wait on, and are pending in the end."""
+        try:
+            return {outcome.key: outcome for outcome in await self._services.outcomes.find_all(keys)}
+        except RefoldError:
+            await asyncio.sleep(min(self._wait, 0.25))
+            return {}
+
+    def _conclude(self, chunk: Chunk) -> None:
+        """Answer those whose append failed and those that have waited long enough."""
+        waited = asyncio.get_running_loop().time() - chunk.at
+        for line in chunk.lines:
+            if line.answer is not None:
+                continue
+            if line.problem is None and not line.acked and waited >= max(self._wait, ACK_S):
+                line.problem = AppendUnknown("Kafka has not acknowledged the command yet")
+            if line.problem is not None:
+                self._away = line.problem
+                line.fail(line.problem)
+            elif line.acked and waited >= self._wait:
+                line.leave()

@@ -1,0 +1,74 @@
+"""`POST /v1/commands`: a body of NDJSON lines, an answer of NDJSON lines, both streamed at once."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+import msgspec
+from litestar import Request, Router, post
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from refold.api.errors import MediaTypeUnsupported, TooManyWaiting
+from refold.api.http.batch import Batch
+from refold.api.http.command_request import read_wait
+from refold.api.http.commands import Services
+
+NDJSON = "application/x-ndjson"
+SEND_S = 60.0
+"""A client that takes none of its answers for that long is gone."""
+_ENCODER = msgspec.json.Encoder()
+
+
+class _HungUp(Exception):
+    """The client left in the middle of its body; what is half a line then is no command."""
+
+
+@post("/v1/commands", status_code=200, request_max_body_size=None)
+async def send_batch(request: Request[Any, Any, Any], commands: Services) -> ASGIApp:
+    """Append the command of each line and answer each in order, with the status that a POST of its own would have."""
+    _check_media_type(request)
+    batch = Batch(commands, read_wait(request.headers, commands.default_wait))
+
+    async def respond(_: Scope, receive: Receive, send: Send) -> None:
+        if commands.batches.locked():
+            raise TooManyWaiting("as many batches as this process takes are under way")
+        async with commands.batches:
+            # Litestar's own streams listen for a hang-up and so would eat the body.
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", NDJSON.encode())]})
+            try:
+                async with aclosing(batch.answers(_pieces(receive))) as answers:
+                    async for some in answers:
+                        async with asyncio.timeout(SEND_S):
+                            await send(_body(_ENCODER.encode_lines(some), more=True))
+            except _HungUp:
+                return
+            await send(_body(b"", more=False))
+
+    return respond
+
+
+async def _pieces(receive: Receive) -> AsyncIterator[bytes]:
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise _HungUp
+        yield message["body"]
+        if not message["more_body"]:
+            return
+
+
+def _body(content: bytes, *, more: bool) -> Any:
+    return {"type": "http.response.body", "body": content, "more_body": more}
+
+
+def _check_media_type(request: Request[Any, Any, Any]) -> None:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in {NDJSON, "application/jsonl", "application/ndjson"}:
+        remedy = f"Send `Content-Type: {NDJSON}`, or each command to its own path under /v1/commands/."
+        raise MediaTypeUnsupported(f"a batch is `{NDJSON}`, one command a line", remedy=remedy)
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise MediaTypeUnsupported("a batch is sent without Content-Encoding")
+
+
+ROUTES = Router("/", route_handlers=[send_batch])
