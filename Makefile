@@ -5,10 +5,10 @@ BIN   := $(VENV)/bin
 STAMP := $(VENV)/.refold-setup
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench dev lock clean
+.PHONY: help setup demo test test-deep test-chaos check bench dev lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 setup: $(STAMP) ## create .venv with everything in it (done once; instant when nothing changed)
 
@@ -24,6 +24,12 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
+
+test-deep: setup ## 100,000 simulated schedules and every mutant, from a new seed (ARGS="--seed 7")
+	@$(BIN)/python -m tests.simulation $(ARGS)
+
+test-chaos: setup ## a hundred faults and fifty zombies on real servers (ARGS="--seed 7")
+	@ZOMBIE_ROUNDS=50 CHAOS_FAULTS=100 $(BIN)/python -m pytest tests/e2e $(ARGS)
 
 demo: setup ## everything from nothing: servers, real receipts, the result (ARGS="--weeks 8")
 	@$(BIN)/refold demo $(ARGS)

@@ -1,0 +1,152 @@
+"""Eight clients, a seeded plan of kills and pauses, and a checker that one history of each stream must satisfy."""
+
+import os
+import random
+import signal
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from refold.api.cli.stack import Stack
+from refold.schemas.identity import command_uuid
+from refold.streams.settings import Settings
+from tests.e2e import history
+from tests.e2e.clients import Client
+from tests.e2e.history import Op, Outcome, anomalies
+from tests.e2e.tables import number, query, streams_with_gaps, until
+
+FAULTS = int(os.environ.get("CHAOS_FAULTS", "5"))
+SEED = int(os.environ.get("CHAOS_SEED", "1"))
+CLIENTS = 8
+ROLES = ("handler", "core", "models", "api", "kafka", "postgres")
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(300 + 20 * FAULTS)
+def test_chaos(tmp_path: Path) -> None:
+    """No acknowledged command lost, none applied twice, appends with an expected version linearizable, models equal."""
+    tmp_path.chmod(0o755)
+    rng, stop = random.Random(SEED), threading.Event()
+    with Stack(Settings(data=tmp_path / "data", api_port=0), lambda _: None) as stack:
+        stack.wait_until_ready()
+        clients = [Client(n, stack.settings.api_host, stack.settings.api_port, SEED, stop) for n in range(CLIENTS)]
+        for client in clients:
+            client.start()
+        for _ in range(FAULTS):
+            time.sleep(rng.uniform(1, 4))
+            one_fault(stack, rng)
+        time.sleep(3)
+        stop.set()
+        for client in clients:
+            client.join(120)
+        seen = [op for client in clients for op in client.history]
+        history.write(seen, tmp_path / "history.jsonl")
+        check(stack.settings, seen)
+
+
+def one_fault(stack: Stack, rng: random.Random) -> None:
+    """kill -9, or a pause of some seconds, of one process."""
+    role = rng.choice(ROLES)
+    until(lambda: role in stack.pids(), 60, f"{role} does not run")
+    pid = stack.pids()[role]
+    if rng.random() < 0.6:
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: stack.pids().get(role) not in {None, pid}, 60, f"{role} was not started again")
+    else:
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(rng.choice((1.0, 3.0, 8.0)))
+        if psutil.pid_exists(pid):
+            os.kill(pid, signal.SIGCONT)
+
+
+def check(settings: Settings, seen: list[Op]) -> None:
+    """Once the folds have caught up, nothing that was seen contradicts the tables."""
+    keys = {str(command_uuid(op.key)): op.key for op in seen}
+    answered = {(op.stream, op.key) for op in seen if op.type in {"ok", "fail"} and op.status in {201, 409, 412}}
+    until(lambda: answered <= outcomes(settings, keys).keys(), 60, "an answered command has no outcome")
+    until(lambda: caught_up(settings), 60, "the read models did not catch up")
+    versions = {
+        str(stream): int(str(version))
+        for stream, version in query(settings, "SELECT stream, version FROM refold.streams")
+    }
+    assert anomalies(seen, outcomes(settings, keys), versions) == []
+    assert not streams_with_gaps(settings)
+    scanned = number(
+        settings,
+        "SELECT coalesce(sum((convert_from(state, 'UTF8')::json ->> 'lines')::int), 0)::int FROM refold.streams",
+    )
+    assert number(settings, "SELECT coalesce(sum(lines), 0)::int FROM retail.store_daily") == scanned > 0
+    assert number(settings, "SELECT coalesce(sum(lines), 0)::int FROM retail.baskets") == scanned
+    assert sum(op.type == "ok" for op in seen) > 10 * FAULTS
+
+
+def outcomes(settings: Settings, keys: dict[str, str]) -> dict[tuple[str, str], Outcome]:
+    rows = query(settings, "SELECT stream, command_id, code, base_version, events FROM refold.outcomes")
+    return {
+        (str(stream), keys[str(command)]): Outcome(
+            None if code is None else str(code), int(str(base)), int(str(events))
+        )
+        for stream, command, code, base, events in rows
+    }
+
+
+def caught_up(settings: Settings) -> bool:
+    behind = "SELECT count(*)::int FROM refold.positions c JOIN refold.positions m USING (topic, part)"
+    return (
+        number(settings, f"{behind} WHERE c.grp = 'core' AND m.grp = 'models' AND m.next_offset < c.next_offset") == 0
+    )
+
+
+def op(
+    key: str, stream: str, invoked: float, completed: float, *, base: int, expected: int | None = None, code: str = ""
+) -> Op:
+    """An operation for the checker's own tests: one event, or a refusal."""
+    status = 412 if code else 201
+    return Op(
+        1,
+        key,
+        "b",
+        stream,
+        expected,
+        invoked,
+        completed,
+        "fail" if code else "ok",
+        status,
+        base + (not code),
+        base,
+        code,
+    )
+
+
+@pytest.mark.parametrize(
+    ("seen", "tables", "version", "complaint"),
+    [
+        ([op("a", "s", 0, 1, base=0)], {}, 0, "lost"),
+        ([op("a", "s", 0, 1, base=0)], {"a": Outcome(None, 1, 1)}, 2, "told version 1"),
+        ([op("a", "s", 0, 1, base=1, expected=0)], {"a": Outcome(None, 1, 1)}, 2, "expected version 0"),
+        ([op("a", "s", 0, 1, base=0), op("b", "s", 0, 1, base=0)], {"a": Outcome(None, 0, 1), "b": Outcome(None, 0, 1)}, 1, "applied at 0"),
+        ([op("a", "s", 0, 1, base=0), op("a", "s", 2, 3, base=4)], {"a": Outcome(None, 0, 1)}, 1, "before"),
+        ([op("a", "s", 0, 1, base=1), op("b", "s", 2, 3, base=0)], {"a": Outcome(None, 1, 1), "b": Outcome(None, 0, 1)}, 2, "earlier version"),
+        ([op("a", "s", 0, 1, base=0), op("b", "s", 2, 3, base=1, expected=1, code="version-conflict")], {"a": Outcome(None, 0, 1), "b": Outcome("version-conflict", 1, 0)}, 1, "stood at 1"),
+        ([op("a", "s", 0, 1, base=0)], {"a": Outcome(None, 0, 1)}, 2, "by outcomes"),
+    ],
+)  # fmt: skip
+def test_the_checker_can_fail(seen: list[Op], tables: dict[str, Outcome], version: int, complaint: str) -> None:
+    """Each kind of anomaly is named; a checker that never failed proves nothing."""
+    found = anomalies(seen, {("s", key): outcome for key, outcome in tables.items()}, {"s": version})
+    assert any(complaint in text for text in found), found
+
+
+def test_the_checker_passes_a_good_history() -> None:
+    """Concurrent calls, a conflict that was one, and an unknown end are all fine."""
+    seen = [
+        op("a", "s", 0, 1, base=0),
+        op("b", "s", 2, 5, base=1, expected=1),
+        op("c", "s", 2, 5, base=2, expected=1, code="version-conflict"),
+        Op(1, "d", "b", "s", None, 6, float("inf"), "info"),
+    ]
+    tables = {"a": Outcome(None, 0, 1), "b": Outcome(None, 1, 1), "c": Outcome("version-conflict", 2, 0)}
+    assert anomalies(seen, {("s", key): outcome for key, outcome in tables.items()}, {"s": 2}) == []
