@@ -188,13 +188,18 @@ class Handler:
             self._lost(place, held, "its claim is passed")
         if not held.holder.usable(seen.row):
             return False
-        with metrics.stage(GROUP, "decide"):
-            for key, incoming in zip(keys, batch, strict=True):
-                if key not in seen.outcomes and not held.holder.has_decided(key):
-                    self._decide_one(held, key, incoming, seen)
+        groups: list[tuple[bytes, list[bytes]]] = []
+        try:
+            with metrics.stage(GROUP, "decide"):
+                for key, incoming in zip(keys, batch, strict=True):
+                    if key not in seen.outcomes and not held.holder.has_decided(key):
+                        groups.append((incoming.stream.encode(), self._decide_one(held, key, incoming, seen)))
+        finally:  # whatever stopped it: what the overlay says is appended must be
+            self._append(held, groups)
         return True
 
-    def _decide_one(self, held: Held, key: bytes, incoming: Incoming, seen: Snapshot) -> None:
+    def _decide_one(self, held: Held, key: bytes, incoming: Incoming, seen: Snapshot) -> list[bytes]:
+        """The records of one command's group; the overlay counts them as appended."""
         decider = self._domains.deciders[held.category]
         ahead = held.holder.ahead(incoming.stream)
         stored = seen.streams.get(incoming.stream)
@@ -212,12 +217,17 @@ class Handler:
         held.holder.decided(key, len(values))
         if decided.events:
             held.holder.moved(incoming.stream, decided.state, version + len(decided.events))
-        failpoint("handler.before-append")
-        for value in values:
-            self._log.append(held.category, held.part, incoming.stream.encode(), value)
-            failpoint("handler.within-group")
-        failpoint("handler.after-append")
         metrics.COMMANDS.labels(held.category, "rejected" if decided.rejection else "accepted").inc()
+        return values
+
+    def _append(self, held: Held, groups: list[tuple[bytes, list[bytes]]]) -> None:
+        """All of a batch at once: trickling, each few of them would cost the folds a transaction."""
+        for stream, values in groups:
+            failpoint("handler.before-append")
+            for value in values:
+                self._log.append(held.category, held.part, stream, value)
+                failpoint("handler.within-group")
+            failpoint("handler.after-append")
 
     def _encoded(self, held: Held, incoming: Incoming, decided: Decided, version: int) -> list[bytes] | None:
         assert held.holder.writer is not None
