@@ -9,9 +9,6 @@ from refold.projections.layout import DELETED, VERSION, Layout, Merge, Stored
 from refold.streams.arrays import literal
 from refold.streams.postgres import Database
 
-COPY_ABOVE = 20_000
-"""Rows above which COPY into a temporary table beats arrays (measured: benchmarks/rebuild.py)."""
-
 
 def add(db: Database, layout: Layout, schema: str, partial: pl.DataFrame) -> None:
     """Merge a partial, sorted by key, into the model's table."""

@@ -29,10 +29,13 @@ from refold.streams.domain import load_domains
 from refold.streams.postgres import Database, bootstrap, connect
 from refold.streams.settings import Settings
 from refold.streams.topics import ensure_topics
+from refold.streams.waiting import when_kafka_answers
 
 READ_RECORDS = 40_000
 _CLOSE_RECORDS = 20_000
 Start = tuple[tuple[Place, int], ...]
+
+_KAFKA_BOUND_S = 10.0
 
 
 class Replay:
@@ -46,7 +49,7 @@ class Replay:
         self._db: Database = connect(settings.dsn(), application_name="replay")
         bootstrap(self._db)
         builds.bootstrap(self._db)
-        ensure_topics(settings, self._domains, self._db)
+        when_kafka_answers(lambda: ensure_topics(settings, self._domains, self._db), _KAFKA_BOUND_S)
         check_continuity(settings, self._domains, self._db)
 
     def __enter__(self) -> Self:

@@ -19,11 +19,12 @@ from faust.app.base import BootStrategy
 
 from refold.schemas.errors import RefoldError
 from refold.streams.chunk import Chunk, Place
+from refold.streams.errors import LogRefused, NewerRules
 from refold.streams.intake import ChunkFold, Intake
 from refold.streams.notices import POLL_S, listen
 from refold.streams.positions import stored
 from refold.streams.postgres import connect_patiently
-from refold.streams.reader import GroupReader, ReaderConfig, Start, put_into
+from refold.streams.reader import REFUSED, GroupReader, ReaderConfig, Start, put_into
 from refold.streams.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -190,4 +191,4 @@ class _Host:
             else:
                 _log.exception("the worker of group %s failed", self._config.group)
             logging.shutdown()
-            os._exit(FAILED)
+            os._exit(REFUSED if isinstance(problem, LogRefused | NewerRules) else FAILED)

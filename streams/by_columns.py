@@ -1,6 +1,6 @@
 """A chunk under the rules by columns: the ordinary case, where all of it counts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Any, get_type_hints
 
@@ -22,9 +22,14 @@ def keys_of(envelopes: pl.DataFrame, category: str) -> list[bytes]:
 
 
 def fold_by_columns(
-    decoded: DecodedChunk, envelopes: pl.DataFrame, decider: AnyDecider, before: Before, refold: Refold
+    decoded: DecodedChunk,
+    envelopes: pl.DataFrame,
+    keys: Sequence[bytes],
+    decider: AnyDecider,
+    before: Before,
+    refold: Refold,
 ) -> Folded | None:
-    """None if not every whole group takes effect: then the rows decide."""
+    """None if not every whole group takes effect: then the rows decide. `keys` are those of `keys_of`."""
     versions = pl.DataFrame(
         {"m_stream": list(before.streams), "stored": [row.version for row in before.streams.values()]},
         schema={"m_stream": pl.String, "stored": pl.Int64},
@@ -34,15 +39,15 @@ def fold_by_columns(
         return None
     counted, start, part = envelopes.head(whole.taken), decoded.chunk.start, decoded.chunk.part
     effects = Effects(
-        _outcomes(counted, decoded.rejections, start, part),
+        _outcomes(counted, keys, decoded.rejections, start, part),
         _streams(decider, counted, decoded, before, refold),
         _offsets(counted, start, part),
     )
     return Folded(decoded.chunk.upto(start + whole.taken), whole.state, effects)
 
 
-def _outcomes(counted: pl.DataFrame, rejections: pl.DataFrame, start: int, part: int) -> Columns:
-    """One row for each command that took effect."""
+def _outcomes(counted: pl.DataFrame, keys: Sequence[bytes], rejections: pl.DataFrame, start: int, part: int) -> Columns:
+    """One row for each command that took effect; the chunk's groups count from the first on, so their keys do too."""
     groups = (
         counted.with_columns(group=(pl.col("m_index") == 0).cum_sum())
         .group_by("group", maintain_order=True)
@@ -63,9 +68,8 @@ def _outcomes(counted: pl.DataFrame, rejections: pl.DataFrame, start: int, part:
             maintain_order="left",
         )
     )
-    keys = [outcome_key(*named) for named in groups.select("m_category", "m_stream", "m_command_id").iter_rows()]
     return groups.select(
-        pl.Series("key", keys, dtype=pl.Binary),
+        pl.Series("key", keys[: groups.height], dtype=pl.Binary),
         category="m_category",
         stream="m_stream",
         command_id=pl.col("m_command_id").bin.encode("hex"),

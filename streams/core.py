@@ -106,7 +106,7 @@ class CoreFold:
         if decoded is not None and columns is not None:
             names, keys = columns["m_stream"].unique().to_list(), by_columns.keys_of(columns, category)
             before = core_store.before(db, category, chunk.part, names, keys)
-            folded = by_columns.fold_by_columns(decoded, columns, decider, before, refold)
+            folded = by_columns.fold_by_columns(decoded, columns, keys, decider, before, refold)
             if folded is not None:
                 return before, folded
         metrics.ROW_WISE.labels(GROUP).inc(len(chunk.values) if decoded else 0)

@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from refold.streams import kafka
 from refold.streams.chunk import Chunk, Place
-from refold.streams.errors import KafkaUnavailable
+from refold.streams.errors import KafkaUnavailable, LogRefused
 from refold.streams.log import check_range, cut, follow, records_of
 
 _log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 # models follow the handler so closely that they take the CPU it needs. A few single commands are not made to wait.
 _BUSY_RECORDS, _GATHER_S = 8, 0.02
 _TICK_S = 0.1
-CRASHED = 71
+CRASHED, REFUSED = 71, 4
 
 Start = Callable[[list[Place]], dict[Place, int | None]]
 """Where to read assigned places from; None: not yet, a seek will say."""
@@ -73,6 +73,9 @@ class GroupReader:
         """Read until `stop`; anything unexpected ends the process, and its supervisor starts it anew."""
         try:
             self._read()
+        except LogRefused as problem:
+            _log.error("%s: %s %s", problem.code, problem.message, problem.remedy)
+            os._exit(REFUSED)
         except Exception:
             if self._stopping.is_set():
                 return

@@ -10,13 +10,15 @@ _log = logging.getLogger(__name__)
 _PAUSE_S = 0.5
 
 
-def when_kafka_answers(ask: Callable[[], None]) -> None:
-    """Ask again until Kafka answers; other errors pass through."""
-    told = False
+def when_kafka_answers(ask: Callable[[], None], seconds: float = float("inf")) -> None:
+    """Ask again until Kafka answers, or until `seconds` are over (KafkaUnavailable); other errors pass through."""
+    told, until = False, time.monotonic() + seconds
     while True:
         try:
             return ask()
         except KafkaUnavailable as problem:
+            if time.monotonic() > until:
+                raise
             if not told:
                 _log.warning("Kafka is away, waiting for it: %s", problem.message)
                 told = True

@@ -1,5 +1,6 @@
 """Exit codes, the same for every command (docs/cli.md lists them)."""
 
+from refold.projections.errors import RebuildDiffers
 from refold.schemas.errors import RefoldError
 from refold.streams import errors
 
@@ -19,6 +20,7 @@ BY_KIND: dict[type[RefoldError], int] = {
     errors.LogRefused: PRECONDITION,
     errors.NewerRules: PRECONDITION,
     errors.NoPermission: PRECONDITION,
+    RebuildDiffers: DIFFERENT,
     errors.NotConnected: UNREACHABLE,
     errors.Unreachable: UNREACHABLE,
     errors.DownloadFailed: UNREACHABLE,
