@@ -38,15 +38,15 @@ class Walk:
         data = np.frombuffer(block, np.uint8)
         present = frame.select(pl.col(self._optional).is_not_null()) if self._optional else frame
         measured = frame.select(self._measures)
+        everywhere = np.ones(len(values), np.bool_)
         for leaf in self._layout.leaves:
-            there: NDArray[np.bool_] | bool = True
+            there = present[leaf.name].to_numpy() if leaf.optional else everywhere
             if leaf.optional:
-                there = present[leaf.name].to_numpy()
                 if not np.array_equal(_bytes_at(data, at), 2 * there):
                     return False
                 at = at + 1
             measure = measured[leaf.name]
-            if leaf.logical == "boolean" and not (~there | (_bytes_at(data, at) == measure.to_numpy())).all():
+            if leaf.logical == "boolean" and (there & (_bytes_at(data, at) != measure.to_numpy())).any():
                 return False
             at = at + there * _sizes(leaf, measure, frame[leaf.name])
         return bool(np.array_equal(at, ends))
