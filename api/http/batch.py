@@ -22,7 +22,7 @@ from refold.api.http.services import CommandServices
 from refold.schemas.errors import BadValue, RefoldError
 from refold.streams.errors import DeliveryFailed, QueueFull
 
-WINDOW_CHUNKS = 32
+WINDOW_CHUNKS = 16
 """Chunks that are appended and not answered: with 128 lines each, what one batch may have in flight."""
 ACK_S = 5.0
 _PAUSE_S = 0.005
