@@ -6,6 +6,7 @@ On a log that is written already: the core alone from its start, then the models
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 
@@ -22,7 +23,9 @@ def stock_faust(settings: Settings, records: int) -> float:
     topics = ",".join(sorted({topic for topic, _ in places(settings) if "basket" in topic}))
     command = [sys.executable, "-m", "benchmarks.stock_faust", settings.kafka_servers(), topics, str(records)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
-    return float(done.stdout.splitlines()[-1])
+    found = re.search(r"records_per_s=([0-9.]+)", done.stdout)  # Faust prints a spinner around it
+    assert found, done.stdout + done.stderr
+    return float(found.group(1))
 
 
 def main() -> None:

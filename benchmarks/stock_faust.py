@@ -41,7 +41,8 @@ async def decoding(stream: Any) -> None:
             fastavro.schemaless_reader(io.BytesIO(value[5:]), schema, None)
         seen += 1
         if seen == records:
-            print((records - records // 10) / (time.perf_counter() - began), flush=True)
+            rate = (records - records // 10) / (time.perf_counter() - began)
+            os.write(1, f"records_per_s={rate:.1f}\n".encode())  # Faust makes log lines of what is printed
             os._exit(0)
 
 
