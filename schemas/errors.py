@@ -3,6 +3,8 @@
 RefoldError
 ├── ContractError        contract-invalid: a class that cannot become an Avro schema
 ├── SchemaNotFrozen      schema-not-frozen: the code's schema has no frozen file
+├── SchemaIncompatible   schema-incompatible: a new version that could not read the old ones, or not be read by them
+├── FrozenUnreadable     frozen-unreadable: a frozen file that holds no released schema
 ├── SchemaCollision      schema-collision: two schemas with one id
 ├── Malformed            malformed-json: a body that is not strict JSON
 ├── BadValue             bad-value: a field that its type forbids
@@ -36,6 +38,20 @@ class SchemaNotFrozen(RefoldError):
 
     code = "schema-not-frozen"
     remedy = "Run `refold schemas freeze` and commit the new .avsc file."
+
+
+class SchemaIncompatible(RefoldError):
+    """A new version of a command or event is not FULL_TRANSITIVE: some version could not read another's records."""
+
+    code = "schema-incompatible"
+    remedy = "Leave the released class as it is and declare a new event type, with an upcaster from the old one."
+
+
+class FrozenUnreadable(RefoldError):
+    """A file among the frozen ones that holds no released schema."""
+
+    code = "frozen-unreadable"
+    remedy = "Restore the file from version control; frozen files are never edited."
 
 
 class SchemaCollision(RefoldError):

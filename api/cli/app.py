@@ -72,14 +72,25 @@ schemas.command(
     name="freeze",
     help="""Write a new .avsc file for each event and command whose code no frozen file equals.
 
+    Writes nothing when a new version breaks a rule of `refold schemas check`.
+
     Example: refold schemas freeze""",
 )
 schemas.command(
     "refold.api.cli.schemas:check",
     name="check",
-    help="""Compare the code's schemas with the frozen files; exits with 3 when one has no file.
+    help="""Compare code and frozen files, and all versions with each other; exits with 3 when a rule is broken.
+
+    Every version reads what every other wrote, forwards and backwards, for ever.
 
     Example: refold schemas check --json""",
+)
+schemas.command(
+    "refold.api.cli.schema_list:list_",
+    name="list",
+    help="""Show every released schema, whether today's code writes it, and whether the log has it.
+
+    Example: refold schemas list --json""",
 )
 app.command(schemas)
 

@@ -1,7 +1,7 @@
 """Exit codes, the same for every command (docs/cli.md lists them)."""
 
 from refold.projections.errors import RebuildDiffers
-from refold.schemas.errors import RefoldError
+from refold.schemas.errors import FrozenUnreadable, RefoldError, SchemaIncompatible
 from refold.streams import errors
 
 DONE = 0
@@ -13,6 +13,8 @@ UNREACHABLE = 5
 INTERRUPTED = 130
 
 BY_KIND: dict[type[RefoldError], int] = {
+    SchemaIncompatible: DIFFERENT,
+    FrozenUnreadable: DIFFERENT,
     errors.BadSettings: USAGE,
     errors.UnknownDomain: USAGE,
     errors.DataInUse: PRECONDITION,

@@ -1,13 +1,18 @@
 """`refold schemas freeze` and `refold schemas check`: contracts as committed files, like migrations."""
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from refold.api.cli import exits
 from refold.api.cli.output import print_json, print_table, say
 from refold.schemas.avro import Schema
 from refold.schemas.catalog import frozen_schemas
+from refold.schemas.compatibility import CODE, NOT_FROZEN, Violation, violations
+from refold.schemas.errors import SchemaIncompatible
 from refold.schemas.freeze import freeze as write_frozen
 from refold.schemas.freeze import unfrozen
 from refold.streams.domain import domain_module
@@ -15,41 +20,62 @@ from refold.streams.settings import Settings
 
 
 def freeze(*, json: bool = False) -> int:
-    """Write a new .avsc file for each event and command whose code no frozen file equals.
+    """Write a new .avsc file for each event and command whose code no frozen file equals; none when one breaks a rule.
 
     Args:
         json: Print what was written as JSON.
     """
-    written = [path for schemas, folder in _domains() for path in write_frozen(schemas, Path(str(folder)))]
-    _print([{"written": str(path)} for path in written], json=json)
+    domains = contracts()
+    _refuse([v for v in _violations(domains) if v.version == CODE and v.rule != NOT_FROZEN])
+    written = [path for module, folder in domains for path in write_frozen(_missing(module, folder), folder)]
+    show([{"written": str(path)} for path in written], json=json)
     say(f"{len(written)} schemas frozen; commit the new files." if written else "Every schema is frozen already.")
     return exits.DONE
 
 
 def check(*, json: bool = False) -> int:
-    """Compare the code's schemas with the frozen files; exit 3 when one has no file.
+    """Compare code and frozen files, and all versions with each other; exit 3 when a rule is broken.
 
     Args:
-        json: Print the differences as JSON.
+        json: Print the violations as JSON.
     """
-    missing = [{"category": s["namespace"], "name": s["name"]} for schemas, _ in _domains() for s in schemas]
-    _print(missing, json=json)
-    say("Run `refold schemas freeze` and commit the new files." if missing else "Every schema is frozen.")
-    return exits.DIFFERENT if missing else exits.DONE
+    found = _violations(contracts())
+    show([asdict(violation) for violation in found], json=json)
+    say(_advice(found))
+    return exits.DIFFERENT if found else exits.DONE
 
 
-def _domains() -> list[tuple[list[Schema], Traversable]]:
-    """Of each configured domain, the schemas that are not frozen and the folder they belong in."""
-    found = []
-    for name in Settings.load().domains:
-        module = domain_module(name, "schemas")
-        folder = files(module) / "frozen"
-        found.append((unfrozen(module.CATEGORIES, frozen_schemas([folder])), folder))
-    return found
+def contracts() -> list[tuple[ModuleType, Path]]:
+    """Of each configured domain its contracts and the folder of their frozen files."""
+    modules = [domain_module(name, "schemas") for name in Settings.load().domains]
+    return [(module, Path(str(files(module) / "frozen"))) for module in modules]
 
 
-def _print(rows: list[dict[str, str]], *, json: bool) -> None:
+def show(rows: Sequence[dict[str, Any]], *, json: bool) -> None:
+    """Data on stdout; an empty table is no output."""
     if json:
         print_json(rows)
     elif rows:
         print_table(rows)
+
+
+def _violations(domains: list[tuple[ModuleType, Path]]) -> list[Violation]:
+    return [v for module, folder in domains for v in violations(module.CATEGORIES, folder)]
+
+
+def _missing(module: ModuleType, folder: Path) -> list[Schema]:
+    return unfrozen(module.CATEGORIES, frozen_schemas([folder]))
+
+
+def _refuse(found: list[Violation]) -> None:
+    if found:
+        more = f", and {len(found) - 1} more (`refold schemas check` lists them)" if len(found) > 1 else ""
+        raise SchemaIncompatible(f"nothing was frozen: {found[0]}{more}")
+
+
+def _advice(found: list[Violation]) -> str:
+    if not found:
+        return "Every schema is frozen, and every version reads every other."
+    if all(violation.rule == NOT_FROZEN for violation in found):
+        return "Run `refold schemas freeze` and commit the new files."
+    return f"{len(found)} rules broken. {SchemaIncompatible.remedy}"

@@ -1,0 +1,87 @@
+"""`refold schemas list`: every released schema, who writes it, and whether the log has it."""
+
+from collections.abc import Iterator
+from importlib.resources import files
+from typing import Any
+
+from confluent_kafka import KafkaException
+
+from refold.api.cli import exits
+from refold.api.cli.output import say
+from refold.api.cli.schemas import contracts, show
+from refold.schemas.avro import Schema, schema_id, schema_of
+from refold.schemas.freeze import platform_schemas, released
+from refold.streams import kafka
+from refold.streams.embedded.servers import connected
+from refold.streams.settings import Settings
+from refold.streams.topics import logged_schemas, schemas_topic
+
+_ASK_S = 3.0
+_KINDS = {"Meta": "event", "CommandMeta": "command"}
+_PLATFORM = {"Claim": "claim", "Rejected": "rejection"}
+
+
+def list_(*, json: bool = False) -> int:
+    """Show every released schema, whether today's code writes it, and whether the log has it.
+
+    Args:
+        json: Print the schemas as JSON.
+    """
+    logged = _logged(connected(Settings.load()))
+    rows = {row["id"]: row for row in _frozen()}
+    for number, schema in (logged or {}).items():
+        rows.setdefault(number, _row(schema, None, written=False))
+    for number, row in rows.items():
+        row["in_log"] = None if logged is None else number in logged
+    show([row if json else _readable(row) for row in rows.values()], json=json)
+    if logged is None:
+        say("No Kafka was reached, so whether the log has them is unknown.")
+    return exits.DONE
+
+
+def _frozen() -> Iterator[dict[str, Any]]:
+    folders = [(files("refold.schemas") / "frozen", platform_schemas())]
+    folders += [
+        (folder, [schema_of(cls, c.name) for c in m.CATEGORIES for cls in c.classes]) for m, folder in contracts()
+    ]
+    for folder, today in folders:
+        ids = {schema_id(schema) for schema in today}
+        for file in released(folder):
+            yield _row(file.schema, file.version, written=schema_id(file.schema) in ids)
+
+
+def _row(schema: Schema, version: str | None, *, written: bool) -> dict[str, Any]:
+    envelope = schema["fields"][0]["type"]
+    kind = _KINDS.get(envelope["name"] if isinstance(envelope, dict) else "", "")
+    return {
+        "id": schema_id(schema),
+        "kind": _PLATFORM.get(schema["name"], kind) if schema["namespace"] == "refold" else kind,
+        "category": schema["namespace"],
+        "name": schema["name"],
+        "version": version,
+        "fields": [field["name"] for field in schema["fields"] if field["name"] != "meta"],
+        "written": written,
+    }
+
+
+def _readable(row: dict[str, Any]) -> dict[str, Any]:
+    marks = {True: "yes", False: "no", None: "?"}
+    return {
+        "id": row["id"],
+        "kind": row["kind"],
+        "schema": f"{row['category']}.{row['name']}.{row['version'] or '?'}",
+        "fields": len(row["fields"]),
+        "today": marks[row["written"]],
+        "log": marks[row["in_log"]],
+    }
+
+
+def _logged(settings: Settings) -> dict[int, Schema] | None:
+    """What the log says of itself; None when no Kafka answers."""
+    if settings.kafka is None:
+        return None
+    try:
+        there = kafka.admin(settings.kafka).list_topics(timeout=_ASK_S).topics
+        return logged_schemas(settings) if schemas_topic(settings.topic_prefix) in there else {}
+    except KafkaException:
+        return None

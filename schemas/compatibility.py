@@ -1,0 +1,203 @@
+"""FULL_TRANSITIVE: every version of a command or event reads what every other wrote, forwards and backwards, for ever.
+
+The Avro library's rules hold, and three more of ours: what only looks the same on the wire (a decimal's scale, a text for
+bytes), enums whose default would hide a symbol, and a default that would change what old records mean.
+"""
+
+import json
+import re
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.resources.abc import Traversable
+from typing import Any
+
+import avro.schema
+from avro.compatibility import ReaderWriterCompatibilityChecker, SchemaCompatibilityType
+from avro.errors import AvroException
+
+from refold.schemas.avro import Schema, resolved, schema_id, schema_of, without_docs
+from refold.schemas.contracts import Category
+from refold.schemas.errors import ContractError
+from refold.schemas.freeze import Released, released
+from refold.schemas.soundness import Fault, faults
+
+CODE = "code"
+NOT_FROZEN = "not-frozen"
+_ABSENT = object()
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A rule, the schema and version (a file's, or `code`) that breaks it, and the file and path where it shows."""
+
+    rule: str
+    schema: str
+    version: str
+    file: str
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        against = f" (against {self.file})" if self.file else ""
+        return f"{self.schema} at {self.path}{against}: {self.message}"
+
+
+def violations(categories: Iterable[Category], folder: Traversable) -> list[Violation]:
+    """All that code and frozen files of one domain break. Raises FrozenUnreadable."""
+    by_name: dict[str, list[Released]] = {}
+    for file in released(folder):
+        by_name.setdefault(file.full_name, []).append(file)
+    found = [v for category in categories for v in _code(category, by_name)]
+    return [*found, *(v for versions in by_name.values() for v in of_versions(versions))]
+
+
+def of_versions(versions: Sequence[Released]) -> list[Violation]:
+    """What the versions of one schema break, each by itself and against all before it."""
+    found: list[Violation] = []
+    sound: list[Released] = []
+    for version in versions:
+        own = [*faults(version.schema), *_parsed(version.schema)]
+        found += [_violation(version, version.file, fault) for fault in own]
+        if own:
+            continue
+        for earlier in sound:
+            found += [_violation(version, earlier.file, fault) for fault in between(earlier.schema, version.schema)]
+        for earlier, fault in _moved_defaults(sound, version.schema):
+            found.append(_violation(version, earlier.file, fault))
+        sound.append(version)
+    return found
+
+
+def between(old: Schema, new: Schema) -> list[Fault]:
+    """Why one of two sound schemas does not read what the other wrote; empty when both do."""
+    found = list(_by_field(_fields(old), _fields(new)))
+    return found or list(_by_avro(old, new))
+
+
+def _code(category: Category, by_name: dict[str, list[Released]]) -> Iterator[Violation]:
+    """What is not frozen; each such schema joins the versions of its name, to be compared with them."""
+    for cls in category.classes:
+        name = f"{category.name}.{cls.__name__}"
+        try:
+            schema = schema_of(cls, category.name)
+        except ContractError as problem:
+            field = re.match(rf"{cls.__name__}\.(\w+)", problem.message)
+            yield Violation(problem.code, name, CODE, "", f"$.{field[1]}" if field else "$", problem.message)
+            continue
+        versions = by_name.setdefault(name, [])
+        if schema_id(schema) not in {schema_id(version.schema) for version in versions}:
+            versions.append(Released("", CODE, schema))
+            yield Violation(NOT_FROZEN, name, CODE, "", "$", "no frozen file equals the code")
+
+
+def _violation(version: Released, file: str, fault: Fault) -> Violation:
+    return Violation(fault.rule, version.full_name, version.version, file, fault.path, fault.message)
+
+
+def _by_field(old: dict[str, Schema], new: dict[str, Schema]) -> Iterator[Fault]:
+    for name in dict.fromkeys((*old, *new)):
+        path = f"$.{name}"
+        if name not in new:
+            if "default" not in old[name]:
+                yield Fault(
+                    "no-default", path, "taken away, though it has no default: old code could not read new records"
+                )
+        elif name not in old:
+            if "default" not in new[name]:
+                yield Fault("no-default", path, "added without a default: old records do not have it")
+        else:
+            yield from _retyped(old[name]["type"], new[name]["type"], path)
+
+
+def _retyped(old: Any, new: Any, path: str) -> Iterator[Fault]:
+    if path == "$.meta":
+        if without_docs(old) != without_docs(new):
+            yield Fault("envelope", path, "a command cannot become an event, nor an event a command")
+    elif isinstance(old, list) and isinstance(new, list):
+        yield from _retyped(old[1], new[1], path)
+    elif _physical(old) != _physical(new):
+        yield Fault("type", path, f"{_words(old)} became {_words(new)}")
+    elif _physical(old) == "array":
+        yield from _retyped(old["items"], new["items"], f"{path}[]")
+    elif _physical(old) == "enum":
+        yield from _enum_changed(old, new, path)
+    elif _words(old) != _words(new):
+        yield Fault("logical-type", path, f"{_words(old)} became {_words(new)}, with the same bytes")
+
+
+def _enum_changed(old: Schema, new: Schema, path: str) -> Iterator[Fault]:
+    if old["name"] != new["name"]:
+        yield Fault("type", path, f"the enum {old['name']} became {new['name']}")
+    lost, gained = (
+        sorted({*a} - {*b}) for a, b in ((old["symbols"], new["symbols"]), (new["symbols"], old["symbols"]))
+    )
+    if lost:
+        yield Fault("enum-symbols", path, f"{old['name']} lost {', '.join(lost)}, which old records may hold")
+    if gained:
+        yield Fault("enum-symbols", path, f"{old['name']} gained {', '.join(gained)}, which old code cannot read")
+
+
+def _moved_defaults(earlier: Sequence[Released], schema: Schema) -> Iterator[tuple[Released, Fault]]:
+    """Records without the field would mean something else from now on, and a rebuild come to other rows."""
+    for name, field in _fields(schema).items():
+        had = [(version, _fields(version.schema).get(name)) for version in earlier]
+        if all(before is not None for _, before in had):
+            continue
+        for version, before in had:
+            if before is None or any(_retyped(before["type"], field["type"], name)):
+                continue
+            if before.get("default", _ABSENT) != field.get("default", _ABSENT):
+                message = (
+                    f"the default {before.get('default')!r} became {field.get('default')!r}: older records would change"
+                )
+                yield version, Fault("default-changed", f"$.{name}", message)
+
+
+def _by_avro(old: Schema, new: Schema) -> Iterator[Fault]:
+    """The library's verdict, both ways; the last word on all that the rules above let pass."""
+    schemas = {"backward": (new, old), "forward": (old, new)}
+    for direction, (reader, writer) in schemas.items():
+        checker = ReaderWriterCompatibilityChecker()  # type: ignore[no-untyped-call]
+        result = checker.get_compatibility(_parse(reader), _parse(writer))
+        if result.compatibility is not SchemaCompatibilityType.compatible:
+            said = "; ".join(sorted(result.messages))
+            yield Fault("avro", ",".join(sorted(result.locations)), f"not {direction} compatible: {said}")
+
+
+def _parsed(schema: Schema) -> Iterator[Fault]:
+    try:
+        _parse(schema)
+    except AvroException as problem:
+        yield Fault("avro", "$", f"is no Avro schema: {problem}")
+
+
+def _parse(schema: Schema) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return avro.schema.parse(json.dumps(schema))
+
+
+def _fields(schema: Schema) -> dict[str, Schema]:
+    """By name, with types written out. The envelope stays as it is."""
+    meta, *body = schema["fields"]
+    return {"meta": meta, **{field["name"]: field for field in resolved(body)}}
+
+
+def _physical(kind: Any) -> str:
+    if isinstance(kind, list):
+        return "optional"
+    return kind if isinstance(kind, str) else str(kind["type"])
+
+
+def _words(kind: Any) -> str:
+    match kind:
+        case str():
+            return kind
+        case list():
+            return f"optional {_words(kind[1])}"
+        case {"type": "array", "items": items}:
+            return f"list of {_words(items)}"
+        case {"logicalType": "decimal"}:
+            return f"decimal({kind['precision']},{kind.get('scale', 0)})"
+    return str(kind.get("logicalType") or kind.get("name") or kind["type"])

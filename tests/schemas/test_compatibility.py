@@ -1,0 +1,310 @@
+"""A corpus of changed schemas, each with its verdict; no change passes that the Avro library refuses."""
+
+import json
+from collections.abc import Callable
+from copy import deepcopy
+from datetime import date, datetime
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+from avro.compatibility import ReaderWriterCompatibilityChecker, SchemaCompatibilityType
+from avro.errors import AvroException
+from avro.schema import parse
+from msgspec import Meta as About
+
+from refold.api.cli import app as cli
+from refold.api.cli import exits
+from refold.schemas.avro import Schema, schema_of
+from refold.schemas.compatibility import of_versions, violations
+from refold.schemas.contracts import Category, Event, Money, Whole
+from refold.schemas.errors import FrozenUnreadable
+from refold.schemas.freeze import Released, freeze, released, unfrozen
+from refold.schemas.meta import COMMAND_META
+
+DOC = About(description="A field.")
+
+
+class Size(Enum):
+    SMALL = "small"
+    LARGE = "large"
+
+
+class Packed(Event):
+    """One of each type."""
+
+    count: Annotated[Whole, DOC]
+    total: Annotated[int, DOC]
+    text: Annotated[str, DOC]
+    amount: Annotated[Money, DOC]
+    at: Annotated[datetime, DOC]
+    day: Annotated[date, DOC]
+    size: Annotated[Size, DOC]
+    tags: Annotated[list[str], DOC]
+    prices: Annotated[list[Money], DOC]
+    note: Annotated[str | None, DOC] = None
+    fee: Annotated[Money | None, DOC] = None
+    weight: Annotated[int, DOC] = 0
+
+
+BASE = schema_of(Packed, "tests.packed")
+DECIMAL = {"type": "bytes", "logicalType": "decimal", "precision": 12, "scale": 2}
+Change = Callable[[Schema], object]
+
+
+def field(schema: Schema, name: str) -> Schema:
+    found: Schema = next(f for f in schema["fields"] if f["name"] == name)
+    return found
+
+
+def retype(name: str, kind: Any) -> Change:
+    return lambda schema: field(schema, name).update(type=kind)
+
+
+def size(**changes: Any) -> Change:
+    return lambda schema: field(schema, "size")["type"].update(changes)
+
+
+def add(kind: Any, **more: Any) -> Change:
+    return lambda schema: schema["fields"].append({"name": "new", "type": kind, "doc": "New.", **more})
+
+
+def drop(name: str) -> Change:
+    return lambda schema: schema["fields"].remove(field(schema, name))
+
+
+def rename(name: str, other: str, **more: Any) -> Change:
+    return lambda schema: field(schema, name).update(name=other, **more)
+
+
+EMPTY = {"type": "record", "name": "Nil", "doc": "Nothing.", "fields": []}
+LOOP = {"type": "record", "name": "Node", "fields": [{"name": "next", "doc": "It.", "type": ["null", "Node"]}]}
+
+CORPUS: dict[str, tuple[Change, set[tuple[str, str]]]] = {
+    "nothing": (lambda _: None, set()),
+    "better words": (lambda s: s.update(doc="Said better."), set()),
+    "better words for a field": (lambda s: field(s, "text").update(doc="Said better."), set()),
+    "added with a default": (add("int", default=0), set()),
+    "added optional": (add(["null", "string"], default=None), set()),
+    "added list": (add({"type": "array", "items": "long"}, default=[]), set()),
+    "taken away, had a default": (drop("weight"), set()),
+    "another order": (lambda s: s["fields"].insert(1, s["fields"].pop()), set()),
+    "symbols in another order": (size(symbols=["large", "small"]), set()),
+    "another default, in every version": (lambda s: field(s, "weight").update(default=1), set()),
+    "a default given": (lambda s: field(s, "count").update(default=1), set()),
+    "a default given up": (lambda s: field(s, "weight").pop("default"), set()),
+    "renamed, both with defaults": (rename("weight", "mass"), set()),
+    "added without a default": (add("int"), {("no-default", "$.new")}),
+    "added optional without a default": (add(["null", "int"]), {("no-default", "$.new")}),
+    "taken away, had no default": (drop("count"), {("no-default", "$.count")}),
+    "renamed": (rename("text", "words"), {("no-default", "$.text"), ("no-default", "$.words")}),
+    "renamed by an alias": (rename("text", "words", aliases=["text"]), {("alias", "$.words")}),
+    "int to long": (retype("count", "long"), {("type", "$.count")}),
+    "long to int": (retype("total", "int"), {("type", "$.total")}),
+    "long to string": (retype("total", "string"), {("type", "$.total")}),
+    "string to decimal": (retype("text", DECIMAL), {("type", "$.text")}),
+    "string to bytes": (retype("text", "bytes"), {("type", "$.text")}),
+    "made optional": (retype("text", ["null", "string"]), {("type", "$.text")}),
+    "made required": (retype("note", "string"), {("type", "$.note")}),
+    "optional of another type": (retype("note", ["null", "long"]), {("type", "$.note")}),
+    "another scale": (retype("amount", {**DECIMAL, "scale": 3}), {("logical-type", "$.amount")}),
+    "another precision": (retype("amount", {**DECIMAL, "precision": 18}), {("logical-type", "$.amount")}),
+    "another scale, optional": (retype("fee", ["null", {**DECIMAL, "scale": 0}]), {("logical-type", "$.fee")}),
+    "another scale in a list": (
+        lambda s: field(s, "prices")["type"].update(items={**DECIMAL, "scale": 0}),
+        {("logical-type", "$.prices[]")},
+    ),
+    "time to number": (retype("at", "long"), {("logical-type", "$.at")}),
+    "number to time": (
+        retype("total", {"type": "long", "logicalType": "timestamp-micros"}),
+        {("logical-type", "$.total")},
+    ),
+    "micros to millis": (retype("at", {"type": "long", "logicalType": "timestamp-millis"}), {("logical-type", "$.at")}),
+    "date to number": (retype("day", "int"), {("logical-type", "$.day")}),
+    "date to time": (retype("day", {"type": "long", "logicalType": "timestamp-micros"}), {("type", "$.day")}),
+    "a decimal of 39 digits": (retype("amount", {**DECIMAL, "precision": 39}), {("logical-type", "$.amount")}),
+    "a symbol lost": (size(symbols=["small"]), {("enum-symbols", "$.size")}),
+    "a symbol gained": (size(symbols=["small", "large", "huge"]), {("enum-symbols", "$.size")}),
+    "a symbol lost behind a default": (size(symbols=["small"], default="small"), {("enum-symbols", "$.size")}),
+    "an enum renamed": (size(name="Extent"), {("type", "$.size")}),
+    "an enum renamed by an alias": (size(name="Extent", aliases=["Size"]), {("alias", "$.size")}),
+    "other items": (retype("tags", {"type": "array", "items": "long"}), {("type", "$.tags[]")}),
+    "list to one": (retype("tags", "string"), {("type", "$.tags")}),
+    "float": (add("float", default=0.0), {("float", "$.new")}),
+    "long to double": (retype("total", "double"), {("float", "$.total")}),
+    "list of optional doubles": (
+        add({"type": "array", "items": ["null", "double"]}, default=[]),
+        {("float", "$.new[]")},
+    ),
+    "recursion": (add(["null", LOOP], default=None), {("type", "$.new"), ("recursion", "$.new.next")}),
+    "items of nothing": (
+        add({"type": "array", "items": "null"}, default=[]),
+        {("type", "$.new[]"), ("zero-byte-items", "$.new[]")},
+    ),
+    "items without fields": (
+        add({"type": "array", "items": EMPTY}, default=[]),
+        {("type", "$.new[]"), ("zero-byte-items", "$.new[]")},
+    ),
+    "items of no bytes": (
+        add({"type": "array", "items": {"type": "fixed", "name": "Nil", "size": 0}}, default=[]),
+        {("type", "$.new[]"), ("zero-byte-items", "$.new[]")},
+    ),
+    "map of floats": (
+        add({"type": "map", "values": "float"}, default={}),
+        {("type", "$.new"), ("float", "$.new{}")},
+    ),
+    "union of two types": (add(["null", "int", "string"], default=None), {("union", "$.new")}),
+    "null last": (add(["int", "null"], default=0), {("union", "$.new")}),
+    "a field without doc": (lambda s: field(s, "text").pop("doc"), {("no-doc", "$.text")}),
+    "a schema without doc": (lambda s: s.update(doc=""), {("no-doc", "$")}),
+    "an envelope of ones own": (lambda s: s["fields"][0]["type"]["fields"].pop(), {("envelope", "$.meta")}),
+    "an event becomes a command": (lambda s: s["fields"][0].update(type=COMMAND_META), {("envelope", "$.meta")}),
+    "a field twice": (lambda s: s["fields"].append(deepcopy(s["fields"][1])), {("avro", "$")}),
+}
+
+
+def changed(change: Change, base: Schema = BASE) -> Schema:
+    schema = deepcopy(base)
+    change(schema)
+    return schema
+
+
+def versions(*schemas: Schema) -> list[Released]:
+    return [Released(f"tests.packed.Packed.v{n}.avsc", f"v{n}", schema) for n, schema in enumerate(schemas, 1)]
+
+
+@pytest.mark.parametrize(("change", "expected"), CORPUS.values(), ids=CORPUS)
+def test_each_change_has_its_verdict(change: Change, expected: set[tuple[str, str]]) -> None:
+    found = of_versions(versions(BASE, changed(change)))
+    assert {(v.rule, v.path) for v in found} == expected
+    assert all(v.version == "v2" and v.file for v in found)
+
+
+@pytest.mark.filterwarnings("ignore::avro.errors.IgnoredLogicalType")
+@pytest.mark.parametrize(("change", "expected"), CORPUS.values(), ids=CORPUS)
+def test_what_the_library_refuses_is_refused(change: Change, expected: set[tuple[str, str]]) -> None:
+    try:
+        old, new = parse(json.dumps(BASE)), parse(json.dumps(changed(change)))
+    except AvroException:
+        assert expected
+        return
+    checker = ReaderWriterCompatibilityChecker()  # type: ignore[no-untyped-call]
+    ways = [checker.get_compatibility(*way) for way in ((old, new), (new, old))]
+    if any(way.compatibility is not SchemaCompatibilityType.compatible for way in ways):
+        assert expected
+
+
+def test_every_frozen_version_counts_and_not_only_the_last() -> None:
+    back = changed(add("string", default=""), changed(drop("weight")))
+    field(back, "new")["name"] = "weight"
+    found = of_versions(versions(BASE, changed(drop("weight")), back))
+    assert [(v.rule, v.path, v.version, v.file) for v in found] == [
+        ("type", "$.weight", "v3", "tests.packed.Packed.v1.avsc")
+    ]
+
+
+def test_a_default_that_old_records_rely_on_stays() -> None:
+    second, third = changed(add("int", default=0)), changed(add("int", default=1))
+    found = of_versions(versions(BASE, second, third))
+    assert [(v.rule, v.path, v.file) for v in found] == [("default-changed", "$.new", "tests.packed.Packed.v2.avsc")]
+
+
+def made(**fields: Any) -> Category:
+    space = {"__doc__": "Packed.", "__annotations__": fields}
+    return Category("tests.packed", (), (type("Packed", (Event,), space),))
+
+
+def test_code_is_compared_with_all_files_of_its_folder(tmp_path: Path) -> None:
+    first = made(amount=Annotated[Money, DOC])
+    assert [(v.rule, v.version) for v in violations([first], tmp_path / "none")] == [("not-frozen", "code")]
+    freeze(unfrozen([first], []), tmp_path)
+    assert violations([first], tmp_path) == []
+    found = violations([made(amount=Annotated[int, DOC])], tmp_path)
+    assert [(v.rule, v.schema, v.version, v.file, v.path) for v in found] == [
+        ("not-frozen", "tests.packed.Packed", "code", "", "$"),
+        ("type", "tests.packed.Packed", "code", "tests.packed.Packed.v1.avsc", "$.amount"),
+    ]
+    refused = violations([made(amount=Annotated[float, DOC])], tmp_path)
+    assert [(v.rule, v.version, v.path) for v in refused] == [("contract-invalid", "code", "$.amount")]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("tests.packed.Packed.avsc", "{}"),
+        ("tests.packed.Packed.v0.avsc", "{}"),
+        ("tests.packed.Packed.v1.avsc", "{"),
+        ("tests.packed.Packed.v1.avsc", "[]"),
+        ("tests.packed.Other.v1.avsc", json.dumps(BASE)),
+    ],
+)
+def test_a_file_that_is_no_frozen_schema_is_named(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(FrozenUnreadable, match=name):
+        released(tmp_path)
+
+
+def test_versions_are_numbers(tmp_path: Path) -> None:
+    for number in (10, 2, 1):
+        (tmp_path / f"tests.packed.Packed.v{number}.avsc").write_text(json.dumps(BASE))
+    assert [file.version for file in released(tmp_path)] == ["v1", "v2", "v10"]
+
+
+AUTHORS = '''
+from typing import Annotated
+from msgspec import Meta
+from refold.schemas import Category, Event
+
+class Said(Event):
+    """Something was said."""
+    words: Annotated[{type}, Meta(description="What.")]
+
+CATEGORIES = (Category("{domain}.talk", (), (Said,)),)
+'''
+
+
+def test_the_commands_refuse_and_name_the_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def write(domain: str, kind: str) -> None:
+        (tmp_path / domain / "schemas").mkdir(parents=True, exist_ok=True)
+        (tmp_path / domain / "schemas/__init__.py").write_text(
+            AUTHORS.replace("{type}", kind).replace("{domain}", domain)
+        )
+        monkeypatch.setenv("REFOLD_DOMAINS", domain)
+
+    write("first_said", "str")
+    assert cli.run(["schemas", "check"]) == exits.DIFFERENT
+    assert cli.run(["schemas", "freeze"]) == exits.DONE
+    assert cli.run(["schemas", "check"]) == exits.DONE
+
+    write("later_said", "int")
+    (tmp_path / "later_said/schemas/frozen").mkdir()
+    frozen = (tmp_path / "first_said/schemas/frozen/first_said.talk.Said.v1.avsc").read_text()
+    (tmp_path / "later_said/schemas/frozen/later_said.talk.Said.v1.avsc").write_text(frozen.replace("first_", "later_"))
+    capsys.readouterr()
+    assert cli.run(["schemas", "freeze"]) == exits.DIFFERENT
+    told = capsys.readouterr().err
+    assert "schema-incompatible" in told
+    assert "later_said.talk.Said at $.words (against later_said.talk.Said.v1.avsc): string became long" in told
+    assert len(list((tmp_path / "later_said/schemas/frozen").iterdir())) == 1
+    assert cli.run(["schemas", "check", "--json"]) == exits.DIFFERENT
+    assert {row["rule"] for row in json.loads(capsys.readouterr().out)} == {"not-frozen", "type"}
+
+
+def test_the_list_shows_every_released_schema(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(["schemas", "list", "--json"]) == exits.DONE
+    rows = {(row["category"], row["name"]): row for row in json.loads(capsys.readouterr().out)}
+    assert rows["refold", "Claim"]["kind"] == "claim"
+    paid = rows["retail.basket", "BasketPaid"]
+    assert (paid["kind"], paid["version"], paid["written"], paid["in_log"]) == ("event", "v1", True, None)
+    assert paid["fields"] == ["store_id", "lines", "total"]
+    assert cli.run(["schemas", "list"]) == exits.DONE
+    assert "retail.product" in capsys.readouterr().out
