@@ -7,7 +7,7 @@ from typing import Any
 from litestar import Litestar
 from litestar.di import Provide
 
-from refold.api.http import batches, commands, models, operations, problems, streams
+from refold.api.http import batches, commands, models, operations, problems, registry, streams
 from refold.api.http.metrics import counting
 from refold.api.http.services import CommandServices, ModelServices, OperationServices, StreamServices
 
@@ -20,6 +20,7 @@ def application(
     for_streams: StreamServices,
     for_models: ModelServices,
     for_operations: OperationServices,
+    for_registry: registry.SchemaRegistry,
     opened: Opened = nullcontext,
 ) -> Litestar:
     """The ASGI application over these services; `opened` brackets its life."""
@@ -36,6 +37,7 @@ def application(
             streams.ROUTES,
             models.ROUTES,
             operations.ROUTES,
+            registry.ROUTES,
             problems.read_problem,
         ],
         dependencies={
@@ -43,6 +45,7 @@ def application(
             "streams": _given(for_streams),
             "models": _given(for_models),
             "operations": _given(for_operations),
+            "registry": _given(for_registry),
         },
         exception_handlers=problems.HANDLERS,
         middleware=[counting],

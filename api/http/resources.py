@@ -4,7 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 
+from confluent_kafka import KafkaException
+from litestar import Litestar
+
 from refold.api.errors import LogUnreadable
+from refold.api.http.application import application
 from refold.api.http.command_request import Intent
 from refold.api.http.database import Database
 from refold.api.http.metrics import metrics_page
@@ -12,14 +16,18 @@ from refold.api.http.notices import POLL_S, Notices
 from refold.api.http.outcomes import Outcomes
 from refold.api.http.positions import Positions
 from refold.api.http.preparation import Preparation
+from refold.api.http.registry import SchemaRegistry
 from refold.api.http.services import Check, CommandServices, ModelServices, OperationServices, StreamServices
 from refold.projections.serving import served_models
+from refold.schemas.avro import Schema
 from refold.schemas.errors import RefoldError
 from refold.streams.domain import Domains
+from refold.streams.errors import KafkaUnavailable
 from refold.streams.history import History, Recorded
 from refold.streams.lag import LagReader
 from refold.streams.producer import Delivered, Producer
 from refold.streams.settings import Settings
+from refold.streams.topics import logged_schemas
 
 READERS = 2
 READ_S = 10.0
@@ -53,6 +61,11 @@ class Resources:
             for part in reversed(parts):
                 await part.close()
             await asyncio.to_thread(self._producer.close)
+
+    def application(self) -> Litestar:
+        """The application over these."""
+        registry = SchemaRegistry(self._schemas, self.settings.topic_prefix)
+        return application(self.commands(), self.streams(), self.models(), self.operations(), registry, self.opened)
 
     def commands(self) -> CommandServices:
         """For commands and their outcomes."""
@@ -113,6 +126,12 @@ class Resources:
         prefix = self.settings.topic_prefix
         places = {f"{prefix}{topic}/{part}": offset for (topic, part), offset in wanted.items()}
         await self.notices.reach("models", places, min(seconds, POLL_S))
+
+    def _schemas(self) -> dict[int, Schema]:
+        try:
+            return logged_schemas(self.settings)
+        except KafkaException as problem:
+            raise KafkaUnavailable(f"the schemas cannot be read: {problem.args[0]}") from problem
 
     async def _ready(self) -> list[Check]:
         checks = {"postgres": self._ask_postgres(), "kafka": asyncio.to_thread(self._lag.ends)}

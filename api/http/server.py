@@ -4,7 +4,6 @@ import logging
 
 import uvicorn
 
-from refold.api.http.application import application
 from refold.api.http.resources import Resources
 from refold.streams.domain import load_domains
 from refold.streams.settings import Settings
@@ -17,9 +16,7 @@ def main(settings: Settings) -> None:
     """Serve until told to stop; a stop lets requests in flight finish."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     resources = Resources(settings, load_domains(settings.domains))
-    app = application(
-        resources.commands(), resources.streams(), resources.models(), resources.operations(), resources.opened
-    )
+    app = resources.application()
     uvicorn.run(
         app,
         host=settings.api_host,

@@ -15,6 +15,7 @@ from refold.api.http.command_request import Intent
 from refold.api.http.database import Parameters, Row, Statement
 from refold.api.http.outcomes import Outcome
 from refold.api.http.positions import Place, Positions
+from refold.api.http.registry import SchemaRegistry
 from refold.api.http.services import Check, CommandServices, ModelServices, OperationServices, StreamServices
 from refold.projections.serving import ServedColumn, ServedModel
 from refold.schemas.errors import RefoldError
@@ -56,6 +57,7 @@ class World:
     fetch_error: RefoldError | None = None
     decides: bool = True
     acknowledges: bool = True
+    schemas: dict[int, Any] = field(default_factory=dict)
     found_all: list[list[bytes]] = field(default_factory=list)
     rejects: str | None = None
     checks: list[Check] = field(default_factory=lambda: [Check("kafka", ok=True)])
@@ -151,6 +153,7 @@ def app(world: World, domains: Domains, model: ServedModel) -> Litestar:
         StreamServices(domains, world.fetch, world.read, ""),
         ModelServices(domains, {("retail", "store_daily"): model}, world.fetch, world.moved, ""),
         OperationServices(world.ready, lambda: b"refold_up 1\n"),
+        SchemaRegistry(lambda: world.schemas, "p."),
     )
 
 

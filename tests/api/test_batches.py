@@ -122,7 +122,7 @@ def test_once_a_server_is_away_nothing_later_overtakes(client: Client, world: An
 def test_no_more_batches_than_a_process_takes(domains: Domains, world: Any) -> None:
     taken = CommandServices(domains, world, world.append, world.queue, 0.2, asyncio.Semaphore(0))
     nothing: Any = None
-    with TestClient(application(taken, nothing, nothing, nothing)) as client:
+    with TestClient(application(taken, nothing, nothing, nothing, nothing)) as client:
         answer = client.post("/v1/commands", content=text(line()), headers=KIND)
     assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (429, "too-many-waiting", "1")
 

@@ -7,7 +7,6 @@ from litestar import Litestar
 from litestar.testing import TestClient
 from pydantic import SecretStr
 
-from refold.api.http.application import application
 from refold.api.http.resources import Resources
 from refold.streams.domain import Domains
 from refold.streams.settings import Settings
@@ -19,8 +18,7 @@ AWAY = Settings(kafka=NOWHERE, database_url=SecretStr(f"postgresql://u:hidden@{N
 @pytest.fixture
 def client(domains: Domains) -> Iterator[TestClient[Litestar]]:
     found = Resources(AWAY, domains)
-    app = application(found.commands(), found.streams(), found.models(), found.operations(), found.opened)
-    with TestClient(app) as client:
+    with TestClient(found.application()) as client:
         yield client
 
 

@@ -1,0 +1,203 @@
+"""`/registry`: Confluent's Schema Registry over REST, read-only, so that its clients and kcat can read our topics."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, Router, delete, get, post, put
+from litestar.di import NamedDependency
+from litestar.params import FromPath, SkipValidation
+
+from refold.api.http.registry_view import Registered, RegistryView
+from refold.schemas.avro import Schema
+from refold.schemas.errors import RefoldError
+
+MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
+FRESH_S = 5.0
+"""A schema written by newer code is found at the latest after that long."""
+_MOST_VERSION = 2**31 - 1
+AnyRequest = Request[Any, Any, Any]
+
+
+class RegistryError(Exception):
+    """An answer other than success, in Confluent's words: an HTTP status, an error code, and a sentence."""
+
+    def __init__(self, status: int, code: int, message: str) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message = status, code, message
+
+
+class SchemaRegistry:
+    """The view of the log's schemas, read again when something is asked for that it lacks or when it is old."""
+
+    def __init__(self, load: Callable[[], dict[int, Schema]], prefix: str) -> None:
+        self._load, self._prefix = load, prefix
+        self._view = RegistryView({}, prefix)
+        self._read_at = -FRESH_S
+        self._lock = asyncio.Lock()
+
+    async def view(self) -> RegistryView:
+        """Every schema, no older than a few seconds. Raises RegistryError when Kafka is away."""
+        async with self._lock:
+            if time.monotonic() - self._read_at >= FRESH_S:
+                try:
+                    self._view = RegistryView(await asyncio.to_thread(self._load), self._prefix)
+                except RefoldError as away:
+                    raise RegistryError(503, 50001, f"{away.code}: {away.message}") from away
+                self._read_at = time.monotonic()
+        return self._view
+
+    async def with_schema(self, number: int) -> RegistryView:
+        """A view that has the schema. A schema never changes: what is known needs no look at Kafka."""
+        view = self._view if number in self._view.schemas else await self.view()
+        if number not in view.schemas:
+            raise RegistryError(404, 40403, f"Schema {number} not found")
+        return view
+
+    async def versions(self, subject: str) -> list[Registered]:
+        """The versions of a subject."""
+        found = (await self.view()).subjects.get(subject)
+        if not found:
+            raise RegistryError(404, 40401, f"Subject '{subject[:300]}' not found.")
+        return found
+
+    async def version(self, subject: str, wanted: str) -> Registered:
+        """One version of a subject: its number, `latest` or -1."""
+        if wanted not in {"latest", "-1"} and not (wanted.isdecimal() and 1 <= int(wanted[:11]) <= _MOST_VERSION):
+            raise RegistryError(422, 42202, f"The specified version '{wanted[:100]}' is not a valid version id.")
+        versions = await self.versions(subject)
+        number = len(versions) if wanted in {"latest", "-1"} else int(wanted)
+        if number > len(versions):
+            raise RegistryError(404, 40402, f"Version {number} not found.")
+        return versions[number - 1]
+
+
+Schemas = NamedDependency[SkipValidation[SchemaRegistry]]
+
+
+@get("/schemas/ids/{number:int}")
+async def schema_by_id(registry: Schemas, number: FromPath[int]) -> Response[bytes]:
+    """The schema of an id, as a deserializer asks for it."""
+    view = await registry.with_schema(number)
+    return _answer({"schema": json.dumps(view.schemas[number])})
+
+
+@get("/schemas/ids/{number:int}/versions")
+async def versions_by_id(registry: Schemas, number: FromPath[int]) -> Response[bytes]:
+    """The subjects and versions that an id is."""
+    found = (await registry.with_schema(number)).uses(number)
+    return _answer([{"subject": use.subject, "version": use.version} for use in found])
+
+
+@get("/schemas/ids/{number:int}/subjects")
+async def subjects_by_id(registry: Schemas, number: FromPath[int]) -> Response[bytes]:
+    """The subjects that have an id among their versions."""
+    return _answer([use.subject for use in (await registry.with_schema(number)).uses(number)])
+
+
+@get("/schemas/types")
+async def types() -> Response[bytes]:
+    """The kinds of schema there are."""
+    return _answer(["AVRO"])
+
+
+@get("/subjects")
+async def subjects(registry: Schemas) -> Response[bytes]:
+    """Every subject: `<topic>-<full name of the record>`."""
+    return _answer(list((await registry.view()).subjects))
+
+
+@get("/subjects/{subject:str}/versions")
+async def versions(registry: Schemas, subject: FromPath[str]) -> Response[bytes]:
+    """The numbers of a subject's versions."""
+    return _answer([found.version for found in await registry.versions(subject)])
+
+
+@get("/subjects/{subject:str}/versions/{version:str}")
+async def version(registry: Schemas, subject: FromPath[str], version: FromPath[str]) -> Response[bytes]:
+    """One version of a subject."""
+    return _answer((await registry.version(subject, version)).body())
+
+
+@get("/subjects/{subject:str}/versions/{version:str}/schema")
+async def schema_of_version(registry: Schemas, subject: FromPath[str], version: FromPath[str]) -> Response[bytes]:
+    """The bare schema of one version."""
+    return _answer(json.loads((await registry.version(subject, version)).schema))
+
+
+@post("/subjects/{subject:str}", status_code=200)
+async def look_up(request: AnyRequest, registry: Schemas, subject: FromPath[str]) -> Response[bytes]:
+    """The version that equals the schema in the body."""
+    await registry.versions(subject)
+    found = (await registry.view()).same(subject, _sent_schema(await request.body()))
+    if found is None:
+        raise RegistryError(404, 40403, "Schema not found")
+    return _answer(found.body())
+
+
+@get(["/config", "/config/{subject:str}"])
+async def config() -> Response[bytes]:
+    """How schemas may change."""
+    return _answer({"compatibilityLevel": "FULL_TRANSITIVE"})
+
+
+@get(["/mode", "/mode/{subject:str}"])
+async def mode() -> Response[bytes]:
+    """Schemas come from the code's frozen files, never from here."""
+    return _answer({"mode": "READONLY"})
+
+
+_WRITES = ["/subjects/{subject:str}/versions", "/config", "/config/{subject:str}", "/mode", "/mode/{subject:str}"]
+
+
+@post(_WRITES[:1])
+async def register() -> Response[bytes]:
+    """Refused."""
+    raise _read_only()
+
+
+@put(_WRITES[1:])
+async def change() -> Response[bytes]:
+    """Refused."""
+    raise _read_only()
+
+
+@delete(["/subjects/{subject:str}", "/subjects/{subject:str}/versions/{version:str}", *_WRITES[1:]], status_code=200)
+async def remove() -> Response[bytes]:
+    """Refused."""
+    raise _read_only()
+
+
+def _read_only() -> RegistryError:
+    return RegistryError(
+        422, 42205, "The registry is in read-only mode: schemas are frozen with the code and come from the log."
+    )
+
+
+def _sent_schema(body: bytes) -> Schema:
+    try:
+        found = json.loads(json.loads(body)["schema"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise RegistryError(422, 42201, 'Expected {"schema": "<an Avro schema as JSON text>"}') from None
+    if not isinstance(found, dict):
+        raise RegistryError(422, 42201, "Expected the schema of a record")
+    return found
+
+
+def _answer(content: object, status: int = 200) -> Response[bytes]:
+    return Response(msgspec.json.encode(content), status_code=status, media_type=MEDIA_TYPE)
+
+
+def _on_error(_: AnyRequest, error: RegistryError) -> Response[bytes]:
+    return _answer({"error_code": error.code, "message": error.message}, error.status)
+
+
+_READS = [schema_by_id, versions_by_id, subjects_by_id, types, subjects, versions, version, schema_of_version, look_up]
+ROUTES = Router(
+    "/registry",
+    route_handlers=[*_READS, config, mode, register, change, remove],
+    exception_handlers={RegistryError: _on_error},
+)
