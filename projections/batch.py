@@ -75,7 +75,8 @@ def counted_events(
 ) -> Counted:
     """Decode what counts and some model reads. `parked` are the streams that wait for all builds."""
     heads = _without_voids(read_heads(batch.values), batch, voids)
-    found = {kind: decoder.events(kind.category.name, kind.event.__name__, batch.values, heads) for kind in types}  # type: ignore[arg-type]  # a null value has no schema id, so it is never decoded
+    there = [kind for kind in types if _occurs(decoder, kind, heads)]
+    found = {kind: decoder.events(kind.category.name, kind.event.__name__, batch.values, heads) for kind in there}  # type: ignore[arg-type]  # a null value has no schema id, so it is never decoded
     bad = [fault for decoded in found.values() for fault in decoded.bad] + _unknown(decoder, heads)
     frames = {kind: _in_order(decoded.frame) for kind, decoded in found.items()}
     bad += [fault for frame in frames.values() for fault in _unstorable(frame)]
@@ -83,6 +84,12 @@ def counted_events(
     parks = _parks(batch, bad, known)
     counted = Counted(frames, parks, fell_back=sum(decoded.fell_back for decoded in found.values()))
     return _without_parked(counted, batch, [*known, *parks]) if known or parks else counted
+
+
+def _occurs(decoder: ColumnDecoder, kind: EventType, heads: Heads) -> bool:
+    """Whether the batch has an event of the type: of those absent not even an empty frame is made."""
+    writers = decoder.catalog.event_writers(kind.category.name, kind.event.__name__)
+    return any(writer.id in heads.present for writer in writers)
 
 
 def _without_voids(heads: Heads, batch: Batch, voids: Voids) -> Heads:

@@ -153,7 +153,7 @@ def frames_for(layout: Layout, counted: Mapping[str, tuple[Batch, Counted]]) -> 
     found = {
         kind: counted[kind.category.name][1].frames for kind in handled(layout.model) if kind.category.name in counted
     }
-    return {kind: frames[kind] for kind, frames in found.items() if frames[kind].height}
+    return {kind: frames[kind] for kind, frames in found.items() if kind in frames and frames[kind].height}
 
 
 def load_rows(db: Database, layout: Layout, build: Build, streams: list[str]) -> dict[str, Held]:

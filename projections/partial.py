@@ -33,19 +33,19 @@ def merged(layout: Layout, partials: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """Partials of one model as one, sorted by key. Columns that a partial lacks are the identity."""
     if not partials:
         return pl.DataFrame(schema={part.name: part.type.dtype for part in layout.stored})
-    rows = pl.concat(partials, how="diagonal")
+    rows = partials[0] if len(partials) == 1 else _by_key(layout, pl.concat(partials, how="diagonal"))
+    present = set(rows.columns)
+    columns = [pl.col(part.name) if part.name in present else _identity(part) for part in layout.stored]
+    return rows.select(columns).sort(layout.key_names)
+
+
+def _by_key(layout: Layout, rows: pl.DataFrame) -> pl.DataFrame:
+    """Several partials' rows of one key as one; a single partial has one row a key already."""
     if layout.deletes:
         rows = _since_last_delete(layout, rows)
     present = set(rows.columns)
     merges = [_merge(part).alias(part.name) for part in layout.columns if part.name in present]
-    absent = [_identity(part) for part in layout.columns if part.name not in present]
-    return (
-        rows.group_by(layout.key_names)
-        .agg(merges)
-        .with_columns(absent)
-        .select(p.name for p in layout.stored)
-        .sort(layout.key_names)
-    )
+    return rows.group_by(layout.key_names).agg(merges)
 
 
 def _merge(part: Stored) -> pl.Expr:
