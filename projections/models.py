@@ -44,12 +44,12 @@ class ModelsFold:
         self._url, self._prefix, self._declared = url, prefix, found
         self._decoder = ColumnDecoder(catalog, thin=True)
         self.topics: Sequence[str] = [events_topic(prefix, category) for category in found.types]
-        self._db = connect_patiently(url, application_name=GROUP)
+        self._db = connect_patiently(url, application_name=GROUP, by_key=True)
 
     def reconnect(self) -> None:
         """A new connection, once Postgres is back."""
         self._db.close()
-        self._db = connect_patiently(self._url, application_name=GROUP)
+        self._db = connect_patiently(self._url, application_name=GROUP, by_key=True)
 
     def stored(self, places: Sequence[Place]) -> dict[Place, int]:
         """Where the group stands."""

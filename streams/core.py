@@ -41,12 +41,12 @@ class CoreFold:
         self._decoder = EventDecoder(domains.catalog)
         self._codec = Codec(domains.catalog)
         self.topics: Sequence[str] = [events_topic(prefix, name) for name in sorted(domains.categories)]
-        self._db = connect_patiently(url, application_name=GROUP)
+        self._db = connect_patiently(url, application_name=GROUP, by_key=True)
 
     def reconnect(self) -> None:
         """A new connection, once Postgres is back."""
         self._db.close()
-        self._db = connect_patiently(self._url, application_name=GROUP)
+        self._db = connect_patiently(self._url, application_name=GROUP, by_key=True)
 
     def stored(self, places: Sequence[Place]) -> dict[Place, int]:
         """Where the core stands."""

@@ -54,7 +54,7 @@ class PostgresTables:
     def _asked(self, question: Callable[[Database], Answer]) -> Answer:
         try:
             if self._db is None or self._db.closed:
-                self._db = connect(self._url, application_name="handler")
+                self._db = connect(self._url, application_name="handler", by_key=True)
             return question(self._db)
         except psycopg.OperationalError as problem:
             if self._db is not None:

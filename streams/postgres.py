@@ -18,8 +18,12 @@ _log = logging.getLogger(__name__)
 Database = psycopg.Connection[TupleRow]
 
 
-def connect(url: str, *, application_name: str) -> Database:
-    """A connection in autocommit; transactions are explicit blocks. Raises psycopg.OperationalError."""
+def connect(url: str, *, application_name: str, by_key: bool = False) -> Database:
+    """A connection in autocommit; transactions are explicit blocks. Raises psycopg.OperationalError.
+
+    `by_key`: every statement finds its rows by a table's key. A plan prepared while a table was small and never analysed
+    would otherwise go on scanning it from end to end as it grows.
+    """
     return psycopg.connect(
         url,
         autocommit=True,
@@ -28,16 +32,17 @@ def connect(url: str, *, application_name: str) -> Database:
         keepalives_idle=5,
         keepalives_interval=2,
         keepalives_count=3,
-        options="-c timezone=UTC -c idle_in_transaction_session_timeout=60000",
+        options="-c timezone=UTC -c idle_in_transaction_session_timeout=60000"
+        + (" -c enable_seqscan=off" if by_key else ""),
     )
 
 
-def connect_patiently(url: str, *, application_name: str, seconds: float = 3600.0) -> Database:
+def connect_patiently(url: str, *, application_name: str, seconds: float = 3600.0, by_key: bool = False) -> Database:
     """Connect, however long Postgres stays away, up to `seconds`. Raises DatabaseUnavailable."""
     until, told = time.monotonic() + seconds, False
     while True:
         try:
-            return connect(url, application_name=application_name)
+            return connect(url, application_name=application_name, by_key=by_key)
         except psycopg.OperationalError as problem:
             if time.monotonic() > until:
                 raise DatabaseUnavailable(f"Postgres does not answer: {first_line(problem)}") from problem

@@ -1,0 +1,178 @@
+"""Every stored record through today's readers: which cannot be read, and whether that matters.
+
+An undecodable record of the events that counts would stop or park whoever reads it: a failure. One that does not count
+(`refold.voids`) is passed over by all. A broken command is answered by a rejection, and is the log's past, not its promise.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import cast
+
+import numpy as np
+import psycopg
+
+from refold.schemas.catalog import Kind, Writer
+from refold.schemas.columns import Bad, ColumnDecoder, Heads, read_heads, unreadable
+from refold.streams.chunk import Chunk
+from refold.streams.domain import Domains
+from refold.streams.postgres import Database
+from refold.streams.settings import Settings
+from refold.streams.topics import category_of
+from refold.streams.whole_log import places_of, whole_log
+
+LISTED = 20
+Progress = Callable[[int, int], None]
+_AHEAD = 2
+_OTHER_SCHEMA = -2
+_NAMING_BYTES = 5
+
+
+@dataclass
+class SchemaCount:
+    """What the log holds of one schema; `id` is -1 for values that name none."""
+
+    id: int
+    kind: str
+    schema: str
+    records: int = 0
+    fell_back: int = 0
+    unreadable: int = 0
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A record that today's code cannot read. `standing` is event (it counts), void or command."""
+
+    topic: str
+    part: int
+    offset: int
+    schema: str
+    reason: str
+    standing: str
+
+
+@dataclass
+class Found:
+    """What a check has found so far; `listed` has each partition's first, and others up to LISTED."""
+
+    records: int = 0
+    schemas: dict[int, SchemaCount] = field(default_factory=dict)
+    standings: dict[str, int] = field(default_factory=lambda: {"event": 0, "void": 0, "command": 0})
+    listed: list[Unread] = field(default_factory=list)
+    voids_known: bool = True
+
+    @property
+    def failed(self) -> int:
+        """How many events count and cannot be read."""
+        return self.standings["event"]
+
+    def in_order(self) -> list[Unread]:
+        """Those listed, by place and offset."""
+        return sorted(self.listed, key=lambda one: (one.topic, one.part, one.offset))
+
+    def add(self, unread: Unread) -> None:
+        """Count one, and keep it when it is among those to be listed."""
+        self.standings[unread.standing] += 1
+        seen = {(other.topic, other.part, other.standing) for other in self.listed}
+        if len(self.listed) < LISTED or (unread.topic, unread.part, unread.standing) not in seen:
+            self.listed.append(unread)
+
+
+class LogCheck:
+    """Decodes chunks by columns and keeps the account. `db` is None where no Postgres answers."""
+
+    def __init__(self, prefix: str, domains: Domains, db: Database | None) -> None:
+        self._prefix, self._catalog, self._db = prefix, domains.catalog, db
+        self._decoder = ColumnDecoder(domains.catalog, thin=False)
+        self.found = Found(voids_known=db is not None)
+
+    def check(self, chunk: Chunk) -> None:
+        """Decode every record of a chunk."""
+        heads = read_heads(chunk.values)
+        bad = unreadable(chunk.values, heads, self._catalog)
+        for number in heads.present:
+            count = self._count(number)
+            count.records += len(heads.rows_of(number))
+            if number in self._catalog.by_id:
+                bad += self._decode(self._catalog.by_id[number], chunk, heads, count)
+        self.found.records += len(chunk.values)
+        if bad:
+            self._note(chunk, heads, sorted(bad, key=lambda one: one.row))
+
+    def _decode(self, writer: Writer, chunk: Chunk, heads: Heads, count: SchemaCount) -> list[Bad]:
+        category, rows = category_of(self._prefix, chunk.topic), heads.rows_of(writer.id)
+        if (writer.kind is Kind.COMMAND) != _is_commands(chunk.topic) or writer.category not in (category, "refold"):
+            return [Bad(row, "wrong-topic") for row in rows.tolist()]
+        if writer.cls is None and writer.kind in (Kind.EVENT, Kind.COMMAND):
+            return [Bad(row, "no-class") for row in rows.tolist()]
+        values = cast("Sequence[bytes]", chunk.values)  # nulls have no sound head, so they are at none of these rows
+        if writer.kind is Kind.EVENT:
+            only = Heads(np.where(heads.schema_ids == writer.id, writer.id, _OTHER_SCHEMA))
+            decoded = self._decoder.events(category, writer.name, values, only)
+        else:
+            decoded = self._decoder.read(writer.id, values, heads)
+        count.fell_back += decoded.fell_back
+        return decoded.bad
+
+    def _count(self, number: int) -> SchemaCount:
+        writer = self._catalog.by_id.get(number)
+        made = (
+            SchemaCount(number, writer.kind.value, f"{writer.category}.{writer.name}")
+            if writer
+            else SchemaCount(number, "unknown", "-")
+        )
+        return self.found.schemas.setdefault(number, made)
+
+    def _note(self, chunk: Chunk, heads: Heads, bad: Sequence[Bad]) -> None:
+        voids = [] if _is_commands(chunk.topic) else self._voids(chunk)
+        for one in bad:
+            offset, count = chunk.start + one.row, self.found.schemas[int(heads.schema_ids[one.row])]
+            count.unreadable += 1
+            void = any(first <= offset <= last for first, last in voids)
+            standing = "command" if _is_commands(chunk.topic) else "void" if void else "event"
+            name = self._announced(chunk.values[one.row])
+            self.found.add(Unread(chunk.topic, chunk.part, offset, name, one.reason, standing))
+
+    def _announced(self, value: bytes | None) -> str:
+        """The schema that the first bytes name, whatever follows them."""
+        if value is None or len(value) < _NAMING_BYTES or value[0]:
+            return "-"
+        number = int.from_bytes(value[1:_NAMING_BYTES])
+        writer = self._catalog.by_id.get(number)
+        return f"{writer.category}.{writer.name}" if writer else f"id {number}"
+
+    def _voids(self, chunk: Chunk) -> list[tuple[int, int]]:
+        """What the core found not to count among the chunk's offsets."""
+        if self._db is None:
+            return []
+        try:
+            rows = self._db.execute(
+                "SELECT first_offset, last_offset FROM refold.voids"
+                " WHERE topic = %s AND part = %s AND first_offset < %s AND last_offset >= %s",
+                (chunk.topic, chunk.part, chunk.end, chunk.start),
+            ).fetchall()
+        except psycopg.Error:
+            self._db, self.found.voids_known = None, False
+            return []
+        return [(int(first), int(last)) for first, last in rows]
+
+
+def check_log(settings: Settings, domains: Domains, db: Database | None, progress: Progress) -> Found:
+    """Read all that the log holds now, and decode it. Raises KafkaUnavailable, LogTrimmed, LogHole."""
+    check = LogCheck(settings.topic_prefix, domains, db)
+    pending: deque[Future[None]] = deque()
+    with ThreadPoolExecutor(1, thread_name_prefix="check") as checking:
+        for chunk, done, whole in whole_log(settings, places_of(settings, domains)):
+            pending.append(checking.submit(check.check, chunk))
+            if len(pending) > _AHEAD:
+                pending.popleft().result()
+            progress(done, whole)
+        for rest in pending:
+            rest.result()
+    return check.found
+
+
+def _is_commands(topic: str) -> bool:
+    return topic.endswith(".commands")

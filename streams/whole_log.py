@@ -1,0 +1,64 @@
+"""All that the log holds at one moment, from the first record on, of every topic of the domains."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+
+from confluent_kafka import KafkaException
+
+from refold.streams import kafka
+from refold.streams.chunk import Chunk, Place
+from refold.streams.domain import Domains
+from refold.streams.errors import KafkaUnavailable
+from refold.streams.log import LogReader
+from refold.streams.settings import Settings
+from refold.streams.topics import commands_topic, events_topic
+
+RECORDS = 50_000
+_ASK_S = 10.0
+_SILENCE_S = 30.0
+
+
+def places_of(settings: Settings, domains: Domains) -> list[Place]:
+    """The partitions that the log has of the domains' topics. Raises KafkaUnavailable."""
+    prefix = settings.topic_prefix
+    topics = [
+        topic for name in domains.categories for topic in (commands_topic(prefix, name), events_topic(prefix, name))
+    ]
+    try:
+        there = kafka.admin(settings.kafka_servers()).list_topics(timeout=_ASK_S).topics
+    except KafkaException as problem:
+        raise KafkaUnavailable(f"Kafka does not answer: {problem.args[0]}") from problem
+    return [(topic, part) for topic in topics if topic in there for part in sorted(there[topic].partitions)]
+
+
+def whole_log(settings: Settings, places: Sequence[Place]) -> Iterator[tuple[Chunk, int, int]]:
+    """Chunks up to the ends of now; with each, how many records were read and how many there are.
+
+    Raises KafkaUnavailable, LogTrimmed, LogHole.
+    """
+    reader = LogReader(settings.kafka_servers(), dict.fromkeys(places, 0), records=RECORDS)
+    try:
+        ends = reader.ends()
+        whole, done, heard = sum(ends.values()), 0, time.monotonic()
+        while left := _left(reader.next, ends):
+            for read in reader.poll(1.0):
+                chunk, heard = read.upto(ends[read.place]), time.monotonic()
+                done += len(chunk.values)
+                yield chunk, done, whole
+            if time.monotonic() - heard > _SILENCE_S:
+                raise KafkaUnavailable(f"no record for {_SILENCE_S:.0f} s, and {left:,} are left")
+    finally:
+        reader.close()
+
+
+def raw_per_s(settings: Settings, places: Sequence[Place], most: int) -> float:
+    """Records a second of the same reading with nothing done to them, over about so many."""
+    began, done = time.perf_counter(), 0
+    for _, done, _ in whole_log(settings, places):  # noqa: B007 - the last one is the result
+        if done >= most:
+            break
+    return done / (time.perf_counter() - began)
+
+
+def _left(positions: Mapping[Place, int], ends: Mapping[Place, int]) -> int:
+    return sum(max(0, end - positions[place]) for place, end in ends.items())
