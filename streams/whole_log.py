@@ -54,7 +54,7 @@ def whole_log(settings: Settings, places: Sequence[Place]) -> Iterator[tuple[Chu
 def raw_per_s(settings: Settings, places: Sequence[Place], most: int) -> float:
     """Records a second of the same reading with nothing done to them, over about so many."""
     began, done = time.perf_counter(), 0
-    for _, done, _ in whole_log(settings, places):  # noqa: B007 - the last one is the result
+    for _, done, _ in whole_log(settings, places):
         if done >= most:
             break
     return done / (time.perf_counter() - began)

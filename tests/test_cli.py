@@ -12,7 +12,7 @@ from refold.streams.errors import NotConnected
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = [["dev"], ["demo"], ["worker"], ["api"], ["version"], ["config", "show"]]
-COMMANDS += [["schemas", name] for name in ("freeze", "check", "list")]
+COMMANDS += [["schemas", name] for name in ("freeze", "check", "list", "log-check")]
 
 
 @pytest.fixture(autouse=True)

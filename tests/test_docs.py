@@ -27,7 +27,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_exist(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Each `refold …` that a page names, up to the first argument that is no command."""
-    named = set(re.findall(r"(?:`|^|[|;&] )refold ((?:[a-z]+ ?)+)", page.read_text(), re.MULTILINE))
+    named = set(re.findall(r"(?:`|^|[|;&] )refold ((?:[a-z-]+ ?)+)", page.read_text(), re.MULTILINE))
     for words in sorted(named):
         command = [word for word in words.split() if word not in {"store_daily", "on", "or"}][:2]
         depth = 2 if command[0] in {"replay", "schemas", "config"} else 1

@@ -92,6 +92,13 @@ schemas.command(
 
     Example: refold schemas list --json""",
 )
+schemas.command(
+    "refold.api.cli.log_check:log_check",
+    name="log-check",
+    help="""Decode every record of the log with today's code; exits with 3 when an event that counts cannot be read.
+
+    Example: refold schemas log-check --json""",
+)
 app.command(schemas)
 
 replay = App(name="replay", help="Fold the log again.")

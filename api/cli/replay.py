@@ -44,13 +44,13 @@ def rebuild(*names: str, all: bool = False, execute: bool = False, json: bool = 
 
 
 @contextmanager
-def reported() -> Iterator[Progress]:
+def reported(what: str = "rebuild") -> Iterator[Progress]:
     """A bar on a terminal; elsewhere a line each two seconds. Both with rate and remaining time, on stderr."""
     if not sys.stderr.isatty():
         yield _Lines()
         return
     columns = (
-        TextColumn("rebuild"),
+        TextColumn(what),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}/s"),
@@ -58,7 +58,7 @@ def reported() -> Iterator[Progress]:
     )
     began = time.monotonic()
     with Bar(*columns, console=progress) as bar:
-        task = bar.add_task("rebuild", total=None, rate="")
+        task = bar.add_task(what, total=None, rate="")
 
         def report(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total, rate=f"{done / (time.monotonic() - began):,.0f}")
