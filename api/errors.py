@@ -7,6 +7,7 @@ ApiError (a RefoldError with a status)
 ├── 405 MethodNotAllowed  409 CommandRejected  412 VersionConflict, PositionNotReached
 ├── 413 BodyTooLarge  415 MediaTypeUnsupported  422 CommandIdReused, CommandUnreadable  429 TooManyWaiting
 └── 500 InternalError  503 AppendUnknown, QueryTimeout, NotPrepared, LogUnreadable
+FileUnreadable          file-unreadable: on the command line only
 """
 
 from dataclasses import dataclass
@@ -277,3 +278,10 @@ class LogUnreadable(ApiError):
 
     code, status, retry_after = "log-unreadable", 503, 2
     remedy = "Send again; ask for fewer events with `limit`."
+
+
+class FileUnreadable(RefoldError):
+    """A file named on the command line cannot be read or written."""
+
+    code = "file-unreadable"
+    remedy = "Check the path and its permissions."

@@ -1,5 +1,6 @@
 """Exit codes, the same for every command (docs/cli.md lists them)."""
 
+from refold.api.errors import FileUnreadable
 from refold.projections.errors import RebuildDiffers
 from refold.schemas.errors import FrozenUnreadable, RefoldError, SchemaIncompatible
 from refold.streams import errors
@@ -15,6 +16,7 @@ INTERRUPTED = 130
 BY_KIND: dict[type[RefoldError], int] = {
     SchemaIncompatible: DIFFERENT,
     FrozenUnreadable: DIFFERENT,
+    FileUnreadable: USAGE,
     errors.BadSettings: USAGE,
     errors.UnknownDomain: USAGE,
     errors.DataInUse: PRECONDITION,

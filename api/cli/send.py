@@ -1,7 +1,8 @@
-"""`refold send`: one command through Kafka, and its outcome from Postgres."""
+"""`refold send`: one command through Kafka, and its outcome from Postgres; with `--file` many."""
 
 import time
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -9,6 +10,7 @@ import psycopg
 
 from refold.api.cli import exits
 from refold.api.cli.output import print_json, print_table, say
+from refold.api.cli.send_file import send_file
 from refold.api.errors import CommandUnknown
 from refold.api.http.command_request import command_uuid_of, find_category, find_command, read_command
 from refold.api.http.outcomes import FIND, Outcome
@@ -26,16 +28,18 @@ _POLL_S = 0.05
 _ACK_S = 30.0
 
 
-def send(
-    command: str,
+def send(  # noqa: PLR0913 - the options of a command
+    command: str | None = None,
     *,
-    data: str,
+    data: str = "",
     key: str | None = None,
     expect: int | None = None,
     wait: float = 30.0,
+    file: Path | None = None,
+    results: Path | None = None,
     json: bool = False,
 ) -> int:
-    """Send one command and wait for its outcome.
+    """Send one command, or each line of a file, and wait for the outcomes.
 
     Args:
         command: DOMAIN.CATEGORY.COMMAND, such as retail.basket.OpenBasket.
@@ -43,8 +47,21 @@ def send(
         key: Idempotency key; the same for each retry. Default: a new one.
         expect: Version that the stream must have; 0: it must be new.
         wait: Seconds to wait for the outcome; 0: none.
+        file: NDJSON, a command a line (docs/producing.md). Killed, the same command goes on: a line's `id` makes it a retry.
+            A line without `id` gets one made of the file's whole content and the line's number: it stays the same as
+            long as the file does.
+        results: With --file: write the answer to each line there, as NDJSON.
         json: Print the outcome as JSON.
     """
+    if file is not None and command is None:
+        return send_file(file, wait, results, json=json)
+    if command is None or file is not None:
+        say("refold: name either a command or --file")
+        return exits.USAGE
+    return _send_one(command, data, key, expect, wait, json=json)
+
+
+def _send_one(command: str, data: str, key: str | None, expect: int | None, wait: float, *, json: bool) -> int:
     settings = connected(Settings.load())
     domains = load_domains(settings.domains)
     domain, _, rest = command.partition(".")

@@ -42,6 +42,12 @@ class Preparation:
         if self.problem is not None:
             raise self.problem
 
+    async def ready(self, seconds: float) -> None:
+        """Wait until nothing stands in the way. Raises what still does after that many seconds."""
+        assert self._task is not None
+        await asyncio.wait({self._task}, timeout=seconds)
+        self.check()
+
     async def _try_for_ever(self) -> None:
         while self.problem is not None:
             try:

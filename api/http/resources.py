@@ -36,13 +36,16 @@ READ_S = 10.0
 class Resources:
     """Opened once for each process."""
 
-    def __init__(self, settings: Settings, domains: Domains) -> None:
+    def __init__(self, settings: Settings, domains: Domains, delivery_s: float = 30.0) -> None:
+        """`delivery_s`: how long a command may wait for Kafka before it counts as not sent."""
         self.settings, self.domains = settings, domains
         self.database = Database(settings.dsn())
         self.notices = Notices(settings.dsn())
         self.outcomes = Outcomes(self.database.fetch, self.notices)
         self.preparation = Preparation(settings, domains)
-        self._producer = Producer(settings.kafka_servers(), settings.topic_prefix, domains, queue_records=10_000)
+        self._producer = Producer(
+            settings.kafka_servers(), settings.topic_prefix, domains, queue_records=10_000, timeout_s=delivery_s
+        )
         self._lag = LagReader(settings, domains)
         self._readers: asyncio.Queue[History] = asyncio.Queue()
 

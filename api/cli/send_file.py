@@ -1,0 +1,132 @@
+"""`refold send --file`: a file of commands through the same path as a batch over HTTP, and what became of them."""
+
+import asyncio
+import hashlib
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+from uuid import UUID, uuid5
+
+import msgspec
+
+from refold.api.cli import exits
+from refold.api.cli.output import print_json, print_table, reporting, say
+from refold.api.errors import FileUnreadable
+from refold.api.http.batch import Answer, Batch
+from refold.api.http.resources import Resources
+from refold.streams.domain import load_domains
+from refold.streams.embedded.jars import Report
+from refold.streams.embedded.servers import connected
+from refold.streams.settings import Settings
+
+NAMESPACE = UUID("c1f7f0a5-0d35-5f0e-9a51-0d5a9d1b7e64")
+DELIVERY_S = 600.0
+"""Longer than any restart of the broker: a command given up in the middle would let those after it overtake."""
+READY_S = 30.0
+_PIECE_BYTES = 1 << 16
+_SAY_EVERY_S = 5.0
+_ENCODER = msgspec.json.Encoder()
+
+
+@dataclass
+class Tally:
+    """How many lines had which answer, and how far the file is sent."""
+
+    size: int
+    began: float = field(default_factory=time.monotonic)
+    read: int = 0
+    counts: Counter[tuple[int, str]] = field(default_factory=Counter)
+    first: dict[tuple[int, str], str] = field(default_factory=dict)
+
+    def take(self, answers: Iterable[Answer]) -> None:
+        """Count some answers; the first of each kind is remembered."""
+        for answer in answers:
+            kind = answer["status"], answer.get("code", "")
+            self.counts[kind] += 1
+            if answer["status"] != 201 and kind not in self.first:
+                self.first[kind] = f"line {answer['line']}: {answer.get('detail', 'in the log, not decided yet')}"
+
+    @property
+    def seconds(self) -> float:
+        """Since it began."""
+        return max(time.monotonic() - self.began, 1e-6)
+
+    def progress(self) -> str:
+        """One line: how many, how fast, how much longer."""
+        done = self.counts.total()
+        left = self.seconds * (self.size - self.read) / self.read if self.read else 0.0
+        return f"{done:,} lines answered, {done / self.seconds:,.0f}/s, about {left:,.0f} s left"
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The result by status and code."""
+        return [
+            {"status": status, "code": code, "lines": lines, "first": self.first.get((status, code), "")}
+            for (status, code), lines in sorted(self.counts.items())
+        ]
+
+
+def send_file(path: Path, wait: float, results: Path | None, *, json: bool) -> int:
+    """Send every line and tell what became of them; 1 unless all were accepted."""
+    try:
+        tally = Tally(path.stat().st_size)
+        names = _content_id(path)
+        with ExitStack() as files:
+            source = files.enter_context(path.open("rb"))
+            written = files.enter_context(results.open("wb")) if results else None
+            with reporting("sending") as report:
+                asyncio.run(_send(source, written, tally, names, wait, report))
+    except OSError as problem:
+        raise FileUnreadable(f"{problem.filename}: {problem.strerror}") from problem
+    _tell(tally, json=json)
+    return exits.DONE if set(tally.counts) <= {(201, "")} else exits.FAILED
+
+
+async def _send(
+    source: IO[bytes], written: IO[bytes] | None, tally: Tally, names: UUID, wait: float, report: Report
+) -> None:
+    settings = connected(Settings.load())
+    resources = Resources(settings, load_domains(settings.domains), delivery_s=DELIVERY_S)
+    async with resources.opened():
+        await resources.preparation.ready(READY_S)
+        batch = Batch(resources.commands(), wait, lambda line: str(uuid5(names, str(line))))
+        said = time.monotonic()
+        async for answers in batch.answers(_pieces(source, tally)):
+            tally.take(answers)
+            if written is not None:
+                written.write(_ENCODER.encode_lines(answers))
+            if time.monotonic() - said >= _SAY_EVERY_S:
+                report(tally.progress())
+                said = time.monotonic()
+        report(tally.progress())
+
+
+async def _pieces(source: IO[bytes], tally: Tally) -> AsyncIterator[bytes]:
+    for piece in _read(source):
+        tally.read += len(piece)
+        yield piece
+
+
+def _read(source: IO[bytes]) -> Iterator[bytes]:
+    while piece := source.read(_PIECE_BYTES):
+        yield piece
+
+
+def _content_id(path: Path) -> UUID:
+    """What ids of lines without one are made of: all of the file, so that another file has other commands."""
+    with path.open("rb") as source:
+        return uuid5(NAMESPACE, hashlib.file_digest(source, "sha256").hexdigest())
+
+
+def _tell(tally: Tally, *, json: bool) -> None:
+    rows, total = tally.rows(), tally.counts.total()
+    if json:
+        seconds = round(tally.seconds, 2)
+        print_json({"lines": total, "seconds": seconds, "per_s": round(total / tally.seconds), "results": rows})
+    else:
+        print_table(rows)
+    if any(status in {202, 429, 503} for status, _ in tally.counts):
+        say("Some lines have no outcome yet. Run the same command again: decided lines are not sent twice.")
