@@ -10,6 +10,12 @@ from refold.streams import kafka
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import KafkaUnavailable, LogHole, LogShorter, LogTrimmed
 
+QUEUES = {
+    "queued.min.messages": 1_000_000,
+    "queued.max.messages.kbytes": 262_144,
+    "fetch.max.bytes": 52_428_800,
+    "max.partition.fetch.bytes": 8_388_608,
+}
 _ASK_S = 10.0
 
 
@@ -75,15 +81,7 @@ class LogReader:
     def __init__(self, servers: str, positions: Mapping[Place, int], *, records: int, keys: bool = False) -> None:
         self._records, self._keys = records, keys
         self.next = dict(positions)
-        self._client = kafka.consumer(
-            servers,
-            **{
-                "queued.min.messages": 1_000_000,
-                "queued.max.messages.kbytes": 262_144,
-                "fetch.max.bytes": 52_428_800,
-                "max.partition.fetch.bytes": 8_388_608,
-            },
-        )
+        self._client = kafka.consumer(servers, **QUEUES)
         for place, position in self.next.items():
             check_range(self._client, place, position)
         self._client.assign([TopicPartition(*place, position) for place, position in self.next.items()])

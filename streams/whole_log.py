@@ -3,13 +3,13 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaException, TopicPartition
 
 from refold.streams import kafka
 from refold.streams.chunk import Chunk, Place
 from refold.streams.domain import Domains
 from refold.streams.errors import KafkaUnavailable
-from refold.streams.log import LogReader
+from refold.streams.log import QUEUES, LogReader, watermarks
 from refold.streams.settings import Settings
 from refold.streams.topics import commands_topic, events_topic
 
@@ -36,9 +36,9 @@ def whole_log(settings: Settings, places: Sequence[Place]) -> Iterator[tuple[Chu
 
     Raises KafkaUnavailable, LogTrimmed, LogHole.
     """
+    ends = _ends(settings, places)
     reader = LogReader(settings.kafka_servers(), dict.fromkeys(places, 0), records=RECORDS)
     try:
-        ends = reader.ends()
         whole, done, heard = sum(ends.values()), 0, time.monotonic()
         while left := _left(reader.next, ends):
             for read in reader.poll(1.0):
@@ -52,12 +52,26 @@ def whole_log(settings: Settings, places: Sequence[Place]) -> Iterator[tuple[Chu
 
 
 def raw_per_s(settings: Settings, places: Sequence[Place], most: int) -> float:
-    """Records a second of the same reading with nothing done to them, over about so many."""
+    """Records a second of the client alone, nothing done with them, over at most so many: what reading cannot exceed."""
+    wanted = min(most, sum(_ends(settings, places).values()))
     began, done = time.perf_counter(), 0
-    for _, done, _ in whole_log(settings, places):
-        if done >= most:
-            break
+    client = kafka.consumer(settings.kafka_servers(), **QUEUES)
+    try:
+        client.assign([TopicPartition(*place, 0) for place in places])
+        while done < wanted and time.perf_counter() - began < _SILENCE_S:
+            done += len(client.consume(RECORDS, 0.2))
+    finally:
+        client.close()
     return done / (time.perf_counter() - began)
+
+
+def _ends(settings: Settings, places: Sequence[Place]) -> dict[Place, int]:
+    """Asked of a client that fetches nothing: behind a fetch each answer would wait a tenth of a second."""
+    client = kafka.consumer(settings.kafka_servers())
+    try:
+        return {place: watermarks(client, place)[1] for place in places}
+    finally:
+        client.close()
 
 
 def _left(positions: Mapping[Place, int], ends: Mapping[Place, int]) -> int:
