@@ -32,6 +32,7 @@ _CHANNEL_CHUNKS = 4
 _CHECK_S = 1.0
 _STOP_S = 4.0
 FAILED = 70
+_CORE = "core/"
 
 
 class Worker(Protocol):
@@ -114,10 +115,9 @@ def run_agent(
             await listen(settings.dsn(), host.heard, config.group)
 
         @faust.Service.task
-        async def _waking(self) -> None:
+        async def _folding(self) -> None:
             while not self.should_stop:
-                await host.woken()
-                await host.call(Worker.wake)
+                await host.fold_what_waits()
 
         @faust.Service.timer(_CHECK_S)
         async def _checking(self) -> None:
@@ -129,7 +129,7 @@ def run_agent(
     @app.agent(channel)
     async def folding(stream: Any) -> None:
         async for chunks in stream:
-            await host.call(Worker.take, chunks)
+            await host.offer(chunks)
 
     mode.Worker(
         app, quiet=True, override_logging=False, redirect_stdouts=False, loop=asyncio.new_event_loop()
@@ -146,6 +146,8 @@ class _Host:
         self._stopping = threading.Event()
         self._folding = ThreadPoolExecutor(1, thread_name_prefix="fold")
         self._woken = asyncio.Event()
+        self._taken = asyncio.Event()
+        self._arrived: list[Chunk] = []
         self._worker: Worker | None = None
         self._reader: GroupReader | None = None
         self._reading: threading.Thread | None = None
@@ -157,14 +159,31 @@ class _Host:
         self._reading = threading.Thread(target=self._reader.run, name="read", daemon=True)
         self._reading.start()
 
-    def heard(self, _payload: str) -> None:
-        self._woken.set()
+    def heard(self, payload: str) -> None:
+        """The core moved, or notices may have been missed; what other groups do is nobody's business here."""
+        if not payload or payload.startswith(_CORE):
+            self._woken.set()
 
-    async def woken(self) -> None:
-        """Return when a position moved, or after 250 ms."""
+    async def offer(self, chunks: list[Chunk]) -> None:
+        """Leave chunks for the next transaction; returns at once, or when there is room again."""
+        self._arrived += chunks
+        self._woken.set()
+        while sum(len(chunk.values) for chunk in self._arrived) >= self._config.records and not self._stopping.is_set():
+            self._taken.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._taken.wait(), POLL_S)
+
+    async def fold_what_waits(self) -> None:
+        """Once something arrived, a position moved, or 250 ms went by: all that arrived since the last time, in one go."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._woken.wait(), POLL_S)
         self._woken.clear()
+        arrived, self._arrived = self._arrived, []
+        self._taken.set()
+        if arrived:
+            await self.call(Worker.take, arrived)
+        else:
+            await self.call(Worker.wake)
 
     async def call(self, method: Callable[..., None], *arguments: object) -> None:
         """Run a method of the worker in the folding thread."""

@@ -58,7 +58,7 @@ class CoreFold:
         with metrics.stage(GROUP, "decode"):
             decoded = {chunk.place: self._decoded(chunk) for chunk in chunks if len(chunk.values) > FEW}
         reached: dict[Place, int] = {}
-        with metrics.stage(GROUP, "transaction"), self._db.transaction():
+        with metrics.stage(GROUP, "transaction"), self._db.pipeline(), self._db.transaction():
             positions.lock(self._db, GROUP, chunks)
             failpoint("core.before-write")
             for chunk in sorted(chunks, key=lambda chunk: chunk.place):
@@ -119,10 +119,9 @@ class CoreFold:
         db, chunk = self._db, folded.chunk
         claim = StoredClaim(folded.state, hashlib.sha256(chunk.values[-1] or b"").digest()[:16])
         core_store.insert_voids(db, chunk.topic, chunk.part, folded.voids)
-        with db.pipeline():
-            positions.move(db, GROUP, chunk)
-            core_store.write_claim(db, (category, chunk.part), claim, first=before.first)
-            if folded.effects is not None:
-                core_store.write_effects(db, folded.effects)
+        positions.move(db, GROUP, chunk)
+        core_store.write_claim(db, (category, chunk.part), claim, first=before.first)
+        if folded.effects is not None:
+            core_store.write_effects(db, folded.effects)
         for _, _, reason in folded.voids:
             metrics.VOIDS.labels(category, reason).inc()

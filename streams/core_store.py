@@ -105,13 +105,14 @@ def insert_voids(db: Database, topic: str, part: int, ranges: Sequence[tuple[int
     So the rows are the same whatever the chunks were.
     """
     for first, last, reason in ranges:
-        lengthened = db.execute(
-            "UPDATE refold.voids SET last_offset = %s WHERE topic = %s AND part = %s AND last_offset = %s AND reason = %s"
-            " AND first_offset = (SELECT max(first_offset) FROM refold.voids WHERE topic = %s AND part = %s)",
-            (last, topic, part, first - 1, reason, topic, part),
-        ).rowcount
-        if not lengthened:
-            db.execute("INSERT INTO refold.voids VALUES (%s, %s, %s, %s, %s)", (topic, part, first, last, reason))
+        db.execute(
+            "WITH lengthened AS (UPDATE refold.voids SET last_offset = %(last)s WHERE topic = %(topic)s AND part = %(part)s"
+            " AND last_offset = %(first)s - 1 AND reason = %(reason)s AND first_offset ="
+            " (SELECT max(first_offset) FROM refold.voids WHERE topic = %(topic)s AND part = %(part)s) RETURNING 1)"
+            " INSERT INTO refold.voids SELECT %(topic)s, %(part)s, %(first)s, %(last)s, %(reason)s"
+            " WHERE NOT EXISTS (SELECT FROM lengthened)",
+            {"topic": topic, "part": part, "first": first, "last": last, "reason": reason},
+        )
 
 
 _OUTCOMES: Mapping[str, str] = {

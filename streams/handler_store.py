@@ -63,10 +63,7 @@ class PostgresTables:
 
 
 def _snapshot(db: Database, category: str, part: int, keys: Sequence[bytes], streams: Iterable[str]) -> Snapshot:
-    with db.transaction():
+    with db.pipeline(), db.transaction():
         db.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        claims = core_store.read_claims(db, [(category, part)])
-        outcomes = core_store.known_keys(db, keys)
-        found = core_store.read_streams(db, category, streams)
-    claim = claims.get((category, part))
-    return Snapshot(claim.state if claim else None, outcomes, found)
+        before = core_store.before(db, category, part, streams, keys)
+    return Snapshot(None if before.first else before.state, set(before.known), dict(before.streams))

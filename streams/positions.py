@@ -31,7 +31,13 @@ def lock(db: Database, group: str, chunks: Sequence[Chunk]) -> None:
     Invariant: the first lock of the transaction after the group's; with Lost all of it is rolled back.
     """
     ordered = sorted(chunks, key=lambda chunk: chunk.place)
-    lost = [chunk.place for chunk in ordered if _held(db, group, chunk.place) != chunk.start]
+    rows = db.execute(
+        "SELECT topic, part, next_offset FROM refold.positions WHERE grp = %s"
+        " AND (topic, part) IN (SELECT * FROM unnest(%s::text[], %s::int[])) ORDER BY topic, part FOR UPDATE",
+        (group, [chunk.topic for chunk in ordered], [chunk.part for chunk in ordered]),
+    ).fetchall()
+    held = {(topic, part): at for topic, part, at in rows}
+    lost = [chunk.place for chunk in ordered if held.get(chunk.place) != chunk.start]
     if lost:
         raise Lost(lost)
 
@@ -50,11 +56,3 @@ def advance(db: Database, group: str, chunks: Sequence[Chunk]) -> None:
     lock(db, group, chunks)
     for chunk in chunks:
         move(db, group, chunk)
-
-
-def _held(db: Database, group: str, place: Place) -> int | None:
-    row = db.execute(
-        "SELECT next_offset FROM refold.positions WHERE grp = %s AND topic = %s AND part = %s FOR UPDATE",
-        (group, *place),
-    ).fetchone()
-    return None if row is None else int(row[0])
