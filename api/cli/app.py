@@ -54,9 +54,11 @@ app.command(
 app.command(
     "refold.api.cli.send:send",
     name="send",
-    help="""Send one command through Kafka and wait for its outcome; exits with 1 when it is rejected or pending.
+    help="""Send one command, or a file of them, through Kafka and wait for the outcomes; exits with 1 unless all are accepted.
 
-    Example: refold send retail.basket.OpenBasket --data '{"basket_id": "7", "store_id": 330}'""",
+    Example: refold send retail.basket.OpenBasket --data '{"basket_id": "7", "store_id": 330}'
+
+    Example: refold send --file commands.ndjson --results answers.ndjson""",
 )
 app.command(
     "refold.api.cli.status:status",
