@@ -55,17 +55,6 @@ def write_claim(db: Database, place: Place, claim: StoredClaim, *, first: bool) 
         )
 
 
-def read_streams(db: Database, category: str, streams: Iterable[str]) -> dict[str, StoredStream]:
-    """The rows of some streams of a category."""
-    wanted = sorted(streams)
-    return {row[0]: StoredStream(*row[1:]) for row in _ask_streams(db, category, wanted).fetchall()} if wanted else {}
-
-
-def known_keys(db: Database, keys: Sequence[bytes]) -> set[bytes]:
-    """Which of these outcomes exist."""
-    return {row[0] for row in _ask_keys(db, keys).fetchall()} if keys else set()
-
-
 def before(db: Database, category: str, part: int, streams: Iterable[str], keys: Sequence[bytes]) -> Before:
     """All that the rules need of the tables, asked in one round trip. The position's lock keeps it true until the commit."""
     with db.pipeline():

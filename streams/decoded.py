@@ -1,32 +1,13 @@
 """A chunk of events, decoded: the envelopes that the rules judge, and the bodies that count afterwards."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import msgspec
 import polars as pl
 
 from refold.schemas.catalog import REJECTION_WRITER, Catalog, Kind
 from refold.schemas.columns import Bad, ColumnDecoder, Heads, read_heads
-from refold.schemas.meta import Meta
 from refold.streams.chunk import Chunk
-from refold.streams.fold import Envelope
 from refold.streams.fold_columns import ENVELOPE
-
-_ENVELOPE_TYPES: dict[str, type[pl.DataType]] = {
-    "m_writer": pl.Binary,
-    "m_command_id": pl.Binary,
-    "m_body_hash": pl.Binary,
-    "m_category": pl.String,
-    "m_stream": pl.String,
-    "m_version": pl.Int64,
-    "m_base_version": pl.Int64,
-    "m_seq": pl.Int64,
-    "m_index": pl.Int32,
-    "m_count": pl.Int32,
-    "m_command_offset": pl.Int64,
-    "row": pl.UInt32,
-}
 
 
 @dataclass
@@ -78,18 +59,3 @@ class EventDecoder:
 
     def _rejections(self, values: list[bytes], heads: Heads) -> pl.DataFrame:
         return self._columns.read(REJECTION_WRITER.id, values, heads).frame
-
-
-def envelope_frame(envelopes: Sequence[Envelope]) -> pl.DataFrame:
-    """Envelopes of events and rejections as the columns that `DecodedChunk.envelopes` has."""
-    rows = [
-        {
-            **{f"m_{k}": v for k, v in msgspec.structs.asdict(e).items() if f"m_{k}" in _ENVELOPE_TYPES},
-            "m_writer": e.writer.bytes,
-            "m_command_id": e.command_id.bytes,
-            "row": row,
-        }
-        for row, e in enumerate(envelopes)
-        if isinstance(e, Meta)
-    ]
-    return pl.DataFrame(rows, schema=_ENVELOPE_TYPES)

@@ -5,14 +5,28 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID, uuid5
 
+import msgspec
 import polars as pl
 
 from refold.schemas.identity import event_uuid
 from refold.schemas.meta import Claim, Meta
-from refold.streams.decoded import envelope_frame
 from refold.streams.fold import ClaimState, Envelope, Tables, judge
 from refold.streams.fold_columns import judge_columns
 
+_ENVELOPE_TYPES: dict[str, type[pl.DataType]] = {
+    "m_writer": pl.Binary,
+    "m_command_id": pl.Binary,
+    "m_body_hash": pl.Binary,
+    "m_category": pl.String,
+    "m_stream": pl.String,
+    "m_version": pl.Int64,
+    "m_base_version": pl.Int64,
+    "m_seq": pl.Int64,
+    "m_index": pl.Int32,
+    "m_count": pl.Int32,
+    "m_command_offset": pl.Int64,
+    "row": pl.UInt32,
+}
 CATEGORY = "retail.basket"
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 _SPACE = UUID(int=7)
@@ -132,6 +146,21 @@ def _columns(
     starts = [row for row, meta in enumerate(metas[: verdict.taken]) if meta.index == 0]
     ends = [*starts[1:], verdict.taken]
     return verdict.state, verdict.taken, [tuple(range(a, b)) for a, b in zip(starts, ends, strict=True)]
+
+
+def envelope_frame(envelopes: Sequence[Envelope]) -> pl.DataFrame:
+    """Envelopes of events and rejections as the columns that `DecodedChunk.envelopes` has."""
+    rows = [
+        {
+            **{f"m_{k}": v for k, v in msgspec.structs.asdict(e).items() if f"m_{k}" in _ENVELOPE_TYPES},
+            "m_writer": e.writer.bytes,
+            "m_command_id": e.command_id.bytes,
+            "row": row,
+        }
+        for row, e in enumerate(envelopes)
+        if isinstance(e, Meta)
+    ]
+    return pl.DataFrame(rows, schema=_ENVELOPE_TYPES)
 
 
 def model(log: Sequence[Envelope]) -> Folded:
