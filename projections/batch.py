@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from refold.projections.declaration import EventType
+from refold.schemas.binary_column import joined
 from refold.schemas.codec import read_envelope
 from refold.schemas.columns import Bad, ColumnDecoder, Heads, read_heads
 from refold.schemas.errors import Undecodable
@@ -64,7 +65,7 @@ class Counted:
 def batch_of(category: str, chunks: Iterable[Chunk]) -> Batch:
     """Join chunks of one category."""
     ordered = sorted(chunks, key=lambda chunk: chunk.place)
-    values = ordered[0].values if len(ordered) == 1 else [value for chunk in ordered for value in chunk.values]
+    values = joined([chunk.values for chunk in ordered])
     offsets = [np.arange(chunk.start, chunk.end, dtype=np.int64) for chunk in ordered]
     parts = [np.full(len(chunk.values), chunk.part, np.int32) for chunk in ordered]
     return Batch(category, ordered, values, np.concatenate(offsets), np.concatenate(parts))
@@ -76,7 +77,7 @@ def counted_events(
     """Decode what counts and some model reads. `parked` are the streams that wait for all builds."""
     heads = _without_voids(read_heads(batch.values), batch, voids)
     there = [kind for kind in types if _occurs(decoder, kind, heads)]
-    found = {kind: decoder.events(kind.category.name, kind.event.__name__, batch.values, heads) for kind in there}  # type: ignore[arg-type]  # a null value has no schema id, so it is never decoded
+    found = {kind: decoder.events(kind.category.name, kind.event.__name__, batch.values, heads) for kind in there}
     bad = [fault for decoded in found.values() for fault in decoded.bad] + _unknown(decoder, heads)
     frames = {kind: _in_order(decoded.frame) for kind, decoded in found.items()}
     bad += [fault for frame in frames.values() for fault in _unstorable(frame)]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from refold.projections.rebuild import Builder
+from refold.projections.rebuild import Builder, Prepared
 from refold.streams.chunk import Chunk, Place
 from refold.streams.core import CoreFold
 from refold.streams.errors import Lost
@@ -15,8 +15,8 @@ class CoreFirst:
         self._core, self._builder = core, builder
         self._kept: dict[Place, Chunk] = {}
 
-    def fold(self, chunks: Sequence[Chunk]) -> None:
-        """Fold what follows, as far as groups are whole."""
+    def prepare(self, chunks: Sequence[Chunk]) -> Prepared:
+        """Let the core fold what follows, as far as groups are whole, and decode what it let pass."""
         for chunk in chunks:
             before = self._kept.get(chunk.place)
             self._kept[chunk.place] = chunk if before is None else before.then(chunk)
@@ -24,13 +24,16 @@ class CoreFirst:
         ready = [cut for cut in (chunk.upto(stands[place]) for place, chunk in self._kept.items()) if cut.values]
         self._kept = {place: chunk.since(stands[place]) for place, chunk in self._kept.items()}
         self._kept = {place: chunk for place, chunk in self._kept.items() if chunk.values}
-        if ready:
-            self._builder.fold(ready)
+        return self._builder.prepare(ready)
+
+    def add(self, prepared: Prepared) -> None:
+        """Add what was prepared."""
+        self._builder.add(prepared)
 
     def flush(self) -> None:
         """What is kept now is the tail of a group that is still open: it belongs to the workers."""
         if self._kept:
-            self.fold([])
+            self.add(self.prepare([]))
         self._builder.flush()
 
     def _advance(self) -> dict[Place, int]:

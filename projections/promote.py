@@ -59,7 +59,7 @@ def _fold_tail(db: Database, builder: Builder, source: Source) -> None:
             raise KafkaUnavailable("the last records before the join did not arrive")
         chunks = source.read(vector, 0.2)
         if chunks:
-            builder.fold(chunks)
+            builder.add(builder.prepare(chunks))
     builder.flush_within()
 
 

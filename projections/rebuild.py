@@ -1,14 +1,15 @@
-"""Folding the log into builds at full speed: one thread reads, one folds; rows wait in memory and are flushed with their positions."""
+"""Folding the log into builds at full speed: one thread reads, one decodes, one folds; rows are flushed with their positions."""
 
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Protocol
 
 from refold.projections import parking
-from refold.projections.batch import ALL_BUILDS, Batch, Counted, Park, batch_of, counted_events
+from refold.projections.batch import ALL_BUILDS, Batch, Counted, Park, Voids, batch_of, counted_events
 from refold.projections.declaration import EventType
 from refold.projections.limits import limits
 from refold.projections.source import Source
@@ -29,44 +30,89 @@ Progress = Callable[[int, int], None]
 """Told how many records are done, and of how many."""
 
 
-class Target(Protocol):
-    """What batches of the log go into."""
+@dataclass(frozen=True)
+class Prepared:
+    """Decoded events of chunks, by category, and where each place stands behind them."""
 
-    def fold(self, chunks: Sequence[Chunk]) -> None: ...
+    position: Mapping[Place, int]
+    counted: Mapping[str, tuple[Batch, Counted]]
+
+
+class Target(Protocol):
+    """What batches of the log go into: prepared by one thread, added by another, in one order."""
+
+    def prepare(self, chunks: Sequence[Chunk]) -> Prepared: ...
+    def add(self, prepared: Prepared) -> None: ...
     def flush(self) -> None: ...
 
 
-class Builder:
-    """Folds chunks into some builds that stand at the same positions. Used by one thread at a time."""
+class Decoding:
+    """Decodes batches that follow each other, and remembers the streams that they park."""
 
     def __init__(
-        self,
-        db: Database,
-        prefix: str,
-        decoder: ColumnDecoder,
-        types: Mapping[str, Sequence[EventType]],
-        staged: Sequence[Staging],
+        self, db: Database, prefix: str, decoder: ColumnDecoder, types: Mapping[str, Sequence[EventType]]
     ) -> None:
+        """`db` is only read, outside of the transactions that write: rows are added at the same time."""
         self._db, self._prefix, self._decoder, self._types = db, prefix, decoder, types
+        self._parked: dict[tuple[str, str], Park] = {}
+
+    def prepare(self, chunks: Sequence[Chunk]) -> Prepared:
+        """The events of chunks, all of them before the core's position."""
+        allowed = limits(self._db, chunks)
+        self._remember(park for park in allowed.parked if park.build == ALL_BUILDS)
+        by_category: dict[str, list[Chunk]] = {}
+        for chunk in chunks:
+            by_category.setdefault(category_of(self._prefix, chunk.topic), []).append(chunk)
+        found = {
+            category: self._counted(batch_of(category, of_it), allowed.voids)
+            for category, of_it in sorted(by_category.items())
+        }
+        return Prepared({chunk.place: chunk.end for chunk in chunks}, found)
+
+    def _counted(self, batch: Batch, voids: Voids) -> tuple[Batch, Counted]:
+        types = self._types[batch.category]
+        counted = counted_events(self._decoder, types, batch, voids, list(self._parked.values()))
+        self._remember(counted.parks)
+        return batch, counted
+
+    def _remember(self, parks: Iterable[Park]) -> None:
+        for park in parks:
+            self._parked[park.category, park.stream] = park
+
+
+class Builder:
+    """Adds decoded chunks to some builds that stand at the same positions. Used by one thread at a time."""
+
+    def __init__(
+        self, db: Database, decoding: Decoding, staged: Sequence[Staging], position: Mapping[Place, int]
+    ) -> None:
+        self._db, self._decoding = db, decoding
         self.staged = staged
-        self.position: dict[Place, int] = {}
+        self.position = dict(position)
         self.events = 0
         self.fell_back = 0
         self._parks: list[Park] = []
         self._flushed = time.monotonic()
         self._whole = True
 
-    def fold(self, chunks: Sequence[Chunk]) -> None:
-        """Fold chunks that follow the position, all of them before the core's.
+    def prepare(self, chunks: Sequence[Chunk]) -> Prepared:
+        """The first half of a fold, which touches nothing of the second."""
+        return self._decoding.prepare(chunks)
 
-        Invariant: after a failure memory is not what the position says, so nothing more is folded or flushed.
+    def add(self, prepared: Prepared) -> None:
+        """Add what follows the position.
+
+        Invariant: after a failure memory is not what the position says, so nothing more is added or flushed.
         """
         self._only_if_whole()
         self._whole = False
-        counted = self._counted(chunks)
         for staging in self.staged:
-            staging.add(counted)
-        self.position |= {chunk.place: chunk.end for chunk in chunks}
+            staging.add(prepared.counted)
+        for _, counted in prepared.counted.values():
+            self._parks += counted.parks
+            self.events += counted.events
+            self.fell_back += counted.fell_back
+        self.position |= prepared.position
         self._whole = True
         if time.monotonic() - self._flushed > FLUSH_S or sum(staging.rows for staging in self.staged) > FLUSH_ROWS:
             self.flush()
@@ -94,32 +140,18 @@ class Builder:
         if not self._whole:
             raise RuntimeError("a fold or a flush failed before")
 
-    def _counted(self, chunks: Sequence[Chunk]) -> dict[str, tuple[Batch, Counted]]:
-        allowed = limits(self._db, chunks)
-        parked = [*(park for park in allowed.parked if park.build == ALL_BUILDS), *self._parks]
-        found: dict[str, tuple[Batch, Counted]] = {}
-        for category in sorted({category_of(self._prefix, chunk.topic) for chunk in chunks}):
-            batch = batch_of(
-                category, [chunk for chunk in chunks if category_of(self._prefix, chunk.topic) == category]
-            )
-            counted = counted_events(self._decoder, self._types[category], batch, allowed.voids, parked)
-            found[category] = batch, counted
-            self._parks += counted.parks
-            self.events += counted.events
-            self.fell_back += counted.fell_back
-        return found
-
 
 def fold_log(source: Source, target: Target, upto: Mapping[Place, int], progress: Progress) -> None:
-    """Read the log up to given positions and fold it, both at once; flushed at the end."""
+    """Read the log up to given positions, decode and fold it, all three at once; flushed at the end."""
     whole = source.left(upto)
     done = 0
     sys.setswitchinterval(_SWITCH_S)
     pending: deque[Future[None]] = deque()
-    with ThreadPoolExecutor(1, thread_name_prefix="fold") as folding:
+    with ThreadPoolExecutor(1, "decode") as decoding, ThreadPoolExecutor(1, "fold") as folding:
         while source.left(upto):
             chunks = _batch(source, upto)
-            pending.append(folding.submit(target.fold, chunks))
+            prepared = decoding.submit(target.prepare, chunks)
+            pending.append(folding.submit(_add, target, prepared))
             if len(pending) > _AHEAD:
                 pending.popleft().result()
             done += sum(len(chunk.values) for chunk in chunks)
@@ -127,6 +159,10 @@ def fold_log(source: Source, target: Target, upto: Mapping[Place, int], progress
         for rest in pending:
             rest.result()
     target.flush()
+
+
+def _add(target: Target, prepared: Future[Prepared]) -> None:
+    target.add(prepared.result())
 
 
 def _batch(source: Source, upto: Mapping[Place, int]) -> list[Chunk]:

@@ -17,7 +17,7 @@ from refold.projections.declared import declared
 from refold.projections.errors import NothingFolded, RebuildDiffers, RebuildRunning
 from refold.projections.layout import Layout
 from refold.projections.limits import group_positions, parked
-from refold.projections.rebuild import Builder, Progress, fold_log
+from refold.projections.rebuild import Builder, Decoding, Progress, fold_log
 from refold.projections.replay_plan import Plan, Rebuilt, Report, goal, make_plan, places_of, unfinished
 from refold.projections.source import Source
 from refold.projections.staging import Staging
@@ -39,7 +39,7 @@ _KAFKA_BOUND_S = 10.0
 
 
 class Replay:
-    """One `refold replay` command: its connection, and what the domains declare."""
+    """One `refold replay` command: its connections, and what the domains declare."""
 
     def __init__(self, settings: Settings) -> None:
         """Raises KafkaUnavailable, LogRefused, psycopg.OperationalError."""
@@ -47,6 +47,7 @@ class Replay:
         self._domains, self._found = load_domains(settings.domains), declared(settings.domains)
         self._compared_s = 0.0
         self._db: Database = connect(settings.dsn(), application_name="replay")
+        self._reads: Database = connect(settings.dsn(), application_name="replay-reads")
         bootstrap(self._db)
         builds.bootstrap(self._db)
         when_kafka_answers(lambda: ensure_topics(settings, self._domains, self._db), _KAFKA_BOUND_S)
@@ -56,6 +57,7 @@ class Replay:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._reads.close()
         self._db.close()
 
     def plan(self, names: Sequence[str]) -> Plan:
@@ -133,8 +135,8 @@ class Replay:
         self, staged: list[Staging], start: dict[Place, int], progress: Progress, *, fills: bool
     ) -> tuple[Builder, list[Rebuilt]]:
         decoder = ColumnDecoder(self._domains.catalog, thin=True)
-        builder = Builder(self._db, self._settings.topic_prefix, decoder, self._found.types, staged)
-        builder.position = dict(start)
+        decoding = Decoding(self._reads, self._settings.topic_prefix, decoder, self._found.types)
+        builder = Builder(self._db, decoding, staged, start)
         source = Source(self._settings.kafka_servers(), start, records=READ_RECORDS, keys=fills)
         try:
             if fills:

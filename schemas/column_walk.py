@@ -87,25 +87,26 @@ def _sizes(leaf: Leaf, measure: pl.Series, series: pl.Series) -> Numbers | int:
         case "decimal":
             found = _decimal_sizes(numbers)
         case _:
-            found = _long_sizes(numbers)
+            found = long_sizes(numbers)
     return found
 
 
 def _text_sizes(lengths: Numbers) -> Numbers:
-    return lengths + _long_sizes(lengths)
+    return lengths + long_sizes(lengths)
 
 
 def _array_sizes(counts: Numbers, series: pl.Series, *, of_text: bool) -> Numbers:
     """One block of all items, its count before and a zero behind; an empty array is the zero alone."""
     items = series.filter(pl.Series(counts > 0)).explode()
     numbers = (items.str.len_bytes() if of_text else items).cast(pl.Int64).to_numpy()
-    each = np.broadcast_to(_text_sizes(numbers) if of_text else _long_sizes(numbers), len(numbers))
+    each = np.broadcast_to(_text_sizes(numbers) if of_text else long_sizes(numbers), len(numbers))
     total = np.concatenate(([0], np.cumsum(each)))
     ends = np.cumsum(counts)
-    return np.where(counts > 0, total[ends] - total[ends - counts] + _long_sizes(counts) + 1, 1)
+    return np.where(counts > 0, total[ends] - total[ends - counts] + long_sizes(counts) + 1, 1)
 
 
-def _long_sizes(numbers: Numbers) -> Numbers | int:
+def long_sizes(numbers: Numbers) -> Numbers | int:
+    """Bytes of each number as a zigzag varint; one figure where all take the same."""
     return _groups(((numbers << 1) ^ (numbers >> 63)).view(np.uint64), 7)
 
 

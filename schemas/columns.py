@@ -12,7 +12,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
@@ -20,12 +20,14 @@ from numpy.typing import NDArray
 
 from refold.schemas import codec
 from refold.schemas.binary import long_bytes
+from refold.schemas.binary_column import BinaryColumn, taken
 from refold.schemas.catalog import Catalog, Writer
 from refold.schemas.column_checks import Bounds, todays_types
 from refold.schemas.column_layout import SENTINEL_BYTES, empty_container, layout_of
 from refold.schemas.column_walk import Walk
 from refold.schemas.envelope import FRAME_BYTES, framed
 from refold.schemas.errors import Undecodable
+from refold.schemas.meta import HEADER_BYTES
 
 UNFRAMED = -1
 
@@ -46,6 +48,8 @@ class Heads:
 
 def read_heads(values: Sequence[bytes | None]) -> Heads:
     """Check magic byte and size of every value at once."""
+    if isinstance(values, BinaryColumn):
+        return Heads(_schema_ids(values.series))
     try:
         lengths = np.fromiter(map(len, values), np.int64, len(values))  # type: ignore[arg-type]  # a null value raises
     except TypeError:
@@ -56,6 +60,16 @@ def read_heads(values: Sequence[bytes | None]) -> Heads:
     head = np.frombuffer(b"".join(firsts), np.dtype([("magic", "u1"), ("id", ">u4"), ("size", ">u4")]))
     sound = (lengths >= FRAME_BYTES) & (head["magic"] == 0) & (head["size"] == lengths)
     return Heads(np.where(sound, head["id"].astype(np.int64), UNFRAMED))
+
+
+def _schema_ids(values: pl.Series) -> NDArray[np.int64]:
+    value = pl.col("value").bin
+    schema_id, said = (  # null where bytes are missing
+        value.slice(at, 4).bin.reinterpret(dtype=pl.UInt32, endianness="big") for at in (1, HEADER_BYTES)
+    )
+    sound = (value.slice(0, 1) == b"\0") & (said == value.size())
+    found = pl.when(sound).then(schema_id.cast(pl.Int64)).otherwise(UNFRAMED)
+    return pl.DataFrame({"value": values}).select(found.alias("id"))["id"].to_numpy()
 
 
 @dataclass
@@ -103,9 +117,9 @@ class ColumnReader:
         self._walk = Walk(self._layout)
         self.dtypes = self._layout.dtypes()
 
-    def read(self, values: Sequence[bytes], rows: NDArray[np.int64]) -> Decoded:
+    def read(self, values: Sequence[bytes | None], rows: NDArray[np.int64]) -> Decoded:
         """The records at `rows` of a chunk; heads must have been checked. Never raises for bad bytes."""
-        chosen = values if len(rows) == len(values) else [values[i] for i in rows.tolist()]
+        chosen = cast("list[bytes]", taken(values, rows))  # nulls have no sound head, so they are at none of these rows
         if not chosen:
             return Decoded(self._frame([]))
         frame = self._columns(chosen) if self._columnar else None
@@ -156,11 +170,11 @@ class ColumnDecoder:
         self._thin = thin
         self._readers: dict[int, ColumnReader] = {}
 
-    def read(self, schema_id: int, values: Sequence[bytes], heads: Heads) -> Decoded:
+    def read(self, schema_id: int, values: Sequence[bytes | None], heads: Heads) -> Decoded:
         """All records of one schema id in a chunk, with the columns of that released schema."""
         return self._reader(self.catalog.by_id[schema_id]).read(values, heads.rows_of(schema_id))
 
-    def events(self, category: str, name: str, values: Sequence[bytes], heads: Heads) -> Decoded:
+    def events(self, category: str, name: str, values: Sequence[bytes | None], heads: Heads) -> Decoded:
         """All events of one type, whatever version wrote them, with the columns of today's schema."""
         today = self._reader(self._today(category, name))
         found = [w for w in self.catalog.event_writers(category, name) if w.id in heads.present]

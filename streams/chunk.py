@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from refold.schemas.binary_column import joined
+
 Place = tuple[str, int]
 """A topic's full name and a partition of it."""
 
@@ -41,8 +43,8 @@ class Chunk:
 
     def then(self, following: "Chunk") -> "Chunk":
         """This chunk and the one that follows it, as one. The caller has compared `end` with its `start`."""
-        keys = None if self.keys is None or following.keys is None else [*self.keys, *following.keys]
-        values = [*self.values, *following.values]
+        keys = None if self.keys is None or following.keys is None else joined([self.keys, following.keys])
+        values = joined([self.values, following.values])
         return replace(self, values=values, keys=keys, last_at=following.last_at or self.last_at)
 
     def _cut(self, part: slice, start: int) -> "Chunk":

@@ -1,9 +1,11 @@
 """A chunk of events, decoded: the envelopes that the rules judge, and the bodies that count afterwards."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
 
+from refold.schemas.binary_column import BinaryColumn
 from refold.schemas.catalog import REJECTION_WRITER, Catalog, Kind
 from refold.schemas.columns import Bad, ColumnDecoder, Heads, read_heads
 from refold.streams.chunk import Chunk
@@ -29,7 +31,8 @@ class DecodedChunk:
         return joined if self._keys_fit(joined) else None
 
     def _keys_fit(self, joined: pl.DataFrame) -> bool:
-        keys = pl.Series(self.chunk.keys, dtype=pl.Binary)
+        held = self.chunk.keys
+        keys = held.series if isinstance(held, BinaryColumn) else pl.Series(held, dtype=pl.Binary)
         return bool((keys == joined["m_stream"].cast(pl.Binary)).fill_null(value=False).all())
 
 
@@ -43,19 +46,18 @@ class EventDecoder:
     def decode(self, chunk: Chunk, category: str) -> DecodedChunk:
         """Never raises for bad bytes: they are listed."""
         heads = read_heads(chunk.values)
-        values = [value or b"" for value in chunk.values]
-        found = DecodedChunk(chunk, {}, self._rejections(values, heads))
+        found = DecodedChunk(chunk, {}, self._rejections(chunk.values, heads))
         names = {
             w.name
             for i in heads.present
             if (w := self._catalog.by_id.get(i)) and w.kind is Kind.EVENT and w.cls and w.category == category
         }
         for name in sorted(names):
-            decoded = self._columns.events(category, name, values, heads)
+            decoded = self._columns.events(category, name, chunk.values, heads)
             found.events[name] = decoded.frame
             found.bad += decoded.bad
             found.fell_back += decoded.fell_back
         return found
 
-    def _rejections(self, values: list[bytes], heads: Heads) -> pl.DataFrame:
+    def _rejections(self, values: Sequence[bytes | None], heads: Heads) -> pl.DataFrame:
         return self._columns.read(REJECTION_WRITER.id, values, heads).frame

@@ -13,7 +13,8 @@ RefoldError
 │   ├── WrongTopic          log-wrong-settings, log-wrong-partitions, log-topic-recreated
 │   ├── LogTrimmed          log-trimmed: it starts after the stored position
 │   ├── LogShorter          log-shorter: it ends before the stored position, or another record lies there
-│   └── LogHole             log-hole: an offset is missing
+│   ├── LogHole             log-hole: an offset is missing
+│   └── LogCorrupt          log-corrupt: bytes are not those that were written
 ├── NewerRules          newer-rules: the log was written under rules that this code does not know
 ├── UnknownSchema       unknown-schema: a released schema that this code does not have
 └── Lost                lost: another process moved the position; read it again
@@ -164,6 +165,13 @@ class LogHole(LogRefused):
 
     code = "log-hole"
     remedy = "Only Refold may write to its topics, without Kafka transactions; restore the topic from its backup."
+
+
+class LogCorrupt(LogRefused):
+    """Bytes of the log are not those that were written: a checksum does not fit, or records cannot be told apart."""
+
+    code = "log-corrupt"
+    remedy = "Restore the partition from a sound replica or from its backup."
 
 
 class NewerRules(RefoldError):

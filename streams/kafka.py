@@ -40,6 +40,13 @@ _log = logging.getLogger("refold.kafka")
 _log.addFilter(_OncePerWhile())
 
 
+def quieten(logger: str) -> None:
+    """Let a client library's logger say one line of a kind through each half minute."""
+    named = logging.getLogger(logger)
+    if not any(isinstance(there, _OncePerWhile) for there in named.filters):
+        named.addFilter(_OncePerWhile())
+
+
 def consumer(servers: str, **settings: Any) -> Consumer:
     """A consumer that never moves by itself: positions are ours, and a missing offset is an error, not a jump."""
     return Consumer(

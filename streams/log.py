@@ -1,21 +1,13 @@
-"""Reading the log by chunks: dense offsets from a given position on, or a loud stop."""
+"""Records as librdkafka gives them, cut into chunks of dense offsets; and where a partition begins and ends."""
 
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-from refold.streams import kafka
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import KafkaUnavailable, LogHole, LogShorter, LogTrimmed
 
-QUEUES = {
-    "queued.min.messages": 1_000_000,
-    "queued.max.messages.kbytes": 262_144,
-    "fetch.max.bytes": 52_428_800,
-    "max.partition.fetch.bytes": 8_388_608,
-}
 _ASK_S = 10.0
 
 
@@ -73,52 +65,6 @@ def watermarks(client: Consumer, place: Place, seconds: float = _ASK_S) -> tuple
         raise KafkaUnavailable(f"no answer about {place[0]}/{place[1]} within {seconds} s")
     low, high = found
     return int(low), int(high)
-
-
-class LogReader:
-    """Reads given partitions from given positions on, without a group."""
-
-    def __init__(self, servers: str, positions: Mapping[Place, int], *, records: int, keys: bool = False) -> None:
-        self._records, self._keys = records, keys
-        self.next = dict(positions)
-        self._client = kafka.consumer(servers, **QUEUES)
-        for place, position in self.next.items():
-            check_range(self._client, place, position)
-        self._client.assign([TopicPartition(*place, position) for place, position in self.next.items()])
-
-    def poll(self, seconds: float) -> list[Chunk]:
-        """What has arrived, at most `records`; waits up to `seconds` for the first. Raises LogHole, LogTrimmed."""
-        first = self._client.poll(seconds)
-        if first is None:
-            return []
-        chunks = cut(records_of([first, *self._client.consume(self._records - 1, 0)]), keys=self._keys)
-        return [self._follow(chunk) for chunk in chunks]
-
-    def ends(self) -> dict[Place, int]:
-        """The end of each partition now."""
-        return {place: watermarks(self._client, place)[1] for place in self.next}
-
-    def seek(self, place: Place, offset: int) -> None:
-        """Read on from elsewhere."""
-        self.next[place] = offset
-        until = time.monotonic() + _ASK_S
-        while True:
-            try:
-                self._client.seek(TopicPartition(*place, offset))
-            except KafkaException as problem:
-                if time.monotonic() > until:
-                    raise KafkaUnavailable(f"cannot seek: {problem.args[0]}") from problem
-                time.sleep(0.05)
-            else:
-                return
-
-    def close(self) -> None:
-        self._client.close()
-
-    def _follow(self, chunk: Chunk) -> Chunk:
-        follow(chunk, self.next[chunk.place])
-        self.next[chunk.place] = chunk.end
-        return chunk
 
 
 def records_of(messages: list[Message]) -> list[Message]:

@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import cast
 
 import numpy as np
 import psycopg
@@ -107,12 +106,11 @@ class LogCheck:
             return [Bad(row, "wrong-topic") for row in rows.tolist()]
         if writer.cls is None and writer.kind in (Kind.EVENT, Kind.COMMAND):
             return [Bad(row, "no-class") for row in rows.tolist()]
-        values = cast("Sequence[bytes]", chunk.values)  # nulls have no sound head, so they are at none of these rows
         if writer.kind is Kind.EVENT:
             only = Heads(np.where(heads.schema_ids == writer.id, writer.id, _OTHER_SCHEMA))
-            decoded = self._decoder.events(category, writer.name, values, only)
+            decoded = self._decoder.events(category, writer.name, chunk.values, only)
         else:
-            decoded = self._decoder.read(writer.id, values, heads)
+            decoded = self._decoder.read(writer.id, chunk.values, heads)
         count.fell_back += decoded.fell_back
         return decoded.bad
 

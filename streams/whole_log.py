@@ -9,11 +9,18 @@ from refold.streams import kafka
 from refold.streams.chunk import Chunk, Place
 from refold.streams.domain import Domains
 from refold.streams.errors import KafkaUnavailable
-from refold.streams.log import QUEUES, LogReader, watermarks
+from refold.streams.log import watermarks
+from refold.streams.log_reader import LogReader
 from refold.streams.settings import Settings
 from refold.streams.topics import commands_topic, events_topic
 
 RECORDS = 50_000
+QUEUES = {
+    "queued.min.messages": 1_000_000,
+    "queued.max.messages.kbytes": 262_144,
+    "fetch.max.bytes": 52_428_800,
+    "max.partition.fetch.bytes": 8_388_608,
+}
 _ASK_S = 10.0
 _SILENCE_S = 30.0
 

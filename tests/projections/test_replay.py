@@ -17,7 +17,7 @@ from refold.projections.models_process import models_fold
 from refold.projections.replay import Replay
 from refold.streams.core_process import core_fold
 from refold.streams.domain import load_domains
-from refold.streams.log import LogReader
+from refold.streams.log_reader import LogReader
 from refold.streams.postgres import Database, bootstrap, connect
 from refold.streams.settings import Settings
 from refold.streams.topics import ensure_topics

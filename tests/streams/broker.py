@@ -15,7 +15,7 @@ from refold.streams.chunk import Place
 from refold.streams.core import CoreFold
 from refold.streams.domain import load_domains
 from refold.streams.history import History
-from refold.streams.log import LogReader
+from refold.streams.log_reader import LogReader
 from refold.streams.postgres import bootstrap, connect
 from refold.streams.settings import Settings
 from refold.streams.topics import ensure_topics, events_topic, logged_schemas

@@ -1,0 +1,133 @@
+"""Fetching record batches as the broker sends them: aiokafka's connections, without its objects for records.
+
+librdkafka's Python binding makes an object of each record while it holds the interpreter's lock, which costs more than
+decoding and folding it by columns; a replay needs the bytes only. What the broker retries or moves is asked for again.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError, ReplicaNotAvailableError, for_code
+from aiokafka.protocol.fetch import FetchRequest
+from aiokafka.structs import TopicPartition
+
+from refold.streams import kafka
+from refold.streams.chunk import Place
+from refold.streams.errors import KafkaUnavailable, LogTrimmed
+
+_RESPONSE_BYTES = 48 << 20
+_PLACE_BYTES = 1 << 20
+_REQUEST_MS = 5_000
+_PAUSE_S = 0.1
+_READ_UNCOMMITTED = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """Bytes of one partition: whole record batches from the one that holds `position` on, the last perhaps cut off."""
+
+    place: Place
+    position: int
+    record_set: bytes
+
+
+class Fetcher:
+    """Asks the leaders of partitions for record batches. One thread uses it."""
+
+    def __init__(self, servers: str, topics: Sequence[str]) -> None:
+        """Raises KafkaUnavailable."""
+        self._turn = 0
+        kafka.quieten("aiokafka.client")
+        # Not asyncio.Runner: it sets a signal handler at each run, and so writes each result, megabytes of it, as a text.
+        self._loop = asyncio.new_event_loop()
+        try:
+            self._client = self._loop.run_until_complete(_connected(servers, topics))
+        except KafkaError as problem:
+            self._loop.close()
+            raise KafkaUnavailable(f"Kafka does not answer: {problem}") from problem
+
+    def fetch(self, positions: Mapping[Place, int], seconds: float) -> list[Fetched]:
+        """What lies at the positions; waits up to `seconds` for the first record. Nothing while Kafka is away.
+
+        Raises LogTrimmed where the position is not in the log, KafkaUnavailable for what does not pass by itself.
+        """
+        return self._loop.run_until_complete(self._fetch(positions, seconds))
+
+    def close(self) -> None:
+        """End all connections."""
+        try:
+            self._loop.run_until_complete(self._client.close())
+        finally:
+            self._loop.close()
+
+    async def _fetch(self, positions: Mapping[Place, int], seconds: float) -> list[Fetched]:
+        asked = [self._ask(node, places, positions, seconds) for node, places in self._by_leader(positions)]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        found: list[Fetched] = []
+        again = not asked
+        for answer in answers:
+            if isinstance(answer, KafkaError):
+                again = True
+            elif isinstance(answer, BaseException):
+                raise answer
+            else:
+                again |= any(_judged(place, code) for place, code, _ in answer)
+                found += [Fetched(place, positions[place], data) for place, code, data in answer if not code and data]
+        if again:
+            await self._look_again(seconds)
+        return found
+
+    def _by_leader(self, positions: Mapping[Place, int]) -> Iterator[tuple[int, list[Place]]]:
+        """The places of each leader. Another one is first each time: the first is served however large its next batch is."""
+        places = list(positions)
+        self._turn = (self._turn + 1) % max(1, len(places))
+        leaders: defaultdict[int, list[Place]] = defaultdict(list)
+        for place in places[self._turn :] + places[: self._turn]:
+            leader = self._client.cluster.leader_for_partition(TopicPartition(*place))
+            if leader is not None and leader >= 0:
+                leaders[leader].append(place)
+        return iter(leaders.items())
+
+    async def _ask(
+        self, node: int, places: Sequence[Place], positions: Mapping[Place, int], seconds: float
+    ) -> list[tuple[Place, int, bytes]]:
+        """Error code and record set of each place. Raises KafkaError."""
+        wanted: defaultdict[str, list[tuple[int, int, int]]] = defaultdict(list)
+        each = max(1, min(_PLACE_BYTES, _RESPONSE_BYTES // len(places)))
+        for topic, part in places:
+            wanted[topic].append((part, positions[topic, part], each))
+        request = FetchRequest(int(seconds * 1000), 1, _RESPONSE_BYTES, _READ_UNCOMMITTED, list(wanted.items()))
+        response: Any = await self._client.send(node, request)
+        return [((topic, row[0]), row[1], row[-1] or b"") for topic, rows in response.topics or () for row in rows]
+
+    async def _look_again(self, seconds: float) -> None:
+        """Ask where the leaders are now, and give them a moment."""
+        answered = await self._client.force_metadata_update()
+        await asyncio.sleep(_PAUSE_S if answered else max(_PAUSE_S, seconds))
+
+
+async def _connected(servers: str, topics: Sequence[str]) -> AIOKafkaClient:
+    client = AIOKafkaClient(bootstrap_servers=servers, client_id="refold", request_timeout_ms=_REQUEST_MS)
+    try:
+        await client.bootstrap()
+        await client.set_topics(topics)
+    except BaseException:
+        await client.close()
+        raise
+    return client
+
+
+def _judged(place: Place, code: int) -> bool:
+    """Whether a partition's answer is to be asked for again. Raises LogTrimmed, KafkaUnavailable."""
+    if not code:
+        return False
+    problem = for_code(code)
+    if problem is OffsetOutOfRangeError:
+        raise LogTrimmed(f"{place[0]}/{place[1]}: the position is not in the log")
+    if not problem.retriable and problem is not ReplicaNotAvailableError:
+        raise KafkaUnavailable(f"{place[0]}/{place[1]}: {problem.__name__}")
+    return True

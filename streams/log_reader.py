@@ -1,0 +1,87 @@
+"""Reading the log by chunks of columns: dense offsets from given positions on, or a loud stop."""
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+
+import polars as pl
+
+from refold.schemas.binary_column import BinaryColumn
+from refold.streams import kafka
+from refold.streams.chunk import Chunk, Place
+from refold.streams.errors import LogHole
+from refold.streams.fetch import Fetched, Fetcher
+from refold.streams.log import check_range, watermarks
+from refold.streams.record_batches import batches_of, rows_of
+
+
+class LogReader:
+    """Reads given partitions from given positions on, without a group; chunks hold columns, not objects."""
+
+    def __init__(self, servers: str, positions: Mapping[Place, int], *, records: int, keys: bool = False) -> None:
+        """Raises LogTrimmed, LogShorter, KafkaUnavailable."""
+        self._records, self._keys = records, keys
+        self.next = dict(positions)
+        self._fetched = dict(positions)
+        self._kept: deque[Chunk] = deque()
+        self._client = kafka.consumer(servers)
+        for place, position in self.next.items():
+            check_range(self._client, place, position)
+        self._fetcher = Fetcher(servers, sorted({topic for topic, _ in positions}))
+
+    def poll(self, seconds: float) -> list[Chunk]:
+        """What has arrived, at most `records`; waits up to `seconds` for the first.
+
+        Raises LogHole, LogTrimmed, LogCorrupt, KafkaUnavailable.
+        """
+        if not self._kept:
+            self._kept.extend(self._arrived(self._fetcher.fetch(self._fetched, seconds)))
+        found, room = [], self._records
+        while self._kept and room:
+            chunk = self._kept.popleft()
+            if len(chunk.values) > room:
+                self._kept.appendleft(chunk.since(chunk.start + room))
+                chunk = chunk.upto(chunk.start + room)
+            found.append(chunk)
+            room -= len(chunk.values)
+            self.next[chunk.place] = chunk.end
+        return found
+
+    def ends(self) -> dict[Place, int]:
+        """The end of each partition now."""
+        return {place: watermarks(self._client, place)[1] for place in self.next}
+
+    def seek(self, place: Place, offset: int) -> None:
+        """Read on from elsewhere."""
+        self.next[place] = self._fetched[place] = offset
+        self._kept = deque(chunk for chunk in self._kept if chunk.place != place)
+
+    def close(self) -> None:
+        self._fetcher.close()
+        self._client.close()
+
+    def _arrived(self, fetched: Sequence[Fetched]) -> Iterator[Chunk]:
+        for one in fetched:
+            chunk = chunk_of(one, keys=self._keys)
+            if chunk is not None:
+                self._fetched[one.place] = chunk.end
+                yield chunk
+
+
+def chunk_of(fetched: Fetched, *, keys: bool) -> Chunk | None:
+    """The records from the fetched position on; none if not one batch came whole. Raises LogHole, LogCorrupt.
+
+    Invariant: offsets are dense (no transactions, no compaction), so a hole is a loss.
+    """
+    (topic, part), position = fetched.place, fetched.position
+    batches = list(batches_of(fetched.record_set, f"{topic}/{part}"))
+    if not batches:
+        return None
+    rows = rows_of(batches)
+    dense = pl.int_range(batches[0].base, batches[0].base + rows.height, eager=True)
+    if batches[0].base > position or not (rows["offset"] == dense).all() or any(batch.is_control for batch in batches):
+        raise LogHole(f"{topic}/{part}: an offset is missing behind {position}")
+    rows = rows.slice(position - batches[0].base)
+    last_at = datetime.fromtimestamp(batches[-1].last_ms / 1000, UTC)
+    found = (BinaryColumn(rows["value"]), BinaryColumn(rows["key"]) if keys else None)
+    return Chunk(topic, part, position, *found, last_at) if rows.height else None

@@ -1,0 +1,149 @@
+"""Kafka's record batches as columns. Pure.
+
+A record of message format 2 is written in Avro's own encoding (zigzag varints, length-prefixed bytes), so the records of
+many batches, joined, are one Avro block that Polars decodes at once. The sizes that the decoded numbers take in their
+shortest form are then added up: where they miss a record's length, or where keys, values or headers are of a kind that
+the block cannot hold (null keys are the claims'), the batches are halved until the one left is read record by record.
+Format: https://kafka.apache.org/documentation/#recordbatch.
+"""
+
+import io
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import polars as pl
+from aiokafka.codec import gzip_decode, lz4_decode, snappy_decode, zstd_decode
+from aiokafka.record.default_records import DefaultRecordBatch
+from aiokafka.record.util import calc_crc32c
+
+from refold.schemas.binary import long_bytes
+from refold.schemas.column_layout import empty_container
+from refold.schemas.column_walk import long_sizes
+from refold.streams.errors import LogCorrupt
+
+_HEADER = struct.Struct(">qiibIhiqqqhii")
+_BEFORE_LENGTH, _BEFORE_CRC, _CHECKED_FROM = 12, 17, 21
+_MAGIC, _CODEC, _CONTROL = 2, 0x07, 0x20
+_CODECS: dict[int, Callable[[memoryview], bytes]] = {
+    0: bytes,
+    1: gzip_decode,
+    2: snappy_decode,
+    3: lz4_decode,
+    4: zstd_decode,
+}
+_ALONE = {2}
+_MOST_BYTES = 1 << 28
+_FIELDS: list[dict[str, Any]] = [
+    {"name": "length", "type": "long"},
+    {"name": "attributes", "type": {"type": "fixed", "name": "Attributes", "size": 1}},
+    {"name": "later", "type": "long"},
+    {"name": "delta", "type": "long"},
+    {"name": "key", "type": "bytes"},
+    {"name": "value", "type": "bytes"},
+    {"name": "headers", "type": "long"},
+]
+_CONTAINER, _SYNC = empty_container(_FIELDS)
+_ROWS = {"offset": pl.Int64(), "key": pl.Binary(), "value": pl.Binary()}
+
+
+@dataclass(frozen=True, slots=True)
+class RecordBatch:
+    """A batch whose checksum holds: its first offset, how many records, and its bytes from the first header byte on."""
+
+    base: int
+    count: int
+    last_delta: int
+    attributes: int
+    last_ms: int
+    data: memoryview
+
+    @property
+    def end(self) -> int:
+        return self.base + self.last_delta + 1
+
+    @property
+    def is_control(self) -> bool:
+        return bool(self.attributes & _CONTROL)
+
+    @property
+    def codec(self) -> int:
+        return self.attributes & _CODEC
+
+
+def batches_of(data: bytes, where: str) -> Iterator[RecordBatch]:
+    """The whole batches of a fetched record set; it may end within one. Raises LogCorrupt."""
+    view, at = memoryview(data), 0
+    while at + _HEADER.size <= len(data):
+        base, length, _, magic, crc, attributes, last_delta, _, last_ms, _, _, _, count = _HEADER.unpack_from(data, at)
+        end = at + _BEFORE_LENGTH + length
+        if magic != _MAGIC or length > _MOST_BYTES or length < _HEADER.size - _BEFORE_LENGTH or attributes & _CODEC not in _CODECS:
+            raise LogCorrupt(f"{where}: the batch at offset {base} is not of message format 2")
+        if end > len(data):
+            return
+        if calc_crc32c(view[at + _CHECKED_FROM : end]) != crc:
+            raise LogCorrupt(f"{where}: the checksum of the batch at offset {base} does not fit its bytes")
+        yield RecordBatch(base, count, last_delta, attributes, last_ms, view[at:end])
+        at = end
+
+
+def rows_of(batches: Sequence[RecordBatch]) -> pl.DataFrame:
+    """The records of batches: `offset`, `key`, `value`. Raises LogCorrupt."""
+    if not batches:
+        return pl.DataFrame(schema=_ROWS)
+    frame = _by_columns(batches)
+    if frame is not None:
+        return frame
+    if len(batches) == 1:
+        return _by_rows(batches[0])
+    half = len(batches) // 2
+    return pl.concat([rows_of(batches[:half]), rows_of(batches[half:])])
+
+
+def _by_columns(batches: Sequence[RecordBatch]) -> pl.DataFrame | None:
+    counts = [batch.count for batch in batches]
+    block = b"".join(_decompressed(batches))
+    container = b"".join((_CONTAINER, long_bytes(sum(counts)), long_bytes(len(block)), block, _SYNC))
+    try:
+        frame = pl.read_avro(io.BytesIO(container))
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:  # Polars panics (a BaseException) on malformed data; the batches are halved then
+        return None
+    if frame.height != sum(counts) or not _adds_up(frame, len(block)):
+        return None
+    bases = np.repeat(np.array([batch.base for batch in batches], np.int64), counts)
+    return frame.select(offset=pl.Series(bases) + pl.col("delta"), key="key", value="value")
+
+
+def _decompressed(batches: Sequence[RecordBatch]) -> Iterator[bytes]:
+    """The encoded records. Frames of one codec that follow each other are one stream of it, but for snappy's."""
+    for codec, run in groupby(batches, lambda batch: batch.codec):
+        bodies = [batch.data[_HEADER.size :] for batch in run]
+        try:
+            yield from map(_CODECS[codec], bodies if codec in _ALONE else [memoryview(b"".join(bodies))])
+        except Exception as problem:
+            raise LogCorrupt(f"batches from offset {batches[0].base} on cannot be decompressed: {problem}") from problem
+
+
+def _adds_up(frame: pl.DataFrame, size: int) -> bool:
+    """Whether each record takes the bytes that its length says, all of them the block, and none has headers."""
+    sizes = frame.select(pl.col("key", "value").bin.size().cast(pl.Int64))
+    length, later, delta, key, value = (
+        series.to_numpy() for series in (frame["length"], frame["later"], frame["delta"], sizes["key"], sizes["value"])
+    )
+    attributes = headers = 1
+    inside = attributes + long_sizes(later) + long_sizes(delta) + long_sizes(key) + key + long_sizes(value) + value
+    whole = int((length + long_sizes(length)).sum())
+    return bool((length == inside + headers).all()) and whole == size and not (frame["headers"] != 0).any()
+
+
+def _by_rows(batch: RecordBatch) -> pl.DataFrame:
+    try:
+        found = [(record.offset, record.key, record.value) for record in DefaultRecordBatch(batch.data.tobytes())]
+    except Exception as problem:
+        raise LogCorrupt(f"the batch at offset {batch.base} cannot be read: {problem}") from problem
+    return pl.DataFrame(found, schema=_ROWS, orient="row")

@@ -1,0 +1,145 @@
+"""Kafka's record batches as columns, against aiokafka's writer of them: any codec, any nulls and headers, any damage."""
+
+import random
+from collections.abc import Sequence
+
+import pytest
+from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
+from hypothesis import given
+from hypothesis import strategies as st
+
+from refold.streams.errors import LogCorrupt, LogHole
+from refold.streams.fetch import Fetched
+from refold.streams.log_reader import chunk_of
+from refold.streams.record_batches import batches_of, rows_of
+
+Record = tuple[bytes | None, bytes | None, bool]
+BYTES = st.none() | st.binary(max_size=300)
+CODECS = st.sampled_from([0, 1, 2, 3, 4])
+BATCHES = st.lists(
+    st.tuples(CODECS, st.lists(st.tuples(BYTES, BYTES, st.booleans()), min_size=1, max_size=12)), min_size=1, max_size=8
+)
+PLAIN: list[Record] = [(b"k%d" % i, b"value %d" % i * 9, False) for i in range(50)]
+COUNTED_FROM, CONTROL = 21, 0x20
+
+
+def batch(base: int, codec: int, records: Sequence[Record], *, gap: int = 1) -> bytes:
+    """A batch as a producer writes it, at the offset that a broker gives it."""
+    builder = DefaultRecordBatchBuilder(2, codec, False, -1, -1, -1, 10**6)
+    for row, (key, value, has_header) in enumerate(records):
+        assert builder.append(row * gap, 1_600_000_000_000 + row, key, value, [("h", b"1")] if has_header else [])
+    return base.to_bytes(8) + bytes(builder.build())[8:]
+
+
+def record_set(batches: Sequence[tuple[int, Sequence[Record]]], base: int = 0) -> tuple[bytes, list[Record]]:
+    data, all_records = b"", list[Record]()
+    for codec, records in batches:
+        data += batch(base + len(all_records), codec, records)
+        all_records += records
+    return data, all_records
+
+
+@given(BATCHES, st.integers(0, 2**40))
+def test_rows_are_the_records_that_were_written(batches: list[tuple[int, list[Record]]], base: int) -> None:
+    data, records = record_set(batches, base)
+    rows = rows_of(list(batches_of(data, "t/0")))
+    assert rows["offset"].to_list() == list(range(base, base + len(records)))
+    assert list(zip(rows["key"], rows["value"], strict=True)) == [(key, value) for key, value, _ in records]
+
+
+@given(BATCHES, st.data())
+def test_a_set_that_ends_within_a_batch_gives_the_whole_ones(
+    batches: list[tuple[int, list[Record]]], drawn: st.DataObject
+) -> None:
+    data, records = record_set(batches)
+    cut = drawn.draw(st.integers(0, len(data)))
+    rows = rows_of(list(batches_of(data[:cut], "t/0")))
+    assert list(zip(rows["key"], rows["value"], strict=True)) == [(k, v) for k, v, _ in records[: rows.height]]
+    ends = [len(record_set(batches[:n])[0]) for n in range(len(batches) + 1)]
+    whole = max(n for n, end in enumerate(ends) if end <= cut)
+    assert rows.height == sum(len(found) for _, found in batches[:whole])
+
+
+@pytest.mark.parametrize("codec", [0, 1, 2, 3, 4])
+def test_plain_records_are_never_read_one_by_one(codec: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("refold.streams.record_batches._by_rows", None)
+    data, records = record_set([(codec, PLAIN), (codec, PLAIN), ((codec + 1) % 5, PLAIN)])
+    assert rows_of(list(batches_of(data, "t/0"))).height == len(records) == 150
+
+
+def test_one_null_key_sends_only_its_own_batch_through_the_reader_of_single_records() -> None:
+    data, records = record_set([(3, PLAIN), (3, [(None, b"claim", False)]), (3, PLAIN)])
+    batches = list(batches_of(data, "t/0"))
+    rows = rows_of(batches)
+    assert rows["key"].to_list() == [key for key, _, _ in records]
+    assert rows["offset"].to_list() == list(range(101))
+
+
+def test_any_flipped_bit_behind_the_checksum_is_found() -> None:
+    data, _ = record_set([(3, PLAIN), (0, PLAIN)])
+    chance = random.Random(7)
+    for _ in range(300):
+        at = chance.randrange(17, len(batch(0, 3, PLAIN)))
+        broken = bytearray(data)
+        broken[at] ^= 1 << chance.randrange(8)
+        with pytest.raises(LogCorrupt):
+            rows_of(list(batches_of(bytes(broken), "t/0")))
+
+
+@pytest.mark.parametrize("magic", [0, 1, 3, 255])
+def test_another_message_format_is_refused(magic: int) -> None:
+    data = bytearray(batch(0, 0, PLAIN))
+    data[16] = magic
+    with pytest.raises(LogCorrupt, match="format 2"):
+        list(batches_of(bytes(data), "t/0"))
+
+
+def test_a_sound_checksum_over_senseless_content_is_refused() -> None:
+    for codec in (1, 2, 3, 4):
+        with pytest.raises(LogCorrupt):
+            rows_of(list(batches_of(_signed(batch(0, 0, PLAIN), codec), "t/0")))
+    with pytest.raises(LogCorrupt):
+        rows_of(list(batches_of(_signed(batch(0, 0, PLAIN)[:-3], 0), "t/0")))
+
+
+def test_a_chunk_starts_at_the_position_within_a_batch() -> None:
+    data, records = record_set([(3, PLAIN), (3, PLAIN)], base=1000)
+    chunk = chunk_of(Fetched(("t", 0), 1030, data), keys=True)
+    assert chunk is not None
+    assert (chunk.start, chunk.end) == (1030, 1100)
+    assert chunk.values == [value for _, value, _ in records[30:]]
+    assert chunk.keys == [key for key, _, _ in records[30:]]
+    assert chunk.values[0] == records[30][1]
+    assert chunk.upto(1032).since(1031).values == [records[31][1]]
+
+
+def test_nothing_whole_or_nothing_new_gives_no_chunk() -> None:
+    data, _ = record_set([(3, PLAIN)])
+    assert chunk_of(Fetched(("t", 0), 0, data[:-1]), keys=False) is None
+    assert chunk_of(Fetched(("t", 0), 50, data), keys=False) is None
+
+
+def test_a_missing_offset_is_a_hole() -> None:
+    first, second = batch(0, 3, PLAIN), batch(51, 3, PLAIN)
+    for data, position in ((first + second, 0), (second, 50), (batch(0, 3, PLAIN, gap=2), 0)):
+        with pytest.raises(LogHole):
+            chunk_of(Fetched(("t", 0), position, data), keys=False)
+
+
+def test_the_marker_of_a_transaction_is_a_hole() -> None:
+    control = bytearray(batch(0, 0, [(b"\0\0\0\0", b"\0\0\0\0\0\0", False)]))
+    control[22] |= CONTROL
+    with pytest.raises(LogHole):
+        chunk_of(Fetched(("t", 0), 0, _signed(bytes(control), CONTROL)), keys=False)
+
+
+def _signed(data: bytes, attributes: int) -> bytes:
+    """The batch with other attributes and lengths and checksum that fit."""
+    from aiokafka.record.util import calc_crc32c
+
+    changed = bytearray(data)
+    changed[8:12] = (len(data) - 12).to_bytes(4)
+    changed[21:23] = attributes.to_bytes(2)
+    changed[17:21] = calc_crc32c(bytes(changed[COUNTED_FROM:])).to_bytes(4)
+    assert DefaultRecordBatch(bytes(changed)).validate_crc()
+    return bytes(changed)
