@@ -80,7 +80,12 @@ def batches_of(data: bytes, where: str) -> Iterator[RecordBatch]:
     while at + _HEADER.size <= len(data):
         base, length, _, magic, crc, attributes, last_delta, _, last_ms, _, _, _, count = _HEADER.unpack_from(data, at)
         end = at + _BEFORE_LENGTH + length
-        if magic != _MAGIC or length > _MOST_BYTES or length < _HEADER.size - _BEFORE_LENGTH or attributes & _CODEC not in _CODECS:
+        if (
+            magic != _MAGIC
+            or length > _MOST_BYTES
+            or length < _HEADER.size - _BEFORE_LENGTH
+            or attributes & _CODEC not in _CODECS
+        ):
             raise LogCorrupt(f"{where}: the batch at offset {base} is not of message format 2")
         if end > len(data):
             return
