@@ -1,7 +1,9 @@
 """Commands decided and folded, end to end: `python -m benchmarks.commands [--weeks 4]`. The last line is JSON.
 
 The demo's commands lie in the log before the clock starts, so that sending them does not share the CPU with what is measured: one
-handler, one core and one models process, embedded Kafka and Postgres, no API. The clock stops when the models show the last command.
+process of each kind, embedded Kafka and Postgres, no API. `commands_per_s`: decided and appended by the handler while the core
+is held still. `sustained_per_s`: with core and models at work, until the models show the last command. Each command comes to one
+event; the rival, Python's `eventsourcing`, appends baskets of ten events a call to the same Postgres, just before.
 """
 
 import argparse
@@ -10,8 +12,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.workers import working
-from benchmarks.year import say
+from benchmarks.rival import appended_per_s as rival_per_s
+from benchmarks.workers import Pace, working
+from benchmarks.year import fresh_database, say
 from refold.api.cli.roles import WORKERS
 from refold.api.cli.signals import interrupt_on_sigterm
 from refold.api.demo.commands import commands
@@ -24,6 +27,11 @@ from refold.streams.embedded.servers import Servers
 from refold.streams.postgres import bootstrap, connect
 from refold.streams.settings import Settings
 from refold.streams.topics import ensure_topics
+from refold.streams.waiting import when_kafka_answers
+
+DATABASES = ("bench_appended", "bench_sustained")
+APPENDED_WEEKS = 2
+RIVAL_S = 10.0
 
 
 def prepare(settings: Settings) -> None:
@@ -31,7 +39,7 @@ def prepare(settings: Settings) -> None:
     with connect(settings.dsn(), application_name="bench") as db:
         bootstrap(db)
         builds.bootstrap(db)
-        ensure_topics(settings, load_domains(settings.domains), db)
+        when_kafka_answers(lambda: ensure_topics(settings, load_domains(settings.domains), db))
 
 
 def fill(settings: Settings, weeks: int) -> tuple[int, float]:
@@ -40,6 +48,25 @@ def fill(settings: Settings, weeks: int) -> tuple[int, float]:
     with open_receipts() as receipts, open_producer(settings) as producer:
         sent = send(producer, commands(receipts, weeks), lambda _: None)
     return sent, sent / (time.perf_counter() - began)
+
+
+def decide_and_append(settings: Settings) -> Pace:
+    """The handler alone: its records reach the log, acknowledged by Kafka, while nothing is folded beside it."""
+    prefixed = settings.model_copy(update={"topic_prefix": "appended."})
+    prepare(prefixed)
+    sent, _ = fill(prefixed, APPENDED_WEEKS)
+    with working(prefixed, "handler", "core") as workers:
+        return workers.appended(sent, "core")
+
+
+def sustain(settings: Settings, weeks: int) -> tuple[Pace, int, float]:
+    """Decided, folded and shown; with how many commands were sent before, and how many a second."""
+    prepare(settings)
+    sent, sent_per_s = fill(settings, weeks)
+    say(f"{sent:,} commands sent at {sent_per_s:,.0f}/s")
+    with working(settings, *WORKERS) as workers:
+        # Each command of the receipts comes to one record: an event or a rejection.
+        return workers.wait(("core", "models"), sent), sent, sent_per_s
 
 
 def main() -> None:
@@ -51,24 +78,30 @@ def main() -> None:
     data.chmod(0o755)
     with Servers(data, say) as servers:
         found = servers.endpoints()
-        settings = Settings.load({}).model_copy(update={"data": data})
-        settings = settings.with_servers(found.kafka or "", found.database_url or "")
-        prepare(settings)
-        sent, sent_per_s = fill(settings, arguments.weeks)
-        say(f"{sent:,} commands sent at {sent_per_s:,.0f}/s")
-        with working(settings, *WORKERS) as workers:
-            # Each command of the receipts comes to one record: an event or a rejection.
-            pace = workers.wait(("core", "models"), sent)
+        base = Settings.load({}).model_copy(update={"data": data})
+        settings = [
+            base.with_servers(found.kafka or "", fresh_database(found.database_url or "", n)) for n in DATABASES
+        ]
+        rival = rival_per_s(found.database_url or "", RIVAL_S)
+        say(f"eventsourcing: {rival:,.0f} events/s")
+        alone = decide_and_append(settings[0])
+        alone.print("decided and appended, nothing folded beside it")
+        sustained, sent, sent_per_s = sustain(settings[1], arguments.weeks)
     remove_data(data)
-    pace.print("decided, folded and shown")
-    profile = {role: round(seconds / pace.records * 1e6, 1) for role, seconds in pace.cpu.items()}
+    sustained.print("decided, folded and shown")
+    profile = {role: round(seconds / sustained.records * 1e6, 1) for role, seconds in sustained.cpu.items()}
     print(
         json.dumps(
             {
-                "commands_per_s": round(pace.per_s),
+                "commands_per_s": round(alone.per_s),
+                "sustained_per_s": round(sustained.per_s),
+                "ratio_eventsourcing": round(alone.per_s / rival, 2),
+                "sustained_ratio_eventsourcing": round(sustained.per_s / rival, 2),
+                "eventsourcing_events_per_s": round(rival),
                 "commands": sent,
                 "sent_per_s": round(sent_per_s),
                 "cpu_us_a_command": profile,
+                "handler_cpu_us_alone": round(alone.cpu["handler"] / alone.records * 1e6, 1),
             }
         )
     )

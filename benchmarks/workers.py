@@ -1,5 +1,7 @@
 """Worker processes under a stopwatch: how fast groups of readers move, and whose CPU that took."""
 
+import os
+import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -10,9 +12,11 @@ import psutil
 
 from refold.api.cli.logs import keep_in_files
 from refold.api.cli.supervisor import Supervisor
+from refold.streams import kafka
 from refold.streams.domain import load_domains
 from refold.streams.embedded.kafka import KafkaServer
 from refold.streams.embedded.postgres import PostgresServer
+from refold.streams.log import watermarks
 from refold.streams.postgres import connect
 from refold.streams.settings import Settings
 from refold.streams.topics import events_topic
@@ -51,7 +55,9 @@ class Workers:
     def __init__(self, settings: Settings, supervisor: Supervisor) -> None:
         self._servers, self._supervisor = _embedded(settings), supervisor
         self._topics = [events_topic(settings.topic_prefix, name) for name in load_domains(settings.domains).categories]
+        self._partitions = settings.partitions
         self._db = connect(settings.dsn(), application_name="bench")
+        self._log = kafka.consumer(settings.kafka_servers())
 
     def wait(self, groups: tuple[str, ...], records: int) -> Pace:
         """Until each of the groups has folded that many records."""
@@ -72,8 +78,29 @@ class Workers:
         message = f"{groups} did not fold {records:,} records in {BOUND_S:.0f} s"
         raise RuntimeError(message)
 
+    def appended(self, records: int, behind: str) -> Pace:
+        """Until the handler has appended nearly so many records, while the group behind it is held still."""
+        while self._stands(behind) < records * UNDER_WAY:
+            self._supervisor.wait(POLL_S)
+        held = self._supervisor.pids()[behind]
+        os.kill(held, signal.SIGSTOP)
+        try:
+            began = self._ends(), time.perf_counter(), self._cpu()
+            until = time.monotonic() + BOUND_S
+            while (end := self._ends()) < records * (1 - UNDER_WAY) and time.monotonic() < until:
+                self._supervisor.wait(POLL_S / 2)
+            now, cpu = time.perf_counter(), self._cpu()
+        finally:
+            os.kill(held, signal.SIGCONT)
+        return Pace(end - began[0], now - began[1], {role: cpu[role] - began[2].get(role, 0.0) for role in cpu})
+
     def close(self) -> None:
+        self._log.close()
         self._db.close()
+
+    def _ends(self) -> int:
+        places = [(topic, part) for topic in self._topics for part in range(self._partitions)]
+        return sum(watermarks(self._log, place)[1] for place in places)
 
     def _stands(self, group: str) -> int:
         row = self._db.execute(_STANDS, (group, self._topics)).fetchone()

@@ -42,7 +42,7 @@ def servers_with_log(weeks: int) -> Iterator[tuple[Settings, int]]:
         found = running.endpoints()
         assert found.kafka
         assert found.database_url
-        settings = settings.with_servers(found.kafka, _fresh_database(found.database_url))
+        settings = settings.with_servers(found.kafka, fresh_database(found.database_url, "bench"))
         yield settings, _ensure_log(settings, weeks)
 
 
@@ -81,8 +81,8 @@ def _records(settings: Settings) -> int:
         client.close()
 
 
-def _fresh_database(url: str) -> str:
-    name = "bench"
+def fresh_database(url: str, name: str) -> str:
+    """An empty database beside the one of the address; its address."""
     with psycopg.connect(url, autocommit=True) as admin:
         admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
         admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))

@@ -6,6 +6,7 @@ ValueError or OverflowError, never anything else. A writer takes the value and g
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +23,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _UUID = msgspec.msgpack.Decoder(UUID)
 _NINE_LEAST, _EIGHT_LEAST = 1 << 56, 1 << 49
+_ONE, _TWO, _THREE = 1 << 7, 1 << 14, 1 << 21
+_KEPT = 8192
+"""Times that stay converted: all events of a command and most of a stream's share one."""
 
 
 def long_bytes(number: int) -> bytes:
@@ -111,6 +115,7 @@ def read_text(data: bytes, at: int) -> tuple[str, int]:
     return raw.decode(), at
 
 
+@lru_cache(_KEPT)
 def instant_bytes(moment: datetime) -> bytes:
     """Microseconds since 1970. Raises TypeError for a time without its offset from UTC."""
     since = moment - _EPOCH
@@ -134,7 +139,12 @@ def instant_bytes(moment: datetime) -> bytes:
 def read_instant(data: bytes, at: int) -> tuple[datetime, int]:
     """A time in UTC, from year 1 to 9999."""
     micros, at = read_long(data, at)
-    return _EPOCH + timedelta(microseconds=micros), at
+    return _instant(micros), at
+
+
+@lru_cache(_KEPT)
+def _instant(micros: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=micros)
 
 
 def date_bytes(day: date) -> bytes:
@@ -154,6 +164,10 @@ def uuid_of(raw: bytes) -> UUID:
 
 
 def _varint(z: int) -> bytes:
+    if z < _ONE:
+        return bytes((z,))
+    if z < _THREE:  # unrolled: offsets, sequence numbers and ids are mostly of this size
+        return bytes((z & 127 | 128, z >> 7)) if z < _TWO else bytes((z & 127 | 128, z >> 7 & 127 | 128, z >> 14))
     out = bytearray()
     while z > 127:
         out.append(z & 127 | 128)

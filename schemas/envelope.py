@@ -33,12 +33,13 @@ class Envelope:
     def __init__(self, schema: dict[str, Any], *ids: str) -> None:
         varying = resolved(schema["fields"])[1 + len(ids) :]
         self._ids, self._record = ids, Record(varying)
+        self._held_ids = attrgetter(*ids) if len(ids) > 1 else lambda envelope: (getattr(envelope, ids[0]),)
         self._texts = [field["name"] for field in varying if field["type"] in ("string", ["null", "string"])]
         self._values = attrgetter(*(field["name"] for field in varying))
 
     def write(self, envelope: Meta | CommandMeta | Claim) -> bytes:
         """All of it but the size."""
-        ids = b"".join([raw if isinstance(raw := getattr(envelope, name), bytes) else raw.bytes for name in self._ids])
+        ids = b"".join([raw if isinstance(raw, bytes) else raw.bytes for raw in self._held_ids(envelope)])
         if len(ids) != _ID_BYTES * len(self._ids):
             raise ValueError("an id of other than 16 bytes")
         return ids + self._record.write(self._values(envelope))

@@ -33,7 +33,9 @@ def unreadable_command_uuid(topic: str, part: int, offset: int) -> UUID:
 def event_uuid(category: str, stream: str, command_id: UUID, index: int) -> UUID:
     """The UUIDv5 of the index-th event of a command: a retry makes the same one."""
     named = hashlib.sha1(command_id.bytes + f"{category}/{stream}/{index}".encode(), usedforsecurity=False).digest()
-    return uuid_of(bytes((*named[:6], named[6] & 0x0F | 0x50, named[7], named[8] & 0x3F | 0x80, *named[9:16])))
+    marked = bytearray(named[:16])
+    marked[6], marked[8] = marked[6] & 0x0F | 0x50, marked[8] & 0x3F | 0x80
+    return uuid_of(bytes(marked))
 
 
 def outcome_key(category: str, stream: str, command_id: bytes) -> bytes:

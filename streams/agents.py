@@ -6,6 +6,7 @@ positions live in Postgres. So no idle second consumer sits in a group, and Faus
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import sys
@@ -29,6 +30,7 @@ from refold.streams.reader import REFUSED, GroupReader, ReaderConfig, Start, put
 from refold.streams.settings import Settings
 
 _log = logging.getLogger(__name__)
+_ALLOCATIONS = 50_000
 _CHANNEL_CHUNKS = 4
 _CHECK_S = 1.0
 _STOP_S = 4.0
@@ -97,6 +99,13 @@ def run_fold(settings: Settings, fold: ChunkFold, *, keys: bool = False) -> None
     run_agent(settings, config, start, worker)
 
 
+def _leave_alone_what_stays() -> None:
+    """The garbage collector passes over all that lives at the start, and looks less often: it took a sixth of the handler's time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_ALLOCATIONS)
+
+
 def run_agent(
     settings: Settings, config: ReaderConfig, start: Start, make: Callable[[GroupReader, threading.Event], Worker]
 ) -> None:
@@ -112,6 +121,7 @@ def run_agent(
     class _Threads(faust.Service):
         async def on_start(self) -> None:
             app.flow_control.resume()
+            _leave_alone_what_stays()
             host.start(asyncio.get_running_loop(), channel.put)
 
         @faust.Service.task

@@ -1,7 +1,6 @@
 """One command and one state: the records to append. Total: whatever a domain does, a command gets an outcome. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -24,8 +23,7 @@ STATE_UNREADABLE = "stream-unreadable"
 EVENTS_REFUSED = "events-refused"
 
 
-@dataclass(frozen=True)
-class Incoming:
+class Incoming(msgspec.Struct, frozen=True, gc=False):
     """A command as read from the log, or what is known of one that cannot be read (`command` is then a rejection)."""
 
     name: str
@@ -40,8 +38,7 @@ class Incoming:
     correlation_id: str | None = None
 
 
-@dataclass(frozen=True)
-class Decided:
+class Decided(msgspec.Struct, frozen=True, gc=False):
     """What one command comes to: events with the state after them, or a rejection."""
 
     events: tuple[Event, ...]
@@ -76,8 +73,7 @@ def records(codec: Codec, incoming: Incoming, decided: Decided, at: "Place") -> 
     return [encode_rejection(at.meta(incoming, 0, 1, is_event=False), rejection)]
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(msgspec.Struct, frozen=True, gc=False):
     """Where a group goes: its writer, first seq, category and base version."""
 
     category: str

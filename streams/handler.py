@@ -9,7 +9,7 @@ import logging
 import random
 import socket
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from threading import Event
@@ -52,6 +52,13 @@ class Held:
     commands: CommandReader
     generation: int = -1
     waiting: deque[Chunk] = field(default_factory=deque)
+    outcomes: Counter[str] = field(default_factory=Counter)
+
+    def count(self) -> None:
+        """Show a batch's outcomes: a look-up in the metrics for each command would take a twentieth of its time."""
+        for outcome, number in self.outcomes.items():
+            metrics.COMMANDS.labels(self.category, outcome).inc(number)
+        self.outcomes.clear()
 
 
 @dataclass(frozen=True)
@@ -196,6 +203,7 @@ class Handler:
                         groups.append((incoming.stream.encode(), self._decide_one(held, key, incoming, seen)))
         finally:  # whatever stopped it: what the overlay says is appended must be
             self._append(held, groups)
+            held.count()
         return True
 
     def _decide_one(self, held: Held, key: bytes, incoming: Incoming, seen: Snapshot) -> list[bytes]:
@@ -217,7 +225,7 @@ class Handler:
         held.holder.decided(key, len(values))
         if decided.events:
             held.holder.moved(incoming.stream, decided.state, version + len(decided.events))
-        metrics.COMMANDS.labels(held.category, "rejected" if decided.rejection else "accepted").inc()
+        held.outcomes["rejected" if decided.rejection else "accepted"] += 1
         return values
 
     def _append(self, held: Held, groups: list[tuple[bytes, list[bytes]]]) -> None:

@@ -8,10 +8,11 @@ Invariants (reference: the protocol's final rules, "Handler start" and "Handler 
 
 import random
 from collections import deque
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 from uuid import UUID
+
+import msgspec
 
 from refold.streams.fold import ClaimState
 
@@ -34,8 +35,7 @@ class Change(Enum):
     LOST = "lost"
 
 
-@dataclass(frozen=True, slots=True)
-class Ahead:
+class Ahead(msgspec.Struct, frozen=True, gc=False):
     """A stream's state and version after what this handler appended, and the seq of the last of it."""
 
     state: Any
