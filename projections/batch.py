@@ -1,7 +1,8 @@
 """Chunks as frames of the events that count: one decode for each event type, whatever the number of models.
 
 Records that do not count are passed over by offset (`voids`, from core) and by schema (claims, rejections). An event that
-counts but cannot be read parks its stream: it and all that follows in the stream wait, for all models alike.
+counts but cannot be read, or that its upcaster cannot read as events of today, parks its stream: it and all that follows in
+the stream wait, for all models alike.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,10 +14,12 @@ from numpy.typing import NDArray
 
 from refold.projections.declaration import EventType
 from refold.schemas.binary_column import joined
+from refold.schemas.catalog import Catalog, Kind
 from refold.schemas.codec import read_envelope
 from refold.schemas.columns import Bad, ColumnDecoder, Heads, read_heads
 from refold.schemas.errors import Undecodable
 from refold.schemas.meta import Meta
+from refold.schemas.upcast_columns import todays_events
 from refold.streams.chunk import Chunk, Place
 
 ALL_BUILDS = 0
@@ -76,21 +79,14 @@ def counted_events(
 ) -> Counted:
     """Decode what counts and some model reads. `parked` are the streams that wait for all builds."""
     heads = _without_voids(read_heads(batch.values), batch, voids)
-    there = [kind for kind in types if _occurs(decoder, kind, heads)]
-    found = {kind: decoder.events(kind.category.name, kind.event.__name__, batch.values, heads) for kind in there}
-    bad = [fault for decoded in found.values() for fault in decoded.bad] + _unknown(decoder, heads)
-    frames = {kind: _in_order(decoded.frame) for kind, decoded in found.items()}
+    found = todays_events(decoder, batch.category, [kind.event.__name__ for kind in types], batch.values, heads)
+    frames = {kind: found.frames[name] for kind in types if (name := kind.event.__name__) in found.frames}
+    bad = found.bad + _unknown(decoder.catalog, heads, batch.category)
     bad += [fault for frame in frames.values() for fault in _unstorable(frame)]
     known = [park for park in parked if park.category == batch.category]
     parks = _parks(batch, bad, known)
-    counted = Counted(frames, parks, fell_back=sum(decoded.fell_back for decoded in found.values()))
+    counted = Counted(frames, parks, fell_back=found.fell_back)
     return _without_parked(counted, batch, [*known, *parks]) if known or parks else counted
-
-
-def _occurs(decoder: ColumnDecoder, kind: EventType, heads: Heads) -> bool:
-    """Whether the batch has an event of the type: of those absent not even an empty frame is made."""
-    writers = decoder.catalog.event_writers(kind.category.name, kind.event.__name__)
-    return any(writer.id in heads.present for writer in writers)
 
 
 def _without_voids(heads: Heads, batch: Batch, voids: Voids) -> Heads:
@@ -106,15 +102,19 @@ def _without_voids(heads: Heads, batch: Batch, voids: Voids) -> Heads:
     return Heads(ids)
 
 
-def _unknown(decoder: ColumnDecoder, heads: Heads) -> list[Bad]:
-    """Core let them pass by their envelopes, though this code has no schema for the rest."""
-    unknown = [i for i in heads.present if i >= 0 and i not in decoder.catalog.by_id]
-    return [Bad(row, "unknown-schema") for number in unknown for row in heads.rows_of(number).tolist()]
-
-
-def _in_order(frame: pl.DataFrame) -> pl.DataFrame:
-    """Versions of one type are decoded one after the other; rows go back to the log's order."""
-    return frame if frame["row"].is_sorted() else frame.sort("row")
+def _unknown(catalog: Catalog, heads: Heads, category: str) -> list[Bad]:
+    """Core let them pass by their envelopes, though this code has no schema for the rest, or no class and no upcaster."""
+    found = []
+    for number in heads.present:
+        writer = catalog.by_id.get(number)
+        if writer is None:
+            reason = "unknown-schema" if number >= 0 else ""
+        else:
+            orphaned = (writer.kind, writer.category, writer.cls) == (Kind.EVENT, category, None)
+            reason = "no-class" if orphaned else ""
+        if reason:
+            found += [Bad(row, reason) for row in heads.rows_of(number).tolist()]
+    return found
 
 
 def _unstorable(frame: pl.DataFrame) -> list[Bad]:
@@ -134,7 +134,7 @@ def _parks(batch: Batch, bad: Sequence[Bad], known: Sequence[Park]) -> list[Park
         meta = _envelope(batch.values[fault.row])
         if meta is not None and meta.is_event and meta.stream not in have and meta.stream not in found:
             part, offset = int(batch.parts[fault.row]), int(batch.offsets[fault.row])
-            reason = f"the event at {part}:{offset} cannot be read"
+            reason = f"the event at {part}:{offset} cannot be read" + (f": {fault.detail}" if fault.detail else "")
             found[meta.stream] = Park(ALL_BUILDS, batch.category, meta.stream, part, offset, fault.reason, reason)
     return list(found.values())
 
@@ -152,15 +152,16 @@ def _without_parked(counted: Counted, batch: Batch, parked: Sequence[Park]) -> C
         {"m_stream": [p.stream for p in parked], "park_from": [p.first_offset for p in parked]},
         schema={"m_stream": pl.String, "park_from": pl.Int64},
     )
-    waiting: dict[tuple[str, str], int] = {(batch.category, park.stream): 1 for park in counted.parks}
-    frames = {}
+    frames, late = {}, []
     for kind, frame in counted.frames.items():
         placed = frame.with_columns(m_offset=pl.Series(batch.offsets[frame["row"].to_numpy()], dtype=pl.Int64)).join(
             starts, on="m_stream", how="left", maintain_order="left"
         )
         waits = (pl.col("m_offset") >= pl.col("park_from")).fill_null(value=False)
-        late = placed.filter(waits & (pl.col("m_offset") > pl.col("park_from")))
-        for stream, number in late.group_by("m_stream").len().iter_rows():
-            waiting[batch.category, stream] = waiting.get((batch.category, stream), 0) + number
+        late.append(placed.filter(waits & (pl.col("m_offset") > pl.col("park_from"))).select("m_stream", "row"))
         frames[kind] = placed.filter(~waits).drop("m_offset", "park_from")
+    waiting = {(batch.category, park.stream): 1 for park in counted.parks}
+    if late:  # a stored event that was upcast to several waits once
+        for stream, number in pl.concat(late).unique().group_by("m_stream").len().iter_rows():
+            waiting[batch.category, stream] = waiting.get((batch.category, stream), 0) + number
     return replace(counted, frames=frames, waiting=waiting)

@@ -14,6 +14,7 @@ import msgspec
 from refold.projections.errors import BadDeclaration
 from refold.projections.expressions import ENVELOPE, ByEvent, Condition, Day, Expression, Field, fields_of
 from refold.schemas.contracts import Category, Event
+from refold.schemas.upcast import upcasts_of
 
 Gather = Literal["count", "sum", "min", "max", "first", "last"]
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,50}")
@@ -71,6 +72,10 @@ class Events:
 def events(category: Category, *types: type[Event]) -> Events:
     """Events of a category, of the given types."""
     unknown = [t.__name__ for t in types if t not in category.events]
+    retired = upcasts_of(category)
+    for old in (t for t in types if t in retired.by_class):
+        todays = ", ".join(sorted(t.__name__ for t in retired.types(old)))
+        raise BadDeclaration(f"{old.__name__} of {category.name} is retired: gather {todays}, as which it is read")
     if unknown or not types:
         raise BadDeclaration(f"{category.name} has no event {', '.join(unknown) or '(none was named)'}")
     return Events(tuple(EventType(category, t) for t in types))

@@ -1,13 +1,15 @@
 """Entities folded by Python: the rows of the streams that a batch touches, each event in order, then rows again.
 
 An event on which `evolve` raises, or gives what a column cannot hold, parks the stream for this build; its later events wait.
-Each event is checked on its own, so which one parks does not depend on where chunks were cut.
+Each stored event is checked on its own, so which one parks does not depend on where chunks were cut; where it is upcast to
+several, all of them count or none.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
+from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -17,13 +19,13 @@ from refold.projections.batch import Batch, Park
 from refold.projections.declaration import Entity, EventType, Evolve
 from refold.projections.errors import EventFailed
 from refold.projections.layout import DELETED, VERSION, Layout, Stored
-from refold.projections.partial import Frames
+from refold.projections.partial import PLACE, Frames, placed
 from refold.schemas.contracts import Event
 
 
 @dataclass(frozen=True)
 class Held:
-    """One row: the state (None: no event since the last delete), the version it is at, and that of the last delete."""
+    """One row: the state (None: no event since the last delete), the place it is at, and that of the last delete."""
 
     state: msgspec.Struct | None
     version: int
@@ -54,14 +56,14 @@ def evolve_batch(
     changed: dict[str, Held] = {}
     parks: list[Park] = []
     waiting: dict[str, int] = {}
-    for row, stream, version, event in _in_order(frames):
+    for row, stream, record in _by_record(frames):
         held = changed.get(stream) or rows.get(stream, NEW)
         offset = int(batch.offsets[row])
         if stream in waits and offset >= waits[stream].first_offset:
             waiting[stream] = waiting.get(stream, 0) + 1
-        elif version > held.version:
+        elif record[-1][0] > held.version:
             try:
-                changed[stream] = _next(layout, rules, deleted_when, held, version, event)
+                changed[stream] = _after(layout, rules, deleted_when, held, record)
             except EventFailed as failed:
                 part = int(batch.parts[row])
                 waits[stream] = Park(
@@ -97,21 +99,34 @@ def _rules(layout: Layout) -> tuple[Evolve, type[Event] | None]:
     return layout.model.evolve, layout.model.deleted_when
 
 
-def _in_order(frames: Frames) -> list[tuple[int, str, int, Event]]:
-    """All events by their place in the log."""
-    found: list[tuple[int, str, int, Event]] = []
-    for kind, frame in frames.items():
-        found += _events(kind, frame)
-    return sorted(found, key=lambda item: item[0])
+Placed = tuple[int, Event]
+"""An event and its place in its stream."""
+
+
+def _by_record(frames: Frames) -> Iterator[tuple[int, str, list[Placed]]]:
+    """The events of each record by their place in the log: one, or as many as a retired one was upcast to."""
+    found = [item for kind, frame in frames.items() for item in _events(kind, frame)]
+    found.sort(key=lambda item: item[:3])
+    for (row, stream), items in groupby(found, key=lambda item: item[:2]):
+        yield row, stream, [(place, event) for _, _, place, event in items]
 
 
 def _events(kind: EventType, frame: pl.DataFrame) -> list[tuple[int, str, int, Event]]:
     names = kind.event.__struct_fields__
-    heads = frame.select("row", "m_stream", "m_version").iter_rows()
+    heads = placed(frame).select("row", "m_stream", PLACE).iter_rows()
     bodies = frame.select(names).iter_rows() if names else iter([()] * frame.height)
     return [
         (*head, kind.event(**dict(zip(names, body, strict=True)))) for head, body in zip(heads, bodies, strict=True)
     ]
+
+
+def _after(
+    layout: Layout, rules: Evolve, deleted_when: type[Event] | None, held: Held, record: Sequence[Placed]
+) -> Held:
+    """The row after all events of one record. Raises EventFailed."""
+    for place, event in record:
+        held = _next(layout, rules, deleted_when, held, place, event)
+    return held
 
 
 def _next(

@@ -7,20 +7,31 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from refold.projections.declaration import Evolve, Model
+from refold.projections.declaration import Evolve, Model, handled
 from refold.projections.layout import layout_of
 from refold.schemas.contracts import Category
+from refold.schemas.upcast import upcasts_of
 
-ENGINE = 1
+ENGINE = 2
 """Raised when the engine gives the same declaration other rows: every table is then built anew."""
 _TEXTS = {"doc", "docs", "description", "key_doc", "key_docs"}
 
 
 def fingerprint(model: Model) -> str:
-    """16 hex digits over what the model gathers, the types of its columns, and the source of its `evolve`."""
+    """16 hex digits over what the model gathers, its columns' types, and the source of `evolve` and of upcasters on the way."""
     columns = [(part.name, part.type.sql, part.merge.value, part.order) for part in layout_of(model).stored]
-    text = json.dumps([ENGINE, _said(model), columns], sort_keys=True, default=str)
+    text = json.dumps([ENGINE, _said(model), columns, _upcasters(model)], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _upcasters(model: Model) -> list[Any]:
+    kinds = handled(model)
+    categories = sorted({kind.category.name: kind.category for kind in kinds}.items())
+    return [
+        [name, upcasts_of(category).identity(kind.event for kind in kinds if kind.category == category)]
+        for name, category in categories
+        if category.upcasters
+    ]
 
 
 def _said(value: Any) -> Any:

@@ -13,13 +13,25 @@ from refold.projections.declaration import Column, Entity, EventType, Rollup, ha
 from refold.projections.expressions import Both, ByEvent, Compare, Condition, Day, Either, Expression, Field, fields_of
 from refold.projections.layout import DELETED, VERSION, Layout, Merge, Stored, order_column, value_type
 from refold.projections.sql_types import INTEGER
+from refold.schemas.upcast_columns import SUB
 
 Frames = Mapping[EventType, pl.DataFrame]
 """The events that count, by type, as `schemas.columns` gives them."""
 
 _TIME_SHIFT = 1 << 62
 """Makes every time a positive number of 19 digits, so that texts sort as the times do."""
-_ORDER = ("m_occurred_at", "m_stream", "m_version")
+PLACE = "m_place"
+"""Where an event stands in its stream: a thousand times the version, and which of those it is that one stored event became."""
+_PLACES = 1000
+_ORDER = ("m_occurred_at", "m_stream", PLACE)
+
+
+def placed(frame: pl.DataFrame) -> pl.DataFrame:
+    """The events with their place in the stream."""
+    if PLACE in frame.columns:
+        return frame
+    at = pl.col("m_version") * _PLACES
+    return frame.with_columns((at + pl.col(SUB) if SUB in frame.columns else at).alias(PLACE))
 
 
 def partial_of(layout: Layout, frames: Frames) -> pl.DataFrame:
@@ -84,10 +96,11 @@ def _after_deletes(layout: Layout, frames: Frames) -> Frames:
     deletes = frames.get(EventType(model.category, model.deleted_when))
     if deletes is None or deletes.is_empty():
         return frames
-    last = deletes.group_by("m_stream").agg(deleted_at=pl.col("m_version").max())
+    last = placed(deletes).group_by("m_stream").agg(deleted_at=pl.col(PLACE).max())
     return {
-        kind: frame.join(last, on="m_stream", how="left")
-        .filter(pl.col("deleted_at").is_null() | (pl.col("m_version") >= pl.col("deleted_at")))
+        kind: placed(frame)
+        .join(last, on="m_stream", how="left")
+        .filter(pl.col("deleted_at").is_null() | (pl.col(PLACE) >= pl.col("deleted_at")))
         .drop("deleted_at")
         for kind, frame in frames.items()
     }
@@ -100,6 +113,8 @@ def _of_type(layout: Layout, kind: EventType, frame: pl.DataFrame) -> pl.DataFra
     if isinstance(model, Entity) and kind.event is model.deleted_when:
         columns = {}
     ordered = {name: column for name, column in columns.items() if column.gather in {"first", "last"}}
+    if ordered or layout.deletes:
+        frame = placed(frame)
     if ordered and isinstance(model, Rollup):
         # Without what nobody reads: sorting moves every column. An entity's events are in order already.
         frame = frame.select(_read(model, columns)).sort(_ORDER)
@@ -147,7 +162,7 @@ def _exact(value: pl.Expr, kind: EventType, column: Column) -> pl.Expr:
 
 
 def _orders(all_columns: Mapping[str, Column], ordered: Mapping[str, Column]) -> list[pl.Expr]:
-    """Time, stream and version of the event that each first or last took."""
+    """Time, stream and place of the event that each first or last took."""
     found: dict[str, list[pl.Expr]] = {}
     for column in ordered.values():
         order = str(order_column(column, all_columns.values()))
@@ -159,16 +174,16 @@ def _orders(all_columns: Mapping[str, Column], ordered: Mapping[str, Column]) ->
 
 
 def _order_texts(layout: Layout, kind: EventType, present: Sequence[str]) -> list[pl.Expr]:
-    """(occurred_at, category, stream, version) as one text that sorts alike here and in Postgres; entities need the version only."""
-    found = [part.name for part in layout.columns if f"{part.name}m_version" in present]
+    """(occurred_at, category, stream, place) as one text that sorts alike here and in Postgres; entities need the place only."""
+    found = [part.name for part in layout.columns if f"{part.name}{PLACE}" in present]
     if isinstance(layout.model, Entity):
-        return [pl.col(f"{name}m_version").alias(name) for name in found]
+        return [pl.col(f"{name}{PLACE}").alias(name) for name in found]
     return [
         pl.concat_str(
             (pl.col(f"{name}m_occurred_at").cast(pl.Int64) + _TIME_SHIFT).cast(pl.String),
             pl.lit(kind.category.name),
             f"{name}m_stream",
-            pl.col(f"{name}m_version").cast(pl.String).str.zfill(19),
+            pl.col(f"{name}{PLACE}").cast(pl.String).str.zfill(19),
             separator=" ",  # sorts before every character of a name, a stream id or a number
         ).alias(name)
         for name in found
@@ -179,13 +194,13 @@ def _versions(layout: Layout, kind: EventType) -> list[pl.Expr]:
     if not layout.deletes:
         return []
     assert isinstance(layout.model, Entity)
-    last = pl.col("m_version").max()
+    last = pl.col(PLACE).max()
     is_delete = kind.event is layout.model.deleted_when
     return [last.alias(VERSION), (last if is_delete else pl.lit(0, dtype=pl.Int64)).alias(DELETED)]
 
 
 def _cast(layout: Layout, present: Sequence[str]) -> list[pl.Expr]:
-    names = {part.name for part in layout.columns if part.name in present or f"{part.name}m_version" in present}
+    names = {part.name for part in layout.columns if part.name in present or f"{part.name}{PLACE}" in present}
     return [pl.col(p.name).cast(p.type.dtype) for p in layout.stored if p.name in names or p in layout.keys]
 
 

@@ -10,9 +10,14 @@ from typing import Any
 
 from refold.schemas.avro import Schema, resolved, schema_id, schema_of, without_docs
 from refold.schemas.contracts import Category, Command, Event, categories_by_name
-from refold.schemas.errors import SchemaCollision, SchemaNotFrozen
+from refold.schemas.errors import EventRetired, SchemaCollision, SchemaNotFrozen
 from refold.schemas.meta import CLAIM, REJECTED
 from refold.schemas.record import Record
+from refold.schemas.upcast import Upcasts, upcasts_of
+
+RETIRED_CHANGED = (
+    "Put the retired class back as it was released last: nobody writes it, so no new version can be frozen."
+)
 
 
 class Kind(Enum):
@@ -26,7 +31,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Writer:
-    """A released schema: its id, what it describes, and the class that today's code has for it (None: retired)."""
+    """A released schema: its id, what it describes, and the class that code has for it (None: it was taken out)."""
 
     id: int
     kind: Kind
@@ -56,16 +61,35 @@ class Catalog:
     def __init__(self, categories: Iterable[Category], frozen: Iterable[Schema]) -> None:
         self.categories: Mapping[str, Category] = categories_by_name(categories)
         self.by_id: dict[int, Writer] = {w.id: w for w in (CLAIM_WRITER, REJECTION_WRITER)}
-        self._current: dict[type[Event | Command], Writer] = {}
-        classes = {(c.name, cls.__name__): cls for c in self.categories.values() for cls in c.classes}
+        self.upcasts: Mapping[str, Upcasts] = {name: upcasts_of(c) for name, c in self.categories.items()}
+        classes = {(c.name, cls.__name__): cls for c in self.categories.values() for cls in self._classes(c)}
         for schema in frozen:
             self._add(_writer(schema, classes))
-        for (category, _), cls in classes.items():
-            self._current[cls] = self._writer_now(cls, category)
+        self._latest = {cls: self._writer_now(cls, category) for (category, _), cls in classes.items()}
+        self._current = {cls: self._latest[cls] for c in self.categories.values() for cls in c.classes}
+        self._retired = {cls: upcasts for upcasts in self.upcasts.values() for cls in upcasts.retired}
+
+    @cached_property
+    def retired_ids(self) -> dict[str, list[int]]:
+        """The ids of the released schemas of retired events, by category."""
+        found: dict[str, list[int]] = {}
+        for writer in self.by_id.values():
+            if writer.cls is not None and self.is_retired(writer.cls):
+                found.setdefault(writer.category, []).append(writer.id)
+        return found
 
     def current(self, cls: type[Event | Command]) -> Writer:
-        """The schema with which today's code writes a class."""
-        return self._current[cls]
+        """The schema with which today's code writes a class. Raises EventRetired."""
+        try:
+            return self._current[cls]
+        except KeyError:
+            if self.is_retired(cls):
+                raise EventRetired(f"{cls.__name__} is retired: it is read, and no longer written") from None
+            raise
+
+    def latest(self, cls: type[Event | Command]) -> Writer:
+        """The schema of a class as code has it; the last one of a retired class."""
+        return self._latest[cls]
 
     def event_writers(self, category: str, name: str) -> list[Writer]:
         """All released schemas of one event type."""
@@ -75,6 +99,27 @@ class Catalog:
         """The command of that name, or None."""
         found = self.categories.get(category)
         return next((c for c in found.commands if c.__name__ == name), None) if found else None
+
+    def is_retired(self, cls: type[Event | Command]) -> bool:
+        """Whether events of the class are upcast when they are read."""
+        return cls in self._retired
+
+    def todays(self, event: Event) -> tuple[Event, ...]:
+        """An event as events of today: itself, or what its upcasters make of it. Raises UpcastFailed."""
+        upcasts = self._retired.get(type(event))
+        return (event,) if upcasts is None else upcasts.todays(event)
+
+    def retired_writers(self, category: str, *, into: Iterable[str]) -> list[Writer]:
+        """The released schemas of a category whose events are upcast into events of some types."""
+        upcasts = self.upcasts.get(category)
+        if upcasts is None or not upcasts.retired:
+            return []
+        wanted = set(into)
+        old = {cls for cls in upcasts.retired if wanted & {today.__name__ for today in upcasts.types(cls)}}
+        return [writer for writer in self.by_id.values() if writer.cls in old]
+
+    def _classes(self, category: Category) -> tuple[type[Event | Command], ...]:
+        return (*category.classes, *self.upcasts[category.name].retired)
 
     def _add(self, writer: Writer) -> None:
         other = self.by_id.setdefault(writer.id, writer)
@@ -86,7 +131,8 @@ class Catalog:
         found = self.by_id.get(schema_id(schema_of(cls, category)))
         if found is None:
             message = f"{category}.{cls.__name__} has no frozen schema that equals the code"
-            raise SchemaNotFrozen(message)
+            retired = cls in self.upcasts[category].retired
+            raise SchemaNotFrozen(message, RETIRED_CHANGED if retired else None)
         return found
 
 

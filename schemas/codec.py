@@ -11,10 +11,10 @@ import msgspec
 from refold.schemas import envelope
 from refold.schemas.catalog import CLAIM_WRITER, REJECTION_WRITER, Catalog, Kind, Writer
 from refold.schemas.contracts import Command, Event
-from refold.schemas.envelope import CLAIMED, COMMAND, EVENT, Envelope, frame, framed
-from refold.schemas.errors import BadValue, Undecodable
+from refold.schemas.envelope import CLAIMED, COMMAND, EVENT, FRAME_BYTES, Envelope, frame, framed
+from refold.schemas.errors import BadValue, Undecodable, UpcastFailed
 from refold.schemas.meta import Claim, CommandMeta, Meta
-from refold.schemas.validate import from_avro, from_log
+from refold.schemas.validate import canonical, from_avro, from_log
 
 _MOST_OF_A_MESSAGE = 2000
 _UNREADABLE = (IndexError, ValueError, OverflowError)
@@ -37,7 +37,7 @@ class Codec:
         self.catalog = catalog
 
     def event(self, meta: Meta, event: Event) -> bytes:
-        """Raises BadValue for a field that has no place in its type, or a record over 1 MiB."""
+        """Raises BadValue for a field that has no place in its type or a record over 1 MiB, EventRetired."""
         return _encode(self.catalog.current(type(event)), EVENT, meta, msgspec.structs.astuple(event))
 
     def command(self, meta: CommandMeta, command: Command) -> bytes:
@@ -50,12 +50,12 @@ class Codec:
         if value is None or writer is None or writer.kind is not Kind.COMMAND or writer.cls is None:
             raise Undecodable("the schema id names no command of this code", "unknown-schema")
         head, fields = _decode(writer, COMMAND, value)
-        command = from_avro(_of_today(fields, writer, self.catalog.current(writer.cls)), writer.cls)
+        command = from_avro(_of_today(fields, writer, self.catalog.latest(writer.cls)), writer.cls)
         assert isinstance(command, Command)
         return envelope.as_command_meta(head), command
 
     def read_event(self, value: bytes | None) -> tuple[Meta, Event | Rejection]:
-        """A whole event or rejection. Raises Undecodable."""
+        """A whole event or rejection; an event of a retired type as its own class. Raises Undecodable."""
         writer = self.catalog.by_id.get(framed(value))
         if value is not None and writer is REJECTION_WRITER:
             head, fields = _decode(writer, EVENT, value)
@@ -64,11 +64,42 @@ class Codec:
             raise Undecodable("the schema id names no event of this code", "unknown-schema")
         head, fields = _decode(writer, EVENT, value)
         try:
-            event = from_log(_of_today(fields, writer, self.catalog.current(writer.cls)), writer.cls)
+            event = from_log(_of_today(fields, writer, self.catalog.latest(writer.cls)), writer.cls)
         except (TypeError, ValueError) as problem:
             raise Undecodable(f"{writer.name}: {problem}", "bad-value") from problem
         assert isinstance(event, Event)
         return envelope.as_meta(head), event
+
+    def read_events(self, value: bytes | None) -> tuple[Meta, tuple[Event, ...] | Rejection]:
+        """A rejection, or the events of today that a stored one is: itself, or what is upcast from it. Raises Undecodable."""
+        meta, found = self.read_event(value)
+        if isinstance(found, Rejection):
+            return meta, found
+        if not self.catalog.is_retired(type(found)):
+            return meta, (found,)
+        events = [self.read_event(today)[1] for today in self.upcast(value)]
+        return meta, tuple(event for event in events if isinstance(event, Event))
+
+    def upcast(self, value: bytes | None) -> list[bytes]:
+        """The records that would stand in the log had today's code written a retired event. Raises Undecodable.
+
+        Each is the stored envelope, byte by byte, and the body of one event of today: rows and columns cannot but read the
+        same of it.
+        """
+        _, found = self.read_event(value)
+        assert value is not None
+        assert isinstance(found, Event)
+        head = value[FRAME_BYTES : EVENT.read(value)[1]]
+        return [self._with_body(head, event) for event in self.catalog.todays(found)]
+
+    def _with_body(self, head: bytes, event: Event) -> bytes:
+        writer = self.catalog.current(type(event))
+        try:
+            return frame(writer.id, head, writer.body.write(msgspec.structs.astuple(canonical(event))))
+        except BadValue as problem:
+            raise UpcastFailed(f"{writer.name}: {problem.field}: {problem.message}") from problem
+        except _UNWRITABLE as problem:
+            raise UpcastFailed(f"{writer.name}: {problem}") from problem
 
 
 def encode_rejection(meta: Meta, rejection: Rejection) -> bytes:

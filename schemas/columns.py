@@ -74,10 +74,11 @@ def _schema_ids(values: pl.Series) -> NDArray[np.int64]:
 
 @dataclass
 class Bad:
-    """A record that is not what its schema says."""
+    """A record that is not what its schema says, or that its upcaster cannot read; `detail` is for people."""
 
     row: int
     reason: str
+    detail: str = ""
 
 
 @dataclass
@@ -172,11 +173,14 @@ class ColumnDecoder:
 
     def read(self, schema_id: int, values: Sequence[bytes | None], heads: Heads) -> Decoded:
         """All records of one schema id in a chunk, with the columns of that released schema."""
-        return self._reader(self.catalog.by_id[schema_id]).read(values, heads.rows_of(schema_id))
+        return self.reader(self.catalog.by_id[schema_id]).read(values, heads.rows_of(schema_id))
 
     def events(self, category: str, name: str, values: Sequence[bytes | None], heads: Heads) -> Decoded:
-        """All events of one type, whatever version wrote them, with the columns of today's schema."""
-        today = self._reader(self._today(category, name))
+        """All records of one type of event, whatever version wrote them, with the columns of the last.
+
+        Nothing is upcast: those of a retired type stay what they are (`upcast_columns` gives today's events).
+        """
+        today = self.reader(self._today(category, name))
         found = [w for w in self.catalog.event_writers(category, name) if w.id in heads.present]
         parts = [self.read(w.id, values, heads) for w in found]
         frames = [_as_today(part.frame, w, today) for part, w in zip(parts, found, strict=True)]
@@ -184,10 +188,11 @@ class ColumnDecoder:
         return Decoded(frame, [bad for part in parts for bad in part.bad], sum(part.fell_back for part in parts))
 
     def _today(self, category: str, name: str) -> Writer:
-        cls = next(c for c in self.catalog.categories[category].events if c.__name__ == name)
-        return self.catalog.current(cls)
+        classes = (*self.catalog.categories[category].events, *self.catalog.upcasts[category].retired)
+        return self.catalog.latest(next(c for c in classes if c.__name__ == name))
 
-    def _reader(self, writer: Writer) -> ColumnReader:
+    def reader(self, writer: Writer) -> ColumnReader:
+        """The reader of one schema."""
         found = self._readers.get(writer.id)
         if found is None:
             found = self._readers[writer.id] = ColumnReader(writer, thin=self._thin)

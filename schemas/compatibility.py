@@ -18,12 +18,16 @@ from avro.errors import AvroException
 
 from refold.schemas.avro import Schema, resolved, schema_id, schema_of, without_docs
 from refold.schemas.contracts import Category
-from refold.schemas.errors import ContractError
+from refold.schemas.errors import BadUpcaster, ContractError
 from refold.schemas.freeze import Released, released
+from refold.schemas.meta import EVENT_META
 from refold.schemas.soundness import Fault, faults
+from refold.schemas.upcast import upcasts_of
 
 CODE = "code"
 NOT_FROZEN = "not-frozen"
+NO_UPCASTER = "no-upcaster"
+RETIRED_CHANGED = "retired-changed"
 _ABSENT = object()
 
 
@@ -48,7 +52,7 @@ def violations(categories: Iterable[Category], folder: Traversable) -> list[Viol
     by_name: dict[str, list[Released]] = {}
     for file in released(folder):
         by_name.setdefault(file.full_name, []).append(file)
-    found = [v for category in categories for v in _code(category, by_name)]
+    found = [v for category in categories for v in (*_code(category, by_name), *_retired(category, by_name))]
     return [*found, *(v for versions in by_name.values() for v in of_versions(versions))]
 
 
@@ -89,6 +93,29 @@ def _code(category: Category, by_name: dict[str, list[Released]]) -> Iterator[Vi
         if schema_id(schema) not in {schema_id(version.schema) for version in versions}:
             versions.append(Released("", CODE, schema))
             yield Violation(NOT_FROZEN, name, CODE, "", "$", "no frozen file equals the code")
+
+
+def _retired(category: Category, by_name: dict[str, list[Released]]) -> Iterator[Violation]:
+    """What the log may hold and nobody reads: every event that was ever released is one of today, or is upcast."""
+    try:
+        upcasts = upcasts_of(category)
+    except BadUpcaster as problem:
+        yield Violation(problem.code, category.name, CODE, "", "$", problem.message)
+        return
+    read = {f"{category.name}.{cls.__name__}" for cls in (*category.events, *upcasts.retired)}
+    for name, versions in by_name.items():
+        if name not in read and versions[0].schema["namespace"] == category.name and _is_event(versions[0].schema):
+            message = "was released, and code has neither the event nor an upcaster for it"
+            yield Violation(NO_UPCASTER, name, versions[-1].version, versions[-1].file, "$", message)
+    for cls in upcasts.retired:
+        name = f"{category.name}.{cls.__name__}"
+        if schema_id(schema_of(cls, category.name)) not in {schema_id(v.schema) for v in by_name.get(name, [])}:
+            yield Violation(RETIRED_CHANGED, name, CODE, "", "$", "is retired, and no frozen file equals the code")
+
+
+def _is_event(schema: Schema) -> bool:
+    envelope = schema["fields"][0]["type"] if schema["fields"] else None
+    return isinstance(envelope, dict) and envelope.get("name") == EVENT_META["name"]
 
 
 def _violation(version: Released, file: str, fault: Fault) -> Violation:

@@ -1,10 +1,10 @@
 """What a domain author writes: commands and events as typed frozen classes, grouped into categories."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, ClassVar, dataclass_transform
+from typing import Annotated, Any, ClassVar, dataclass_transform
 
 import msgspec
 
@@ -33,13 +33,18 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     stream_field: ClassVar[str]
 
 
+Upcaster = Callable[[Any], Event | Sequence[Event]]
+"""One event of a retired type to one or several of today's; pure. Its signature names the classes: see `upcast`."""
+
+
 @dataclass(frozen=True)
 class Category:
-    """One kind of stream: its name (`domain.category`), its commands and its events."""
+    """One kind of stream: its name (`domain.category`), its commands, its events, and how retired events are read."""
 
     name: str
     commands: tuple[type[Command], ...]
     events: tuple[type[Event], ...]
+    upcasters: tuple[Upcaster, ...] = ()
 
     def __post_init__(self) -> None:
         if not CATEGORY_NAME.fullmatch(self.name):
@@ -52,7 +57,7 @@ class Category:
 
     @property
     def classes(self) -> tuple[type[Event | Command], ...]:
-        """All that become schemas."""
+        """All that today's code writes. Retired events are none of them: `upcast` knows those."""
         return (*self.commands, *self.events)
 
     @property

@@ -6,9 +6,12 @@ RefoldError
 ├── SchemaIncompatible   schema-incompatible: a new version that could not read the old ones, or not be read by them
 ├── FrozenUnreadable     frozen-unreadable: a frozen file that holds no released schema
 ├── SchemaCollision      schema-collision: two schemas with one id
+├── BadUpcaster          upcaster-invalid: an upcaster that leads to no event of today
+├── EventRetired         event-retired: an event type that is read and no longer written
 ├── Malformed            malformed-json: a body that is not strict JSON
 ├── BadValue             bad-value: a field that its type forbids
 └── Undecodable          undecodable: bytes that are not a record of their schema
+    └── UpcastFailed        upcast-failed: a retired event that its upcaster cannot read as events of today
 """
 
 
@@ -61,6 +64,20 @@ class SchemaCollision(RefoldError):
     remedy = "Rename the class or a field of the newer schema."
 
 
+class BadUpcaster(RefoldError):
+    """An upcaster whose signature cannot be, or that leads to no event of today."""
+
+    code = "upcaster-invalid"
+    remedy = "Correct the upcaster's signature or the category's events; docs/contracts.md shows both."
+
+
+class EventRetired(RefoldError):
+    """An event of a retired type was about to be written."""
+
+    code = "event-retired"
+    remedy = "Let the domain's `decide` give the events that the type's upcaster gives."
+
+
 class Malformed(RefoldError):
     """A body that is not JSON as RFC 8259 has it, each key once; `place` says where: a line and column, byte or path."""
 
@@ -91,3 +108,13 @@ class Undecodable(RefoldError):
     def __init__(self, message: str, reason: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class UpcastFailed(Undecodable):
+    """An event of a retired type on which its upcaster raised, or gave what no event of today can be."""
+
+    code = "upcast-failed"
+    remedy = "Correct the upcaster: every event of the type that the log has must be readable."
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, self.code)

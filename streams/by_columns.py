@@ -1,6 +1,6 @@
 """A chunk under the rules by columns: the ordinary case, where all of it counts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any, get_type_hints
 
@@ -114,8 +114,9 @@ def _streams(
         .group_by("m_stream", maintain_order=True)
         .agg("row", pl.col("m_version").last())
     )
+    upcast = decoded.upcast
     states = [
-        state_after(decider, stream, [events.get(row) for row in rows], before, refold)
+        state_after(decider, stream, _in_turn(rows, events, upcast), before, refold)
         for stream, rows, _ in per_stream.iter_rows()
     ]
     return {
@@ -127,11 +128,22 @@ def _streams(
     }
 
 
+def _in_turn(
+    rows: Sequence[int], events: Mapping[int, Event], upcast: Mapping[int, tuple[Event, ...] | None]
+) -> list[Event | None]:
+    """The events of some records in order, None for what cannot be read."""
+    if not upcast:
+        return [events.get(row) for row in rows]
+    return [event for row in rows for event in (upcast[row] or (None,) if row in upcast else (events.get(row),))]
+
+
 def _bodies(decider: AnyDecider, decoded: DecodedChunk) -> dict[int, Event]:
-    """The events of the chunk as the author's classes, by row."""
+    """The events of today in the chunk as the author's classes, by row."""
     classes = {cls.__name__: cls for cls in decider.category.events}
     found: dict[int, Event] = {}
     for name, frame in decoded.events.items():
+        if name not in classes:  # retired: `upcast` has what it is read as
+            continue
         build = _builder(classes[name])
         fields = classes[name].__struct_fields__
         found.update((row, build(values)) for row, *values in frame.select("row", *fields).iter_rows())

@@ -48,7 +48,7 @@ def fold_by_rows(
 
 
 class _CountedGroup:
-    """A group that took effect: its command's envelope, the offsets of its records, and its bodies."""
+    """A group that took effect: its command's envelope, the offsets of its records, and what they are read as."""
 
     def __init__(self, chunk: Chunk, group: Group, envelopes: Sequence[Envelope], codec: Codec) -> None:
         first, last = envelopes[group.rows[0]], envelopes[group.rows[-1]]
@@ -59,9 +59,16 @@ class _CountedGroup:
         self.bodies = [_body(codec, chunk.values[row]) for row in group.rows]
 
     @property
+    def records(self) -> int:
+        """How many events stand in the log, whatever they are read as; none for a rejection."""
+        return len(self.offsets) if self.first.is_event else 0
+
+    @property
     def events(self) -> list[Event | None]:
-        """The events, None for one that cannot be read; nothing for a rejection."""
-        return [None if isinstance(b, Rejection) else b for b in self.bodies] if self.first.is_event else []
+        """The events of today, None for one that cannot be read; nothing for a rejection."""
+        if not self.first.is_event:
+            return []
+        return [event for b in self.bodies for event in ((None,) if b is None or isinstance(b, Rejection) else b)]
 
     @property
     def rejection(self) -> Rejection | None:
@@ -81,7 +88,7 @@ def _outcomes(groups: Sequence[_CountedGroup], category: str) -> Columns:
         "code": [rejection.code if rejection else None for rejection in rejections],
         "message": [rejection.message if rejection else None for rejection in rejections],
         "base_version": [first.base_version for first in firsts],
-        "events": [len(group.events) for group in groups],
+        "events": [group.records for group in groups],
         "part": [group.part for group in groups],
         "first_offset": [group.offsets[0] for group in groups],
         "next_offset": [group.offsets[-1] + 1 for group in groups],
@@ -91,7 +98,7 @@ def _outcomes(groups: Sequence[_CountedGroup], category: str) -> Columns:
 def _by_stream(groups: Sequence[_CountedGroup]) -> dict[str, list[_CountedGroup]]:
     found: dict[str, list[_CountedGroup]] = {}
     for group in groups:
-        if group.events:
+        if group.records:
             found.setdefault(group.first.stream, []).append(group)
     return found
 
@@ -123,9 +130,9 @@ def _offsets(groups: Sequence[_CountedGroup], category: str) -> Columns:
     }
 
 
-def _body(codec: Codec, value: bytes | None) -> Event | Rejection | None:
+def _body(codec: Codec, value: bytes | None) -> tuple[Event, ...] | Rejection | None:
     try:
-        return codec.read_event(value)[1]
+        return codec.read_events(value)[1]
     except Undecodable:
         return None
 

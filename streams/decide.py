@@ -8,10 +8,11 @@ from uuid import UUID
 import msgspec
 
 from refold.schemas.codec import Codec, Rejection, encode_rejection
-from refold.schemas.contracts import MAX_EVENTS_PER_COMMAND, Command, Event
-from refold.schemas.errors import BadValue
+from refold.schemas.contracts import MAX_EVENTS_PER_COMMAND, Category, Command, Event
+from refold.schemas.errors import BadValue, EventRetired
 from refold.schemas.identity import event_uuid
 from refold.schemas.meta import Meta
+from refold.schemas.upcast import upcasts_of
 from refold.schemas.validate import from_fields
 from refold.streams.decider import Rejected
 from refold.streams.domain import AnyDecider
@@ -57,12 +58,20 @@ def decide(decider: AnyDecider, incoming: Incoming, state: Any, version: int) ->
         decision = decider.decide(incoming.command, state)
         if isinstance(decision, Rejected):
             return Decided((), state, decision)
-        events = _checked(decision)
+        events = _checked(decision, decider.category)
         return Decided(events, decider.fold(events, state), None)
-    except BadValue as problem:
-        return Decided((), state, Rejected(EVENTS_REFUSED, f"{problem.field}: {problem.message}"))
     except Exception as problem:
-        return Decided((), state, Rejected(DECIDE_FAILED, f"{type(problem).__name__}: {problem}"))
+        return Decided((), state, _refusal(problem))
+
+
+def _refusal(problem: Exception) -> Rejected:
+    """What the domain's failure is to the sender of the command."""
+    match problem:
+        case BadValue():
+            return Rejected(EVENTS_REFUSED, f"{problem.field}: {problem.message}")
+        case EventRetired():
+            return Rejected(problem.code, problem.message)
+    return Rejected(DECIDE_FAILED, f"{type(problem).__name__}: {problem}")
 
 
 def records(codec: Codec, incoming: Incoming, decided: Decided, at: "Place") -> list[bytes]:
@@ -104,11 +113,15 @@ class Place(msgspec.Struct, frozen=True, gc=False):
         )
 
 
-def _checked(decision: Event | Sequence[Event]) -> tuple[Event, ...]:
-    """The events, each within its type's bounds. Raises BadValue."""
+def _checked(decision: Event | Sequence[Event], category: Category) -> tuple[Event, ...]:
+    """The events, each of today's types and within its bounds. Raises BadValue, EventRetired."""
     events = (decision,) if isinstance(decision, Event) else tuple(decision)
     if not 1 <= len(events) <= MAX_EVENTS_PER_COMMAND:
         raise BadValue(f"{len(events)} events; 1 to {MAX_EVENTS_PER_COMMAND} are allowed")
+    for strange in {type(event) for event in events if type(event) not in category.events}:
+        if strange in upcasts_of(category).by_class:
+            raise EventRetired(f"decide gave {strange.__name__}, which is retired: it is read, and no longer written")
+        raise BadValue(f"{strange.__name__} is no event of {category.name}")
     return tuple(from_fields(msgspec.structs.asdict(event), type(event)) for event in events)
 
 

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from refold.schemas.contracts import Category, Command, Event
+from refold.schemas.upcast import upcasts_of
 
 State = TypeVar("State", bound=msgspec.Struct)
 C = TypeVar("C", bound=Command)
@@ -37,7 +38,7 @@ class Decider(Generic[State, C, E]):
     fingerprint: str = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "fingerprint", _fingerprint(type(self.initial), self.evolve))
+        object.__setattr__(self, "fingerprint", _fingerprint(type(self.initial), self.evolve, self.category))
 
     def fold(self, events: tuple[Any, ...], state: State | None = None) -> State:
         """The state after the events, from `state` or from the beginning."""
@@ -55,8 +56,10 @@ class Decider(Generic[State, C, E]):
         return self.initial if stored is None else msgspec.json.decode(stored, type=type(self.initial))
 
 
-def _fingerprint(state: type, evolve: Callable[..., Any]) -> str:
+def _fingerprint(state: type, evolve: Callable[..., Any], category: Category) -> str:
     """A new one makes every stored state of the category stale: the stream is then folded anew."""
     fields = [(f.encode_name, str(f.type), repr(f.default)) for f in msgspec.structs.fields(state)]
     text = repr(fields) + inspect.getsource(evolve)
+    if category.upcasters:
+        text += repr(upcasts_of(category).identity(category.events))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,4 +1,7 @@
-"""A chunk of events, decoded: the envelopes that the rules judge, and the bodies that count afterwards."""
+"""A chunk of events, decoded: the envelopes that the rules judge, and the bodies that count afterwards.
+
+The rules see what stands in the log. What a retired event is read as today matters to states alone, so it stands apart.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,18 +10,25 @@ import polars as pl
 
 from refold.schemas.binary_column import BinaryColumn
 from refold.schemas.catalog import REJECTION_WRITER, Catalog, Kind
+from refold.schemas.codec import Codec, Rejection
 from refold.schemas.columns import Bad, ColumnDecoder, Heads, read_heads
+from refold.schemas.contracts import Event
+from refold.schemas.errors import Undecodable
 from refold.streams.chunk import Chunk
 from refold.streams.fold_columns import ENVELOPE
 
 
 @dataclass
 class DecodedChunk:
-    """Frames by event name (all envelope columns, the fields, `row`), rejections apart, and what could not be read."""
+    """Frames by event name (all envelope columns, the fields, `row`), rejections apart, and what could not be read.
+
+    `upcast`: by row, what a retired event is read as today; None where its upcaster failed.
+    """
 
     chunk: Chunk
     events: dict[str, pl.DataFrame]
     rejections: pl.DataFrame
+    upcast: dict[int, tuple[Event, ...] | None] = field(default_factory=dict)
     bad: list[Bad] = field(default_factory=list)
     fell_back: int = 0
 
@@ -41,6 +51,7 @@ class EventDecoder:
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
+        self._codec = Codec(catalog)
         self._columns = ColumnDecoder(catalog, thin=False)
 
     def decode(self, chunk: Chunk, category: str) -> DecodedChunk:
@@ -57,6 +68,21 @@ class EventDecoder:
             found.events[name] = decoded.frame
             found.bad += decoded.bad
             found.fell_back += decoded.fell_back
+        for row in self._retired(category, heads):
+            found.upcast[row] = self._upcast(chunk.values[row])
+        return found
+
+    def _retired(self, category: str, heads: Heads) -> list[int]:
+        """The rows of retired events."""
+        retired = self._catalog.retired_ids.get(category, ())
+        return [row for number in retired if number in heads.present for row in heads.rows_of(number).tolist()]
+
+    def _upcast(self, value: bytes | None) -> tuple[Event, ...] | None:
+        try:
+            found = self._codec.read_events(value)[1]
+        except Undecodable:
+            return None
+        assert not isinstance(found, Rejection), "of a retired event's schema"
         return found
 
     def _rejections(self, values: Sequence[bytes | None], heads: Heads) -> pl.DataFrame:

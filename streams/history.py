@@ -1,4 +1,4 @@
-"""The events of one stream, read from the log by the offsets that the core noted."""
+"""The events of one stream as today's code has them, read from the log by the offsets that the core noted."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +7,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from refold.schemas.codec import Codec, Rejection
 from refold.schemas.contracts import Event
+from refold.schemas.envelope import framed
 from refold.schemas.meta import Meta
 from refold.streams import kafka
 from refold.streams.domain import AnyDecider, Domains
@@ -21,12 +22,17 @@ _NEAR = 2_000
 
 @dataclass(frozen=True)
 class Recorded:
-    """An event with its envelope and its place in the log."""
+    """An event with its envelope and its place in the log.
+
+    `stored_type` is the type that the log has it as; `index` tells those apart that one stored event was upcast to.
+    """
 
     part: int
     offset: int
     meta: Meta
     event: Event
+    stored_type: str
+    index: int = 0
 
 
 class History:
@@ -59,13 +65,13 @@ class History:
         return [(part, offset) for version, part, offset in found if after < version <= upto]
 
     def read(self, category: str, places: list[tuple[int, int]]) -> list[Recorded]:
-        """The events at these places of a category, all of one partition, in ascending order of offset."""
+        """The events at these places of a category, all of one partition, in ascending order of offset. Raises Undecodable."""
         topic, found, left = events_topic(self._prefix, category), [], list(places)
         while left:
             part, first = left[0]
             near = [offset for _, offset in left if offset < first + _NEAR]
             values = self._fetch(topic, part, first, near[-1])
-            found += [self._recorded(part, offset, values[offset]) for offset in near]
+            found += [event for offset in near for event in self._recorded(part, offset, values[offset])]
             left = left[len(near) :]
         return found
 
@@ -73,10 +79,11 @@ class History:
         if self._client is not None:
             self._client.close()
 
-    def _recorded(self, part: int, offset: int, value: bytes | None) -> Recorded:
-        meta, event = self._codec.read_event(value)
-        assert not isinstance(event, Rejection), "stream_offsets holds events only"
-        return Recorded(part, offset, meta, event)
+    def _recorded(self, part: int, offset: int, value: bytes | None) -> list[Recorded]:
+        meta, events = self._codec.read_events(value)
+        assert not isinstance(events, Rejection), "stream_offsets holds events only"
+        stored = self._codec.catalog.by_id[framed(value)].name
+        return [Recorded(part, offset, meta, event, stored, index) for index, event in enumerate(events)]
 
     def _fetch(self, topic: str, part: int, first: int, last: int) -> dict[int, bytes | None]:
         """All records from `first` to `last`."""

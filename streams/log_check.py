@@ -1,4 +1,4 @@
-"""Every stored record through today's readers: which cannot be read, and whether that matters.
+"""Every stored record through today's readers and upcasters: which cannot be read, and whether that matters.
 
 An undecodable record of the events that counts would stop or park whoever reads it: a failure. One that does not count
 (`refold.voids`) is passed over by all. A broken command is answered by a rejection, and is the log's past, not its promise.
@@ -14,6 +14,7 @@ import psycopg
 
 from refold.schemas.catalog import Kind, Writer
 from refold.schemas.columns import Bad, ColumnDecoder, Heads, read_heads, unreadable
+from refold.schemas.upcast_columns import todays_events
 from refold.streams.chunk import Chunk
 from refold.streams.domain import Domains
 from refold.streams.postgres import Database
@@ -30,13 +31,14 @@ _NAMING_BYTES = 5
 
 @dataclass
 class SchemaCount:
-    """What the log holds of one schema; `id` is -1 for values that name none."""
+    """What the log holds of one schema; `id` is -1 for values that name none. `upcast`: records of a retired type."""
 
     id: int
     kind: str
     schema: str
     records: int = 0
     fell_back: int = 0
+    upcast: int = 0
     unreadable: int = 0
 
 
@@ -50,6 +52,7 @@ class Unread:
     schema: str
     reason: str
     standing: str
+    detail: str = ""
 
 
 @dataclass
@@ -108,11 +111,16 @@ class LogCheck:
             return [Bad(row, "no-class") for row in rows.tolist()]
         if writer.kind is Kind.EVENT:
             only = Heads(np.where(heads.schema_ids == writer.id, writer.id, _OTHER_SCHEMA))
-            decoded = self._decoder.events(category, writer.name, chunk.values, only)
-        else:
-            decoded = self._decoder.read(writer.id, chunk.values, heads)
+            todays = todays_events(self._decoder, category, self._types(category), chunk.values, only)
+            count.upcast += todays.upcast
+            count.fell_back += todays.fell_back
+            return todays.bad
+        decoded = self._decoder.read(writer.id, chunk.values, heads)
         count.fell_back += decoded.fell_back
         return decoded.bad
+
+    def _types(self, category: str) -> list[str]:
+        return [event.__name__ for event in self._catalog.categories[category].events]
 
     def _count(self, number: int) -> SchemaCount:
         writer = self._catalog.by_id.get(number)
@@ -131,7 +139,7 @@ class LogCheck:
             void = any(first <= offset <= last for first, last in voids)
             standing = "command" if _is_commands(chunk.topic) else "void" if void else "event"
             name = self._announced(chunk.values[one.row])
-            self.found.add(Unread(chunk.topic, chunk.part, offset, name, one.reason, standing))
+            self.found.add(Unread(chunk.topic, chunk.part, offset, name, one.reason, standing, one.detail))
 
     def _announced(self, value: bytes | None) -> str:
         """The schema that the first bytes name, whatever follows them."""

@@ -82,7 +82,8 @@ def _show(found: Found, seconds: float) -> None:
         print_table([asdict(count) for count in _ordered(found)])
     for one in found.in_order():
         note = "" if one.standing == "event" else f" ({_STANDINGS[one.standing]})"
-        print(f"{one.topic}/{one.part}@{one.offset}: {one.schema}: {one.reason}{note}")
+        why = f": {one.detail}" if one.detail else ""
+        print(f"{one.topic}/{one.part}@{one.offset}: {one.schema}: {one.reason}{why}{note}")
     others = sum(found.standings.values()) - len(found.listed)
     if others:
         print(f"… and {others:,} more")

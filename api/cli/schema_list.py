@@ -10,7 +10,9 @@ from refold.api.cli import exits
 from refold.api.cli.output import say
 from refold.api.cli.schemas import contracts, show
 from refold.schemas.avro import Schema, schema_id, schema_of
+from refold.schemas.contracts import Category
 from refold.schemas.freeze import platform_schemas, released
+from refold.schemas.upcast import upcasts_of
 from refold.streams import kafka
 from refold.streams.embedded.servers import connected
 from refold.streams.settings import Settings
@@ -22,7 +24,7 @@ _PLATFORM = {"Claim": "claim", "Rejected": "rejection"}
 
 
 def list_(*, json: bool = False) -> int:
-    """Show every released schema, whether today's code writes it, and whether the log has it.
+    """Show every released schema, whether today's code writes it or upcasts it, and whether the log has it.
 
     Args:
         json: Print the schemas as JSON.
@@ -40,14 +42,21 @@ def list_(*, json: bool = False) -> int:
 
 
 def _frozen() -> Iterator[dict[str, Any]]:
-    folders = [(files("refold.schemas") / "frozen", platform_schemas())]
-    folders += [
-        (folder, [schema_of(cls, c.name) for c in m.CATEGORIES for cls in c.classes]) for m, folder in contracts()
-    ]
-    for folder, today in folders:
-        ids = {schema_id(schema) for schema in today}
+    for file in released(files("refold.schemas") / "frozen"):
+        yield _row(file.schema, file.version, written=file.schema in platform_schemas())
+    for module, folder in contracts():
+        ids = {schema_id(schema_of(cls, c.name)) for c in module.CATEGORIES for cls in c.classes}
+        todays = {name: types for c in module.CATEGORIES for name, types in _upcast(c)}
         for file in released(folder):
-            yield _row(file.schema, file.version, written=schema_id(file.schema) in ids)
+            row = _row(file.schema, file.version, written=schema_id(file.schema) in ids)
+            yield row | {"read_as": todays.get(file.full_name, [file.schema["name"]])}
+
+
+def _upcast(category: Category) -> Iterator[tuple[str, list[str]]]:
+    """Of each retired event its full name, and the events of today that it may be read as."""
+    upcasts = upcasts_of(category)
+    for old in upcasts.retired:
+        yield f"{category.name}.{old.__name__}", sorted(cls.__name__ for cls in upcasts.types(old))
 
 
 def _row(schema: Schema, version: str | None, *, written: bool) -> dict[str, Any]:
@@ -61,6 +70,7 @@ def _row(schema: Schema, version: str | None, *, written: bool) -> dict[str, Any
         "version": version,
         "fields": [field["name"] for field in schema["fields"] if field["name"] != "meta"],
         "written": written,
+        "read_as": [schema["name"]],
     }
 
 
@@ -71,7 +81,7 @@ def _readable(row: dict[str, Any]) -> dict[str, Any]:
         "kind": row["kind"],
         "schema": f"{row['category']}.{row['name']}.{row['version'] or '?'}",
         "fields": len(row["fields"]),
-        "today": marks[row["written"]],
+        "today": marks[row["written"]] if row["read_as"] == [row["name"]] else "as " + ", ".join(row["read_as"]),
         "log": marks[row["in_log"]],
     }
 

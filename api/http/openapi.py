@@ -112,7 +112,7 @@ def _stream(category: Category) -> Json:
     parameters = [
         _path("stream", "The stream's id."),
         _query("after_version", {**WHOLE, "minimum": 0, "default": 0}, "Events after this version."),
-        _query("limit", {**WHOLE, "minimum": 0, "maximum": 1000, "default": 100}, "Most events."),
+        _query("limit", {**WHOLE, "minimum": 0, "maximum": 1000, "default": 100}, "Most versions."),
     ]
     answers = {"200": _ok("State, version and events.", _ref("Stream")), **_problems(StreamAbsent)}
     return _operation(

@@ -40,7 +40,9 @@ _DECIDED = {
 }
 _EVENT = _object(
     version=WHOLE,
+    index=WHOLE,
     type=TEXT,
+    stored_type=TEXT,
     id=_UUID,
     occurred_at=_TIME,
     recorded_at=_TIME,

@@ -1,5 +1,10 @@
-"""A stream over HTTP: its state and version from Postgres, its events from the log by the offsets the core noted."""
+"""A stream over HTTP: its state and version from Postgres, its events from the log by the offsets the core noted.
 
+Events are shown as today's code reads them: a stored event of a retired type as what its upcaster makes of it. A page is a
+range of versions, so it may show more events than it has versions.
+"""
+
+import logging
 from typing import Any
 
 import msgspec
@@ -7,7 +12,7 @@ from litestar import Request, Response, Router, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath, SkipValidation
 
-from refold.api.errors import StreamAbsent
+from refold.api.errors import ApiError, StreamAbsent
 from refold.api.http.command_answer import JSON, stream_path
 from refold.api.http.command_request import checked_stream, find_category
 from refold.api.http.database import Row
@@ -15,14 +20,19 @@ from refold.api.http.positions import token
 from refold.api.http.query_request import read_numbers
 from refold.api.http.services import StreamServices
 from refold.schemas.contracts import Category
+from refold.streams.effects import BROKEN
+from refold.streams.errors import Unreachable
 from refold.streams.history import Recorded
 
 MAX_EVENTS = 1000
+MOST_REFOLDED = 10_000
+"""A longer stream whose state other code folded shows none, until its next event lets the core fold it anew."""
+_log = logging.getLogger(__name__)
 Services = NamedDependency[SkipValidation[StreamServices]]
 
 # One statement, so that version, state and offsets are of one snapshot.
 _STREAM = """
-SELECT s.version, s.state, w.part, p.next_offset, o.first_version, o.offsets
+SELECT s.version, s.state, s.state_fingerprint, w.part, p.next_offset, o.first_version, o.offsets
   FROM refold.streams s
   LEFT JOIN LATERAL (
        SELECT part FROM refold.stream_offsets WHERE category = s.category AND stream = s.stream LIMIT 1) w ON true
@@ -54,38 +64,51 @@ async def read_stream(
         raise StreamAbsent(f"{found.name} {stream} has no events")
     places = _places(rows, first, last)
     events = await streams.read(found.name, places) if places else []
-    return _answer(found, stream, rows, [_event(event) for event in events], last)
+    state = msgspec.Raw(raw) if (raw := await _state(streams, found, where, rows)) is not None else None
+    more = places and last < rows[0][0]
+    following = f"{stream_path(found.name, stream)}?after_version={last}&limit={len(places)}" if more else None
+    return _answer(found, stream, rows, {"state": state, "events": [_event(e) for e in events], "next": following})
+
+
+async def _state(streams: StreamServices, category: Category, where: dict[str, Any], rows: list[Row]) -> bytes | None:
+    """The stored state, or one folded from the log where other code has folded the stored one. None: it cannot be folded."""
+    version, state, fingerprint = rows[0][:3]
+    decider = streams.domains.deciders[category.name]
+    if fingerprint in (decider.fingerprint, BROKEN) or not 0 < version <= MOST_REFOLDED:
+        return bytes(state) if state is not None and fingerprint == decider.fingerprint else None
+    topic = f"{streams.topic_prefix}{category.name}.events"
+    whole = await streams.fetch(_STREAM, {**where, "first": 1, "last": version, "topic": topic})
+    try:
+        recorded = await streams.read(category.name, _places(whole, 1, version))
+        return decider.dump(decider.fold(tuple(one.event for one in recorded)))
+    except (Unreachable, ApiError):
+        raise
+    except (
+        Exception
+    ):  # an author's evolve or upcaster may fail in any way; the core holds such a stream, and so says this
+        _log.warning("%s %s cannot be folded", category.name, where["stream"], exc_info=True)
+        return None
 
 
 def _places(rows: list[Row], first: int, last: int) -> list[tuple[int, int]]:
     """(partition, offset) of the events with versions first … last."""
     return [
         (part, offset)
-        for _, _, part, _, start, offsets in rows
+        for *_, part, _, start, offsets in rows
         if offsets is not None
         for version, offset in enumerate(offsets, start)
         if first <= version <= last
     ]
 
 
-def _answer(
-    category: Category, stream: str, rows: list[Row], events: list[dict[str, Any]], last: int
-) -> Response[bytes]:
-    version, state, part, position, _, _ = rows[0]
-    body: dict[str, Any] = {
-        "category": category.name,
-        "stream": stream,
-        "version": version,
-        "state": msgspec.Raw(bytes(state)) if state is not None else None,
-        "events": events,
-        "next": None,
-    }
+def _answer(category: Category, stream: str, rows: list[Row], found: dict[str, Any]) -> Response[bytes]:
+    version, _, _, part, position, _, _ = rows[0]
+    body: dict[str, Any] = {"category": category.name, "stream": stream, "version": version, **found}
     headers = {"ETag": f'"{version}"'}
     if part is not None and position is not None:
         headers["Refold-Position"] = body["position"] = token({(f"{category.name}.events", part): position})
-    if last < version and events:
-        body["next"] = f"{stream_path(category.name, stream)}?after_version={last}&limit={len(events)}"
-        headers["Link"] = f'<{body["next"]}>; rel="next"'
+    if found["next"] is not None:
+        headers["Link"] = f'<{found["next"]}>; rel="next"'
     return Response(msgspec.json.encode(body), media_type=JSON, headers=headers)
 
 
@@ -93,7 +116,9 @@ def _event(recorded: Recorded) -> dict[str, Any]:
     meta = recorded.meta
     return {
         "version": meta.version,
+        "index": recorded.index,
         "type": type(recorded.event).__name__,
+        "stored_type": recorded.stored_type,
         "id": meta.event_id,
         "occurred_at": meta.occurred_at,
         "recorded_at": meta.recorded_at,
