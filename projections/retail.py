@@ -6,15 +6,17 @@ its basket was paid later; a voided basket is not taken back.
 
 from refold.projections.declaration import Entity, Rollup, View, events, key
 from refold.projections.expressions import OCCURRED_AT, by_event, day
-from refold.schemas.retail.basket import BASKET, BasketOpened, BasketPaid, BasketVoided, ItemScanned
-from refold.schemas.retail.product import PRODUCT, ProductListed
+from refold.schemas.retail.basket import BASKET, BasketAbandoned, BasketOpened, BasketPaid, ItemScanned
+from refold.schemas.retail.product import PRODUCT, ProductDelisted, ProductListed, ProductRebranded
 
 opened = events(BASKET, BasketOpened)
 scanned = events(BASKET, ItemScanned)
 paid = events(BASKET, BasketPaid)
-closed = events(BASKET, BasketPaid, BasketVoided)
+closed = events(BASKET, BasketPaid, BasketAbandoned)
 listed = events(PRODUCT, ProductListed)
-steps = events(BASKET, BasketOpened, BasketPaid, BasketVoided)
+branded = events(PRODUCT, ProductListed, ProductRebranded)
+ranged = events(PRODUCT, ProductListed, ProductDelisted)
+steps = events(BASKET, BasketOpened, BasketPaid, BasketAbandoned)
 
 BASKETS = Entity(
     name="baskets",
@@ -27,7 +29,7 @@ BASKETS = Entity(
         "store_id": opened.last("store_id", "Number of the store."),
         "household_id": opened.last("household_id", "Household of the loyalty card, if one was shown."),
         "status": steps.last(
-            by_event({BasketOpened: "open", BasketPaid: "paid", BasketVoided: "voided"}), "open, paid or voided."
+            by_event({BasketOpened: "open", BasketPaid: "paid", BasketAbandoned: "voided"}), "open, paid or voided."
         ),
         "lines": scanned.count("Accepted lines."),
         "quantity": scanned.sum("quantity", "Units of all accepted lines."),
@@ -67,7 +69,11 @@ PRODUCT_SALES = Rollup(
     key={"product_id": key("product_id", "Number of the product.")},
     columns={
         "department": listed.last("department", "Department, as last listed; null if the product never was."),
-        "brand": listed.last("brand", "National or private, as last listed."),
+        "brand": branded.last("brand", "National or private, as last listed or relabelled."),
+        "status": ranged.last(
+            by_event({ProductListed: "listed", ProductDelisted: "delisted"}),
+            "listed or delisted; null if the product never was in the range.",
+        ),
         "lines": scanned.count("Accepted lines."),
         "quantity": scanned.sum("quantity", "Units of all accepted lines."),
         "revenue": scanned.sum(

@@ -1,21 +1,31 @@
-"""The rules of the reference domain: when a basket may be opened, filled, paid or voided, and a product listed."""
+"""The rules of the reference domain: when a basket may be opened, filled, paid or given up, and a product listed."""
 
 from decimal import Decimal
 
 import msgspec
 
+from refold.schemas.contracts import Event
 from refold.schemas.retail.basket import (
     BASKET,
+    BasketAbandoned,
     BasketOpened,
     BasketPaid,
-    BasketVoided,
     ItemScanned,
     OpenBasket,
     PayBasket,
     ScanItem,
     VoidBasket,
 )
-from refold.schemas.retail.product import PRODUCT, ListProduct, ProductListed
+from refold.schemas.retail.product import (
+    PRODUCT,
+    DelistProduct,
+    ListProduct,
+    ProductDelisted,
+    ProductListed,
+    ProductRebranded,
+    ProductRepacked,
+    RelabelProduct,
+)
 from refold.streams.decider import Decider, Decision, Rejected
 
 
@@ -29,7 +39,7 @@ class Basket(msgspec.Struct, frozen=True):
 
 
 BasketCommand = OpenBasket | ScanItem | PayBasket | VoidBasket
-BasketEvent = BasketOpened | ItemScanned | BasketPaid | BasketVoided
+BasketEvent = BasketOpened | ItemScanned | BasketPaid | BasketAbandoned
 
 
 def decide_basket(command: BasketCommand, basket: Basket) -> Decision:
@@ -46,7 +56,7 @@ def decide_basket(command: BasketCommand, basket: Basket) -> Decision:
         case PayBasket():
             return _pay(basket)
         case VoidBasket():
-            return BasketVoided(store_id=basket.store_id, reason=command.reason)
+            return BasketAbandoned(store_id=basket.store_id, cause=command.cause, note=command.reason)
 
 
 def _open(command: OpenBasket, basket: Basket) -> Decision:
@@ -82,18 +92,36 @@ def evolve_basket(basket: Basket, event: BasketEvent) -> Basket:
             return Basket("open", basket.store_id, basket.lines + 1, basket.total + event.amount)
         case BasketPaid():
             return Basket("paid", basket.store_id, basket.lines, basket.total)
-        case BasketVoided():
+        case BasketAbandoned():
             return Basket("voided", basket.store_id, basket.lines, basket.total)
 
 
 class Product(msgspec.Struct, frozen=True):
-    """Whether a product is in the range."""
+    """Whether a product is in the range, and what its label reads."""
 
     listed: bool = False
+    brand: str = ""
+    package_size: str | None = None
 
 
-def decide_product(command: ListProduct, product: Product) -> Decision:
-    """A product is listed once."""
+ProductCommand = ListProduct | RelabelProduct | DelistProduct
+ProductEvent = ProductListed | ProductRebranded | ProductRepacked | ProductDelisted
+
+
+def decide_product(command: ProductCommand, product: Product) -> Decision:
+    """A product is listed while it is not in the range, and relabelled or delisted while it is."""
+    if isinstance(command, ListProduct):
+        return _list(command, product)
+    if not product.listed:
+        return Rejected("product-not-listed", "the product is not in the range")
+    match command:
+        case RelabelProduct():
+            return _relabel(command, product)
+        case DelistProduct():
+            return ProductDelisted(product_id=int(command.product_id), reason=command.reason)
+
+
+def _list(command: ListProduct, product: Product) -> Decision:
     if product.listed:
         return Rejected("product-exists", "the product is listed already")
     return ProductListed(
@@ -103,12 +131,31 @@ def decide_product(command: ListProduct, product: Product) -> Decision:
         category=command.category,
         type=command.type,
         package_size=command.package_size,
+        manufacturer=command.manufacturer,
     )
 
 
-def evolve_product(_product: Product, _event: ProductListed) -> Product:
-    """Listed is all there is."""
-    return Product(listed=True)
+def _relabel(command: RelabelProduct, product: Product) -> Decision:
+    """An event for each part of the label that is another."""
+    number, changes = int(command.product_id), list[Event]()
+    if command.brand != product.brand:
+        changes.append(ProductRebranded(product_id=number, brand=command.brand))
+    if command.package_size != product.package_size:
+        changes.append(ProductRepacked(product_id=number, package_size=command.package_size))
+    return tuple(changes) or Rejected("product-unchanged", "the label reads so already")
+
+
+def evolve_product(product: Product, event: ProductEvent) -> Product:
+    """Fold one event into the product."""
+    match event:
+        case ProductListed():
+            return Product(listed=True, brand=event.brand, package_size=event.package_size)
+        case ProductRebranded():
+            return msgspec.structs.replace(product, brand=event.brand)
+        case ProductRepacked():
+            return msgspec.structs.replace(product, package_size=event.package_size)
+        case ProductDelisted():
+            return msgspec.structs.replace(product, listed=False)
 
 
 DECIDERS = (

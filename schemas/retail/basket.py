@@ -1,10 +1,21 @@
-"""A basket: opened at a till, filled line by line, paid or voided."""
+"""A basket: opened at a till, filled line by line, paid or given up."""
 
+from enum import Enum
 from typing import Annotated
 
 from msgspec import Meta
 
 from refold.schemas.contracts import Category, Command, Event, Money, Whole
+
+
+class Cause(Enum):
+    """Why a basket was given up, as reports count it."""
+
+    CUSTOMER_LEFT = "customer_left"
+    PAYMENT_FAILED = "payment_failed"
+    MISTAKE = "mistake"
+    OTHER = "other"
+
 
 BasketId = Annotated[str, Meta(description="Number on the receipt; the stream's id.")]
 StoreId = Annotated[int, Meta(description="Number of the store.", ge=0, le=2**31 - 1)]
@@ -48,6 +59,7 @@ class VoidBasket(Command):
     stream_field = "basket_id"
     basket_id: BasketId
     reason: Reason
+    cause: Annotated[Cause, Meta(description="Why, as reports count it.")] = Cause.OTHER
 
 
 class BasketOpened(Event):
@@ -75,6 +87,14 @@ class BasketPaid(Event):
     total: Annotated[Money, Meta(description="What the customer paid.")]
 
 
+class BasketAbandoned(Event):
+    """The basket was given up before it was paid."""
+
+    store_id: StoreId
+    cause: Annotated[Cause, Meta(description="Why, as reports count it.")]
+    note: Reason
+
+
 class BasketVoided(Event):
     """The basket was given up before it was paid."""
 
@@ -82,8 +102,24 @@ class BasketVoided(Event):
     reason: Reason
 
 
+def abandoned(old: BasketVoided) -> BasketAbandoned:
+    """Causes once stood in the cashier's words alone; those that were used are told apart, the words kept."""
+    words = {
+        "left": Cause.CUSTOMER_LEFT,
+        "gone": Cause.CUSTOMER_LEFT,
+        "card": Cause.PAYMENT_FAILED,
+        "money": Cause.PAYMENT_FAILED,
+        "mistake": Cause.MISTAKE,
+        "wrong": Cause.MISTAKE,
+    }
+    said = old.reason.lower()
+    cause = next((cause for word, cause in words.items() if word in said), Cause.OTHER)
+    return BasketAbandoned(store_id=old.store_id, cause=cause, note=old.reason)
+
+
 BASKET = Category(
     "retail.basket",
     commands=(OpenBasket, ScanItem, PayBasket, VoidBasket),
-    events=(BasketOpened, ItemScanned, BasketPaid, BasketVoided),
+    events=(BasketOpened, ItemScanned, BasketPaid, BasketAbandoned),
+    upcasters=(abandoned,),
 )

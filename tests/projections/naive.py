@@ -11,21 +11,26 @@ from refold.projections.expressions import Both, ByEvent, Compare, Condition, Da
 
 @dataclass(frozen=True)
 class Happened:
-    """An event and the envelope that folds may read."""
+    """An event and the envelope that folds may read; `sub` counts those that one stored event was upcast to."""
 
     kind: EventType
     stream: str
     version: int
     occurred_at: datetime
     event: Any
+    sub: int = 0
 
     def get(self, name: str) -> Any:
         envelope = {"m_stream": self.stream, "m_version": self.version, "m_occurred_at": self.occurred_at}
         return envelope[name] if name in envelope else getattr(self.event, name)
 
     @property
-    def order(self) -> tuple[datetime, str, bytes, int]:
-        return self.occurred_at, self.kind.category.name, self.stream.encode(), self.version
+    def place(self) -> tuple[int, int]:
+        return self.version, self.sub
+
+    @property
+    def order(self) -> tuple[datetime, str, bytes, tuple[int, int]]:
+        return self.occurred_at, self.kind.category.name, self.stream.encode(), self.place
 
 
 def naive_rows(model: Model, log: Sequence[Happened]) -> list[dict[str, Any]]:
@@ -53,8 +58,8 @@ def _key(model: Model, item: Happened) -> tuple[Any, ...]:
 def _after_delete(model: Model, items: list[Happened]) -> list[Happened]:
     if not isinstance(model, Entity) or model.deleted_when is None:
         return items
-    deletes = [item.version for item in items if item.kind.event is model.deleted_when]
-    return [item for item in items if item.version > max(deletes, default=0)]
+    deletes = [item.place for item in items if item.kind.event is model.deleted_when]
+    return [item for item in items if item.place > max(deletes, default=(0, 0))]
 
 
 def _gathered(model: Model, column: Column, items: list[Happened]) -> Any:
@@ -67,7 +72,7 @@ def _gathered(model: Model, column: Column, items: list[Happened]) -> Any:
         return len(chosen)
     assert column.value is not None
     if column.gather in {"first", "last"}:
-        ordered = sorted(chosen, key=lambda item: (item.version,) if isinstance(model, Entity) else item.order)
+        ordered = sorted(chosen, key=lambda item: item.place if isinstance(model, Entity) else item.order)
         return _value(column.value, ordered[0 if column.gather == "first" else -1]) if ordered else None
     values = [value for item in chosen if (value := _value(column.value, item)) is not None]
     if column.gather == "sum":

@@ -1,6 +1,7 @@
 """A small domain that uses all a declaration can say, and logs of it as bytes."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any
@@ -13,7 +14,7 @@ from refold.projections.expressions import OCCURRED_AT, by_event, day, field
 from refold.schemas.avro import schema_of
 from refold.schemas.catalog import Catalog
 from refold.schemas.codec import Codec
-from refold.schemas.contracts import Category, Event, Long, Money, Whole
+from refold.schemas.contracts import Category, Event, Long, Money, Upcaster, Whole
 from refold.schemas.meta import Meta
 from refold.streams.chunk import Chunk
 from tests.projections.naive import Happened
@@ -48,10 +49,53 @@ class Sent(Event):
     owner: Owner = None
 
 
-ACCOUNT = Category("sample.account", (), (Opened, Paid, Closed))
+class Renamed(Event):
+    """Retired: the owner got another name."""
+
+    owner: Owner = None
+
+
+class Reopened(Event):
+    """Retired: the account was closed and opened anew at once."""
+
+    owner: Owner = None
+
+
+class PaidTwice(Event):
+    """Retired: two payments in one."""
+
+    first: Amount
+    second: Amount
+    points: Annotated[Whole, msgspec.Meta(description="Of the first; the second has one more.")]
+
+
+def renamed(old: Renamed) -> Opened:
+    if old.owner == "nobody":
+        raise ValueError("there is no such owner")
+    return Opened(owner=old.owner)
+
+
+def reopened(old: Reopened) -> tuple[Closed, Renamed]:
+    """Through another retired type."""
+    return Closed(), Renamed(owner=old.owner)
+
+
+def paid_twice(old: PaidTwice) -> list[Paid]:
+    return [
+        Paid(amount=old.first, points=old.points, huge=1),
+        Paid(amount=old.second, points=old.points + 1, huge=2, owner="ann"),
+    ]
+
+
+UPCASTERS: dict[type[Event], Upcaster] = {Renamed: renamed, Reopened: reopened, PaidTwice: paid_twice}
+ACCOUNT = Category("sample.account", (), (Opened, Paid, Closed), tuple(UPCASTERS.values()))
 LETTER = Category("sample.letter", (), (Sent,))
 CATEGORIES = {c.name: c for c in (ACCOUNT, LETTER)}
-CATALOG = Catalog((ACCOUNT, LETTER), [schema_of(e, c.name) for c in (ACCOUNT, LETTER) for e in c.events])
+_BEFORE = Category("sample.account", (), (*ACCOUNT.events, *UPCASTERS))
+_FROZEN = [schema_of(e, c.name) for c in (_BEFORE, LETTER) for e in c.events]
+CATALOG = Catalog((ACCOUNT, LETTER), _FROZEN)
+WRITER = Codec(Catalog((_BEFORE, LETTER), _FROZEN))
+"""Writes what today's code no longer may."""
 
 opened, paid, closed, sent = (
     events(ACCOUNT, Opened),
@@ -149,6 +193,22 @@ def log_of(steps: Sequence[tuple[str, Any, int]]) -> list[Happened]:
     return found
 
 
+def as_today(log: Sequence[Happened]) -> list[Happened]:
+    """What happened, with each retired event replaced by what its upcaster makes of it."""
+    return [
+        replace(item, kind=EventType(item.kind.category, type(event)), event=event, sub=sub)
+        for item in log
+        for sub, event in enumerate(_upcast(item.event))
+    ]
+
+
+def _upcast(event: Any) -> list[Any]:
+    if type(event) not in UPCASTERS:
+        return [event]
+    made: Any = UPCASTERS[type(event)](event)
+    return [today for one in (made if isinstance(made, list | tuple) else [made]) for today in _upcast(one)]
+
+
 def value_of(item: Happened) -> bytes:
     """The event as a record's bytes."""
     meta = Meta(
@@ -156,7 +216,7 @@ def value_of(item: Happened) -> bytes:
         stream=item.stream, version=item.version, base_version=item.version - 1, seq=0, index=0, count=1, command_offset=0,
         occurred_at=item.occurred_at, recorded_at=item.occurred_at,
     )  # fmt: skip
-    return Codec(CATALOG).event(meta, item.event)
+    return WRITER.event(meta, item.event)
 
 
 def partition_of(stream: str) -> int:

@@ -18,7 +18,21 @@ from refold.streams.errors import Lost
 from refold.streams.postgres import Database
 from tests.projections.conftest import core_stands
 from tests.projections.naive import Happened, naive_rows
-from tests.projections.sample import ACCOUNTS, BY_OWNER, Balance, Closed, Opened, Paid, Sent, chunks_of, log_of
+from tests.projections.sample import (
+    ACCOUNTS,
+    BY_OWNER,
+    Balance,
+    Closed,
+    Opened,
+    Paid,
+    PaidTwice,
+    Renamed,
+    Reopened,
+    Sent,
+    as_today,
+    chunks_of,
+    log_of,
+)
 
 OWNERS = [None, "ann", "eve", 'q"\\N,{}', ""]
 
@@ -30,7 +44,9 @@ def random_log(seed: int, size: int = 60) -> list[Happened]:
         amount, owner = Decimal(chance.randint(-500, 500)) / 100, chance.choice(OWNERS)
         kinds = [Opened(owner=owner), Sent(amount=amount, owner=owner), Closed()]
         paid = Paid(amount=amount, points=chance.randint(0, 8), huge=chance.choice([2**63 - 1, -5]), owner=owner)
-        return chance.choice([*kinds, paid, paid, paid, paid])
+        twice = PaidTwice(first=amount, second=-amount, points=chance.randint(0, 8))
+        retired = [Renamed(owner=owner), Reopened(owner=owner), twice]
+        return chance.choice([*kinds, *retired, paid, paid, paid, paid])
 
     return log_of([(chance.choice("abcde"), event(), chance.randint(0, 4)) for _ in range(size)])
 
@@ -74,7 +90,7 @@ def test_live_tables_are_the_naive_fold_and_equal_to_the_byte_however_the_log_is
     feed(fold, db, log, seed)
     found = {layout.name: bytes_of(db, layout) for layout in sample.layouts.values()}
     for model in (BY_OWNER, ACCOUNTS):
-        assert rows(db, sample.named(model.name)) == naive_rows(model, log)
+        assert rows(db, sample.named(model.name)) == naive_rows(model, as_today(log))
     assert balances(log) == {
         row["account"]: (row["owner"], row["amount"], row["streak"]) for row in rows(db, sample.named("balances"))
     }
@@ -87,7 +103,7 @@ def test_live_tables_are_the_naive_fold_and_equal_to_the_byte_however_the_log_is
 
 def balances(log: Sequence[Happened]) -> dict[str, tuple[Any, ...]]:
     found: dict[str, Balance] = {}
-    for item in log:
+    for item in as_today(log):
         state = found.get(item.stream, Balance())
         match item.event:
             case Opened(owner=owner):
@@ -134,6 +150,36 @@ def test_an_unreadable_event_parks_its_stream_for_every_model(fold: ModelsFold, 
     assert db.execute("SELECT build, stream, waiting FROM refold.parked").fetchall() == [(0, "a", 2)]
 
 
+def test_an_upcaster_that_raises_parks_the_stream_for_every_model_and_says_why(
+    fold: ModelsFold, db: Database, sample: Declared
+) -> None:
+    pays = Paid(amount=Decimal(1), points=0, huge=0)
+    twice = PaidTwice(first=Decimal(2), second=Decimal(3), points=0)
+    log = log_of([("a", pays, 1), ("b", twice, 1), ("a", Renamed(owner="nobody"), 1), ("a", twice, 1), ("b", pays, 1)])
+    feed(fold, db, log, 2)
+    assert {row["account"]: row["payments"] for row in rows(db, sample.named("accounts"))} == {"a": 1, "b": 3}
+    assert {row["account"]: row["amount"] for row in rows(db, sample.named("balances"))} == {
+        "a": Decimal("1.00"),
+        "b": Decimal("6.00"),
+    }
+    ((build, stream, waiting, code, reason),) = db.execute(
+        "SELECT build, stream, waiting, code, reason FROM refold.parked"
+    ).fetchall()
+    assert (build, stream, waiting, code) == (0, "a", 2, "upcast-failed")
+    assert reason.endswith("cannot be read: renamed: ValueError: there is no such owner")
+
+
+def test_a_stored_event_is_folded_by_evolve_whole_or_not_at_all(
+    fold: ModelsFold, db: Database, sample: Declared
+) -> None:
+    """The second of the two payments that the stored one is read as is the one that `evolve` refuses."""
+    log = log_of([("a", Paid(amount=Decimal(1), points=0, huge=0), 1)])
+    log += log_of([("a", PaidTwice(first=Decimal(2), second=Decimal(3), points=12), 2)] * 2)[1:]
+    feed(fold, db, log, 4)
+    assert [row["amount"] for row in rows(db, sample.named("balances"))] == [Decimal("1.00")]
+    assert db.execute("SELECT waiting, code FROM refold.parked").fetchall() == [(1, "event-failed")]
+
+
 def _broken(chunk: Chunk) -> Chunk:
     """The second event of stream a loses its last byte, and its size says so."""
     values = list(chunk.values)
@@ -170,7 +216,7 @@ def test_a_model_that_cannot_be_written_is_detached_and_the_others_go_on(
     )
     log = random_log(5)
     feed(fold, db, log, 5)
-    assert rows(db, sample.named("accounts")) == naive_rows(ACCOUNTS, log)
+    assert rows(db, sample.named("accounts")) == naive_rows(ACCOUNTS, as_today(log))
     assert db.execute("SELECT detached_code FROM refold.builds WHERE build = %s", (number,)).fetchone() == (
         "model-failed",
     )
@@ -182,6 +228,6 @@ def test_a_model_of_another_declaration_is_detached(fold: ModelsFold, db: Databa
     db.execute("UPDATE refold.builds SET fingerprint = 'other' WHERE model = 'accounts'")
     log = random_log(6)
     feed(fold, db, log, 6)
-    assert rows(db, sample.named("by_owner")) == naive_rows(BY_OWNER, log)
+    assert rows(db, sample.named("by_owner")) == naive_rows(BY_OWNER, as_today(log))
     assert rows(db, sample.named("accounts")) == []
     assert db.execute("SELECT detached_code FROM refold.builds WHERE model = 'accounts'").fetchone() == ("fingerprint",)

@@ -9,7 +9,8 @@ import pytest
 
 from refold.schemas.codec import Codec, Rejection
 from refold.schemas.identity import body_hash, event_uuid
-from refold.schemas.retail.basket import BASKET, BasketOpened, ItemScanned, OpenBasket
+from refold.schemas.retail.basket import BASKET, BasketOpened, BasketVoided, ItemScanned, OpenBasket
+from refold.schemas.retail.product import DelistReason, ProductDelisted
 from refold.streams.decide import DECIDE_FAILED, EVENTS_REFUSED, VERSION_CONFLICT, Incoming, Place, decide, records
 from refold.streams.decider import Decider, Rejected
 from refold.streams.domain import AnyDecider, load_domains
@@ -55,10 +56,13 @@ def with_decision(decision: object) -> AnyDecider:
             EVENTS_REFUSED,
         ),
         (Rejected("no", "because"), "no"),
+        (BasketVoided(store_id=1, reason="left"), "event-retired"),
+        ((BasketOpened(store_id=1), BasketVoided(store_id=1, reason="left")), "event-retired"),
+        (ProductDelisted(product_id=1, reason=DelistReason.RECALLED), EVENTS_REFUSED),
     ],
 )
 def test_every_failure_is_a_rejection(decision: object, code: str) -> None:
-    """Exceptions, no events, too many, and events out of their bounds."""
+    """Exceptions, no events, too many, events out of their bounds, retired, or of another category."""
     decided = decide(with_decision(decision), incoming(), Nothing(), 0)
     assert decided.rejection is not None
     assert (decided.rejection.code, decided.events) == (code, ())

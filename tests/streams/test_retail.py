@@ -5,18 +5,33 @@ from decimal import Decimal
 
 import pytest
 
-from refold.schemas.contracts import Command, Event
+from refold.schemas.contracts import Category, Command, Event
 from refold.schemas.retail.basket import (
+    BASKET,
+    BasketAbandoned,
     BasketOpened,
     BasketPaid,
     BasketVoided,
+    Cause,
     ItemScanned,
     OpenBasket,
     PayBasket,
     ScanItem,
     VoidBasket,
 )
-from refold.schemas.retail.product import ListProduct, ProductListed
+from refold.schemas.retail.product import (
+    PRODUCT,
+    DelistProduct,
+    DelistReason,
+    ListProduct,
+    ProductDelisted,
+    ProductListed,
+    ProductRebranded,
+    ProductRelabelled,
+    ProductRepacked,
+    RelabelProduct,
+)
+from refold.schemas.upcast import upcasts_of
 from refold.streams.decider import Rejected
 from refold.streams.domain import AnyDecider
 from refold.streams.retail import DECIDERS
@@ -26,12 +41,14 @@ OPENED = BasketOpened(store_id=3, household_id="h")
 SCAN = ScanItem(basket_id="b", product_id=7, quantity=2, amount=Decimal("2.50"), discount=Decimal("0.10"))
 SCANNED = ItemScanned(store_id=3, product_id=7, quantity=2, amount=Decimal("2.50"), discount=Decimal("0.10"))
 PAID = BasketPaid(store_id=3, lines=1, total=Decimal("2.50"))
-VOIDED = BasketVoided(store_id=3, reason="left")
+GIVEN_UP = BasketAbandoned(store_id=3, cause=Cause.CUSTOMER_LEFT, note="left")
+VOIDED = BasketVoided(store_id=3, reason="left the shop")
 LIST = ListProduct(product_id="42", department="GROCERY", brand="National", category="SOUP", type="CAN")
 
 
 def given_when(decider: AnyDecider, given: Sequence[Event], when: Command) -> object:
-    """Decide after a history that was folded event by event and, to compare, through its stored form."""
+    """Decide after a history, as it is read today, that was folded event by event and, to compare, through its stored form."""
+    given = [today for event in given for today in upcasts_of(decider.category).todays(event)]
     state = decider.fold(tuple(given))
     assert decider.fold(tuple(given[1:]), decider.fold(tuple(given[:1]))) == state
     stored = decider.load(decider.dump(state))
@@ -51,7 +68,10 @@ def given_when(decider: AnyDecider, given: Sequence[Event], when: Command) -> ob
         ([OPENED, SCANNED], PayBasket(basket_id="b"), PAID),
         ([OPENED, SCANNED, PAID], PayBasket(basket_id="b"), "basket-not-open"),
         ([OPENED, SCANNED, PAID], SCAN, "basket-not-open"),
-        ([OPENED], VoidBasket(basket_id="b", reason="left"), VOIDED),
+        ([OPENED], VoidBasket(basket_id="b", reason="left", cause=Cause.CUSTOMER_LEFT), GIVEN_UP),
+        ([OPENED], VoidBasket(basket_id="b", reason="left"), BasketAbandoned(store_id=3, cause=Cause.OTHER, note="left")),
+        ([OPENED, GIVEN_UP], SCAN, "basket-not-open"),
+        ([OPENED, GIVEN_UP], OpenBasket(basket_id="b", store_id=3), "basket-exists"),
         ([OPENED, VOIDED], SCAN, "basket-not-open"),
         ([OPENED, VOIDED], OpenBasket(basket_id="b", store_id=3), "basket-exists"),
     ],
@@ -62,11 +82,49 @@ def test_basket(given: list[Event], when: Command, then: Event | str) -> None:
     assert (decision.code if isinstance(decision, Rejected) else decision) == then
 
 
-def test_product_is_listed_once() -> None:
-    """The second listing is refused."""
-    listed = given_when(PRODUCTS, [], LIST)
-    assert isinstance(listed, ProductListed)
-    assert listed.product_id == 42
-    again = given_when(PRODUCTS, [listed], LIST)
-    assert isinstance(again, Rejected)
-    assert again.code == "product-exists"
+LISTED = ProductListed(product_id=42, department="GROCERY", brand="National", category="SOUP", type="CAN")
+RELABELLED = ProductRelabelled(product_id=42, brand="Private", package_size="330 G")
+DELISTED = ProductDelisted(product_id=42, reason=DelistReason.RECALLED)
+REBRANDED = ProductRebranded(product_id=42, brand="Private")
+REPACKED = ProductRepacked(product_id=42, package_size="330 G")
+RELABEL = RelabelProduct(product_id="42", brand="Private", package_size="330 G")
+DELIST = DelistProduct(product_id="42", reason=DelistReason.RECALLED)
+
+
+@pytest.mark.parametrize(
+    ("given", "when", "then"),
+    [
+        ([], LIST, LISTED),
+        ([LISTED], LIST, "product-exists"),
+        ([], RELABEL, "product-not-listed"),
+        ([], DELIST, "product-not-listed"),
+        ([LISTED], RELABEL, (REBRANDED, REPACKED)),
+        ([LISTED, REBRANDED], RELABEL, (REPACKED,)),
+        ([LISTED, REBRANDED, REPACKED], RELABEL, "product-unchanged"),
+        ([LISTED, RELABELLED], RELABEL, "product-unchanged"),
+        ([LISTED], DELIST, DELISTED),
+        ([LISTED, DELISTED], DELIST, "product-not-listed"),
+        ([LISTED, DELISTED], LIST, LISTED),
+    ],
+)
+def test_product(given: list[Event], when: Command, then: Event | tuple[Event, ...] | str) -> None:
+    """Listed while it is not in the range; relabelled and delisted while it is."""
+    decision = given_when(PRODUCTS, given, when)
+    assert (decision.code if isinstance(decision, Rejected) else decision) == then
+
+
+@pytest.mark.parametrize(
+    ("category", "given", "then"),
+    [
+        (BASKET, VOIDED, [BasketAbandoned(store_id=3, cause=Cause.CUSTOMER_LEFT, note="left the shop")]),
+        (BASKET, BasketVoided(store_id=3, reason="No MONEY"), [BasketAbandoned(store_id=3, cause=Cause.PAYMENT_FAILED, note="No MONEY")]),
+        (BASKET, BasketVoided(store_id=3, reason="wrong till"), [BasketAbandoned(store_id=3, cause=Cause.MISTAKE, note="wrong till")]),
+        (BASKET, BasketVoided(store_id=3, reason=""), [BasketAbandoned(store_id=3, cause=Cause.OTHER, note="")]),
+        (PRODUCT, RELABELLED, [REBRANDED, REPACKED]),
+        (BASKET, OPENED, [OPENED]),
+        (PRODUCT, LISTED, [LISTED]),
+    ],
+)  # fmt: skip
+def test_retired_events_are_read_as_those_of_today(category: Category, given: Event, then: list[Event]) -> None:
+    """What stands in the log, and what readers see of it."""
+    assert list(upcasts_of(category).todays(given)) == then
