@@ -59,6 +59,7 @@ class Counted:
     parks: list[Park] = field(default_factory=list)
     waiting: Mapping[tuple[str, str], int] = field(default_factory=dict)
     fell_back: int = 0
+    upcast: int = 0
 
     @property
     def events(self) -> int:
@@ -85,7 +86,7 @@ def counted_events(
     bad += [fault for frame in frames.values() for fault in _unstorable(frame)]
     known = [park for park in parked if park.category == batch.category]
     parks = _parks(batch, bad, known)
-    counted = Counted(frames, parks, fell_back=found.fell_back)
+    counted = Counted(frames, parks, fell_back=found.fell_back, upcast=found.upcast)
     return _without_parked(counted, batch, [*known, *parks]) if known or parks else counted
 
 

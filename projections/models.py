@@ -109,6 +109,7 @@ class ModelsFold:
         for category, (_, found) in counted.items():
             metrics.EVENTS.labels(category).inc(found.events)
             chunk_metrics.FALL_BACKS.labels(GROUP).inc(found.fell_back)
+            chunk_metrics.UPCAST.labels(GROUP).inc(found.upcast)
             parking.park(self._db, found.parks, found.waiting)
         with chunk_metrics.stage(GROUP, "merge"):
             for build, layout in members:

@@ -88,6 +88,7 @@ class CoreFold:
     def _decoded(self, chunk: Chunk) -> DecodedChunk:
         decoded = self._decoder.decode(chunk, category_of(self._prefix, chunk.topic))
         metrics.FALL_BACKS.labels(GROUP).inc(decoded.fell_back)
+        metrics.UPCAST.labels(GROUP).inc(len(decoded.upcast))
         return decoded
 
     def _fold(self, chunk: Chunk, decoded: DecodedChunk | None) -> Folded:

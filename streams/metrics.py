@@ -18,6 +18,7 @@ STAGES = Histogram(
 FALL_BACKS = Counter(
     "refold_decode_fall_backs_total", "Records decoded one by one because their columns raised a doubt.", ["group"]
 )
+UPCAST = Counter("refold_upcast_records_total", "Records of retired types read through their upcasters.", ["group"])
 ROW_WISE = Counter(
     "refold_rules_row_wise_total", "Records judged one by one because not all of their chunk counted.", ["group"]
 )

@@ -88,6 +88,8 @@ def _kind(schema: Json) -> str:
         for name, sign in (("minimum", "≥"), ("maximum", "≤"), ("maxLength", "length ≤"))
         if name in schema
     ]
+    if "enum" in schema:
+        limits.append("one of " + " ".join(map(str, schema["enum"])))
     form = f" ({schema['format']})" if "format" in schema else ""
     return escape(", ".join([text + form, *limits]))
 

@@ -1,6 +1,7 @@
 """OpenAPI 3.1 from contracts and declarations: every command and every read model is a concrete path. Pure."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
@@ -58,8 +59,20 @@ def command_schemas(category: Category) -> dict[str, Json]:
     found = {}
     for command in category.commands:
         _, parts = msgspec.json.schema_components([command], ref_template=_REF)
-        found[command.__name__] = parts[command.__name__]
+        found[command.__name__] = _inlined(parts[command.__name__], parts)
     return found
+
+
+def _inlined(part: Any, parts: Json) -> Any:
+    """With each enum where it is used: two categories may have different ones of one name."""
+    if isinstance(part, list):
+        return [_inlined(inner, parts) for inner in part]
+    if not isinstance(part, dict):
+        return part
+    found = {name: _inlined(inner, parts) for name, inner in part.items() if name != "$ref"}
+    if "$ref" not in part:
+        return found
+    return {"type": "string", **parts[part["$ref"].rpartition("/")[2]], **found}
 
 
 def model_schema(model: ServedModel) -> Json:

@@ -36,6 +36,14 @@ def test_every_reference_of_the_document_leads_somewhere(client: Client) -> None
     assert "retail.basket.ScanItem" in names
 
 
+def test_an_enum_stands_where_it_is_used(client: Client) -> None:
+    schemas = client.get("/openapi.json").json()["components"]["schemas"]
+    cause = schemas["retail.basket.VoidBasket"]["properties"]["cause"]
+    assert (cause["type"], cause["description"], cause["default"]) == ("string", "Why, as reports count it.", "other")
+    assert set(cause["enum"]) == {"customer_left", "mistake", "other", "payment_failed"}
+    assert "one of customer_left mistake" in client.get("/docs").text
+
+
 def test_an_operation_id_names_one_operation(client: Client) -> None:
     paths = client.get("/openapi.json").json()["paths"]
     ids = [operation["operationId"] for verbs in paths.values() for operation in verbs.values()]
