@@ -21,6 +21,7 @@ from refold.projections.errors import EventFailed
 from refold.projections.layout import DELETED, VERSION, Layout, Stored
 from refold.projections.partial import PLACE, Frames, placed
 from refold.schemas.contracts import Event
+from refold.schemas.validate import from_log
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,8 @@ def _events(kind: EventType, frame: pl.DataFrame) -> list[tuple[int, str, int, E
     heads = placed(frame).select("row", "m_stream", PLACE).iter_rows()
     bodies = frame.select(names).iter_rows() if names else iter([()] * frame.height)
     return [
-        (*head, kind.event(**dict(zip(names, body, strict=True)))) for head, body in zip(heads, bodies, strict=True)
+        (*head, from_log(dict(zip(names, body, strict=True)), kind.event))
+        for head, body in zip(heads, bodies, strict=True)
     ]
 
 

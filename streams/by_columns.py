@@ -1,14 +1,12 @@
 """A chunk under the rules by columns: the ordinary case, where all of it counts."""
 
-from collections.abc import Callable, Mapping, Sequence
-from enum import Enum
-from typing import Any, get_type_hints
+from collections.abc import Mapping, Sequence
 
-import msgspec
 import polars as pl
 
 from refold.schemas.contracts import Event
 from refold.schemas.identity import outcome_key
+from refold.schemas.validate import from_log
 from refold.streams.decoded import DecodedChunk
 from refold.streams.domain import AnyDecider
 from refold.streams.effects import Before, Columns, Effects, Folded, Refold, state_after
@@ -144,16 +142,7 @@ def _bodies(decider: AnyDecider, decoded: DecodedChunk) -> dict[int, Event]:
     for name, frame in decoded.events.items():
         if name not in classes:  # retired: `upcast` has what it is read as
             continue
-        build = _builder(classes[name])
-        fields = classes[name].__struct_fields__
-        found.update((row, build(values)) for row, *values in frame.select("row", *fields).iter_rows())
+        cls, fields = classes[name], classes[name].__struct_fields__
+        rows = frame.select("row", *fields).iter_rows()
+        found.update((row, from_log(dict(zip(fields, values, strict=True)), cls)) for row, *values in rows)
     return found
-
-
-def _builder(cls: type[Event]) -> Callable[[list[Any]], Event]:
-    """How to make an event of its decoded fields: directly, unless a field has a type that columns do not."""
-    fields = cls.__struct_fields__
-    plain = not any(isinstance(hint, type) and issubclass(hint, Enum) for hint in get_type_hints(cls).values())
-    if plain:
-        return lambda values: cls(**dict(zip(fields, values, strict=True)))
-    return lambda values: msgspec.convert(dict(zip(fields, values, strict=True)), cls)

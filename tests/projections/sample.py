@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from enum import Enum
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -23,10 +24,16 @@ Owner = Annotated[str | None, msgspec.Meta(description="Who.")]
 Amount = Annotated[Money, msgspec.Meta(description="How much.")]
 
 
+class Kind(Enum):
+    PRIVATE = "private"
+    SHARED = "shared"
+
+
 class Opened(Event):
     """An account was opened."""
 
     owner: Owner = None
+    kind: Annotated[Kind, msgspec.Meta(description="Whose.")] = Kind.PRIVATE
 
 
 class Paid(Event):
@@ -156,7 +163,7 @@ class Balance(msgspec.Struct, frozen=True):
 def fold_balance(state: Balance | None, event: Event) -> Balance:
     state = state or Balance()
     match event:
-        case Opened(owner=owner):
+        case Opened(owner=owner, kind=Kind.PRIVATE):
             return msgspec.structs.replace(state, owner=owner)
         case Paid(amount=amount, points=points):
             if points == 13:
