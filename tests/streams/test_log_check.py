@@ -101,7 +101,11 @@ def test_the_first_offset_that_fails_is_named(log: Settings, capsys: pytest.Capt
     assert (document["records"], document["failed"], document["voids_known"]) == (7, 2, True)
     assert document["ratio_raw"] > 0
     assert cli.run(["schemas", "list", "--json"]) == exits.DONE
-    assert {row["in_log"] for row in json.loads(capsys.readouterr().out)} == {True}
+    listed = json.loads(capsys.readouterr().out)
+    assert {row["in_log"] for row in listed} == {True}
+    read_as = {row["name"]: row["read_as"] for row in listed if not row["written"]}
+    assert read_as["BasketVoided"] == ["BasketAbandoned"]
+    assert read_as["ProductRelabelled"] == ["ProductRebranded", "ProductRepacked"]
 
 
 @pytest.mark.usefixtures("servers")
