@@ -1,6 +1,8 @@
 """The same merge of partials as `partial.merged`, in Postgres: one statement adds a partial to a table."""
 
+from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import Any
 
 import polars as pl
 from psycopg import sql
@@ -10,9 +12,9 @@ from refold.streams.arrays import literal
 from refold.streams.postgres import Database
 
 
-def add(db: Database, layout: Layout, schema: str, partial: pl.DataFrame) -> None:
+def add(db: Database, layout: Layout, schema: str, partial: pl.DataFrame | Mapping[str, Sequence[Any]]) -> None:
     """Merge a partial, sorted by key, into the model's table."""
-    if partial.is_empty():
+    if not len(partial[layout.key_names[0]]):
         return
     arrays = [literal(partial[part.name]) for part in layout.stored]
     db.execute(_from_arrays(layout, schema), arrays)

@@ -5,7 +5,8 @@ members are written in the transaction that moves the positions, at most to wher
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -15,6 +16,7 @@ from psycopg.rows import dict_row
 from refold.projections import builds, merge_sql, metrics, parking
 from refold.projections.batch import Batch, Counted, Park, batch_of, counted_events
 from refold.projections.builds import GROUP, Build
+from refold.projections.by_rows import Row, partial_columns
 from refold.projections.declaration import EventType, handled
 from refold.projections.declared import Declared
 from refold.projections.errors import ModelFailed
@@ -22,6 +24,7 @@ from refold.projections.evolve import Evolved, Held, evolve_batch, held_of, rows
 from refold.projections.layout import Layout
 from refold.projections.limits import Limits, limits
 from refold.projections.partial import partial_of
+from refold.projections.row_batch import FEW, RowReader
 from refold.schemas.catalog import Catalog
 from refold.schemas.columns import ColumnDecoder
 from refold.streams import metrics as chunk_metrics
@@ -43,6 +46,7 @@ class ModelsFold:
     def __init__(self, url: str, prefix: str, catalog: Catalog, found: Declared) -> None:
         self._url, self._prefix, self._declared = url, prefix, found
         self._decoder = ColumnDecoder(catalog, thin=True)
+        self._readers = {category: RowReader(catalog, category, types) for category, types in found.types.items()}
         self.topics: Sequence[str] = [events_topic(prefix, category) for category in found.types]
         self._db = connect_patiently(url, application_name=GROUP, by_key=True)
 
@@ -97,10 +101,43 @@ class ModelsFold:
         return found
 
     def _fold(self, chunks: Sequence[Chunk], allowed: Limits, members: Sequence[tuple[Build, Layout]]) -> None:
+        by_category: dict[str, list[Chunk]] = {}
+        for chunk in chunks:
+            by_category.setdefault(category_of(self._prefix, chunk.topic), []).append(chunk)
+        rows = self._rows(by_category, allowed, members)
+        if rows is None:
+            self._fold_columns(by_category, allowed, members)
+            return
+        for category in by_category:
+            metrics.EVENTS.labels(category).inc(sum(len(rows[kind]) for kind in rows if kind.category.name == category))
+        with chunk_metrics.stage(GROUP, "merge"):
+            for build, layout in members:
+                with _detaching(build):
+                    merge_sql.add(self._db, layout, build.schema, partial_columns(layout, rows))
+
+    def _rows(
+        self, chunks: Mapping[str, Sequence[Chunk]], allowed: Limits, members: Sequence[tuple[Build, Layout]]
+    ) -> dict[EventType, list[Row]] | None:
+        """The events as rows where they are few, all readable, no stream waits and no model evolves its rows."""
+        few = sum(len(chunk.values) for of_it in chunks.values() for chunk in of_it) <= FEW
+        if not few or allowed.parked or any(layout.evolves for _, layout in members):
+            return None
+        found: dict[EventType, list[Row]] = {}
+        with chunk_metrics.stage(GROUP, "decode"):
+            for category, of_it in chunks.items():
+                rows = self._readers[category].read(of_it, allowed.voids)
+                if rows is None:
+                    return None
+                found |= rows
+        return found
+
+    def _fold_columns(
+        self, chunks: Mapping[str, Sequence[Chunk]], allowed: Limits, members: Sequence[tuple[Build, Layout]]
+    ) -> None:
         counted: dict[str, tuple[Batch, Counted]] = {}
         with chunk_metrics.stage(GROUP, "decode"):
-            for category in sorted({category_of(self._prefix, chunk.topic) for chunk in chunks}):
-                batch = batch_of(category, [c for c in chunks if category_of(self._prefix, c.topic) == category])
+            for category, of_it in sorted(chunks.items()):
+                batch = batch_of(category, of_it)
                 parked = [park for park in allowed.parked if park.build == 0]
                 counted[category] = (
                     batch,
@@ -113,20 +150,16 @@ class ModelsFold:
             parking.park(self._db, found.parks, found.waiting)
         with chunk_metrics.stage(GROUP, "merge"):
             for build, layout in members:
-                self._write(build, layout, counted, allowed.parked)
+                with _detaching(build):
+                    self._write(build, layout, counted, allowed.parked)
 
     def _write(
         self, build: Build, layout: Layout, counted: Mapping[str, tuple[Batch, Counted]], parked: Sequence[Park]
     ) -> None:
-        try:
-            if layout.evolves:
-                self._evolve(build, layout, counted, [park for park in parked if park.build == build.number])
-            else:
-                merge_sql.add(self._db, layout, build.schema, partial_of(layout, frames_for(layout, counted)))
-        except psycopg.OperationalError:
-            raise
-        except Exception as problem:  # an author's declaration on any data: the other models must go on
-            raise ModelFailed(build.number, f"{type(problem).__name__}: {first_line(problem)}") from problem
+        if layout.evolves:
+            self._evolve(build, layout, counted, [park for park in parked if park.build == build.number])
+        else:
+            merge_sql.add(self._db, layout, build.schema, partial_of(layout, frames_for(layout, counted)))
 
     def _evolve(
         self, build: Build, layout: Layout, counted: Mapping[str, tuple[Batch, Counted]], parked: Sequence[Park]
@@ -147,6 +180,17 @@ class ModelsFold:
         builds.detach(self._db, found, code, failed.message)
         metrics.DETACHED.labels(found.model, code).inc()
         _log.error("models: %s.%s (build %d) is detached: %s", found.domain, found.model, found.number, failed.message)
+
+
+@contextmanager
+def _detaching(build: Build) -> Iterator[None]:
+    """An author's declaration meets any data: what fails is this model, the others must go on. Raises ModelFailed."""
+    try:
+        yield
+    except psycopg.OperationalError:
+        raise
+    except Exception as problem:
+        raise ModelFailed(build.number, f"{type(problem).__name__}: {first_line(problem)}") from problem
 
 
 def frames_for(layout: Layout, counted: Mapping[str, tuple[Batch, Counted]]) -> dict[EventType, Any]:

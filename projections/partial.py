@@ -18,11 +18,11 @@ from refold.schemas.upcast_columns import SUB
 Frames = Mapping[EventType, pl.DataFrame]
 """The events that count, by type, as `schemas.columns` gives them."""
 
-_TIME_SHIFT = 1 << 62
+TIME_SHIFT = 1 << 62
 """Makes every time a positive number of 19 digits, so that texts sort as the times do."""
 PLACE = "m_place"
 """Where an event stands in its stream: a thousand times the version, and which of those it is that one stored event became."""
-_PLACES = 1000
+PLACES = 1000
 _ORDER = ("m_occurred_at", "m_stream", PLACE)
 
 
@@ -30,7 +30,7 @@ def placed(frame: pl.DataFrame) -> pl.DataFrame:
     """The events with their place in the stream."""
     if PLACE in frame.columns:
         return frame
-    at = pl.col("m_version") * _PLACES
+    at = pl.col("m_version") * PLACES
     return frame.with_columns((at + pl.col(SUB) if SUB in frame.columns else at).alias(PLACE))
 
 
@@ -180,7 +180,7 @@ def _order_texts(layout: Layout, kind: EventType, present: Sequence[str]) -> lis
         return [pl.col(f"{name}{PLACE}").alias(name) for name in found]
     return [
         pl.concat_str(
-            (pl.col(f"{name}m_occurred_at").cast(pl.Int64) + _TIME_SHIFT).cast(pl.String),
+            (pl.col(f"{name}m_occurred_at").cast(pl.Int64) + TIME_SHIFT).cast(pl.String),
             pl.lit(kind.category.name),
             f"{name}m_stream",
             pl.col(f"{name}{PLACE}").cast(pl.String).str.zfill(19),

@@ -11,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refold.projections.batch import batch_of, counted_events
+from refold.projections.by_rows import partial_columns
 from refold.projections.declaration import EventType, Model
 from refold.projections.layout import DELETED, VERSION, Layout, layout_of
 from refold.projections.partial import merged, partial_of
 from refold.schemas.columns import ColumnDecoder
+from refold.streams.arrays import literal
 from refold.streams.topics import category_of
 from tests.projections.naive import Happened, naive_rows
 from tests.projections.sample import (
@@ -74,6 +76,18 @@ def shown(layout: Layout, rows: pl.DataFrame) -> list[dict[str, Any]]:
 def cut(log: Sequence[Happened], cuts: set[int]) -> list[Sequence[Happened]]:
     ends = sorted({0, len(log), *(c for c in cuts if c < len(log))})
     return [log[low:high] for low, high in pairwise(ends)]
+
+
+@pytest.mark.parametrize("model", [BY_OWNER, ACCOUNTS])
+@settings(max_examples=150, deadline=None)
+@given(log=LOGS)
+def test_rows_and_columns_are_one_function(model: Model, log: list[Happened]) -> None:
+    layout, frames = layout_of(model), frames_of(log)
+    by_columns = partial_of(layout, frames)
+    by_rows = partial_columns(layout, {kind: frame.to_dicts() for kind, frame in frames.items()})
+    assert by_rows == {part.name: by_columns[part.name].to_list() for part in layout.stored}
+    for part in layout.stored:  # as Postgres gets them: decimals with all their places
+        assert literal(by_rows[part.name]) == literal(by_columns[part.name])
 
 
 @pytest.mark.parametrize("model", [BY_OWNER, ACCOUNTS])
