@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refold.streams.errors import LogCorrupt, LogHole
@@ -39,6 +39,7 @@ def record_set(batches: Sequence[tuple[int, Sequence[Record]]], base: int = 0) -
     return data, all_records
 
 
+@settings(deadline=None)
 @given(BATCHES, st.integers(0, 2**40))
 def test_rows_are_the_records_that_were_written(batches: list[tuple[int, list[Record]]], base: int) -> None:
     data, records = record_set(batches, base)
@@ -47,6 +48,7 @@ def test_rows_are_the_records_that_were_written(batches: list[tuple[int, list[Re
     assert list(zip(rows["key"], rows["value"], strict=True)) == [(key, value) for key, value, _ in records]
 
 
+@settings(deadline=None)
 @given(BATCHES, st.data())
 def test_a_set_that_ends_within_a_batch_gives_the_whole_ones(
     batches: list[tuple[int, list[Record]]], drawn: st.DataObject
