@@ -20,11 +20,10 @@ from refold.schemas.columns import Bad, ColumnDecoder, Heads, read_heads
 from refold.schemas.errors import Undecodable
 from refold.schemas.meta import Meta
 from refold.schemas.upcast_columns import todays_events
-from refold.streams.chunk import Chunk, Place
+from refold.streams.chunk import Chunk
+from refold.streams.core_limits import Voids
 
 ALL_BUILDS = 0
-Voids = Mapping[Place, Sequence[tuple[int, int]]]
-"""Ranges of offsets, both ends included, that do not count."""
 
 
 @dataclass(frozen=True)

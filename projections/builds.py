@@ -1,15 +1,13 @@
 """The builds of read models: which tables there are, what they were declared as, and who writes them."""
 
 from dataclasses import dataclass
-from importlib.resources import files
 
 from refold.projections.layout import Layout
-from refold.streams.postgres import Database
+from refold.streams.postgres import Database, create_tables
 
 GROUP = "models"
 MEMBERS = ("serving", "shadow", "retired")
 _GROUP_LOCK = 0x5EF01D_0001
-_BOOTSTRAP_LOCK = 0x5EF01D
 
 
 @dataclass(frozen=True)
@@ -40,11 +38,7 @@ class Build:
 
 def bootstrap(db: Database) -> None:
     """Create what is missing of the read side's own tables; safe to run by many at once."""
-    statements = (files("refold.projections") / "tables.sql").read_text(encoding="utf-8")
-    with db.transaction():
-        db.execute("SELECT pg_advisory_xact_lock(%s)", (_BOOTSTRAP_LOCK,))
-        db.execute("SET LOCAL client_min_messages = warning")
-        db.execute(statements.encode())
+    create_tables(db, "refold.projections", "tables.sql")
 
 
 def lock_shared(db: Database) -> None:

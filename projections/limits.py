@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from refold.projections.batch import Park, Voids
+from refold.projections.batch import Park
 from refold.streams.chunk import Chunk, Place
+from refold.streams.core_limits import Voids, core_limits
 from refold.streams.postgres import Database
 
 
@@ -19,32 +20,8 @@ class Limits:
 
 def limits(db: Database, chunks: Sequence[Chunk]) -> Limits:
     """The limits of some chunks."""
-    places = sorted(chunk.place for chunk in chunks)
-    low = {chunk.place: chunk.start for chunk in chunks}
-    high = {chunk.place: chunk.end for chunk in chunks}
-    topics, parts = [topic for topic, _ in places], [part for _, part in places]
-    core = core_positions(db)
-    rows = db.execute(
-        "SELECT v.topic, v.part, v.first_offset, v.last_offset"
-        " FROM unnest(%s::text[], %s::int[], %s::bigint[], %s::bigint[]) AS c(topic, part, low, high)"
-        " JOIN refold.voids v ON v.topic = c.topic AND v.part = c.part AND v.last_offset >= c.low AND v.first_offset < c.high",
-        (topics, parts, [low[place] for place in places], [high[place] for place in places]),
-    ).fetchall()
-    voids: dict[Place, list[tuple[int, int]]] = {}
-    for topic, part, first, last in rows:
-        voids.setdefault((topic, part), []).append((first, last))
+    core, voids = core_limits(db, chunks)
     return Limits(core, voids, parked(db))
-
-
-def core_positions(db: Database) -> dict[Place, int]:
-    """Where the core stands."""
-    return group_positions(db, "core")
-
-
-def group_positions(db: Database, group: str) -> dict[Place, int]:
-    """Where a group stands, of the places it has."""
-    rows = db.execute("SELECT topic, part, next_offset FROM refold.positions WHERE grp = %s", (group,)).fetchall()
-    return {(topic, part): at for topic, part, at in rows}
 
 
 def parked(db: Database) -> list[Park]:

@@ -4,11 +4,11 @@ import logging
 
 from refold.projections import builds, tables
 from refold.projections.declared import Declared, declared
-from refold.projections.limits import group_positions
 from refold.projections.models import ModelsFold
 from refold.projections.views import ensure_views
 from refold.streams.agents import run_fold
 from refold.streams.continuity import check_continuity
+from refold.streams.core_limits import group_positions
 from refold.streams.domain import load_domains
 from refold.streams.postgres import Database, bootstrap, connect_patiently
 from refold.streams.settings import Settings

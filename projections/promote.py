@@ -13,10 +13,10 @@ from refold.projections.builds import GROUP, Build
 from refold.projections.declared import Declared
 from refold.projections.errors import CannotJoin, CannotPromote
 from refold.projections.layout import Layout
-from refold.projections.limits import group_positions
 from refold.projections.rebuild import Builder
 from refold.projections.source import Source
 from refold.projections.views import ensure_views
+from refold.streams.core_limits import group_positions
 from refold.streams.errors import KafkaUnavailable
 from refold.streams.postgres import Database, notify
 

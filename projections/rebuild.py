@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from refold.projections import parking
-from refold.projections.batch import ALL_BUILDS, Batch, Counted, Park, Voids, batch_of, counted_events
+from refold.projections.batch import ALL_BUILDS, Batch, Counted, Park, batch_of, counted_events
 from refold.projections.declaration import EventType
 from refold.projections.limits import limits
 from refold.projections.source import Source
 from refold.projections.staging import Staging, keep_positions
 from refold.schemas.columns import ColumnDecoder
 from refold.streams.chunk import Chunk, Place
+from refold.streams.core_limits import Voids
 from refold.streams.postgres import Database
 from refold.streams.topics import category_of
 

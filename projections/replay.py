@@ -16,7 +16,7 @@ from refold.projections.core_first import CoreFirst
 from refold.projections.declared import declared
 from refold.projections.errors import NothingFolded, RebuildDiffers, RebuildRunning
 from refold.projections.layout import Layout
-from refold.projections.limits import group_positions, parked
+from refold.projections.limits import parked
 from refold.projections.rebuild import Builder, Decoding, Progress, fold_log
 from refold.projections.replay_plan import Plan, Rebuilt, Report, goal, make_plan, places_of, unfinished
 from refold.projections.source import Source
@@ -24,6 +24,7 @@ from refold.projections.staging import Staging
 from refold.schemas.columns import ColumnDecoder
 from refold.streams.chunk import Place
 from refold.streams.continuity import check_continuity
+from refold.streams.core_limits import group_positions
 from refold.streams.core_process import core_fold
 from refold.streams.domain import load_domains
 from refold.streams.postgres import Database, bootstrap, connect

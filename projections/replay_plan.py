@@ -8,8 +8,8 @@ from refold.projections.builds import GROUP, Build
 from refold.projections.declaration import handled
 from refold.projections.declared import Declared
 from refold.projections.layout import Layout
-from refold.projections.limits import core_positions, group_positions
 from refold.streams.chunk import Place
+from refold.streams.core_limits import core_positions, group_positions
 from refold.streams.postgres import Database
 from refold.streams.settings import Settings
 from refold.streams.topics import events_topic

@@ -7,6 +7,7 @@ its basket was paid later; a voided basket is not taken back.
 from refold.projections.declaration import Entity, Rollup, View, events, key
 from refold.projections.expressions import OCCURRED_AT, by_event, day
 from refold.schemas.retail.basket import BASKET, BasketAbandoned, BasketOpened, BasketPaid, ItemScanned
+from refold.schemas.retail.household import HOUSEHOLD, CampaignJoined, CouponRedeemed, PointsAwarded
 from refold.schemas.retail.product import PRODUCT, ProductDelisted, ProductListed, ProductRebranded
 
 opened = events(BASKET, BasketOpened)
@@ -14,6 +15,9 @@ scanned = events(BASKET, ItemScanned)
 paid = events(BASKET, BasketPaid)
 closed = events(BASKET, BasketPaid, BasketAbandoned)
 listed = events(PRODUCT, ProductListed)
+joined = events(HOUSEHOLD, CampaignJoined)
+redeemed = events(HOUSEHOLD, CouponRedeemed)
+awarded = events(HOUSEHOLD, PointsAwarded)
 branded = events(PRODUCT, ProductListed, ProductRebranded)
 ranged = events(PRODUCT, ProductListed, ProductDelisted)
 steps = events(BASKET, BasketOpened, BasketPaid, BasketAbandoned)
@@ -86,6 +90,25 @@ PRODUCT_SALES = Rollup(
     },
 )
 
+HOUSEHOLDS = Entity(
+    name="households",
+    domain="retail",
+    description="One row for each household of the loyalty card that joined a campaign, redeemed a coupon or earned points.",
+    category=HOUSEHOLD,
+    key_name="household_id",
+    key_doc="Number of the household.",
+    columns={
+        "campaigns": joined.count("Campaigns joined."),
+        "last_campaign_id": joined.last("campaign_id", "Campaign joined last; null if none was."),
+        "coupons": redeemed.count("Coupons redeemed."),
+        "last_redeemed_at": redeemed.max(OCCURRED_AT, "When a coupon was redeemed last; null if none was."),
+        "baskets": awarded.count("Paid baskets that earned points."),
+        "points": awarded.sum("points", "Points of all baskets."),
+        "largest_award": awarded.max("points", "Points of the basket that earned most; null if none did."),
+        "last_basket_at": awarded.max(OCCURRED_AT, "When a basket earned points last; null if none did."),
+    },
+)
+
 STORE_TOTALS = View(
     name="store_totals",
     domain="retail",
@@ -105,4 +128,4 @@ STORE_TOTALS = View(
     """,
 )
 
-READ_MODELS = (BASKETS, STORE_DAILY, PRODUCT_SALES, STORE_TOTALS)
+READ_MODELS = (BASKETS, STORE_DAILY, PRODUCT_SALES, HOUSEHOLDS, STORE_TOTALS)

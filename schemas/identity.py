@@ -30,6 +30,11 @@ def unreadable_command_uuid(topic: str, part: int, offset: int) -> UUID:
     return uuid5(NAMESPACE, f"at/{topic}/{part}/{offset}")
 
 
+def reaction_uuid(reactor: str, event_id: UUID, index: int) -> UUID:
+    """The id of the index-th command with which a reactor answers an event: however often it answers, it is the same command."""
+    return uuid5(NAMESPACE, f"reaction/{reactor}/{event_id}/{index}")
+
+
 def event_uuid(category: str, stream: str, command_id: UUID, index: int) -> UUID:
     """The UUIDv5 of the index-th event of a command: a retry makes the same one."""
     named = hashlib.sha1(command_id.bytes + f"{category}/{stream}/{index}".encode(), usedforsecurity=False).digest()

@@ -4,7 +4,20 @@ Read first: `decider` and `retail` (what an author writes), `producer`, `handler
 rules), `core` (the fold's tables), then `log`, `reader` and `agents` (how chunks arrive).
 """
 
+from typing import TYPE_CHECKING, Any
+
 from refold.streams.decider import Decider, Decision, Rejected
-from refold.streams.producer import Producer
+
+if TYPE_CHECKING:
+    from refold.streams.producer import Producer
 
 __all__ = ["Decider", "Decision", "Producer", "Rejected"]
+
+
+def __getattr__(name: str) -> Any:
+    """The producer is loaded by who names it: a replay loads this package, and must not be able to send a command."""
+    if name == "Producer":
+        from refold.streams.producer import Producer
+
+        return Producer
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

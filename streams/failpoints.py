@@ -21,6 +21,10 @@ NAMES = (
     "models.before-write",
     "models.before-commit",
     "models.after-commit",
+    "reactors.before-send",
+    "reactors.after-send",
+    "reactors.before-commit",
+    "reactors.after-commit",
 )
 _FOLDER = os.environ.get(VARIABLE)
 _SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}

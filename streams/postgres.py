@@ -59,7 +59,12 @@ def first_line(problem: Exception) -> str:
 
 def bootstrap(db: Database) -> None:
     """Create what is missing of the platform's tables; safe to run by many at once."""
-    statements = (files("refold.streams") / "core_tables.sql").read_text(encoding="utf-8")
+    create_tables(db, "refold.streams", "core_tables.sql")
+
+
+def create_tables(db: Database, package: str, name: str) -> None:
+    """Run a package's SQL that creates what is missing; safe to run by many at once."""
+    statements = (files(package) / name).read_text(encoding="utf-8")
     with db.transaction():
         db.execute("SELECT pg_advisory_xact_lock(%s)", (_BOOTSTRAP_LOCK,))
         db.execute("SET LOCAL client_min_messages = warning")

@@ -10,15 +10,12 @@ from uuid import UUID
 
 from confluent_kafka import KafkaError, Message
 
-from refold.schemas.codec import Codec
-from refold.schemas.contracts import Command, is_stream_id
-from refold.schemas.errors import BadValue
+from refold.schemas.contracts import Command
 from refold.schemas.meta import CommandMeta
-from refold.schemas.validate import checked
 from refold.streams import kafka
+from refold.streams.command_record import Addressed, CommandRecord
 from refold.streams.domain import Domains
 from refold.streams.errors import DeliveryFailed, QueueFull
-from refold.streams.topics import commands_topic
 
 Delivered = Callable[[DeliveryFailed | None], None]
 _POLL_S = 0.05
@@ -33,9 +30,7 @@ class Producer:
     def __init__(
         self, servers: str, prefix: str, domains: Domains, *, queue_records: int = 100_000, timeout_s: float = 30.0
     ) -> None:
-        self._codec = Codec(domains.catalog)
-        self._prefix = prefix
-        self._category = {cls: c for c in domains.categories.values() for cls in c.commands}
+        self._addressed = Addressed(prefix, domains.catalog)
         self._failed: list[str] = []
         self._client = kafka.producer(
             servers,
@@ -62,11 +57,7 @@ class Producer:
         on_delivery: Delivered | None = None,
     ) -> None:
         """Queue one command. Raises BadValue for a field, QueueFull when the broker does not keep up."""
-        command = checked(command)
-        category = self._category[type(command)]
-        stream = category.stream_of(command)
-        if not is_stream_id(stream):
-            raise BadValue("Expected 1-200 of the characters A-Z a-z 0-9 . _ ~ : -", f"$.{command.stream_field}")
+        category, stream = self._addressed.target(command)
         meta = CommandMeta(
             command_id=command_id,
             category=category.name,
@@ -76,9 +67,22 @@ class Producer:
             actor=actor,
             correlation_id=correlation_id,
         )
-        self._produce(
-            commands_topic(self._prefix, category.name), stream, self._codec.command(meta, command), on_delivery
-        )
+        self.queue(self._addressed.record(meta, command), on_delivery)
+
+    def queue(self, record: CommandRecord, on_delivery: Delivered | None = None) -> None:
+        """Queue a command that is a record already. Raises QueueFull."""
+
+        def report(error: KafkaError | None, _: Message) -> None:
+            problem = DeliveryFailed(f"{record.topic}: {error}") if error else None
+            if on_delivery is not None:
+                on_delivery(problem)
+            elif problem is not None:
+                self._failed.append(problem.message)
+
+        try:
+            self._client.produce(record.topic, record.value, record.stream.encode(), on_delivery=report)
+        except BufferError as full:
+            raise QueueFull("the producer's queue is full") from full
 
     async def send_acked(self, command: Command, *, command_id: UUID, **envelope: object) -> None:
         """Queue one command and wait for the broker's acknowledgement. Raises DeliveryFailed, QueueFull, BadValue."""
@@ -115,24 +119,17 @@ class Producer:
             self._closed.set()
             self._poller.join(5)
 
+    def discard(self) -> None:
+        """Drop what is queued, and stop; what is under way may still arrive."""
+        self._client.purge()
+        self._closed.set()
+        self._poller.join(5)
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:
         self.close()
-
-    def _produce(self, topic: str, key: str, value: bytes, on_delivery: Delivered | None) -> None:
-        def report(error: KafkaError | None, _: Message) -> None:
-            problem = DeliveryFailed(f"{topic}: {error}") if error else None
-            if on_delivery is not None:
-                on_delivery(problem)
-            elif problem is not None:
-                self._failed.append(problem.message)
-
-        try:
-            self._client.produce(topic, value, key.encode(), on_delivery=report)
-        except BufferError as full:
-            raise QueueFull("the producer's queue is full") from full
 
     def _poll(self) -> None:
         while not self._closed.is_set():

@@ -1,4 +1,7 @@
-"""The rules of the reference domain: when a basket may be opened, filled, paid or given up, and a product listed."""
+"""The rules of the reference domain: when a basket may be opened, filled, paid or given up, and a product listed.
+
+Those of the loyalty card are in `retail_household`.
+"""
 
 from decimal import Decimal
 
@@ -27,6 +30,7 @@ from refold.schemas.retail.product import (
     RelabelProduct,
 )
 from refold.streams.decider import Decider, Decision, Rejected
+from refold.streams.retail_household import HOUSEHOLD_DECIDER
 
 
 class Basket(msgspec.Struct, frozen=True):
@@ -161,4 +165,5 @@ def evolve_product(product: Product, event: ProductEvent) -> Product:
 DECIDERS = (
     Decider(BASKET, Basket(), decide_basket, evolve_basket),
     Decider(PRODUCT, Product(), decide_product, evolve_product),
+    HOUSEHOLD_DECIDER,
 )

@@ -37,7 +37,7 @@ app.command(
 app.command(
     "refold.api.cli.worker:worker",
     name="worker",
-    help="""Run the handler, the core fold and the models fold, or only ROLE, in the foreground.
+    help="""Run the handler, the core fold, the models fold and the reactors, or only ROLE, in the foreground.
 
     Without ROLE each is a process of its own, restarted when it ends.
 

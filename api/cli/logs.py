@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-COLOURS = {"handler": 33, "core": 36, "models": 35, "api": 32}
+COLOURS = {"handler": 33, "core": 36, "models": 35, "reactors": 34, "api": 32}
 LIMIT = 10_000_000
 
 Output = Callable[[str, str], None]

@@ -16,9 +16,10 @@ MODULES = {
     "handler": "refold.streams.handler_process",
     "core": "refold.streams.core_process",
     "models": "refold.projections.models_process",
+    "reactors": "refold.streams.reactors.process",
     "api": "refold.api.http.server",
 }
-WORKERS = ("handler", "core", "models")
+WORKERS = ("handler", "core", "models", "reactors")
 ALL = (*WORKERS, "api")
 METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 GRACE_S = 8.0

@@ -42,7 +42,7 @@ class Stack:
         return f"http://{self.settings.api_host}:{self.settings.api_port}"
 
     def pids(self) -> dict[str, int]:
-        """Living processes by role: kafka, postgres, handler, core, models, api."""
+        """Living processes by role: kafka, postgres, handler, core, models, reactors, api."""
         servers = self._servers.pids() if self._servers else {}
         return servers | (self._supervisor.pids() if self._supervisor else {})
 

@@ -12,7 +12,7 @@ from refold.api.cli.supervisor import Supervisor
 from refold.streams.embedded.servers import connected
 from refold.streams.settings import Settings
 
-Role = Literal["handler", "core", "models"]
+Role = Literal["handler", "core", "models", "reactors"]
 
 
 def worker(

@@ -36,7 +36,7 @@ from refold.streams.decider import Rejected
 from refold.streams.domain import AnyDecider
 from refold.streams.retail import DECIDERS
 
-BASKETS, PRODUCTS = DECIDERS
+BASKETS, PRODUCTS, HOUSEHOLDS = DECIDERS
 OPENED = BasketOpened(store_id=3, household_id="h")
 SCAN = ScanItem(basket_id="b", product_id=7, quantity=2, amount=Decimal("2.50"), discount=Decimal("0.10"))
 SCANNED = ItemScanned(store_id=3, product_id=7, quantity=2, amount=Decimal("2.50"), discount=Decimal("0.10"))

@@ -1,0 +1,78 @@
+"""The events of a chunk that count and that some reactor reads, one by one: types that nobody reads are not even decoded."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refold.schemas.catalog import Catalog
+from refold.schemas.codec import Codec, Rejection, read_envelope
+from refold.schemas.columns import read_heads
+from refold.schemas.contracts import Event
+from refold.schemas.errors import Undecodable
+from refold.schemas.meta import Meta
+from refold.streams.chunk import Chunk
+from refold.streams.reactors.reactor import Reactor
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """An event, or why it cannot be read; and who reads it."""
+
+    part: int
+    offset: int
+    meta: Meta
+    event: Event | Undecodable
+    readers: Sequence[Reactor]
+
+
+class Readers:
+    """Who reads which schema of one category. A schema that this code does not know may be anyone's."""
+
+    def __init__(self, catalog: Catalog, category: str, reactors: Sequence[Reactor]) -> None:
+        self._all = tuple(reactor for reactor in reactors if reactor.category.name == category)
+        self._known = catalog.by_id.keys()
+        found: dict[int, list[Reactor]] = {}
+        for reactor in self._all:
+            for event in reactor.reads:
+                for writer in catalog.event_writers(category, event.__name__):
+                    found.setdefault(writer.id, []).append(reactor)
+        self._by_id: Mapping[int, Sequence[Reactor]] = found
+
+    def of(self, schema_id: int) -> Sequence[Reactor]:
+        """The reactors of a schema; none of a record that is not even framed."""
+        if schema_id in self._known or schema_id < 0:
+            return self._by_id.get(schema_id, ())
+        return self._all
+
+
+def arrived(codec: Codec, readers: Readers, chunk: Chunk, voids: Sequence[tuple[int, int]]) -> list[Arrived]:
+    """What counts and is read of a chunk, in order."""
+    heads = read_heads(chunk.values)
+    rows = [heads.rows_of(number) for number in heads.present if readers.of(number)]
+    wanted: NDArray[np.int64] = np.sort(np.concatenate(rows)) if rows else np.empty(0, np.int64)
+    found = []
+    for row in _counting(wanted, chunk, voids).tolist():
+        one = _read(codec, chunk.values[row])
+        if one is not None:
+            meta, event = one
+            found.append(Arrived(chunk.part, chunk.start + row, meta, event, readers.of(int(heads.schema_ids[row]))))
+    return found
+
+
+def _counting(rows: NDArray[np.int64], chunk: Chunk, voids: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
+    offsets = rows + chunk.start
+    for first, last in voids:
+        rows, offsets = (kept[(offsets < first) | (offsets > last)] for kept in (rows, offsets))
+    return rows
+
+
+def _read(codec: Codec, value: bytes | None) -> tuple[Meta, Event | Undecodable] | None:
+    """An event with its envelope; None for what is no event: rejections and claims change no stream."""
+    try:
+        meta, event = codec.read_event(value)
+    except Undecodable as problem:
+        envelope = read_envelope(value)  # core let the record pass, so its envelope is sound
+        return (envelope, problem) if isinstance(envelope, Meta) and envelope.is_event else None
+    return None if isinstance(event, Rejection) else (meta, event)

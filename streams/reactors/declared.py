@@ -1,0 +1,31 @@
+"""The reactors of the configured domains. A domain without a module `reactors` has none."""
+
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.util import find_spec
+
+from refold.streams.domain import BUILT_IN, Domains
+from refold.streams.errors import UnknownDomain
+from refold.streams.reactors.reactor import Reactor
+
+
+def declared_reactors(domains: Domains) -> tuple[Reactor, ...]:
+    """Import each domain's `reactors`. Raises UnknownDomain for a category that is not there, ValueError for a name taken twice."""
+    found = [reactor for name in domains.names for reactor in _of(name)]
+    for reactor in found:
+        if domains.categories.get(reactor.category.name) != reactor.category:
+            raise UnknownDomain(
+                f"the reactor {reactor.name} reads {reactor.category.name}, which no configured domain has"
+            )
+    names = [reactor.name for reactor in found]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"more than one reactor is named {', '.join(twice)}")
+    return tuple(found)
+
+
+def _of(domain: str) -> Sequence[Reactor]:
+    path = f"refold.streams.reactors.{domain}" if domain in BUILT_IN else f"{domain}.reactors"
+    if find_spec(path) is None:
+        return ()
+    reactors: Sequence[Reactor] = import_module(path).REACTORS
+    return reactors

@@ -1,0 +1,52 @@
+"""The reactors as a process: every domain's, up to where the core stands."""
+
+import logging
+import signal
+import threading
+
+from refold.streams.agents import run_fold
+from refold.streams.continuity import check_continuity
+from refold.streams.domain import load_domains
+from refold.streams.postgres import bootstrap, connect_patiently
+from refold.streams.producer import Producer
+from refold.streams.reactors import store
+from refold.streams.reactors.declared import declared_reactors
+from refold.streams.reactors.fold import ReactorsFold
+from refold.streams.reactors.sender import MOST_UNDER_WAY, Sender
+from refold.streams.settings import Settings
+from refold.streams.topics import ensure_topics
+from refold.streams.waiting import when_kafka_answers
+
+_log = logging.getLogger(__name__)
+
+
+def main(settings: Settings) -> None:
+    """React until told to stop. Raises LogRefused when the log is not the one that the tables were folded from."""
+    if declared_reactors(load_domains(settings.domains)):
+        run_fold(settings, reactors_fold(settings))
+    else:
+        _log.info("no configured domain has reactors: nothing to do")
+        _wait_to_be_stopped()
+
+
+def reactors_fold(settings: Settings) -> ReactorsFold:
+    """The reactors' fold; topics checked, tables there."""
+    domains = load_domains(settings.domains)
+    with connect_patiently(settings.dsn(), application_name="reactors-start") as db:
+        bootstrap(db)
+        when_kafka_answers(lambda: ensure_topics(settings, domains, db))
+        when_kafka_answers(lambda: check_continuity(settings, domains, db))
+        store.bootstrap(db)
+
+    def producer() -> Producer:
+        return Producer(settings.kafka_servers(), settings.topic_prefix, domains, queue_records=MOST_UNDER_WAY)
+
+    return ReactorsFold(settings, domains, declared_reactors(domains), Sender(producer))
+
+
+def _wait_to_be_stopped() -> None:
+    """A process that ended would be started again."""
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    stopped.wait()

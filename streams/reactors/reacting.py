@@ -1,0 +1,183 @@
+"""A batch of events answered: commands to send, states to keep, streams to park. No I/O: what was stored is handed in.
+
+Invariant: what a reactor answers is a function of its stream's events up to the one answered. So it is the same command, id
+and all, however often and by however many processes the event is read.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from psycopg import OperationalError
+
+from refold.schemas.contracts import Command
+from refold.schemas.errors import BadValue, Undecodable
+from refold.schemas.identity import reaction_uuid
+from refold.schemas.meta import CommandMeta, Meta
+from refold.streams.command_record import Addressed, CommandRecord
+from refold.streams.errors import Unreachable
+from refold.streams.reactors.arrived import Arrived
+from refold.streams.reactors.reactor import MAX_COMMANDS_PER_EVENT, Reactor, Seen
+
+Key = tuple[str, str]
+"""A reactor's name and a stream of its category."""
+REACT_FAILED, COMMAND_INVALID, STATE_UNREADABLE = "react-failed", "command-invalid", "state-unreadable"
+Recall = Callable[[Reactor, str, int], Any]
+"""A reactor's state of a stream at a version, folded from the log. Raises OperationalError, Unreachable, what an author's fold raises."""
+
+
+@dataclass(frozen=True)
+class State:
+    """A stored state, after the event with this version."""
+
+    version: int
+    state: bytes
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Parked:
+    """From where on a stream waits for a reactor, and why."""
+
+    category: str
+    part: int
+    first_offset: int
+    code: str
+    reason: str
+
+
+@dataclass
+class Answers:
+    """What a batch comes to."""
+
+    records: list[CommandRecord] = field(default_factory=list)
+    commands: Counter[str] = field(default_factory=Counter)
+    states: dict[Key, State] = field(default_factory=dict)
+    parked: dict[Key, Parked] = field(default_factory=dict)
+    released: set[Key] = field(default_factory=set)
+    waiting: Counter[Key] = field(default_factory=Counter)
+
+
+class _Unanswerable(Exception):
+    """Why an event parks its stream."""
+
+    def __init__(self, code: str, problem: Exception) -> None:
+        super().__init__(code, problem)
+        self.code, self.reason = code, f"{type(problem).__name__}: {problem}"
+
+
+class Reacting:
+    """Answers the events of one batch, each stream's in order."""
+
+    def __init__(
+        self, addressed: Addressed, states: Mapping[Key, State], parked: Mapping[Key, int], recall: Recall
+    ) -> None:
+        """`parked` is from which offset on a stream waits."""
+        self._addressed, self._stored, self._recall = addressed, states, recall
+        self._from = dict(parked)
+        self._now: dict[Key, Any] = {}
+        self._answers = Answers()
+
+    def take(self, event: Arrived) -> None:
+        """Let each of its readers answer an event. Raises OperationalError, Unreachable."""
+        for reactor in event.readers:
+            key = (reactor.name, event.meta.stream)
+            first = self._from.get(key)
+            if first is not None and event.offset > first:
+                self._answers.waiting[key] += 1
+            else:
+                self._answer(reactor, key, event)
+
+    def answers(self) -> Answers:
+        """All of it."""
+        return self._answers
+
+    def _answer(self, reactor: Reactor, key: Key, event: Arrived) -> None:
+        try:
+            state, stored = self._after(reactor, key, event)
+            records = _records(self._addressed, reactor, event.meta, _commands(reactor, event, state))
+        except _Unanswerable as problem:
+            self._from[key] = event.offset
+            self._answers.parked[key] = Parked(
+                event.meta.category, event.part, event.offset, problem.code, problem.reason
+            )
+            self._answers.waiting[key] = 1
+            return
+        if self._from.get(key) == event.offset:
+            del self._from[key]
+            self._answers.released.add(key)
+        if reactor.remembers:
+            self._now[key], self._answers.states[key] = state, stored
+        self._answers.records += records
+        self._answers.commands[reactor.name] += len(records)
+
+    def _after(self, reactor: Reactor, key: Key, event: Arrived) -> tuple[Any, State]:
+        if isinstance(event.event, Undecodable):
+            raise _Unanswerable(event.event.reason, event.event)
+        before = self._before(reactor, key, event.meta.version)
+        try:
+            state = reactor.evolve(before, event.event)
+            return state, State(event.meta.version, reactor.dump(state), reactor.fingerprint)
+        except Exception as problem:  # an author's code may fail in any way; the stream waits, nothing else
+            raise _Unanswerable(REACT_FAILED, problem) from problem
+
+    def _before(self, reactor: Reactor, key: Key, version: int) -> Any:
+        """The state before the event. A row from behind it is of an earlier reading of the log, or of other code: not used."""
+        if not reactor.remembers or version == 1:
+            return reactor.initial
+        if key in self._now:
+            return self._now[key]
+        stored = self._stored.get(key)
+        try:
+            if stored is not None and stored.version < version and stored.fingerprint == reactor.fingerprint:
+                return reactor.load(stored.state)
+            return self._recall(reactor, key[1], version - 1)
+        except (OperationalError, Unreachable):
+            raise
+        except Exception as problem:  # as above: an earlier event that cannot be read or folded
+            raise _Unanswerable(STATE_UNREADABLE, problem) from problem
+
+
+def _commands(reactor: Reactor, event: Arrived, state: Any) -> list[Command]:
+    meta = event.meta
+    seen = Seen(
+        category=meta.category,
+        stream=meta.stream,
+        version=meta.version,
+        event_id=meta.event_id,
+        occurred_at=meta.occurred_at,
+        actor=meta.actor,
+        correlation_id=meta.correlation_id,
+    )
+    try:
+        commands = list(reactor.react(event.event, state, seen))
+    except Exception as problem:  # as above
+        raise _Unanswerable(REACT_FAILED, problem) from problem
+    if len(commands) > MAX_COMMANDS_PER_EVENT:
+        too_many = ValueError(f"{len(commands)} commands for one event; at most {MAX_COMMANDS_PER_EVENT} are allowed")
+        raise _Unanswerable(COMMAND_INVALID, too_many)
+    return commands
+
+
+def _records(addressed: Addressed, reactor: Reactor, cause: Meta, commands: list[Command]) -> list[CommandRecord]:
+    """All or none: a command that cannot be written parks the event before anything of it is sent.
+
+    The envelope is frozen for ever and has no field for a cause, so the actor names the reactor and the event.
+    """
+    try:
+        records = []
+        for index, command in enumerate(commands):
+            category, stream = addressed.target(command)
+            meta = CommandMeta(
+                command_id=reaction_uuid(reactor.name, cause.event_id, index),
+                category=category.name,
+                stream=stream,
+                occurred_at=cause.occurred_at,
+                actor=f"reactor:{reactor.name}/{cause.event_id}",
+                correlation_id=cause.correlation_id or str(cause.command_id),
+            )
+            records.append(addressed.record(meta, command))
+    except BadValue as problem:
+        raise _Unanswerable(COMMAND_INVALID, problem) from problem
+    return records

@@ -1,0 +1,94 @@
+"""The contract of a reactor: pure functions from an event to commands. No clock, no I/O, no randomness in any of them."""
+
+import hashlib
+import inspect
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from refold.schemas.contracts import Category, Command, Event
+
+NAME = re.compile(r"[a-z][a-z0-9_]{0,60}")
+MAX_COMMANDS_PER_EVENT = 500
+
+
+class Nothing(msgspec.Struct, frozen=True):
+    """The state of a reactor that needs none."""
+
+
+NOTHING = Nothing()
+
+
+def unchanged(state: Any, _event: Any) -> Any:
+    """The fold of a reactor that needs no state."""
+    return state
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the log knows of an event beside its fields."""
+
+    category: str
+    stream: str
+    version: int
+    event_id: UUID
+    occurred_at: datetime
+    actor: str | None
+    correlation_id: str | None
+
+
+@dataclass(frozen=True)
+class Reactor:
+    """How one category's events are answered: `react(event, state, seen)` gives commands, each to the stream that it names.
+
+    `state` is what `evolve` made of this stream's events of the types in `reads`, up to and with this one; of no other stream.
+    The name is part of every command's id: under another name the same events are answered once more.
+    """
+
+    name: str
+    category: Category
+    reads: tuple[type[Event], ...]
+    react: Callable[[Any, Any, Seen], Sequence[Command]]
+    initial: msgspec.Struct = NOTHING
+    evolve: Callable[[Any, Any], Any] = unchanged
+    fingerprint: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            raise ValueError(f"the reactor {self.name!r} is not named in lower case letters, digits and _")
+        if foreign := [event.__name__ for event in self.reads if event not in self.category.events]:
+            raise ValueError(f"the reactor {self.name} reads {', '.join(foreign)}, which {self.category.name} lacks")
+        object.__setattr__(self, "fingerprint", self._fingerprint())
+
+    @property
+    def remembers(self) -> bool:
+        """Whether it has a state to keep."""
+        return not isinstance(self.initial, Nothing)
+
+    def fold(self, events: Sequence[Event], state: Any = None) -> Any:
+        """The state after some events of a stream; those of types that it does not read leave it as it is."""
+        state = self.initial if state is None else state
+        for event in events:
+            if isinstance(event, self.reads):
+                state = self.evolve(state, event)
+        return state
+
+    def dump(self, state: Any) -> bytes:
+        """The state as the bytes that the table holds."""
+        return msgspec.json.encode(state)
+
+    def load(self, stored: bytes) -> Any:
+        """The state from its stored bytes."""
+        return msgspec.json.decode(stored, type=type(self.initial))
+
+    def _fingerprint(self) -> str:
+        """A new one makes every stored state of the reactor stale: the stream is then folded anew."""
+        fields = [(f.encode_name, str(f.type), repr(f.default)) for f in msgspec.structs.fields(self.initial)]
+        reads = sorted(event.__name__ for event in self.reads)
+        text = repr((self.category.name, fields, repr(self.initial), reads)) + inspect.getsource(self.evolve)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]

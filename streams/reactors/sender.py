@@ -1,0 +1,84 @@
+"""The reactors' commands into the log: a bounded number under way, and all acknowledged before a position may move."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from refold.streams.command_record import CommandRecord
+from refold.streams.errors import DeliveryFailed, KafkaUnavailable, QueueFull
+from refold.streams.producer import Producer
+
+MOST_UNDER_WAY = 10_000
+STALL_S = 3.0
+"""Less than a process has to stop: nobody waits longer in one go for a broker that is away."""
+
+_LOOK_S = 0.05
+
+
+class Sender:
+    """Owns a producer; used by one thread."""
+
+    def __init__(self, make: Callable[[], Producer]) -> None:
+        self._make = make
+        self._producer: Producer | None = None
+
+    def send(self, records: Sequence[CommandRecord]) -> None:
+        """Return once all are acknowledged. Raises KafkaUnavailable: some may be in the log, and all are to be sent again."""
+        if not records:
+            return
+        try:
+            self._send(records)
+        except (DeliveryFailed, KafkaUnavailable) as problem:
+            self.close()
+            raise KafkaUnavailable(f"commands of reactors were not acknowledged: {problem.message}") from problem
+
+    def close(self) -> None:
+        """Drop what is not acknowledged: no position says that it was sent."""
+        if self._producer is not None:
+            self._producer.discard()
+            self._producer = None
+
+    def _send(self, records: Sequence[CommandRecord]) -> None:
+        if self._producer is None:
+            self._producer = self._make()
+        tally = _Tally(len(records))
+        for record in records:
+            while not _queued(self._producer, record, tally):
+                tally.wait()
+        while tally.left:
+            tally.wait()
+
+
+def _queued(producer: Producer, record: CommandRecord, tally: "_Tally") -> bool:
+    try:
+        producer.queue(record, tally.report)
+    except QueueFull:
+        return False
+    return True
+
+
+class _Tally:
+    """Counts acknowledgements, which another thread reports."""
+
+    def __init__(self, expected: int) -> None:
+        self.left = expected
+        self._problem: DeliveryFailed | None = None
+        self._changed = threading.Condition()
+        self._moved = time.monotonic()
+
+    def report(self, problem: DeliveryFailed | None) -> None:
+        with self._changed:
+            self.left -= 1
+            self._moved = time.monotonic()
+            self._problem = self._problem or problem
+            self._changed.notify()
+
+    def wait(self) -> None:
+        """Until the next one, or a moment. Raises DeliveryFailed for any that failed, KafkaUnavailable when they stand still."""
+        with self._changed:
+            if self.left:
+                self._changed.wait(_LOOK_S)
+            if self._problem is not None:
+                raise self._problem
+            if self.left and time.monotonic() - self._moved > STALL_S:
+                raise KafkaUnavailable(f"none for {STALL_S:.0f} s")
