@@ -1,7 +1,7 @@
 """Commands decided and folded, end to end: `python -m benchmarks.commands [--weeks 4]`. The last line is JSON.
 
 The demo's commands lie in the log before the clock starts, so that sending them does not share the CPU with what is measured: one
-process of each kind, embedded Kafka and Postgres, no API. `commands_per_s`: decided and appended by the handler while the core
+handler, one core and one models process, embedded Kafka and Postgres, no API. `commands_per_s`: decided and appended by the handler while the core
 is held still. `sustained_per_s`: with core and models at work, until the models show the last command. Each command comes to one
 event; the rival, Python's `eventsourcing`, appends baskets of ten events a call to the same Postgres, just before.
 """
@@ -15,7 +15,6 @@ from pathlib import Path
 from benchmarks.rival import appended_per_s as rival_per_s
 from benchmarks.workers import Pace, working
 from benchmarks.year import fresh_database, say
-from refold.api.cli.roles import WORKERS
 from refold.api.cli.signals import interrupt_on_sigterm
 from refold.api.demo.commands import commands
 from refold.api.demo.receipts import open_receipts
@@ -30,6 +29,8 @@ from refold.streams.topics import ensure_topics
 from refold.streams.waiting import when_kafka_answers
 
 DATABASES = ("bench_appended", "bench_sustained")
+# Without the reactors: what they send would be decided among the commands that are counted here.
+ROLES = ("handler", "core", "models")
 APPENDED_WEEKS = 2
 RIVAL_S = 10.0
 
@@ -64,7 +65,7 @@ def sustain(settings: Settings, weeks: int) -> tuple[Pace, int, float]:
     prepare(settings)
     sent, sent_per_s = fill(settings, weeks)
     say(f"{sent:,} commands sent at {sent_per_s:,.0f}/s")
-    with working(settings, *WORKERS) as workers:
+    with working(settings, *ROLES) as workers:
         # Each command of the receipts comes to one record: an event or a rejection.
         return workers.wait(("core", "models"), sent), sent, sent_per_s
 

@@ -63,7 +63,7 @@ app.command(
 app.command(
     "refold.api.cli.status:status",
     name="status",
-    help="""Show lag, writers, records that do not count, read models and builds.
+    help="""Show lag, writers, records that do not count, read models, builds, and streams that wait for a reactor.
 
     Example: refold status --json""",
 )

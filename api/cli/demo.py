@@ -11,6 +11,7 @@ from refold.api.cli.exits import DIFFERENT, DONE, INTERRUPTED
 from refold.api.cli.output import data, progress, reporting, say
 from refold.api.cli.signals import finish_undisturbed, interrupt_on_sigterm
 from refold.api.cli.stack import Stack
+from refold.api.demo.loyalty import Loyalty, open_loyalty
 from refold.api.demo.receipts import Receipts, open_receipts
 from refold.api.demo.run import run
 from refold.streams.errors import BadSettings
@@ -37,13 +38,14 @@ def demo(*, weeks: Weeks = 4, all_: All = False, exit_: Exit = False, json: bool
         raise BadSettings("The demo needs the domain `retail` among REFOLD_DOMAINS.")
     interrupt_on_sigterm()
     with ExitStack() as held:
-        receipts = held.enter_context(open_receipts())
+        receipts, loyalty = held.enter_context(open_receipts()), held.enter_context(open_loyalty())
         try:
             with reporting("starting") as report:
                 stack = held.enter_context(Stack(settings, report))
                 report("waiting for the API")
                 stack.wait_until_ready()
-            code = _demonstrate(stack, receipts, receipts.weeks if all_ else min(weeks, receipts.weeks), json=json)
+            weeks = receipts.weeks if all_ else min(weeks, receipts.weeks)
+            code = _demonstrate(stack, receipts, loyalty, weeks, json=json)
         except KeyboardInterrupt:
             finish_undisturbed()
             say("stopping")
@@ -54,11 +56,11 @@ def demo(*, weeks: Weeks = 4, all_: All = False, exit_: Exit = False, json: bool
     return code
 
 
-def _demonstrate(stack: Stack, receipts: Receipts, weeks: int, *, json: bool) -> int:
+def _demonstrate(stack: Stack, receipts: Receipts, loyalty: Loyalty, weeks: int, *, json: bool) -> int:
     out = progress if json else data
     if not out.is_terminal:
         out = Console(stderr=json, width=WIDTH)
-    summary = run(stack, receipts, weeks, out)
+    summary = run(stack, receipts, loyalty, weeks, out)
     if json:
         print(json_text.dumps(summary.as_json()), flush=True)
     return DONE if summary.equal else DIFFERENT

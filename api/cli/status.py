@@ -1,4 +1,4 @@
-"""`refold status`: who is where, who may write, what does not count, and what is being built."""
+"""`refold status`: who is where, who may write, what does not count, what is being built, and what waits."""
 
 import time
 from contextlib import closing
@@ -23,7 +23,7 @@ _WAITING_RECORDS = 1000
 
 
 def status(*, json: bool = False) -> int:
-    """Show lag, writers, records that do not count, read models and builds.
+    """Show lag, writers, records that do not count, read models, builds, and streams that wait for a reactor.
 
     Args:
         json: Print everything as one JSON document.
@@ -51,6 +51,7 @@ def _status(db: Database, settings: Settings, domains: Domains) -> dict[str, Any
             "voids": [],
             "models": [],
             "builds": [],
+            "reactors_parked": [],
         }
     reader = LagReader(settings, domains)
     lags = reader.read(db)
@@ -76,6 +77,13 @@ def _status(db: Database, settings: Settings, domains: Domains) -> dict[str, Any
         )
         if has_models
         else [],
+        "reactors_parked": _rows(
+            db,
+            "SELECT reactor, category, code, count(*) AS streams, sum(waiting)::bigint AS events"
+            " FROM refold.reactor_parked GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+        )
+        if _has(db, "refold.reactor_parked")
+        else [],
     }
 
 
@@ -98,7 +106,7 @@ def _print(found: dict[str, Any]) -> None:
     print(f"writes: {found['writes']}")
     columns = ("group", "topic", "part", "position", "end", "records", "seconds")
     print_table([{name: lag[name] for name in columns} for lag in found["lag"]], "lag")
-    for name in ("owners", "voids", "models", "builds"):
+    for name in ("owners", "voids", "models", "builds", "reactors_parked"):
         if found[name]:
             print_table(found[name], name)
 

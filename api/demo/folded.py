@@ -55,10 +55,16 @@ class Streams:
 class Watch:
     """Watches the tables of one installation."""
 
-    def __init__(self, settings: Settings, tables: Tables, ended: Callable[[], int | None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        tables: Tables,
+        ended: Callable[[], int | None],
+        categories: Sequence[str] = (BASKET.name, PRODUCT.name),
+    ) -> None:
         """`ended` says whether a process ended for good: then there is nothing to wait for."""
         self._tables, self._prefix, self._ended = tables, settings.topic_prefix, ended
-        self._topics = [events_topic(settings.topic_prefix, name) for name in (BASKET.name, PRODUCT.name)]
+        self._topics = [events_topic(settings.topic_prefix, name) for name in categories]
 
     def outcomes(self, streams: Streams) -> Outcomes:
         """What became of the commands to these streams, by now."""
@@ -88,13 +94,7 @@ class Watch:
         self, streams: Streams, commands: int, markers: Sequence[bytes], tick: Callable[[], None]
     ) -> Outcomes:
         """Wait until everything before the markers is decided and all commands have an outcome, however long is reasonable."""
-        statement = "SELECT count(*) FROM refold.outcomes WHERE key = ANY(%s)"
-
-        def marked() -> bool:
-            tick()
-            return bool(self._tables.value(statement, list(markers)) == len(markers))
-
-        self._wait(marked)
+        self.wait_marked(markers, tick)
         found = self.outcomes(streams)
         until = time.monotonic() + STALLED_S
         while found.decided < commands and time.monotonic() < until:  # products have partitions of their own
@@ -102,18 +102,28 @@ class Watch:
             found = self.outcomes(streams)
         return found
 
-    def wait_shown(self, advance: Advance) -> None:
-        """Wait until the models stand where the core stands."""
+    def wait_marked(self, markers: Sequence[bytes], tick: Callable[[], None]) -> None:
+        """Wait until everything before the markers is decided and folded by the core."""
+        statement = "SELECT count(*) FROM refold.outcomes WHERE key = ANY(%s)"
+
+        def marked() -> bool:
+            tick()
+            return bool(self._tables.value(statement, list(markers)) == len(markers))
+
+        self._wait(marked, "core")
+
+    def wait_shown(self, advance: Advance, group: str = "models") -> None:
+        """Wait until the models, or another group, stand where the core stands."""
         target = self.folded()
 
         def shown() -> bool:
-            at = self.folded("models")
+            at = self.folded(group)
             advance(min(at, target))
             return at >= target
 
-        self._wait(shown)
+        self._wait(shown, group)
 
-    def _wait(self, done: Callable[[], bool]) -> None:
+    def _wait(self, done: Callable[[], bool], group: str) -> None:
         """Raises Unreachable when a process ended for good, or nothing has moved for long."""
         at, since = -1, time.monotonic()
         while not done():
@@ -121,7 +131,7 @@ class Watch:
                 raise Unreachable(
                     "A process ended for good.", "Its log in the folder `logs` of the data folder says why."
                 )
-            now = self.folded() + self.folded("models")
+            now = self.folded() + self.folded(group)
             if now != at:
                 at, since = now, time.monotonic()
             elif time.monotonic() - since > STALLED_S:

@@ -8,10 +8,13 @@ from rich.console import Console
 
 from refold.api.cli.output import say
 from refold.api.cli.stack import Stack
-from refold.api.demo import analyst, check
+from refold.api.demo import analyst, check, households
 from refold.api.demo.client import Client
 from refold.api.demo.commands import commands
 from refold.api.demo.folded import Outcomes, Streams, Watch
+from refold.api.demo.household_oracle import expected_households
+from refold.api.demo.households import CheckedHouseholds
+from refold.api.demo.loyalty import Loyalty
 from refold.api.demo.oracle import Expected, a_basket, expected
 from refold.api.demo.progress import advancing
 from refold.api.demo.rebuild import MODEL, Rebuild, rebuild
@@ -25,7 +28,7 @@ from refold.streams.errors import Unreachable
 WARM_UP, COMMANDS, PER_S, ATTEMPTS = 50, 500, 50.0, 3
 
 
-def run(stack: Stack, receipts: Receipts, weeks: int, out: Console) -> Summary:
+def run(stack: Stack, receipts: Receipts, loyalty: Loyalty, weeks: int, out: Console) -> Summary:
     """All steps on a stack that runs."""
     wanted = expected(receipts, weeks)
     tables = Tables(stack.settings.dsn())
@@ -39,6 +42,7 @@ def run(stack: Stack, receipts: Receipts, weeks: int, out: Console) -> Summary:
     rows = check.rows_until(client, receipts.end(weeks))
     checked = check.compare(wanted, rows, outcomes)
     check.report(wanted, checked, outcomes, out)
+    cards = _households(stack, receipts, loyalty, weeks, out)
     latency = _latency(stack, out)
     rebuilt = _rebuild(stack, out)
     equal = rebuilt.differing == 0 and check.rows_until(client, receipts.end(weeks)) == rows
@@ -47,7 +51,7 @@ def run(stack: Stack, receipts: Receipts, weeks: int, out: Console) -> Summary:
         style="bold green" if equal else "bold red",
     )
     tables.close()
-    return Summary(weeks, wanted, outcomes, checked, took, latency, rebuilt, equal)
+    return Summary(weeks, wanted, outcomes, checked, cards, took, latency, rebuilt, equal)
 
 
 def _ingest(stack: Stack, receipts: Receipts, weeks: int, wanted: Expected, watch: Watch) -> Outcomes:
@@ -69,6 +73,18 @@ def _ingest(stack: Stack, receipts: Receipts, weeks: int, wanted: Expected, watc
     with advancing("folding read models", watch.folded()) as advance:
         watch.wait_shown(advance)
     return outcomes
+
+
+def _households(stack: Stack, receipts: Receipts, loyalty: Loyalty, weeks: int, out: Console) -> CheckedHouseholds:
+    """Campaigns and coupons sent, the reactors' points waited for, every household compared."""
+    tables, client, within = Tables(stack.settings.dsn()), Client(stack.api_url), loyalty.until(receipts.end(weeks))
+    client.demand(households.ingest(stack, tables, within).position())
+    ours = households.comparable(tables, receipts, loyalty, weeks)
+    wanted = expected_households(receipts, loyalty, weeks).only(ours)
+    checked = households.compare(wanted, households.rows_of(client, ours), households.outcomes(tables, within))
+    households.report(wanted, checked, client, out)
+    tables.close()
+    return checked
 
 
 def _streams(receipts: Receipts, weeks: int) -> Streams:

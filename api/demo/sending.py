@@ -1,13 +1,15 @@
 """Commands into the log, through the same class that any producer uses."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from uuid import uuid4
 
 from refold.api.demo.commands import Wish
 from refold.api.demo.progress import Advance
+from refold.schemas.contracts import Category, Command
 from refold.schemas.identity import outcome_key
 from refold.schemas.retail.basket import BASKET, VoidBasket
+from refold.schemas.retail.household import RedeemCoupon
 from refold.streams.domain import load_domains
 from refold.streams.errors import QueueFull
 from refold.streams.partitioner import partition_of
@@ -51,20 +53,32 @@ def send_one(producer: Producer, wish: Wish) -> None:
             return
 
 
-def send_markers(producer: Producer, partitions: int) -> list[bytes]:
-    """One command into every partition of baskets; the keys of their outcomes.
+def basket_marker(stream: str) -> VoidBasket:
+    """Voids a basket that does not exist."""
+    return VoidBasket(basket_id=stream, reason="marks a place in the log")
 
-    A partition is decided in order, so a marker's outcome says that everything before it is decided, retries included. They void
-    baskets that do not exist: rejected, so no read model sees them.
+
+def household_marker(stream: str) -> RedeemCoupon:
+    """Redeems a coupon of a campaign that nobody joined."""
+    return RedeemCoupon(household_id=stream, campaign_id=0, coupon_upc=0)
+
+
+def send_markers(
+    producer: Producer, partitions: int, category: Category = BASKET, marker: Callable[[str], Command] = basket_marker
+) -> list[bytes]:
+    """One command into every partition of a category; the keys of their outcomes.
+
+    A partition is decided in order, so a marker's outcome says that everything before it is decided, retries included. They are
+    rejected, so no read model sees them.
     """
     run, keys, left, tried = uuid4().hex, [], set(range(partitions)), 0
     while left:
-        basket, command_id = f"demo-marker-{run}-{tried}", uuid4()
+        stream, command_id = f"demo-marker-{run}-{tried}", uuid4()
         tried += 1
-        part = partition_of(basket.encode(), partitions)
+        part = partition_of(stream.encode(), partitions)
         if part in left:
             left.remove(part)
-            producer.send(VoidBasket(basket_id=basket, reason="marks a place in the log"), command_id=command_id)
-            keys.append(outcome_key(BASKET.name, basket, command_id.bytes))
+            producer.send(marker(stream), command_id=command_id)
+            keys.append(outcome_key(category.name, stream, command_id.bytes))
     producer.flush(TIMEOUT_S)
     return keys

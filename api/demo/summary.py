@@ -5,6 +5,7 @@ from typing import Any
 
 from refold.api.demo.check import Checked
 from refold.api.demo.folded import Outcomes
+from refold.api.demo.households import CheckedHouseholds
 from refold.api.demo.oracle import Expected
 from refold.api.demo.rebuild import Rebuild
 from refold.api.http.latency import Latency
@@ -18,6 +19,7 @@ class Summary:
     expected: Expected
     outcomes: Outcomes
     checked: Checked
+    households: CheckedHouseholds
     ingest_s: float
     latency: Latency
     rebuild: Rebuild
@@ -26,7 +28,7 @@ class Summary:
     @property
     def equal(self) -> bool:
         """Whether nothing differs anywhere."""
-        return not self.checked.differences and self.rebuilt_equal
+        return not self.checked.differences and not self.households.differences and self.rebuilt_equal
 
     @property
     def ingest_per_s(self) -> int:
@@ -56,6 +58,7 @@ class Summary:
             "rejections": self.outcomes.rejections,
             "rows_checked": self.checked.rows,
             "rows_rebuilt": self.rebuild.compared,
-            "differences": len(self.checked.differences),
+            "differences": len(self.checked.differences) + len(self.households.differences),
             "ingest_s": round(self.ingest_s, 1),
+            "households": self.households.as_json(),
         }

@@ -118,11 +118,17 @@ _TABLES: dict[str, tuple[str, list[str], str]] = {
         ["category", "code"],
         "SELECT category, code, count(*) FROM refold.parked GROUP BY 1, 2",
     ),
+    "refold.reactor_parked": (
+        "refold_reactor_parked_streams",
+        ["reactor", "code"],
+        "SELECT reactor, code, count(*) FROM refold.reactor_parked GROUP BY 1, 2",
+    ),
 }
 _HELP = {
     "refold_claim_epoch": "Claims taken on the partition so far.",
     "refold_void_records": "Records that do not count.",
     "refold_parked_streams": "Streams that wait because an event of theirs failed, by its code.",
+    "refold_reactor_parked_streams": "Streams that wait for a reactor because an event of theirs failed, by its code.",
 }
 
 

@@ -82,26 +82,44 @@ def commands(basket: int) -> list[Command]:
             basket_id=name,
             product_id=line,
             quantity=(basket + line) % 7,
-            amount=Decimal(basket % 50 + line).scaleb(-2).quantize(Decimal("0.01")),
+            amount=Decimal(basket % 50 + line).scaleb(-1).quantize(Decimal("0.01")),
             discount=Decimal("0.01"),
         )
         for line in range(LINES)
     ]
-    return [OpenBasket(basket_id=name, store_id=basket % 9), *lines, PayBasket(basket_id=name)]
+    opening = OpenBasket(basket_id=name, store_id=basket % 9, household_id=household(basket))
+    return [opening, *lines, PayBasket(basket_id=name)]
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What the load comes to."""
+    """What the load comes to; points by household, as its reactor gives them."""
 
     commands: int
     lines: int
     refused: int
     revenue: Decimal
+    points: dict[str, tuple[int, int]]
 
 
 def expected(baskets: int) -> Expected:
     """The oracle: the same rules over the same numbers, in ten lines."""
     items = [c for b in range(baskets) for c in commands(b) if isinstance(c, ScanItem)]
     sold = [c for c in items if c.quantity >= 1]
-    return Expected(baskets * (LINES + 2), len(sold), len(items) - len(sold), sum((c.amount for c in sold), Decimal(0)))
+    revenue = sum((c.amount for c in sold), Decimal(0))
+    return Expected(baskets * (LINES + 2), len(sold), len(items) - len(sold), revenue, points(baskets))
+
+
+def household(basket: int) -> str:
+    return f"h-{basket % 11}"
+
+
+def points(baskets: int) -> dict[str, tuple[int, int]]:
+    """Baskets that earned points, and the points, of each household."""
+    found: dict[str, tuple[int, int]] = {}
+    for basket in range(baskets):
+        lines = [c for c in commands(basket) if isinstance(c, ScanItem) and c.quantity >= 1]
+        if earned := int(sum(c.amount for c in lines)):
+            number, before = found.get(household(basket), (0, 0))
+            found[household(basket)] = (number + 1, before + earned)
+    return found

@@ -24,7 +24,7 @@ def until(holds: Callable[[], bool], seconds: float, complaint: str) -> None:
 
 
 def assert_equal_totals(settings: Settings, baskets: int) -> None:
-    """Every command has its outcome, once; versions are dense; the read models hold each line once."""
+    """Every command has its outcome, once; versions are dense; the read models hold each line and each award once."""
     want = expected(baskets)
     until(lambda: decided(settings) >= want.commands, 120, f"not all of {want.commands} commands were decided")
     until(lambda: lines(settings)[0] >= want.lines, 60, f"the read models did not reach {want.lines} lines")
@@ -32,7 +32,14 @@ def assert_equal_totals(settings: Settings, baskets: int) -> None:
     assert rejected(settings) == [("quantity-below-one", want.refused)]
     for model in ("store_daily", "product_sales"):
         assert lines(settings, model) == (want.lines, want.revenue)
+    until(lambda: awarded(settings) == want.points, 60, f"the households do not have {want.points}")
     assert not streams_with_gaps(settings)
+
+
+def awarded(settings: Settings) -> dict[object, tuple[object, ...]]:
+    """Baskets and points of each household, as the reactor's commands came to them."""
+    rows = query(settings, "SELECT household_id, baskets::int, points::int FROM retail.households")
+    return {household: tuple(rest) for household, *rest in rows}
 
 
 def query(settings: Settings, text: str) -> list[tuple[object, ...]]:
@@ -50,7 +57,8 @@ def decided(settings: Settings, baskets: int = 10**9) -> int:
     """Commands with an outcome, of the load's first baskets."""
     return number(
         settings,
-        f"SELECT count(*) FROM refold.outcomes WHERE split_part(stream, '-', 2)::int < {baskets:d}",
+        "SELECT count(*) FROM refold.outcomes"
+        f" WHERE category = 'retail.basket' AND split_part(stream, '-', 2)::int < {baskets:d}",
     )
 
 

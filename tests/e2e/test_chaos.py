@@ -21,7 +21,7 @@ from tests.e2e.tables import number, query, streams_with_gaps, until
 FAULTS = int(os.environ.get("CHAOS_FAULTS", "5"))
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
 CLIENTS = 8
-ROLES = ("handler", "core", "models", "api", "kafka", "postgres")
+ROLES = ("handler", "core", "models", "reactors", "api", "kafka", "postgres")
 
 
 @pytest.mark.e2e

@@ -15,13 +15,13 @@ from refold.streams.settings import Settings
 from tests.e2e.load import Load
 from tests.e2e.tables import assert_equal_totals, until
 
-VICTIMS = ("handler", "core", "models", "api", "kafka", "postgres")
+VICTIMS = ("handler", "core", "models", "reactors", "api", "kafka", "postgres")
 
 
 @pytest.mark.e2e
 @pytest.mark.timeout(420)
 def test_each_process_killed_once(tmp_path: Path) -> None:
-    """Handler, core, models, API, Kafka, Postgres with -9; then the workers by SIGTERM."""
+    """Handler, core, models, reactors, API, Kafka, Postgres with -9; then the workers by SIGTERM."""
     tmp_path.chmod(0o755)
     with Stack(Settings(data=tmp_path / "data", api_port=0), lambda _: None) as stack:
         stack.wait_until_ready()
@@ -30,7 +30,7 @@ def test_each_process_killed_once(tmp_path: Path) -> None:
         for victim in VICTIMS:
             time.sleep(3)
             kill_and_wait(stack, victim)
-        for worker in ("handler", "core", "models"):
+        for worker in ("handler", "core", "models", "reactors"):
             end_and_wait(stack, worker)
         time.sleep(3)
         load.stop()
@@ -40,7 +40,7 @@ def test_each_process_killed_once(tmp_path: Path) -> None:
 @pytest.mark.e2e
 @pytest.mark.timeout(420)
 def test_killed_at_every_durable_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before and after a claim, an append, a write and a commit, each once."""
+    """Before and after a claim, an append, a write, a commit and a reaction, each once."""
     tmp_path.chmod(0o755)
     armed = tmp_path / "failpoints"
     armed.mkdir()
