@@ -18,12 +18,12 @@ from refold.streams.reactors.reactor import Reactor
 
 @dataclass(frozen=True)
 class Arrived:
-    """An event, or why it cannot be read; and who reads it."""
+    """A stored event as events of today's code, or why it cannot be read; and who reads it."""
 
     part: int
     offset: int
     meta: Meta
-    event: Event | Undecodable
+    events: Sequence[Event] | Undecodable
     readers: Sequence[Reactor]
 
 
@@ -56,8 +56,8 @@ def arrived(codec: Codec, readers: Readers, chunk: Chunk, voids: Sequence[tuple[
     for row in _counting(wanted, chunk, voids).tolist():
         one = _read(codec, chunk.values[row])
         if one is not None:
-            meta, event = one
-            found.append(Arrived(chunk.part, chunk.start + row, meta, event, readers.of(int(heads.schema_ids[row]))))
+            meta, events = one
+            found.append(Arrived(chunk.part, chunk.start + row, meta, events, readers.of(int(heads.schema_ids[row]))))
     return found
 
 
@@ -68,11 +68,11 @@ def _counting(rows: NDArray[np.int64], chunk: Chunk, voids: Sequence[tuple[int, 
     return rows
 
 
-def _read(codec: Codec, value: bytes | None) -> tuple[Meta, Event | Undecodable] | None:
+def _read(codec: Codec, value: bytes | None) -> tuple[Meta, Sequence[Event] | Undecodable] | None:
     """An event with its envelope; None for what is no event: rejections and claims change no stream."""
     try:
         meta, event = codec.read_event(value)
     except Undecodable as problem:
         envelope = read_envelope(value)  # core let the record pass, so its envelope is sound
         return (envelope, problem) if isinstance(envelope, Meta) and envelope.is_event else None
-    return None if isinstance(event, Rejection) else (meta, event)
+    return None if isinstance(event, Rejection) else (meta, (event,))

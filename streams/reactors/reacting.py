@@ -95,8 +95,9 @@ class Reacting:
 
     def _answer(self, reactor: Reactor, key: Key, event: Arrived) -> None:
         try:
-            state, stored = self._after(reactor, key, event)
-            records = _records(self._addressed, reactor, event.meta, _commands(reactor, event, state))
+            state, commands = self._reaction(reactor, key, event)
+            stored = State(event.meta.version, _dumped(reactor, state), reactor.fingerprint)
+            records = _records(self._addressed, reactor, event.meta, commands)
         except _Unanswerable as problem:
             self._from[key] = event.offset
             self._answers.parked[key] = Parked(
@@ -112,15 +113,25 @@ class Reacting:
         self._answers.records += records
         self._answers.commands[reactor.name] += len(records)
 
-    def _after(self, reactor: Reactor, key: Key, event: Arrived) -> tuple[Any, State]:
-        if isinstance(event.event, Undecodable):
-            raise _Unanswerable(event.event.reason, event.event)
-        before = self._before(reactor, key, event.meta.version)
+    def _reaction(self, reactor: Reactor, key: Key, event: Arrived) -> tuple[Any, list[Command]]:
+        """The state behind an event, and the commands it is answered with."""
+        if isinstance(event.events, Undecodable):
+            raise _Unanswerable(event.events.reason, event.events)
+        state, seen = self._before(reactor, key, event.meta.version), _seen(event.meta)
+        commands: list[Command] = []
         try:
-            state = reactor.evolve(before, event.event)
-            return state, State(event.meta.version, reactor.dump(state), reactor.fingerprint)
+            for today in event.events:
+                if isinstance(today, reactor.reads):
+                    state = reactor.evolve(state, today)
+                    commands += reactor.react(today, state, seen)
         except Exception as problem:  # an author's code may fail in any way; the stream waits, nothing else
             raise _Unanswerable(REACT_FAILED, problem) from problem
+        if len(commands) > MAX_COMMANDS_PER_EVENT:
+            too_many = ValueError(
+                f"{len(commands)} commands for one event; at most {MAX_COMMANDS_PER_EVENT} are allowed"
+            )
+            raise _Unanswerable(COMMAND_INVALID, too_many)
+        return state, commands
 
     def _before(self, reactor: Reactor, key: Key, version: int) -> Any:
         """The state before the event. A row from behind it is of an earlier reading of the log, or of other code: not used."""
@@ -139,9 +150,8 @@ class Reacting:
             raise _Unanswerable(STATE_UNREADABLE, problem) from problem
 
 
-def _commands(reactor: Reactor, event: Arrived, state: Any) -> list[Command]:
-    meta = event.meta
-    seen = Seen(
+def _seen(meta: Meta) -> Seen:
+    return Seen(
         category=meta.category,
         stream=meta.stream,
         version=meta.version,
@@ -150,14 +160,13 @@ def _commands(reactor: Reactor, event: Arrived, state: Any) -> list[Command]:
         actor=meta.actor,
         correlation_id=meta.correlation_id,
     )
+
+
+def _dumped(reactor: Reactor, state: Any) -> bytes:
     try:
-        commands = list(reactor.react(event.event, state, seen))
-    except Exception as problem:  # as above
+        return reactor.dump(state)
+    except Exception as problem:  # as above: what evolve gave is no state
         raise _Unanswerable(REACT_FAILED, problem) from problem
-    if len(commands) > MAX_COMMANDS_PER_EVENT:
-        too_many = ValueError(f"{len(commands)} commands for one event; at most {MAX_COMMANDS_PER_EVENT} are allowed")
-        raise _Unanswerable(COMMAND_INVALID, too_many)
-    return commands
 
 
 def _records(addressed: Addressed, reactor: Reactor, cause: Meta, commands: list[Command]) -> list[CommandRecord]:

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -71,6 +72,25 @@ def test_a_command_becomes_events_and_rows(api: httpx.Client) -> None:
     assert (stream["version"], stream["state"]["total"]) == (2, "3.30")
     assert [event["type"] for event in stream["events"]] == ["BasketOpened", "ItemScanned"]
     assert [event["id"] for event in stream["events"]][1:] == answer.json()["event_ids"]
+
+
+def test_a_paid_basket_gives_its_household_points(api: httpx.Client) -> None:
+    name, household = basket(), f"h-{uuid.uuid4().hex[:12]}"
+    post(api, "OpenBasket", {"basket_id": name, "store_id": 1, "household_id": household})
+    post(api, "ScanItem", line(name))
+    paid = post(api, "PayBasket", {"basket_id": name}, Refold_Correlation_Id="till 3")
+    assert paid.status_code == 201
+    path = f"/v1/retail/households/{household}"
+    until = time.monotonic() + 60
+    while api.get(path).status_code == 404:
+        assert time.monotonic() < until, "the reactor did not answer"
+        time.sleep(0.2)
+    row = api.get(path).json()["row"]
+    assert (row["points"], row["baskets"], row["campaigns"], row["last_campaign_id"]) == ("3", 1, 0, None)
+    (event,) = api.get(f"/v1/streams/retail/household/{household}").json()["events"]
+    (cause,) = paid.json()["event_ids"]
+    assert event["data"] == {"basket_id": name, "points": 3}
+    assert (event["actor"], event["correlation_id"]) == (f"reactor:points/{cause}", "till 3")
 
 
 def test_a_retry_changes_nothing_and_another_body_is_refused(api: httpx.Client) -> None:

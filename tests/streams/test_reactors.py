@@ -62,7 +62,7 @@ def seen(stream: str = "b") -> Seen:
 def event(
     offset: int, stream: str, version: int, body: Event | Undecodable, readers: Sequence[Reactor] = REACTORS
 ) -> Arrived:
-    return Arrived(0, offset, meta(stream, version), body, readers)
+    return Arrived(0, offset, meta(stream, version), body if isinstance(body, Undecodable) else (body,), readers)
 
 
 def nothing_recalled(reactor: Reactor, stream: str, version: int) -> Any:
@@ -119,9 +119,17 @@ def test_the_command_names_its_cause() -> None:
     assert (sent.occurred_at, sent.correlation_id, sent.expected_version) == (NOW, "c", None)
 
 
+def test_a_stored_event_that_is_read_as_several_is_answered_in_order_under_ids_of_their_own() -> None:
+    several = Arrived(0, 0, meta("b", 1), [OPENED, BasketVoided(store_id=3, reason="no reader"), PAID, PAID], REACTORS)
+    answers = react(several)
+    ids = [CODEC.read_command(record.value)[0].command_id for record in answers.records]
+    assert ids == [reaction_uuid("points", several.meta.event_id, index) for index in (0, 1)]
+    assert commands(answers) == [AWARD, AWARD]
+
+
 def test_a_chain_without_correlation_begins_with_the_command_of_its_first_event() -> None:
     first, second = meta("b", 1), meta("b", 2, correlation=None)
-    (record,) = react(Arrived(0, 0, first, OPENED, REACTORS), Arrived(0, 1, second, PAID, REACTORS)).records
+    (record,) = react(Arrived(0, 0, first, [OPENED], REACTORS), Arrived(0, 1, second, [PAID], REACTORS)).records
     assert CODEC.read_command(record.value)[0].correlation_id == str(second.command_id)
 
 
@@ -246,15 +254,15 @@ def test_what_does_not_count_and_what_nobody_reads_does_not_arrive() -> None:
     chunk = Chunk("retail.basket.events", 2, 10, [*values, b"foreign", None])
     readers = Readers(DOMAINS.catalog, BASKET.name, REACTORS)
     found = arrived(CODEC, readers, chunk, [(11, 11), (14, 20)])
-    assert [(one.offset, one.part, one.event) for one in found] == [(10, 2, OPENED), (13, 2, PAID)]
+    assert [(one.offset, one.part, one.events) for one in found] == [(10, 2, (OPENED,)), (13, 2, (PAID,))]
 
 
 def test_an_event_of_a_schema_that_this_code_lacks_may_be_anyones() -> None:
     value = bytearray(CODEC.event(meta("b", 1), OPENED))
     value[1:5] = (12345).to_bytes(4)
     (found,) = arrived(CODEC, Readers(DOMAINS.catalog, BASKET.name, REACTORS), Chunk("t", 0, 0, [bytes(value)]), ())
-    assert isinstance(found.event, Undecodable)
-    assert (found.event.reason, found.readers) == ("unknown-schema", REACTORS)
+    assert isinstance(found.events, Undecodable)
+    assert (found.events.reason, found.readers) == ("unknown-schema", REACTORS)
 
 
 def test_reactors_are_found_by_domain(monkeypatch: pytest.MonkeyPatch) -> None:
