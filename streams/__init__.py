@@ -1,7 +1,7 @@
 """The write side: rules decide commands, the log decides what counts, the core folds it into tables.
 
 Read first: `decider` and `retail` (what an author writes), `producer`, `handler` (commands become events), `fold` (the log's
-rules), `core` (the fold's tables), then `log`, `reader` and `agents` (how chunks arrive).
+rules), `core` (the fold's tables), then `log`, `reader` and `agents` (how chunks arrive), and `reactors` (commands that follow).
 """
 
 from typing import TYPE_CHECKING, Any

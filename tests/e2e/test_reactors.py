@@ -23,6 +23,8 @@ KILLS = 4
 _AWARDS = "SELECT coalesce(sum(baskets), 0)::int FROM retail.households"
 _STAND = "SELECT count(*)::int FROM refold.positions WHERE grp = 'reactors' AND next_offset > 0"
 
+_AT_WORK = "SELECT count(*)::int FROM pg_stat_activity WHERE application_name = 'refold-refold-reactors-listen'"
+
 
 @pytest.mark.e2e
 @pytest.mark.timeout(420)
@@ -40,6 +42,7 @@ def test_no_household_gets_points_twice(tmp_path: Path, monkeypatch: pytest.Monk
         for _ in range(KILLS):
             kill_after_sending(stack, armed)
         with another(stack.settings):
+            until(lambda: number(stack.settings, _AT_WORK) == 2, 60, "the second process does not run")
             time.sleep(3)
             lose_positions(stack.settings)
             time.sleep(3)
