@@ -16,7 +16,7 @@ from refold.schemas.errors import BadValue, Undecodable
 from refold.schemas.identity import reaction_uuid
 from refold.schemas.meta import CommandMeta, Meta
 from refold.streams.command_record import Addressed, CommandRecord
-from refold.streams.errors import Unreachable
+from refold.streams.errors import LogRefused, Unreachable
 from refold.streams.reactors.arrived import Arrived
 from refold.streams.reactors.reactor import MAX_COMMANDS_PER_EVENT, Reactor, Seen
 
@@ -24,7 +24,7 @@ Key = tuple[str, str]
 """A reactor's name and a stream of its category."""
 REACT_FAILED, COMMAND_INVALID, STATE_UNREADABLE = "react-failed", "command-invalid", "state-unreadable"
 Recall = Callable[[Reactor, str, int], Any]
-"""A reactor's state of a stream at a version, folded from the log. Raises OperationalError, Unreachable, what an author's fold raises."""
+"""A reactor's state of a stream at a version, folded from the log. Raises OperationalError, Unreachable, LogRefused, what a fold raises."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Reacting:
         self._answers = Answers()
 
     def take(self, event: Arrived) -> None:
-        """Let each of its readers answer an event. Raises OperationalError, Unreachable."""
+        """Let each of its readers answer an event. Raises OperationalError, Unreachable, LogRefused."""
         for reactor in event.readers:
             key = (reactor.name, event.meta.stream)
             first = self._from.get(key)
@@ -144,7 +144,7 @@ class Reacting:
             if stored is not None and stored.version < version and stored.fingerprint == reactor.fingerprint:
                 return reactor.load(stored.state)
             return self._recall(reactor, key[1], version - 1)
-        except (OperationalError, Unreachable):
+        except (OperationalError, Unreachable, LogRefused):
             raise
         except Exception as problem:  # as above: an earlier event that cannot be read or folded
             raise _Unanswerable(STATE_UNREADABLE, problem) from problem

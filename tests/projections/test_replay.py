@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,16 +16,19 @@ from refold.projections.declared import Declared, declared
 from refold.projections.errors import NothingFolded, RebuildDiffers, RebuildRunning, UnknownModel
 from refold.projections.models_process import models_fold
 from refold.projections.replay import Replay
+from refold.schemas.contracts import Event
+from refold.schemas.retail.household import HOUSEHOLD, CampaignJoined, CouponRedeemed, PointsAwarded
 from refold.streams.core_process import core_fold
 from refold.streams.domain import load_domains
+from refold.streams.errors import Lost
 from refold.streams.log_reader import LogReader
 from refold.streams.postgres import Database, bootstrap, connect
 from refold.streams.settings import Settings
-from refold.streams.topics import ensure_topics
+from refold.streams.topics import ensure_topics, events_topic
 from refold.streams.waiting import when_kafka_answers
 from tests.projections.test_models import bytes_of
 
-TABLES = ("baskets", "store_daily", "product_sales")
+TABLES = ("baskets", "store_daily", "product_sales", "households")
 
 
 def quiet(_done: int, _total: int) -> None:
@@ -36,7 +40,19 @@ def some_receipts() -> list[Decided]:
     items = decided(1)
     products = [next(items) for _ in range(200)]
     baskets = [item for item in items if item.category == "retail.basket"][:3000]
-    return [*products, *baskets]
+    return [*products, *baskets, *households()]
+
+
+def households() -> list[Decided]:
+    """Three households, each in two campaigns, with a coupon and ten baskets."""
+    at = datetime(2017, 1, 3, tzinfo=UTC)
+    found: list[Decided] = []
+    for name in ("1", "2", "3"):
+        events: list[Event] = [CampaignJoined(campaign_id=number) for number in (13, 8)]
+        events += [CouponRedeemed(campaign_id=8, coupon_upc=51)]
+        events += [PointsAwarded(basket_id=f"{name}-{n}", points=n * int(name)) for n in range(1, 11)]
+        found += [Decided(HOUSEHOLD.name, name, at + timedelta(hours=n), event) for n, event in enumerate(events)]
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -94,12 +110,53 @@ def test_rebuilt_tables_are_equal_to_the_live_ones_and_take_their_place(
     assert report.fell_back == 0
     assert tables(db, retail) == before
     statuses: dict[str, int] = dict(db.execute("SELECT status, count(*) FROM refold.builds GROUP BY 1").fetchall())
-    assert statuses == {"serving": 3, "retired": 3}
+    assert statuses == {"serving": 4, "retired": 4}
     total = db.execute(
         "SELECT sum(revenue), (SELECT sum(total) FROM retail.baskets) FROM retail.store_totals"
     ).fetchone()
     assert total is not None
     assert total[0] == total[1] > 0
+
+
+def test_households_hold_what_their_events_say_and_a_second_time_changes_nothing(
+    settings: Settings, db: Database, retail: Declared
+) -> None:
+    def shown() -> list[tuple[Any, ...]]:
+        return db.execute(
+            "SELECT household_id, campaigns, last_campaign_id, coupons, baskets, points, largest_award,"
+            " to_char(last_redeemed_at, 'DD HH24'), to_char(last_basket_at, 'DD HH24') FROM retail.households ORDER BY 1"
+        ).fetchall()
+
+    fold_live(settings, 5)
+    wanted = [(name, 2, 8, 1, 10, 55 * int(name), 10 * int(name), "03 02", "03 12") for name in ("1", "2", "3")]
+    assert shown() == wanted
+    fold = models_fold(settings)
+    places = [(events_topic(settings.topic_prefix, HOUSEHOLD.name), part) for part in range(settings.partitions)]
+    reader = LogReader(settings.kafka_servers(), dict.fromkeys(places, 0), records=1000, keys=True)
+    ends, again = reader.ends(), 0
+    while any(reader.next[place] < end for place, end in ends.items()):
+        for chunk in reader.poll(1.0):
+            again += len(chunk.values)
+            with pytest.raises(Lost):
+                fold.apply([chunk])
+    reader.close()
+    assert again >= 39
+    assert shown() == wanted
+    layout = retail.named("households")
+    db.execute(f"TRUNCATE refold_b{build_of(db, 'households')}.{layout.name}".encode())
+    db.execute(
+        "UPDATE refold.positions SET next_offset = 0 WHERE grp = 'models' AND topic = ANY(%s)", ([places[0][0]],)
+    )
+    fold.close()
+    fold_live(settings, 6)
+    assert shown() == wanted
+
+
+def build_of(db: Database, model: str) -> int:
+    ((number,),) = db.execute(
+        "SELECT build FROM refold.builds WHERE model = %s AND status = 'serving'", (model,)
+    ).fetchall()
+    return int(number)
 
 
 def test_an_empty_database_is_filled_outcomes_included(settings: Settings, db: Database, retail: Declared) -> None:
@@ -140,7 +197,7 @@ def test_a_killed_rebuild_goes_on_from_its_last_flush(
     def flush_then_die(self: staging.Staging, original: Any = staging.Staging.flush) -> None:
         original(self)
         flushes.append(self.build.number)
-        if len(flushes) == 3 * after + 1:
+        if len(flushes) == len(TABLES) * after + 1:
             raise Killed
 
     with monkeypatch.context() as dying:
