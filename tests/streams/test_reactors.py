@@ -13,7 +13,7 @@ from refold.schemas.contracts import Command, Event
 from refold.schemas.errors import Undecodable
 from refold.schemas.identity import event_uuid, reaction_uuid
 from refold.schemas.meta import Meta
-from refold.schemas.retail.basket import BASKET, BasketOpened, BasketPaid, BasketVoided
+from refold.schemas.retail.basket import BASKET, BasketOpened, BasketPaid, ItemScanned
 from refold.schemas.retail.household import AwardPoints
 from refold.streams.chunk import Chunk
 from refold.streams.command_record import Addressed
@@ -31,6 +31,7 @@ DOMAINS = load_domains(["retail"])
 CODEC = Codec(DOMAINS.catalog)
 (POINTS,) = REACTORS
 OPENED, PAID = BasketOpened(store_id=3, household_id="h"), BasketPaid(store_id=3, lines=2, total=Decimal("12.99"))
+SCANNED = ItemScanned(store_id=3, product_id=7, quantity=1, amount=Decimal("12.99"), discount=Decimal("0.00"))
 SPACE = UUID(int=9)
 
 
@@ -106,7 +107,7 @@ def test_a_paid_basket_earns_a_point_for_each_whole_unit(given: list[Event], tot
 
 def test_no_other_event_earns_anything() -> None:
     assert list(POINTS.react(OPENED, POINTS.fold([OPENED]), seen())) == []
-    assert POINTS.fold([OPENED, BasketVoided(store_id=3, reason="left")]) == Shopper("h")
+    assert POINTS.fold([OPENED, SCANNED]) == Shopper("h")
 
 
 def test_the_command_names_its_cause() -> None:
@@ -120,7 +121,7 @@ def test_the_command_names_its_cause() -> None:
 
 
 def test_a_stored_event_that_is_read_as_several_is_answered_in_order_under_ids_of_their_own() -> None:
-    several = Arrived(0, 0, meta("b", 1), [OPENED, BasketVoided(store_id=3, reason="no reader"), PAID, PAID], REACTORS)
+    several = Arrived(0, 0, meta("b", 1), [OPENED, SCANNED, PAID, PAID], REACTORS)
     answers = react(several)
     ids = [CODEC.read_command(record.value)[0].command_id for record in answers.records]
     assert ids == [reaction_uuid("points", several.meta.event_id, index) for index in (0, 1)]
@@ -249,7 +250,7 @@ def test_an_evolve_that_fails_parks_and_a_log_that_is_away_does_not() -> None:
 
 
 def test_what_does_not_count_and_what_nobody_reads_does_not_arrive() -> None:
-    bodies = [OPENED, PAID, BasketVoided(store_id=3, reason="left"), PAID, PAID]
+    bodies = [OPENED, PAID, SCANNED, PAID, PAID]
     values = [CODEC.event(meta("b", n), body) for n, body in enumerate(bodies, 1)]
     chunk = Chunk("retail.basket.events", 2, 10, [*values, b"foreign", None])
     readers = Readers(DOMAINS.catalog, BASKET.name, REACTORS)
