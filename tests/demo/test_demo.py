@@ -12,11 +12,15 @@ from typing import Any
 
 import pytest
 
+from refold.api.demo.household_oracle import expected_households
+from refold.api.demo.loyalty import open_loyalty
 from refold.api.demo.oracle import expected
 from refold.api.demo.receipts import open_receipts
 from refold.streams.embedded.removal import remove_data
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+TOTALS = ("campaigns", "coupons", "points")
 
 
 @pytest.fixture
@@ -43,8 +47,9 @@ def demo(data: Path) -> dict[str, Any]:
 
 
 def test_a_week_comes_out_to_the_cent_and_a_second_run_changes_nothing(data: Path) -> None:
-    with open_receipts() as receipts:
+    with open_receipts() as receipts, open_loyalty() as loyalty:
         wanted = expected(receipts, 1)
+        cards = expected_households(receipts, loyalty, 1)
     first, second = demo(data), demo(data)
     for found in (first, second):
         assert found["checked"] is True
@@ -53,6 +58,11 @@ def test_a_week_comes_out_to_the_cent_and_a_second_run_changes_nothing(data: Pat
         assert found["events"] == found["accepted"]
         assert found["lines"] + found["lines_rejected"] == found["lines_sent"] == wanted.size.lines
         assert Decimal(found["revenue"]) == sum(row[2] for row in wanted.store_daily.values() if row[2])
+        households = found["households"]
+        assert households["commands"] == cards.commands == households["accepted"] + households["rejected"]
+        assert households["rows_checked"] == len(cards.rows)
+        assert [households[name] for name in TOTALS] == [cards.total(name) for name in TOTALS]
+        assert found["differences"] == households["differences"] == 0
         assert found["rows_rebuilt"] > found["rows_checked"] == len(wanted.store_daily)
         assert found["ingest_per_s"] > 0
         assert found["rebuild_per_s"] > 0
