@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from refold.schemas.catalog import Catalog
+from refold.schemas.catalog import Catalog, Kind
 from refold.schemas.codec import Codec, Rejection, read_envelope
 from refold.schemas.columns import read_heads
 from refold.schemas.contracts import Event
@@ -32,12 +32,15 @@ class Readers:
 
     def __init__(self, catalog: Catalog, category: str, reactors: Sequence[Reactor]) -> None:
         self._all = tuple(reactor for reactor in reactors if reactor.category.name == category)
-        self._known = catalog.by_id.keys()
+        self._known = {
+            number for number, writer in catalog.by_id.items() if writer.kind is not Kind.EVENT or writer.cls
+        }
         found: dict[int, list[Reactor]] = {}
         for reactor in self._all:
-            for event in reactor.reads:
-                for writer in catalog.event_writers(category, event.__name__):
-                    found.setdefault(writer.id, []).append(reactor)
+            names = [event.__name__ for event in reactor.reads]
+            writers = [writer for name in names for writer in catalog.event_writers(category, name)]
+            for number in {writer.id for writer in (*writers, *catalog.retired_writers(category, into=names))}:
+                found.setdefault(number, []).append(reactor)
         self._by_id: Mapping[int, Sequence[Reactor]] = found
 
     def of(self, schema_id: int) -> Sequence[Reactor]:
@@ -71,8 +74,8 @@ def _counting(rows: NDArray[np.int64], chunk: Chunk, voids: Sequence[tuple[int, 
 def _read(codec: Codec, value: bytes | None) -> tuple[Meta, Sequence[Event] | Undecodable] | None:
     """An event with its envelope; None for what is no event: rejections and claims change no stream."""
     try:
-        meta, event = codec.read_event(value)
+        meta, events = codec.read_events(value)
     except Undecodable as problem:
         envelope = read_envelope(value)  # core let the record pass, so its envelope is sound
         return (envelope, problem) if isinstance(envelope, Meta) and envelope.is_event else None
-    return None if isinstance(event, Rejection) else (meta, (event,))
+    return None if isinstance(events, Rejection) else (meta, events)

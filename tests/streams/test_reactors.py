@@ -1,7 +1,9 @@
 """Reactors by given/when/then, and one batch of them without any server: ids, states, what waits, and repeats."""
 
+import json
 from collections.abc import Sequence
 from decimal import Decimal
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid5
@@ -15,6 +17,7 @@ from refold.schemas.identity import event_uuid, reaction_uuid
 from refold.schemas.meta import Meta
 from refold.schemas.retail.basket import BASKET, BasketOpened, BasketPaid, ItemScanned
 from refold.schemas.retail.household import AwardPoints
+from refold.schemas.retail.product import PRODUCT, ProductListed, ProductRebranded
 from refold.streams.chunk import Chunk
 from refold.streams.command_record import Addressed
 from refold.streams.domain import load_domains
@@ -33,6 +36,7 @@ CODEC = Codec(DOMAINS.catalog)
 OPENED, PAID = BasketOpened(store_id=3, household_id="h"), BasketPaid(store_id=3, lines=2, total=Decimal("12.99"))
 SCANNED = ItemScanned(store_id=3, product_id=7, quantity=1, amount=Decimal("12.99"), discount=Decimal("0.00"))
 SPACE = UUID(int=9)
+GOLDEN = Path(__file__).parent.parent / "golden"
 
 
 def meta(stream: str, version: int, correlation: str | None = "c") -> Meta:
@@ -256,6 +260,18 @@ def test_what_does_not_count_and_what_nobody_reads_does_not_arrive() -> None:
     readers = Readers(DOMAINS.catalog, BASKET.name, REACTORS)
     found = arrived(CODEC, readers, chunk, [(11, 11), (14, 20)])
     assert [(one.offset, one.part, one.events) for one in found] == [(10, 2, (OPENED,)), (13, 2, (PAID,))]
+
+
+def test_a_retired_event_arrives_as_those_of_today() -> None:
+    golden = json.loads((GOLDEN / "retail.product.ProductRelabelled.v1.json").read_text(encoding="utf-8"))
+    chunk = Chunk("retail.product.events", 0, 0, [bytes.fromhex(golden["records"][0]["hex"])])
+    brands = Reactor("brands", PRODUCT, (ProductRebranded,), too_many)
+    (found,) = arrived(CODEC, Readers(DOMAINS.catalog, PRODUCT.name, [brands]), chunk, ())
+    assert found.readers == [brands]
+    assert not isinstance(found.events, Undecodable)
+    assert ProductRebranded in {type(one) for one in found.events}
+    listings = Reactor("listings", PRODUCT, (ProductListed,), too_many)
+    assert arrived(CODEC, Readers(DOMAINS.catalog, PRODUCT.name, [listings]), chunk, ()) == []
 
 
 def test_an_event_of_a_schema_that_this_code_lacks_may_be_anyones() -> None:
