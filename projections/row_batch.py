@@ -6,7 +6,6 @@ from typing import Any
 
 import msgspec
 
-from refold.projections.batch import Voids
 from refold.projections.by_rows import Row
 from refold.projections.declaration import EventType
 from refold.schemas.catalog import Catalog, Kind, Writer
@@ -16,6 +15,7 @@ from refold.schemas.envelope import framed
 from refold.schemas.errors import Undecodable
 from refold.schemas.meta import Meta
 from refold.streams.chunk import Chunk
+from refold.streams.core_limits import Voids
 
 FEW = 64
 """So many records of a transaction cost less by rows than columns cost before their first record."""
