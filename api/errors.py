@@ -4,7 +4,7 @@ ApiError (a RefoldError with a status)
 ├── 400  MalformedJson, KeyMissing, KeyInvalid, HeaderInvalid, StreamIdInvalid, BodyIncomplete, TokenMalformed
 │        UnknownParameter, UnknownOperator, FilterInvalid, OrderInvalid, LimitInvalid, CursorInvalid, RowKeyInvalid
 ├── 404  RouteUnknown, DomainUnknown, CategoryUnknown, CommandUnknown, ModelUnknown, StreamAbsent, RowAbsent
-├── 405 MethodNotAllowed  409 CommandRejected  412 VersionConflict, PositionNotReached
+├── 405 MethodNotAllowed  408 BodyTimeout  409 CommandRejected  412 VersionConflict, PositionNotReached
 ├── 413 BodyTooLarge  415 MediaTypeUnsupported  422 CommandIdReused, CommandUnreadable  429 TooManyWaiting
 └── 500 InternalError  503 AppendUnknown, QueryTimeout, NotPrepared, LogUnreadable
 FileUnreadable          file-unreadable: on the command line only
@@ -215,6 +215,15 @@ class BodyTooLarge(ApiError):
 
     code, status = "body-too-large", 413
     remedy = "Send smaller commands."
+
+
+class BodyTimeout(ApiError):
+    """The body, or the next piece of a batch, did not arrive in time."""
+
+    code, status = "body-timeout", 408
+    remedy = (
+        "Send the whole body within 30 s, and a batch without pauses of 60 s; end a chunked body with its last chunk."
+    )
 
 
 class MediaTypeUnsupported(ApiError):

@@ -104,15 +104,16 @@ def _without_voids(heads: Heads, batch: Batch, voids: Voids) -> Heads:
 
 
 def _unknown(catalog: Catalog, heads: Heads, category: str) -> list[Bad]:
-    """Core let them pass by their envelopes, though this code has no schema for the rest, or no class and no upcaster."""
+    """Core let them pass by their envelopes, though this code has no schema for the rest, no class and no upcaster, or it is another topic's."""
     found = []
     for number in heads.present:
         writer = catalog.by_id.get(number)
         if writer is None:
             reason = "unknown-schema" if number >= 0 else ""
+        elif writer.kind is Kind.COMMAND or writer.category not in (category, "refold"):
+            reason = "wrong-topic"
         else:
-            orphaned = (writer.kind, writer.category, writer.cls) == (Kind.EVENT, category, None)
-            reason = "no-class" if orphaned else ""
+            reason = "no-class" if (writer.kind, writer.cls) == (Kind.EVENT, None) else ""
         if reason:
             found += [Bad(row, reason) for row in heads.rows_of(number).tolist()]
     return found
