@@ -23,7 +23,9 @@ UNREADABLE = {
     "partition": "The record lies in another partition than its key's.",
     "evolve": "The stream's events cannot be folded into a state.",
     "wrong-topic": "The schema belongs to another category's topic, or to no event.",
-    "no-class": "Today's code has no class for the schema.",
+    "decode-kills": "Decoding it killed the process; it is set aside ([guarantees.md](guarantees.md)).",
+    "no-class": "Today's code has no class for the schema, and no upcaster from it.",
+    "upcast-failed": "The upcaster from it raised, or gave what its type forbids.",
 }
 VOID = {
     "void": "By the rules of the log the record does not count ([log-rules.md](log-rules.md)).",

@@ -6,7 +6,7 @@ ApiError (a RefoldError with a status)
 ├── 404  RouteUnknown, DomainUnknown, CategoryUnknown, CommandUnknown, ModelUnknown, StreamAbsent, RowAbsent
 ├── 405 MethodNotAllowed  408 BodyTimeout  409 CommandRejected  412 VersionConflict, PositionNotReached
 ├── 413 BodyTooLarge  415 MediaTypeUnsupported  422 CommandIdReused, CommandUnreadable  429 TooManyWaiting
-└── 500 InternalError  503 AppendUnknown, QueryTimeout, NotPrepared, LogUnreadable
+└── 500 InternalError  503 AppendUnknown, QueryTimeout, NotPrepared, LogUnreadable, StreamUnreadable
 FileUnreadable          file-unreadable: on the command line only
 """
 
@@ -287,6 +287,13 @@ class LogUnreadable(ApiError):
 
     code, status, retry_after = "log-unreadable", 503, 2
     remedy = "Send again; ask for fewer events with `limit`."
+
+
+class StreamUnreadable(ApiError):
+    """An event of the stream cannot be read, or is set aside because decoding it kills the process."""
+
+    code, status = "stream-unreadable", 503
+    remedy = "Upgrade Refold or the domain; `refold schemas log-check` names the event, `refold replay release` lets the stream go on."
 
 
 class FileUnreadable(RefoldError):

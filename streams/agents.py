@@ -22,6 +22,7 @@ from faust.app.base import BootStrategy
 from refold.schemas.errors import RefoldError
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import LogRefused, NewerRules
+from refold.streams.guard import GuardedFold, process_guard
 from refold.streams.intake import ChunkFold, Intake
 from refold.streams.notices import POLL_S, listen
 from refold.streams.positions import stored
@@ -84,8 +85,9 @@ class _FoldWorker:
         self._fold.close()
 
 
-def run_fold(settings: Settings, fold: ChunkFold, *, keys: bool = False) -> None:
+def run_fold(settings: Settings, unguarded: ChunkFold, *, keys: bool = False) -> None:
     """Run a fold until SIGTERM or SIGINT."""
+    fold = GuardedFold(unguarded, process_guard(settings, unguarded.group))
 
     def start(places: list[Place]) -> dict[Place, int | None]:
         with connect_patiently(settings.dsn(), application_name=f"{fold.group}-start") as db:

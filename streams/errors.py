@@ -14,7 +14,8 @@ RefoldError
 │   ├── LogTrimmed          log-trimmed: it starts after the stored position
 │   ├── LogShorter          log-shorter: it ends before the stored position, or another record lies there
 │   ├── LogHole             log-hole: an offset is missing
-│   └── LogCorrupt          log-corrupt: bytes are not those that were written
+│   ├── LogCorrupt          log-corrupt: bytes are not those that were written
+│   └── RecordKills         log-record-kills: a record of the platform itself kills whoever decodes it
 ├── NewerRules          newer-rules: the log was written under rules that this code does not know
 ├── UnknownSchema       unknown-schema: a released schema that this code does not have
 └── Lost                lost: another process moved the position; read it again
@@ -172,6 +173,13 @@ class LogCorrupt(LogRefused):
 
     code = "log-corrupt"
     remedy = "Restore the partition from a sound replica or from its backup."
+
+
+class RecordKills(LogRefused):
+    """A claim or rejection whose decoding kills the process: without it nobody can say what counts."""
+
+    code = "log-record-kills"
+    remedy = "Upgrade Refold or its libraries; the message names the record's place."
 
 
 class NewerRules(RefoldError):

@@ -28,6 +28,7 @@ from refold.streams.domain import Domains
 from refold.streams.effects import StoredStream
 from refold.streams.failpoints import failpoint
 from refold.streams.fold import ClaimState
+from refold.streams.guard import Guard, Unguarded
 from refold.streams.handler_ports import Away, EventLog, HandlerTables, Snapshot
 from refold.streams.holder import Change, Holder
 from refold.streams.incoming import CommandReader
@@ -71,11 +72,12 @@ class Names:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Clock and chance, so that a test can hold both."""
+    """Clock and chance, so that a test can hold both, and what brackets every decode."""
 
     stopping: Event = field(default_factory=Event)
     clock: Callable[[], float] = time.monotonic
     rng: random.Random = field(default_factory=random.Random)
+    guard: Guard = field(default_factory=Unguarded)
 
 
 class Handler:
@@ -127,7 +129,7 @@ class Handler:
             del self._held[place]
         for place in sorted(ours.keys() - self._held.keys()):
             category = category_of(self._names.prefix, place[0])
-            commands = CommandReader(self._codec, category, self._names.partitions)
+            commands = CommandReader(self._codec, category, self._names.partitions, self._around.guard)
             self._held[place] = Held(category, place[1], ours[place], Holder(self._around.rng), commands)
 
     def _look(self) -> None:

@@ -21,6 +21,8 @@ _SAMPLE_S = 1.0
 _WAITING_RECORDS = 1000
 """So far behind, a claim that was just taken has to wait for the fold noticeably."""
 
+_PARKED = "SELECT category, stream, build, code, part || ':' || first_offset AS at, waiting FROM refold.parked ORDER BY at DESC LIMIT 50"
+
 
 def status(*, json: bool = False) -> int:
     """Show lag, writers, records that do not count, read models and builds.
@@ -51,6 +53,7 @@ def _status(db: Database, settings: Settings, domains: Domains) -> dict[str, Any
             "voids": [],
             "models": [],
             "builds": [],
+            "parked": [],
         }
     reader = LagReader(settings, domains)
     lags = reader.read(db)
@@ -76,6 +79,7 @@ def _status(db: Database, settings: Settings, domains: Domains) -> dict[str, Any
         )
         if has_models
         else [],
+        "parked": _rows(db, _PARKED) if has_models else [],
     }
 
 
@@ -98,7 +102,7 @@ def _print(found: dict[str, Any]) -> None:
     print(f"writes: {found['writes']}")
     columns = ("group", "topic", "part", "position", "end", "records", "seconds")
     print_table([{name: lag[name] for name in columns} for lag in found["lag"]], "lag")
-    for name in ("owners", "voids", "models", "builds"):
+    for name in ("owners", "voids", "models", "builds", "parked"):
         if found[name]:
             print_table(found[name], name)
 
