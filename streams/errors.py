@@ -7,6 +7,7 @@ RefoldError
 │   ├── KafkaUnavailable    kafka-unavailable
 │   └── DatabaseUnavailable database-unavailable
 ├── UnknownDomain       unknown-domain: a configured domain that cannot be loaded
+├── NameTaken           name-taken: a domain that is called as something of the platform
 ├── QueueFull           queue-full: the producer holds as much as it may
 ├── DeliveryFailed      delivery-failed: the broker did not acknowledge a record
 ├── LogRefused          log-*: the log is not the one that the tables were folded from
@@ -104,6 +105,15 @@ class UnknownDomain(RefoldError):
 
     code = "unknown-domain"
     remedy = "A domain is a package with the modules schemas, streams and projections; see docs/domains.md."
+
+
+class NameTaken(RefoldError):
+    """A domain with a name that the platform, its paths or Postgres use for something else."""
+
+    code = "name-taken"
+    remedy = (
+        "Name the domain otherwise, before its first record is written; its name is in every category, path and view."
+    )
 
 
 class QueueFull(RefoldError):

@@ -1,5 +1,6 @@
 """A decode that kills the process is tried three times, then the record is found and set aside; everything else goes on."""
 
+import json
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
+from refold.api.cli import app as cli
 from refold.api.cli.stack import Stack
 from refold.schemas.errors import RefoldError
 from refold.streams.attempts import Attempts
@@ -185,7 +187,9 @@ def stack(
 
 @pytest.mark.e2e
 @pytest.mark.timeout(240)
-def test_real_workers_die_of_a_record_three_times_and_then_live_with_it(stack: Stack) -> None:
+def test_real_workers_die_of_a_record_three_times_and_then_live_with_it(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     with httpx.Client(base_url=stack.api_url, timeout=100, headers={"Prefer": "wait=30"}) as api:
         refused = until_decided(api, stack, opened("h", "kills-the-handler"))
         assert (refused.status_code, refused.json()["code"]) == (422, "command-unreadable")
@@ -206,8 +210,17 @@ def test_real_workers_die_of_a_record_three_times_and_then_live_with_it(stack: S
         assert (scanned.status_code, scanned.json()["code"]) == (409, "stream-unreadable")
         history = api.get("/v1/streams/retail/basket/m")
         assert (history.status_code, history.json()["code"]) == (503, "stream-unreadable")
-    groups = wait_for(stack, "SELECT array_agg(DISTINCT grp ORDER BY grp) FROM refold.set_aside")
-    assert groups == (["core", "handler", "models"],)
+        groups = wait_for(stack, "SELECT array_agg(DISTINCT grp ORDER BY grp) FROM refold.set_aside")
+        assert groups == (["core", "handler", "models"],)
+        for name, value in stack.settings.environment().items():
+            monkeypatch.setenv(name, value)
+        assert cli.run(["status", "--json"]) == 0
+        (parked,) = json.loads(capsys.readouterr().out)["parked"]
+        assert (parked["stream"], parked["code"], parked["waiting"]) == ("m", "decode-kills", 1)
+        assert cli.run(["replay", "release", "retail.basket", "m", "--json"]) == 0, "this process has sound decoders"
+        assert json.loads(capsys.readouterr().out)[0]["events"] == 1
+        assert api.get("/v1/retail/baskets/m").json()["row"]["status"] == "open"
+        assert cli.run(["replay", "release", "retail.basket", "m"]) == 1
 
 
 def opened(stream: str, text: str) -> tuple[str, dict[str, Any]]:
