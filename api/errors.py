@@ -1,13 +1,8 @@
 """What can go wrong at the edge, each with a stable code and an HTTP status. `error_page.py` lists every package's.
 
-ApiError (a RefoldError with a status)
-├── 400  MalformedJson, KeyMissing, KeyInvalid, HeaderInvalid, StreamIdInvalid, BodyIncomplete, TokenMalformed
-│        UnknownParameter, UnknownOperator, FilterInvalid, OrderInvalid, LimitInvalid, CursorInvalid, RowKeyInvalid
-├── 404  RouteUnknown, DomainUnknown, CategoryUnknown, CommandUnknown, ModelUnknown, StreamAbsent, RowAbsent
-├── 405 MethodNotAllowed  408 BodyTimeout  409 CommandRejected  412 VersionConflict, PositionNotReached
-├── 413 BodyTooLarge  415 MediaTypeUnsupported  422 CommandIdReused, CommandUnreadable  429 TooManyWaiting
-└── 500 InternalError  503 AppendUnknown, QueryTimeout, NotPrepared, LogUnreadable, StreamUnreadable
-FileUnreadable          file-unreadable: on the command line only
+RefoldError
+├── ApiError         one class for each code, in the order of their statuses: 400, 404, 405, 408, 409, 412, 413, 415, 422, 429, 500, 503
+└── FileUnreadable   file-unreadable: on the command line only
 """
 
 from dataclasses import dataclass

@@ -72,10 +72,10 @@ def masked(chunk: Chunk, offsets: Offsets) -> Chunk:
 
 
 def refuse(db: Database, topic: str, places: Sequence[tuple[int, int]]) -> None:
-    """Raise Undecodable if one of these (partition, offset) is set aside."""
+    """Raise Undecodable if one of these (partition, offset) killed a decoder of single records; read models have another."""
     parts, offsets = [part for part, _ in places], [offset for _, offset in places]
     row = db.execute(
-        "SELECT a.part, a.record_offset FROM refold.set_aside a WHERE a.topic = %s"
+        "SELECT a.part, a.record_offset FROM refold.set_aside a WHERE a.topic = %s AND a.grp <> 'models'"
         " AND (a.part, a.record_offset) IN (SELECT * FROM unnest(%s::int[], %s::bigint[])) LIMIT 1",
         (topic, parts, offsets),
     ).fetchone()
