@@ -4,11 +4,12 @@ import sys
 from collections.abc import Iterator
 from importlib import import_module
 
+from refold.api.error_words import words_page
 from refold.api.errors import ApiError
 from refold.schemas.errors import RefoldError
 
 PACKAGES = ("schemas", "streams", "projections", "api")
-_STATUS_OF_OTHERS = {"bad-value": 422}
+_STATUS_OF_OTHERS = {"bad-value": 422, "record-too-large": 413}
 _AWAY = frozenset(
     {"kafka-unavailable", "database-unavailable", "unreachable", "not-connected", "delivery-failed", "queue-full"}
 )
@@ -53,7 +54,7 @@ def page() -> str:
     rows = [
         f"| `{code}` | {_status(error)} | {meaning(error)} | {error.remedy} |" for code, error in catalogue().items()
     ]
-    return "\n".join([_HEAD, *rows, ""])
+    return "\n".join([_HEAD, *rows, ""]) + words_page()
 
 
 def _subclasses(error: type[RefoldError]) -> Iterator[type[RefoldError]]:

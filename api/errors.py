@@ -1,13 +1,8 @@
 """What can go wrong at the edge, each with a stable code and an HTTP status. `error_page.py` lists every package's.
 
-ApiError (a RefoldError with a status)
-├── 400  MalformedJson, KeyMissing, KeyInvalid, HeaderInvalid, StreamIdInvalid, BodyIncomplete, TokenMalformed
-│        UnknownParameter, UnknownOperator, FilterInvalid, OrderInvalid, LimitInvalid, CursorInvalid, RowKeyInvalid
-├── 404  RouteUnknown, DomainUnknown, CategoryUnknown, CommandUnknown, ModelUnknown, StreamAbsent, RowAbsent
-├── 405 MethodNotAllowed  409 CommandRejected  412 VersionConflict, PositionNotReached
-├── 413 BodyTooLarge  415 MediaTypeUnsupported  422 CommandIdReused, CommandUnreadable  429 TooManyWaiting
-└── 500 InternalError  503 AppendUnknown, QueryTimeout, NotPrepared, LogUnreadable
-FileUnreadable          file-unreadable: on the command line only
+RefoldError
+├── ApiError         one class for each code, in the order of their statuses: 400, 404, 405, 408, 409, 412, 413, 415, 422, 429, 500, 503
+└── FileUnreadable   file-unreadable: on the command line only
 """
 
 from dataclasses import dataclass
@@ -217,6 +212,15 @@ class BodyTooLarge(ApiError):
     remedy = "Send smaller commands."
 
 
+class BodyTimeout(ApiError):
+    """The body, or the next piece of a batch, did not arrive in time."""
+
+    code, status = "body-timeout", 408
+    remedy = (
+        "Send the whole body within 30 s, and a batch without pauses of 60 s; end a chunked body with its last chunk."
+    )
+
+
 class MediaTypeUnsupported(ApiError):
     """The body is not `application/json`, or it is compressed."""
 
@@ -278,6 +282,13 @@ class LogUnreadable(ApiError):
 
     code, status, retry_after = "log-unreadable", 503, 2
     remedy = "Send again; ask for fewer events with `limit`."
+
+
+class StreamUnreadable(ApiError):
+    """An event of the stream cannot be read, or is set aside because decoding it kills the process."""
+
+    code, status = "stream-unreadable", 503
+    remedy = "Upgrade Refold or the domain; `refold schemas log-check` names the event, `refold replay release` lets the stream go on."
 
 
 class FileUnreadable(RefoldError):

@@ -22,6 +22,7 @@ from refold.schemas.meta import Meta
 from refold.schemas.upcast_columns import todays_events
 from refold.streams.chunk import Chunk
 from refold.streams.core_limits import Voids
+from refold.streams.set_aside import REASON, SetAside
 
 ALL_BUILDS = 0
 
@@ -81,7 +82,7 @@ def counted_events(
     heads = _without_voids(read_heads(batch.values), batch, voids)
     found = todays_events(decoder, batch.category, [kind.event.__name__ for kind in types], batch.values, heads)
     frames = {kind: found.frames[name] for kind in types if (name := kind.event.__name__) in found.frames}
-    bad = found.bad + _unknown(decoder.catalog, heads, batch.category)
+    bad = found.bad + _unknown(decoder.catalog, heads, batch)
     bad += [fault for frame in frames.values() for fault in _unstorable(frame)]
     known = [park for park in parked if park.category == batch.category]
     parks = _parks(batch, bad, known)
@@ -102,18 +103,20 @@ def _without_voids(heads: Heads, batch: Batch, voids: Voids) -> Heads:
     return Heads(ids)
 
 
-def _unknown(catalog: Catalog, heads: Heads, category: str) -> list[Bad]:
-    """Core let them pass by their envelopes, though this code has no schema for the rest, or no class and no upcaster."""
+def _unknown(catalog: Catalog, heads: Heads, batch: Batch) -> list[Bad]:
+    """Core let them pass by their envelopes, though this code has no schema for the rest, no class and no upcaster, or one of another topic."""
     found = []
     for number in heads.present:
         writer = catalog.by_id.get(number)
         if writer is None:
             reason = "unknown-schema" if number >= 0 else ""
+        elif writer.kind is Kind.COMMAND or writer.category not in (batch.category, "refold"):
+            reason = "wrong-topic"
         else:
-            orphaned = (writer.kind, writer.category, writer.cls) == (Kind.EVENT, category, None)
-            reason = "no-class" if orphaned else ""
+            reason = "no-class" if (writer.kind, writer.cls) == (Kind.EVENT, None) else ""
         if reason:
-            found += [Bad(row, reason) for row in heads.rows_of(number).tolist()]
+            rows = heads.rows_of(number).tolist()
+            found += [Bad(row, REASON if isinstance(batch.values[row], SetAside) else reason) for row in rows]
     return found
 
 

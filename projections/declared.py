@@ -7,7 +7,7 @@ from refold.projections.declaration import EventType, ReadModel, View, handled
 from refold.projections.errors import BadDeclaration, UnknownModel
 from refold.projections.fingerprint import fingerprint
 from refold.projections.layout import Layout, layout_of
-from refold.streams.domain import domain_module
+from refold.streams.domain import domain_module, refuse_taken
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,9 @@ def declared(domains: Sequence[str]) -> Declared:
 
 
 def declared_of(models: Sequence[ReadModel]) -> Declared:
-    """Lay out read models. Raises BadDeclaration."""
+    """Lay out read models. Raises BadDeclaration, NameTaken."""
+    for model in models:
+        refuse_taken(model.domain, model.name)
     views = tuple(model for model in models if isinstance(model, View))
     layouts = [layout_of(model) for model in models if not isinstance(model, View)]
     layouts.sort(key=lambda layout: (layout.model.domain, layout.name))

@@ -8,6 +8,9 @@ RefoldError
 ├── CannotJoin           cannot-join: the build did not reach the live tables in time
 ├── CannotPromote        cannot-promote: the view cannot be re-pointed
 ├── RebuildDiffers       rebuild-differs: the rebuilt table is not the live one
+├── NotParked            not-parked: no such stream waits
+├── StillUnreadable      still-unreadable: what parked the stream is still there
+├── RebuildUnfinished    rebuild-unfinished: a build has passed over the stream
 ├── ModelFailed          model-failed: one model cannot be written
 └── EventFailed          event-failed: one model's Python cannot fold one event
 """
@@ -62,6 +65,27 @@ class RebuildDiffers(RefoldError):
 
     code = "rebuild-differs"
     remedy = "Compare the two builds' tables; one of them was changed by hand, or this is a bug worth reporting."
+
+
+class NotParked(RefoldError):
+    """No stream of that category and name waits."""
+
+    code = "not-parked"
+    remedy = "`refold status` lists the parked streams."
+
+
+class StillUnreadable(RefoldError):
+    """What parked the stream is still so; the stream goes on waiting."""
+
+    code = "still-unreadable"
+    remedy = "Install code that can read the event (`refold schemas log-check` says why it cannot), and release the stream then."
+
+
+class RebuildUnfinished(RefoldError):
+    """A rebuild has passed over the stream and is not done: what waits would be missing from its table."""
+
+    code = "rebuild-unfinished"
+    remedy = "Finish it first: run the same `refold replay rebuild` again."
 
 
 class ModelFailed(RefoldError):

@@ -50,6 +50,15 @@ class ModelsFold:
         self.topics: Sequence[str] = [events_topic(prefix, category) for category in found.types]
         self._db = connect_patiently(url, application_name=GROUP, by_key=True)
 
+    @property
+    def db(self) -> Database:
+        """The connection, for whoever writes in one transaction with it."""
+        return self._db
+
+    def decoded(self, batch: Batch) -> Counted:
+        """Every event of a batch, none of them void or parked."""
+        return counted_events(self._decoder, self._declared.types.get(batch.category, []), batch, {}, [])
+
     def reconnect(self) -> None:
         """A new connection, once Postgres is back."""
         self._db.close()
@@ -80,7 +89,7 @@ class ModelsFold:
             if offered:
                 positions.advance(db, GROUP, offered)
                 failpoint("models.before-write")
-                self._fold(offered, allowed, self._members())
+                self._fold(offered, allowed, self.members())
                 notify(db, GROUP, {chunk.place: chunk.end for chunk in offered})
                 failpoint("models.before-commit")
         if offered:
@@ -89,7 +98,7 @@ class ModelsFold:
         chunk_metrics.RECORDS.labels(GROUP).inc(sum(len(chunk.values) for chunk in offered))
         return {chunk.place: moved.get(chunk.place, chunk.start) for chunk in chunks}
 
-    def _members(self) -> list[tuple[Build, Layout]]:
+    def members(self) -> list[tuple[Build, Layout]]:
         """Who is written now. Raises ModelFailed for one whose declaration is not this code's."""
         found = []
         for build in builds.builds(self._db):
@@ -150,16 +159,17 @@ class ModelsFold:
             parking.park(self._db, found.parks, found.waiting)
         with chunk_metrics.stage(GROUP, "merge"):
             for build, layout in members:
-                with _detaching(build):
-                    self._write(build, layout, counted, allowed.parked)
+                self.write(build, layout, counted, allowed.parked)
 
-    def _write(
+    def write(
         self, build: Build, layout: Layout, counted: Mapping[str, tuple[Batch, Counted]], parked: Sequence[Park]
     ) -> None:
-        if layout.evolves:
-            self._evolve(build, layout, counted, [park for park in parked if park.build == build.number])
-        else:
-            merge_sql.add(self._db, layout, build.schema, partial_of(layout, frames_for(layout, counted)))
+        """Merge decoded events into a member's table, within the caller's transaction. Raises ModelFailed."""
+        with _detaching(build):
+            if layout.evolves:
+                self._evolve(build, layout, counted, [park for park in parked if park.build == build.number])
+            else:
+                merge_sql.add(self._db, layout, build.schema, partial_of(layout, frames_for(layout, counted)))
 
     def _evolve(
         self, build: Build, layout: Layout, counted: Mapping[str, tuple[Batch, Counted]], parked: Sequence[Park]

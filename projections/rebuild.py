@@ -10,11 +10,13 @@ from typing import Protocol
 
 from refold.projections import parking
 from refold.projections.batch import ALL_BUILDS, Batch, Counted, Park, batch_of, counted_events
+from refold.projections.builds import GROUP
 from refold.projections.declaration import EventType
 from refold.projections.limits import limits
 from refold.projections.source import Source
 from refold.projections.staging import Staging, keep_positions
 from refold.schemas.columns import ColumnDecoder
+from refold.streams import set_aside
 from refold.streams.chunk import Chunk, Place
 from refold.streams.core_limits import Voids
 from refold.streams.postgres import Database
@@ -56,9 +58,11 @@ class Decoding:
         """`db` is only read, outside of the transactions that write: rows are added at the same time."""
         self._db, self._prefix, self._decoder, self._types = db, prefix, decoder, types
         self._parked: dict[tuple[str, str], Park] = {}
+        self._aside = set_aside.load(db, [GROUP])  # what the live fold passes over too
 
     def prepare(self, chunks: Sequence[Chunk]) -> Prepared:
         """The events of chunks, all of them before the core's position."""
+        chunks = [set_aside.masked(chunk, self._aside) for chunk in chunks]
         allowed = limits(self._db, chunks)
         self._remember(park for park in allowed.parked if park.build == ALL_BUILDS)
         by_category: dict[str, list[Chunk]] = {}

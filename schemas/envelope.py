@@ -9,7 +9,7 @@ from typing import Any
 from refold.schemas.avro import resolved
 from refold.schemas.binary import uuid_of
 from refold.schemas.contracts import MAX_RECORD_BYTES
-from refold.schemas.errors import BadValue, Undecodable
+from refold.schemas.errors import RecordTooLarge, Undecodable
 from refold.schemas.meta import (
     CLAIM,
     COMMAND_META,
@@ -63,10 +63,10 @@ CLAIMED = Envelope(CLAIM, "writer")
 
 
 def frame(schema_id: int, *parts: bytes) -> bytes:
-    """A whole value: Confluent header, its size, the parts. Raises BadValue over 1 MiB."""
+    """A whole value: Confluent header, its size, the parts. Raises RecordTooLarge over 1 MiB."""
     size = FRAME_BYTES + sum(map(len, parts))
     if size > MAX_RECORD_BYTES:
-        raise BadValue(f"{size} bytes; a record has at most {MAX_RECORD_BYTES}")
+        raise RecordTooLarge(f"{size} bytes; a record has at most {MAX_RECORD_BYTES}")
     return b"".join((b"\0", schema_id.to_bytes(4), size.to_bytes(SIZE_BYTES), *parts))
 
 

@@ -10,6 +10,7 @@ RefoldError
 ├── EventRetired         event-retired: an event type that is read and no longer written
 ├── Malformed            malformed-json: a body that is not strict JSON
 ├── BadValue             bad-value: a field that its type forbids
+│   └── RecordTooLarge       record-too-large: more than a record may hold
 └── Undecodable          undecodable: bytes that are not a record of their schema
     └── UpcastFailed        upcast-failed: a retired event that its upcaster cannot read as events of today
 """
@@ -98,6 +99,13 @@ class BadValue(RefoldError):
     def __init__(self, message: str, field: str = "$") -> None:
         super().__init__(message)
         self.field = field
+
+
+class RecordTooLarge(BadValue):
+    """A command or event whose record would be larger than 1 MiB, envelope included."""
+
+    code = "record-too-large"
+    remedy = "Send shorter texts and lists, or split the command."
 
 
 class Undecodable(RefoldError):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from refold.schemas.avro import MOST_DIGITS, Schema, without_docs
+from refold.schemas.binary import LEAST_LONG, MOST_LONG
 from refold.schemas.meta import COMMAND_META, EVENT_META
 
 _SCALARS = frozenset({"boolean", "int", "long", "string"})
@@ -44,12 +45,15 @@ class _Walk:
 
     def __init__(self) -> None:
         self._zero_bytes: dict[str, bool] = {}
+        self._symbols: dict[str, list[str]] = {}
 
     def fields(self, fields: list[Schema], path: str, within: tuple[str, ...]) -> Iterator[Fault]:
         for field in fields:
             place = f"{path}.{field['name']}"
             yield from _texts(field, place)
             yield from self._type(field["type"], place, within)
+            if "default" in field and not self._holds(field["type"], field["default"]):
+                yield Fault("default-type", place, f"the default {field['default']!r:.60} is not of the field's type")
 
     def _type(self, kind: Any, path: str, within: tuple[str, ...]) -> Iterator[Fault]:
         if isinstance(kind, str):
@@ -91,11 +95,27 @@ class _Walk:
             yield Fault("alias", path, f"{kind['name']} has aliases, which the reader does not follow")
         if kind["type"] == "enum":
             self._zero_bytes[kind["name"]] = False
+            self._symbols[kind["name"]] = kind["symbols"]
             return
         yield Fault("type", path, f"a {kind['type']} has no place in a contract")
         if kind["type"] == "record":
             yield from self.fields(kind["fields"], path, (*within, kind["name"]))
         self._zero_bytes[kind["name"]] = self._takes_no_bytes(kind)
+
+    def _holds(self, kind: Any, value: object) -> bool:
+        """Whether a default can be what it stands for; of types that have no place here another rule speaks."""
+        match kind:
+            case list():
+                return value is None if kind[:1] == ["null"] else True
+            case {"type": "array", "items": items}:
+                return isinstance(value, list) and all(self._holds(items, item) for item in value)
+            case {"type": "enum", "symbols": symbols}:
+                return value in symbols
+            case {"type": str(inner)}:
+                return self._holds(inner, value)
+            case str() if kind.rpartition(".")[2] in self._symbols:
+                return value in self._symbols[kind.rpartition(".")[2]]
+        return _is_scalar(kind, value)
 
     def _takes_no_bytes(self, kind: Any) -> bool:
         match kind:
@@ -109,6 +129,19 @@ class _Walk:
             case {"type": inner}:
                 return bool(inner == "null")
         return False
+
+
+def _is_scalar(kind: Any, value: object) -> bool:
+    match kind:
+        case "boolean":
+            return isinstance(value, bool)
+        case "int":
+            return type(value) is int and -(2**31) <= value < 2**31
+        case "long":
+            return type(value) is int and LEAST_LONG <= value <= MOST_LONG
+        case "string" | "bytes":
+            return isinstance(value, str)
+    return True
 
 
 def _logical(kind: Schema, path: str) -> Iterator[Fault]:

@@ -22,11 +22,12 @@ from faust.app.base import BootStrategy
 from refold.schemas.errors import RefoldError
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import LogRefused, NewerRules
+from refold.streams.guard import GuardedFold, process_guard
 from refold.streams.intake import ChunkFold, Intake
 from refold.streams.notices import POLL_S, listen
 from refold.streams.positions import stored
 from refold.streams.postgres import connect_patiently
-from refold.streams.reader import REFUSED, GroupReader, ReaderConfig, Start, put_into
+from refold.streams.reader import MOST_BYTES, REFUSED, GroupReader, ReaderConfig, Start, put_into
 from refold.streams.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -84,8 +85,9 @@ class _FoldWorker:
         self._fold.close()
 
 
-def run_fold(settings: Settings, fold: ChunkFold, *, keys: bool = False) -> None:
+def run_fold(settings: Settings, unguarded: ChunkFold, *, keys: bool = False) -> None:
     """Run a fold until SIGTERM or SIGINT."""
+    fold = GuardedFold(unguarded, process_guard(settings, unguarded.group))
 
     def start(places: list[Place]) -> dict[Place, int | None]:
         with connect_patiently(settings.dsn(), application_name=f"{fold.group}-start") as db:
@@ -182,10 +184,14 @@ class _Host:
         """Leave chunks for the next transaction; returns at once, or when there is room again."""
         self._arrived += chunks
         self._woken.set()
-        while sum(len(chunk.values) for chunk in self._arrived) >= self._config.records and not self._stopping.is_set():
+        while self._is_full() and not self._stopping.is_set():
             self._taken.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._taken.wait(), POLL_S)
+
+    def _is_full(self) -> bool:
+        records = sum(len(chunk.values) for chunk in self._arrived)
+        return records >= self._config.records or sum(chunk.size for chunk in self._arrived) >= MOST_BYTES
 
     async def fold_what_waits(self) -> None:
         """Once something arrived, a position moved, or 250 ms went by: all that arrived since the last time, in one go."""

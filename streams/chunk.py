@@ -33,6 +33,21 @@ class Chunk:
     def end(self) -> int:
         return self.start + len(self.values)
 
+    @property
+    def size(self) -> int:
+        """Bytes of the values."""
+        return sum(len(value) for value in self.values if value is not None)
+
+    def first(self, records: int, most_bytes: int) -> "Chunk":
+        """So many of the first records, fewer where those are large, but at least one."""
+        size, number = 0, 0
+        for value in self.values[:records]:
+            size += len(value or b"")
+            if number and size > most_bytes:
+                break
+            number += 1
+        return self.upto(self.start + number)
+
     def upto(self, offset: int) -> "Chunk":
         """The records before `offset`."""
         return self._cut(slice(0, max(0, offset - self.start)), self.start)

@@ -21,6 +21,7 @@ from refold.streams.errors import UnknownSchema
 from refold.streams.failpoints import failpoint
 from refold.streams.history import History
 from refold.streams.postgres import connect_patiently, notify
+from refold.streams.set_aside import original
 from refold.streams.topics import category_of, events_topic
 
 GROUP = "core"
@@ -118,7 +119,7 @@ class CoreFold:
 
     def _write(self, category: str, before: Before, folded: Folded) -> None:
         db, chunk = self._db, folded.chunk
-        claim = StoredClaim(folded.state, hashlib.sha256(chunk.values[-1] or b"").digest()[:16])
+        claim = StoredClaim(folded.state, hashlib.sha256(original(chunk.values[-1]) or b"").digest()[:16])
         core_store.insert_voids(db, chunk.topic, chunk.part, folded.voids)
         positions.move(db, GROUP, chunk)
         core_store.write_claim(db, (category, chunk.part), claim, first=before.first)

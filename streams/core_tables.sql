@@ -76,3 +76,14 @@ CREATE TABLE IF NOT EXISTS refold.voids (
     reason text NOT NULL,             -- 'void' by the rules, or 'foreign' (no readable envelope)
     PRIMARY KEY (topic, part, first_offset)
 );
+
+-- Records whose decoding killed a process of the group: their bodies are not decoded again until they are released.
+-- No fold of the log: found by trying, and found again where the table was lost.
+CREATE TABLE IF NOT EXISTS refold.set_aside (
+    grp text,
+    topic text,
+    part int,
+    record_offset bigint,
+    at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (topic, part, record_offset, grp)
+);

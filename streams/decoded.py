@@ -11,7 +11,7 @@ import polars as pl
 from refold.schemas.binary_column import BinaryColumn
 from refold.schemas.catalog import REJECTION_WRITER, Catalog, Kind
 from refold.schemas.codec import Codec, Rejection
-from refold.schemas.columns import Bad, ColumnDecoder, Heads, read_heads
+from refold.schemas.columns import ColumnDecoder, Heads, read_heads
 from refold.schemas.contracts import Event
 from refold.schemas.errors import Undecodable
 from refold.streams.chunk import Chunk
@@ -20,7 +20,7 @@ from refold.streams.fold_columns import ENVELOPE
 
 @dataclass
 class DecodedChunk:
-    """Frames by event name (all envelope columns, the fields, `row`), rejections apart, and what could not be read.
+    """Frames by event name (all envelope columns, the fields, `row`), rejections apart; what cannot be read is in none.
 
     `upcast`: by row, what a retired event is read as today; None where its upcaster failed.
     """
@@ -29,7 +29,6 @@ class DecodedChunk:
     events: dict[str, pl.DataFrame]
     rejections: pl.DataFrame
     upcast: dict[int, tuple[Event, ...] | None] = field(default_factory=dict)
-    bad: list[Bad] = field(default_factory=list)
     fell_back: int = 0
 
     def envelopes(self) -> pl.DataFrame | None:
@@ -55,7 +54,7 @@ class EventDecoder:
         self._columns = ColumnDecoder(catalog, thin=False)
 
     def decode(self, chunk: Chunk, category: str) -> DecodedChunk:
-        """Never raises for bad bytes: they are listed."""
+        """Never raises for bad bytes: they are in no frame."""
         heads = read_heads(chunk.values)
         found = DecodedChunk(chunk, {}, self._rejections(chunk.values, heads))
         names = {
@@ -66,7 +65,6 @@ class EventDecoder:
         for name in sorted(names):
             decoded = self._columns.events(category, name, chunk.values, heads)
             found.events[name] = decoded.frame
-            found.bad += decoded.bad
             found.fell_back += decoded.fell_back
         for row in self._retired(category, heads):
             found.upcast[row] = self._upcast(chunk.values[row])

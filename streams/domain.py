@@ -11,10 +11,13 @@ from typing import Any
 from refold.schemas.catalog import Catalog, frozen_schemas
 from refold.schemas.contracts import Category
 from refold.streams.decider import Decider
-from refold.streams.errors import UnknownDomain
+from refold.streams.errors import NameTaken, UnknownDomain
 
 AnyDecider = Decider[Any, Any, Any]
 BUILT_IN = ("retail",)
+TAKEN = frozenset({"commands", "streams", "registry", "problems", "refold", "public", "information_schema"})
+"""`/v1/commands` and `/v1/streams` are paths, `refold` is the schema of our tables, and so on."""
+_TAKEN_PREFIXES = ("pg_", "refold_")
 
 
 @dataclass(frozen=True)
@@ -29,9 +32,11 @@ class Domains:
 
 
 def load_domains(names: Sequence[str]) -> Domains:
-    """Import each domain's `schemas` and `streams`. Raises UnknownDomain, SchemaNotFrozen, SchemaCollision."""
+    """Import each domain's `schemas` and `streams`. Raises UnknownDomain, NameTaken, SchemaNotFrozen, SchemaCollision."""
     contracts = {name: domain_module(name, "schemas") for name in names}
     rules = {name: domain_module(name, "streams") for name in names}
+    for category in (c for module in contracts.values() for c in module.CATEGORIES):
+        refuse_taken(category.domain, category.name)
     frozen = {name: files(module) / "frozen" for name, module in contracts.items()}
     catalog = Catalog((c for m in contracts.values() for c in m.CATEGORIES), frozen_schemas(frozen.values()))
     deciders = {d.category.name: d for m in rules.values() for d in m.DECIDERS}
@@ -39,6 +44,12 @@ def load_domains(names: Sequence[str]) -> Domains:
     if missing:
         raise UnknownDomain(f"no DECIDERS entry for {', '.join(sorted(missing))}")
     return Domains(tuple(names), catalog.categories, deciders, frozen, catalog)
+
+
+def refuse_taken(domain: str, what: str) -> None:
+    """Raise NameTaken for a domain's name that means something else in a path or a database."""
+    if domain in TAKEN or domain.startswith(_TAKEN_PREFIXES):
+        raise NameTaken(f"{what}: no domain can be called {domain}")
 
 
 def domain_module(name: str, part: str) -> ModuleType:

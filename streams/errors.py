@@ -7,6 +7,7 @@ RefoldError
 │   ├── KafkaUnavailable    kafka-unavailable
 │   └── DatabaseUnavailable database-unavailable
 ├── UnknownDomain       unknown-domain: a configured domain that cannot be loaded
+├── NameTaken           name-taken: a domain that is called as something of the platform
 ├── QueueFull           queue-full: the producer holds as much as it may
 ├── DeliveryFailed      delivery-failed: the broker did not acknowledge a record
 ├── LogRefused          log-*: the log is not the one that the tables were folded from
@@ -14,7 +15,8 @@ RefoldError
 │   ├── LogTrimmed          log-trimmed: it starts after the stored position
 │   ├── LogShorter          log-shorter: it ends before the stored position, or another record lies there
 │   ├── LogHole             log-hole: an offset is missing
-│   └── LogCorrupt          log-corrupt: bytes are not those that were written
+│   ├── LogCorrupt          log-corrupt: bytes are not those that were written
+│   └── RecordKills         log-record-kills: a record of the platform itself kills whoever decodes it
 ├── NewerRules          newer-rules: the log was written under rules that this code does not know
 ├── UnknownSchema       unknown-schema: a released schema that this code does not have
 └── Lost                lost: another process moved the position; read it again
@@ -105,6 +107,15 @@ class UnknownDomain(RefoldError):
     remedy = "A domain is a package with the modules schemas, streams and projections; see docs/domains.md."
 
 
+class NameTaken(RefoldError):
+    """A domain with a name that the platform, its paths or Postgres use for something else."""
+
+    code = "name-taken"
+    remedy = (
+        "Name the domain otherwise, before its first record is written; its name is in every category, path and view."
+    )
+
+
 class QueueFull(RefoldError):
     """The producer holds as much as it may; the caller waits or gives up."""
 
@@ -172,6 +183,13 @@ class LogCorrupt(LogRefused):
 
     code = "log-corrupt"
     remedy = "Restore the partition from a sound replica or from its backup."
+
+
+class RecordKills(LogRefused):
+    """A claim or rejection whose decoding kills the process: without it nobody can say what counts."""
+
+    code = "log-record-kills"
+    remedy = "Upgrade Refold or its libraries; the message names the record's place."
 
 
 class NewerRules(RefoldError):

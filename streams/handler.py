@@ -28,6 +28,7 @@ from refold.streams.domain import Domains
 from refold.streams.effects import StoredStream
 from refold.streams.failpoints import failpoint
 from refold.streams.fold import ClaimState
+from refold.streams.guard import Guard, Unguarded
 from refold.streams.handler_ports import Away, EventLog, HandlerTables, Snapshot
 from refold.streams.holder import Change, Holder
 from refold.streams.incoming import CommandReader
@@ -38,7 +39,9 @@ _log = logging.getLogger(__name__)
 GROUP = "handler"
 _PAUSE_S = 0.2
 MOST_OUTSTANDING = 20_000
-_BATCH = 1_000
+MOST_BYTES = 64 << 20
+"""Of a partition: of commands that wait to be decided, and again of records that are appended and not folded yet."""
+_BATCH, _BATCH_BYTES = 1_000, 8 << 20
 
 
 @dataclass
@@ -60,6 +63,15 @@ class Held:
             metrics.COMMANDS.labels(self.category, outcome).inc(number)
         self.outcomes.clear()
 
+    def is_full(self) -> bool:
+        """Whether enough commands wait."""
+        records = sum(len(chunk.values) for chunk in self.waiting)
+        return records > MOST_OUTSTANDING or sum(chunk.size for chunk in self.waiting) > MOST_BYTES
+
+    def has_room(self) -> bool:
+        """Whether more may be decided before the core has counted what is appended."""
+        return self.holder.outstanding < MOST_OUTSTANDING and self.holder.outstanding_bytes < MOST_BYTES
+
 
 @dataclass(frozen=True)
 class Names:
@@ -71,11 +83,12 @@ class Names:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Clock and chance, so that a test can hold both."""
+    """Clock and chance, so that a test can hold both, and what brackets every decode."""
 
     stopping: Event = field(default_factory=Event)
     clock: Callable[[], float] = time.monotonic
     rng: random.Random = field(default_factory=random.Random)
+    guard: Guard = field(default_factory=Unguarded)
 
 
 class Handler:
@@ -95,7 +108,7 @@ class Handler:
             held = self._held.get(chunk.place)
             if held is not None and chunk.generation == held.generation:
                 held.waiting.append(chunk)
-                if sum(len(c.values) for c in held.waiting) > MOST_OUTSTANDING:
+                if held.is_full():
                     self._reader.pause(chunk.place)
         self.wake()
 
@@ -127,7 +140,7 @@ class Handler:
             del self._held[place]
         for place in sorted(ours.keys() - self._held.keys()):
             category = category_of(self._names.prefix, place[0])
-            commands = CommandReader(self._codec, category, self._names.partitions)
+            commands = CommandReader(self._codec, category, self._names.partitions, self._around.guard)
             self._held[place] = Held(category, place[1], ours[place], Holder(self._around.rng), commands)
 
     def _look(self) -> None:
@@ -171,12 +184,12 @@ class Handler:
 
     def _work(self, place: Place, held: Held) -> None:
         """Decide what waits, a batch at a time, while the overlay has room."""
-        while held.waiting and held.holder.outstanding < MOST_OUTSTANDING and not self._around.stopping.is_set():
+        while held.waiting and held.has_room() and not self._around.stopping.is_set():
             chunk = held.waiting[0]
-            batch = held.commands.read(chunk.upto(chunk.start + _BATCH))
-            if not self._decide(place, held, batch):
+            head = chunk.first(_BATCH, _BATCH_BYTES)
+            if not self._decide(place, held, held.commands.read(head)):
                 return
-            rest = chunk.since(chunk.start + _BATCH)
+            rest = chunk.since(head.end)
             if rest.values:
                 held.waiting[0] = rest
             else:
@@ -222,7 +235,7 @@ class Handler:
             decided = Decided((), state, Rejected(EVENTS_REFUSED, "an event is larger than a record may be"))
             values = self._encoded(held, incoming, decided, version)
         assert values is not None, "a rejection always fits"
-        held.holder.decided(key, len(values))
+        held.holder.decided(key, len(values), sum(map(len, values)))
         if decided.events:
             held.holder.moved(incoming.stream, decided.state, version + len(decided.events))
         held.outcomes["rejected" if decided.rejection else "accepted"] += 1

@@ -6,6 +6,7 @@ from refold.streams.agents import Worker, run_agent
 from refold.streams.appender import KafkaLog
 from refold.streams.chunk import Place
 from refold.streams.domain import load_domains
+from refold.streams.guard import process_guard
 from refold.streams.handler import GROUP, Handler, Names, Surroundings
 from refold.streams.handler_store import PostgresTables
 from refold.streams.history import History
@@ -24,12 +25,13 @@ def main(settings: Settings) -> None:
         when_kafka_answers(lambda: ensure_topics(settings, domains, db))
     topics = [commands_topic(settings.topic_prefix, name) for name in sorted(domains.categories)]
     names = Names(settings.topic_prefix, settings.partitions)
+    guard = process_guard(settings, GROUP)
 
     def handler(reader: GroupReader, stopping: Event) -> Worker:
         history = History(settings.kafka_servers(), settings.topic_prefix, domains)
         tables = PostgresTables(settings.dsn(), domains, history)
         log = KafkaLog(settings.kafka_servers(), settings.topic_prefix)
-        return Handler(tables, log, reader, domains, names, Surroundings(stopping))
+        return Handler(tables, log, reader, domains, names, Surroundings(stopping, guard=guard))
 
     group = f"{settings.topic_prefix}refold-{GROUP}"
     config = ReaderConfig(settings.kafka_servers(), group, topics, settings.chunk_records, keys=True)

@@ -1,5 +1,6 @@
 """The events of one stream as today's code has them, read from the log by the offsets that the core noted."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,15 +10,22 @@ from refold.schemas.codec import Codec, Rejection
 from refold.schemas.contracts import Event
 from refold.schemas.envelope import framed
 from refold.schemas.meta import Meta
-from refold.streams import kafka
+from refold.streams import kafka, set_aside
 from refold.streams.domain import AnyDecider, Domains
 from refold.streams.errors import KafkaUnavailable
 from refold.streams.log import records_of
 from refold.streams.postgres import Database
+from refold.streams.state_cache import StateCache
 from refold.streams.topics import events_topic
 
 _WAIT_S = 10.0
 _NEAR = 2_000
+_SLICE = 500
+_FEW_AT_A_TIME = {"queued.min.messages": 1, "queued.max.messages.kbytes": 8192, "fetch.wait.max.ms": 5}
+PAGE_BYTES = 8 << 20
+"""Of one page of events, in memory at once."""
+CACHE_BYTES = 32 << 20
+"""Of states that were folded anew: a command that is refused leaves none in the tables, and the next would fold again."""
 
 
 @dataclass(frozen=True)
@@ -36,48 +44,67 @@ class Recorded:
 
 
 class History:
-    """Reads single streams from the log. One consumer, used by one thread at a time."""
+    """Reads single streams from the log, in bounded memory. One consumer, used by one thread at a time."""
 
     def __init__(self, servers: str, prefix: str, domains: Domains) -> None:
         self._servers, self._prefix = servers, prefix
         self._codec = Codec(domains.catalog)
         self._client: Consumer | None = None
+        self._states = StateCache(CACHE_BYTES)
 
     def state(self, db: Database, decider: AnyDecider, stream: str, version: int) -> Any:
-        """The decider's state at a version: a cold refold. Raises Undecodable, KafkaUnavailable."""
-        events = self.events(db, decider.category.name, stream, after=0, upto=version)
-        return decider.fold(tuple(recorded.event for recorded in events))
+        """The decider's state at a version: a cold refold of what follows the last one. Raises Undecodable, KafkaUnavailable."""
+        name = (decider.category.name, stream, decider.fingerprint)
+        after, state = self._states.get(name, version) or (0, decider.initial)
+        for page in self.pages(db, *name[:2], after=after, upto=version):
+            state = decider.fold(tuple(recorded.event for recorded in page), state)
+        self._states.put(name, version, state, len(decider.dump(state)))
+        return state
 
-    def events(self, db: Database, category: str, stream: str, *, after: int, upto: int) -> list[Recorded]:
-        """The events with versions after+1 … upto. Raises Undecodable, KafkaUnavailable."""
+    def pages(self, db: Database, category: str, stream: str, *, after: int, upto: int) -> Iterator[list[Recorded]]:
+        """The events with versions after+1 … upto, as many at a time as PAGE_BYTES hold. Raises Undecodable, KafkaUnavailable."""
         places = self.offsets(db, category, stream, after=after, upto=upto)
-        return self.read(category, places)
+        set_aside.refuse(db, events_topic(self._prefix, category), places)
+        while places:
+            values = self.values(category, places, PAGE_BYTES)
+            yield self._events(places, values)
+            places = places[len(values) :]
 
     @staticmethod
     def offsets(db: Database, category: str, stream: str, *, after: int, upto: int) -> list[tuple[int, int]]:
         """(partition, offset) of those events, in order of version."""
         rows = db.execute(
             "SELECT first_version, part, offsets FROM refold.stream_offsets WHERE category = %s AND stream = %s"
-            " AND first_version <= %s ORDER BY first_version",
-            (category, stream, upto),
+            " AND first_version <= %s AND first_version + cardinality(offsets) > %s ORDER BY first_version",
+            (category, stream, upto, after + 1),
         ).fetchall()
         found = [(first + i, part, offset) for first, part, offsets in rows for i, offset in enumerate(offsets)]
         return [(part, offset) for version, part, offset in found if after < version <= upto]
 
     def read(self, category: str, places: list[tuple[int, int]]) -> list[Recorded]:
-        """The events at these places of a category, all of one partition, in ascending order of offset. Raises Undecodable."""
-        topic, found, left = events_topic(self._prefix, category), [], list(places)
-        while left:
-            part, first = left[0]
-            near = [offset for _, offset in left if offset < first + _NEAR]
-            values = self._fetch(topic, part, first, near[-1])
-            found += [event for offset in near for event in self._recorded(part, offset, values[offset])]
-            left = left[len(near) :]
-        return found
+        """The events at the first of these places, all of one partition in ascending order: as many as PAGE_BYTES hold, at least one.
+
+        Raises Undecodable.
+        """
+        return self._events(places, self.values(category, places, PAGE_BYTES))
+
+    def values(self, category: str, places: list[tuple[int, int]], most_bytes: int | None = None) -> list[bytes | None]:
+        """The records at these places as they stand in the log; no more of them once `most_bytes` are there."""
+        topic, values, size = events_topic(self._prefix, category), list[bytes | None](), 0
+        while len(values) < len(places) and (most_bytes is None or size < most_bytes):
+            part, first = places[len(values)]
+            near = [offset for _, offset in places[len(values) : len(values) + _NEAR] if offset < first + _NEAR]
+            found = self._fetch(topic, part, near, None if most_bytes is None else most_bytes - size)
+            values += found
+            size += sum(len(value or b"") for value in found)
+        return values
 
     def close(self) -> None:
         if self._client is not None:
             self._client.close()
+
+    def _events(self, places: list[tuple[int, int]], values: list[bytes | None]) -> list[Recorded]:
+        return [event for place, value in zip(places, values, strict=False) for event in self._recorded(*place, value)]
 
     def _recorded(self, part: int, offset: int, value: bytes | None) -> list[Recorded]:
         meta, events = self._codec.read_events(value)
@@ -85,17 +112,20 @@ class History:
         stored = self._codec.catalog.by_id[framed(value)].name
         return [Recorded(part, offset, meta, event, stored, index) for index, event in enumerate(events)]
 
-    def _fetch(self, topic: str, part: int, first: int, last: int) -> dict[int, bytes | None]:
-        """All records from `first` to `last`."""
+    def _fetch(self, topic: str, part: int, wanted: list[int], most_bytes: int | None) -> list[bytes | None]:
+        """The records at some offsets that lie close together; what lies between them is passed over."""
         if self._client is None:
-            self._client = kafka.consumer(self._servers, **{"queued.min.messages": 1, "fetch.wait.max.ms": 5})
-        self._client.assign([TopicPartition(topic, part, first)])
+            self._client = kafka.consumer(self._servers, **_FEW_AT_A_TIME)
+        self._client.assign([TopicPartition(topic, part, wanted[0])])
         found: dict[int, bytes | None] = {}
-        while last not in found:
+        size, ours = 0, frozenset(wanted)
+        while len(found) < len(wanted) and (most_bytes is None or not found or size < most_bytes):
             message = self._client.poll(_WAIT_S)
             if message is None:
-                raise KafkaUnavailable(f"{topic}/{part}: no record at {first} within {_WAIT_S} s")
-            for record in records_of([message, *self._client.consume(last - first + 1, 0)]):
-                found[record.offset() or 0] = record.value()
+                raise KafkaUnavailable(f"{topic}/{part}: no record at {wanted[0]} within {_WAIT_S} s")
+            for record in records_of([message, *self._client.consume(_SLICE, 0)]):
+                if record.offset() in ours:
+                    found[record.offset() or 0] = record.value()
+                    size += len(record)
         self._client.unassign()
-        return found
+        return [found[offset] for offset in wanted if offset in found]

@@ -96,11 +96,12 @@ class Holder:
     def has_decided(self, key: bytes) -> bool:
         return key in self._commands
 
-    def decided(self, key: bytes, records: int) -> int:
-        """Note a command as appended with so many records; returns the seq of the first."""
+    def decided(self, key: bytes, records: int, size: int = 0) -> int:
+        """Note a command as appended with so many records and bytes; returns the seq of the first."""
         first = self.next_seq
         self.next_seq += records
-        self._commands[key] = self.next_seq - 1
+        self._commands[key] = size
+        self.outstanding_bytes += size
         self._order.append((self.next_seq - 1, key, None))
         return first
 
@@ -121,7 +122,7 @@ class Holder:
             seq, key, stream = self._order.popleft()
             self.floor = max(self.floor, seq + 1)
             if key is not None:
-                del self._commands[key]
+                self.outstanding_bytes -= self._commands.pop(key)
             elif stream is not None and self._streams[stream].seq == seq:
                 del self._streams[stream]
 
@@ -131,6 +132,7 @@ class Holder:
         self.epoch = 0
         self.next_seq = 0
         self.floor = 0
+        self.outstanding_bytes = 0
         self._commands: dict[bytes, int] = {}
         self._streams: dict[str, Ahead] = {}
         self._order: deque[tuple[int, bytes | None, str | None]] = deque()

@@ -9,10 +9,12 @@ from refold.schemas.errors import BadValue, Undecodable
 from refold.schemas.identity import body_hash, raw_hash, unreadable_command_uuid
 from refold.schemas.meta import CommandMeta
 from refold.streams import metrics
-from refold.streams.chunk import Chunk
+from refold.streams.chunk import Chunk, Place
 from refold.streams.decide import UNREADABLE, Incoming
 from refold.streams.decider import Rejected
+from refold.streams.guard import Guard, Unguarded
 from refold.streams.partitioner import partition_of
+from refold.streams.set_aside import REASON, SetAside, original
 
 UNKNOWN_NAME = "unknown"
 
@@ -20,17 +22,30 @@ UNKNOWN_NAME = "unknown"
 class CommandReader:
     """Reads the commands of one category."""
 
-    def __init__(self, codec: Codec, category: str, partitions: int) -> None:
+    def __init__(self, codec: Codec, category: str, partitions: int, guard: Guard | None = None) -> None:
         self._codec, self._category, self._partitions = codec, category, partitions
+        self._guard = guard or Unguarded()
 
     def read(self, chunk: Chunk) -> list[Incoming]:
         """Each record of the chunk, in order."""
+        found: list[Incoming] = []
+
+        def decode(chunks: Sequence[Chunk]) -> dict[Place, int]:
+            for one in chunks:
+                found.extend(self._all(one))
+            return {one.place: one.end for one in chunks}
+
+        self._guard.attempt([chunk], decode)
+        return found
+
+    def _all(self, chunk: Chunk) -> list[Incoming]:
         keys: Sequence[bytes | None] = chunk.keys or [None] * len(chunk.values)
         rows = enumerate(zip(chunk.values, keys, strict=True), chunk.start)
         return [self._one(chunk, offset, value, key) for offset, (value, key) in rows]
 
     def _one(self, chunk: Chunk, offset: int, value: bytes | None, key: bytes | None) -> Incoming:
         try:
+            _refuse_killers(value)
             meta, command = self._codec.read_command(value)
             self._belongs(meta, key, chunk.part)
             self._names_its_stream(meta, command)
@@ -75,7 +90,7 @@ class CommandReader:
                 name=UNKNOWN_NAME,
                 command=rejection,
                 command_id=unreadable_command_uuid(chunk.topic, chunk.part, offset),
-                body_hash=raw_hash(value),
+                body_hash=raw_hash(original(value)),
                 stream=f"~unreadable.{chunk.part}",
                 offset=offset,
                 occurred_at=chunk.last_at or datetime.now(UTC),
@@ -84,10 +99,15 @@ class CommandReader:
             name=UNKNOWN_NAME,
             command=rejection,
             command_id=meta.command_id,
-            body_hash=raw_hash(value),
+            body_hash=raw_hash(original(value)),
             stream=meta.stream,
             offset=offset,
             occurred_at=meta.occurred_at,
             actor=meta.actor,
             correlation_id=meta.correlation_id,
         )
+
+
+def _refuse_killers(value: bytes | None) -> None:
+    if isinstance(value, SetAside):
+        raise Undecodable("decoding the command kills the process", REASON)

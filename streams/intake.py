@@ -17,6 +17,8 @@ from refold.streams.postgres import first_line
 _log = logging.getLogger(__name__)
 _RETRY_S = 0.2
 STUCK_SEEK_S, STUCK_EXIT_S = 10.0, 30.0
+MOST_BYTES = 64 << 20
+"""Of a place's records that are read and not folded: the place is paused then, as it is at too many of them."""
 
 
 class ChunkFold(Protocol):
@@ -109,13 +111,13 @@ class Intake:
             rest = self._kept.pop(place).since(at)
             if rest.values:
                 self._kept[place] = rest
-            self._throttle(place, len(rest.values))
+            self._throttle(place, full=len(rest.values) >= self._most or rest.size >= MOST_BYTES)
 
-    def _throttle(self, place: Place, kept: int) -> None:
-        if kept >= self._most and place not in self._paused:
+    def _throttle(self, place: Place, *, full: bool) -> None:
+        if full and place not in self._paused:
             self._paused.add(place)
             self._reader.pause(place)
-        elif kept < self._most and place in self._paused:
+        elif not full and place in self._paused:
             self._paused.discard(place)
             self._reader.resume(place)
 

@@ -34,6 +34,7 @@ UNREADABLE = Counter(
     "Commands rejected because their bytes could not be decoded.",
     ["category", "reason"],
 )
+SET_ASIDE = Counter("refold_set_aside_total", "Records set aside because decoding them killed the process.", ["group"])
 
 
 def observe(group: str, stage: str, seconds: float) -> None:

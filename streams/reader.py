@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass, replace
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from refold.streams import kafka
 from refold.streams.chunk import Chunk, Place
@@ -26,6 +26,9 @@ _log = logging.getLogger(__name__)
 # models follow the handler so closely that they take the CPU it needs. A few single commands are not made to wait.
 _BUSY_RECORDS, _GATHER_S = 8, 0.02
 _TICK_S = 0.1
+_SLICE = 1000
+MOST_BYTES = 32 << 20
+"""Of one read: several of them wait for the fold at the same time."""
 CRASHED, REFUSED = 71, 4
 
 Start = Callable[[list[Place]], dict[Place, int | None]]
@@ -150,9 +153,22 @@ class GroupReader:
             return []
         if _BUSY_RECORDS <= self._read_last < self._config.records // 2:
             self._stopping.wait(_GATHER_S)
-        messages = records_of([first, *client.consume(self._config.records - 1, 0)])
+        messages = records_of([first, *self._more(client)])
         self._read_last = len(messages)
         return [stamped for chunk in cut(messages, keys=self._config.keys) if (stamped := self._stamped(chunk))]
+
+    def _more(self, client: Consumer) -> list[Message]:
+        """What has arrived besides, up to a chunk's records or MOST_BYTES."""
+        found: list[Message] = []
+        size, left = 0, self._config.records - 1
+        while left > 0 and size < MOST_BYTES:
+            some = client.consume(min(left, _SLICE), 0)
+            if not some:
+                break
+            found += some
+            left -= len(some)
+            size += sum(len(message) for message in some)
+        return found
 
     def _stamped(self, chunk: Chunk) -> Chunk | None:
         """The chunk with its generation; None if its place is not ours or not flowing: it is read again after the seek."""

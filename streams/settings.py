@@ -48,6 +48,12 @@ class Settings(BaseModel):
     command_wait_s: float = Field(
         default=5.0, ge=0, le=60, description="Seconds a command's answer is waited for before 202."
     )
+    decode_attempts: int = Field(
+        default=3,
+        ge=1,
+        le=100,
+        description="Deaths of a worker on the same records before it looks for the one that kills.",
+    )
 
     @classmethod
     def load(cls, environ: Mapping[str, str] = os.environ) -> Self:

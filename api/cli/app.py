@@ -113,6 +113,13 @@ replay.command(
 
     Example: refold replay rebuild store_daily --execute""",
 )
+replay.command(
+    "refold.api.cli.release:release",
+    name="release",
+    help="""Fold what waits of a parked stream into the read models, in order, and let it go on.
+
+    Example: refold replay release retail.basket 4711""",
+)
 app.command(replay)
 
 config = App(name="config", help="What is configured, and where from.")

@@ -19,6 +19,7 @@ BY_KIND: dict[type[RefoldError], int] = {
     FileUnreadable: USAGE,
     errors.BadSettings: USAGE,
     errors.UnknownDomain: USAGE,
+    errors.NameTaken: USAGE,
     errors.DataInUse: PRECONDITION,
     errors.ExtraMissing: PRECONDITION,
     errors.LogRefused: PRECONDITION,

@@ -10,16 +10,18 @@ import psycopg
 from refold.api.cli import exits
 from refold.api.cli.output import print_json, print_table
 from refold.projections.serving import model_states
+from refold.streams.chunk import Place
+from refold.streams.claims_ahead import waiting
 from refold.streams.domain import Domains, load_domains
 from refold.streams.embedded.servers import connected
 from refold.streams.errors import DatabaseUnavailable
-from refold.streams.lag import Lag, LagReader, worst
+from refold.streams.lag import Lag, LagReader
 from refold.streams.postgres import Database, connect, first_line
 from refold.streams.settings import Settings
 
 _SAMPLE_S = 1.0
-_WAITING_RECORDS = 1000
-"""So far behind, a claim that was just taken has to wait for the fold noticeably."""
+
+_PARKED = "SELECT category, stream, build, code, part || ':' || first_offset AS at, waiting FROM refold.parked ORDER BY at DESC LIMIT 50"
 
 
 def status(*, json: bool = False) -> int:
@@ -52,12 +54,13 @@ def _status(db: Database, settings: Settings, domains: Domains) -> dict[str, Any
             "models": [],
             "builds": [],
             "reactors_parked": [],
+            "parked": [],
         }
     reader = LagReader(settings, domains)
     lags = reader.read(db)
     has_models = _has(db, "refold.builds")
     return {
-        "writes": _writes(db, reader, lags),
+        "writes": _writes(db, settings, reader, lags),
         "lag": [asdict(lag) for lag in lags],
         "owners": _rows(
             db,
@@ -84,29 +87,39 @@ def _status(db: Database, settings: Settings, domains: Domains) -> dict[str, Any
         )
         if _has(db, "refold.reactor_parked")
         else [],
+        "parked": _rows(db, _PARKED) if has_models else [],
     }
 
 
-def _writes(db: Database, reader: LagReader, lags: list[Lag]) -> str:
-    """Whether commands are decided now: a handler decides only once the fold has reached its claim."""
-    behind, _ = worst(lags, "core")
-    claimed = _rows(db, "SELECT count(*) FILTER (WHERE writer IS NULL) AS none, count(*) AS all FROM refold.claims")[0]
-    if behind > _WAITING_RECORDS:
+def _writes(db: Database, settings: Settings, reader: LagReader, lags: list[Lag]) -> str:
+    """Whether commands are decided now: a handler decides once the fold has reached its claim, partition by partition."""
+    waits = waiting(settings.kafka_servers(), lags)
+    if waits:
         time.sleep(_SAMPLE_S)
-        left, _ = worst(reader.read(db), "core")
-        rate = (behind - left) / _SAMPLE_S
-        eta = f"about {left / rate:,.0f} s" if rate > 0 else "unknown: the core does not move"
-        return f"writes wait for the fold: {left:,} events, ETA {eta}"
+        return _waiting(waits, lags, reader.read(db))
+    claimed = _rows(db, "SELECT count(*) FILTER (WHERE writer IS NULL) AS none, count(*) AS all FROM refold.claims")[0]
     if claimed["all"] == 0:
         return "no handler has claimed a partition yet"
     return "open" if claimed["none"] == 0 else f"{claimed['none']} of {claimed['all']} partitions have no writer now"
+
+
+def _waiting(waits: list[Place], before: list[Lag], after: list[Lag]) -> str:
+    """What the slowest of the waiting partitions has to fold yet, and how long that takes at the pace of the last second."""
+    then, now = ({(lag.topic, lag.part): lag for lag in lags if lag.group == "core"} for lags in (before, after))
+    slowest = max(waits, key=lambda place: now[place].records)
+    left, rate = now[slowest].records, (now[slowest].position - then[slowest].position) / _SAMPLE_S
+    eta = f"about {left / rate:,.0f} s" if rate > 0 else "unknown: the core does not move there"
+    return (
+        f"writes wait for the fold on {len(waits)} of {len(now)} partitions: "
+        f"{left:,} events on {slowest[0]}/{slowest[1]}, ETA {eta}"
+    )
 
 
 def _print(found: dict[str, Any]) -> None:
     print(f"writes: {found['writes']}")
     columns = ("group", "topic", "part", "position", "end", "records", "seconds")
     print_table([{name: lag[name] for name in columns} for lag in found["lag"]], "lag")
-    for name in ("owners", "voids", "models", "builds", "reactors_parked"):
+    for name in ("owners", "voids", "models", "builds", "parked", "reactors_parked"):
         if found[name]:
             print_table(found[name], name)
 

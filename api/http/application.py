@@ -8,6 +8,7 @@ from litestar import Litestar
 from litestar.di import Provide
 
 from refold.api.http import batches, commands, models, operations, problems, registry, streams
+from refold.api.http.limited import Room
 from refold.api.http.metrics import counting
 from refold.api.http.services import CommandServices, ModelServices, OperationServices, StreamServices
 
@@ -48,7 +49,7 @@ def application(
             "registry": _given(for_registry),
         },
         exception_handlers=problems.HANDLERS,
-        middleware=[counting],
+        middleware=[counting, Room().limited],
         lifespan=[lifespan],
         request_max_body_size=MAX_BODY_BYTES,
         openapi_config=None,

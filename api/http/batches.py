@@ -1,7 +1,6 @@
 """`POST /v1/commands`: a body of NDJSON lines, an answer of NDJSON lines, both streamed at once."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
@@ -9,19 +8,17 @@ import msgspec
 from litestar import Request, Router, post
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from refold.api.errors import MediaTypeUnsupported, TooManyWaiting
+from refold.api.errors import BodyTimeout, MediaTypeUnsupported, TooManyWaiting
 from refold.api.http.batch import Batch
+from refold.api.http.bodies import HungUp, pieces
 from refold.api.http.command_request import read_wait
 from refold.api.http.commands import Services
+from refold.api.http.problems import problem_body
 
 NDJSON = "application/x-ndjson"
 SEND_S = 60.0
 """A client that takes none of its answers for that long is gone."""
 _ENCODER = msgspec.json.Encoder()
-
-
-class _HungUp(Exception):
-    """The client left in the middle of its body; what is half a line then is no command."""
 
 
 @post("/v1/commands", status_code=200, request_max_body_size=None)
@@ -37,25 +34,17 @@ async def send_batch(request: Request[Any, Any, Any], commands: Services) -> ASG
             # Litestar's own streams listen for a hang-up and so would eat the body.
             await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", NDJSON.encode())]})
             try:
-                async with aclosing(batch.answers(_pieces(receive))) as answers:
+                async with aclosing(batch.answers(pieces(receive))) as answers:
                     async for some in answers:
                         async with asyncio.timeout(SEND_S):
                             await send(_body(_ENCODER.encode_lines(some), more=True))
-            except _HungUp:
+            except HungUp:
                 return
+            except BodyTimeout as slow:  # the status is sent already: a last line says what no answer to a line can
+                await send(_body(_ENCODER.encode_lines([problem_body(slow)]), more=True))
             await send(_body(b"", more=False))
 
     return respond
-
-
-async def _pieces(receive: Receive) -> AsyncIterator[bytes]:
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            raise _HungUp
-        yield message["body"]
-        if not message["more_body"]:
-            return
 
 
 def _body(content: bytes, *, more: bool) -> Any:

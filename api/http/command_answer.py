@@ -13,7 +13,6 @@ from refold.api.http.problems import problem, problem_body
 
 JSON = "application/json"
 Rejection = CommandRejected | CommandUnreadable | VersionConflict
-_UNREADABLE = frozenset({"undecodable", "bad-value", "unknown-command", "wrong-stream"})
 
 
 def decided(outcome: Outcome) -> Response[bytes]:
@@ -95,7 +94,7 @@ def rejection(outcome: Outcome) -> tuple[Rejection, dict[str, Any]]:
     kind: type[Rejection] = CommandRejected
     if outcome.code == VersionConflict.code:
         kind = VersionConflict
-    elif outcome.code in _UNREADABLE:
+    elif outcome.code == CommandUnreadable.code:
         kind = CommandUnreadable
     return kind(message), {
         "command_id": outcome.command_id,

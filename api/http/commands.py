@@ -10,6 +10,7 @@ from litestar.params import FromPath, SkipValidation
 
 from refold.api.errors import AppendUnknown
 from refold.api.http import command_answer
+from refold.api.http.bodies import whole_body
 from refold.api.http.command_request import (
     Intent,
     checked_stream,
@@ -37,7 +38,7 @@ async def send_command(
     found = find_category(commands.domains, domain, category)
     kind = find_command(found, name)
     wait = read_wait(request.headers, commands.default_wait)
-    intent = read_intent(found, kind, request.headers, await request.body())
+    intent = read_intent(found, kind, request.headers, await whole_body(request))
     outcome = await _settle(commands, intent, wait)
     return command_answer.pending(intent) if outcome is None else command_answer.decided(outcome)
 

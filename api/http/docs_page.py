@@ -39,12 +39,18 @@ def _section(verb: str, path: str, operation: Json, schemas: Json) -> str:
     body = operation.get("requestBody")
     parts = [_parameters(operation["parameters"])]
     if body:
-        parts.append("<h4>Body</h4>" + _fields(body["content"]["application/json"]["schema"], schemas))
+        parts.append("<h4>Body</h4>" + _fields(_shown(body)["schema"], schemas))
     for status, answer in operation["responses"].items():
-        shown = answer["content"].get("application/json")
+        shown = _shown(answer)
         fields = _fields(shown["schema"], schemas) if shown else ""
         parts.append(f"<h4>{status}</h4><p>{_marked(answer['description'])}</p>{fields}")
     return f"<details>{summary}{''.join(parts)}</details>"
+
+
+def _shown(part: Json) -> Json:
+    """The content of a body or answer; nothing for problems, which are all alike."""
+    found: Json = next((content for kind, content in part["content"].items() if "problem" not in kind), {})
+    return found
 
 
 def _parameters(parameters: list[Json]) -> str:

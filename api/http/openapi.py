@@ -22,6 +22,7 @@ from refold.api.errors import (
     UnknownParameter,
     VersionConflict,
 )
+from refold.api.http import openapi_fixed
 from refold.api.http.openapi_parts import ABOUT, JSON_TYPES, MIN_POSITION, PREFER, SCHEMAS, TEXT, WHOLE, Json, parameter
 from refold.api.http.query_request import DEFAULT_LIMIT, MAX_LIMIT
 from refold.projections.serving import ServedColumn, ServedModel
@@ -37,7 +38,7 @@ _PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schema
 def document(domains: Domains, models: Iterable[ServedModel]) -> Json:
     """The whole document."""
     paths: Json = {}
-    schemas: Json = dict(SCHEMAS)
+    schemas: Json = {**SCHEMAS, **openapi_fixed.SCHEMAS}
     for category in domains.categories.values():
         for name, schema in command_schemas(category).items():
             schemas[f"{category.name}.{name}"] = schema
@@ -50,6 +51,7 @@ def document(domains: Domains, models: Iterable[ServedModel]) -> Json:
         schemas[f"{model.domain}.{model.name}"] = model_schema(model)
         paths[f"/v1/{model.domain}/{model.name}"] = {"get": _rows(model)}
         paths[f"/v1/{model.domain}/{model.name}/{{key}}"] = {"get": _row(model)}
+    paths |= openapi_fixed.fixed_paths()
     info = {"title": "Refold", "version": refold.__version__, "description": ABOUT}
     return {"openapi": "3.1.0", "info": info, "paths": paths, "components": {"schemas": schemas}}
 

@@ -25,7 +25,8 @@ ABOUT = (
 )
 
 
-def _object(**properties: Json) -> Json:
+def object_of(**properties: Json) -> Json:
+    """An object with these members."""
     return {"type": "object", "properties": properties}
 
 
@@ -38,7 +39,7 @@ _DECIDED = {
     "event_ids": {"type": "array", "items": _UUID},
     "position": TEXT,
 }
-_EVENT = _object(
+_EVENT = object_of(
     version=WHOLE,
     index=WHOLE,
     type=TEXT,
@@ -55,12 +56,12 @@ _EVENT = _object(
 )
 
 SCHEMAS: Json = {
-    "Decided": _object(**_DECIDED),
-    "Pending": _object(command_id=_UUID, stream=TEXT, status=TEXT, outcome=TEXT),
-    "Outcome": _object(
+    "Decided": object_of(**_DECIDED),
+    "Pending": object_of(command_id=_UUID, stream=TEXT, status=TEXT, outcome=TEXT),
+    "Outcome": object_of(
         status={"type": "string", "enum": ["accepted", "rejected", "pending"]}, code=TEXT, message=TEXT, **_DECIDED
     ),
-    "Stream": _object(
+    "Stream": object_of(
         category=TEXT,
         stream=TEXT,
         version=WHOLE,
@@ -71,14 +72,14 @@ SCHEMAS: Json = {
     ),
     "Problem": {
         "description": "RFC 9457; docs/errors.md lists the codes.",
-        **_object(
+        **object_of(
             type=TEXT,
             title=TEXT,
             status=WHOLE,
             code=TEXT,
             detail=TEXT,
             remedy=TEXT,
-            errors={"type": "array", "items": _object(field=TEXT, code=TEXT, message=TEXT)},
+            errors={"type": "array", "items": object_of(field=TEXT, code=TEXT, message=TEXT)},
         ),
     },
 }

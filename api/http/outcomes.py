@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Self
 from uuid import UUID
 
-from refold.api.errors import CommandIdReused, TooManyWaiting
+from refold.api.errors import CommandIdReused, CommandUnreadable, TooManyWaiting
 from refold.api.http.database import Row
 from refold.api.http.notices import Notices
 from refold.schemas.errors import RefoldError
@@ -42,8 +42,8 @@ class Outcome:
     next_offset: int
 
     def checked(self, body_hash: bytes) -> Self:
-        """Itself. Raises CommandIdReused when it is the outcome of another body."""
-        if self.body_hash != body_hash:
+        """Itself. Raises CommandIdReused when it is the outcome of another body; of one nobody could read, none can tell."""
+        if self.body_hash != body_hash and self.code != CommandUnreadable.code:
             raise CommandIdReused(f"{self.command_id} was another command of {self.stream} before")
         return self
 

@@ -13,6 +13,7 @@ from refold.api.error_page import catalogue, meaning, retry_after_of, status_of
 from refold.api.errors import (
     ApiError,
     BodyIncomplete,
+    BodyTimeout,
     BodyTooLarge,
     Fault,
     InternalError,
@@ -83,7 +84,8 @@ def on_refold_error(request: Request[Any, Any, Any], error: RefoldError) -> Resp
     """An error that we raise."""
     if status_of(error) == 500:
         _log.error("%s %s: %s: %s", request.method, request.url.path, error.code, error.message, exc_info=error)
-    return problem(error)
+    # What is left of the body would be read as the next request.
+    return problem(error, headers={"Connection": "close"} if isinstance(error, BodyTimeout) else None)
 
 
 def on_http_error(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:

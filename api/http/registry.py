@@ -11,6 +11,7 @@ from litestar import Request, Response, Router, delete, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, SkipValidation
 
+from refold.api.http.bodies import whole_body
 from refold.api.http.registry_view import Registered, RegistryView
 from refold.schemas.avro import Schema
 from refold.schemas.errors import RefoldError
@@ -132,7 +133,7 @@ async def schema_of_version(registry: Schemas, subject: FromPath[str], version: 
 async def look_up(request: AnyRequest, registry: Schemas, subject: FromPath[str]) -> Response[bytes]:
     """The version that equals the schema in the body."""
     await registry.versions(subject)
-    found = (await registry.view()).same(subject, _sent_schema(await request.body()))
+    found = (await registry.view()).same(subject, _sent_schema(await whole_body(request)))
     if found is None:
         raise RegistryError(404, 40403, "Schema not found")
     return _answer(found.body())

@@ -3,6 +3,7 @@
 import logging
 
 import uvicorn
+from litestar import Litestar
 
 from refold.api.http.resources import Resources
 from refold.streams.domain import load_domains
@@ -17,7 +18,12 @@ def main(settings: Settings) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     resources = Resources(settings, load_domains(settings.domains))
     app = resources.application()
-    uvicorn.run(
+    uvicorn.Server(server_config(settings, app)).run()
+
+
+def server_config(settings: Settings, app: Litestar) -> uvicorn.Config:
+    """How the application is served."""
+    return uvicorn.Config(
         app,
         host=settings.api_host,
         port=settings.api_port,

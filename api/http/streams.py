@@ -12,7 +12,7 @@ from litestar import Request, Response, Router, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath, SkipValidation
 
-from refold.api.errors import ApiError, StreamAbsent
+from refold.api.errors import ApiError, StreamAbsent, StreamUnreadable
 from refold.api.http.command_answer import JSON, stream_path
 from refold.api.http.command_request import checked_stream, find_category
 from refold.api.http.database import Row
@@ -20,6 +20,8 @@ from refold.api.http.positions import token
 from refold.api.http.query_request import read_numbers
 from refold.api.http.services import StreamServices
 from refold.schemas.contracts import Category
+from refold.schemas.errors import Undecodable
+from refold.streams.domain import AnyDecider
 from refold.streams.effects import BROKEN
 from refold.streams.errors import Unreachable
 from refold.streams.history import Recorded
@@ -32,7 +34,9 @@ Services = NamedDependency[SkipValidation[StreamServices]]
 
 # One statement, so that version, state and offsets are of one snapshot.
 _STREAM = """
-SELECT s.version, s.state, s.state_fingerprint, w.part, p.next_offset, o.first_version, o.offsets
+SELECT s.version, s.state, s.state_fingerprint, w.part, p.next_offset, o.first_version, o.offsets, EXISTS (
+       SELECT FROM refold.set_aside a
+        WHERE a.topic = %(topic)s AND a.grp <> 'models' AND a.part = o.part AND a.record_offset = ANY(o.offsets))
   FROM refold.streams s
   LEFT JOIN LATERAL (
        SELECT part FROM refold.stream_offsets WHERE category = s.category AND stream = s.stream LIMIT 1) w ON true
@@ -40,6 +44,9 @@ SELECT s.version, s.state, s.state_fingerprint, w.part, p.next_offset, o.first_v
   LEFT JOIN refold.stream_offsets o
     ON o.category = s.category AND o.stream = s.stream
    AND o.first_version <= %(last)s AND o.first_version + cardinality(o.offsets) > %(first)s
+   AND o.first_version >= coalesce((  -- by the key alone: a long stream has as many rows as it had chunks
+       SELECT max(first_version) FROM refold.stream_offsets
+        WHERE category = %(category)s AND stream = %(stream)s AND first_version <= %(first)s), 0)
  WHERE s.category = %(category)s AND s.stream = %(stream)s
  ORDER BY o.first_version
 """
@@ -63,10 +70,16 @@ async def read_stream(
     if not rows:
         raise StreamAbsent(f"{found.name} {stream} has no events")
     places = _places(rows, first, last)
-    events = await streams.read(found.name, places) if places else []
+    if any(row[-1] for row in rows):
+        raise StreamUnreadable("an event of the page killed the process that decoded it, and is set aside")
+    try:
+        events = await streams.read(found.name, places) if places else []
+    except Undecodable as problem:
+        raise StreamUnreadable(f"an event of the page cannot be read: {problem.message}") from problem
     state = msgspec.Raw(raw) if (raw := await _state(streams, found, where, rows)) is not None else None
-    more = places and last < rows[0][0]
-    following = f"{stream_path(found.name, stream)}?after_version={last}&limit={len(places)}" if more else None
+    reached = events[-1].meta.version if events else 0  # fewer than asked for, where their bytes fill a page
+    more = 0 < reached < rows[0][0]
+    following = f"{stream_path(found.name, stream)}?after_version={reached}&limit={page['limit']}" if more else None
     return _answer(found, stream, rows, {"state": state, "events": [_event(e) for e in events], "next": following})
 
 
@@ -78,9 +91,10 @@ async def _state(streams: StreamServices, category: Category, where: dict[str, A
         return bytes(state) if state is not None and fingerprint == decider.fingerprint else None
     topic = f"{streams.topic_prefix}{category.name}.events"
     whole = await streams.fetch(_STREAM, {**where, "first": 1, "last": version, "topic": topic})
+    if any(row[-1] for row in whole):
+        return None
     try:
-        recorded = await streams.read(category.name, _places(whole, 1, version))
-        return decider.dump(decider.fold(tuple(one.event for one in recorded)))
+        return decider.dump(await _folded(streams, decider, _places(whole, 1, version)))
     except (Unreachable, ApiError):
         raise
     except (
@@ -90,11 +104,21 @@ async def _state(streams: StreamServices, category: Category, where: dict[str, A
         return None
 
 
+async def _folded(streams: StreamServices, decider: AnyDecider, places: list[tuple[int, int]]) -> Any:
+    """The state after all events, a page of them at a time."""
+    state = decider.initial
+    while places:
+        page = await streams.read(decider.category.name, places)
+        state = decider.fold(tuple(one.event for one in page), state)
+        places = [place for place in places if place[1] > page[-1].offset]
+    return state
+
+
 def _places(rows: list[Row], first: int, last: int) -> list[tuple[int, int]]:
     """(partition, offset) of the events with versions first … last."""
     return [
         (part, offset)
-        for *_, part, _, start, offsets in rows
+        for *_, part, _, start, offsets, _ in rows
         if offsets is not None
         for version, offset in enumerate(offsets, start)
         if first <= version <= last
@@ -102,7 +126,7 @@ def _places(rows: list[Row], first: int, last: int) -> list[tuple[int, int]]:
 
 
 def _answer(category: Category, stream: str, rows: list[Row], found: dict[str, Any]) -> Response[bytes]:
-    version, _, _, part, position, _, _ = rows[0]
+    version, _, _, part, position, *_ = rows[0]
     body: dict[str, Any] = {"category": category.name, "stream": stream, "version": version, **found}
     headers = {"ETag": f'"{version}"'}
     if part is not None and position is not None:

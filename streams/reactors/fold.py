@@ -93,8 +93,11 @@ class ReactorsFold:
 
     def _recall(self, reactor: Reactor, stream: str, version: int) -> Any:
         """A state that is not stored, or not by this code, or from behind the event: the stream's events are read from the log."""
-        events = self._history.events(self._db, reactor.category.name, stream, after=0, upto=version)
-        return reactor.fold([recorded.event for recorded in events])
+        pages = self._history.pages(self._db, reactor.category.name, stream, after=0, upto=version)
+        state = reactor.initial
+        for page in pages:
+            state = reactor.fold([recorded.event for recorded in page], state)
+        return state
 
     def _commit(self, offered: Sequence[Chunk], answers: Answers) -> None:
         with self._db.transaction():

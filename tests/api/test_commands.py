@@ -75,6 +75,14 @@ def test_a_domains_rejection_is_409_with_its_own_code(client: Client, world: Any
     assert answer.headers["content-type"] == "application/problem+json"
 
 
+def test_a_command_that_nobody_could_read_is_422_whatever_was_in_it(client: Client, world: Any) -> None:
+    world.rejects, sent = "command-unreadable", headers()
+    for quantity in (1, 2):  # the record's own hash is none of a body's
+        answer = client.post(PATH, json={**GOOD, "quantity": quantity}, headers=sent)
+        assert (answer.status_code, answer.json()["code"]) == (422, "command-unreadable")
+        assert answer.json()["type"] == "/problems/command-unreadable"
+
+
 def test_a_version_conflict_is_412(client: Client, world: Any) -> None:
     world.rejects = "version-conflict"
     answer = client.post(PATH, json=GOOD, headers=headers(If_Match='"7"'))

@@ -8,7 +8,6 @@ import sys
 import time
 import uuid
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,29 +15,13 @@ import httpx
 import psycopg
 import pytest
 from confluent_kafka import TopicPartition
-from pydantic import SecretStr
 
 from refold.api.cli.stack import Stack
 from refold.streams import kafka as clients
-from refold.streams.settings import Settings
 from refold.streams.topics import events_topic
 
 pytestmark = pytest.mark.timeout(240)
 SCANS = 4
-
-
-@pytest.fixture(scope="module")
-def stack(kafka: str, module_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    settings = Settings(
-        kafka=kafka,
-        database_url=SecretStr(module_database),
-        topic_prefix=f"t{uuid.uuid4().hex[:10]}.",
-        data=tmp_path_factory.mktemp("stack"),
-        api_port=0,
-    )
-    with Stack(settings, lambda _: None) as running:
-        running.wait_until_ready()
-        yield running
 
 
 def command(name: str, basket: str, **data: Any) -> dict[str, Any]:

@@ -13,27 +13,11 @@ from typing import Any
 
 import httpx
 import pytest
-from pydantic import SecretStr
 
 from refold.api.cli.app import run
 from refold.api.cli.stack import Stack
-from refold.streams.settings import Settings
 
 pytestmark = pytest.mark.timeout(180)
-
-
-@pytest.fixture(scope="module")
-def stack(kafka: str, module_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    settings = Settings(
-        kafka=kafka,
-        database_url=SecretStr(module_database),
-        topic_prefix=f"t{uuid.uuid4().hex[:10]}.",
-        data=tmp_path_factory.mktemp("stack"),
-        api_port=0,
-    )
-    with Stack(settings, lambda _: None) as running:
-        running.wait_until_ready()
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -106,7 +106,7 @@ CORPUS: dict[str, tuple[Change, set[tuple[str, str]]]] = {
     "string to decimal": (retype("text", DECIMAL), {("type", "$.text")}),
     "string to bytes": (retype("text", "bytes"), {("type", "$.text")}),
     "made optional": (retype("text", ["null", "string"]), {("type", "$.text")}),
-    "made required": (retype("note", "string"), {("type", "$.note")}),
+    "made required": (lambda s: field(s, "note").update(type="string", default=""), {("type", "$.note")}),
     "optional of another type": (retype("note", ["null", "long"]), {("type", "$.note")}),
     "another scale": (retype("amount", {**DECIMAL, "scale": 3}), {("logical-type", "$.amount")}),
     "another precision": (retype("amount", {**DECIMAL, "precision": 18}), {("logical-type", "$.amount")}),
@@ -160,6 +160,23 @@ CORPUS: dict[str, tuple[Change, set[tuple[str, str]]]] = {
     "a schema without doc": (lambda s: s.update(doc=""), {("no-doc", "$")}),
     "an envelope of ones own": (lambda s: s["fields"][0]["type"]["fields"].pop(), {("envelope", "$.meta")}),
     "an event becomes a command": (lambda s: s["fields"][0].update(type=COMMAND_META), {("envelope", "$.meta")}),
+    "a text for a number": (add("int", default="0"), {("default-type", "$.new")}),
+    "a default of 33 bits": (add("int", default=2**32), {("default-type", "$.new")}),
+    "a number for a boolean": (add("boolean", default=0), {("default-type", "$.new")}),
+    "a value for an optional": (add(["null", "int"], default=3), {("default-type", "$.new")}),
+    "a text among numbers": (
+        add({"type": "array", "items": "int"}, default=[1, "x"]),
+        {("default-type", "$.new")},
+    ),
+    "a symbol that is not there": (
+        add({"type": "enum", "name": "Hue", "symbols": ["red"]}, default="blue"),
+        {("default-type", "$.new")},
+    ),
+    "a symbol twice": (size(symbols=["small", "large", "small"]), {("avro", "$")}),
+    "a name twice": (
+        add({"type": "enum", "name": "Size", "symbols": ["small"]}, default="small"),
+        {("avro", "$")},
+    ),
     "a field twice": (lambda s: s["fields"].append(deepcopy(s["fields"][1])), {("avro", "$")}),
 }
 

@@ -15,6 +15,7 @@ from refold.streams.chunk import Place
 from refold.streams.core import CoreFold
 from refold.streams.domain import load_domains
 from refold.streams.history import History
+from refold.streams.intake import ChunkFold
 from refold.streams.log_reader import LogReader
 from refold.streams.postgres import bootstrap, connect
 from refold.streams.settings import Settings
@@ -62,12 +63,13 @@ def fold_all(settings: Settings, records: int = 5000) -> dict[Place, int]:
     """Run the core over all of the log, from its stored positions; returns where it stands."""
     fold = core(settings)
     try:
-        return _fold_all(settings, fold, records)
+        return fold_with(settings, fold, records)
     finally:
         fold.close()
 
 
-def _fold_all(settings: Settings, fold: CoreFold, records: int) -> dict[Place, int]:
+def fold_with(settings: Settings, fold: ChunkFold, records: int = 5000) -> dict[Place, int]:
+    """Run any fold over all of the log, from its stored positions; returns where it stands."""
     places = [(topic, part) for topic in fold.topics for part in range(settings.partitions)]
     reader = LogReader(settings.kafka_servers(), fold.stored(places), records=records, keys=True)
     kept: dict[Place, Any] = {}

@@ -1,0 +1,136 @@
+"""Which record kills a decoder: found by decoding in a child process that may die of it.
+
+The child (`python -m refold.streams.probe DOMAINS CATEGORY events|commands`) takes groups of values on standard input, decodes
+each group in every way that a worker would, and answers with one byte. Where the byte stays out, the group killed it.
+"""
+
+import os
+import select
+import struct
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from refold.schemas.codec import Codec
+from refold.schemas.columns import ColumnDecoder, read_heads
+from refold.schemas.errors import RefoldError
+from refold.streams.chunk import Chunk
+from refold.streams.decoded import EventDecoder
+from refold.streams.domain import Domains, load_domains
+
+Values = Sequence[bytes | None]
+GROUP_RECORDS = 256
+MOST_KILLERS = 32
+PATIENCE_S = 60.0
+"""A decode that takes longer stands still, which is no better than death."""
+_LENGTH = struct.Struct(">i")
+_NULL = -1
+
+
+@dataclass(frozen=True)
+class Probe:
+    """How to ask about records of one topic."""
+
+    domains: Sequence[str]
+    category: str
+    is_events: bool
+
+    def killers(self, values: Values) -> list[int]:
+        """The rows that kill, each tried twice and the second time alone; at most MOST_KILLERS of them."""
+        groups = [range(at, min(at + GROUP_RECORDS, len(values))) for at in range(0, len(values), GROUP_RECORDS)]
+        dead = self._dead([[values[row] for row in rows] for rows in groups])
+        rows = [row for group in dead for row in groups[group]]
+        suspects = [rows[at] for at in self._dead([[values[row]] for row in rows])]
+        return [row for row in suspects if self._dead([[values[row]]])]
+
+    def _dead(self, groups: Sequence[Values]) -> list[int]:
+        """The groups that a child died of, one child after the other."""
+        dead: list[int] = []
+        at = 0
+        while at < len(groups) and len(dead) < MOST_KILLERS:
+            at += self._survived(groups[at:])
+            if at < len(groups):
+                dead.append(at)
+                at += 1
+        return dead
+
+    def _survived(self, groups: Sequence[Values]) -> int:
+        """How many of the groups a new child decoded, one after the other, before it died."""
+        topic = "events" if self.is_events else "commands"
+        arguments = [sys.executable, "-m", __name__, ",".join(self.domains), self.category, topic]
+        with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+            assert child.stdin is not None
+            assert child.stdout is not None
+            try:
+                if not _answered(child.stdout.fileno()):
+                    raise RuntimeError("the probe did not start")
+                for done, values in enumerate(groups):
+                    if not _asked(child.stdin.fileno(), values) or not _answered(child.stdout.fileno()):
+                        return done
+            finally:
+                child.kill()
+        return len(groups)
+
+
+def _asked(to: int, values: Values) -> bool:
+    parts = [_LENGTH.pack(len(values))]
+    parts += [_LENGTH.pack(_NULL if value is None else len(value)) + (value or b"") for value in values]
+    left = memoryview(b"".join(parts))
+    try:
+        while left:
+            left = left[os.write(to, left) :]
+    except BrokenPipeError:
+        return False
+    return True
+
+
+def _answered(where: int) -> bool:
+    ready, _, _ = select.select([where], [], [], PATIENCE_S)
+    return bool(ready) and os.read(where, 1) == b"."
+
+
+def decoding(domains: Domains, category: str, *, is_events: bool) -> Callable[[Values], None]:
+    """Everything that any worker does to decode records of a topic."""
+    codec, columns = Codec(domains.catalog), EventDecoder(domains.catalog)
+    thin = ColumnDecoder(domains.catalog, thin=True)
+    kinds = [event.__name__ for event in domains.categories[category].events]
+
+    def decode(values: Values) -> None:
+        for value in values:
+            _harmless(lambda value=value: codec.read_events(value) if is_events else codec.read_command(value))  # type: ignore[misc]
+        if is_events:
+            heads = read_heads(values)
+            _harmless(lambda: columns.decode(Chunk("", 0, 0, values, [b""] * len(values)), category))
+            for kind in kinds:
+                _harmless(lambda kind=kind: thin.events(category, kind, values, heads))  # type: ignore[misc]
+
+    return decode
+
+
+def _harmless(decode: Callable[[], object]) -> None:
+    """An error is an answer like any other: workers know what to do with it."""
+    try:
+        decode()
+    except (RefoldError, ArithmeticError, LookupError, TypeError, ValueError):
+        return
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Answer until the input ends."""
+    names, category, topic = arguments
+    decode = decoding(load_domains(names.split(",")), category, is_events=topic == "events")
+    out = os.dup(1)
+    os.dup2(2, 1)  # what a domain prints is no answer
+    os.write(out, b".")
+    while head := sys.stdin.buffer.read(_LENGTH.size):
+        values: list[bytes | None] = []
+        for _ in range(_LENGTH.unpack(head)[0]):
+            size = _LENGTH.unpack(sys.stdin.buffer.read(_LENGTH.size))[0]
+            values.append(None if size == _NULL else sys.stdin.buffer.read(size))
+        decode(values)
+        os.write(out, b".")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,117 @@
+"""A parked stream that is released has the rows that it would have had, and one that cannot be is left as it was."""
+
+from decimal import Decimal
+
+import pytest
+
+from refold.projections import builds
+from refold.projections.declared import Declared
+from refold.projections.errors import NotParked, RebuildUnfinished, StillUnreadable
+from refold.projections.models import ModelsFold
+from refold.projections.release import Places, release
+from refold.streams.chunk import Chunk, Place
+from refold.streams.postgres import Database
+from refold.streams.set_aside import masked
+from tests.projections.conftest import core_stands
+from tests.projections.naive import Happened, naive_rows
+from tests.projections.sample import ACCOUNTS, BY_OWNER, Closed, Opened, Paid, chunks_of, log_of, partition_of
+from tests.projections.test_models import rows
+
+CATEGORY = "sample.account"
+TOPIC = "sample.account.events"
+
+
+def paid(amount: int, points: int = 0) -> Paid:
+    return Paid(amount=Decimal(amount), points=points, huge=0)
+
+
+def log() -> list[Happened]:
+    """Events of a and c of one partition, with a delete in the middle of a."""
+    steps = [("a", Opened(owner="x"), 1), ("a", paid(1), 1), ("c", paid(7), 1), ("a", Closed(), 1), ("a", paid(3), 1)]
+    return log_of([*steps, ("a", Opened(owner="y"), 1), ("c", paid(2), 1)])
+
+
+def whole(of: list[Happened]) -> Chunk:
+    assert {partition_of(stream) for stream in "ac"} == {partition_of("a")}
+    (chunk,) = chunks_of(of, {})
+    return chunk
+
+
+def fold_broken(fold: ModelsFold, db: Database, found: list[Happened], row: int) -> Chunk:
+    """All of the log, of which one event cannot be read; and what core would have noted of where a's events lie."""
+    chunk = whole(found)
+    place: Place = chunk.place
+    fold.stored([place])
+    core_stands(db, {place: chunk.end})
+    offsets = [offset for offset, item in enumerate(found) if item.stream == "a"]
+    db.execute(
+        "INSERT INTO refold.stream_offsets VALUES (%s, 'a', 1, %s, %s)",
+        (CATEGORY, chunk.part, offsets),
+    )
+    db.execute(
+        "INSERT INTO refold.set_aside (grp, topic, part, record_offset) VALUES ('models', %s, %s, %s)", (*place, row)
+    )
+    fold.apply([masked(chunk, {place: frozenset({row})})])
+    return chunk
+
+
+def parked(db: Database) -> list[tuple[str, str, int]]:
+    return db.execute("SELECT stream, code, waiting FROM refold.parked").fetchall()
+
+
+@pytest.mark.parametrize("row", [0, 1, 3, 4, 5])
+def test_a_released_stream_has_the_rows_of_one_that_never_waited(
+    fold: ModelsFold, db: Database, sample: Declared, row: int
+) -> None:
+    chunk = fold_broken(fold, db, log(), row)
+    waiting = sum(1 for offset, item in enumerate(log()) if item.stream == "a" and offset >= row)
+    assert parked(db) == [("a", "decode-kills", waiting)]
+
+    def read(_: str, places: Places) -> list[bytes | None]:
+        return [chunk.values[offset] for _, offset in places]
+
+    (done,) = release(fold, TOPIC, CATEGORY, "a", read)
+    assert (done.stream, done.code, done.events) == ("a", "decode-kills", waiting)
+    for model in (ACCOUNTS, BY_OWNER):
+        assert rows(db, sample.named(model.name)) == naive_rows(model, log())
+    assert parked(db) == []
+    assert db.execute("SELECT count(*) FROM refold.set_aside").fetchone() == (0,)
+    with pytest.raises(NotParked):
+        release(fold, TOPIC, CATEGORY, "a", read)
+
+
+def test_a_stream_that_still_cannot_be_read_goes_on_waiting(fold: ModelsFold, db: Database, sample: Declared) -> None:
+    chunk = fold_broken(fold, db, log(), 1)
+    before = rows(db, sample.named("accounts"))
+    with pytest.raises(StillUnreadable, match="malformed"):
+        release(fold, TOPIC, CATEGORY, "a", lambda _, places: [cut_off(chunk.values[at]) for _, at in places])
+    assert rows(db, sample.named("accounts")) == before
+    assert parked(db) == [("a", "decode-kills", 4)]
+    assert db.execute("SELECT count(*) FROM refold.set_aside").fetchone() == (1,)
+
+
+def cut_off(value: bytes | None) -> bytes:
+    assert value is not None
+    return value[:5] + (len(value) - 1).to_bytes(4) + value[9:-1]
+
+
+def test_an_evolve_that_still_fails_goes_on_waiting(fold: ModelsFold, db: Database, sample: Declared) -> None:
+    found = log_of([("a", paid(1), 1), ("a", paid(2, points=13), 1), ("a", paid(3), 1)])
+    chunk = whole(found)
+    fold.stored([chunk.place])
+    core_stands(db, {chunk.place: chunk.end})
+    db.execute("INSERT INTO refold.stream_offsets VALUES (%s, 'a', 1, %s, '{0,1,2}')", (CATEGORY, chunk.part))
+    fold.apply([chunk])
+    before = [rows(db, layout) for layout in sample.layouts.values()]
+    with pytest.raises(StillUnreadable, match="event-failed"):
+        release(fold, TOPIC, CATEGORY, "a", lambda _, places: [chunk.values[at] for _, at in places])
+    assert [rows(db, layout) for layout in sample.layouts.values()] == before
+    assert parked(db) == [("a", "event-failed", 2)]
+
+
+def test_a_rebuild_that_is_not_done_comes_first(fold: ModelsFold, db: Database, sample: Declared) -> None:
+    fold_broken(fold, db, log(), 1)
+    builds.create(db, sample.named("accounts"), "f", "building")
+    with pytest.raises(RebuildUnfinished):
+        release(fold, TOPIC, CATEGORY, "a", lambda *_: [])
+    assert len(parked(db)) == 1
