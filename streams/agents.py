@@ -38,7 +38,6 @@ _STOP_S = 4.0
 _SWITCH_S = 0.0005
 """Three threads hand each record on: at Python's 5 ms each hand-over would wait that long behind whoever computes."""
 FAILED = 70
-_CORE = "core/"
 
 
 class Worker(Protocol):
@@ -85,8 +84,8 @@ class _FoldWorker:
         self._fold.close()
 
 
-def run_fold(settings: Settings, unguarded: ChunkFold, *, keys: bool = False) -> None:
-    """Run a fold until SIGTERM or SIGINT."""
+def run_fold(settings: Settings, unguarded: ChunkFold, *, keys: bool = False, pace_s: float = 0.0) -> None:
+    """Run a fold until SIGTERM or SIGINT; `pace_s` is the least time between two transactions while little arrives."""
     fold = GuardedFold(unguarded, process_guard(settings, unguarded.group))
 
     def start(places: list[Place]) -> dict[Place, int | None]:
@@ -97,7 +96,7 @@ def run_fold(settings: Settings, unguarded: ChunkFold, *, keys: bool = False) ->
         return _FoldWorker(Intake(fold, reader, 4 * settings.chunk_records, stopping), fold)
 
     group = f"{settings.topic_prefix}refold-{fold.group}"
-    config = ReaderConfig(settings.kafka_servers(), group, fold.topics, settings.chunk_records, keys)
+    config = ReaderConfig(settings.kafka_servers(), group, fold.topics, settings.chunk_records, keys, pace_s)
     run_agent(settings, config, start, worker)
 
 
@@ -164,6 +163,7 @@ class _Host:
         self._woken = asyncio.Event()
         self._taken = asyncio.Event()
         self._arrived: list[Chunk] = []
+        self._began = 0.0
         self._worker: Worker | None = None
         self._reader: GroupReader | None = None
         self._reading: threading.Thread | None = None
@@ -175,10 +175,9 @@ class _Host:
         self._reading = threading.Thread(target=self._reader.run, name="read", daemon=True)
         self._reading.start()
 
-    def heard(self, payload: str) -> None:
-        """The core moved, or notices may have been missed; what other groups do is nobody's business here."""
-        if not payload or payload.startswith(_CORE):
-            self._woken.set()
+    def heard(self, _payload: str) -> None:
+        """The core moved, or notices may have been missed."""
+        self._woken.set()
 
     async def offer(self, chunks: list[Chunk]) -> None:
         """Leave chunks for the next transaction; returns at once, or when there is room again."""
@@ -197,6 +196,7 @@ class _Host:
         """Once something arrived, a position moved, or 250 ms went by: all that arrived since the last time, in one go."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._woken.wait(), POLL_S)
+        await self._keep_the_pace()
         self._woken.clear()
         arrived, self._arrived = self._arrived, []
         self._taken.set()
@@ -204,6 +204,13 @@ class _Host:
             await self.call(Worker.take, arrived)
         else:
             await self.call(Worker.wake)
+
+    async def _keep_the_pace(self) -> None:
+        """What arrives meanwhile is bounded as ever: the reader waits."""
+        left = self._began + self._config.pace_s - self._loop.time()
+        if left > 0 and not self._stopping.is_set():
+            await asyncio.sleep(left)
+        self._began = self._loop.time()
 
     async def call(self, method: Callable[..., None], *arguments: object) -> None:
         """Run a method of the worker in the folding thread."""

@@ -30,14 +30,14 @@ from refold.streams.failpoints import failpoint
 from refold.streams.fold import ClaimState
 from refold.streams.guard import Guard, Unguarded
 from refold.streams.handler_ports import Away, EventLog, HandlerTables, Snapshot
-from refold.streams.holder import Change, Holder
+from refold.streams.holder import Change, Holder, Mode
 from refold.streams.incoming import CommandReader
 from refold.streams.intake import Reader
 from refold.streams.topics import category_of
 
 _log = logging.getLogger(__name__)
 GROUP = "handler"
-_PAUSE_S = 0.2
+_PAUSE_S, _LOOK_S = 0.2, 0.1
 MOST_OUTSTANDING = 20_000
 MOST_BYTES = 64 << 20
 """Of a partition: of commands that wait to be decided, and again of records that are appended and not folded yet."""
@@ -101,6 +101,7 @@ class Handler:
         self._domains, self._names, self._around = domains, names, around
         self._codec = Codec(domains.catalog)
         self._held: dict[Place, Held] = {}
+        self._looked = -_LOOK_S
 
     def take(self, chunks: Sequence[Chunk]) -> None:
         """Commands have arrived."""
@@ -118,7 +119,8 @@ class Handler:
         if self._log.failed():
             self._lose_all()
         try:
-            self._look()
+            if self._must_look():
+                self._look()
             for place, held in list(self._held.items()):
                 self._work(place, held)
         except Away as problem:
@@ -143,8 +145,14 @@ class Handler:
             commands = CommandReader(self._codec, category, self._names.partitions, self._around.guard)
             self._held[place] = Held(category, place[1], ours[place], Holder(self._around.rng), commands)
 
+    def _must_look(self) -> bool:
+        """Often where something hangs on it; for the rest each snapshot looks at its partition's row, and each notice need not."""
+        idle = any(held.holder.mode is not Mode.OWNING or not held.has_room() for held in self._held.values())
+        return idle or self._around.clock() - self._looked >= _LOOK_S
+
     def _look(self) -> None:
         """Watch every partition's row: own, lose, or claim."""
+        self._looked = self._around.clock()
         rows = self._tables.claims({(held.category, held.part) for held in self._held.values()})
         now = self._around.clock()
         for place, held in self._held.items():

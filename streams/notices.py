@@ -6,20 +6,21 @@ from collections.abc import Callable
 
 import psycopg
 
-from refold.streams.postgres import CHANNEL, first_line
+from refold.streams.postgres import channel, first_line
 
 _log = logging.getLogger(__name__)
 POLL_S = 0.25
+_CORE = "core"
 
 
 async def listen(url: str, heard: Callable[[str], None], application_name: str) -> None:
-    """Call `heard` with each payload, for ever; reconnects by itself, and calls `heard("")` after a gap."""
+    """Call `heard` with each of the core's payloads, for ever; reconnects by itself, and calls `heard("")` after a gap."""
     while True:
         try:
             async with await psycopg.AsyncConnection.connect(
                 url, autocommit=True, application_name=f"refold-{application_name}-listen", connect_timeout=5
             ) as db:
-                await db.execute(f"LISTEN {CHANNEL}")
+                await db.execute(f"LISTEN {channel(_CORE)}")
                 heard("")
                 async for notice in db.notifies():
                     heard(notice.payload)

@@ -11,7 +11,7 @@ from psycopg.rows import TupleRow
 from refold.streams.chunk import Place
 from refold.streams.errors import DatabaseUnavailable
 
-CHANNEL = "refold"
+_CHANNEL = "refold_"
 _BOOTSTRAP_LOCK = 0x5EF01D
 _log = logging.getLogger(__name__)
 
@@ -71,7 +71,12 @@ def create_tables(db: Database, package: str, name: str) -> None:
         db.execute(statements.encode())
 
 
+def channel(group: str) -> str:
+    """Where a group tells of its commits: whoever waits for one group is not woken by the others."""
+    return _CHANNEL + group
+
+
 def notify(db: Database, group: str, moved: Mapping[Place, int]) -> None:
     """Tell listeners, once the transaction commits, where a group stands now."""
     payloads = [f"{group}/{topic}/{part}:{at}" for (topic, part), at in moved.items()]
-    db.execute("SELECT pg_notify(%s, payload) FROM unnest(%s::text[]) payload", (CHANNEL, payloads))
+    db.execute("SELECT pg_notify(%s, payload) FROM unnest(%s::text[]) payload", (channel(group), payloads))

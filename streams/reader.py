@@ -49,13 +49,14 @@ class At:
 
 @dataclass(frozen=True)
 class ReaderConfig:
-    """What distinguishes one reader from another."""
+    """What distinguishes one reader from another. `pace_s`: nobody waits for it, so it gathers so long for each transaction."""
 
     servers: str
     group: str
     topics: Sequence[str]
     records: int
     keys: bool
+    pace_s: float = 0.0
 
 
 class GroupReader:

@@ -9,11 +9,12 @@ from collections.abc import Mapping
 import psycopg
 from psycopg import sql
 
-from refold.streams.postgres import CHANNEL, first_line
+from refold.streams.postgres import channel, first_line
 
 POLL_S = 0.25
 """A notice may be lost; nobody waits longer than this on account of it."""
 _RETRY_S = 1.0
+_GROUPS = ("core", "models")
 _SETTLE_S = 0.02
 _log = logging.getLogger(__name__)
 
@@ -82,7 +83,8 @@ class Notices:
                     connect_timeout=5,
                     keepalives_idle=5,
                 ) as connection:
-                    await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
+                    for group in _GROUPS:
+                        await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel(group))))
                     away = False
                     async for notice in connection.notifies():
                         self.told(notice.payload)

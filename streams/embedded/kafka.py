@@ -47,7 +47,16 @@ class KafkaServer:
     def launch(self) -> None:
         """Start the broker; it is ready some seconds later."""
         self.process.launch(
-            [*self._java(), "-Xms256m", "-Xmx1g", *self._logging(), "kafka.Kafka", str(self._properties)],
+            [
+                *self._java(),
+                "-Xms256m",
+                "-Xmx1g",
+                "-XX:+UseSerialGC",
+                "-XX:TieredStopAtLevel=1",
+                *self._logging(),
+                "kafka.Kafka",
+                str(self._properties),
+            ],
             cwd=self._folder,
         )
 

@@ -19,11 +19,14 @@ from refold.streams.waiting import when_kafka_answers
 
 _log = logging.getLogger(__name__)
 
+_PACE_S = 0.1
+"""Nobody waits for a reaction as for an answer: ten transactions a second leave the processor to those who do."""
+
 
 def main(settings: Settings) -> None:
     """React until told to stop. Raises LogRefused when the log is not the one that the tables were folded from."""
     if declared_reactors(load_domains(settings.domains)):
-        run_fold(settings, reactors_fold(settings))
+        run_fold(settings, reactors_fold(settings), pace_s=_PACE_S)
     else:
         _log.info("no configured domain has reactors: nothing to do")
         _wait_to_be_stopped()
