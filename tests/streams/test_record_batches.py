@@ -39,7 +39,6 @@ def record_set(batches: Sequence[tuple[int, Sequence[Record]]], base: int = 0) -
     return data, all_records
 
 
-@settings(deadline=None)
 @given(BATCHES, st.integers(0, 2**40))
 @settings(deadline=None)  # the first batch with a null makes Polars print a backtrace, which takes its time
 def test_rows_are_the_records_that_were_written(batches: list[tuple[int, list[Record]]], base: int) -> None:
@@ -49,7 +48,6 @@ def test_rows_are_the_records_that_were_written(batches: list[tuple[int, list[Re
     assert list(zip(rows["key"], rows["value"], strict=True)) == [(key, value) for key, value, _ in records]
 
 
-@settings(deadline=None)
 @given(BATCHES, st.data())
 @settings(deadline=None)  # the first batch with a null makes Polars print a backtrace, which takes its time
 def test_a_set_that_ends_within_a_batch_gives_the_whole_ones(
