@@ -108,6 +108,13 @@ class GroupReader:
         """The end of the log as of the last fetch, if known."""
         return self._ends.get(place)
 
+    def position(self, place: Place) -> int | None:
+        """The offset that is read next in a place of ours."""
+        with self._lock:
+            if place not in self._at:
+                return None
+            return self._wanted[place][0] if place in self._wanted else self._at[place].offset
+
     def seek(self, place: Place, offset: int) -> int:
         """Read on from `offset`; chunks of an older generation than the one returned are not current any more."""
         with self._lock:

@@ -38,6 +38,9 @@ class Flow:
     def assignment(self, _: Place) -> int | None:
         return 1
 
+    def position(self, _: Place) -> int | None:
+        return None
+
     def seek(self, _: Place, offset: int) -> int:
         return offset
 
