@@ -49,10 +49,12 @@ def test_a_partition_waits_for_its_claim_and_not_for_what_others_are_behind(
     topic = events_topic(settings.topic_prefix, CATEGORY)
     with connect(settings.dsn(), application_name="test") as db:
         lags = LagReader(settings, load_domains(["retail"])).read(db)
+    everywhere = settings.partitions * len(load_domains(["retail"]).categories)
     assert waiting(settings.kafka_servers(), lags) == [(topic, 1)]
     found = told(settings, monkeypatch, capsys)
     assert re.fullmatch(
-        rf"writes wait for the fold on 1 of 8 partitions: 42 events on {re.escape(topic)}/1, ETA unknown: .*", found
+        rf"writes wait for the fold on 1 of {everywhere} partitions: 42 events on {re.escape(topic)}/1, ETA unknown: .*",
+        found,
     ), found
     fold_all(settings)
     assert told(settings, monkeypatch, capsys) == "open"

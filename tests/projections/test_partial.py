@@ -79,7 +79,7 @@ def cut(log: Sequence[Happened], cuts: set[int]) -> list[Sequence[Happened]]:
 
 
 @pytest.mark.parametrize("model", [BY_OWNER, ACCOUNTS])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(log=LOGS)
 def test_rows_and_columns_are_one_function(model: Model, log: list[Happened]) -> None:
     layout, frames = layout_of(model), frames_of(log)
