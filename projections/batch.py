@@ -23,6 +23,7 @@ from refold.schemas.upcast_columns import todays_events
 from refold.streams.chunk import Chunk
 from refold.streams.core_limits import Voids
 from refold.streams.set_aside import REASON, SetAside
+from refold.streams.topics import category_of
 
 ALL_BUILDS = 0
 
@@ -64,6 +65,14 @@ class Counted:
     @property
     def events(self) -> int:
         return sum(frame.height for frame in self.frames.values())
+
+
+def by_category(prefix: str, chunks: Iterable[Chunk]) -> dict[str, list[Chunk]]:
+    """Chunks of each category, the categories in order."""
+    found: dict[str, list[Chunk]] = {}
+    for chunk in chunks:
+        found.setdefault(category_of(prefix, chunk.topic), []).append(chunk)
+    return dict(sorted(found.items()))
 
 
 def batch_of(category: str, chunks: Iterable[Chunk]) -> Batch:

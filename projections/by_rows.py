@@ -6,7 +6,6 @@ a live chunk that was most of a transaction's time. tests/projections/test_parti
 
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
 from typing import Any
@@ -17,14 +16,13 @@ from refold.projections.declaration import Column, Entity, EventType, Rollup, ha
 from refold.projections.expressions import Both, ByEvent, Compare, Condition, Day, Either, Expression, Field
 from refold.projections.layout import DELETED, VERSION, Layout, Merge, Stored, order_column
 from refold.projections.partial import PLACES, TIME_SHIFT
+from refold.schemas.binary import micros_of
 from refold.schemas.upcast_columns import SUB
 
 Row = dict[str, Any]
 """An event: the envelope's fields as m_…, then its own; or a row of a table."""
 Step = Callable[[Row, Row], None]
 """Adds an event (second) to a row (first)."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def partial_columns(layout: Layout, events: Mapping[EventType, Sequence[Row]]) -> dict[str, list[Any]]:
@@ -139,9 +137,7 @@ def _place(kind: EventType) -> Callable[[Row], str]:
     """The text that `partial` orders by."""
 
     def place(event: Row) -> str:
-        since = event["m_occurred_at"] - _EPOCH
-        micros = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
-        return f"{micros + TIME_SHIFT} {kind.category.name} {event['m_stream']} {_place_in_stream(event):019d}"
+        return f"{micros_of(event['m_occurred_at']) + TIME_SHIFT} {kind.category.name} {event['m_stream']} {_place_in_stream(event):019d}"
 
     return place
 

@@ -14,7 +14,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from refold.projections import builds, merge_sql, metrics, parking
-from refold.projections.batch import Batch, Counted, Park, batch_of, counted_events
+from refold.projections.batch import Batch, Counted, Park, batch_of, by_category, counted_events
 from refold.projections.builds import GROUP, Build
 from refold.projections.by_rows import Row, partial_columns
 from refold.projections.declaration import EventType, handled
@@ -32,7 +32,7 @@ from refold.streams import positions
 from refold.streams.chunk import Chunk, Place
 from refold.streams.failpoints import failpoint
 from refold.streams.postgres import Database, connect_patiently, first_line, notify
-from refold.streams.topics import category_of, events_topic
+from refold.streams.topics import events_topic
 
 _log = logging.getLogger(__name__)
 _LOCK_TIMEOUT = "10s"
@@ -110,14 +110,12 @@ class ModelsFold:
         return found
 
     def _fold(self, chunks: Sequence[Chunk], allowed: Limits, members: Sequence[tuple[Build, Layout]]) -> None:
-        by_category: dict[str, list[Chunk]] = {}
-        for chunk in chunks:
-            by_category.setdefault(category_of(self._prefix, chunk.topic), []).append(chunk)
-        rows = self._rows(by_category, allowed, members)
+        grouped = by_category(self._prefix, chunks)
+        rows = self._rows(grouped, allowed, members)
         if rows is None:
-            self._fold_columns(by_category, allowed, members)
+            self._fold_columns(grouped, allowed, members)
             return
-        for category in by_category:
+        for category in grouped:
             metrics.EVENTS.labels(category).inc(sum(len(rows[kind]) for kind in rows if kind.category.name == category))
         with chunk_metrics.stage(GROUP, "merge"):
             for build, layout in members:
@@ -145,7 +143,7 @@ class ModelsFold:
     ) -> None:
         counted: dict[str, tuple[Batch, Counted]] = {}
         with chunk_metrics.stage(GROUP, "decode"):
-            for category, of_it in sorted(chunks.items()):
+            for category, of_it in chunks.items():
                 batch = batch_of(category, of_it)
                 parked = [park for park in allowed.parked if park.build == 0]
                 counted[category] = (

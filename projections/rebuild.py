@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from refold.projections import parking
-from refold.projections.batch import ALL_BUILDS, Batch, Counted, Park, batch_of, counted_events
+from refold.projections.batch import ALL_BUILDS, Batch, Counted, Park, batch_of, by_category, counted_events
 from refold.projections.builds import GROUP
 from refold.projections.declaration import EventType
 from refold.projections.limits import limits
@@ -20,7 +20,6 @@ from refold.streams import set_aside
 from refold.streams.chunk import Chunk, Place
 from refold.streams.core_limits import Voids
 from refold.streams.postgres import Database
-from refold.streams.topics import category_of
 
 BATCH_RECORDS = 80_000
 FLUSH_S = 30.0
@@ -65,12 +64,9 @@ class Decoding:
         chunks = [set_aside.masked(chunk, self._aside) for chunk in chunks]
         allowed = limits(self._db, chunks)
         self._remember(park for park in allowed.parked if park.build == ALL_BUILDS)
-        by_category: dict[str, list[Chunk]] = {}
-        for chunk in chunks:
-            by_category.setdefault(category_of(self._prefix, chunk.topic), []).append(chunk)
         found = {
             category: self._counted(batch_of(category, of_it), allowed.voids)
-            for category, of_it in sorted(by_category.items())
+            for category, of_it in by_category(self._prefix, chunks).items()
         }
         return Prepared({chunk.place: chunk.end for chunk in chunks}, found)
 

@@ -115,11 +115,16 @@ def read_text(data: bytes, at: int) -> tuple[str, int]:
     return raw.decode(), at
 
 
+def micros_of(moment: datetime) -> int:
+    """Microseconds since 1970. Raises TypeError for a time without its offset from UTC."""
+    since = moment - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
 @lru_cache(_KEPT)
 def instant_bytes(moment: datetime) -> bytes:
     """Microseconds since 1970. Raises TypeError for a time without its offset from UTC."""
-    since = moment - _EPOCH
-    micros = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    micros = micros_of(moment)
     z = micros << 1 if micros >= 0 else ~(micros << 1)
     if not _EIGHT_LEAST <= z < _NINE_LEAST:
         return _varint(z)

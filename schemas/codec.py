@@ -105,7 +105,7 @@ class Codec:
 def encode_rejection(meta: Meta, rejection: Rejection) -> bytes:
     """The record that says a command was refused. Never fails for its texts: a refusal must always find a place."""
     texts = (rejection.command, rejection.code, rejection.message)
-    return _encode(REJECTION_WRITER, EVENT, meta, tuple(_writable(text) for text in texts))
+    return _encode(REJECTION_WRITER, EVENT, meta, tuple(writable(text) for text in texts))
 
 
 def encode_claim(claim: Claim) -> bytes:
@@ -167,6 +167,6 @@ def _encode(writer: Writer, kind: Envelope, head: Meta | CommandMeta, values: tu
         raise BadValue(f"{writer.name}: {problem}") from problem
 
 
-def _writable(text: str) -> str:
+def writable(text: str) -> str:
     """What Avro and Postgres can both hold of a text."""
     return text[:_MOST_OF_A_MESSAGE].replace("\0", "\ufffd").encode(errors="replace").decode()

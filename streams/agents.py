@@ -175,7 +175,7 @@ class _Host:
         self._reading = threading.Thread(target=self._reader.run, name="read", daemon=True)
         self._reading.start()
 
-    def heard(self, _payload: str) -> None:
+    def heard(self) -> None:
         """The core moved, or notices may have been missed."""
         self._woken.set()
 

@@ -13,17 +13,17 @@ POLL_S = 0.25
 _CORE = "core"
 
 
-async def listen(url: str, heard: Callable[[str], None], application_name: str) -> None:
-    """Call `heard` with each of the core's payloads, for ever; reconnects by itself, and calls `heard("")` after a gap."""
+async def listen(url: str, heard: Callable[[], None], application_name: str) -> None:
+    """Call `heard` at each notice of the core, for ever; reconnects by itself, and calls it after a gap too."""
     while True:
         try:
             async with await psycopg.AsyncConnection.connect(
                 url, autocommit=True, application_name=f"refold-{application_name}-listen", connect_timeout=5
             ) as db:
                 await db.execute(f"LISTEN {channel(_CORE)}")
-                heard("")
-                async for notice in db.notifies():
-                    heard(notice.payload)
+                heard()
+                async for _ in db.notifies():
+                    heard()
         except psycopg.OperationalError as problem:
             _log.debug("not listening: %s", first_line(problem))
         await asyncio.sleep(POLL_S)

@@ -56,14 +56,9 @@ class RecordBatch:
 
     base: int
     count: int
-    last_delta: int
     attributes: int
     last_ms: int
     data: memoryview
-
-    @property
-    def end(self) -> int:
-        return self.base + self.last_delta + 1
 
     @property
     def is_control(self) -> bool:
@@ -78,7 +73,7 @@ def batches_of(data: bytes, where: str) -> Iterator[RecordBatch]:
     """The whole batches of a fetched record set; it may end within one. Raises LogCorrupt."""
     view, at = memoryview(data), 0
     while at + _HEADER.size <= len(data):
-        base, length, _, magic, crc, attributes, last_delta, _, last_ms, _, _, _, count = _HEADER.unpack_from(data, at)
+        base, length, _, magic, crc, attributes, _, _, last_ms, _, _, _, count = _HEADER.unpack_from(data, at)
         end = at + _BEFORE_LENGTH + length
         if (
             magic != _MAGIC
@@ -91,7 +86,7 @@ def batches_of(data: bytes, where: str) -> Iterator[RecordBatch]:
             return
         if calc_crc32c(view[at + _CHECKED_FROM : end]) != crc:
             raise LogCorrupt(f"{where}: the checksum of the batch at offset {base} does not fit its bytes")
-        yield RecordBatch(base, count, last_delta, attributes, last_ms, view[at:end])
+        yield RecordBatch(base, count, attributes, last_ms, view[at:end])
         at = end
 
 

