@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from refold.projections.layout import Layout
-from refold.streams.postgres import Database, create_tables
+from refold.streams.postgres import Database, Rows, Statements, create_tables
 
 GROUP = "models"
 MEMBERS = ("serving", "shadow", "retired")
@@ -41,7 +41,7 @@ def bootstrap(db: Database) -> None:
     create_tables(db, "refold.projections", "tables.sql")
 
 
-def lock_shared(db: Database) -> None:
+def lock_shared(db: Statements) -> None:
     """The group's lock as a chunk takes it: many at once, none while a build joins or leaves."""
     db.execute("SELECT pg_advisory_xact_lock_shared(%s)", (_GROUP_LOCK,))
 
@@ -51,13 +51,22 @@ def lock_exclusive(db: Database) -> None:
     db.execute("SELECT pg_advisory_xact_lock(%s)", (_GROUP_LOCK,))
 
 
-def builds(db: Database) -> list[Build]:
+def builds(db: Statements) -> list[Build]:
     """All builds that have a table, in the order in which they are written: by model, then number."""
-    rows = db.execute(
+    return builds_of(ask(db))
+
+
+def ask(db: Statements) -> Rows:
+    """Ask for all builds that have a table."""
+    return db.execute(
         "SELECT build, domain, model, fingerprint, status, detached_code, detached_reason FROM refold.builds"
         " WHERE status <> 'dropped' ORDER BY domain, model, build"
-    ).fetchall()
-    return [Build(*row) for row in rows]
+    )
+
+
+def builds_of(rows: Rows) -> list[Build]:
+    """What `ask` was answered."""
+    return [Build(*row) for row in rows.fetchall()]
 
 
 def create(db: Database, layout: Layout, fingerprint: str, status: str) -> Build:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from refold.projections.batch import Park
 from refold.streams.chunk import Chunk, Place
-from refold.streams.core_limits import Voids, core_limits
-from refold.streams.postgres import Database
+from refold.streams.core_limits import CoreLimits, Voids
+from refold.streams.postgres import Rows, Statements
 
 
 @dataclass(frozen=True)
@@ -18,13 +18,30 @@ class Limits:
     parked: list[Park]
 
 
-def limits(db: Database, chunks: Sequence[Chunk]) -> Limits:
-    """The limits of some chunks."""
-    core, voids = core_limits(db, chunks)
-    return Limits(core, voids, parked(db))
+class AskedLimits:
+    """The limits of some chunks, asked for at once."""
+
+    def __init__(self, db: Statements, chunks: Sequence[Chunk]) -> None:
+        self._core, self._parked = CoreLimits(db, chunks), _ask_parked(db)
+
+    def answer(self) -> Limits:
+        """All of them."""
+        return Limits(*self._core.answer(), _parks(self._parked))
 
 
-def parked(db: Database) -> list[Park]:
+def limits(db: Statements, chunks: Sequence[Chunk]) -> Limits:
+    """The limits of some chunks, asked for and answered."""
+    return AskedLimits(db, chunks).answer()
+
+
+def parked(db: Statements) -> list[Park]:
     """All parked streams."""
-    rows = db.execute("SELECT build, category, stream, part, first_offset, code, reason FROM refold.parked").fetchall()
-    return [Park(*row) for row in rows]
+    return _parks(_ask_parked(db))
+
+
+def _ask_parked(db: Statements) -> Rows:
+    return db.execute("SELECT build, category, stream, part, first_offset, code, reason FROM refold.parked")
+
+
+def _parks(rows: Rows) -> list[Park]:
+    return [Park(*row) for row in rows.fetchall()]

@@ -9,10 +9,10 @@ from psycopg import sql
 
 from refold.projections.layout import DELETED, VERSION, Layout, Merge, Stored
 from refold.streams.arrays import literal
-from refold.streams.postgres import Database
+from refold.streams.postgres import Database, Statements
 
 
-def add(db: Database, layout: Layout, schema: str, partial: pl.DataFrame | Mapping[str, Sequence[Any]]) -> None:
+def add(db: Statements, layout: Layout, schema: str, partial: pl.DataFrame | Mapping[str, Sequence[Any]]) -> None:
     """Merge a partial, sorted by key, into the model's table."""
     if not len(partial[layout.key_names[0]]):
         return

@@ -11,7 +11,6 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
-from psycopg.rows import dict_row
 
 from refold.projections import builds, merge_sql, metrics, parking
 from refold.projections.batch import Batch, Counted, Park, batch_of, by_category, counted_events
@@ -22,7 +21,7 @@ from refold.projections.declared import Declared
 from refold.projections.errors import ModelFailed
 from refold.projections.evolve import Evolved, Held, evolve_batch, held_of, rows_of
 from refold.projections.layout import Layout
-from refold.projections.limits import Limits, limits
+from refold.projections.limits import AskedLimits, Limits
 from refold.projections.partial import partial_of
 from refold.projections.row_batch import FEW, RowReader
 from refold.schemas.catalog import Catalog
@@ -31,11 +30,12 @@ from refold.streams import metrics as chunk_metrics
 from refold.streams import positions
 from refold.streams.chunk import Chunk, Place
 from refold.streams.failpoints import failpoint
-from refold.streams.postgres import Database, connect_patiently, first_line, notify
+from refold.streams.pipelined import Pipelined
+from refold.streams.postgres import Database, Statements, connect_patiently, first_line, notify
 from refold.streams.topics import events_topic
 
 _log = logging.getLogger(__name__)
-_LOCK_TIMEOUT = "10s"
+_LOCK_TIMEOUT = b"SET LOCAL lock_timeout = '10s'"
 
 
 class ModelsFold:
@@ -49,6 +49,7 @@ class ModelsFold:
         self._readers = {category: RowReader(catalog, category, types) for category, types in found.types.items()}
         self.topics: Sequence[str] = [events_topic(prefix, category) for category in found.types]
         self._db = connect_patiently(url, application_name=GROUP, by_key=True)
+        self._pipelined = Pipelined(self._db)
 
     @property
     def db(self) -> Database:
@@ -63,6 +64,7 @@ class ModelsFold:
         """A new connection, once Postgres is back."""
         self._db.close()
         self._db = connect_patiently(self._url, application_name=GROUP, by_key=True)
+        self._pipelined = Pipelined(self._db)
 
     def stored(self, places: Sequence[Place]) -> dict[Place, int]:
         """Where the group stands."""
@@ -73,23 +75,34 @@ class ModelsFold:
 
     def apply(self, chunks: Sequence[Chunk]) -> dict[Place, int]:
         """Fold up to the core's positions, in one transaction; a model that fails is detached, the rest goes on. Raises Lost."""
+        one_by_one = False
         while True:
             try:
-                return self._transaction(chunks)
+                return self._transaction(chunks, one_by_one=one_by_one)
             except ModelFailed as failed:
                 self._detach(failed)
+            except psycopg.OperationalError:
+                raise
+            except psycopg.Error:
+                if one_by_one:
+                    raise
+                one_by_one = True
 
-    def _transaction(self, chunks: Sequence[Chunk]) -> dict[Place, int]:
-        db = self._db
+    def _transaction(self, chunks: Sequence[Chunk], *, one_by_one: bool) -> dict[Place, int]:
+        """All that it asks goes as one, and all that it writes; `one_by_one` shows whose statement fails. Raises ModelFailed, Lost."""
+        db = self._pipelined
         with db.transaction():
-            db.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(_LOCK_TIMEOUT)))
+            db.execute(_LOCK_TIMEOUT)
             builds.lock_shared(db)
-            allowed = limits(db, chunks)
+            limits, there, locked = AskedLimits(db, chunks), builds.ask(db), positions.lock(db, GROUP, chunks)
+            positions.compare(locked, chunks)
+            allowed = limits.answer()
             offered = [cut for cut in (chunk.upto(allowed.core.get(chunk.place, 0)) for chunk in chunks) if cut.values]
             if offered:
-                positions.advance(db, GROUP, offered)
                 failpoint("models.before-write")
-                self._fold(offered, allowed, self.members())
+                for chunk in offered:
+                    positions.move(db, GROUP, chunk)
+                self._fold(offered, allowed, self._members(builds.builds_of(there)), one_by_one=one_by_one)
                 notify(db, GROUP, {chunk.place: chunk.end for chunk in offered})
                 failpoint("models.before-commit")
         if offered:
@@ -100,8 +113,11 @@ class ModelsFold:
 
     def members(self) -> list[tuple[Build, Layout]]:
         """Who is written now. Raises ModelFailed for one whose declaration is not this code's."""
+        return self._members(builds.builds(self._db))
+
+    def _members(self, there: Sequence[Build]) -> list[tuple[Build, Layout]]:
         found = []
-        for build in builds.builds(self._db):
+        for build in there:
             if build.is_member:
                 name = (build.domain, build.model)
                 if self._declared.fingerprints.get(name) != build.fingerprint:
@@ -109,18 +125,20 @@ class ModelsFold:
                 found.append((build, self._declared.layouts[name]))
         return found
 
-    def _fold(self, chunks: Sequence[Chunk], allowed: Limits, members: Sequence[tuple[Build, Layout]]) -> None:
+    def _fold(
+        self, chunks: Sequence[Chunk], allowed: Limits, members: Sequence[tuple[Build, Layout]], *, one_by_one: bool
+    ) -> None:
         grouped = by_category(self._prefix, chunks)
         rows = self._rows(grouped, allowed, members)
         if rows is None:
-            self._fold_columns(grouped, allowed, members)
+            self._fold_columns(grouped, allowed, members, one_by_one=one_by_one)
             return
         for category in grouped:
             metrics.EVENTS.labels(category).inc(sum(len(rows[kind]) for kind in rows if kind.category.name == category))
         with chunk_metrics.stage(GROUP, "merge"):
             for build, layout in members:
-                with _detaching(build):
-                    merge_sql.add(self._db, layout, build.schema, partial_columns(layout, rows))
+                with self._detaching(build, one_by_one=one_by_one):
+                    merge_sql.add(self._pipelined, layout, build.schema, partial_columns(layout, rows))
 
     def _rows(
         self, chunks: Mapping[str, Sequence[Chunk]], allowed: Limits, members: Sequence[tuple[Build, Layout]]
@@ -139,7 +157,12 @@ class ModelsFold:
         return found
 
     def _fold_columns(
-        self, chunks: Mapping[str, Sequence[Chunk]], allowed: Limits, members: Sequence[tuple[Build, Layout]]
+        self,
+        chunks: Mapping[str, Sequence[Chunk]],
+        allowed: Limits,
+        members: Sequence[tuple[Build, Layout]],
+        *,
+        one_by_one: bool,
     ) -> None:
         counted: dict[str, tuple[Batch, Counted]] = {}
         with chunk_metrics.stage(GROUP, "decode"):
@@ -154,32 +177,11 @@ class ModelsFold:
             metrics.EVENTS.labels(category).inc(found.events)
             chunk_metrics.FALL_BACKS.labels(GROUP).inc(found.fell_back)
             chunk_metrics.UPCAST.labels(GROUP).inc(found.upcast)
-            parking.park(self._db, found.parks, found.waiting)
+            parking.park(self._pipelined, found.parks, found.waiting)
         with chunk_metrics.stage(GROUP, "merge"):
             for build, layout in members:
-                self.write(build, layout, counted, allowed.parked)
-
-    def write(
-        self, build: Build, layout: Layout, counted: Mapping[str, tuple[Batch, Counted]], parked: Sequence[Park]
-    ) -> None:
-        """Merge decoded events into a member's table, within the caller's transaction. Raises ModelFailed."""
-        with _detaching(build):
-            if layout.evolves:
-                self._evolve(build, layout, counted, [park for park in parked if park.build == build.number])
-            else:
-                merge_sql.add(self._db, layout, build.schema, partial_of(layout, frames_for(layout, counted)))
-
-    def _evolve(
-        self, build: Build, layout: Layout, counted: Mapping[str, tuple[Batch, Counted]], parked: Sequence[Park]
-    ) -> None:
-        frames = frames_for(layout, counted)
-        for batch, _ in (counted[category] for category in {kind.category.name for kind in frames}):
-            found: Evolved = evolve_batch(
-                layout, build.number, batch, frames, parked, lambda streams: load_rows(self._db, layout, build, streams)
-            )
-            merge_sql.add(self._db, layout, build.schema, rows_of(layout, found.rows))
-            waiting = {(batch.category, stream): number for stream, number in found.waiting.items()}
-            parking.park(self._db, found.parks, waiting, build.number)
+                with self._detaching(build, one_by_one=one_by_one):
+                    write(self._pipelined, build, layout, counted, allowed.parked)
 
     def _detach(self, failed: ModelFailed) -> None:
         found = next(build for build in builds.builds(self._db) if build.number == failed.build)
@@ -189,9 +191,48 @@ class ModelsFold:
         metrics.DETACHED.labels(found.model, code).inc()
         _log.error("models: %s.%s (build %d) is detached: %s", found.domain, found.model, found.number, failed.message)
 
+    @contextmanager
+    def _detaching(self, build: Build, *, one_by_one: bool) -> Iterator[None]:
+        """As `detaching`; what is queued is sent at once where it matters whose it is."""
+        with detaching(build):
+            yield
+            if one_by_one:
+                self._pipelined.flush()
+
+
+def write(
+    db: Statements,
+    build: Build,
+    layout: Layout,
+    counted: Mapping[str, tuple[Batch, Counted]],
+    parked: Sequence[Park],
+) -> None:
+    """Merge decoded events into a member's table, within the caller's transaction."""
+    if layout.evolves:
+        _evolve(db, build, layout, counted, [park for park in parked if park.build == build.number])
+    else:
+        merge_sql.add(db, layout, build.schema, partial_of(layout, frames_for(layout, counted)))
+
+
+def _evolve(
+    db: Statements,
+    build: Build,
+    layout: Layout,
+    counted: Mapping[str, tuple[Batch, Counted]],
+    parked: Sequence[Park],
+) -> None:
+    frames = frames_for(layout, counted)
+    for batch, _ in (counted[category] for category in {kind.category.name for kind in frames}):
+        found: Evolved = evolve_batch(
+            layout, build.number, batch, frames, parked, lambda streams: load_rows(db, layout, build, streams)
+        )
+        merge_sql.add(db, layout, build.schema, rows_of(layout, found.rows))
+        waiting = {(batch.category, stream): number for stream, number in found.waiting.items()}
+        parking.park(db, found.parks, waiting, build.number)
+
 
 @contextmanager
-def _detaching(build: Build) -> Iterator[None]:
+def detaching(build: Build) -> Iterator[None]:
     """An author's declaration meets any data: what fails is this model, the others must go on. Raises ModelFailed."""
     try:
         yield
@@ -209,13 +250,12 @@ def frames_for(layout: Layout, counted: Mapping[str, tuple[Batch, Counted]]) -> 
     return {kind: frames[kind] for kind, frames in found.items() if kind in frames and frames[kind].height}
 
 
-def load_rows(db: Database, layout: Layout, build: Build, streams: list[str]) -> dict[str, Held]:
+def load_rows(db: Statements, layout: Layout, build: Build, streams: list[str]) -> dict[str, Held]:
     """The rows of some streams of an evolved entity."""
-    names = sql.SQL(", ").join(sql.Identifier(part.name) for part in layout.stored)
-    key = sql.Identifier(layout.key_names[0])
-    with db.cursor(row_factory=dict_row) as cursor:
-        cursor.execute(
-            sql.SQL("SELECT {} FROM {} WHERE {} = ANY(%s)").format(names, merge_sql.table(layout, build.schema), key),
-            (streams,),
-        )
-        return {row[layout.key_names[0]]: held_of(layout, row) for row in cursor}
+    names = [part.name for part in layout.stored]
+    columns, key = sql.SQL(", ").join(map(sql.Identifier, names)), layout.key_names[0]
+    query = sql.SQL("SELECT {} FROM {} WHERE {} = ANY(%s)").format(
+        columns, merge_sql.table(layout, build.schema), sql.Identifier(key)
+    )
+    rows = [dict(zip(names, row, strict=True)) for row in db.execute(query.as_bytes(), (streams,)).fetchall()]
+    return {row[key]: held_of(layout, row) for row in rows}

@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 
 from refold.projections import metrics
 from refold.projections.batch import ALL_BUILDS, Park
-from refold.streams.postgres import Database
+from refold.streams.postgres import Statements
 
 
-def park(db: Database, parks: Sequence[Park], waiting: Mapping[tuple[str, str], int], build: int = ALL_BUILDS) -> None:
+def park(
+    db: Statements, parks: Sequence[Park], waiting: Mapping[tuple[str, str], int], build: int = ALL_BUILDS
+) -> None:
     """Park streams and count what waits, in the transaction that moves the position past them."""
     for found in sorted(parks, key=lambda one: (one.category, one.stream)):
         metrics.PARKED.labels(found.category, found.code).inc()

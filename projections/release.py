@@ -10,7 +10,7 @@ from refold.projections.batch import ALL_BUILDS, Batch, Counted, Park
 from refold.projections.builds import GROUP
 from refold.projections.errors import NotParked, RebuildUnfinished, StillUnreadable
 from refold.projections.limits import parked
-from refold.projections.models import ModelsFold
+from refold.projections.models import ModelsFold, detaching, write
 from refold.streams.core_limits import group_positions
 from refold.streams.history import History
 from refold.streams.postgres import Database
@@ -66,7 +66,8 @@ def _fold(fold: ModelsFold, park: Park, places: Places, read: Read) -> Released:
 def _write(fold: ModelsFold, park: Park, batch: Batch, counted: Counted) -> None:
     for build, layout in fold.members():
         if park.build in (ALL_BUILDS, build.number):
-            fold.write(build, layout, {park.category: (batch, counted)}, [])
+            with detaching(build):
+                write(fold.db, build, layout, {park.category: (batch, counted)}, [])
 
 
 def _batch(category: str, places: Places, read: Read) -> Batch:

@@ -13,35 +13,34 @@ from refold.streams.effects import Before, Columns, Effects, Folded, Refold, sta
 from refold.streams.fold_columns import judge_columns
 
 
-def keys_of(envelopes: pl.DataFrame, category: str) -> list[bytes]:
-    """The outcome keys of the commands whose groups begin in the chunk."""
-    firsts = envelopes.filter(pl.col("m_index") == 0).select("m_stream", "m_command_id")
-    return [outcome_key(category, stream, command_id) for stream, command_id in firsts.iter_rows()]
+class ByColumns:
+    """A decoded chunk; `streams` and `keys` say which rows of the tables the rules ask for."""
 
+    def __init__(self, decoded: DecodedChunk, envelopes: pl.DataFrame, category: str) -> None:
+        self._decoded, self._envelopes = decoded, envelopes
+        self.streams: Sequence[str] = envelopes["m_stream"].unique().to_list()
+        firsts = envelopes.filter(pl.col("m_index") == 0).select("m_stream", "m_command_id")
+        self.keys: Sequence[bytes] = [
+            outcome_key(category, stream, command_id) for stream, command_id in firsts.iter_rows()
+        ]
 
-def fold_by_columns(
-    decoded: DecodedChunk,
-    envelopes: pl.DataFrame,
-    keys: Sequence[bytes],
-    decider: AnyDecider,
-    before: Before,
-    refold: Refold,
-) -> Folded | None:
-    """None if not every whole group takes effect: then the rows decide. `keys` are those of `keys_of`."""
-    versions = pl.DataFrame(
-        {"m_stream": list(before.streams), "stored": [row.version for row in before.streams.values()]},
-        schema={"m_stream": pl.String, "stored": pl.Int64},
-    )
-    whole = judge_columns(envelopes, decider.category.name, before.state, versions, len(before.known))
-    if whole is None:
-        return None
-    counted, start, part = envelopes.head(whole.taken), decoded.chunk.start, decoded.chunk.part
-    effects = Effects(
-        _outcomes(counted, keys, decoded.rejections, start, part),
-        _streams(decider, counted, decoded, before, refold),
-        _offsets(counted, start, part),
-    )
-    return Folded(decoded.chunk.upto(start + whole.taken), whole.state, effects)
+    def fold(self, decider: AnyDecider, before: Before, refold: Refold) -> Folded | None:
+        """None if not every whole group takes effect: then the rows decide."""
+        decoded = self._decoded
+        versions = pl.DataFrame(
+            {"m_stream": list(before.streams), "stored": [row.version for row in before.streams.values()]},
+            schema={"m_stream": pl.String, "stored": pl.Int64},
+        )
+        whole = judge_columns(self._envelopes, decider.category.name, before.state, versions, len(before.known))
+        if whole is None:
+            return None
+        counted, start, part = self._envelopes.head(whole.taken), decoded.chunk.start, decoded.chunk.part
+        effects = Effects(
+            _outcomes(counted, self.keys, decoded.rejections, start, part),
+            _streams(decider, counted, decoded, before, refold),
+            _offsets(counted, start, part),
+        )
+        return Folded(decoded.chunk.upto(start + whole.taken), whole.state, effects)
 
 
 def _outcomes(counted: pl.DataFrame, keys: Sequence[bytes], rejections: pl.DataFrame, start: int, part: int) -> Columns:

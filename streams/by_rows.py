@@ -13,38 +13,35 @@ from refold.streams.effects import Before, Columns, Effects, Folded, Refold, Voi
 from refold.streams.fold import Envelope, Group, Tables, judge
 
 
-def envelopes_of(chunk: Chunk) -> list[Envelope]:
-    """What the rules see of each record."""
-    assert chunk.keys is not None, "the core reads keys"
-    return [_envelope(value, key) for value, key in zip(chunk.values, chunk.keys, strict=True)]
+class ByRows:
+    """A chunk's envelopes; `streams` and `keys` say which rows of the tables the rules ask for."""
 
+    def __init__(self, chunk: Chunk, category: str, codec: Codec) -> None:
+        assert chunk.keys is not None, "the core reads keys"
+        self._chunk, self._codec = chunk, codec
+        self._envelopes = [_envelope(value, key) for value, key in zip(chunk.values, chunk.keys, strict=True)]
+        ours = [envelope for envelope in self._envelopes if isinstance(envelope, Meta)]
+        self.streams: Sequence[str] = list({envelope.stream for envelope in ours})
+        self.keys: Sequence[bytes] = [outcome_key(category, e.stream, e.command_id.bytes) for e in ours if e.index == 0]
 
-def keys_of(envelopes: Sequence[Envelope], category: str) -> list[bytes]:
-    """The outcome keys of the commands whose groups begin in the chunk."""
-    firsts = [e for e in envelopes if isinstance(e, Meta) and e.index == 0]
-    return [outcome_key(category, e.stream, e.command_id.bytes) for e in firsts]
-
-
-def fold_by_rows(
-    chunk: Chunk, envelopes: Sequence[Envelope], decider: AnyDecider, codec: Codec, before: Before, refold: Refold
-) -> Folded:
-    """Raises NewerRules."""
-    category = decider.category.name
-    tables = Tables(
-        version=lambda stream: before.streams[stream].version if stream in before.streams else 0,
-        known=lambda stream, command_id: outcome_key(category, stream, command_id.bytes) in before.known,
-    )
-    verdict = judge(envelopes, category, before.state, tables)
-    taken = chunk.upto(chunk.start + verdict.taken)
-    counted = {row for group in verdict.groups for row in group.rows}
-    voids = _voids(envelopes[: verdict.taken], counted, chunk.start)
-    if not verdict.groups:
-        return Folded(taken, verdict.state, None, voids)
-    groups = [_CountedGroup(chunk, group, envelopes, codec) for group in verdict.groups]
-    effects = Effects(
-        _outcomes(groups, category), _streams(groups, decider, before, refold), _offsets(groups, category)
-    )
-    return Folded(taken, verdict.state, effects, voids)
+    def fold(self, decider: AnyDecider, before: Before, refold: Refold) -> Folded:
+        """Raises NewerRules."""
+        chunk, category = self._chunk, decider.category.name
+        tables = Tables(
+            version=lambda stream: before.streams[stream].version if stream in before.streams else 0,
+            known=lambda stream, command_id: outcome_key(category, stream, command_id.bytes) in before.known,
+        )
+        verdict = judge(self._envelopes, category, before.state, tables)
+        taken = chunk.upto(chunk.start + verdict.taken)
+        counted = {row for group in verdict.groups for row in group.rows}
+        voids = _voids(self._envelopes[: verdict.taken], counted, chunk.start)
+        if not verdict.groups:
+            return Folded(taken, verdict.state, None, voids)
+        groups = [_CountedGroup(chunk, group, self._envelopes, self._codec) for group in verdict.groups]
+        effects = Effects(
+            _outcomes(groups, category), _streams(groups, decider, before, refold), _offsets(groups, category)
+        )
+        return Folded(taken, verdict.state, effects, voids)
 
 
 class _CountedGroup:

@@ -6,20 +6,22 @@ position moves in the transaction of the rows it speaks for, or not at all.
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 from refold.schemas.codec import Codec
 from refold.schemas.columns import read_heads
-from refold.schemas.meta import Meta
 from refold.streams import by_columns, by_rows, core_store, metrics, positions
 from refold.streams.chunk import Chunk, Place
-from refold.streams.core_store import StoredClaim
-from refold.streams.decoded import DecodedChunk, EventDecoder
+from refold.streams.core_store import AskedBefore, StoredClaim
+from refold.streams.decoded import EventDecoder
 from refold.streams.domain import AnyDecider, Domains
-from refold.streams.effects import Before, Folded
+from refold.streams.effects import Before, Folded, Refold
 from refold.streams.errors import UnknownSchema
 from refold.streams.failpoints import failpoint
 from refold.streams.history import History
+from refold.streams.pipelined import Pipelined
 from refold.streams.postgres import connect_patiently, notify
 from refold.streams.set_aside import original
 from refold.streams.topics import category_of, events_topic
@@ -27,6 +29,25 @@ from refold.streams.topics import category_of, events_topic
 GROUP = "core"
 FEW = 64
 """Columns cost some milliseconds before their first record: so many of a live chunk are folded one by one in less."""
+
+
+class Records(Protocol):
+    """A chunk's records as the rules look at them."""
+
+    streams: Sequence[str]
+    keys: Sequence[bytes]
+
+    def fold(self, decider: AnyDecider, before: Before, refold: Refold) -> Folded | None:
+        """What they do, given what the tables say; None if these cannot tell."""
+
+
+@dataclass(frozen=True)
+class _View:
+    """A chunk and one way to look at it."""
+
+    chunk: Chunk
+    decider: AnyDecider
+    records: Records
 
 
 class CoreFold:
@@ -43,11 +64,13 @@ class CoreFold:
         self._codec = Codec(domains.catalog)
         self.topics: Sequence[str] = [events_topic(prefix, name) for name in sorted(domains.categories)]
         self._db = connect_patiently(url, application_name=GROUP, by_key=True)
+        self._pipelined = Pipelined(self._db)
 
     def reconnect(self) -> None:
         """A new connection, once Postgres is back."""
         self._db.close()
         self._db = connect_patiently(self._url, application_name=GROUP, by_key=True)
+        self._pipelined = Pipelined(self._db)
 
     def stored(self, places: Sequence[Place]) -> dict[Place, int]:
         """Where the core stands."""
@@ -57,17 +80,18 @@ class CoreFold:
         """Fold as far as groups are whole, in one transaction. Raises Lost, NewerRules, UnknownSchema."""
         self._refuse_unknown(chunks)
         with metrics.stage(GROUP, "decode"):
-            decoded = {chunk.place: self._decoded(chunk) for chunk in chunks if len(chunk.values) > FEW}
+            views = [self._view(chunk) for chunk in sorted(chunks, key=lambda chunk: chunk.place)]
         reached: dict[Place, int] = {}
-        with metrics.stage(GROUP, "transaction"), self._db.pipeline(), self._db.transaction():
-            positions.lock(self._db, GROUP, chunks)
+        with metrics.stage(GROUP, "transaction"), self._pipelined.transaction():
+            locked = positions.lock(self._pipelined, GROUP, chunks)
+            asked = [self._ask(view) for view in views]
+            positions.compare(locked, chunks)
             failpoint("core.before-write")
-            for chunk in sorted(chunks, key=lambda chunk: chunk.place):
-                folded = self._fold(chunk, decoded.get(chunk.place))
-                reached[chunk.place] = folded.chunk.end
+            for view, before in zip(views, asked, strict=True):
+                reached[view.chunk.place] = self._fold(view, before).chunk.end
             moved = {chunk.place: reached[chunk.place] for chunk in chunks if reached[chunk.place] > chunk.start}
             if moved:
-                notify(self._db, GROUP, moved)
+                notify(self._pipelined, GROUP, moved)
                 failpoint("core.before-commit")
         failpoint("core.after-commit")
         metrics.RECORDS.labels(GROUP).inc(sum(reached[chunk.place] - chunk.start for chunk in chunks))
@@ -86,39 +110,42 @@ class CoreFold:
                     f"{chunk.topic}/{chunk.part}: records have the schemas {newer}, which this code lacks"
                 )
 
-    def _decoded(self, chunk: Chunk) -> DecodedChunk:
-        decoded = self._decoder.decode(chunk, category_of(self._prefix, chunk.topic))
-        metrics.FALL_BACKS.labels(GROUP).inc(decoded.fell_back)
-        metrics.UPCAST.labels(GROUP).inc(len(decoded.upcast))
-        return decoded
-
-    def _fold(self, chunk: Chunk, decoded: DecodedChunk | None) -> Folded:
+    def _view(self, chunk: Chunk) -> _View:
+        """What the rules look at: columns where that pays and all of the chunk can be read by them, else record by record."""
         decider = self._domains.deciders[category_of(self._prefix, chunk.topic)]
+        if len(chunk.values) > FEW:
+            decoded = self._decoder.decode(chunk, decider.category.name)
+            metrics.FALL_BACKS.labels(GROUP).inc(decoded.fell_back)
+            metrics.UPCAST.labels(GROUP).inc(len(decoded.upcast))
+            columns = decoded.envelopes()
+            if columns is not None:
+                return _View(chunk, decider, by_columns.ByColumns(decoded, columns, decider.category.name))
+        return self._view_by_rows(chunk, decider)
+
+    def _view_by_rows(self, chunk: Chunk, decider: AnyDecider) -> _View:
+        if len(chunk.values) > FEW:
+            metrics.ROW_WISE.labels(GROUP).inc(len(chunk.values))
+        return _View(chunk, decider, by_rows.ByRows(chunk, decider.category.name, self._codec))
+
+    def _ask(self, view: _View) -> AskedBefore:
+        records, category = view.records, view.decider.category.name
+        return AskedBefore(self._pipelined, category, view.chunk.part, records.streams, records.keys)
+
+    def _fold(self, view: _View, asked: AskedBefore) -> Folded:
+        refold = partial(self._history.state, self._db, view.decider)
+        before = asked.answer()
         with metrics.stage(GROUP, "rules"):
-            before, folded = self._judged(chunk, decoded, decider)
+            folded = view.records.fold(view.decider, before, refold)
+        if folded is None:
+            rows = self._view_by_rows(view.chunk, view.decider)
+            return self._fold(rows, self._ask(rows))
         if folded.chunk.values:
             with metrics.stage(GROUP, "write"):
-                self._write(decider.category.name, before, folded)
+                self._write(view.decider.category.name, before, folded)
         return folded
 
-    def _judged(self, chunk: Chunk, decoded: DecodedChunk | None, decider: AnyDecider) -> tuple[Before, Folded]:
-        db, category = self._db, decider.category.name
-        refold = partial(self._history.state, db, decider)
-        columns = decoded.envelopes() if decoded else None
-        if decoded is not None and columns is not None:
-            names, keys = columns["m_stream"].unique().to_list(), by_columns.keys_of(columns, category)
-            before = core_store.before(db, category, chunk.part, names, keys)
-            folded = by_columns.fold_by_columns(decoded, columns, keys, decider, before, refold)
-            if folded is not None:
-                return before, folded
-        metrics.ROW_WISE.labels(GROUP).inc(len(chunk.values) if decoded else 0)
-        envelopes = by_rows.envelopes_of(chunk)
-        streams = {envelope.stream for envelope in envelopes if isinstance(envelope, Meta)}
-        before = core_store.before(db, category, chunk.part, streams, by_rows.keys_of(envelopes, category))
-        return before, by_rows.fold_by_rows(chunk, envelopes, decider, self._codec, before, refold)
-
     def _write(self, category: str, before: Before, folded: Folded) -> None:
-        db, chunk = self._db, folded.chunk
+        db, chunk = self._pipelined, folded.chunk
         claim = StoredClaim(folded.state, hashlib.sha256(original(chunk.values[-1]) or b"").digest()[:16])
         core_store.insert_voids(db, chunk.topic, chunk.part, folded.voids)
         positions.move(db, GROUP, chunk)

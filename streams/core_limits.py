@@ -3,32 +3,49 @@
 from collections.abc import Mapping, Sequence
 
 from refold.streams.chunk import Chunk, Place
-from refold.streams.postgres import Database
+from refold.streams.postgres import Rows, Statements
 
 Voids = Mapping[Place, Sequence[tuple[int, int]]]
 """Ranges of offsets, both ends included, that do not count."""
 
 
-def core_limits(db: Database, chunks: Sequence[Chunk]) -> tuple[dict[Place, int], Voids]:
-    """Where the core stands, and the voids in some chunks; the positions first: the voids before one were written with it."""
-    core = core_positions(db)
-    return core, _voids(db, chunks)
+class CoreLimits:
+    """Where the core stands, and the voids in some chunks; asked for at once, the positions first: the voids before one were written with it."""
+
+    def __init__(self, db: Statements, chunks: Sequence[Chunk]) -> None:
+        self._positions, self._voids = _ask_positions(db, "core"), _ask_voids(db, chunks)
+
+    def answer(self) -> tuple[dict[Place, int], Voids]:
+        """Both."""
+        return _positions(self._positions), _ranges(self._voids)
 
 
-def core_positions(db: Database) -> dict[Place, int]:
+def core_limits(db: Statements, chunks: Sequence[Chunk]) -> tuple[dict[Place, int], Voids]:
+    """Both, asked for and answered."""
+    return CoreLimits(db, chunks).answer()
+
+
+def core_positions(db: Statements) -> dict[Place, int]:
     """Where the core stands."""
     return group_positions(db, "core")
 
 
-def group_positions(db: Database, group: str) -> dict[Place, int]:
+def group_positions(db: Statements, group: str) -> dict[Place, int]:
     """Where a group stands, of the places it has."""
-    rows = db.execute("SELECT topic, part, next_offset FROM refold.positions WHERE grp = %s", (group,)).fetchall()
-    return {(topic, part): at for topic, part, at in rows}
+    return _positions(_ask_positions(db, group))
 
 
-def _voids(db: Database, chunks: Sequence[Chunk]) -> Voids:
+def _ask_positions(db: Statements, group: str) -> Rows:
+    return db.execute("SELECT topic, part, next_offset FROM refold.positions WHERE grp = %s", (group,))
+
+
+def _positions(rows: Rows) -> dict[Place, int]:
+    return {(topic, part): at for topic, part, at in rows.fetchall()}
+
+
+def _ask_voids(db: Statements, chunks: Sequence[Chunk]) -> Rows:
     ordered = sorted(chunks, key=lambda chunk: chunk.place)
-    rows = db.execute(
+    return db.execute(
         "SELECT v.topic, v.part, v.first_offset, v.last_offset"
         " FROM unnest(%s::text[], %s::int[], %s::bigint[], %s::bigint[]) AS c(topic, part, low, high)"
         " JOIN refold.voids v ON v.topic = c.topic AND v.part = c.part AND v.last_offset >= c.low AND v.first_offset < c.high",
@@ -38,8 +55,11 @@ def _voids(db: Database, chunks: Sequence[Chunk]) -> Voids:
             [chunk.start for chunk in ordered],
             [chunk.end for chunk in ordered],
         ),
-    ).fetchall()
+    )
+
+
+def _ranges(rows: Rows) -> Voids:
     voids: dict[Place, list[tuple[int, int]]] = {}
-    for topic, part, first, last in rows:
+    for topic, part, first, last in rows.fetchall():
         voids.setdefault((topic, part), []).append((first, last))
     return voids

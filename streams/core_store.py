@@ -3,16 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import psycopg
-from psycopg.rows import TupleRow
-
 from refold.streams.arrays import literal
 from refold.streams.chunk import Place
 from refold.streams.effects import Before, Columns, Effects, StoredStream
 from refold.streams.fold import ClaimState
-from refold.streams.postgres import Database
-
-Cursor = psycopg.Cursor[TupleRow]
+from refold.streams.postgres import Rows, Statements
 
 
 @dataclass(frozen=True)
@@ -23,13 +18,13 @@ class StoredClaim:
     last_hash: bytes
 
 
-def read_claims(db: Database, places: Iterable[Place]) -> dict[Place, StoredClaim]:
+def read_claims(db: Statements, places: Iterable[Place]) -> dict[Place, StoredClaim]:
     """Rows by (category, part); a partition that was never folded has none."""
     rows = _ask_claims(db, sorted(places)).fetchall()
     return {(row[0], row[1]): StoredClaim(ClaimState(*row[2:7]), row[7]) for row in rows}
 
 
-def write_claim(db: Database, place: Place, claim: StoredClaim, *, first: bool) -> None:
+def write_claim(db: Statements, place: Place, claim: StoredClaim, *, first: bool) -> None:
     """Set a partition's row, which the lock on its position protects."""
     state = claim.state
     values = (
@@ -55,23 +50,27 @@ def write_claim(db: Database, place: Place, claim: StoredClaim, *, first: bool) 
         )
 
 
-def before(db: Database, category: str, part: int, streams: Iterable[str], keys: Sequence[bytes]) -> Before:
-    """All that the rules need of the tables, asked in one round trip. The position's lock keeps it true until the commit."""
-    with db.pipeline():
-        claims = _ask_claims(db, [(category, part)])
-        rows = _ask_streams(db, category, sorted(streams))
-        known = _ask_keys(db, keys)
-    claim = claims.fetchone()
-    return Before(
-        ClaimState(*claim[2:7]) if claim else ClaimState(),
-        claim[7] if claim else b"",
-        claim is None,
-        {row[0]: StoredStream(*row[1:]) for row in rows.fetchall()},
-        frozenset(row[0] for row in known.fetchall()),
-    )
+class AskedBefore:
+    """All that the rules need of the tables for a chunk, asked for at once. The position's lock keeps it true until the commit."""
+
+    def __init__(self, db: Statements, category: str, part: int, streams: Iterable[str], keys: Sequence[bytes]) -> None:
+        self._claims = _ask_claims(db, [(category, part)])
+        self._streams = _ask_streams(db, category, sorted(streams))
+        self._known = _ask_keys(db, keys)
+
+    def answer(self) -> Before:
+        """All of it."""
+        claim = self._claims.fetchone()
+        return Before(
+            ClaimState(*claim[2:7]) if claim else ClaimState(),
+            claim[7] if claim else b"",
+            claim is None,
+            {row[0]: StoredStream(*row[1:]) for row in self._streams.fetchall()},
+            frozenset(row[0] for row in self._known.fetchall()),
+        )
 
 
-def write_effects(db: Database, effects: Effects) -> None:
+def write_effects(db: Statements, effects: Effects) -> None:
     """Plain inserts: an outcome that is there already is a broken invariant, not something to pass over.
 
     Versions only grow: the rules have compared each group's base version with the row.
@@ -88,19 +87,19 @@ def write_effects(db: Database, effects: Effects) -> None:
     _insert(db, "stream_offsets", effects.offsets, _STREAM_OFFSETS)
 
 
-def insert_voids(db: Database, topic: str, part: int, ranges: Sequence[tuple[int, int, str]]) -> None:
+def insert_voids(db: Statements, topic: str, part: int, ranges: Sequence[tuple[int, int, str]]) -> None:
     """Ranges of offsets (both ends included) that do not count; one that continues the last stored range lengthens it.
 
     So the rows are the same whatever the chunks were.
     """
     for first, last, reason in ranges:
         db.execute(
-            "WITH lengthened AS (UPDATE refold.voids SET last_offset = %(last)s WHERE topic = %(topic)s AND part = %(part)s"
-            " AND last_offset = %(first)s - 1 AND reason = %(reason)s AND first_offset ="
-            " (SELECT max(first_offset) FROM refold.voids WHERE topic = %(topic)s AND part = %(part)s) RETURNING 1)"
-            " INSERT INTO refold.voids SELECT %(topic)s, %(part)s, %(first)s, %(last)s, %(reason)s"
-            " WHERE NOT EXISTS (SELECT FROM lengthened)",
-            {"topic": topic, "part": part, "first": first, "last": last, "reason": reason},
+            "WITH found AS (SELECT %s::text AS topic, %s::int AS part, %s::bigint AS first, %s::bigint AS last, %s::text AS reason),"
+            " lengthened AS (UPDATE refold.voids v SET last_offset = found.last FROM found WHERE v.topic = found.topic AND v.part = found.part"
+            " AND v.last_offset = found.first - 1 AND v.reason = found.reason AND v.first_offset ="
+            " (SELECT max(first_offset) FROM refold.voids w WHERE w.topic = found.topic AND w.part = found.part) RETURNING 1)"
+            " INSERT INTO refold.voids SELECT topic, part, first, last, reason FROM found WHERE NOT EXISTS (SELECT FROM lengthened)",
+            (topic, part, first, last, reason),
         )
 
 
@@ -135,7 +134,7 @@ _STREAM_OFFSETS: Mapping[str, str] = {
 _CASTS = {"offsets": "offsets::bigint[]"}
 
 
-def _insert(db: Database, table: str, rows: Columns, columns: Mapping[str, str], conflict: str = "") -> None:
+def _insert(db: Statements, table: str, rows: Columns, columns: Mapping[str, str], conflict: str = "") -> None:
     """Sorted by the table's key, so that two transactions lock rows in one order."""
     names = ", ".join(columns)
     chosen = ", ".join(_CASTS.get(name, name) for name in columns)
@@ -144,7 +143,7 @@ def _insert(db: Database, table: str, rows: Columns, columns: Mapping[str, str],
     db.execute(statement.encode(), [literal(rows[name]) for name in columns])
 
 
-def _ask_claims(db: Database, places: Sequence[Place]) -> Cursor:
+def _ask_claims(db: Statements, places: Sequence[Place]) -> Rows:
     return db.execute(
         "SELECT category, part, epoch, rules, writer, next_seq, last_command_offset, last_hash FROM refold.claims"
         " WHERE (category, part) IN (SELECT * FROM unnest(%s::text[], %s::int[]))",
@@ -152,13 +151,12 @@ def _ask_claims(db: Database, places: Sequence[Place]) -> Cursor:
     )
 
 
-def _ask_streams(db: Database, category: str, streams: Sequence[str]) -> Cursor:
+def _ask_streams(db: Statements, category: str, streams: Sequence[str]) -> Rows:
     return db.execute(
         "SELECT stream, version, state, state_fingerprint FROM refold.streams WHERE category = %s AND stream = ANY(%s::text[])",
         (category, literal(streams)),
-        binary=True,
     )
 
 
-def _ask_keys(db: Database, keys: Sequence[bytes]) -> Cursor:
-    return db.execute("SELECT key FROM refold.outcomes WHERE key = ANY(%s::bytea[])", (literal(keys),), binary=True)
+def _ask_keys(db: Statements, keys: Sequence[bytes]) -> Rows:
+    return db.execute("SELECT key FROM refold.outcomes WHERE key = ANY(%s::bytea[])", (literal(keys),))

@@ -9,6 +9,7 @@ import polars as pl
 from refold.schemas.contracts import Event
 from refold.streams.chunk import Chunk
 from refold.streams.domain import AnyDecider
+from refold.streams.errors import Unreachable
 from refold.streams.fold import ClaimState
 
 BROKEN = "broken"
@@ -75,5 +76,7 @@ def state_after(
         else:
             state = refold(stream, stored.version)
         return decider.dump(decider.fold(tuple(events), state)), decider.fingerprint
+    except Unreachable:  # says nothing of the events: all of the transaction is tried again
+        raise
     except Exception:  # an author's evolve may fail in any way; the stream is held, nothing else
         return None, BROKEN

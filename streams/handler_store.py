@@ -13,6 +13,7 @@ from refold.streams.errors import KafkaUnavailable
 from refold.streams.fold import ClaimState
 from refold.streams.handler_ports import Away, Snapshot
 from refold.streams.history import History
+from refold.streams.pipelined import Pipelined
 from refold.streams.postgres import Database, connect, first_line
 
 Answer = TypeVar("Answer")
@@ -24,22 +25,23 @@ class PostgresTables:
     def __init__(self, url: str, domains: Domains, history: History) -> None:
         self._url, self._domains, self._history = url, domains, history
         self._db: Database | None = None
+        self._pipelined: Pipelined | None = None
 
     def claims(self, places: Iterable[Place]) -> Mapping[Place, ClaimState]:
         """One row a partition; none before its first claim is folded."""
         return self._asked(
-            lambda db: {place: claim.state for place, claim in core_store.read_claims(db, places).items()}
+            lambda _, db: {place: claim.state for place, claim in core_store.read_claims(db, places).items()}
         )
 
     def snapshot(self, category: str, part: int, keys: Sequence[bytes], streams: Iterable[str]) -> Snapshot:
         """One REPEATABLE READ transaction: guard and data in two reads would decide on a state that never was."""
-        return self._asked(lambda db: _snapshot(db, category, part, keys, streams))
+        return self._asked(lambda _, db: _snapshot(db, category, part, keys, streams))
 
     def refold(self, category: str, stream: str, version: int) -> Any:
         """Cold: the stream's events are read from Kafka."""
         decider = self._domains.deciders[category]
         try:
-            return self._asked(lambda db: self._history.state(db, decider, stream, version))
+            return self._asked(lambda db, _: self._history.state(db, decider, stream, version))
         except (Away, KafkaUnavailable) as problem:
             raise Away(str(problem)) from problem
         except Exception as problem:
@@ -51,19 +53,22 @@ class PostgresTables:
         if self._db is not None:
             self._db.close()
 
-    def _asked(self, question: Callable[[Database], Answer]) -> Answer:
+    def _asked(self, question: Callable[[Database, Pipelined], Answer]) -> Answer:
         try:
-            if self._db is None or self._db.closed:
+            if self._db is None or self._pipelined is None or self._db.closed:
                 self._db = connect(self._url, application_name="handler", by_key=True)
-            return question(self._db)
+                self._pipelined = Pipelined(self._db)
+            return question(self._db, self._pipelined)
         except psycopg.OperationalError as problem:
             if self._db is not None:
                 self._db.close()
             raise Away(f"Postgres: {first_line(problem)}") from problem
 
 
-def _snapshot(db: Database, category: str, part: int, keys: Sequence[bytes], streams: Iterable[str]) -> Snapshot:
-    with db.pipeline(), db.transaction():
+def _snapshot(db: Pipelined, category: str, part: int, keys: Sequence[bytes], streams: Iterable[str]) -> Snapshot:
+    """Begin, three questions and commit, sent as one."""
+    with db.transaction():
         db.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        before = core_store.before(db, category, part, streams, keys)
+        asked = core_store.AskedBefore(db, category, part, streams, keys)
+    before = asked.answer()
     return Snapshot(None if before.first else before.state, set(before.known), dict(before.streams))

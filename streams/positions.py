@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import Lost
-from refold.streams.postgres import Database
+from refold.streams.postgres import Database, Rows, Statements
 
 
 def stored(db: Database, group: str, places: Iterable[Place]) -> dict[Place, int]:
@@ -25,24 +25,25 @@ def stored(db: Database, group: str, places: Iterable[Place]) -> dict[Place, int
     return {(topic, part): at for topic, part, at in rows}
 
 
-def lock(db: Database, group: str, chunks: Sequence[Chunk]) -> None:
-    """Hold the places' rows, in place order, if each stands at its chunk's start. Raises Lost otherwise.
-
-    Invariant: the first lock of the transaction after the group's; with Lost all of it is rolled back.
-    """
+def lock(db: Statements, group: str, chunks: Sequence[Chunk]) -> Rows:
+    """Hold the places' rows, in place order: the first lock of the transaction after the group's. `compare` reads the answer."""
     ordered = sorted(chunks, key=lambda chunk: chunk.place)
-    rows = db.execute(
+    return db.execute(
         "SELECT topic, part, next_offset FROM refold.positions WHERE grp = %s"
         " AND (topic, part) IN (SELECT * FROM unnest(%s::text[], %s::int[])) ORDER BY topic, part FOR UPDATE",
         (group, [chunk.topic for chunk in ordered], [chunk.part for chunk in ordered]),
-    ).fetchall()
-    held = {(topic, part): at for topic, part, at in rows}
-    lost = [chunk.place for chunk in ordered if held.get(chunk.place) != chunk.start]
+    )
+
+
+def compare(locked: Rows, chunks: Sequence[Chunk]) -> None:
+    """Raises Lost if a locked place does not stand at its chunk's start: all of the transaction is rolled back."""
+    held = {(topic, part): at for topic, part, at in locked.fetchall()}
+    lost = sorted(chunk.place for chunk in chunks if held.get(chunk.place) != chunk.start)
     if lost:
         raise Lost(lost)
 
 
-def move(db: Database, group: str, chunk: Chunk) -> None:
+def move(db: Statements, group: str, chunk: Chunk) -> None:
     """Set a locked place to the chunk's end. Never an upsert: an old position must not write itself into an emptied table."""
     db.execute(
         "UPDATE refold.positions SET next_offset = %s, last_at = coalesce(%s, last_at)"
@@ -51,8 +52,8 @@ def move(db: Database, group: str, chunk: Chunk) -> None:
     )
 
 
-def advance(db: Database, group: str, chunks: Sequence[Chunk]) -> None:
+def advance(db: Statements, group: str, chunks: Sequence[Chunk]) -> None:
     """Compare each place with its chunk's start and set it to the end. Raises Lost if any stands elsewhere."""
-    lock(db, group, chunks)
+    compare(lock(db, group, chunks), chunks)
     for chunk in chunks:
         move(db, group, chunk)

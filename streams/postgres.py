@@ -2,8 +2,9 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
+from typing import Any, LiteralString, Protocol
 
 import psycopg
 from psycopg.rows import TupleRow
@@ -16,6 +17,19 @@ _BOOTSTRAP_LOCK = 0x5EF01D
 _log = logging.getLogger(__name__)
 
 Database = psycopg.Connection[TupleRow]
+
+
+class Rows(Protocol):
+    """The answer to a statement."""
+
+    def fetchall(self) -> list[Any]: ...
+    def fetchone(self) -> Any: ...
+
+
+class Statements(Protocol):
+    """A connection that answers at once (`Database`), or many at a time (`pipelined.Pipelined`)."""
+
+    def execute(self, query: LiteralString | bytes, params: Sequence[Any] = ..., /) -> Rows: ...
 
 
 def connect(url: str, *, application_name: str, by_key: bool = False) -> Database:
@@ -76,7 +90,7 @@ def channel(group: str) -> str:
     return _CHANNEL + group
 
 
-def notify(db: Database, group: str, moved: Mapping[Place, int]) -> None:
+def notify(db: Statements, group: str, moved: Mapping[Place, int]) -> None:
     """Tell listeners, once the transaction commits, where a group stands now."""
     payloads = [f"{group}/{topic}/{part}:{at}" for (topic, part), at in moved.items()]
     db.execute("SELECT pg_notify(%s, payload) FROM unnest(%s::text[]) payload", (channel(group), payloads))

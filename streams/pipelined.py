@@ -1,0 +1,176 @@
+"""A connection whose statements wait until an answer is needed, and then go to Postgres in one piece, prepared.
+
+A small transaction is a dozen statements that each do little. psycopg's own pipeline sends them one by one and takes some 100 us of
+Python for each; here libpq's buffer takes them all, and one write and one read carry them. psycopg's adapters read the results.
+"""
+
+import select
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from functools import cache
+from itertools import count
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg import pq
+from psycopg.adapt import Transformer
+from psycopg.errors import error_from_result
+
+from refold.streams.arrays import literal
+from refold.streams.postgres import Database
+
+Row = tuple[Any, ...]
+_BINARY = int(pq.Format.BINARY)
+_GOOD = frozenset({pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK})
+_OPEN = frozenset({pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR})
+
+
+class Answer:
+    """The rows of a statement; asking for them sends what waits."""
+
+    def __init__(self, asked: "Pipelined") -> None:
+        self._asked = asked
+        self.rows: list[Row] | None = None
+
+    def fetchall(self) -> list[Row]:
+        """All rows. Raises psycopg.Error, of this statement or of one that was sent with it."""
+        if self.rows is None:
+            self._asked.flush()
+        assert self.rows is not None, "its transaction failed"
+        return self.rows
+
+    def fetchone(self) -> Row | None:
+        """The first row. Raises as `fetchall`."""
+        return next(iter(self.fetchall()), None)
+
+
+class Pipelined:
+    """Statements on a connection; used by one thread, and never while psycopg itself is in a pipeline on it.
+
+    Invariant: statements reach Postgres in the order of `execute`; behind one that fails none of the same transaction takes effect.
+    """
+
+    def __init__(self, db: Database) -> None:
+        self._pg, self._reader = db.pgconn, Transformer(db)
+        self._poll = select.poll()
+        self._poll.register(self._pg.socket, select.POLLIN)
+        self._names: dict[bytes, bytes] = {}
+        self._numbers, self._unprepared = count(), set[bytes]()
+        self._waiting: list[tuple[bytes, Sequence[object], Answer]] = []
+
+    def execute(self, query: str | bytes, params: Sequence[object] = ()) -> Answer:
+        """Queue a statement, `%s` for each parameter."""
+        answer = Answer(self)
+        self._waiting.append((_numbered(query), params, answer))
+        return answer
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of the block or nothing: it begins with the first answer and ends with what still waits. No nesting."""
+        self.execute(b"BEGIN")
+        try:
+            yield
+            self.execute(b"COMMIT")
+            self.flush()
+        except BaseException:
+            self._roll_back()
+            raise
+
+    def flush(self) -> None:
+        """Send what waits and read the answers. Raises psycopg.Error of the first statement that failed."""
+        sent, self._waiting = self._waiting, []
+        if not sent:
+            return
+        self._pg.enter_pipeline_mode()
+        for query, params, _ in sent:
+            self._send(query, params)
+        self._pg.pipeline_sync()
+        failed: psycopg.Error | None = None
+        for query, _, answer in sent:
+            failed = failed or self._read(query, answer)
+        while self._next().status != pq.ExecStatus.PIPELINE_SYNC:
+            pass  # of the statements behind the one that failed
+        self._pg.exit_pipeline_mode()
+        for query in self._unprepared:
+            del self._names[query]
+        self._unprepared.clear()
+        if failed is not None:
+            raise failed
+
+    def _send(self, query: bytes, params: Sequence[object]) -> None:
+        name = self._names.get(query)
+        if name is None:
+            self._names[query] = name = b"refold_%d" % next(self._numbers)
+            self._unprepared.add(query)
+            self._pg.send_prepare(name, query)
+        self._pg.send_query_prepared(name, [_text(value) for value in params], result_format=_BINARY)
+
+    def _read(self, query: bytes, answer: Answer) -> psycopg.Error | None:
+        if query in self._unprepared:
+            self._unprepared.discard(query)
+            result = self._next()
+            if result.status != pq.ExecStatus.COMMAND_OK:
+                self._unprepared.add(query)
+                return self._problem(result)
+        result = self._next()
+        if result.status not in _GOOD:
+            return self._problem(result)
+        self._reader.set_pgresult(result)
+        answer.rows = self._reader.load_rows(0, result.ntuples, tuple)
+        return None
+
+    def _next(self) -> pq.abc.PGresult:
+        """The next result; between those of two statements libpq gives None. Raises psycopg.OperationalError."""
+        while True:
+            self._await()
+            result = self._pg.get_result()
+            if result is not None:
+                return result
+            if self._pg.status == pq.ConnStatus.BAD:
+                raise psycopg.OperationalError(self._pg.get_error_message())
+
+    def _await(self) -> None:
+        """Until a result is there: send and receive by turns, so that neither side waits for the other to read."""
+        while (unsent := self._pg.flush()) or self._pg.is_busy():
+            self._poll.modify(self._pg.socket, select.POLLIN | (select.POLLOUT if unsent else 0))
+            self._poll.poll()
+            self._pg.consume_input()
+
+    def _problem(self, result: pq.abc.PGresult) -> psycopg.Error:
+        if self._pg.status == pq.ConnStatus.BAD:
+            return psycopg.OperationalError(self._pg.get_error_message())
+        return error_from_result(result, self._reader.encoding)
+
+    def _roll_back(self) -> None:
+        """Nothing was begun where nothing was sent; a lost connection rolls back by itself."""
+        self._waiting.clear()
+        if self._pg.transaction_status in _OPEN:
+            self.execute(b"ROLLBACK")
+            with suppress(psycopg.OperationalError):
+                self.flush()
+
+
+@cache
+def _numbered(query: str | bytes) -> bytes:
+    """`$1`, `$2` … for each `%s`."""
+    first, *rest = (query.encode() if isinstance(query, str) else query).split(b"%s")
+    return first + b"".join(b"$%d%s" % (number, part) for number, part in enumerate(rest, 1))
+
+
+def _text(value: object) -> bytes | None:
+    """A parameter as Postgres reads it; the statement says its type. Raises KeyError for a type that has no place here."""
+    return _WRITERS[type(value)](value)
+
+
+_WRITERS: dict[type, Callable[[Any], bytes | None]] = {
+    type(None): lambda _: None,
+    str: str.encode,
+    int: lambda value: b"%d" % value,
+    bytes: lambda value: b"\\x" + value.hex().encode(),
+    bool: lambda value: b"true" if value else b"false",
+    datetime: lambda value: value.isoformat().encode(),
+    UUID: lambda value: str(value).encode(),
+    list: lambda value: literal(value).encode(),
+}
