@@ -22,6 +22,7 @@ from faust.app.base import BootStrategy
 from refold.schemas.errors import RefoldError
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import LogRefused, NewerRules
+from refold.streams.fold_worker import FoldWorker, FollowingWorker
 from refold.streams.guard import GuardedFold, process_guard
 from refold.streams.intake import ChunkFold, Intake
 from refold.streams.notices import POLL_S, listen
@@ -32,6 +33,7 @@ from refold.streams.settings import Settings
 
 _log = logging.getLogger(__name__)
 _ALLOCATIONS = 50_000
+_CORE = "core"
 _CHANNEL_CHUNKS = 4
 _CHECK_S = 1.0
 _STOP_S = 4.0
@@ -47,7 +49,10 @@ class Worker(Protocol):
         """Records have arrived."""
 
     def wake(self) -> None:
-        """Some group's position moved, or 250 ms went by."""
+        """A notice was wanted and came, or 250 ms went by."""
+
+    def hear(self, payload: str) -> bool:
+        """Whether a notice of the core is worth a wake. Called in another thread, at any time."""
 
     def check(self) -> None:
         """A second went by."""
@@ -65,27 +70,13 @@ class _App(faust.App):
     BootStrategy = _NoKafka
 
 
-class _FoldWorker:
-    """A fold as an agent's worker."""
+def run_fold(
+    settings: Settings, unguarded: ChunkFold, *, keys: bool = False, follows: bool = False, pace_s: float = 0.0
+) -> None:
+    """Run a fold until SIGTERM or SIGINT.
 
-    def __init__(self, intake: Intake, fold: ChunkFold) -> None:
-        self._intake, self._fold = intake, fold
-
-    def take(self, chunks: Sequence[Chunk]) -> None:
-        self._intake.take(chunks)
-
-    def wake(self) -> None:
-        self._intake.fold()
-
-    def check(self) -> None:
-        self._intake.check()
-
-    def close(self) -> None:
-        self._fold.close()
-
-
-def run_fold(settings: Settings, unguarded: ChunkFold, *, keys: bool = False, pace_s: float = 0.0) -> None:
-    """Run a fold until SIGTERM or SIGINT; `pace_s` is the least time between two transactions while little arrives."""
+    `follows`: it goes no further than the core. `pace_s`: the least time between two transactions while little arrives.
+    """
     fold = GuardedFold(unguarded, process_guard(settings, unguarded.group))
 
     def start(places: list[Place]) -> dict[Place, int | None]:
@@ -93,7 +84,8 @@ def run_fold(settings: Settings, unguarded: ChunkFold, *, keys: bool = False, pa
             return dict(stored(db, fold.group, places))
 
     def worker(reader: GroupReader, stopping: threading.Event) -> Worker:
-        return _FoldWorker(Intake(fold, reader, 4 * settings.chunk_records, stopping), fold)
+        kind = FollowingWorker if follows else FoldWorker
+        return kind(Intake(fold, reader, 4 * settings.chunk_records, stopping), fold)
 
     group = f"{settings.topic_prefix}refold-{fold.group}"
     config = ReaderConfig(settings.kafka_servers(), group, fold.topics, settings.chunk_records, keys, pace_s)
@@ -127,7 +119,7 @@ def run_agent(
 
         @faust.Service.task
         async def _listening(self) -> None:
-            await listen(settings.dsn(), host.heard, config.group)
+            await listen(settings.dsn(), [_CORE], host.heard, config.group)
 
         @faust.Service.task
         async def _folding(self) -> None:
@@ -175,9 +167,10 @@ class _Host:
         self._reading = threading.Thread(target=self._reader.run, name="read", daemon=True)
         self._reading.start()
 
-    def heard(self) -> None:
+    def heard(self, payload: str) -> None:
         """The core moved, or notices may have been missed."""
-        self._woken.set()
+        if self._worker is not None and self._worker.hear(payload):
+            self._woken.set()
 
     async def offer(self, chunks: list[Chunk]) -> None:
         """Leave chunks for the next transaction; returns at once, or when there is room again."""

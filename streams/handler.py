@@ -127,6 +127,10 @@ class Handler:
             _log.warning("handler: waiting for a server: %s", problem)
             self._around.stopping.wait(_PAUSE_S)
 
+    def hear(self, _payload: str) -> bool:
+        """A notice matters while a claim is waited for, or the core has much to count before more may be decided."""
+        return self._waits()
+
     def check(self) -> None:
         """Each second: nothing that wake does not do."""
         self.wake()
@@ -147,8 +151,10 @@ class Handler:
 
     def _must_look(self) -> bool:
         """Often where something hangs on it; for the rest each snapshot looks at its partition's row, and each notice need not."""
-        idle = any(held.holder.mode is not Mode.OWNING or not held.has_room() for held in self._held.values())
-        return idle or self._around.clock() - self._looked >= _LOOK_S
+        return self._waits() or self._around.clock() - self._looked >= _LOOK_S
+
+    def _waits(self) -> bool:
+        return any(held.holder.mode is not Mode.OWNING or not held.has_room() for held in list(self._held.values()))
 
     def _look(self) -> None:
         """Watch every partition's row: own, lose, or claim."""

@@ -67,10 +67,22 @@ class Intake:
 
     def take(self, chunks: Sequence[Chunk]) -> None:
         """Keep the chunks behind what is kept of their places, and fold what waits."""
+        self.keep(chunks)
+        self.fold()
+
+    def keep(self, chunks: Sequence[Chunk]) -> None:
+        """Keep the chunks behind what is kept of their places."""
         for chunk in chunks:
             if self._reader.is_current(chunk):
                 self._keep(chunk)
-        self.fold()
+
+    def keeps_any(self) -> bool:
+        """Whether something waits. May be asked in any thread."""
+        return bool(self._kept)
+
+    def starts(self) -> dict[Place, int]:
+        """The first offset that waits, of each place that has one."""
+        return {place: chunk.start for place, chunk in self._kept.items()}
 
     def fold(self) -> None:
         """Offer all that is kept, until it is folded as far as it goes now."""

@@ -2,28 +2,87 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import psycopg
+from psycopg import pq, sql
 
+from refold.streams.chunk import Place
 from refold.streams.postgres import channel, first_line
 
 _log = logging.getLogger(__name__)
 POLL_S = 0.25
-_CORE = "core"
+_RETRY_S = 0.25
+GAP = ""
+"""Told in place of a notice where some may have been missed."""
 
 
-async def listen(url: str, heard: Callable[[], None], application_name: str) -> None:
-    """Call `heard` at each notice of the core, for ever; reconnects by itself, and calls it after a gap too."""
+async def listen(url: str, groups: Sequence[str], told: Callable[[str], None], application_name: str) -> None:
+    """Call `told` with each notice of the groups, `group/topic/part:next_offset`, for ever; with GAP after each new connection."""
     while True:
         try:
             async with await psycopg.AsyncConnection.connect(
-                url, autocommit=True, application_name=f"refold-{application_name}-listen", connect_timeout=5
+                url,
+                autocommit=True,
+                application_name=f"refold-{application_name}-listen",
+                connect_timeout=5,
+                keepalives_idle=5,
             ) as db:
-                await db.execute(f"LISTEN {channel(_CORE)}")
-                heard()
-                async for _ in db.notifies():
-                    heard()
+                for group in groups:
+                    await db.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel(group))))
+                told(GAP)
+                await _pass_on(db.pgconn, told)
         except psycopg.OperationalError as problem:
             _log.debug("not listening: %s", first_line(problem))
-        await asyncio.sleep(POLL_S)
+        await asyncio.sleep(_RETRY_S)
+
+
+async def _pass_on(connection: pq.abc.PGconn, told: Callable[[str], None]) -> None:
+    """Until the connection is lost. Read off libpq itself: psycopg's generator takes ten times as long for each."""
+    loop = asyncio.get_running_loop()
+    lost: asyncio.Future[None] = loop.create_future()
+
+    def readable() -> None:
+        try:
+            connection.consume_input()
+        except psycopg.OperationalError as problem:
+            if not lost.done():
+                lost.set_exception(problem)
+            return
+        while notice := connection.notifies():
+            told(notice.extra.decode())
+
+    socket = connection.socket
+    loop.add_reader(socket, readable)
+    try:
+        await lost
+    finally:
+        loop.remove_reader(socket)
+
+
+def read_notice(payload: str) -> tuple[str, Place, int]:
+    """Group, place and next offset that a notice tells of."""
+    group, _, rest = payload.partition("/")
+    name, _, offset = rest.rpartition(":")
+    topic, _, part = name.rpartition("/")
+    return group, (topic, int(part)), int(offset)
+
+
+class CorePositions:
+    """Where the core stands as far as it has told: who folds behind it need not ask in vain. Written by one thread, read by another."""
+
+    def __init__(self) -> None:
+        self._told: dict[Place, int] = {}
+
+    def hear(self, payload: str) -> None:
+        """Take a notice of the core."""
+        if payload == GAP:
+            self._told = {}
+        else:
+            _, place, offset = read_notice(payload)
+            self._told[place] = offset
+
+    def may_be_beyond(self, place: Place, offset: int) -> bool:
+        """False only if the core has told that it is not."""
+        told = self._told.get(place)
+        return told is None or told > offset

@@ -63,7 +63,7 @@ class Pipelined:
     def execute(self, query: str | bytes, params: Sequence[object] = ()) -> Answer:
         """Queue a statement, `%s` for each parameter."""
         answer = Answer(self)
-        self._waiting.append((_numbered(query), params, answer))
+        self._waiting.append((numbered(query), params, answer))
         return answer
 
     @contextmanager
@@ -105,7 +105,7 @@ class Pipelined:
             self._names[query] = name = b"refold_%d" % next(self._numbers)
             self._unprepared.add(query)
             self._pg.send_prepare(name, query)
-        self._pg.send_query_prepared(name, [_text(value) for value in params], result_format=_BINARY)
+        self._pg.send_query_prepared(name, [as_text(value) for value in params], result_format=_BINARY)
 
     def _read(self, query: bytes, answer: Answer) -> psycopg.Error | None:
         if query in self._unprepared:
@@ -153,13 +153,13 @@ class Pipelined:
 
 
 @cache
-def _numbered(query: str | bytes) -> bytes:
+def numbered(query: str | bytes) -> bytes:
     """`$1`, `$2` … for each `%s`."""
     first, *rest = (query.encode() if isinstance(query, str) else query).split(b"%s")
     return first + b"".join(b"$%d%s" % (number, part) for number, part in enumerate(rest, 1))
 
 
-def _text(value: object) -> bytes | None:
+def as_text(value: object) -> bytes | None:
     """A parameter as Postgres reads it; the statement says its type. Raises KeyError for a type that has no place here."""
     return _WRITERS[type(value)](value)
 

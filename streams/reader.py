@@ -49,7 +49,7 @@ class At:
 
 @dataclass(frozen=True)
 class ReaderConfig:
-    """What distinguishes one reader from another. `pace_s`: nobody waits for it, so it gathers so long for each transaction."""
+    """What distinguishes one reader from another. `pace_s`: nobody waits for its answer, so it gathers so long for each read and transaction."""
 
     servers: str
     group: str
@@ -159,8 +159,9 @@ class GroupReader:
         first = client.poll(_TICK_S)
         if first is None:
             return []
-        if _BUSY_RECORDS <= self._read_last < self._config.records // 2:
-            self._stopping.wait(_GATHER_S)
+        if self._read_last < self._config.records // 2:
+            busy = self._read_last >= _BUSY_RECORDS
+            self._stopping.wait(max(self._config.pace_s, _GATHER_S if busy else 0.0))
         messages = records_of([first, *self._more(client)])
         self._read_last = len(messages)
         return [stamped for chunk in cut(messages, keys=self._config.keys) if (stamped := self._stamped(chunk))]

@@ -1,7 +1,8 @@
 """Postgres as the API sees it: a pool of read-only connections, each statement a transaction of its own."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -19,6 +20,12 @@ _OPTIONS = (
     f" -c statement_timeout={STATEMENT_TIMEOUT_MS} -c idle_in_transaction_session_timeout=10000"
 )
 
+CONNECTION: dict[str, Any] = {
+    "autocommit": True,
+    "application_name": "refold-api",
+    "options": _OPTIONS,
+    "connect_timeout": 5,
+}
 _MISSING = (
     psycopg.errors.UndefinedTable,
     psycopg.errors.UndefinedColumn,
@@ -31,6 +38,21 @@ Parameters = Sequence[Any] | Mapping[str, Any]
 Row = tuple[Any, ...]
 
 
+@contextmanager
+def api_errors() -> Iterator[None]:
+    """What goes wrong between here and Postgres, as the API's errors."""
+    try:
+        yield
+    except psycopg.errors.QueryCanceled:
+        raise QueryTimeout(f"the query took longer than {STATEMENT_TIMEOUT_MS / 1000:g} s") from None
+    except _MISSING as problem:
+        raise NotPrepared(f"Postgres does not have it yet: {first_line(problem)}") from None
+    except TooManyRequests:
+        raise TooManyWaiting("too many queries wait for a connection to Postgres") from None
+    except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, TimeoutError) as problem:
+        raise DatabaseUnavailable(f"Postgres does not answer: {first_line(problem)}") from problem
+
+
 class Database:
     """Bounded connections; starts without a server and finds it when it comes."""
 
@@ -38,7 +60,7 @@ class Database:
         """`connections` bounds what one API process may ask of Postgres at once."""
         self._pool = AsyncConnectionPool(
             url,
-            kwargs={"autocommit": True, "application_name": "refold-api", "options": _OPTIONS, "connect_timeout": 5},
+            kwargs=CONNECTION,
             min_size=2,
             max_size=connections,
             max_waiting=200,
@@ -58,16 +80,8 @@ class Database:
 
     async def fetch(self, statement: Statement, parameters: Parameters = ()) -> list[Row]:
         """The rows of one statement. Raises DatabaseUnavailable, NotPrepared, QueryTimeout or TooManyWaiting."""
-        try:
+        with api_errors():
             return await self._asked_again(statement, parameters)
-        except psycopg.errors.QueryCanceled:
-            raise QueryTimeout(f"the query took longer than {STATEMENT_TIMEOUT_MS / 1000:g} s") from None
-        except _MISSING as problem:
-            raise NotPrepared(f"Postgres does not have it yet: {first_line(problem)}") from None
-        except TooManyRequests:
-            raise TooManyWaiting("too many queries wait for a connection to Postgres") from None
-        except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as problem:
-            raise DatabaseUnavailable(f"Postgres does not answer: {first_line(problem)}") from problem
 
     async def _asked_again(self, statement: Statement, parameters: Parameters) -> list[Row]:
         """Statements only read, so one that met a lost connection is asked again on a sound one.

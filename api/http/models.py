@@ -77,7 +77,7 @@ async def read_row(
     """One row by its key."""
     served = find_model(models, domain, model)
     raw = request.scope["raw_path"].rstrip(b"/").rpartition(b"/")[2]
-    page = await _fresh_page(models, plan_row(served, read_key(raw)), request.headers)
+    page = await _fresh_page(models, plan_row(served, read_key(raw)), request.headers, by_key=True)
     if not page.rows:
         raise RowAbsent(f"{served.name} has no row {shown(key)} at {token(page.positions) or 'the beginning'}")
     body = {"row": page.rows[0], "position": token(page.positions)}
@@ -95,12 +95,15 @@ def find_model(models: ModelServices, domain: str, name: str) -> ServedModel:
     return found
 
 
-async def _fresh_page(models: ModelServices, plan: Plan, headers: Mapping[str, str]) -> Page:
+async def _fresh_page(models: ModelServices, plan: Plan, headers: Mapping[str, str], *, by_key: bool = False) -> Page:
     """The page, once it reflects `Refold-Min-Position`. Raises PositionNotReached, never answers staler."""
     wanted = _wanted(models, plan.model, headers.get("refold-min-position"))
-    until = asyncio.get_running_loop().time() + read_wait(headers, DEFAULT_WAIT_S)
+    wait = read_wait(headers, DEFAULT_WAIT_S)
+    until = asyncio.get_running_loop().time() + wait
+    if wait and models.reads.is_behind(wanted):
+        await models.reads.moved(wanted, wait)
     while True:
-        page = await _page(models, plan)
+        page = await _page(models, plan, by_key=by_key)
         left = missing(wanted, page.positions)
         remaining = until - asyncio.get_running_loop().time()
         if not left:
@@ -109,7 +112,7 @@ async def _fresh_page(models: ModelServices, plan: Plan, headers: Mapping[str, s
             stands = f"detached ({page.detached})" if page.detached else "behind"
             place = token(page.positions) or "the beginning"
             raise PositionNotReached(f"{plan.model.name} is {stands}: it stands at {place}, not at {token(left)}")
-        await models.moved(left, remaining)
+        await models.reads.moved(left, remaining)
 
 
 def _wanted(models: ModelServices, model: ServedModel, text: str | None) -> dict[Place, int]:
@@ -121,14 +124,26 @@ def _wanted(models: ModelServices, model: ServedModel, text: str | None) -> dict
     return {place: offset for place, offset in asked.items() if place[0] in ours}
 
 
-async def _page(models: ModelServices, plan: Plan) -> Page:
+async def _page(models: ModelServices, plan: Plan, *, by_key: bool) -> Page:
     model, categories = plan.model, list(plan.model.categories)
     topics = [f"{models.topic_prefix}{name}.events" for name in categories]
     named = [model.domain, model.name]
     values = [*named, topics, *named, *plan.values, topics, categories]
-    ((rows, positions, behind, parked, detached),) = await models.fetch(_PAGE.format(rows=plan.rows()), values)
+    if by_key:
+        found = await models.reads.look_up(_by_key(models.reads.by_key, plan), values)
+    else:
+        found = await models.reads.fetch(_PAGE.format(rows=plan.rows()), values)
+    ((rows, positions, behind, parked, detached),) = found
     stands = {(topic.removeprefix(models.topic_prefix), part): at for topic, part, at in msgspec.json.decode(positions)}
     return Page(msgspec.json.decode(rows), stands, behind, parked, detached)
+
+
+def _by_key(statements: dict[tuple[str, str], bytes], plan: Plan) -> bytes:
+    """The statement that finds one row: the same for all of a model's."""
+    name = plan.model.domain, plan.model.name
+    if name not in statements:
+        statements[name] = _PAGE.format(rows=plan.rows()).as_bytes()
+    return statements[name]
 
 
 def _headers(page: Page) -> dict[str, str]:

@@ -11,13 +11,21 @@ from refold.api.errors import LogUnreadable
 from refold.api.http.application import application
 from refold.api.http.command_request import Intent
 from refold.api.http.database import Database
+from refold.api.http.lookups import Lookups
 from refold.api.http.metrics import metrics_page
-from refold.api.http.notices import POLL_S, Notices
+from refold.api.http.notices import Notices
 from refold.api.http.outcomes import Outcomes
 from refold.api.http.positions import Positions
 from refold.api.http.preparation import Preparation
 from refold.api.http.registry import SchemaRegistry
-from refold.api.http.services import Check, CommandServices, ModelServices, OperationServices, StreamServices
+from refold.api.http.services import (
+    Check,
+    CommandServices,
+    ModelReads,
+    ModelServices,
+    OperationServices,
+    StreamServices,
+)
 from refold.projections.serving import served_models
 from refold.schemas.avro import Schema
 from refold.schemas.errors import RefoldError
@@ -25,6 +33,7 @@ from refold.streams.domain import Domains
 from refold.streams.errors import KafkaUnavailable
 from refold.streams.history import History, Recorded
 from refold.streams.lag import LagReader
+from refold.streams.notices import POLL_S
 from refold.streams.producer import Delivered, Producer
 from refold.streams.settings import Settings
 from refold.streams.topics import logged_schemas
@@ -41,7 +50,8 @@ class Resources:
         self.settings, self.domains = settings, domains
         self.database = Database(settings.dsn())
         self.notices = Notices(settings.dsn())
-        self.outcomes = Outcomes(self.database.fetch, self.notices)
+        self.lookups = Lookups(settings.dsn())
+        self.outcomes = Outcomes(self.lookups.fetch, self.notices)
         self.preparation = Preparation(settings, domains)
         self._producer = Producer(
             settings.kafka_servers(), settings.topic_prefix, domains, queue_records=10_000, timeout_s=delivery_s
@@ -55,7 +65,7 @@ class Resources:
         settings = self.settings
         for _ in range(READERS):
             self._readers.put_nowait(History(settings.kafka_servers(), settings.topic_prefix, self.domains))
-        parts = (self.database, self.notices, self.outcomes, self.preparation)
+        parts = (self.database, self.lookups, self.notices, self.outcomes, self.preparation)
         for part in parts:
             await part.open()
         try:
@@ -81,7 +91,8 @@ class Resources:
     def models(self) -> ModelServices:
         """For read models."""
         models = {(model.domain, model.name): model for model in served_models(self.domains.names)}
-        return ModelServices(self.domains, models, self.database.fetch, self._moved, self.settings.topic_prefix)
+        reads = ModelReads(self.database.fetch, self.lookups.fetch, self._moved, self._is_behind)
+        return ModelServices(self.domains, models, reads, self.settings.topic_prefix)
 
     def operations(self) -> OperationServices:
         """For probes and metrics."""
@@ -126,9 +137,15 @@ class Resources:
             self._readers.put_nowait(reader)
 
     async def _moved(self, wanted: Positions, seconds: float) -> None:
+        await self.notices.reach("models", self._full(wanted), min(seconds, POLL_S))
+
+    def _is_behind(self, wanted: Positions) -> bool:
+        return self.notices.is_behind("models", self._full(wanted))
+
+    def _full(self, positions: Positions) -> Positions:
+        """With the topics' full names."""
         prefix = self.settings.topic_prefix
-        places = {f"{prefix}{topic}/{part}": offset for (topic, part), offset in wanted.items()}
-        await self.notices.reach("models", places, min(seconds, POLL_S))
+        return {(f"{prefix}{topic}", part): offset for (topic, part), offset in positions.items()}
 
     def _schemas(self) -> dict[int, Schema]:
         try:

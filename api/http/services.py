@@ -48,6 +48,8 @@ Append = Callable[[Intent], Coroutine[Any, Any, None]]
 Queue = Callable[[Intent, Delivered], None]
 """Appends without waiting. Raises QueueFull; the report comes from another thread."""
 Fetch = Callable[[Statement, Parameters], Awaitable[list[Row]]]
+LookUp = Callable[[bytes, Sequence[object]], Awaitable[list[Row]]]
+"""A statement that finds its rows by their key."""
 ReadEvents = Callable[[str, Sequence[tuple[int, int]]], Awaitable[list[Recorded]]]
 Moved = Callable[[Positions, float], Awaitable[None]]
 
@@ -75,13 +77,27 @@ class StreamServices:
 
 
 @dataclass(frozen=True)
+class ModelReads:
+    """How read models are read: pages of rows, single rows by their key, and what is known of the group's positions.
+
+    `moved` returns once they may have reached positions, or after so many seconds; `is_behind`: it has told that they have not.
+    """
+
+    fetch: Fetch
+    look_up: LookUp
+    moved: Moved
+    is_behind: Callable[[Positions], bool]
+    by_key: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    """The statements of single rows, each composed once."""
+
+
+@dataclass(frozen=True)
 class ModelServices:
-    """For read models: `moved` returns once they may have reached positions, or after so many seconds."""
+    """For read models."""
 
     domains: Domains
     models: Mapping[tuple[str, str], ServedModel]
-    fetch: Fetch
-    moved: Moved
+    reads: ModelReads
     topic_prefix: str
 
 

@@ -19,7 +19,14 @@ from refold.api.http.database import Parameters, Row, Statement
 from refold.api.http.outcomes import Outcome
 from refold.api.http.positions import Place, Positions
 from refold.api.http.registry import SchemaRegistry
-from refold.api.http.services import Check, CommandServices, ModelServices, OperationServices, StreamServices
+from refold.api.http.services import (
+    Check,
+    CommandServices,
+    ModelReads,
+    ModelServices,
+    OperationServices,
+    StreamServices,
+)
 from refold.projections.serving import ServedColumn, ServedModel
 from refold.schemas.errors import RefoldError
 from refold.streams.domain import Domains, load_domains
@@ -117,6 +124,9 @@ class World:
             self.rejects, "because" if self.rejects else None, base, events, 2, 41,
         )  # fmt: skip
 
+    async def look_up(self, statement: bytes, parameters: Sequence[object]) -> list[Row]:
+        return await self.fetch(statement.decode(), parameters)
+
     async def fetch(self, statement: Statement, parameters: Parameters) -> list[Row]:
         self.fetched.append((statement, parameters))
         if self.fetch_error is not None:
@@ -155,7 +165,12 @@ def app(world: World, domains: Domains, model: ServedModel) -> Litestar:
     return application(
         CommandServices(domains, world, world.append, world.queue, 0.2),
         StreamServices(domains, world.fetch, world.read, ""),
-        ModelServices(domains, {("retail", "store_daily"): model}, world.fetch, world.moved, ""),
+        ModelServices(
+            domains,
+            {("retail", "store_daily"): model},
+            ModelReads(world.fetch, world.look_up, world.moved, lambda _: False),
+            "",
+        ),
         OperationServices(world.ready, lambda: b"refold_up 1\n"),
         SchemaRegistry(lambda: world.schemas, "p."),
     )

@@ -114,7 +114,7 @@ def test_the_number_of_waiters_is_bounded(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_reader_waits_for_its_own_positions_not_for_every_commit() -> None:
     async def main() -> None:
         notices = Notices("")
-        waiting = asyncio.create_task(notices.reach("models", {"t/0": 5, "t/1": 2}, 5))
+        waiting = asyncio.create_task(notices.reach("models", {("t", 0): 5, ("t", 1): 2}, 5))
         for payload in ["models/t/0:5", "models/t/1:1", "core/t/1:9", "models/u/1:9"]:
             notices.told(payload)
             await asyncio.sleep(0.01)

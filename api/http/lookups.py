@@ -1,0 +1,172 @@
+"""Rows found by their key, on one connection: each question is sent at once, behind those that are not answered yet.
+
+psycopg's pool and cursors take 300 us of Python for a question, most of the time of an API that asks three for each command; libpq's
+pipeline takes 30. Only for statements that are quick: one behind another waits for it.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import pq
+from psycopg.adapt import Transformer
+from psycopg.errors import error_from_result
+
+from refold.api.errors import TooManyWaiting
+from refold.api.http.database import CONNECTION, STATEMENT_TIMEOUT_MS, Row, api_errors
+from refold.streams.pipelined import as_text, numbered
+
+MOST_ASKED = 4000
+_ANSWER_S = STATEMENT_TIMEOUT_MS / 1000 + 1
+_BINARY = int(pq.Format.BINARY)
+_GOOD = frozenset({pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK})
+
+
+class Lookups:
+    """Questions of one event loop; connects when asked, and anew once after a connection is lost."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._wire: _Wire | None = None
+        self._connecting = asyncio.Lock()
+
+    async def open(self) -> None:
+        """Nothing to begin: the first question connects."""
+
+    async def close(self) -> None:
+        """Give the connection back."""
+        if self._wire is not None:
+            await self._wire.close()
+
+    async def fetch(self, statement: str | bytes, parameters: Sequence[object] = ()) -> list[Row]:
+        """The rows of one statement, `%s` for each parameter. Raises DatabaseUnavailable, NotPrepared, QueryTimeout, TooManyWaiting."""
+        with api_errors():
+            try:
+                return await self._asked(statement, parameters)
+            except psycopg.errors.QueryCanceled:
+                raise
+            except psycopg.OperationalError:  # statements only read: one that met a lost connection is asked again
+                return await self._asked(statement, parameters)
+
+    async def _asked(self, statement: str | bytes, parameters: Sequence[object]) -> list[Row]:
+        wire = self._wire
+        if wire is None or wire.lost:
+            wire = await self._connected()
+        try:
+            async with asyncio.timeout(_ANSWER_S):
+                return await wire.ask(numbered(statement), [as_text(value) for value in parameters])
+        except TimeoutError:
+            wire.fail(psycopg.OperationalError("no answer"))
+            raise
+
+    async def _connected(self) -> "_Wire":
+        async with self._connecting:
+            if self._wire is None or self._wire.lost:
+                if self._wire is not None:
+                    await self._wire.close()
+                self._wire = _Wire(await psycopg.AsyncConnection.connect(self._url, **CONNECTION))
+            return self._wire
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    query: bytes
+    answer: "asyncio.Future[list[Row]]"
+
+
+class _Wire:
+    """A connection in libpq's pipeline mode. Invariant: answers come in the order of `_asked`, each behind its own sync."""
+
+    def __init__(self, db: psycopg.AsyncConnection[Any]) -> None:
+        self._db, self._pg, self._reader = db, db.pgconn, Transformer(db)
+        self._names: dict[bytes, bytes] = {}
+        self._asked: deque[_Asked] = deque()
+        self._results: list[pq.abc.PGresult] = []
+        self._loop, self._socket = asyncio.get_running_loop(), self._pg.socket
+        self.lost = False
+        self._pg.enter_pipeline_mode()
+        self._loop.add_reader(self._socket, self._receive)
+
+    def ask(self, query: bytes, parameters: Sequence[bytes | None]) -> "asyncio.Future[list[Row]]":
+        """Send a question. Raises TooManyWaiting, psycopg.OperationalError."""
+        if len(self._asked) >= MOST_ASKED:
+            raise TooManyWaiting(f"{MOST_ASKED} look-ups wait for Postgres already")
+        answer: asyncio.Future[list[Row]] = self._loop.create_future()
+        if query in self._names:
+            self._pg.send_query_prepared(self._names[query], parameters, result_format=_BINARY)
+        else:
+            self._pg.send_query_params(query, parameters, result_format=_BINARY)
+        self._asked.append(_Asked(query, answer))
+        self._pg.pipeline_sync()
+        self._send()
+        return answer
+
+    def _prepare(self, query: bytes) -> None:
+        """Once it has succeeded: a table that is not there yet leaves nothing behind."""
+        self._names[query] = name = b"lookup_%d" % len(self._names)
+        self._pg.send_prepare(name, query)
+        self._asked.append(_Asked(query, self._loop.create_future()))
+        self._pg.pipeline_sync()
+
+    async def close(self) -> None:
+        """Whoever waits is told."""
+        self.fail(psycopg.OperationalError("the connection is closed"))
+        await self._db.close()
+
+    def fail(self, problem: psycopg.Error) -> None:
+        """Use it no more."""
+        if not self.lost:
+            self.lost = True
+            self._loop.remove_reader(self._socket)
+            self._loop.remove_writer(self._socket)
+        while self._asked:
+            _tell(self._asked.popleft().answer, problem)
+
+    def _send(self) -> None:
+        try:
+            unsent = self._pg.flush()
+        except psycopg.OperationalError as problem:
+            self.fail(problem)
+            return
+        if unsent:
+            self._loop.add_writer(self._socket, self._send)
+        else:
+            self._loop.remove_writer(self._socket)
+
+    def _receive(self) -> None:
+        try:
+            self._pg.consume_input()
+            while self._asked and not self._pg.is_busy():
+                self._take(self._pg.get_result())
+        except psycopg.OperationalError as problem:
+            self.fail(problem)
+
+    def _take(self, result: pq.abc.PGresult | None) -> None:
+        """Between the results of two statements libpq gives None."""
+        if result is None:
+            if self._pg.status == pq.ConnStatus.BAD:
+                raise psycopg.OperationalError(self._pg.get_error_message())
+        elif result.status == pq.ExecStatus.PIPELINE_SYNC:
+            self._answer(self._asked.popleft())
+            self._results.clear()
+        else:
+            self._results.append(result)
+
+    def _answer(self, asked: _Asked) -> None:
+        bad = next((result for result in self._results if result.status not in _GOOD), None)
+        if bad is not None:
+            _tell(asked.answer, error_from_result(bad, self._reader.encoding))
+        elif not asked.answer.done():
+            self._reader.set_pgresult(self._results[-1])
+            asked.answer.set_result(self._reader.load_rows(0, self._results[-1].ntuples, tuple))
+            if asked.query not in self._names:
+                self._prepare(asked.query)
+                self._send()
+
+
+def _tell(answer: "asyncio.Future[list[Row]]", problem: psycopg.Error) -> None:
+    if not answer.done():
+        answer.set_exception(problem)

@@ -1,0 +1,56 @@
+"""Folds as the workers that an agent drives: what they do with what arrives, and which notices of the core matter to them."""
+
+import time
+from collections.abc import Callable, Sequence
+
+from refold.streams.chunk import Chunk
+from refold.streams.intake import ChunkFold, Intake
+from refold.streams.notices import POLL_S, CorePositions
+
+
+class FoldWorker:
+    """A fold that goes on whenever records arrive."""
+
+    def __init__(self, intake: Intake, fold: ChunkFold) -> None:
+        self._intake, self._fold = intake, fold
+
+    def take(self, chunks: Sequence[Chunk]) -> None:
+        self._intake.take(chunks)
+
+    def wake(self) -> None:
+        self._intake.fold()
+
+    def hear(self, _payload: str) -> bool:
+        return False
+
+    def check(self) -> None:
+        self._intake.check()
+
+    def close(self) -> None:
+        self._fold.close()
+
+
+class FollowingWorker(FoldWorker):
+    """A fold that goes no further than the core. Records mostly arrive before the core has folded them: they wait for its notice.
+
+    A notice may be lost, so it is asked for every 250 ms all the same; that also holds the reader back while the core stands.
+    """
+
+    def __init__(self, intake: Intake, fold: ChunkFold, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(intake, fold)
+        self._core, self._clock, self._tried = CorePositions(), clock, 0.0
+
+    def take(self, chunks: Sequence[Chunk]) -> None:
+        self._intake.keep(chunks)
+        due = self._clock() - self._tried >= POLL_S
+        if due or any(self._core.may_be_beyond(place, start) for place, start in self._intake.starts().items()):
+            self.wake()
+
+    def wake(self) -> None:
+        self._tried = self._clock()
+        super().wake()
+
+    def hear(self, payload: str) -> bool:
+        # Told before asked, as `take` keeps before it asks: one of the two sees what the other has.
+        self._core.hear(payload)
+        return self._intake.keeps_any()
