@@ -30,8 +30,8 @@ _KEPT = 8192
 
 def long_bytes(number: int) -> bytes:
     """A zigzag varint. Raises OverflowError beyond 64 bits."""
-    if 0 <= number < len(_SMALL):
-        return _SMALL[number]
+    if 0 <= number < len(SMALL):
+        return SMALL[number]
     if not LEAST_LONG <= number <= MOST_LONG:
         raise OverflowError(f"{number} has more than 64 bits")
     return _varint(number << 1 if number >= 0 else ~(number << 1))
@@ -55,8 +55,8 @@ def read_long(data: bytes, at: int) -> tuple[int, int]:
 
 def int_bytes(number: int) -> bytes:
     """A 32-bit integer. Raises OverflowError beyond."""
-    if 0 <= number < len(_SMALL):
-        return _SMALL[number]
+    if 0 <= number < len(SMALL):
+        return SMALL[number]
     if not LEAST_INT <= number <= MOST_INT:
         raise OverflowError(f"{number} has more than 32 bits")
     return long_bytes(number)
@@ -102,7 +102,7 @@ def read_block(data: bytes, at: int) -> tuple[bytes, int]:
 def text_bytes(text: str) -> bytes:
     """UTF-8 behind its length. Raises UnicodeEncodeError (a ValueError) for half a surrogate pair."""
     raw = text.encode()
-    return _SMALL[len(raw)] + raw if len(raw) < len(_SMALL) else long_bytes(len(raw)) + raw
+    return SMALL[len(raw)] + raw if len(raw) < len(SMALL) else long_bytes(len(raw)) + raw
 
 
 def read_text(data: bytes, at: int) -> tuple[str, int]:
@@ -181,4 +181,4 @@ def _varint(z: int) -> bytes:
     return bytes(out)
 
 
-_SMALL = tuple(_varint(number << 1) for number in range(1024))
+SMALL = tuple(_varint(number << 1) for number in range(1024))

@@ -1,11 +1,11 @@
 """An Avro record as Python reads and writes it: its schema, compiled once into one reader and one writer a field."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from functools import lru_cache
 from typing import Any
 
-from refold.schemas import binary
+from refold.schemas import binary, unrolled
 from refold.schemas.binary import Read, Write, read_long
 
 _EXACT = Context(prec=100, traps=[Inexact, InvalidOperation])
@@ -26,20 +26,11 @@ class Record:
     """Reads and writes a sequence of fields, as `{"name": …, "type": …}` with named types written out."""
 
     def __init__(self, fields: Sequence[dict[str, Any]]) -> None:
-        compiled = [_compiled(field["type"]) for field in fields]
-        self._readers = [(field["name"], read) for field, (read, _) in zip(fields, compiled, strict=True)]
-        self._writers = [write for _, write in compiled]
-
-    def read(self, data: bytes, at: int) -> tuple[dict[str, Any], int]:
-        """The fields, and where they end. Raises IndexError, ValueError or OverflowError."""
-        found = {}
-        for name, read in self._readers:
-            found[name], at = read(data, at)
-        return found, at
-
-    def write(self, values: Iterable[object]) -> bytes:
-        """The values in the order of the fields. Raises TypeError, ValueError and their like for what does not fit."""
-        return b"".join([write(value) for write, value in zip(self._writers, values, strict=True)])
+        compiled = [(field["name"], field["type"], *_compiled(field["type"])) for field in fields]
+        self.read = unrolled.read_all(compiled)
+        """Of bytes and a place: the fields, and where they end. Raises IndexError, ValueError or OverflowError."""
+        self.write = unrolled.write_all(compiled)
+        """Of values in the order of the fields: bytes. Raises TypeError, ValueError and their like for what does not fit."""
 
 
 def _compiled(kind: Any) -> tuple[Read, Write]:
