@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from refold.api.cli import supervisor
+from refold.api.cli.roles import processes
 from refold.api.cli.supervisor import Supervisor
 from refold.streams.settings import Settings
 
@@ -53,6 +54,14 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..
 
 
 Run = Callable[..., tuple[Supervisor, Lines]]
+
+
+def test_a_role_named_twice_has_two_processes(run: Run) -> None:
+    watched, lines = run(LONG, *processes(Settings(handlers=2), ("handler", "core")))
+    for name in ("handler", "handler-2", "core"):
+        lines.until((name, "up"))
+    assert set(watched.pids()) == {"handler", "handler-2", "core"}
+    assert len(set(watched.pids().values())) == 3
 
 
 def test_lines_carry_their_role_and_a_killed_process_comes_back(run: Run) -> None:
@@ -98,6 +107,7 @@ def test_children_end_when_the_supervisor_is_killed(tmp_path: Path) -> None:
 import sys, time
 from pathlib import Path
 from refold.api.cli import supervisor
+from refold.api.cli.roles import processes
 from refold.streams.settings import Settings
 supervisor.role_command = lambda _: [sys.executable, "-c", {child!r}]
 watched = supervisor.Supervisor(Settings(data=Path({str(tmp_path)!r})), ["core"], lambda role, line: print(watched.pids()[role], flush=True))

@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 
@@ -42,6 +43,11 @@ def role_command(role: str) -> list[str]:
     """The command line of a supervised role."""
     arguments = ["api"] if role == "api" else ["worker", role]
     return [sys.executable, "-m", "refold.api.cli.app", *arguments, "--supervised"]
+
+
+def processes(settings: Settings, roles: Iterable[str]) -> tuple[str, ...]:
+    """The roles, each as often as it has processes."""
+    return tuple(role for role in roles for _ in range(settings.handlers if role == "handler" else 1))
 
 
 def metrics_folder(settings: Settings) -> Path:

@@ -8,7 +8,7 @@ from http.client import HTTPConnection
 from typing import Self
 
 from refold.api.cli.logs import Output, keep_in_files
-from refold.api.cli.roles import ALL
+from refold.api.cli.roles import ALL, processes
 from refold.api.cli.supervisor import Supervisor
 from refold.streams.embedded.jars import Report
 from refold.streams.embedded.servers import Servers
@@ -42,14 +42,14 @@ class Stack:
         return f"http://{self.settings.api_host}:{self.settings.api_port}"
 
     def pids(self) -> dict[str, int]:
-        """Living processes by role: kafka, postgres, handler, core, models, reactors, api."""
+        """Living processes by role: kafka, postgres, handler (and handler-2 …), core, models, reactors, api."""
         servers = self._servers.pids() if self._servers else {}
         return servers | (self._supervisor.pids() if self._supervisor else {})
 
     def start(self) -> None:
         """Start the servers, then the processes; returns when the servers answer."""
         self.settings = self._with_free_port(self._with_servers())
-        self._supervisor = Supervisor(self.settings, self._roles, self._output)
+        self._supervisor = Supervisor(self.settings, processes(self.settings, self._roles), self._output)
         self._supervisor.start()
 
     def wait_until_ready(self, bound_s: float = READY_BOUND_S) -> None:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -23,16 +24,18 @@ FINAL = {USAGE, PRECONDITION}  # a restart would only say the same again
 
 
 class Child:
-    """One role's process and the thread that restarts it and passes its lines on."""
+    """A process of a role, under a name of its own, and the thread that restarts it and passes its lines on."""
 
-    def __init__(self, role: str, environment: dict[str, str], output: Output, on_final: Callable[[int], None]) -> None:
-        self.role = role
+    def __init__(
+        self, role: str, name: str, environment: dict[str, str], output: Output, on_final: Callable[[int], None]
+    ) -> None:
+        self.name, self._role = name, role
         self._environment = environment
         self._output = output
         self._on_final = on_final
         self._stopping = threading.Event()
         self._process: subprocess.Popen[str] | None = None
-        self._thread = threading.Thread(target=self._keep_running, name=f"supervise-{role}", daemon=True)
+        self._thread = threading.Thread(target=self._keep_running, name=f"supervise-{name}", daemon=True)
 
     @property
     def pid(self) -> int | None:
@@ -67,13 +70,13 @@ class Child:
                 self._on_final(code)
                 return
             pause = FIRST_PAUSE_S if time.monotonic() - began > HEALTHY_S else pause
-            self._output(self.role, f"ended ({_how_it_ended(code)}); starting it again in {pause:g} s")
+            self._output(self.name, f"ended ({_how_it_ended(code)}); starting it again in {pause:g} s")
             self._stopping.wait(pause)
             pause = min(pause * 2, LONGEST_PAUSE_S)
 
     def _run_once(self) -> int:
         with subprocess.Popen(
-            role_command(self.role),
+            role_command(self._role),
             env=self._environment,
             stdin=subprocess.PIPE,  # held open: its end tells the child that we are gone
             stdout=subprocess.PIPE,
@@ -86,7 +89,7 @@ class Child:
             if self._stopping.is_set():  # told to stop while it was being started
                 process.terminate()
             for line in process.stdout or ():
-                self._output(self.role, line.rstrip("\n"))
+                self._output(self.name, line.rstrip("\n"))
             code = process.wait()
         with suppress(OSError):
             mark_process_dead(process.pid, self._environment[METRICS_VARIABLE])  # type: ignore[no-untyped-call]
@@ -99,13 +102,13 @@ class Child:
 
 
 class Supervisor:
-    """The processes of some roles with the same settings."""
+    """The processes of some roles with the same settings; a role named twice has two."""
 
     def __init__(self, settings: Settings, roles: Iterable[str], output: Output) -> None:
         self._metrics = metrics_folder(settings)
         environment = {name: value for name, value in os.environ.items() if not name.startswith("REFOLD_")}
         environment |= settings.environment() | {METRICS_VARIABLE: str(self._metrics), "PYTHONUNBUFFERED": "1"}
-        self._children = [Child(role, environment, output, self._end) for role in roles]
+        self._children = [Child(role, name, environment, output, self._end) for role, name in _named(roles)]
         self._ended = threading.Event()
         self._code = 0
 
@@ -116,8 +119,8 @@ class Supervisor:
             child.start()
 
     def pids(self) -> dict[str, int]:
-        """The living processes by role."""
-        return {child.role: pid for child in self._children if (pid := child.pid)}
+        """The living processes by role; the second of a role is called `role-2`, and so on."""
+        return {child.name: pid for child in self._children if (pid := child.pid)}
 
     def wait(self, seconds: float | None = None) -> int | None:
         """Wait until a process ended for good; its exit code, or None when the time is over."""
@@ -141,6 +144,15 @@ class Supervisor:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def _named(roles: Iterable[str]) -> list[tuple[str, str]]:
+    number = Counter[str]()
+    found = []
+    for role in roles:
+        number[role] += 1
+        found.append((role, role if number[role] == 1 else f"{role}-{number[role]}"))
+    return found
 
 
 def empty_metrics(folder: Path) -> None:

@@ -6,7 +6,7 @@ from cyclopts import Parameter
 
 from refold.api.cli.exits import DONE
 from refold.api.cli.logs import labelled_lines
-from refold.api.cli.roles import WORKERS, run_role
+from refold.api.cli.roles import WORKERS, processes, run_role
 from refold.api.cli.signals import finish_undisturbed, interrupt_on_sigterm
 from refold.api.cli.supervisor import Supervisor
 from refold.streams.embedded.servers import connected
@@ -31,7 +31,7 @@ def worker(
     settings = connected(settings)
     settings.require_servers()
     interrupt_on_sigterm()
-    with Supervisor(settings, WORKERS, labelled_lines) as supervisor:
+    with Supervisor(settings, processes(settings, WORKERS), labelled_lines) as supervisor:
         try:
             code = supervisor.wait() or DONE
         except KeyboardInterrupt:
