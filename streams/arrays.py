@@ -16,7 +16,7 @@ def literal(column: pl.Series | Sequence[Any]) -> str:
     if not len(column):
         return "{}"
     if not isinstance(column, pl.Series):
-        return "{" + ",".join(map(_element, column)) + "}"
+        return _of_bytes(column) if set(map(type, column)) == {bytes} else "{" + ",".join(map(_element, column)) + "}"
     if len(column) <= _FEW and not column.dtype.is_float():
         return "{" + ",".join(map(_element, column.to_list())) + "}"
     texts = column.alias("c").to_frame().select(_text(column.dtype)).to_series()
@@ -36,6 +36,11 @@ def _text(dtype: pl.DataType) -> pl.Expr:
 
 def _quoted(text: pl.Expr) -> pl.Expr:
     return pl.lit('"') + text + pl.lit('"')
+
+
+def _of_bytes(values: Sequence[bytes]) -> str:
+    """Keys and states, the most of what a chunk writes: a call for each would take three times as long."""
+    return '{"\\\\x' + '","\\\\x'.join([value.hex() for value in values]) + '"}'
 
 
 def _element(value: object) -> str:

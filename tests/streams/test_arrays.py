@@ -25,6 +25,13 @@ COLUMNS: list[tuple[str, list[Any], pl.DataType]] = [
 ]
 
 
+def test_a_list_of_bytes_is_written_as_each_would_be(database: str) -> None:
+    values = [b"", b'\x00\xff\\"', b"k" * 16]
+    assert arrays.literal(values) == arrays.literal(pl.Series(values, dtype=pl.Binary()))
+    with psycopg.connect(database) as db:
+        assert db.execute("SELECT %s::bytea[]", (arrays.literal(values),)).fetchone() == (values,)
+
+
 @pytest.mark.parametrize(("kind", "values", "dtype"), COLUMNS, ids=[row[0] for row in COLUMNS])
 def test_both_writers_give_postgres_the_same_values(
     kind: str, values: list[Any], dtype: pl.DataType, database: str, monkeypatch: pytest.MonkeyPatch
