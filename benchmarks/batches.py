@@ -14,8 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-import psutil
-
+from benchmarks.workers import cpu_seconds
 from refold.api.cli.stack import Stack
 from refold.streams.embedded.removal import remove_data
 from refold.streams.settings import Settings
@@ -70,7 +69,7 @@ async def load(url: str, count: int, batches: int) -> tuple[float, Counter[int]]
 
 
 def cpu(pids: dict[str, int]) -> dict[str, float]:
-    return {name: sum(psutil.Process(pid).cpu_times()[:2]) for name, pid in pids.items()}
+    return {name: cpu_seconds(pid) for name, pid in pids.items()}
 
 
 def main() -> None:

@@ -1,4 +1,7 @@
-"""Single commands over HTTP with keep-alive clients: `python -m benchmarks.http [--clients 64] [--seconds 15]`. The last line is JSON."""
+"""Commands over HTTP: `python -m benchmarks.http [--clients 64] [--seconds 15]`. The last line is JSON.
+
+Single ones by keep-alive clients that each wait for their answer, then NDJSON batches (`benchmarks.batches`) on the same stack.
+"""
 
 import argparse
 import asyncio
@@ -6,9 +9,11 @@ import json
 import time
 from uuid import uuid4
 
-from benchmarks.latency import running_api
+from benchmarks import batches
+from benchmarks.latency import Pids, running_api
 from refold.api.http.latency import Connection
 
+BATCH_LINES, BATCHES, WARM_UP_S = 60_000, 2, 3.0
 PATH = "/v1/commands/retail/basket/OpenBasket"
 
 
@@ -38,16 +43,39 @@ async def load(url: str, clients: int, seconds: float) -> dict[str, float]:
     }
 
 
+def measured(url: str, clients: int, seconds: float, pids: Pids) -> dict[str, object]:
+    """Single commands by keep-alive clients, then lines in batches; CPU by process where the processes are ours."""
+    asyncio.run(load(url, clients, WARM_UP_S))
+    before = batches.cpu(pids())
+    found = asyncio.run(load(url, clients, seconds))
+    between = batches.cpu(pids())
+    asyncio.run(batches.load(url, BATCH_LINES // 6, BATCHES))
+    again = batches.cpu(pids())
+    took, answers = asyncio.run(batches.load(url, BATCH_LINES, BATCHES))
+    after, lines = batches.cpu(pids()), sum(answers.values())
+    return {
+        "clients": clients,
+        **found,
+        "cpu_us_a_command": _each(before, between, found["commands_per_s"] * seconds),
+        "batch_commands_per_s": round(lines / took),
+        "batch_statuses": dict(answers),
+        "batch_cpu_us_a_command": _each(again, after, lines),
+    }
+
+
+def _each(before: dict[str, float], after: dict[str, float], commands: float) -> dict[str, float]:
+    return {name: round((after[name] - before[name]) / commands * 1e6, 1) for name in after}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=15.0)
     parser.add_argument("--url")
     arguments = parser.parse_args()
-    with running_api(arguments.url) as url:
-        asyncio.run(load(url, arguments.clients, 3.0))
-        found = asyncio.run(load(url, arguments.clients, arguments.seconds))
-    print(json.dumps({"clients": arguments.clients, **found}))
+    with running_api(arguments.url) as (url, pids):
+        found = measured(url, arguments.clients, arguments.seconds, pids)
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import asyncio
 import json
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -19,20 +19,21 @@ from refold.streams.embedded.removal import remove_data
 from refold.streams.settings import Settings
 
 WARM_UP = 100
+Pids = Callable[[], dict[str, int]]
 
 
 @contextmanager
-def running_api(url: str | None) -> Iterator[str]:
-    """The URL of an API: the given one, or one of a stack that lives as long as the block."""
+def running_api(url: str | None) -> Iterator[tuple[str, Pids]]:
+    """The URL of an API, and its processes: the given one, or one of a stack that lives as long as the block."""
     if url:
-        yield url
+        yield url, dict
         return
     data = Path(tempfile.mkdtemp(prefix="refold-bench-"))
     data.chmod(0o755)
     settings = Settings.load({}).model_copy(update={"data": data, "api_port": 0})
     with Stack(settings, lambda text: print(text, file=sys.stderr)) as stack:
         stack.wait_until_ready()
-        yield stack.api_url
+        yield stack.api_url, stack.pids
     remove_data(data)
 
 
@@ -42,7 +43,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=50.0)
     parser.add_argument("--url")
     arguments = parser.parse_args()
-    with running_api(arguments.url) as url:
+    with running_api(arguments.url) as (url, _):
         asyncio.run(measure(url, WARM_UP, arguments.rate))
         found = asyncio.run(measure(url, arguments.commands, arguments.rate))
     print(

@@ -108,7 +108,7 @@ class Workers:
         return int(row[0])
 
     def _cpu(self) -> dict[str, float]:
-        return {role: _seconds(pid) for role, pid in (self._servers | self._supervisor.pids()).items()}
+        return {role: cpu_seconds(pid) for role, pid in (self._servers | self._supervisor.pids()).items()}
 
 
 @contextmanager
@@ -128,7 +128,7 @@ def _embedded(settings: Settings) -> dict[str, int]:
     return {server.name.lower(): server.process.pid or 0 for server in servers if server.process.adopt()}
 
 
-def _seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
     """CPU of a process and its children, those of Postgres being its connections."""
     try:
         process = psutil.Process(pid)
