@@ -285,7 +285,7 @@ class LogUnreadable(ApiError):
 
 
 class StreamUnreadable(ApiError):
-    """An event of the stream cannot be read, or is set aside because decoding it kills the process."""
+    """An event of the stream cannot be read, or is set aside because decoding it kills the process; `errors` names its place."""
 
     code, status = "stream-unreadable", 503
     remedy = "Upgrade Refold or the domain; `refold schemas log-check` names the event, `refold replay release` lets the stream go on."

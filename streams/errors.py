@@ -17,6 +17,7 @@ RefoldError
 │   ├── LogHole             log-hole: an offset is missing
 │   ├── LogCorrupt          log-corrupt: bytes are not those that were written
 │   └── RecordKills         log-record-kills: a record of the platform itself kills whoever decodes it
+├── EventUnreadable     event-unreadable: an event of a stream's history, by its place (an Undecodable, too)
 ├── NewerRules          newer-rules: the log was written under rules that this code does not know
 ├── UnknownSchema       unknown-schema: a released schema that this code does not have
 └── Lost                lost: another process moved the position; read it again
@@ -29,7 +30,7 @@ RefoldError
 
 from collections.abc import Iterable
 
-from refold.schemas.errors import RefoldError
+from refold.schemas.errors import RefoldError, Undecodable
 
 
 class BadSettings(RefoldError):
@@ -190,6 +191,17 @@ class RecordKills(LogRefused):
 
     code = "log-record-kills"
     remedy = "Upgrade Refold or its libraries; the message names the record's place."
+
+
+class EventUnreadable(Undecodable):
+    """An event of a stream's history that cannot be read; the message names its topic, partition and offset."""
+
+    code = "event-unreadable"
+    remedy = "Install code that can read the event; `refold schemas log-check` names every such event of the log."
+
+    def __init__(self, place: tuple[str, int], offset: int, reason: str, why: str) -> None:
+        self.place, self.offset = place, offset
+        super().__init__(f"{place[0]}/{place[1]}@{offset}: {why}", reason)
 
 
 class NewerRules(RefoldError):

@@ -9,10 +9,11 @@ from confluent_kafka import Consumer, TopicPartition
 from refold.schemas.codec import Codec, Rejection
 from refold.schemas.contracts import Event
 from refold.schemas.envelope import framed
+from refold.schemas.errors import Undecodable
 from refold.schemas.meta import Meta
 from refold.streams import kafka, set_aside
 from refold.streams.domain import AnyDecider, Domains
-from refold.streams.errors import KafkaUnavailable
+from refold.streams.errors import EventUnreadable, KafkaUnavailable
 from refold.streams.log import records_of
 from refold.streams.postgres import Database
 from refold.streams.state_cache import StateCache
@@ -53,7 +54,7 @@ class History:
         self._states = StateCache(CACHE_BYTES)
 
     def state(self, db: Database, decider: AnyDecider, stream: str, version: int) -> Any:
-        """The decider's state at a version: a cold refold of what follows the last one. Raises Undecodable, KafkaUnavailable."""
+        """The decider's state at a version: a cold refold of what follows the last one. Raises EventUnreadable, KafkaUnavailable."""
         name = (decider.category.name, stream, decider.fingerprint)
         after, state = self._states.get(name, version) or (0, decider.initial)
         for page in self.pages(db, *name[:2], after=after, upto=version):
@@ -62,12 +63,12 @@ class History:
         return state
 
     def pages(self, db: Database, category: str, stream: str, *, after: int, upto: int) -> Iterator[list[Recorded]]:
-        """The events with versions after+1 … upto, as many at a time as PAGE_BYTES hold. Raises Undecodable, KafkaUnavailable."""
+        """The events with versions after+1 … upto, as many at a time as PAGE_BYTES hold. Raises EventUnreadable, KafkaUnavailable."""
         places = self.offsets(db, category, stream, after=after, upto=upto)
         set_aside.refuse(db, events_topic(self._prefix, category), places)
         while places:
             values = self.values(category, places, PAGE_BYTES)
-            yield self._events(places, values)
+            yield self._events(category, places, values)
             places = places[len(values) :]
 
     @staticmethod
@@ -84,9 +85,9 @@ class History:
     def read(self, category: str, places: list[tuple[int, int]]) -> list[Recorded]:
         """The events at the first of these places, all of one partition in ascending order: as many as PAGE_BYTES hold, at least one.
 
-        Raises Undecodable.
+        Raises EventUnreadable.
         """
-        return self._events(places, self.values(category, places, PAGE_BYTES))
+        return self._events(category, places, self.values(category, places, PAGE_BYTES))
 
     def values(self, category: str, places: list[tuple[int, int]], most_bytes: int | None = None) -> list[bytes | None]:
         """The records at these places as they stand in the log; no more of them once `most_bytes` are there."""
@@ -103,11 +104,19 @@ class History:
         if self._client is not None:
             self._client.close()
 
-    def _events(self, places: list[tuple[int, int]], values: list[bytes | None]) -> list[Recorded]:
-        return [event for place, value in zip(places, values, strict=False) for event in self._recorded(*place, value)]
+    def _events(self, category: str, places: list[tuple[int, int]], values: list[bytes | None]) -> list[Recorded]:
+        return [
+            event
+            for place, value in zip(places, values, strict=False)
+            for event in self._recorded(category, *place, value)
+        ]
 
-    def _recorded(self, part: int, offset: int, value: bytes | None) -> list[Recorded]:
-        meta, events = self._codec.read_events(value)
+    def _recorded(self, category: str, part: int, offset: int, value: bytes | None) -> list[Recorded]:
+        try:
+            meta, events = self._codec.read_events(value)
+        except Undecodable as problem:
+            place = events_topic(self._prefix, category), part
+            raise EventUnreadable(place, offset, problem.reason, problem.message) from problem
         assert not isinstance(events, Rejection), "stream_offsets holds events only"
         stored = self._codec.catalog.by_id[framed(value)].name
         return [Recorded(part, offset, meta, event, stored, index) for index, event in enumerate(events)]

@@ -8,12 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Self
 
-from refold.schemas.errors import Undecodable
 from refold.schemas.meta import HEADER_BYTES
 from refold.streams.chunk import Chunk, Place
+from refold.streams.errors import EventUnreadable
 from refold.streams.postgres import Database
 
 REASON = "decode-kills"
+KILLED = "it killed the process that decoded it, and is set aside"
 _NO_SCHEMA = 0x80
 """Ids have 31 bits: with the first bit set, one is nobody's."""
 
@@ -72,7 +73,7 @@ def masked(chunk: Chunk, offsets: Offsets) -> Chunk:
 
 
 def refuse(db: Database, topic: str, places: Sequence[tuple[int, int]]) -> None:
-    """Raise Undecodable if one of these (partition, offset) killed a decoder of single records; read models have another."""
+    """Raise EventUnreadable if one of these (partition, offset) killed a decoder of single records; read models have another."""
     parts, offsets = [part for part, _ in places], [offset for _, offset in places]
     row = db.execute(
         "SELECT a.part, a.record_offset FROM refold.set_aside a WHERE a.topic = %s AND a.grp <> 'models'"
@@ -80,4 +81,4 @@ def refuse(db: Database, topic: str, places: Sequence[tuple[int, int]]) -> None:
         (topic, parts, offsets),
     ).fetchone()
     if row is not None:
-        raise Undecodable(f"the event at {row[0]}:{row[1]} is set aside: it killed the process that decoded it", REASON)
+        raise EventUnreadable((topic, row[0]), row[1], REASON, KILLED)

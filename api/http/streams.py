@@ -12,7 +12,7 @@ from litestar import Request, Response, Router, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath, SkipValidation
 
-from refold.api.errors import ApiError, StreamAbsent, StreamUnreadable
+from refold.api.errors import ApiError, Fault, StreamAbsent, StreamUnreadable
 from refold.api.http.command_answer import JSON, stream_path
 from refold.api.http.command_request import checked_stream, find_category
 from refold.api.http.database import Row
@@ -20,11 +20,11 @@ from refold.api.http.positions import token
 from refold.api.http.query_request import read_numbers
 from refold.api.http.services import StreamServices
 from refold.schemas.contracts import Category
-from refold.schemas.errors import Undecodable
 from refold.streams.domain import AnyDecider
 from refold.streams.effects import BROKEN
-from refold.streams.errors import Unreachable
+from refold.streams.errors import EventUnreadable, Unreachable
 from refold.streams.history import Recorded
+from refold.streams.set_aside import KILLED, REASON
 
 MAX_EVENTS = 1000
 MOST_REFOLDED = 10_000
@@ -34,8 +34,8 @@ Services = NamedDependency[SkipValidation[StreamServices]]
 
 # One statement, so that version, state and offsets are of one snapshot.
 _STREAM = """
-SELECT s.version, s.state, s.state_fingerprint, w.part, p.next_offset, o.first_version, o.offsets, EXISTS (
-       SELECT FROM refold.set_aside a
+SELECT s.version, s.state, s.state_fingerprint, w.part, p.next_offset, o.first_version, o.offsets, (
+       SELECT min(a.record_offset) FROM refold.set_aside a
         WHERE a.topic = %(topic)s AND a.grp <> 'models' AND a.part = o.part AND a.record_offset = ANY(o.offsets))
   FROM refold.streams s
   LEFT JOIN LATERAL (
@@ -70,17 +70,25 @@ async def read_stream(
     if not rows:
         raise StreamAbsent(f"{found.name} {stream} has no events")
     places = _places(rows, first, last)
-    if any(row[-1] for row in rows):
-        raise StreamUnreadable("an event of the page killed the process that decoded it, and is set aside")
+    for *_, part, _, _, _, aside in rows:
+        if aside is not None:
+            raise _unreadable(EventUnreadable((topic, part), aside, REASON, KILLED))
     try:
         events = await streams.read(found.name, places) if places else []
-    except Undecodable as problem:
-        raise StreamUnreadable(f"an event of the page cannot be read: {problem.message}") from problem
+    except EventUnreadable as problem:
+        raise _unreadable(problem) from problem
     state = msgspec.Raw(raw) if (raw := await _state(streams, found, where, rows)) is not None else None
     reached = events[-1].meta.version if events else 0  # fewer than asked for, where their bytes fill a page
     more = 0 < reached < rows[0][0]
     following = f"{stream_path(found.name, stream)}?after_version={reached}&limit={page['limit']}" if more else None
     return _answer(found, stream, rows, {"state": state, "events": [_event(e) for e in events], "next": following})
+
+
+def _unreadable(problem: EventUnreadable) -> StreamUnreadable:
+    """Where the event lies, as log-check names it, and why it cannot be read, as the models' park does."""
+    place = f"{problem.place[0]}/{problem.place[1]}@{problem.offset}"
+    message = f"an event of the page cannot be read: {problem.message}"
+    return StreamUnreadable(message, Fault(place, problem.reason, problem.message))
 
 
 async def _state(streams: StreamServices, category: Category, where: dict[str, Any], rows: list[Row]) -> bytes | None:
@@ -91,7 +99,7 @@ async def _state(streams: StreamServices, category: Category, where: dict[str, A
         return bytes(state) if state is not None and fingerprint == decider.fingerprint else None
     topic = f"{streams.topic_prefix}{category.name}.events"
     whole = await streams.fetch(_STREAM, {**where, "first": 1, "last": version, "topic": topic})
-    if any(row[-1] for row in whole):
+    if any(row[-1] is not None for row in whole):
         return None
     try:
         return decider.dump(await _folded(streams, decider, _places(whole, 1, version)))

@@ -222,7 +222,7 @@ def test_log_check_runs_the_upcasters_and_names_where_one_raises(
 @pytest.mark.usefixtures("servers")
 @pytest.mark.parametrize("few", [0, 10_000], ids=["by columns", "by rows"])
 def test_an_event_that_its_upcaster_cannot_read_holds_its_stream_and_no_other(
-    log: Settings, db: Database, monkeypatch: pytest.MonkeyPatch, few: int
+    log: Settings, db: Database, api: TestClient[Litestar], monkeypatch: pytest.MonkeyPatch, few: int
 ) -> None:
     """It counts: version and outcome are there; the state is broken, and the models park the stream."""
     monkeypatch.setattr("refold.streams.core.FEW", few)
@@ -239,3 +239,13 @@ def test_an_event_that_its_upcaster_cannot_read_holds_its_stream_and_no_other(
     assert parked == [("upcast-failed", 1, BASKETS // 2)]
     ended = db.execute("SELECT status, count(*) FROM retail.baskets GROUP BY 1 ORDER BY 1").fetchall()
     assert ended == [("open", 1 + BASKETS // 2), ("voided", BASKETS // 2)]
+    refused = api.get("/v1/streams/retail/basket/b1")
+    assert (refused.status_code, refused.json()["code"]) == (503, "stream-unreadable")
+    place = "SELECT part, offsets[cardinality(offsets)] FROM refold.stream_offsets WHERE stream = 'b1' ORDER BY offsets DESC"
+    part, offset = db.execute(place.encode()).fetchall()[0]
+    (fault,) = refused.json()["errors"]
+    assert (fault["field"], fault["code"]) == (
+        f"{events_topic(log.topic_prefix, BASKET)}/{part}@{offset}",
+        "upcast-failed",
+    )
+    assert api.get("/v1/streams/retail/basket/b1?limit=1").json()["version"] == 2, "what lies before it can be read"

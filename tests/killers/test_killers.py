@@ -210,6 +210,7 @@ def test_real_workers_die_of_a_record_three_times_and_then_live_with_it(
         assert (scanned.status_code, scanned.json()["code"]) == (409, "stream-unreadable")
         history = api.get("/v1/streams/retail/basket/m")
         assert (history.status_code, history.json()["code"]) == (503, "stream-unreadable")
+        assert [fault["code"] for fault in history.json()["errors"]] == ["decode-kills"]
         groups = wait_for(stack, "SELECT array_agg(DISTINCT grp ORDER BY grp) FROM refold.set_aside")
         assert {"core", "handler", "models"} <= set(groups[0]) <= {"core", "handler", "models", "reactors"}
         for name, value in stack.settings.environment().items():
