@@ -9,7 +9,6 @@ RefoldError
 ├── CannotPromote        cannot-promote: the view cannot be re-pointed
 ├── RebuildDiffers       rebuild-differs: the rebuilt table is not the live one
 ├── NotParked            not-parked: no such stream waits
-├── StillUnreadable      still-unreadable: what parked the stream is still there
 ├── RebuildUnfinished    rebuild-unfinished: a build has passed over the stream
 ├── ModelFailed          model-failed: one model cannot be written
 └── EventFailed          event-failed: one model's Python cannot fold one event
@@ -72,13 +71,6 @@ class NotParked(RefoldError):
 
     code = "not-parked"
     remedy = "`refold status` lists the parked streams."
-
-
-class StillUnreadable(RefoldError):
-    """What parked the stream is still so; the stream goes on waiting."""
-
-    code = "still-unreadable"
-    remedy = "Install code that can read the event (`refold schemas log-check` says why it cannot), and release the stream then."
 
 
 class RebuildUnfinished(RefoldError):

@@ -8,10 +8,12 @@ import numpy as np
 from refold.projections import builds
 from refold.projections.batch import ALL_BUILDS, Batch, Counted, Park
 from refold.projections.builds import GROUP
-from refold.projections.errors import NotParked, RebuildUnfinished, StillUnreadable
+from refold.projections.errors import NotParked, RebuildUnfinished
 from refold.projections.limits import parked
 from refold.projections.models import ModelsFold, detaching, write
+from refold.streams import set_aside
 from refold.streams.core_limits import group_positions
+from refold.streams.errors import StillUnreadable
 from refold.streams.history import History
 from refold.streams.postgres import Database
 
@@ -91,8 +93,4 @@ def _refuse_unfinished(db: Database) -> None:
 def _forget(db: Database, topic: str, category: str, stream: str) -> None:
     """Take the parks away, and the stream's records from those that are set aside."""
     db.execute("DELETE FROM refold.parked WHERE category = %s AND stream = %s", (category, stream))
-    db.execute(
-        "DELETE FROM refold.set_aside a USING refold.stream_offsets o WHERE o.category = %s AND o.stream = %s"
-        " AND a.topic = %s AND a.part = o.part AND a.record_offset = ANY(o.offsets)",
-        (category, stream, topic),
-    )
+    set_aside.forget(db, topic, category, stream, models=True)

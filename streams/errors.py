@@ -18,6 +18,7 @@ RefoldError
 │   ├── LogCorrupt          log-corrupt: bytes are not those that were written
 │   └── RecordKills         log-record-kills: a record of the platform itself kills whoever decodes it
 ├── EventUnreadable     event-unreadable: an event of a stream's history, by its place (an Undecodable, too)
+├── StillUnreadable     still-unreadable: what parked the stream is still there
 ├── NewerRules          newer-rules: the log was written under rules that this code does not know
 ├── UnknownSchema       unknown-schema: a released schema that this code does not have
 └── Lost                lost: another process moved the position; read it again
@@ -202,6 +203,13 @@ class EventUnreadable(Undecodable):
     def __init__(self, place: tuple[str, int], offset: int, reason: str, why: str) -> None:
         self.place, self.offset = place, offset
         super().__init__(f"{place[0]}/{place[1]}@{offset}: {why}", reason)
+
+
+class StillUnreadable(RefoldError):
+    """What parked the stream is still so; the stream goes on waiting."""
+
+    code = "still-unreadable"
+    remedy = "Install code that can read the event (`refold schemas log-check` says why it cannot), and release the stream then."
 
 
 class NewerRules(RefoldError):

@@ -59,6 +59,15 @@ def add(db: Database, group: str, place: Place, offsets: Sequence[int]) -> None:
     )
 
 
+def forget(db: Database, topic: str, category: str, stream: str, *, models: bool = False) -> None:
+    """Give a stream's records back to the decoders of the write side; those of the read models only with `models`."""
+    db.execute(
+        "DELETE FROM refold.set_aside a USING refold.stream_offsets o WHERE o.category = %s AND o.stream = %s"
+        " AND a.topic = %s AND a.part = o.part AND a.record_offset = ANY(o.offsets) AND (%s OR a.grp <> 'models')",
+        (category, stream, topic, models),
+    )
+
+
 def masked(chunk: Chunk, offsets: Offsets) -> Chunk:
     """The chunk with the records that are set aside out of reach."""
     rows = [offset - chunk.start for offset in offsets.get(chunk.place, ()) if chunk.start <= offset < chunk.end]

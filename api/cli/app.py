@@ -116,7 +116,7 @@ replay.command(
 replay.command(
     "refold.api.cli.release:release",
     name="release",
-    help="""Fold what waits of a parked stream into the read models, in order, and let it go on.
+    help="""Let a parked stream go on: what waits is folded into the read models, or answered by a reactor, in order.
 
     Example: refold replay release retail.basket 4711""",
 )

@@ -1,22 +1,32 @@
 """`refold replay release`: a parked stream goes on, once code is there that can read it."""
 
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict
 
 from refold.api.cli import exits
 from refold.api.cli.output import print_json, print_table, say
+from refold.projections.errors import NotParked
 from refold.projections.models_process import models_fold
 from refold.projections.release import Released
-from refold.projections.release import release as release_stream
-from refold.streams.domain import load_domains
+from refold.projections.release import release as release_models
+from refold.schemas.errors import RefoldError
+from refold.streams.domain import Domains, load_domains
 from refold.streams.embedded.servers import connected
 from refold.streams.history import History
+from refold.streams.postgres import connect
+from refold.streams.reactors import store
+from refold.streams.reactors.declared import declared_reactors
+from refold.streams.reactors.process import sender
+from refold.streams.reactors.release import Release, Waited
 from refold.streams.settings import Settings
 from refold.streams.topics import events_topic
 
+Done = Sequence[Released | Waited]
+
 
 def release(category: str, stream: str, *, json: bool = False) -> int:
-    """Fold what waits of a parked stream into the read models, in order, and let it go on.
+    """Let a parked stream go on: fold what waits of it into the read models, and answer what waits for reactors, in order.
 
     Args:
         category: the stream's category, as `retail.basket`.
@@ -24,17 +34,50 @@ def release(category: str, stream: str, *, json: bool = False) -> int:
         json: print what was done as JSON.
     """
     settings = connected(Settings.load())
-    done = _released(settings, category, stream)
+    domains = load_domains(settings.domains)
+    done = _each(
+        lambda: _of_models(settings, domains, category, stream),
+        lambda: _of_reactors(settings, domains, category, stream),
+    )
+    rows = [asdict(one) for one in done]
     if json:
-        print_json([asdict(one) for one in done])
+        print_json(rows)
     else:
-        print_table([asdict(one) for one in done])
+        for kind in {type(one) for one in done}:
+            print_table([row for row, one in zip(rows, done, strict=True) if isinstance(one, kind)])
         say(f"{category} {stream} goes on.")
     return exits.DONE
 
 
-def _released(settings: Settings, category: str, stream: str) -> list[Released]:
-    history = History(settings.kafka_servers(), settings.topic_prefix, load_domains(settings.domains))
+def _each(*releases: Callable[[], Done]) -> list[Released | Waited]:
+    """All of them, whatever becomes of one; then what went wrong first. Raises NotParked if the stream waits nowhere."""
+    done: list[Released | Waited] = []
+    problems: list[RefoldError] = []
+    for one in releases:
+        try:
+            done += one()
+        except RefoldError as problem:
+            problems.append(problem)
+    failed = [one for one in problems if not isinstance(one, NotParked)] or ([] if done else problems)
+    if failed:
+        raise failed[0]
+    return done
+
+
+def _of_models(settings: Settings, domains: Domains, category: str, stream: str) -> Done:
+    history = History(settings.kafka_servers(), settings.topic_prefix, domains)
     with closing(history), closing(models_fold(settings)) as fold:
         topic = events_topic(settings.topic_prefix, category)
-        return release_stream(fold, topic, category, stream, history.values)
+        return release_models(fold, topic, category, stream, history.values)
+
+
+def _of_reactors(settings: Settings, domains: Domains, category: str, stream: str) -> Done:
+    history = History(settings.kafka_servers(), settings.topic_prefix, domains)
+    with (
+        closing(history),
+        closing(sender(settings, domains)) as sending,
+        connect(settings.dsn(), application_name="reactors-release") as db,
+    ):
+        store.bootstrap(db)
+        releasing = Release(db, settings.topic_prefix, domains, history, sending)
+        return releasing.release(category, stream, declared_reactors(domains))

@@ -15,6 +15,7 @@ from refold.streams.chunk import Chunk, Place
 from refold.streams.command_record import Addressed
 from refold.streams.core_limits import Voids, core_limits
 from refold.streams.domain import Domains
+from refold.streams.errors import Lost
 from refold.streams.failpoints import failpoint
 from refold.streams.history import History
 from refold.streams.postgres import connect_patiently, notify
@@ -102,7 +103,8 @@ class ReactorsFold:
     def _commit(self, offered: Sequence[Chunk], answers: Answers) -> None:
         with self._db.transaction():
             positions.advance(self._db, GROUP, offered)
-            store.write(self._db, answers)
+            if not store.write(self._db, answers):
+                raise Lost(chunk.place for chunk in offered)
             notify(self._db, GROUP, {chunk.place: chunk.end for chunk in offered})
             failpoint("reactors.before-commit")
 

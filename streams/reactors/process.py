@@ -6,7 +6,7 @@ import threading
 
 from refold.streams.agents import run_fold
 from refold.streams.continuity import check_continuity
-from refold.streams.domain import load_domains
+from refold.streams.domain import Domains, load_domains
 from refold.streams.postgres import bootstrap, connect_patiently
 from refold.streams.producer import Producer
 from refold.streams.reactors import store
@@ -41,10 +41,14 @@ def reactors_fold(settings: Settings) -> ReactorsFold:
         when_kafka_answers(lambda: check_continuity(settings, domains, db))
         store.bootstrap(db)
 
-    def producer() -> Producer:
-        return Producer(settings.kafka_servers(), settings.topic_prefix, domains, queue_records=MOST_UNDER_WAY)
+    return ReactorsFold(settings, domains, declared_reactors(domains), sender(settings, domains))
 
-    return ReactorsFold(settings, domains, declared_reactors(domains), Sender(producer))
+
+def sender(settings: Settings, domains: Domains) -> Sender:
+    """What sends the reactors' commands."""
+    return Sender(
+        lambda: Producer(settings.kafka_servers(), settings.topic_prefix, domains, queue_records=MOST_UNDER_WAY)
+    )
 
 
 def _wait_to_be_stopped() -> None:

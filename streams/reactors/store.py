@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from refold.schemas.codec import writable
 from refold.streams.arrays import literal
 from refold.streams.postgres import Database, create_tables
-from refold.streams.reactors.reacting import Answers, Key, State
+from refold.streams.reactors.reacting import Answers, Key, Parked, State
 
 
 def bootstrap(db: Database) -> None:
@@ -30,11 +30,45 @@ def parked(db: Database) -> dict[Key, int]:
     return {(reactor, stream): first for reactor, stream, first in rows}
 
 
-def write(db: Database, answers: Answers) -> None:
-    """Everything a batch does to the tables, in the transaction that moves the positions past it."""
-    _write_states(db, answers.states)
-    for reactor, stream in sorted(answers.released):
-        db.execute("DELETE FROM refold.reactor_parked WHERE reactor = %s AND stream = %s", (reactor, stream))
+def parks_of(db: Database, category: str, stream: str) -> list[tuple[str, str]]:
+    """The reactors that a stream waits for, and why."""
+    return db.execute(
+        "SELECT reactor, code FROM refold.reactor_parked WHERE category = %s AND stream = %s ORDER BY 1",
+        (category, stream),
+    ).fetchall()
+
+
+def hold(db: Database, topic: str) -> None:
+    """Lock the reactors' positions in a topic: until the commit no process of theirs passes over anything."""
+    db.execute(
+        "SELECT FROM refold.positions WHERE grp = 'reactors' AND topic = %s ORDER BY part FOR UPDATE", (topic,)
+    ).fetchall()
+
+
+def move_park(db: Database, key: Key, where: Parked | int, answered: int) -> None:
+    """Let a stream wait from a later event on: one that fails, or the next to be answered."""
+    first = where if isinstance(where, int) else where.first_offset
+    failed = (where.code, writable(where.reason)) if isinstance(where, Parked) else (None, None)
+    db.execute(
+        "UPDATE refold.reactor_parked SET first_offset = %s, waiting = waiting - %s, code = coalesce(%s, code),"
+        " reason = coalesce(%s, reason) WHERE reactor = %s AND stream = %s",
+        (first, answered, *failed, *key),
+    )
+
+
+def unpark(db: Database, key: Key) -> None:
+    """The stream waits no longer."""
+    db.execute("DELETE FROM refold.reactor_parked WHERE reactor = %s AND stream = %s", key)
+
+
+def write(db: Database, answers: Answers) -> bool:
+    """Everything a batch does to the tables, in the transaction that moves the positions past it.
+
+    False: a stream behind whose park events were passed over was released meanwhile, so they have to be read again.
+    """
+    write_states(db, answers.states)
+    for key in sorted(answers.released):
+        unpark(db, key)
     for (reactor, stream), one in sorted(answers.parked.items(), key=lambda item: item[0]):
         db.execute(
             "INSERT INTO refold.reactor_parked (reactor, stream, category, part, first_offset, code, reason)"
@@ -42,14 +76,16 @@ def write(db: Database, answers: Answers) -> None:
             " first_offset = excluded.first_offset, code = excluded.code, reason = excluded.reason, at = excluded.at",
             (reactor, stream, one.category, one.part, one.first_offset, one.code, writable(one.reason)),
         )
-    for (reactor, stream), number in sorted(answers.waiting.items()):
-        db.execute(
-            "UPDATE refold.reactor_parked SET waiting = waiting + %s WHERE reactor = %s AND stream = %s",
-            (number, reactor, stream),
+    still = True
+    for key, number in sorted(answers.waiting.items()):
+        found = db.execute(
+            "UPDATE refold.reactor_parked SET waiting = waiting + %s WHERE reactor = %s AND stream = %s", (number, *key)
         )
+        still = still and found.rowcount == 1
+    return still
 
 
-def _write_states(db: Database, found: Mapping[Key, State]) -> None:
+def write_states(db: Database, found: Mapping[Key, State]) -> None:
     """Sorted by key, so that two transactions lock rows in one order."""
     if not found:
         return

@@ -6,10 +6,11 @@ import pytest
 
 from refold.projections import builds
 from refold.projections.declared import Declared
-from refold.projections.errors import NotParked, RebuildUnfinished, StillUnreadable
+from refold.projections.errors import NotParked, RebuildUnfinished
 from refold.projections.models import ModelsFold
 from refold.projections.release import Places, release
 from refold.streams.chunk import Chunk, Place
+from refold.streams.errors import StillUnreadable
 from refold.streams.postgres import Database
 from refold.streams.set_aside import masked
 from tests.projections.conftest import core_stands
