@@ -7,6 +7,7 @@ RefoldError
 │   ├── KafkaUnavailable    kafka-unavailable
 │   └── DatabaseUnavailable database-unavailable
 ├── UnknownDomain       unknown-domain: a configured domain that cannot be loaded
+├── BadReactor          bad-reactor: a reactor that cannot be
 ├── NameTaken           name-taken: a domain that is called as something of the platform
 ├── QueueFull           queue-full: the producer holds as much as it may
 ├── DeliveryFailed      delivery-failed: the broker did not acknowledge a record
@@ -107,6 +108,15 @@ class UnknownDomain(RefoldError):
 
     code = "unknown-domain"
     remedy = "A domain is a package with the modules schemas, streams and projections; see docs/domains.md."
+
+
+class BadReactor(RefoldError):
+    """A reactor that cannot be: its name, what it reads, or a name that another one has."""
+
+    code = "bad-reactor"
+    remedy = (
+        "Correct the declaration; docs/domains.md shows one. A name stays as it is once a command was sent under it."
+    )
 
 
 class NameTaken(RefoldError):

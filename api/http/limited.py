@@ -1,12 +1,18 @@
 """As many requests at once as this process has room for; the next one is told to come back, and takes no memory meanwhile."""
 
+from collections.abc import Callable
+
+import msgspec
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPResponseBodyEvent, HTTPResponseStartEvent, Receive, Scope, Send
 
 from refold.api.errors import TooManyWaiting
+from refold.api.http.problems import PROBLEM_JSON, problem_body
 
 MAX_AT_ONCE = 3000
 """More than may wait for outcomes, fewer than the server takes connections: beyond those it answers without a problem's body."""
+MAX_CONNECTIONS = 4000
+"""Idle ones count too: each has buffers of its own."""
 _ALWAYS = frozenset({"/livez", "/readyz", "/metrics"})
 
 
@@ -32,3 +38,30 @@ class Room:
                 self._under_way -= 1
 
         return admitted
+
+
+def uncrowded(app: ASGIApp, connections: Callable[[], int]) -> ASGIApp:
+    """Answer 429 over a connection beyond MAX_CONNECTIONS and close it; `connections` says how many the server has."""
+
+    async def admitted(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == ScopeType.HTTP and scope["path"] not in _ALWAYS and connections() > MAX_CONNECTIONS:
+            await _refuse(send)
+        else:
+            await app(scope, receive, send)
+
+    return admitted
+
+
+async def _refuse(send: Send) -> None:
+    """Before any of the framework runs: what is refused costs next to nothing."""
+    error = TooManyWaiting(f"{MAX_CONNECTIONS} connections are open already")
+    body = msgspec.json.encode(problem_body(error))
+    headers = {
+        "content-type": PROBLEM_JSON,
+        "content-length": str(len(body)),
+        "retry-after": str(error.retry_after),
+        "connection": "close",
+    }
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    await send(HTTPResponseStartEvent(type="http.response.start", status=error.status, headers=raw))
+    await send(HTTPResponseBodyEvent(type="http.response.body", body=body, more_body=False))

@@ -3,13 +3,15 @@
 import logging
 
 import uvicorn
-from litestar import Litestar
+from litestar.types import ASGIApp
 
+from refold.api.http.limited import MAX_CONNECTIONS, uncrowded
 from refold.api.http.resources import Resources
 from refold.streams.domain import load_domains
 from refold.streams.settings import Settings
 
-MAX_CONNECTIONS = 4000
+HANG_UP = MAX_CONNECTIONS + 500
+"""Where the server below us answers 503 by itself, without a body of ours: room for those that we refuse to be told so."""
 _log = logging.getLogger(__name__)
 
 
@@ -17,11 +19,18 @@ def main(settings: Settings) -> None:
     """Serve until told to stop; a stop lets requests in flight finish."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     resources = Resources(settings, load_domains(settings.domains))
-    app = resources.application()
-    uvicorn.Server(server_config(settings, app)).run()
+    server(settings, resources.application()).run()
 
 
-def server_config(settings: Settings, app: Litestar) -> uvicorn.Config:
+def server(settings: Settings, app: ASGIApp) -> uvicorn.Server:
+    """The server of an application, which refuses what is more than its bounds."""
+    found: uvicorn.Server
+    crowd = uncrowded(app, lambda: len(found.server_state.connections))
+    found = uvicorn.Server(server_config(settings, crowd))
+    return found
+
+
+def server_config(settings: Settings, app: ASGIApp) -> uvicorn.Config:
     """How the application is served."""
     return uvicorn.Config(
         app,
@@ -34,7 +43,7 @@ def server_config(settings: Settings, app: Litestar) -> uvicorn.Config:
         access_log=False,
         log_level="warning",
         server_header=False,
-        limit_concurrency=MAX_CONNECTIONS,
+        limit_concurrency=HANG_UP,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=10,
     )

@@ -5,12 +5,12 @@ from importlib import import_module
 from importlib.util import find_spec
 
 from refold.streams.domain import BUILT_IN, Domains
-from refold.streams.errors import UnknownDomain
+from refold.streams.errors import BadReactor, UnknownDomain
 from refold.streams.reactors.reactor import Reactor
 
 
 def declared_reactors(domains: Domains) -> tuple[Reactor, ...]:
-    """Import each domain's `reactors`. Raises UnknownDomain for a category that is not there, ValueError for a name taken twice."""
+    """Import each domain's `reactors`. Raises UnknownDomain for a category that is not there, BadReactor for a name taken twice."""
     found = [reactor for name in domains.names for reactor in _of(name)]
     for reactor in found:
         if domains.categories.get(reactor.category.name) != reactor.category:
@@ -19,7 +19,7 @@ def declared_reactors(domains: Domains) -> tuple[Reactor, ...]:
             )
     names = [reactor.name for reactor in found]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ValueError(f"more than one reactor is named {', '.join(twice)}")
+        raise BadReactor(f"more than one reactor is named {', '.join(twice)}")
     return tuple(found)
 
 

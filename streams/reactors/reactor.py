@@ -12,6 +12,7 @@ from uuid import UUID
 import msgspec
 
 from refold.schemas.contracts import Category, Command, Event
+from refold.streams.errors import BadReactor
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,60}")
 MAX_COMMANDS_PER_EVENT = 500
@@ -60,9 +61,9 @@ class Reactor:
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
-            raise ValueError(f"the reactor {self.name!r} is not named in lower case letters, digits and _")
+            raise BadReactor(f"the reactor {self.name!r} is not named in lower case letters, digits and _")
         if foreign := [event.__name__ for event in self.reads if event not in self.category.events]:
-            raise ValueError(f"the reactor {self.name} reads {', '.join(foreign)}, which {self.category.name} lacks")
+            raise BadReactor(f"the reactor {self.name} reads {', '.join(foreign)}, which {self.category.name} lacks")
         object.__setattr__(self, "fingerprint", self._fingerprint())
 
     @property

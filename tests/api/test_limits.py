@@ -1,18 +1,24 @@
 """Beyond each bound of the API there is 429 or 503 with a time to come back, and never memory."""
 
 import asyncio
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 from litestar import Litestar
 from litestar.testing import TestClient
 
 from refold.api.http import batch_line, limited
 from refold.api.http.batch_text import LineSplitter
 from refold.api.http.outcomes import MAX_WAITERS
-from refold.api.http.server import MAX_CONNECTIONS
+from refold.api.http.server import HANG_UP, server
 from refold.streams.errors import QueueFull
+from refold.streams.settings import Settings
 
 COMMAND = "/v1/commands/retail/basket/ScanItem"
 GOOD = {"basket_id": "b1", "product_id": 5, "quantity": 1, "amount": "1.10", "discount": "0.00"}
@@ -46,9 +52,45 @@ def test_so_many_requests_at_once_and_the_next_is_429(
     assert (probe.status_code, {one.status_code for one in admitted}, after.status_code) == (200, {202}, 200)
 
 
+def test_a_connection_too_many_is_told_when_to_come_back_and_closed(
+    app: Litestar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over real connections: those that are open stay, the next one is answered as a problem, a probe always."""
+    monkeypatch.setattr(limited, "MAX_CONNECTIONS", 3)
+    served = server(Settings(api_port=0), app)
+    with running(served) as port, ExitStack() as opened:
+        held = [opened.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}")) for _ in range(4)]
+        answers = [client.get("/v1/retail") for client in held]
+        assert [one.status_code for one in answers] == [200, 200, 200, 429]
+        beyond = answers[-1]
+        assert (beyond.json()["code"], beyond.headers["retry-after"]) == ("too-many-waiting", "1")
+        assert (beyond.headers["content-type"], beyond.headers["connection"]) == ("application/problem+json", "close")
+        assert held[-1].get("/livez").status_code == 200
+        held.pop().close()
+        until = time.monotonic() + 60
+        while (after := held[0].get("/v1/retail").status_code) != 200 and time.monotonic() < until:
+            time.sleep(0.02)
+        assert after == 200, "there is room again"
+
+
+@contextmanager
+def running(served: uvicorn.Server) -> Iterator[int]:
+    """The server in a thread; its port."""
+    thread = threading.Thread(target=served.run)
+    thread.start()
+    try:
+        until = time.monotonic() + 60
+        while not served.started and time.monotonic() < until:
+            time.sleep(0.02)
+        yield served.servers[0].sockets[0].getsockname()[1]
+    finally:
+        served.should_exit = True
+        thread.join(60)
+
+
 def test_the_bounds_are_one_below_the_other() -> None:
     """So that a waiter is told 429 by us before the server under us hangs up."""
-    assert MAX_WAITERS < limited.MAX_AT_ONCE < MAX_CONNECTIONS
+    assert MAX_WAITERS < limited.MAX_AT_ONCE < limited.MAX_CONNECTIONS < HANG_UP
 
 
 def test_a_line_without_end_holds_no_more_than_a_line_may() -> None:

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from copy import deepcopy
 from datetime import date, datetime
 from enum import Enum
-from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
@@ -14,13 +13,10 @@ from avro.errors import AvroException
 from avro.schema import parse
 from msgspec import Meta as About
 
-from refold.api.cli import app as cli
-from refold.api.cli import exits
 from refold.schemas.avro import Schema, schema_of
-from refold.schemas.compatibility import of_versions, violations
-from refold.schemas.contracts import Category, Event, Money, Whole
-from refold.schemas.errors import FrozenUnreadable
-from refold.schemas.freeze import Released, freeze, released, unfrozen
+from refold.schemas.compatibility import of_versions
+from refold.schemas.contracts import Event, Money, Whole
+from refold.schemas.freeze import Released
 from refold.schemas.meta import COMMAND_META
 
 DOC = About(description="A field.")
@@ -225,103 +221,3 @@ def test_a_default_that_old_records_rely_on_stays() -> None:
     second, third = changed(add("int", default=0)), changed(add("int", default=1))
     found = of_versions(versions(BASE, second, third))
     assert [(v.rule, v.path, v.file) for v in found] == [("default-changed", "$.new", "tests.packed.Packed.v2.avsc")]
-
-
-def made(**fields: Any) -> Category:
-    space = {"__doc__": "Packed.", "__annotations__": fields}
-    return Category("tests.packed", (), (type("Packed", (Event,), space),))
-
-
-def test_code_is_compared_with_all_files_of_its_folder(tmp_path: Path) -> None:
-    first = made(amount=Annotated[Money, DOC])
-    assert [(v.rule, v.version) for v in violations([first], tmp_path / "none")] == [("not-frozen", "code")]
-    freeze(unfrozen([first], []), tmp_path)
-    assert violations([first], tmp_path) == []
-    found = violations([made(amount=Annotated[int, DOC])], tmp_path)
-    assert [(v.rule, v.schema, v.version, v.file, v.path) for v in found] == [
-        ("not-frozen", "tests.packed.Packed", "code", "", "$"),
-        ("type", "tests.packed.Packed", "code", "tests.packed.Packed.v1.avsc", "$.amount"),
-    ]
-    refused = violations([made(amount=Annotated[float, DOC])], tmp_path)
-    assert [(v.rule, v.version, v.path) for v in refused] == [("contract-invalid", "code", "$.amount")]
-
-
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("tests.packed.Packed.avsc", "{}"),
-        ("tests.packed.Packed.v0.avsc", "{}"),
-        ("tests.packed.Packed.v1.avsc", "{"),
-        ("tests.packed.Packed.v1.avsc", "[]"),
-        ("tests.packed.Other.v1.avsc", json.dumps(BASE)),
-    ],
-)
-def test_a_file_that_is_no_frozen_schema_is_named(tmp_path: Path, name: str, text: str) -> None:
-    (tmp_path / name).write_text(text)
-    with pytest.raises(FrozenUnreadable, match=name):
-        released(tmp_path)
-
-
-def test_versions_are_numbers(tmp_path: Path) -> None:
-    for number in (10, 2, 1):
-        (tmp_path / f"tests.packed.Packed.v{number}.avsc").write_text(json.dumps(BASE))
-    assert [file.version for file in released(tmp_path)] == ["v1", "v2", "v10"]
-
-
-AUTHORS = '''
-from typing import Annotated
-from msgspec import Meta
-from refold.schemas import Category, Event
-
-class Said(Event):
-    """Something was said."""
-    words: Annotated[{type}, Meta(description="What.")]
-
-CATEGORIES = (Category("{domain}.talk", (), (Said,)),)
-'''
-
-
-def test_the_commands_refuse_and_name_the_place(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
-
-    def write(domain: str, kind: str) -> None:
-        (tmp_path / domain / "schemas").mkdir(parents=True, exist_ok=True)
-        (tmp_path / domain / "schemas/__init__.py").write_text(
-            AUTHORS.replace("{type}", kind).replace("{domain}", domain)
-        )
-        monkeypatch.setenv("REFOLD_DOMAINS", domain)
-
-    write("first_said", "str")
-    assert cli.run(["schemas", "check"]) == exits.DIFFERENT
-    assert cli.run(["schemas", "freeze"]) == exits.DONE
-    assert cli.run(["schemas", "check"]) == exits.DONE
-
-    write("later_said", "int")
-    (tmp_path / "later_said/schemas/frozen").mkdir()
-    frozen = (tmp_path / "first_said/schemas/frozen/first_said.talk.Said.v1.avsc").read_text()
-    (tmp_path / "later_said/schemas/frozen/later_said.talk.Said.v1.avsc").write_text(frozen.replace("first_", "later_"))
-    capsys.readouterr()
-    assert cli.run(["schemas", "freeze"]) == exits.DIFFERENT
-    told = capsys.readouterr().err
-    assert "schema-incompatible" in told
-    assert "later_said.talk.Said at $.words (against later_said.talk.Said.v1.avsc): string became long" in told
-    assert len(list((tmp_path / "later_said/schemas/frozen").iterdir())) == 1
-    assert cli.run(["schemas", "check", "--json"]) == exits.DIFFERENT
-    assert {row["rule"] for row in json.loads(capsys.readouterr().out)} == {"not-frozen", "type"}
-
-
-def test_the_list_shows_every_released_schema(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert cli.run(["schemas", "list", "--json"]) == exits.DONE
-    rows = {(row["category"], row["name"]): row for row in json.loads(capsys.readouterr().out)}
-    assert rows["refold", "Claim"]["kind"] == "claim"
-    paid = rows["retail.basket", "BasketPaid"]
-    assert (paid["kind"], paid["version"], paid["written"], paid["in_log"]) == ("event", "v1", True, None)
-    assert paid["fields"] == ["store_id", "lines", "total"]
-    assert cli.run(["schemas", "list"]) == exits.DONE
-    assert "retail.product" in capsys.readouterr().out

@@ -21,7 +21,7 @@ from refold.schemas.retail.product import PRODUCT, ProductListed, ProductRebrand
 from refold.streams.chunk import Chunk
 from refold.streams.command_record import Addressed
 from refold.streams.domain import load_domains
-from refold.streams.errors import KafkaUnavailable, UnknownDomain
+from refold.streams.errors import BadReactor, KafkaUnavailable, UnknownDomain
 from refold.streams.reactors import declared
 from refold.streams.reactors.arrived import Arrived, Readers, arrived
 from refold.streams.reactors.declared import declared_reactors
@@ -285,7 +285,7 @@ def test_an_event_of_a_schema_that_this_code_lacks_may_be_anyones() -> None:
 def test_reactors_are_found_by_domain(monkeypatch: pytest.MonkeyPatch) -> None:
     assert declared_reactors(DOMAINS) == REACTORS
     monkeypatch.setattr(declared, "import_module", lambda _: SimpleNamespace(REACTORS=REACTORS * 2))
-    with pytest.raises(ValueError, match="more than one reactor is named points"):
+    with pytest.raises(BadReactor, match="more than one reactor is named points"):
         declared_reactors(DOMAINS)
 
 
@@ -298,9 +298,9 @@ def test_a_reactor_of_a_category_that_is_not_there_is_refused(monkeypatch: pytes
 
 
 def test_what_cannot_be_declared_is_refused_at_once() -> None:
-    with pytest.raises(ValueError, match="not named"):
+    with pytest.raises(BadReactor, match="not named"):
         Reactor("Points!", BASKET, (BasketPaid,), POINTS.react)
-    with pytest.raises(ValueError, match="AwardPoints"):
+    with pytest.raises(BadReactor, match="AwardPoints"):
         Reactor("points", BASKET, (AwardPoints,), POINTS.react)  # type: ignore[arg-type]  # what the check is for
 
 
