@@ -22,7 +22,7 @@ from refold.schemas.meta import Meta
 from refold.schemas.upcast_columns import todays_events
 from refold.streams.chunk import Chunk
 from refold.streams.core_limits import Voids
-from refold.streams.set_aside import REASON, SetAside
+from refold.streams.set_aside import SetAside
 from refold.streams.topics import category_of
 
 ALL_BUILDS = 0
@@ -125,7 +125,9 @@ def _unknown(catalog: Catalog, heads: Heads, batch: Batch) -> list[Bad]:
             reason = "no-class" if (writer.kind, writer.cls) == (Kind.EVENT, None) else ""
         if reason:
             rows = heads.rows_of(number).tolist()
-            found += [Bad(row, REASON if isinstance(batch.values[row], SetAside) else reason) for row in rows]
+            found += [
+                Bad(row, value.reason if isinstance(value := batch.values[row], SetAside) else reason) for row in rows
+            ]
     return found
 
 

@@ -71,13 +71,20 @@ class _App(faust.App):
 
 
 def run_fold(
-    settings: Settings, unguarded: ChunkFold, *, keys: bool = False, follows: bool = False, pace_s: float = 0.0
+    settings: Settings,
+    unguarded: ChunkFold,
+    *,
+    keys: bool = False,
+    follows: bool = False,
+    pace_s: float = 0.0,
+    whole: int = 1,
 ) -> None:
     """Run a fold until SIGTERM or SIGINT.
 
     `follows`: it goes no further than the core. `pace_s`: the least time between two transactions while little arrives.
+    `whole`: how many records may be whole only together.
     """
-    fold = GuardedFold(unguarded, process_guard(settings, unguarded.group))
+    fold = GuardedFold(unguarded, process_guard(settings, unguarded.group, whole))
 
     def start(places: list[Place]) -> dict[Place, int | None]:
         with connect_patiently(settings.dsn(), application_name=f"{fold.group}-start") as db:

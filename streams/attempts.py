@@ -1,4 +1,4 @@
-"""What this process is about to decode, in a file that outlives it: a death leaves the note, the next process counts it.
+"""What this process is about to work on, in a file that outlives it: a death leaves the note, the next process counts it.
 
 Each process of a group has a file of its own and holds a lock on it while it lives. A note in a file that nobody holds is a
 death on those records. A note is written into the page cache, not to disk: it has to survive the process, not the machine.
@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -18,13 +18,18 @@ from refold.streams.chunk import Chunk, Place
 
 @dataclass(frozen=True)
 class Suspect:
-    """Offsets `start` … `end - 1` of a place, and how many processes died on records that include them all."""
+    """Offsets `start` … `end - 1` of a place, and how many processes died on records that include them all.
+
+    `alone`: how many of them while the records were tried by themselves. `decodes`: a child has decoded them and lives.
+    """
 
     topic: str
     part: int
     start: int
     end: int
     deaths: int = 1
+    alone: int = 0
+    decodes: bool = False
 
     @property
     def place(self) -> Place:
@@ -36,7 +41,8 @@ class Suspect:
     def narrowed(self, other: "Suspect") -> "Suspect":
         """What two deaths have in common: the record that kills lies there, if it is one."""
         start, end = max(self.start, other.start), min(self.end, other.end)
-        return replace(self, start=start, end=end, deaths=self.deaths + other.deaths)
+        deaths, alone = self.deaths + other.deaths, self.alone + other.alone
+        return replace(self, start=start, end=end, deaths=deaths, alone=alone)
 
 
 class Attempts:
@@ -56,9 +62,9 @@ class Attempts:
             self._file = os.open(self._note, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             fcntl.flock(self._file, fcntl.LOCK_EX)
 
-    def begin(self, chunks: Sequence[Chunk]) -> None:
-        """Note what is decoded now."""
-        note = json.dumps([[*chunk.place, chunk.start, chunk.end] for chunk in chunks]).encode()
+    def begin(self, chunks: Sequence[Chunk], *, alone: bool = False) -> None:
+        """Note what is worked on now."""
+        note = json.dumps([[*chunk.place, chunk.start, chunk.end, 1, int(alone)] for chunk in chunks]).encode()
         os.pwrite(self._file, note, 0)
         os.ftruncate(self._file, len(note))
 
@@ -66,13 +72,25 @@ class Attempts:
         """Nobody died."""
         os.ftruncate(self._file, 0)
 
+    def suspect(self, chunk: Chunk) -> Suspect | None:
+        """The records of the chunk, if any, on which most processes died."""
+        asked = Suspect(*chunk.place, chunk.start, chunk.end)
+        return max((s for s in self.suspects if s.meets(asked)), key=lambda s: s.deaths, default=None)
+
     def deaths(self, chunk: Chunk) -> int:
         """On how many attempts at records of the chunk a process died."""
+        suspect = self.suspect(chunk)
+        return suspect.deaths if suspect else 0
+
+    def decodes(self, chunk: Chunk) -> None:
+        """No record of the chunk kills a decoder: what is left is the code that they are given to."""
         asked = Suspect(*chunk.place, chunk.start, chunk.end)
-        return max((suspect.deaths for suspect in self.suspects if suspect.meets(asked)), default=0)
+        with self._alone():
+            self.suspects = [replace(s, decodes=True) if s.meets(asked) else s for s in self.suspects]
+            self._write()
 
     def passed(self, place: Place, start: int, end: int) -> None:
-        """These records were decoded, or found harmless: nobody suspects them any more."""
+        """These records were passed, or found harmless: nobody suspects them any more."""
         done = Suspect(*place, start, end)
         if any(suspect.meets(done) for suspect in self.suspects):
             left = [part for suspect in self.suspects for part in _without(suspect, done)]
@@ -99,7 +117,7 @@ class Attempts:
             return []
 
     def _write(self) -> None:
-        rows = [[s.topic, s.part, s.start, s.end, s.deaths] for s in self.suspects]
+        rows = [list(astuple(suspect)) for suspect in self.suspects]
         if not rows:
             self._tally.unlink(missing_ok=True)
             return
@@ -118,7 +136,7 @@ def _left_by_the_dead(path: Path) -> list[Suspect]:
         path.unlink()
         try:
             return [Suspect(*row) for row in json.loads(file.read() or b"[]")]
-        except ValueError:  # cut off: it died while it wrote, so not while it decoded
+        except ValueError:  # cut off: it died while it wrote, so not at its work
             return []
 
 

@@ -1,5 +1,6 @@
 """The core as a process: the log's rules applied to every category's events."""
 
+from refold.schemas.contracts import MAX_EVENTS_PER_COMMAND
 from refold.streams.agents import run_fold
 from refold.streams.continuity import check_continuity
 from refold.streams.core import CoreFold
@@ -14,7 +15,7 @@ from refold.streams.waiting import when_kafka_answers
 def main(settings: Settings) -> None:
     """Fold until told to stop. Raises LogRefused when the log is not the one that the tables were folded from."""
     fold = core_fold(settings)
-    run_fold(settings, fold, keys=True)
+    run_fold(settings, fold, keys=True, whole=MAX_EVENTS_PER_COMMAND)
 
 
 def core_fold(settings: Settings) -> CoreFold:

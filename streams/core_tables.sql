@@ -77,7 +77,7 @@ CREATE TABLE IF NOT EXISTS refold.voids (
     PRIMARY KEY (topic, part, first_offset)
 );
 
--- Records whose decoding killed a process of the group: their bodies are not decoded again until they are released.
+-- Records on which a process of the group died: their bodies are not decoded or folded again until they are released.
 -- No fold of the log: found by trying, and found again where the table was lost.
 CREATE TABLE IF NOT EXISTS refold.set_aside (
     grp text,
@@ -87,3 +87,4 @@ CREATE TABLE IF NOT EXISTS refold.set_aside (
     at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (topic, part, record_offset, grp)
 );
+ALTER TABLE refold.set_aside ADD COLUMN IF NOT EXISTS reason text NOT NULL DEFAULT 'decode-kills';  -- or 'code-kills': the domain's own

@@ -1,4 +1,4 @@
-"""A decode that kills its process is tried a few times, then the record is found and set aside: nothing is retried for ever."""
+"""Work that kills its process is tried a few times, then the record is found and set aside: nothing is retried for ever."""
 
 import atexit
 import logging
@@ -22,13 +22,13 @@ from refold.streams.topics import category_of
 
 _log = logging.getLogger(__name__)
 Work = Callable[[Sequence[Chunk]], dict[Place, int]]
-"""Decodes chunks; says how far it came in each place."""
+"""Decodes chunks and gives them to the domain's code; says how far it came in each place."""
 Find = Callable[[Place, Values], list[int]]
 _PLATFORM = frozenset({CLAIM_WRITER.id, REJECTION_WRITER.id})
 
 
 class Guard(Protocol):
-    """Brackets every decode."""
+    """Brackets all that decodes, and all that runs the domain's code."""
 
     def attempt(self, chunks: Sequence[Chunk], work: Work) -> dict[Place, int]:
         """Do the work on the chunks, without what is set aside."""
@@ -42,42 +42,102 @@ class Unguarded:
 
 
 class ProcessGuard:
-    """The guard of a worker: after `most` deaths on the same records it looks for the one that kills."""
+    """The guard of a worker: after `most` deaths on the same records it looks for the one that kills.
 
-    def __init__(self, group: str, attempts: Attempts, most: int, find: Find, store: "Store") -> None:
+    First a child decodes them. Where it lives, the domain's code is left: the records are then given to it one by one, or as
+    many at a time as a `whole` one has, and that on which `most` processes die alone is set aside.
+    """
+
+    def __init__(self, group: str, attempts: Attempts, most: int, find: Find, store: "Store", whole: int = 1) -> None:
         self._group, self._attempts, self._most = group, attempts, most
-        self._find, self._store = find, store
+        self._find, self._store, self._whole = find, store, whole
         self._aside: Offsets = store.load()
 
     def attempt(self, chunks: Sequence[Chunk], work: Work) -> dict[Place, int]:
         """Raises RecordKills for a record of the platform's own, without which the log has no verdict."""
-        if self._attempts.suspects:
-            for chunk in chunks:
-                if self._attempts.deaths(chunk) >= self._most:
-                    self._examine(chunk)
-        self._attempts.begin(chunks)
-        try:
-            reached = work([set_aside.masked(chunk, self._aside) for chunk in chunks])
-        finally:
-            self._attempts.end()
-        if self._attempts.suspects:
-            for chunk in chunks:
-                self._attempts.passed(chunk.place, chunk.start, reached.get(chunk.place, chunk.start))
+        if not self._attempts.suspects:
+            return self._tried(chunks, work)
+        self._examine_all(chunks)
+        reached = {}
+        for chunk in [chunk for chunk in chunks if self._is_suspect(chunk)]:
+            reached[chunk.place] = self._one_by_one(chunk, work)
+        if rest := [chunk for chunk in chunks if chunk.place not in reached]:
+            reached |= self._tried(rest, work)
+        for chunk in chunks:
+            self._attempts.passed(chunk.place, chunk.start, reached.get(chunk.place, chunk.start))
         return reached
 
-    def _examine(self, chunk: Chunk) -> None:
+    def _tried(self, chunks: Sequence[Chunk], work: Work, *, alone: bool = False) -> dict[Place, int]:
+        self._attempts.begin(chunks, alone=alone)
+        try:
+            return work([set_aside.masked(chunk, self._aside) for chunk in chunks])
+        finally:
+            self._attempts.end()
+
+    def _is_suspect(self, chunk: Chunk) -> bool:
+        return self._attempts.deaths(chunk) >= self._most
+
+    def _examine_all(self, chunks: Sequence[Chunk]) -> None:
+        """Those with most records first. What is found explains the deaths of all that was tried with it."""
+        for chunk in sorted(chunks, key=lambda chunk: -len(chunk.values)):
+            if self._examine(chunk):
+                for explained in chunks:
+                    self._attempts.passed(explained.place, explained.start, explained.end)
+                return
+
+    def _examine(self, chunk: Chunk) -> bool:
+        """Set aside what kills its decoder, or what killed while it was alone; whether there was such a record."""
+        suspect = self._attempts.suspect(chunk)
+        if suspect is None or suspect.deaths < self._most:
+            return False
+        if not suspect.decodes:
+            return self._decode(chunk)
+        if suspect.alone < self._most:
+            return False
+        rows = range(max(suspect.start, chunk.start) - chunk.start, min(suspect.end, chunk.end) - chunk.start)
+        self._set_aside(chunk, [row for row in rows if not _is_the_platforms_own(chunk, row)], set_aside.CODE_KILLS)
+        return True
+
+    def _decode(self, chunk: Chunk) -> bool:
         _log.warning("%s: %d processes died on %s/%d from %d on", self._group, self._most, *chunk.place, chunk.start)
         rows = self._find(chunk.place, set_aside.masked(chunk, self._aside).values)
         for row in rows:
-            _refuse_the_platforms_own(chunk, row)
+            if _is_the_platforms_own(chunk, row):
+                place = f"{chunk.topic}/{chunk.part}"
+                raise RecordKills(f"{place}: decoding the record at {chunk.start + row} kills the process")
         if rows:
-            offsets = [chunk.start + row for row in rows]
-            self._aside = self._store.add(chunk.place, offsets)
-            metrics.SET_ASIDE.labels(self._group).inc(len(rows))
-            _log.error("%s: set aside, for they kill the decoder: %s/%d %s", self._group, *chunk.place, offsets)
+            self._set_aside(chunk, rows, set_aside.REASON)
         else:
-            _log.warning("%s: no record of them kills by itself: the work goes on", self._group)
-        self._attempts.passed(chunk.place, chunk.start, chunk.end)
+            _log.warning("%s: decoding none of them kills: they are tried one by one", self._group)
+            self._attempts.decodes(chunk)
+        return bool(rows)
+
+    def _set_aside(self, chunk: Chunk, rows: Sequence[int], reason: str) -> None:
+        offsets = [chunk.start + row for row in rows]
+        self._aside = self._store.add(chunk.place, offsets, reason)
+        metrics.SET_ASIDE.labels(self._group).inc(len(rows))
+        _log.error("%s: set aside (%s): %s/%d %s", self._group, reason, *chunk.place, offsets)
+
+    def _one_by_one(self, chunk: Chunk, work: Work) -> int:
+        """How far a suspect chunk comes: as ever before and behind the suspected records, alone where they lie."""
+        suspect, at = self._attempts.suspect(chunk), chunk.start
+        if suspect is not None and suspect.start > at:
+            at = self._tried([chunk.upto(suspect.start)], work)[chunk.place]
+        while at < chunk.end and self._is_suspect(rest := chunk.since(at)):
+            reached = self._alone(rest, work)
+            if reached == at:
+                return at
+            self._attempts.passed(chunk.place, at, reached)
+            at = reached
+        return self._tried([chunk.since(at)], work)[chunk.place] if at < chunk.end else at
+
+    def _alone(self, chunk: Chunk, work: Work) -> int:
+        """How far the first record comes, or the first ones that only count together."""
+        for number in range(1, min(self._whole, len(chunk.values)) + 1):
+            reached = self._tried([chunk.upto(chunk.start + number)], work, alone=True)[chunk.place]
+            if reached > chunk.start:
+                return reached
+        return chunk.start
 
 
 class Store:
@@ -90,10 +150,10 @@ class Store:
         with connect_patiently(self._url, application_name=f"{self._group}-guard") as db:
             return set_aside.load(db, [self._group])
 
-    def add(self, place: Place, offsets: Sequence[int]) -> Offsets:
+    def add(self, place: Place, offsets: Sequence[int], reason: str) -> Offsets:
         """Note records, for every process of the group and those to come; all that are noted."""
         with connect_patiently(self._url, application_name=f"{self._group}-guard") as db:
-            set_aside.add(db, self._group, place, offsets)
+            set_aside.add(db, self._group, place, offsets, reason)
             return set_aside.load(db, [self._group])
 
 
@@ -118,12 +178,12 @@ class GuardedFold:
         self._fold.close()
 
 
-def process_guard(settings: Settings, group: str) -> Guard:
-    """The guard of a worker process; its note is taken away when the process ends in peace."""
+def process_guard(settings: Settings, group: str, whole: int = 1) -> Guard:
+    """The guard of a worker process; its note is taken away when the process ends in peace. `whole`: as in ProcessGuard."""
     attempts = Attempts(settings.data.absolute() / "attempts", f"{settings.topic_prefix}{group}")
     atexit.register(attempts.close)
-    find = partial(_killers, settings)
-    return ProcessGuard(group, attempts, settings.decode_attempts, find, Store(settings.dsn(), group))
+    find, store = partial(_killers, settings), Store(settings.dsn(), group)
+    return ProcessGuard(group, attempts, settings.decode_attempts, find, store, whole)
 
 
 def _killers(settings: Settings, place: Place, values: Values) -> list[int]:
@@ -131,11 +191,9 @@ def _killers(settings: Settings, place: Place, values: Values) -> list[int]:
     return Probe(settings.domains, category_of(settings.topic_prefix, topic), topic.endswith(".events")).killers(values)
 
 
-def _refuse_the_platforms_own(chunk: Chunk, row: int) -> None:
+def _is_the_platforms_own(chunk: Chunk, row: int) -> bool:
     """A claim is what the rules are made of, and a rejection's words are its command's outcome: neither can do without its body."""
     try:
-        number = framed(chunk.values[row])
+        return framed(chunk.values[row]) in _PLATFORM
     except Undecodable:
-        return
-    if number in _PLATFORM:
-        raise RecordKills(f"{chunk.topic}/{chunk.part}: decoding the record at {chunk.start + row} kills the process")
+        return False

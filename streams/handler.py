@@ -12,6 +12,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Event
 from typing import Any
 
@@ -83,7 +84,7 @@ class Names:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Clock and chance, so that a test can hold both, and what brackets every decode."""
+    """Clock and chance, so that a test can hold both, and what brackets every batch."""
 
     stopping: Event = field(default_factory=Event)
     clock: Callable[[], float] = time.monotonic
@@ -146,7 +147,7 @@ class Handler:
             del self._held[place]
         for place in sorted(ours.keys() - self._held.keys()):
             category = category_of(self._names.prefix, place[0])
-            commands = CommandReader(self._codec, category, self._names.partitions, self._around.guard)
+            commands = CommandReader(self._codec, category, self._names.partitions)
             self._held[place] = Held(category, place[1], ours[place], Holder(self._around.rng), commands)
 
     def _must_look(self) -> bool:
@@ -201,9 +202,10 @@ class Handler:
         while held.waiting and held.has_room() and not self._around.stopping.is_set():
             chunk = held.waiting[0]
             head = chunk.first(_BATCH, _BATCH_BYTES)
-            if not self._decide(place, held, held.commands.read(head)):
+            reached = self._around.guard.attempt([head], partial(self._read_and_decide, held))[place]
+            if reached == head.start or not held.waiting:
                 return
-            rest = chunk.since(head.end)
+            rest = chunk.since(reached)
             if rest.values:
                 held.waiting[0] = rest
             else:
@@ -212,6 +214,10 @@ class Handler:
                 self._lose_all()
         if not held.waiting and held.generation >= 0:
             self._reader.resume(place)
+
+    def _read_and_decide(self, held: Held, heads: Sequence[Chunk]) -> dict[Place, int]:
+        """How far it comes: what is read is decided at once, so that a death tells of both."""
+        return {h.place: h.end if self._decide(h.place, held, held.commands.read(h)) else h.start for h in heads}
 
     def _decide(self, place: Place, held: Held, batch: Sequence[Incoming]) -> bool:
         """Decide a batch on one snapshot; False if the snapshot may not be used (then: look again)."""

@@ -9,51 +9,38 @@ from refold.schemas.errors import BadValue, Undecodable
 from refold.schemas.identity import body_hash, raw_hash, unreadable_command_uuid
 from refold.schemas.meta import CommandMeta
 from refold.streams import metrics
-from refold.streams.chunk import Chunk, Place
+from refold.streams.chunk import Chunk
 from refold.streams.decide import UNREADABLE, Incoming
 from refold.streams.decider import Rejected
-from refold.streams.guard import Guard, Unguarded
 from refold.streams.partitioner import partition_of
-from refold.streams.set_aside import REASON, SetAside, original
+from refold.streams.set_aside import CODE_KILLS, SetAside, original
 
 UNKNOWN_NAME = "unknown"
+_KILLS = Rejected(CODE_KILLS, "the domain's code ends the process on this command")
 
 
 class CommandReader:
     """Reads the commands of one category."""
 
-    def __init__(self, codec: Codec, category: str, partitions: int, guard: Guard | None = None) -> None:
+    def __init__(self, codec: Codec, category: str, partitions: int) -> None:
         self._codec, self._category, self._partitions = codec, category, partitions
-        self._guard = guard or Unguarded()
 
     def read(self, chunk: Chunk) -> list[Incoming]:
         """Each record of the chunk, in order."""
-        found: list[Incoming] = []
-
-        def decode(chunks: Sequence[Chunk]) -> dict[Place, int]:
-            for one in chunks:
-                found.extend(self._all(one))
-            return {one.place: one.end for one in chunks}
-
-        self._guard.attempt([chunk], decode)
-        return found
-
-    def _all(self, chunk: Chunk) -> list[Incoming]:
         keys: Sequence[bytes | None] = chunk.keys or [None] * len(chunk.values)
         rows = enumerate(zip(chunk.values, keys, strict=True), chunk.start)
         return [self._one(chunk, offset, value, key) for offset, (value, key) in rows]
 
     def _one(self, chunk: Chunk, offset: int, value: bytes | None, key: bytes | None) -> Incoming:
         try:
-            _refuse_killers(value)
-            meta, command = self._codec.read_command(value)
+            meta, command = self._codec.read_command(_decodable(value))
             self._belongs(meta, key, chunk.part)
             self._names_its_stream(meta, command)
         except (Undecodable, BadValue) as problem:
             return self._unreadable(chunk, offset, value, key, problem)
         return Incoming(
             name=type(command).__name__,
-            command=command,
+            command=_KILLS if isinstance(value, SetAside) else command,
             command_id=meta.command_id,
             body_hash=body_hash(command),
             stream=meta.stream,
@@ -108,6 +95,8 @@ class CommandReader:
         )
 
 
-def _refuse_killers(value: bytes | None) -> None:
-    if isinstance(value, SetAside):
-        raise Undecodable("decoding the command kills the process", REASON)
+def _decodable(value: bytes | None) -> bytes | None:
+    """The bytes in the log, unless decoding them kills. Raises Undecodable."""
+    if isinstance(value, SetAside) and value.reason != CODE_KILLS:
+        raise Undecodable("decoding the command kills the process", value.reason)
+    return original(value)

@@ -34,7 +34,11 @@ UNREADABLE = Counter(
     "Commands rejected because their bytes could not be decoded.",
     ["category", "reason"],
 )
-SET_ASIDE = Counter("refold_set_aside_total", "Records set aside because decoding them killed the process.", ["group"])
+SET_ASIDE = Counter(
+    "refold_set_aside_total",
+    "Records set aside because decoding them, or the domain's code on them, killed the process.",
+    ["group"],
+)
 
 
 def observe(group: str, stage: str, seconds: float) -> None:

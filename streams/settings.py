@@ -55,7 +55,7 @@ class Settings(BaseModel):
         default=3,
         ge=1,
         le=100,
-        description="Deaths of a worker on the same records before it looks for the one that kills.",
+        description="Deaths of a worker on the same records before it looks for the one that kills; then again, of one record alone.",
     )
 
     @classmethod

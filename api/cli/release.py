@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from refold.api.cli import exits
 from refold.api.cli.output import print_json, print_table, say
@@ -11,6 +11,7 @@ from refold.projections.models_process import models_fold
 from refold.projections.release import Released
 from refold.projections.release import release as release_models
 from refold.schemas.errors import RefoldError
+from refold.streams import set_aside
 from refold.streams.domain import Domains, load_domains
 from refold.streams.embedded.servers import connected
 from refold.streams.history import History
@@ -22,7 +23,19 @@ from refold.streams.reactors.release import Release, Waited
 from refold.streams.settings import Settings
 from refold.streams.topics import events_topic
 
-Done = Sequence[Released | Waited]
+
+@dataclass(frozen=True)
+class Readable:
+    """Events that were set aside for the stream's state, and are no longer."""
+
+    category: str
+    stream: str
+    code: str
+    events: int
+
+
+One = Released | Waited | Readable
+Done = Sequence[One]
 
 
 def release(category: str, stream: str, *, json: bool = False) -> int:
@@ -38,6 +51,7 @@ def release(category: str, stream: str, *, json: bool = False) -> int:
     done = _each(
         lambda: _of_models(settings, domains, category, stream),
         lambda: _of_reactors(settings, domains, category, stream),
+        lambda: _of_core(settings, category, stream),
     )
     rows = [asdict(one) for one in done]
     if json:
@@ -49,9 +63,9 @@ def release(category: str, stream: str, *, json: bool = False) -> int:
     return exits.DONE
 
 
-def _each(*releases: Callable[[], Done]) -> list[Released | Waited]:
+def _each(*releases: Callable[[], Done]) -> list[One]:
     """All of them, whatever becomes of one; then what went wrong first. Raises NotParked if the stream waits nowhere."""
-    done: list[Released | Waited] = []
+    done: list[One] = []
     problems: list[RefoldError] = []
     for one in releases:
         try:
@@ -81,3 +95,10 @@ def _of_reactors(settings: Settings, domains: Domains, category: str, stream: st
         store.bootstrap(db)
         releasing = Release(db, settings.topic_prefix, domains, history, sending)
         return releasing.release(category, stream, declared_reactors(domains))
+
+
+def _of_core(settings: Settings, category: str, stream: str) -> Done:
+    """What is set aside for the core alone parks nothing; the stream's state is folded anew with the next command."""
+    with connect(settings.dsn(), application_name="core-release") as db:
+        reasons = set_aside.forget(db, events_topic(settings.topic_prefix, category), category, stream)
+    return [Readable(category, stream, code, reasons.count(code)) for code in sorted(set(reasons))]

@@ -24,7 +24,7 @@ from refold.streams.domain import AnyDecider
 from refold.streams.effects import BROKEN
 from refold.streams.errors import EventUnreadable, Unreachable
 from refold.streams.history import Recorded
-from refold.streams.set_aside import KILLED, REASON
+from refold.streams.set_aside import KILLED
 
 MAX_EVENTS = 1000
 MOST_REFOLDED = 10_000
@@ -35,8 +35,9 @@ Services = NamedDependency[SkipValidation[StreamServices]]
 # One statement, so that version, state and offsets are of one snapshot.
 _STREAM = """
 SELECT s.version, s.state, s.state_fingerprint, w.part, p.next_offset, o.first_version, o.offsets, (
-       SELECT min(a.record_offset) FROM refold.set_aside a
-        WHERE a.topic = %(topic)s AND a.grp <> 'models' AND a.part = o.part AND a.record_offset = ANY(o.offsets))
+       SELECT ARRAY[a.record_offset::text, a.reason] FROM refold.set_aside a
+        WHERE a.topic = %(topic)s AND a.grp <> 'models' AND a.part = o.part AND a.record_offset = ANY(o.offsets)
+        ORDER BY a.record_offset LIMIT 1)
   FROM refold.streams s
   LEFT JOIN LATERAL (
        SELECT part FROM refold.stream_offsets WHERE category = s.category AND stream = s.stream LIMIT 1) w ON true
@@ -72,7 +73,7 @@ async def read_stream(
     places = _places(rows, first, last)
     for *_, part, _, _, _, aside in rows:
         if aside is not None:
-            raise _unreadable(EventUnreadable((topic, part), aside, REASON, KILLED))
+            raise _unreadable(EventUnreadable((topic, part), int(aside[0]), aside[1], KILLED))
     try:
         events = await streams.read(found.name, places) if places else []
     except EventUnreadable as problem:

@@ -14,6 +14,7 @@ from refold.schemas.errors import Undecodable
 from refold.schemas.meta import Meta
 from refold.streams.chunk import Chunk
 from refold.streams.reactors.reactor import Reactor
+from refold.streams.set_aside import KILLED, SetAside
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,8 @@ def _read(codec: Codec, value: bytes | None) -> tuple[Meta, Sequence[Event] | Un
     """An event with its envelope; None for what is no event: rejections and claims change no stream."""
     try:
         meta, events = codec.read_events(value)
-    except Undecodable as problem:
+    except Undecodable as failed:
+        problem = Undecodable(KILLED, value.reason) if isinstance(value, SetAside) else failed
         envelope = read_envelope(value)  # core let the record pass, so its envelope is sound
         return (envelope, problem) if isinstance(envelope, Meta) and envelope.is_event else None
     return None if isinstance(events, Rejection) else (meta, events)

@@ -52,7 +52,7 @@ def fold_broken(fold: ModelsFold, db: Database, found: list[Happened], row: int)
     db.execute(
         "INSERT INTO refold.set_aside (grp, topic, part, record_offset) VALUES ('models', %s, %s, %s)", (*place, row)
     )
-    fold.apply([masked(chunk, {place: frozenset({row})})])
+    fold.apply([masked(chunk, {place: {row: "decode-kills"}})])
     return chunk
 
 
