@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 
-from refold.projections.rebuild import Builder, Prepared
+from refold.projections.rebuild import Prepared, Target
 from refold.streams.chunk import Chunk, Place
-from refold.streams.core import CoreFold
 from refold.streams.errors import Lost
+from refold.streams.intake import ChunkFold
 
 
 class CoreFirst:
     """A builder behind the core. A core worker may run too: whoever comes second to a position finds it moved."""
 
-    def __init__(self, core: CoreFold, builder: Builder) -> None:
+    def __init__(self, core: ChunkFold, builder: Target) -> None:
         self._core, self._builder = core, builder
         self._kept: dict[Place, Chunk] = {}
 

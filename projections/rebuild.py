@@ -38,6 +38,8 @@ class Prepared:
 
     position: Mapping[Place, int]
     counted: Mapping[str, tuple[Batch, Counted]]
+    then: "Prepared | None" = None
+    """What follows, where the guard had the chunks decoded in parts."""
 
 
 class Target(Protocol):

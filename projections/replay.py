@@ -5,7 +5,7 @@ Nothing here can act on the outside: it folds events into tables and calls no au
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import Self
 
 from psycopg import sql
@@ -15,18 +15,21 @@ from refold.projections.builds import GROUP
 from refold.projections.core_first import CoreFirst
 from refold.projections.declared import declared
 from refold.projections.errors import NothingFolded, RebuildDiffers, RebuildRunning
+from refold.projections.guarded import GuardedTarget
 from refold.projections.layout import Layout
 from refold.projections.limits import parked
-from refold.projections.rebuild import Builder, Decoding, Progress, fold_log
+from refold.projections.rebuild import Builder, Decoding, Progress, Target, fold_log
 from refold.projections.replay_plan import Plan, Rebuilt, Report, goal, make_plan, places_of, unfinished
 from refold.projections.source import Source
 from refold.projections.staging import Staging
 from refold.schemas.columns import ColumnDecoder
+from refold.schemas.contracts import MAX_EVENTS_PER_COMMAND
 from refold.streams.chunk import Place
 from refold.streams.continuity import check_continuity
 from refold.streams.core_limits import group_positions
 from refold.streams.core_process import core_fold
 from refold.streams.domain import load_domains
+from refold.streams.guard import GuardedFold, command_guard
 from refold.streams.postgres import Database, bootstrap, connect
 from refold.streams.settings import Settings
 from refold.streams.topics import ensure_topics
@@ -139,19 +142,16 @@ class Replay:
         decoding = Decoding(self._reads, self._settings.topic_prefix, decoder, self._found.types)
         builder = Builder(self._db, decoding, staged, start)
         source = Source(self._settings.kafka_servers(), start, records=READ_RECORDS, keys=fills)
-        try:
+        with closing(source), command_guard(self._settings, GROUP) as guard:
+            target = GuardedTarget(builder, guard)
             if fills:
-                return builder, self._fill(builder, source, progress)
-            return builder, self._rebuild(builder, source, progress)
-        finally:
-            source.close()
+                return builder, self._fill(builder, target, source, progress)
+            return builder, self._rebuild(builder, target, source, progress)
 
-    def _fill(self, builder: Builder, source: Source, progress: Progress) -> list[Rebuilt]:
-        core = core_fold(self._settings)
-        try:
-            fold_log(source, CoreFirst(core, builder), source.ends(), progress)
-        finally:
-            core.close()
+    def _fill(self, builder: Builder, target: Target, source: Source, progress: Progress) -> list[Rebuilt]:
+        fold = core_fold(self._settings)
+        with closing(fold), command_guard(self._settings, fold.group, MAX_EVENTS_PER_COMMAND) as guard:
+            fold_log(source, CoreFirst(GuardedFold(fold, guard), target), source.ends(), progress)
         self._finish(builder)
         promote.take_over(self._db, self._found, builder)
         return [
@@ -159,12 +159,12 @@ class Replay:
             for s in builder.staged
         ]
 
-    def _rebuild(self, builder: Builder, source: Source, progress: Progress) -> list[Rebuilt]:
+    def _rebuild(self, builder: Builder, target: Target, source: Source, progress: Progress) -> list[Rebuilt]:
         places = list(source.position)
-        fold_log(source, builder, goal(self._db, places, fills=False), progress)
+        fold_log(source, target, goal(self._db, places, fills=False), progress)
         self._finish(builder)
         while source.left(upto := goal(self._db, places, fills=False)) > _CLOSE_RECORDS:
-            fold_log(source, builder, upto, progress)
+            fold_log(source, target, upto, progress)
         promote.join(self._db, builder, source)
         began = time.perf_counter()
         done = [self._promote(staging) for staging in builder.staged]

@@ -2,7 +2,9 @@
 
 import atexit
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
@@ -41,16 +43,33 @@ class Unguarded:
         return work(chunks)
 
 
-class ProcessGuard:
-    """The guard of a worker: after `most` deaths on the same records it looks for the one that kills.
+@dataclass(frozen=True)
+class Limits:
+    """How many deaths it takes to look for what kills, and how many records may be whole only together.
 
-    First a child decodes them. Where it lives, the domain's code is left: the records are then given to it one by one, or as
-    many at a time as a `whole` one has, and that on which `most` processes die alone is set aside.
+    `at_once`: a child decodes the records after the first death already, for somebody waits.
     """
 
-    def __init__(self, group: str, attempts: Attempts, most: int, find: Find, store: "Store", whole: int = 1) -> None:
-        self._group, self._attempts, self._most = group, attempts, most
-        self._find, self._store, self._whole = find, store, whole
+    deaths: int
+    whole: int = 1
+    at_once: bool = False
+
+    @property
+    def before_probing(self) -> int:
+        """Deaths before a child decodes the records."""
+        return 1 if self.at_once else self.deaths
+
+
+class ProcessGuard:
+    """The guard of a worker: after some deaths on the same records it looks for the one that kills.
+
+    First a child decodes them. Where it lives, the domain's code is left: the records are then given to it one by one, or as
+    many at a time as are whole, and that on which as many processes die alone is set aside.
+    """
+
+    def __init__(self, group: str, attempts: Attempts, limits: Limits, find: Find, store: "Store") -> None:
+        self._group, self._attempts, self._limits = group, attempts, limits
+        self._find, self._store = find, store
         self._aside: Offsets = store.load()
 
     def attempt(self, chunks: Sequence[Chunk], work: Work) -> dict[Place, int]:
@@ -75,7 +94,7 @@ class ProcessGuard:
             self._attempts.end()
 
     def _is_suspect(self, chunk: Chunk) -> bool:
-        return self._attempts.deaths(chunk) >= self._most
+        return self._attempts.deaths(chunk) >= self._limits.deaths
 
     def _examine_all(self, chunks: Sequence[Chunk]) -> None:
         """Those with most records first. What is found explains the deaths of all that was tried with it."""
@@ -88,18 +107,18 @@ class ProcessGuard:
     def _examine(self, chunk: Chunk) -> bool:
         """Set aside what kills its decoder, or what killed while it was alone; whether there was such a record."""
         suspect = self._attempts.suspect(chunk)
-        if suspect is None or suspect.deaths < self._most:
+        if suspect is None or suspect.deaths < self._limits.before_probing:
             return False
         if not suspect.decodes:
             return self._decode(chunk)
-        if suspect.alone < self._most:
+        if suspect.alone < self._limits.deaths:
             return False
         rows = range(max(suspect.start, chunk.start) - chunk.start, min(suspect.end, chunk.end) - chunk.start)
         self._set_aside(chunk, [row for row in rows if not _is_the_platforms_own(chunk, row)], set_aside.CODE_KILLS)
         return True
 
     def _decode(self, chunk: Chunk) -> bool:
-        _log.warning("%s: %d processes died on %s/%d from %d on", self._group, self._most, *chunk.place, chunk.start)
+        _log.warning("%s: processes died on %s/%d from %d on", self._group, *chunk.place, chunk.start)
         rows = self._find(chunk.place, set_aside.masked(chunk, self._aside).values)
         for row in rows:
             if _is_the_platforms_own(chunk, row):
@@ -133,7 +152,7 @@ class ProcessGuard:
 
     def _alone(self, chunk: Chunk, work: Work) -> int:
         """How far the first record comes, or the first ones that only count together."""
-        for number in range(1, min(self._whole, len(chunk.values)) + 1):
+        for number in range(1, min(self._limits.whole, len(chunk.values)) + 1):
             reached = self._tried([chunk.upto(chunk.start + number)], work, alone=True)[chunk.place]
             if reached > chunk.start:
                 return reached
@@ -179,11 +198,28 @@ class GuardedFold:
 
 
 def process_guard(settings: Settings, group: str, whole: int = 1) -> Guard:
-    """The guard of a worker process; its note is taken away when the process ends in peace. `whole`: as in ProcessGuard."""
-    attempts = Attempts(settings.data.absolute() / "attempts", f"{settings.topic_prefix}{group}")
+    """The guard of a worker process; its note is taken away when the process ends in peace. `whole`: as in Limits."""
+    attempts = _attempts(settings, group)
     atexit.register(attempts.close)
-    find, store = partial(_killers, settings), Store(settings.dsn(), group)
-    return ProcessGuard(group, attempts, settings.decode_attempts, find, store, whole)
+    return _guard(settings, group, attempts, Limits(settings.decode_attempts, whole))
+
+
+@contextmanager
+def command_guard(settings: Settings, group: str, whole: int = 1) -> Iterator[Guard]:
+    """The guard of a command that does a group's work while the block lasts, and is run again by hand when it died."""
+    attempts = _attempts(settings, group)
+    try:
+        yield _guard(settings, group, attempts, Limits(settings.decode_attempts, whole, at_once=True))
+    finally:
+        attempts.close()
+
+
+def _attempts(settings: Settings, group: str) -> Attempts:
+    return Attempts(settings.data.absolute() / "attempts", f"{settings.topic_prefix}{group}")
+
+
+def _guard(settings: Settings, group: str, attempts: Attempts, limits: Limits) -> ProcessGuard:
+    return ProcessGuard(group, attempts, limits, partial(_killers, settings), Store(settings.dsn(), group))
 
 
 def _killers(settings: Settings, place: Place, values: Values) -> list[int]:

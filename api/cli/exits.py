@@ -20,6 +20,7 @@ BY_KIND: dict[type[RefoldError], int] = {
     errors.BadSettings: USAGE,
     errors.UnknownDomain: USAGE,
     errors.NameTaken: USAGE,
+    errors.BadReactor: USAGE,
     errors.DataInUse: PRECONDITION,
     errors.ExtraMissing: PRECONDITION,
     errors.LogRefused: PRECONDITION,

@@ -12,7 +12,7 @@ from refold.schemas.errors import RefoldError
 from refold.streams.attempts import Attempts
 from refold.streams.chunk import Chunk
 from refold.streams.errors import RecordKills
-from refold.streams.guard import ProcessGuard
+from refold.streams.guard import Limits, ProcessGuard
 from refold.streams.probe import Probe
 from refold.streams.set_aside import Offsets, SetAside, masked, original
 from tests.streams.broker import CODEC, claimed, encoded
@@ -86,7 +86,7 @@ def guard_of(folder: Path, finds: list[int], asked: list[Any], kept: Any, whole:
         asked.append(len(values))
         return finds
 
-    return ProcessGuard("g", Attempts(folder, "g"), 3, find, kept, whole)
+    return ProcessGuard("g", Attempts(folder, "g"), Limits(3, whole), find, kept)
 
 
 def test_after_three_deaths_the_record_is_out_of_reach_and_its_neighbours_are_not(tmp_path: Path) -> None:
