@@ -11,7 +11,7 @@ from functools import partial
 from typing import Protocol
 
 from refold.schemas.codec import Codec
-from refold.schemas.columns import read_heads
+from refold.schemas.columns import Heads, read_heads
 from refold.streams import by_columns, by_rows, core_store, metrics, positions
 from refold.streams.chunk import Chunk, Place
 from refold.streams.core_store import AskedBefore, StoredClaim
@@ -104,11 +104,20 @@ class CoreFold:
     def _refuse_unknown(self, chunks: Sequence[Chunk]) -> None:
         """A schema that the log has and this code lacks: a newer release writes; wait for the upgrade."""
         for chunk in chunks:
-            unknown = set(read_heads(chunk.values).present) - self._domains.catalog.by_id.keys()
+            heads = read_heads(chunk.values)
+            if len(chunk.values) <= FEW:
+                self._count_retired(chunk, heads)
+            unknown = set(heads.present) - self._domains.catalog.by_id.keys()
             if newer := sorted(unknown & self._logged):
                 raise UnknownSchema(
                     f"{chunk.topic}/{chunk.part}: records have the schemas {newer}, which this code lacks"
                 )
+
+    def _count_retired(self, chunk: Chunk, heads: Heads) -> None:
+        """The records that are read through upcasters one by one; those decoded by columns are counted there."""
+        retired = self._domains.catalog.retired_ids.get(category_of(self._prefix, chunk.topic), ())
+        if found := [number for number in retired if number in heads.present]:
+            metrics.UPCAST.labels(GROUP).inc(sum(len(heads.rows_of(number)) for number in found))
 
     def _view(self, chunk: Chunk) -> _View:
         """What the rules look at: columns where that pays and all of the chunk can be read by them, else record by record."""

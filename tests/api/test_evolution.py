@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
+from prometheus_client import REGISTRY
 
 from refold.api.cli import app as cli
 from refold.api.cli import exits
@@ -91,6 +92,10 @@ def api(log: Settings) -> Iterator[TestClient[Litestar]]:
         yield client
 
 
+def upcast_records() -> float:
+    return REGISTRY.get_sample_value("refold_upcast_records_total", {"group": "core"}) or 0.0
+
+
 def tables(db: Database) -> dict[str, list[str]]:
     found = declared(["retail"])
     return {name: bytes_of(db, found.named(name)) for name in TABLES}
@@ -101,14 +106,16 @@ def test_the_core_comes_to_the_same_states_by_rows_and_by_columns(
     log: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("refold.streams.core.FEW", 0)
+    begun = upcast_records()
     broker.fold_all(log)
-    by_columns = broker.tables(log)
+    by_columns, counted = broker.tables(log), upcast_records() - begun
     with connect(log.dsn(), application_name="test") as db:
         db.execute("DROP SCHEMA refold CASCADE")
     broker.prepare(log)
     monkeypatch.setattr("refold.streams.core.FEW", 10_000)
     broker.fold_all(log, records=5)
     assert broker.tables(log) == by_columns
+    assert (counted, upcast_records() - begun - counted) == (2 + BASKETS // 2, 2 + BASKETS // 2)
     states = dict(broker.rows(log, "SELECT stream, convert_from(state, 'UTF8') FROM refold.streams"))
     assert json.loads(states["42"]) == {"listed": True, "brand": "Last", "package_size": "500 G"}
     assert {json.loads(states[f"b{i}"])["status"] for i in range(BASKETS)} == {"voided"}
