@@ -25,6 +25,7 @@ import httpx
 import msgspec
 import psutil
 
+from refold.api.cli.signals import interrupt_on_sigterm
 from refold.api.cli.stack import Stack
 from refold.api.demo.commands import Wish, commands
 from refold.api.demo.receipts import open_receipts
@@ -182,6 +183,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--commands", type=int, default=2_000_000)
     arguments = parser.parse_args()
+    interrupt_on_sigterm()
     data = Path(tempfile.mkdtemp(prefix="refold-bench-memory-"))
     data.chmod(0o755)
     settings = Settings.load({}).model_copy(update={"data": data, "api_port": 0})

@@ -82,8 +82,8 @@ class ProcessGuard:
             reached[chunk.place] = self._one_by_one(chunk, work)
         if rest := [chunk for chunk in chunks if chunk.place not in reached]:
             reached |= self._tried(rest, work)
-        for chunk in chunks:
-            self._attempts.passed(chunk.place, chunk.start, reached.get(chunk.place, chunk.start))
+        for chunk in chunks:  # from 0 on: a process may have died behind its commit, on records that nobody reads again
+            self._attempts.passed(chunk.place, 0, reached.get(chunk.place, chunk.start))
         return reached
 
     def _tried(self, chunks: Sequence[Chunk], work: Work, *, alone: bool = False) -> dict[Place, int]:
