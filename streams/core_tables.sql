@@ -84,7 +84,13 @@ CREATE TABLE IF NOT EXISTS refold.set_aside (
     topic text,
     part int,
     record_offset bigint,
+    reason text NOT NULL DEFAULT 'decode-kills',          -- or 'code-kills': the domain's own code does
     at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (topic, part, record_offset, grp)
 );
-ALTER TABLE refold.set_aside ADD COLUMN IF NOT EXISTS reason text NOT NULL DEFAULT 'decode-kills';  -- or 'code-kills': the domain's own
+-- A database of before has no reasons. Asked first: ALTER TABLE would wait for every reader, at each start of a process.
+DO $$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'refold.set_aside'::regclass AND attname = 'reason') THEN
+        ALTER TABLE refold.set_aside ADD COLUMN reason text NOT NULL DEFAULT 'decode-kills';
+    END IF;
+END $$;

@@ -127,7 +127,11 @@ class ProcessGuard:
         if rows:
             self._set_aside(chunk, rows, set_aside.REASON)
         else:
-            _log.warning("%s: decoding none of them kills: they are tried one by one", self._group)
+            _log.warning(
+                "%s: decoding none of them kills: from %d deaths on they are tried one by one",
+                self._group,
+                self._limits.deaths,
+            )
             self._attempts.decodes(chunk)
         return bool(rows)
 
