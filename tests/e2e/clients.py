@@ -4,9 +4,12 @@ import json
 import random
 import threading
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 
+from refold.streams.settings import Settings
 from tests.e2e.history import Op
 
 _CALL_S, _TRIES = 8.0, 12
@@ -88,6 +91,28 @@ class Client(threading.Thread):
             return 0, {}
         finally:
             connection.close()
+
+
+@contextmanager
+def clients(settings: Settings, number: int, seed: int) -> Iterator[list[Op]]:
+    """So many clients at work; the list holds what they saw once the block is over."""
+    stop, seen = threading.Event(), list[Op]()
+    found = [Client(n, settings.api_host, settings.api_port, seed, stop) for n in range(number)]
+    for client in found:
+        client.start()
+    try:
+        yield seen
+    finally:
+        stop.set()
+        for client in found:
+            client.join(180)
+        seen += [op for client in found for op in client.history]
+
+
+def counted(seen: Sequence[Op]) -> dict[str, int]:
+    """How many calls there were, and how many of them ended how."""
+    kinds = {kind: sum(op.type == kind for op in seen) for kind in ("ok", "fail", "info")}
+    return {"calls": len(seen), **kinds}
 
 
 def _scan(stream: str, product: int) -> str:

@@ -2,64 +2,45 @@
 
 import os
 import random
-import signal
-import threading
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 
-from refold.api.cli.stack import Stack
 from refold.schemas.identity import command_uuid
 from refold.streams.settings import Settings
-from tests.e2e import history
-from tests.e2e.clients import Client
+from tests.e2e import history, results
+from tests.e2e.clients import clients, counted
+from tests.e2e.faults import Faults
 from tests.e2e.history import Op, Outcome, anomalies
+from tests.e2e.oracle import assert_tables_are_the_fold_of_the_log
+from tests.e2e.site import Site
 from tests.e2e.tables import number, query, streams_with_gaps, until
 
 FAULTS = int(os.environ.get("CHAOS_FAULTS", "5"))
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
 CLIENTS = 8
-ROLES = ("handler", "core", "models", "reactors", "api", "kafka", "postgres")
 
 
 @pytest.mark.e2e
-@pytest.mark.timeout(300 + 20 * FAULTS)
+@pytest.mark.timeout(400 + 25 * FAULTS)
 def test_chaos(tmp_path: Path) -> None:
     """No acknowledged command lost, none applied twice, appends with an expected version linearizable, models equal."""
     tmp_path.chmod(0o755)
-    rng, stop = random.Random(SEED), threading.Event()
-    with Stack(Settings(data=tmp_path / "data", api_port=0), lambda _: None) as stack:
-        stack.wait_until_ready()
-        clients = [Client(n, stack.settings.api_host, stack.settings.api_port, SEED, stop) for n in range(CLIENTS)]
-        for client in clients:
-            client.start()
-        for _ in range(FAULTS):
-            time.sleep(rng.uniform(1, 4))
-            one_fault(stack, rng)
-        time.sleep(3)
-        stop.set()
-        for client in clients:
-            client.join(120)
-        seen = [op for client in clients for op in client.history]
+    rng = random.Random(SEED)
+    with Site(tmp_path / "data") as site:
+        site.stack.wait_until_ready()
+        faults = Faults(site, rng)
+        with clients(site.stack.settings, CLIENTS, SEED) as seen:
+            for _ in range(FAULTS):
+                time.sleep(rng.uniform(1, 4))
+                faults.one()
+            time.sleep(3)
         history.write(seen, tmp_path / "history.jsonl")
-        check(stack.settings, seen)
-
-
-def one_fault(stack: Stack, rng: random.Random) -> None:
-    """kill -9, or a pause of some seconds, of one process."""
-    role = rng.choice(ROLES)
-    until(lambda: role in stack.pids(), 60, f"{role} does not run")
-    pid = stack.pids()[role]
-    if rng.random() < 0.6:
-        os.kill(pid, signal.SIGKILL)
-        until(lambda: stack.pids().get(role) not in {None, pid}, 60, f"{role} was not started again")
-    else:
-        os.kill(pid, signal.SIGSTOP)
-        time.sleep(rng.choice((1.0, 3.0, 8.0)))
-        if psutil.pid_exists(pid):
-            os.kill(pid, signal.SIGCONT)
+        assert site.stack.ended() is None, "a worker gave up for good"
+        check(site.settings, seen)
+        found = assert_tables_are_the_fold_of_the_log(site.settings)
+    results.note("chaos", seed=SEED, faults=FAULTS, **faults.done, **counted(seen), records=found.records)
 
 
 def check(settings: Settings, seen: list[Op]) -> None:

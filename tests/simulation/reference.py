@@ -5,7 +5,7 @@ that takes effect must be what the domain decides on exactly the state before it
 I3): a handler that keeps to its duties never writes a known command or a wrong base.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
@@ -37,22 +37,25 @@ class Reference:
     next_seq: int = 0
     last_command: int = -1
     pending: tuple[tuple[Meta, Any], ...] = ()
-    streams: Mapping[str, tuple[int, Any]] = field(default_factory=dict)
-    outcomes: Mapping[tuple[str, UUID], Effect] = field(default_factory=dict)
+    streams: dict[str, tuple[int, Any]] = field(default_factory=dict)
+    outcomes: dict[tuple[str, UUID], Effect] = field(default_factory=dict)
 
 
 Redecide = Callable[[Meta, Any, int], tuple[Event, ...] | None]
 """What the domain makes of a group's command on a state at a version: events, or None for a rejection."""
 
 
-def step(
-    now: Reference,
-    record: Claim | Meta | None,
-    body: Any,
-    redecide: Redecide,
-    evolve: Callable[[Any, Any], Any],
-    initial: Any,
-) -> Reference:
+@dataclass(frozen=True)
+class Domain:
+    """What the reference asks of a domain. `prefixes`: each state of the fold is kept, so the next one must be a copy."""
+
+    redecide: Redecide
+    evolve: Callable[[Any, Any], Any]
+    initial: Any
+    prefixes: bool = True
+
+
+def step(now: Reference, record: Claim | Meta | None, body: Any, domain: Domain) -> Reference:
     """One record further."""
     if isinstance(record, Claim):
         return (
@@ -72,31 +75,25 @@ def step(
     now = replace(now, next_seq=now.next_seq + 1, pending=pending)
     if len(pending) < record.count:
         return now
-    return _whole(replace(now, pending=()), [m for m, _ in pending], [b for _, b in pending], redecide, evolve, initial)
+    return _whole(replace(now, pending=()), [m for m, _ in pending], [b for _, b in pending], domain)
 
 
-def _whole(
-    now: Reference,
-    metas: list[Meta],
-    bodies: list[Any],
-    redecide: Redecide,
-    evolve: Callable[[Any, Any], Any],
-    initial: Any,
-) -> Reference:
+def _whole(now: Reference, metas: list[Meta], bodies: list[Any], domain: Domain) -> Reference:
     first = metas[0]
     key = first.stream, first.command_id
-    version, state = now.streams.get(first.stream, (0, initial))
+    version, state = now.streams.get(first.stream, (0, domain.initial))
     if key in now.outcomes:
         raise Violation(f"I1: the valid writer appended {key} again")
     if first.base_version != version:
         raise Violation(f"I3: the valid writer decided on version {first.base_version}, the stream is at {version}")
-    expected = redecide(first, state, version)
+    expected = domain.redecide(first, state, version)
     if expected != (tuple(bodies) if first.is_event else None):
         raise Violation(f"I7: {key} was not decided on the state before it")
-    streams = dict(now.streams)
+    streams = dict(now.streams) if domain.prefixes else now.streams
+    outcomes = dict(now.outcomes) if domain.prefixes else now.outcomes
     if first.is_event:
         for body in bodies:
-            state = evolve(state, body)
+            state = domain.evolve(state, body)
         streams[first.stream] = version + len(bodies), state
-    effect = Effect(not first.is_event, first.base_version, len(bodies) if first.is_event else 0, first.body_hash)
-    return replace(now, last_command=first.command_offset, streams=streams, outcomes={**now.outcomes, key: effect})
+    outcomes[key] = Effect(not first.is_event, first.base_version, len(bodies) * first.is_event, first.body_hash)
+    return replace(now, last_command=first.command_offset, streams=streams, outcomes=outcomes)

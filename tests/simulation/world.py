@@ -19,7 +19,7 @@ from refold.streams.errors import Lost
 from refold.streams.fold import ClaimState, Envelope, Tables
 from refold.streams.handler_ports import Away, Snapshot
 from tests.simulation.domain import CATALOG, CATEGORY, DECIDER
-from tests.simulation.reference import Effect, Redecide, Reference, Violation, step
+from tests.simulation.reference import Domain, Effect, Redecide, Reference, Violation, step
 
 NAME = CATEGORY.name
 COMMANDS: Place = (f"{NAME}.commands", 0)
@@ -63,7 +63,8 @@ class World:
         self.values.append(value)
         self.envelopes.append(envelope)
         body = None if isinstance(body, Rejection) else body
-        self.reference.append(step(self.reference[-1], envelope, body, self.redecide, DECIDER.evolve, DECIDER.initial))
+        domain = Domain(self.redecide, DECIDER.evolve, DECIDER.initial)
+        self.reference.append(step(self.reference[-1], envelope, body, domain))
 
     def commit(self, tables: Postgres) -> None:
         """The tables change: they must be the fold of the log before their position (I6), and show no outcome anew (I4)."""

@@ -1,0 +1,179 @@
+"""The whole real log folded once more by the reference rules, every decision made again, and every table compared with it.
+
+Nothing of the folds under test is used: not the core's rules, not its columns, not the read models' declarations.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from refold.schemas.codec import Codec, Rejection, read_envelope
+from refold.schemas.meta import Meta
+from refold.schemas.retail.basket import ItemScanned
+from refold.schemas.retail.household import PointsAwarded
+from refold.streams.chunk import Chunk, Place
+from refold.streams.decide import Incoming, decide
+from refold.streams.domain import load_domains
+from refold.streams.incoming import CommandReader
+from refold.streams.log_reader import LogReader
+from refold.streams.settings import Settings
+from refold.streams.topics import commands_topic, events_topic
+from tests.e2e.tables import query, until
+from tests.simulation.reference import Domain, Reference, Violation, step
+
+DOMAINS = load_domains(["retail"])
+CODEC = Codec(DOMAINS.catalog)
+
+
+@dataclass
+class Truth:
+    """What a log comes to. `claims` by category and partition, the rest by category and stream, store or household."""
+
+    claims: dict[tuple[str, int], tuple[int, UUID | None, int, int]] = field(default_factory=dict)
+    ends: dict[Place, int] = field(default_factory=dict)
+    streams: dict[tuple[str, str], tuple[int, Any]] = field(default_factory=dict)
+    outcomes: dict[tuple[str, str, UUID], tuple[bool, int, int]] = field(default_factory=dict)
+    stores: dict[int, tuple[int, Decimal]] = field(default_factory=lambda: defaultdict(lambda: (0, Decimal(0))))
+    points: dict[str, tuple[int, int]] = field(default_factory=lambda: defaultdict(lambda: (0, 0)))
+    records: int = 0
+    violations: list[str] = field(default_factory=list)
+
+    def count(self, stream: str, event: Any) -> None:
+        """An event that took effect."""
+        if isinstance(event, ItemScanned):
+            lines, revenue = self.stores[event.store_id]
+            self.stores[event.store_id] = lines + 1, revenue + event.amount
+        if isinstance(event, PointsAwarded):
+            baskets, points = self.points[stream]
+            self.points[stream] = baskets + 1, points + event.points
+
+
+def truth(settings: Settings) -> Truth:
+    """Read the log to its end and fold it."""
+    found = Truth()
+    for category in sorted(DOMAINS.categories):
+        commands = _read(settings, commands_topic(settings.topic_prefix, category))
+        for place, chunk in _read(settings, events_topic(settings.topic_prefix, category)).items():
+            of_it = commands[commands_topic(settings.topic_prefix, category), place[1]]
+            _fold(found, category, chunk, of_it, settings.partitions)
+    return found
+
+
+def assert_tables_are_the_fold_of_the_log(settings: Settings, seconds: float = 120) -> Truth:
+    """Wait until core and models stand at the log's end, then compare every row with the reference; returns it."""
+    until(lambda: _stand_at(settings, ends(settings)), seconds, "the folds did not reach the end of the log")
+    want = truth(settings)
+    assert want.violations == []
+    until(lambda: _stand_at(settings, want.ends), seconds, "the folds did not reach the end of the log")
+    assert _claims(settings) == want.claims
+    assert _streams(settings) == want.streams
+    assert _outcomes(settings) == want.outcomes
+    assert _stores(settings) == dict(want.stores)
+    assert _points(settings) == dict(want.points)
+    return want
+
+
+def ends(settings: Settings) -> dict[Place, int]:
+    """Where the log of events ends now."""
+    reader = LogReader(settings.kafka_servers(), dict.fromkeys(_places(settings), 0), records=1)
+    try:
+        return reader.ends()
+    finally:
+        reader.close()
+
+
+def _places(settings: Settings) -> list[Place]:
+    topics = [events_topic(settings.topic_prefix, category) for category in DOMAINS.categories]
+    return [(topic, part) for topic in sorted(topics) for part in range(settings.partitions)]
+
+
+def _read(settings: Settings, topic: str) -> dict[Place, Chunk]:
+    """Each partition of a topic, whole."""
+    found: dict[Place, Chunk] = {}
+    start = {(topic, part): 0 for part in range(settings.partitions)}
+    reader = LogReader(settings.kafka_servers(), start, records=100_000, keys=True)
+    try:
+        end = reader.ends()
+        while any(reader.next[place] < end[place] for place in start):
+            for chunk in reader.poll(1.0):
+                found[chunk.place] = found[chunk.place].then(chunk) if chunk.place in found else chunk
+    finally:
+        reader.close()
+    return {place: found.get(place, Chunk(*place, 0, [], [])) for place in start}
+
+
+def _fold(found: Truth, category: str, chunk: Chunk, commands: Chunk, partitions: int) -> None:
+    decider = DOMAINS.deciders[category]
+    incoming = _incoming(category, commands, partitions)
+
+    def redecide(first: Meta, state: Any, version: int) -> tuple[Any, ...] | None:
+        decided = decide(decider, incoming[first.command_offset], state, version)
+        for event in decided.events:
+            found.count(first.stream, event)
+        return None if decided.rejection else decided.events
+
+    now = Reference()
+    domain = Domain(redecide, decider.evolve, decider.initial, prefixes=False)
+    for value in chunk.values:
+        envelope = read_envelope(value)
+        body = CODEC.read_event(value)[1] if isinstance(envelope, Meta) else None
+        try:
+            now = step(now, envelope, None if isinstance(body, Rejection) else body, domain)
+        except Violation as violation:
+            found.violations.append(f"{category}/{chunk.part}: {violation}")
+            break
+    found.records += len(chunk.values)
+    found.ends[chunk.place] = chunk.end
+    if chunk.values:
+        found.claims[category, chunk.part] = now.epoch, now.writer, now.next_seq, now.last_command
+    found.streams.update({(category, stream): row for stream, row in now.streams.items()})
+    for (stream, command), effect in now.outcomes.items():
+        found.outcomes[category, stream, command] = effect.rejected, effect.base, effect.events
+
+
+def _incoming(category: str, commands: Chunk, partitions: int) -> Sequence[Incoming]:
+    """The commands of a partition by their offset."""
+    return CommandReader(CODEC, category, partitions).read(commands)
+
+
+def _stand_at(settings: Settings, want: dict[Place, int]) -> bool:
+    """Whether core and models have folded so far; a group that a kill left open is passed once the next claim is there."""
+    for group in ("core", "models"):
+        rows = query(settings, f"SELECT topic, part, next_offset FROM refold.positions WHERE grp = '{group}'")
+        stands = {(str(topic), int(str(part))): int(str(at)) for topic, part, at in rows}
+        if any(stands.get(place, 0) < end for place, end in want.items()):
+            return False
+    return True
+
+
+def _claims(settings: Settings) -> dict[tuple[str, int], tuple[Any, ...]]:
+    rows = query(settings, "SELECT category, part, epoch, writer, next_seq, last_command_offset FROM refold.claims")
+    return {(str(category), int(str(part))): tuple(rest) for category, part, *rest in rows}
+
+
+def _streams(settings: Settings) -> dict[tuple[str, str], tuple[Any, ...]]:
+    rows: list[Any] = query(settings, "SELECT category, stream, version, state FROM refold.streams")
+    return {(name, stream): (version, DOMAINS.deciders[name].load(state)) for name, stream, version, state in rows}
+
+
+def _outcomes(settings: Settings) -> dict[tuple[str, str, UUID], tuple[Any, ...]]:
+    rows: list[Any] = query(
+        settings, "SELECT category, stream, command_id, code IS NOT NULL, base_version, events FROM refold.outcomes"
+    )
+    return {(name, stream, command): tuple(rest) for name, stream, command, *rest in rows}
+
+
+def _stores(settings: Settings) -> dict[Any, tuple[Any, ...]]:
+    rows = query(
+        settings,
+        "SELECT store_id, sum(lines)::bigint, sum(revenue) FROM retail.store_daily GROUP BY 1 HAVING sum(lines) > 0",
+    )
+    return {store: tuple(rest) for store, *rest in rows}
+
+
+def _points(settings: Settings) -> dict[Any, tuple[Any, ...]]:
+    rows = query(settings, "SELECT household_id, baskets::int, points::int FROM retail.households WHERE baskets > 0")
+    return {household: tuple(rest) for household, *rest in rows}

@@ -1,0 +1,14 @@
+"""Figures of the tests on real servers, noted in the file that E2E_RESULTS names; `python -m tests.e2e` prints them at the end."""
+
+import json
+import os
+from pathlib import Path
+
+VARIABLE = "E2E_RESULTS"
+
+
+def note(test: str, **figures: float) -> None:
+    """One line of a test that has passed."""
+    if path := os.environ.get(VARIABLE):
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"test": test, **dict(sorted(figures.items()))}) + "\n")

@@ -1,0 +1,105 @@
+"""The whole of Refold with a proxy before each server, and with workers that join and leave beside the supervised ones."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+
+import pytest
+
+from refold.api.cli.stack import Stack
+from refold.streams.embedded.kafka import KafkaServer
+from refold.streams.embedded.ports import HOST
+from refold.streams.embedded.servers import Servers
+from refold.streams.settings import Settings
+from tests.e2e.proxy import Proxy
+
+LEAVE_S = 20.0
+
+
+class Site:
+    """Servers, proxies, and a stack that knows only the proxies. `settings` lead to the servers themselves."""
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+        self._open = ExitStack()
+        self.links = {"kafka": Proxy(), "postgres": Proxy()}
+        self.joined: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> Self:
+        with ExitStack() as opening:
+            for link in self.links.values():
+                opening.enter_context(link)
+            with advertised_at(self.links["kafka"].port):
+                self.servers = opening.enter_context(Servers(self._data, lambda _: None))
+            kafka, database_url = self.servers.endpoints()
+            assert kafka
+            assert database_url
+            self.settings = Settings(data=self._data).with_servers(kafka, database_url)
+            through = self.settings.with_servers(*self._through(kafka, database_url))
+            self.stack = opening.enter_context(Stack(through.model_copy(update={"api_port": 0}), lambda _: None))
+            opening.callback(self._end_joined)
+            self._open = opening.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def pids(self) -> dict[str, int]:
+        """The living processes by role, those that joined left out."""
+        return self.servers.pids() | self.stack.pids()
+
+    def join(self, role: str) -> None:
+        """A second process of a role."""
+        self.joined[role] = start_worker(role, self.stack.settings)
+
+    def leave(self, role: str, number: signal.Signals) -> int:
+        """The second process ends; returns its exit code, which is the signal's only for kill -9."""
+        process = self.joined.pop(role)
+        process.send_signal(number)
+        return process.wait(LEAVE_S)
+
+    def _through(self, kafka: str, database_url: str) -> tuple[str, str]:
+        self.links["kafka"].upstream = int(kafka.rpartition(":")[2])
+        port = urlsplit(database_url).port
+        assert port
+        self.links["postgres"].upstream = port
+        proxied = database_url.replace(f":{port}/", f":{self.links['postgres'].port}/")
+        return f"{HOST}:{self.links['kafka'].port}", proxied
+
+    def _end_joined(self) -> None:
+        for process in self.joined.values():
+            process.kill()
+            process.wait()
+
+
+def start_worker(role: str, settings: Settings, *, module: str = "refold.api.cli.app") -> subprocess.Popen[bytes]:
+    """A worker that nobody supervises, its log beside the others'."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("REFOLD_")}
+    log = settings.data.absolute() / "logs" / f"joined-{role}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        command = [sys.executable, "-m", module, "worker", role]
+        return subprocess.Popen(command, env=environment | settings.environment(), stdout=output, stderr=output)
+
+
+@contextmanager
+def advertised_at(port: int) -> Iterator[None]:
+    """Kafka tells its clients another port than its own, so that they come through the proxy."""
+    write = KafkaServer._write_properties
+
+    def write_both(server: KafkaServer, ports: dict[str, int]) -> None:
+        write(server, ports)
+        text = server._properties.read_text()
+        listeners = f"advertised.listeners=PLAINTEXT://{HOST}:"
+        assert f"{listeners}{ports['broker']}" in text
+        server._properties.write_text(text.replace(f"{listeners}{ports['broker']}", f"{listeners}{port}"))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(KafkaServer, "_write_properties", write_both)
+        yield
