@@ -29,6 +29,8 @@ class Load:
     problems: list[str] = field(default_factory=list)
 
     def start(self) -> None:
+        """Send on, from the basket after the last."""
+        self._stop.clear()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 

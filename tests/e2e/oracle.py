@@ -55,8 +55,8 @@ def truth(settings: Settings) -> Truth:
     """Read the log to its end and fold it."""
     found = Truth()
     for category in sorted(DOMAINS.categories):
-        commands = _read(settings, commands_topic(settings.topic_prefix, category))
-        for place, chunk in _read(settings, events_topic(settings.topic_prefix, category)).items():
+        commands = read_topic(settings, commands_topic(settings.topic_prefix, category))
+        for place, chunk in read_topic(settings, events_topic(settings.topic_prefix, category)).items():
             of_it = commands[commands_topic(settings.topic_prefix, category), place[1]]
             _fold(found, category, chunk, of_it, settings.partitions)
     return found
@@ -90,7 +90,7 @@ def _places(settings: Settings) -> list[Place]:
     return [(topic, part) for topic in sorted(topics) for part in range(settings.partitions)]
 
 
-def _read(settings: Settings, topic: str) -> dict[Place, Chunk]:
+def read_topic(settings: Settings, topic: str) -> dict[Place, Chunk]:
     """Each partition of a topic, whole."""
     found: dict[Place, Chunk] = {}
     start = {(topic, part): 0 for part in range(settings.partitions)}

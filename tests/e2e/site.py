@@ -78,14 +78,27 @@ class Site:
             process.wait()
 
 
-def start_worker(role: str, settings: Settings, *, module: str = "refold.api.cli.app") -> subprocess.Popen[bytes]:
-    """A worker that nobody supervises, its log beside the others'."""
+def start_worker(role: str, settings: Settings, program: str = "refold.api.cli.app") -> subprocess.Popen[bytes]:
+    """A worker that nobody supervises; its log stands beside the others'."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("REFOLD_")}
     log = settings.data.absolute() / "logs" / f"joined-{role}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
-        command = [sys.executable, "-m", module, "worker", role]
+        command = [sys.executable, "-m", program, "worker", role]
         return subprocess.Popen(command, env=environment | settings.environment(), stdout=output, stderr=output)
+
+
+@contextmanager
+def another(role: str, settings: Settings, program: str = "refold.api.cli.app") -> Iterator[int]:
+    """A second process of a role beside the supervised one; SIGTERM ends it within seconds, and it says that all is well."""
+    process = start_worker(role, settings, program)
+    try:
+        yield process.pid
+        process.terminate()
+        assert process.wait(LEAVE_S) == 0
+    finally:
+        process.kill()
+        process.wait()
 
 
 @contextmanager

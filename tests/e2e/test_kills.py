@@ -12,6 +12,8 @@ from refold.api.cli.stack import Stack
 from refold.streams import failpoints
 from refold.streams.domain import load_domains
 from refold.streams.settings import Settings
+from tests.e2e import results
+from tests.e2e.conftest import Running
 from tests.e2e.load import Load
 from tests.e2e.tables import assert_equal_totals, until
 
@@ -35,31 +37,30 @@ def test_each_process_killed_once(tmp_path: Path) -> None:
         time.sleep(3)
         load.stop()
         assert_equal_totals(stack.settings, load.sent)
+    results.note("each process killed", kills=len(VICTIMS), ended=4)
 
 
 @pytest.mark.e2e
 @pytest.mark.timeout(420)
-def test_killed_at_every_durable_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_at_every_durable_step(running: Running) -> None:
     """Before and after a claim, an append, a write, a commit and a reaction, each once."""
-    tmp_path.chmod(0o755)
-    armed = tmp_path / "failpoints"
-    armed.mkdir()
-    monkeypatch.setenv(failpoints.VARIABLE, str(armed))
-    with Stack(Settings(data=tmp_path / "data", api_port=0), lambda _: None) as stack:
-        stack.wait_until_ready()
-        load = Load(stack.settings, load_domains(["retail"]), per_second=60)
-        load.start()
+    with running.under_load():
         for name in failpoints.NAMES:
-            role = name.partition(".")[0]
-            until(lambda r=role: r in stack.pids(), 30, f"{role} does not run")  # type: ignore[misc]
-            victim = stack.pids()[role]
-            (armed / name).write_text("kill")
-            if name.endswith("claim"):
-                os.kill(victim, signal.SIGKILL)
-            until(lambda n=name: not (armed / n).exists(), 60, f"nothing came to {name}")  # type: ignore[misc]
-            until(lambda r=role, v=victim: stack.pids().get(r) not in {None, v}, 30, f"{role} was not killed at {name}")  # type: ignore[misc]
-        load.stop()
-        assert_equal_totals(stack.settings, load.sent)
+            kill_at(running, name)
+    assert_equal_totals(running.settings, running.load.sent)
+    results.note("crash points", kills=len(failpoints.NAMES))
+
+
+def kill_at(running: Running, name: str) -> None:
+    """Whoever comes to the failpoint is killed there, and started again."""
+    role, stack, armed = name.partition(".")[0], running.stack, running.armed / name
+    until(lambda: role in stack.pids(), 30, f"{role} does not run")
+    victim = stack.pids()[role]
+    armed.write_text("kill")
+    if name.endswith("claim"):
+        os.kill(victim, signal.SIGKILL)
+    until(lambda: not armed.exists(), 60, f"nothing came to {name}")
+    until(lambda: stack.pids().get(role) not in {None, victim}, 30, f"{role} was not killed at {name}")
 
 
 def end_and_wait(stack: Stack, worker: str) -> None:

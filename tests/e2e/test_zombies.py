@@ -2,46 +2,37 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 
 from refold.api.cli.stack import Stack
-from refold.streams import failpoints
-from refold.streams.domain import load_domains
-from refold.streams.settings import Settings
+from tests.e2e import results
+from tests.e2e.conftest import Running
 from tests.e2e.load import Load, expected
+from tests.e2e.oracle import assert_tables_are_the_fold_of_the_log
+from tests.e2e.site import another
 from tests.e2e.tables import assert_equal_totals, decided, number, until
 
+VOIDED = "SELECT coalesce(sum(last_offset - first_offset + 1), 0)::int FROM refold.voids WHERE reason = 'void'"
 ROUNDS = int(os.environ.get("ZOMBIE_ROUNDS", "2"))
 
 
 @pytest.mark.e2e
 @pytest.mark.timeout(180 + 60 * ROUNDS)
-def test_a_zombie_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_zombie_changes_nothing(running: Running) -> None:
     """2 rounds in `make test`, 50 and more in `make test-chaos`."""
-    tmp_path.chmod(0o755)
-    armed = tmp_path / "failpoints"
-    armed.mkdir()
-    monkeypatch.setenv(failpoints.VARIABLE, str(armed))
-    with (
-        Stack(Settings(data=tmp_path / "data", api_port=0), lambda _: None) as stack,
-        another_handler(stack.settings) as other,
-    ):
-        stack.wait_until_ready()
-        load = Load(stack.settings, load_domains(["retail"]), per_second=40)
-        load.start()
+    before = number(running.settings, VOIDED)
+    with another("handler", running.settings) as other, running.under_load(40) as load:
         for _ in range(ROUNDS):
-            one_round(stack, other, armed, load)
-        load.stop()
-        assert_equal_totals(stack.settings, load.sent)
-        assert number(stack.settings, "SELECT count(*)::int FROM refold.voids WHERE reason = 'void'") >= 1
+            one_round(running.stack, other, running.armed, load)
+    assert_equal_totals(running.settings, running.load.sent)
+    found = assert_tables_are_the_fold_of_the_log(running.settings)
+    voided = number(running.settings, VOIDED) - before
+    assert voided >= 1
+    results.note("zombies", rounds=ROUNDS, voided=voided, records=found.records)
 
 
 def one_round(stack: Stack, other: int, armed: Path, load: Load) -> None:
@@ -58,20 +49,3 @@ def one_round(stack: Stack, other: int, armed: Path, load: Load) -> None:
     finally:
         os.kill(zombie.pid, signal.SIGCONT)
     time.sleep(2)
-
-
-@contextmanager
-def another_handler(settings: Settings) -> Iterator[int]:
-    """A second handler process beside the supervised one."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("REFOLD_")} | settings.environment()
-    command = [sys.executable, "-m", "refold.api.cli.app", "worker", "handler"]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        yield process.pid
-    finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()

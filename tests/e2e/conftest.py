@@ -1,0 +1,66 @@
+"""One stack that most tests on whole processes share, with its failpoints and a load that each test starts and stops."""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from refold.api.cli.stack import Stack
+from refold.streams import failpoints
+from refold.streams.domain import load_domains
+from refold.streams.embedded.servers import Endpoints
+from refold.streams.settings import Settings
+from tests.conftest import fresh_database
+from tests.e2e.load import Load
+
+
+@dataclass
+class Running:
+    """A stack under one load, whose totals grow from test to test: each test's check covers those before it, too."""
+
+    stack: Stack
+    armed: Path
+    load: Load
+
+    @property
+    def settings(self) -> Settings:
+        return self.stack.settings
+
+    @contextmanager
+    def under_load(self, per_second: float = 60) -> Iterator[Load]:
+        """Baskets are sent while the block runs; all of them are acknowledged at its end."""
+        self.load.per_second = per_second
+        self.load.start()
+        try:
+            yield self.load
+        finally:
+            self.load.stop()
+
+
+@pytest.fixture(scope="session")
+def running(servers: Endpoints, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """Processes of its own on the servers of the run."""
+    folder = tmp_path_factory.mktemp("running")
+    armed = folder / "failpoints"
+    armed.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(failpoints.VARIABLE, str(armed))
+        for database in fresh_database(template):
+            with Stack(settings_for(servers, database, folder), lambda _: None) as stack:
+                stack.wait_until_ready()
+                yield Running(stack, armed, Load(stack.settings, load_domains(["retail"]), per_second=60))
+
+
+def settings_for(servers: Endpoints, database: str, folder: Path) -> Settings:
+    """A stack's own database and topics on shared servers."""
+    return Settings(
+        kafka=servers.kafka,
+        database_url=SecretStr(database),
+        topic_prefix=f"e{uuid.uuid4().hex[:10]}.",
+        data=folder / "data",
+        api_port=0,
+    )
