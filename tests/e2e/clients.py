@@ -35,12 +35,16 @@ class Client(threading.Thread):
             n += 1
             time.sleep(self._rng.uniform(0, 0.05))
 
+    def expect(self, seen: Sequence[Op]) -> None:
+        """Know the streams of what others sent."""
+        self._versions.update(dict.fromkeys((op.stream for op in seen), 0))
+
     def _command(self, n: int) -> Op:
         if self._done and self._rng.random() < 0.1:
             key, body, stream, expected = self._rng.choice(self._done)
             if self._rng.random() < 0.3:
                 body = _scan(stream, 9_999)
-            return self._until_answered(key, body, stream, expected)
+            return self.until_answered(key, body, stream, expected)
         stream = f"hot-{self._rng.randrange(3)}" if self._rng.random() < 0.4 else f"cold-{self.number}-{n // 6}"
         opens = stream not in self._versions
         body = json.dumps({"basket_id": stream, "store_id": self.number}) if opens else _scan(stream, n)
@@ -48,9 +52,9 @@ class Client(threading.Thread):
         key = f"c{self.number}-{n}"
         self._versions.setdefault(stream, 0)
         self._done.append((key, body, stream, expected))
-        return self._until_answered(key, body, stream, expected)
+        return self.until_answered(key, body, stream, expected)
 
-    def _until_answered(self, key: str, body: str, stream: str, expected: int | None) -> Op:
+    def until_answered(self, key: str, body: str, stream: str, expected: int | None) -> Op:
         """The same command under the same id, until there is an answer or patience ends (`info`)."""
         invoked = time.monotonic()
         for attempt in range(_TRIES):
@@ -107,6 +111,15 @@ def clients(settings: Settings, number: int, seed: int) -> Iterator[list[Op]]:
         for client in found:
             client.join(180)
         seen += [op for client in found for op in client.history]
+
+
+def asked_again(settings: Settings, seen: Sequence[Op], most: int = 60) -> list[Op]:
+    """Some of the commands that were answered, sent once more as they were."""
+    client = Client(99, settings.api_host, settings.api_port, 0, threading.Event())
+    answered = [op for op in seen if op.type != "info"]
+    client.expect(answered)
+    some = random.Random(0).sample(answered, min(most, len(answered)))
+    return [client.until_answered(op.key, op.body, op.stream, op.expected) for op in some]
 
 
 def counted(seen: Sequence[Op]) -> dict[str, int]:

@@ -1,0 +1,51 @@
+"""An operator's restores, while everything runs: an older dump in place of the database, an empty one, or every table emptied."""
+
+import subprocess
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from refold.streams.embedded.postgres import wheel_binaries
+from tests.conftest import database_named
+
+
+def dump(url: str, path: Path) -> None:
+    """What pg_dump gives; one snapshot, whatever is written meanwhile."""
+    _run("pg_dump", "--format=custom", f"--file={path}", url)
+
+
+def put_in_place(admin_url: str, url: str, dumped: Path | None) -> None:
+    """The database is swapped for one restored from a dump, or for one that holds nothing; its connections are ended."""
+    name = url.rpartition("/")[2]
+    fresh = f"{name}_restored"
+    with psycopg.connect(admin_url, autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(fresh)))
+        if dumped is not None:
+            _run("pg_restore", "--exit-on-error", f"--dbname={database_named(admin_url, fresh)}", str(dumped))
+        _swap(admin, name, fresh)
+
+
+def empty(url: str) -> None:
+    """Every table that is a fold of the log, connections left alone. Which tables there are is no fold (builds, topics)."""
+    with psycopg.connect(url, autocommit=True) as db:
+        tables = db.execute(
+            "SELECT schemaname, tablename FROM pg_tables WHERE schemaname LIKE 'refold%' AND NOT (schemaname, tablename)"
+            " IN (('refold', 'builds'), ('refold', 'topics')) ORDER BY 1, 2"
+        ).fetchall()
+        names = sql.SQL(", ").join(sql.Identifier(*table) for table in tables)
+        db.execute(sql.SQL("TRUNCATE {}").format(names))
+
+
+def _swap(admin: psycopg.Connection[tuple[object, ...]], name: str, fresh: str) -> None:
+    old = f"{name}_old"
+    admin.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(name)))
+    admin.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", (name,))
+    for before, after in ((name, old), (fresh, name)):
+        admin.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(before), sql.Identifier(after)))
+    admin.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(old)))
+
+
+def _run(program: str, *arguments: str) -> None:
+    done = subprocess.run([str(wheel_binaries() / program), *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

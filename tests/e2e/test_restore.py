@@ -1,0 +1,93 @@
+"""A database that is older than what everybody has seen, or empty: answers stay, nothing counts twice, the tables come back.
+
+Four clients repeat old commands all the while, with the right body and with others; then all is quiet, and it happens again.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from refold.api.cli.stack import Stack
+from refold.streams.embedded.servers import Endpoints
+from refold.streams.settings import Settings
+from tests.conftest import fresh_database
+from tests.e2e import results
+from tests.e2e.agreement import assert_agreement
+from tests.e2e.clients import asked_again, clients, counted
+from tests.e2e.conftest import settings_for
+from tests.e2e.dumps import dump, empty, put_in_place
+from tests.e2e.oracle import assert_tables_are_the_fold_of_the_log
+from tests.e2e.tables import number, query, until
+
+PAUSE_S = 3.0
+DUMP, EMPTIED, NOTHING = "an older dump", "every table emptied", "an empty database"
+ALL = os.environ.get("RESTORES") == "all"
+UNDER_LOAD = (DUMP, EMPTIED, NOTHING) if ALL else (DUMP, EMPTIED)
+IN_QUIET = (DUMP, EMPTIED, NOTHING) if ALL else (EMPTIED,)
+
+
+@dataclass
+class Restored:
+    """A stack, and the ways in which its database may be lost."""
+
+    stack: Stack
+    admin_url: str
+    dumped: Path
+
+    @property
+    def settings(self) -> Settings:
+        return self.stack.settings
+
+    def losses(self) -> dict[str, Callable[[], None]]:
+        url = self.settings.dsn()
+        return {
+            DUMP: lambda: put_in_place(self.admin_url, url, self.dumped),
+            EMPTIED: lambda: empty(url),
+            NOTHING: lambda: put_in_place(self.admin_url, url, None),
+        }
+
+
+@pytest.fixture
+def site(servers: Endpoints, template: str, tmp_path: Path) -> Iterator[Restored]:
+    assert servers.database_url
+    for database in fresh_database(template):
+        with Stack(settings_for(servers, database, tmp_path), lambda _: None) as stack:
+            stack.wait_until_ready()
+            yield Restored(stack, servers.database_url, tmp_path / "older.dump")
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(600)
+def test_restores(site: Restored) -> None:
+    """Under load, and with nobody to wake anyone."""
+    with clients(site.settings, 4, 3) as seen:
+        until(lambda: answers(site.settings) > 30, 60, "nothing is answered")
+        dump(site.settings.dsn(), site.dumped)
+        time.sleep(PAUSE_S)
+        for name in UNDER_LOAD:
+            before = answers(site.settings)
+            site.losses()[name]()
+            until(lambda: answers(site.settings) > before + 20, 120, "the tables did not come back")  # noqa: B023
+            time.sleep(PAUSE_S)
+    assert_agreement(site.settings, seen)
+    found = assert_tables_are_the_fold_of_the_log(site.settings)
+    for name in IN_QUIET:
+        site.losses()[name]()
+        until(lambda: answers(site.settings) == len(found.outcomes), 120, f"{name}, no traffic: it did not come back")
+        assert assert_tables_are_the_fold_of_the_log(site.settings).outcomes == found.outcomes
+    again = asked_again(site.settings, seen)
+    assert_agreement(site.settings, [*seen, *again])
+    assert assert_tables_are_the_fold_of_the_log(site.settings).outcomes == found.outcomes
+    results.note(
+        "restores", restores=len(UNDER_LOAD + IN_QUIET), again=len(again), **counted(seen), records=found.records
+    )
+
+
+def answers(settings: Settings) -> int:
+    """Outcomes there are now; none where there is no table for them."""
+    ((there,),) = query(settings, "SELECT to_regclass('refold.outcomes') IS NOT NULL")
+    return number(settings, "SELECT count(*)::int FROM refold.outcomes") if there else 0
