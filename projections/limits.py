@@ -17,6 +17,10 @@ class Limits:
     voids: Voids
     parked: list[Park]
 
+    def offered(self, chunks: Sequence[Chunk]) -> list[Chunk]:
+        """What of the chunks may be folded: nothing that the core has not judged yet."""
+        return [cut for cut in (chunk.upto(self.core.get(chunk.place, 0)) for chunk in chunks) if cut.values]
+
 
 class AskedLimits:
     """The limits of some chunks, asked for at once."""

@@ -97,7 +97,7 @@ class ModelsFold:
             limits, there, locked = AskedLimits(db, chunks), builds.ask(db), positions.lock(db, GROUP, chunks)
             positions.compare(locked, chunks)
             allowed = limits.answer()
-            offered = [cut for cut in (chunk.upto(allowed.core.get(chunk.place, 0)) for chunk in chunks) if cut.values]
+            offered = allowed.offered(chunks)
             if offered:
                 failpoint("models.before-write")
                 for chunk in offered:

@@ -4,10 +4,9 @@ import json
 import random
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from http.client import HTTPConnection, HTTPException
-from typing import Any
+from typing import Any, Self
 
 from refold.streams.settings import Settings
 from tests.e2e.history import Op
@@ -97,20 +96,32 @@ class Client(threading.Thread):
             connection.close()
 
 
-@contextmanager
-def clients(settings: Settings, number: int, seed: int) -> Iterator[list[Op]]:
-    """So many clients at work; the list holds what they saw once the block is over."""
-    stop, seen = threading.Event(), list[Op]()
-    found = [Client(n, settings.api_host, settings.api_port, seed, stop) for n in range(number)]
-    for client in found:
-        client.start()
-    try:
-        yield seen
-    finally:
-        stop.set()
-        for client in found:
+class Crowd:
+    """Clients at work together."""
+
+    def __init__(self, settings: Settings, number: int, seed: int) -> None:
+        self._stop = threading.Event()
+        self._clients = [Client(n, settings.api_host, settings.api_port, seed, self._stop) for n in range(number)]
+
+    @property
+    def seen(self) -> list[Op]:
+        """What they saw so far."""
+        return [op for client in self._clients for op in client.history]
+
+    @property
+    def accepted(self) -> int:
+        """How many answers said that a command took effect."""
+        return sum(op.type == "ok" for op in self.seen)
+
+    def __enter__(self) -> Self:
+        for client in self._clients:
+            client.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for client in self._clients:
             client.join(180)
-        seen += [op for client in found for op in client.history]
 
 
 def asked_again(settings: Settings, seen: Sequence[Op], most: int = 60) -> list[Op]:

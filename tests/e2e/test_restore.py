@@ -17,7 +17,7 @@ from refold.streams.settings import Settings
 from tests.conftest import fresh_database
 from tests.e2e import results
 from tests.e2e.agreement import assert_agreement
-from tests.e2e.clients import asked_again, clients, counted
+from tests.e2e.clients import Crowd, asked_again, counted
 from tests.e2e.conftest import settings_for
 from tests.e2e.dumps import dump, empty, put_in_place
 from tests.e2e.oracle import assert_tables_are_the_fold_of_the_log
@@ -64,7 +64,7 @@ def site(servers: Endpoints, template: str, tmp_path: Path) -> Iterator[Restored
 @pytest.mark.timeout(600)
 def test_restores(site: Restored) -> None:
     """Under load, and with nobody to wake anyone."""
-    with clients(site.settings, 4, 3) as seen:
+    with Crowd(site.settings, 4, 3) as crowd:
         until(lambda: answers(site.settings) > 30, 60, "nothing is answered")
         dump(site.settings.dsn(), site.dumped)
         time.sleep(PAUSE_S)
@@ -73,6 +73,7 @@ def test_restores(site: Restored) -> None:
             site.losses()[name]()
             until(lambda: answers(site.settings) > before + 20, 120, "the tables did not come back")  # noqa: B023
             time.sleep(PAUSE_S)
+    seen = crowd.seen
     assert_agreement(site.settings, seen)
     found = assert_tables_are_the_fold_of_the_log(site.settings)
     for name in IN_QUIET:

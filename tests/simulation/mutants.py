@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
+from refold.projections.limits import Limits
+from refold.projections.row_batch import RowReader
 from refold.streams import fold
 from refold.streams.handler import Handler
 from refold.streams.holder import Holder
 from refold.streams.intake import Intake
-from tests.simulation.world import SimulatedCore, SimulatedTables
+from tests.simulation.folds import SimulatedCore, SimulatedModels
+from tests.simulation.world import SimulatedTables
 
 
 class Edit:
@@ -86,5 +89,9 @@ MUTANTS = (
     Mutant("a lost race for an epoch is waited for", [Edit(Holder, "observe", ("if row.epoch >= self.epoch:", "if row.epoch >= self.epoch and self.mode is Mode.OWNING:"))]),
     Mutant("idle fold never reads its position again", [Edit(Intake, "_compare", ("if self._reached.get(place, self._reader.position(place)) != at:", "if False:"))]),
     Mutant("a gap does not end the claim", [Edit(fold, "_next", ("if record.seq > state.next_seq or not", "if record.seq > state.next_seq:\n        return state, open_rows\n    if not"))]),
+    Mutant("models read past the core", [Edit(Limits, "offered", ("chunk.upto(self.core.get(chunk.place, 0))", "chunk"))]),
+    Mutant("models count what is void", [Edit(RowReader, "read", ("if any(first <= offset <= last for first, last in ranges):", "if False:"))]),
+    Mutant("models without compare-and-set", [Edit(SimulatedModels, "follows", ("tables.models_at == chunk.start", "True"))]),
+    Mutant("models reach as far as the core stands, not as the chunk goes", [Edit(SimulatedModels, "apply", ("models_at=chunk.end", "models_at=before.position"))]),
     Mutant("belt instead of guard, but the claim goes on", [_NO_GUARD, Edit(fold, "_closed", ("replace(state, writer=None), []", "state, []"))]),
 )  # fmt: skip

@@ -11,22 +11,22 @@ from datetime import UTC, datetime
 from functools import partial
 from threading import Event
 from typing import Any
-from uuid import UUID
 
 from refold.schemas.identity import body_hash, outcome_key
 from refold.schemas.meta import CommandMeta, Meta
 from refold.streams.decide import Incoming, decide
 from refold.streams.handler import Handler, Names, Surroundings
 from refold.streams.intake import Intake
-from tests.simulation.domain import DECIDER, DOMAINS, Add
+from tests.simulation.domain import DECIDER, DOMAINS
+from tests.simulation.folds import SimulatedCore, SimulatedModels
 from tests.simulation.reference import Violation
+from tests.simulation.sent import Sent, commands
 from tests.simulation.world import (
     CODEC,
     COMMANDS,
     EVENTS,
     NAME,
     Postgres,
-    SimulatedCore,
     SimulatedLog,
     SimulatedReader,
     SimulatedTables,
@@ -36,15 +36,6 @@ from tests.simulation.world import (
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 REST_STEPS = 3000
 Move = tuple[str, Callable[[], object]]
-
-
-@dataclass(frozen=True)
-class Sent:
-    """A command as a client sent it."""
-
-    command_id: UUID
-    command: Add
-    expected: int | None
 
 
 @dataclass
@@ -57,8 +48,8 @@ class HandlerSite:
 
 
 @dataclass
-class CoreSite:
-    """A core process."""
+class FoldSite:
+    """A core or models process."""
 
     intake: Intake
     reader: SimulatedReader
@@ -80,10 +71,11 @@ class Schedule:
         self.world = World(self.rng, self._redecide)
         self.world.interrupt = self._meanwhile
         self.idempotent = self.rng.random() < 0.4
-        self.sent = _commands(self.rng)
+        self.sent = commands(self.rng)
         self.by_offset: list[Sent] = []
         self.handlers = [self._handler() for _ in range(self.rng.choice((2, 2, 3)))]
         self.cores = [self._core() for _ in range(2)]
+        self.models = [self._model() for _ in range(2)]
         self.handlers[0].reader.assign(None)
         self.budget = self.rng.choice((0, 1, 3, 6))
         self._busy = False
@@ -117,7 +109,7 @@ class Schedule:
                 moves.append((f"h{i} believes", partial(site.reader.assign, None)))
             if site.log.queue:
                 moves += [(f"h{i} lands", partial(self._land, site))] * 2
-        return moves + self._core_moves()
+        return moves + self._core_moves() + self._models_moves()
 
     def _core_moves(self) -> list[Move]:
         moves: list[Move] = []
@@ -128,12 +120,23 @@ class Schedule:
                 moves.append((f"c{j} starts", partial(self._start, site)))
         return moves
 
+    def _models_moves(self) -> list[Move]:
+        moves: list[Move] = []
+        for k, site in enumerate(self.models):
+            if site.reader.assigned:
+                moves.append((f"m{k} folds", partial(self._fold, site)))
+                moves += [(f"m{k} looks", site.intake.check)] if self.rng.random() < 0.3 else []
+            else:
+                moves.append((f"m{k} starts", partial(self._start_models, site)))
+        return moves
+
     def _faults(self) -> list[Move]:
         faults: list[Move] = [*[("restore", self.world.restore)] * 3, ("postgres away", self._go_away)]
         for i, site in enumerate(self.handlers):
             faults += [(f"h{i} crashes", partial(self._crash, i)), (f"h{i} loses the partition", site.reader.revoke)]
             faults += [(f"h{i} {kind}", partial(site.log.fault, kind)) for kind in site.log.faults()]
         faults += [(f"c{j} crashes", partial(self._crash_core, j)) for j in range(len(self.cores))]
+        faults.append(("m0 crashes", self._crash_models))
         if self.world.late:
             faults += [("late record", self._land_late)] * 3
         return [fault for fault in faults if fault[0] not in self.ban]
@@ -151,10 +154,10 @@ class Schedule:
     def _land(self, site: HandlerSite) -> None:
         site.log.land(self.rng.choice((1, 1, 2, 9)))
 
-    def _fold(self, site: CoreSite) -> None:
+    def _fold(self, site: FoldSite) -> None:
         site.intake.take(site.reader.read(self.rng.choice((1, 2, 99))))
 
-    def _start(self, site: CoreSite) -> None:
+    def _start(self, site: FoldSite) -> None:
         site.reader.assign(self.world.postgres.position)
 
     def _go_away(self) -> None:
@@ -162,6 +165,12 @@ class Schedule:
 
     def _crash_core(self, number: int) -> None:
         self.cores[number] = self._core()
+
+    def _start_models(self, site: FoldSite) -> None:
+        site.reader.assign(self.world.postgres.models_at)
+
+    def _crash_models(self) -> None:
+        self.models[0] = self._model()
 
     def _tick(self) -> None:
         self.world.now += self.rng.choice((0.1, 1.0, 5.0))
@@ -204,9 +213,13 @@ class Schedule:
             Handler(SimulatedTables(self.world), log, reader, DOMAINS, Names("", 1), around), log, reader
         )
 
-    def _core(self) -> CoreSite:
+    def _core(self) -> FoldSite:
         reader = SimulatedReader(EVENTS, lambda: [(None, value) for value in self.world.values])
-        return CoreSite(Intake(SimulatedCore(self.world), reader, 1000, _Never()), reader)
+        return FoldSite(Intake(SimulatedCore(self.world), reader, 1000, _Never()), reader)
+
+    def _model(self) -> FoldSite:
+        reader = SimulatedReader(EVENTS, lambda: [(None, value) for value in self.world.values])
+        return FoldSite(Intake(SimulatedModels(self.world), reader, 1000, _Never()), reader)
 
     def _redecide(self, first: Meta, state: Any, version: int) -> tuple[Any, ...] | None:
         sent = self.by_offset[first.command_offset]
@@ -243,7 +256,8 @@ class Schedule:
     def _rests(self) -> bool:
         keys = {outcome_key(NAME, s.command.stream, s.command_id.bytes) for s in self.sent}
         done = len(self.by_offset) == len(self.sent) and keys <= self.world.postgres.outcomes.keys()
-        return done and self.world.postgres.outcomes.keys() == self._outcomes_in_the_log()
+        models_follow = self.world.postgres.models_at == self.world.postgres.position
+        return done and models_follow and self.world.postgres.outcomes.keys() == self._outcomes_in_the_log()
 
     def _outcomes_in_the_log(self) -> set[bytes]:
         return {outcome_key(NAME, stream, command.bytes) for stream, command in self.world.reference[-1].outcomes}
@@ -260,12 +274,12 @@ class Schedule:
             if first_bodies[key] != effect.body:
                 raise Violation("I2: a later body of a command id has won")
         self.world.postgres, self.world.restored = Postgres(), True
-        core = self._core()
-        core.reader.assign(0)
-        while self.world.postgres.position < len(self.world.values) and (
-            chunks := core.reader.read(self.rng.randint(1, 4))
-        ):
-            core.intake.take(chunks)
+        for site in (self._core(), self._model()):
+            site.reader.assign(0)
+            while chunks := site.reader.read(self.rng.randint(1, 4)):
+                site.intake.take(chunks)
+        if self.world.postgres.models_at != self.world.postgres.position:
+            raise Violation("I9: the models do not come to where the core stands")
         if self.world.shown.keys() - self.world.postgres.outcomes.keys():
             raise Violation("I4: an outcome that was shown did not come back")
 
@@ -276,19 +290,3 @@ class _Never(Event):
     def wait(self, timeout: float | None = None) -> bool:
         del timeout
         return False
-
-
-def _commands(rng: random.Random) -> Sequence[Sent]:
-    """Three to twelve commands on two streams; some are sent again, some of those with another body."""
-    sent: list[Sent] = []
-    for n in range(rng.choice((3, 5, 8, 12))):
-        if sent and rng.random() < 0.4:
-            again = rng.choice(sent)
-            other = Add(stream=again.command.stream, events=again.command.events, tag="other")
-            sent.append(again if rng.random() < 0.8 else Sent(again.command_id, other, again.expected))
-        else:
-            add = Add(
-                stream=rng.choice("sst"), events=rng.choice((1, 1, 2, 3)), tag=f"c{n}", needs_some=rng.random() < 0.2
-            )
-            sent.append(Sent(UUID(int=rng.getrandbits(128), version=4), add, rng.choice((None, None, 0, 1, 2))))
-    return sent

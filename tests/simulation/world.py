@@ -12,11 +12,9 @@ from typing import Any
 from refold.schemas.codec import Codec, Rejection, read_envelope
 from refold.schemas.identity import outcome_key
 from refold.schemas.meta import Meta
-from refold.streams import fold
 from refold.streams.chunk import Chunk, Place
 from refold.streams.effects import StoredStream
-from refold.streams.errors import Lost
-from refold.streams.fold import ClaimState, Envelope, Tables
+from refold.streams.fold import ClaimState, Envelope
 from refold.streams.handler_ports import Away, Snapshot
 from tests.simulation.domain import CATALOG, CATEGORY, DECIDER
 from tests.simulation.reference import Domain, Effect, Redecide, Reference, Violation, step
@@ -29,12 +27,15 @@ CODEC = Codec(CATALOG)
 
 @dataclass(frozen=True)
 class Postgres:
-    """The tables at one moment; never changed, only replaced."""
+    """The tables at one moment; never changed, only replaced. `models_at` is the position of `rows`: events and their sum."""
 
     position: int = 0
     claim: ClaimState | None = None
     streams: Mapping[str, StoredStream] = field(default_factory=dict)
     outcomes: Mapping[bytes, Effect] = field(default_factory=dict)
+    voids: Sequence[tuple[int, int]] = ()
+    models_at: int = 0
+    rows: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass
@@ -47,6 +48,8 @@ class World:
     values: list[bytes] = field(default_factory=list)
     envelopes: list[Envelope] = field(default_factory=list)
     reference: list[Reference] = field(default_factory=lambda: [Reference()])
+    counted: list[tuple[int, str, int]] = field(default_factory=list)
+    pending: list[tuple[int, str, int]] = field(default_factory=list)
     postgres: Postgres = field(default_factory=Postgres)
     history: list[Postgres] = field(default_factory=lambda: [Postgres()])
     late: list[bytes] = field(default_factory=list)
@@ -65,6 +68,17 @@ class World:
         body = None if isinstance(body, Rejection) else body
         domain = Domain(self.redecide, DECIDER.evolve, DECIDER.initial)
         self.reference.append(step(self.reference[-1], envelope, body, domain))
+        self._count(envelope, body)
+
+    def _count(self, envelope: Envelope, body: Any) -> None:
+        """Note the events that took effect, by the reference: their offsets, streams and what they add."""
+        before, now = self.reference[-2:]
+        if isinstance(envelope, Meta) and body is not None and now.next_seq > before.next_seq:
+            self.pending.append((len(self.values) - 1, envelope.stream, body.seen))
+        if len(now.outcomes) > len(before.outcomes):
+            self.counted += self.pending
+        if not now.pending:
+            self.pending = []
 
     def commit(self, tables: Postgres) -> None:
         """The tables change: they must be the fold of the log before their position (I6), and show no outcome anew (I4)."""
@@ -93,6 +107,19 @@ class World:
             raise Violation(f"I6: at {tables.position} the streams are not the fold of the log")
         if {outcome_key(NAME, s, c.bytes): e for (s, c), e in want.outcomes.items()} != dict(tables.outcomes):
             raise Violation(f"I6: at {tables.position} the outcomes are not the fold of the log")
+        self._check_models(tables)
+
+    def _check_models(self, tables: Postgres) -> None:
+        """A read model is the fold of the events that count before its position, which is never past the core's."""
+        if tables.models_at > tables.position:
+            raise Violation(f"I9: the models stand at {tables.models_at}, the core at {tables.position}")
+        want: dict[str, tuple[int, int]] = {}
+        for offset, stream, seen in self.counted:
+            if offset < tables.models_at:
+                events, total = want.get(stream, (0, 0))
+                want[stream] = events + 1, total + seen
+        if tables.rows != want:
+            raise Violation(f"I9: at {tables.models_at} the read model says {tables.rows}, the log {want}")
 
 
 class SimulatedTables:
@@ -230,65 +257,3 @@ class SimulatedReader:
         chunk = Chunk(*self._place, self.next, [v for _, v in found], [k for k, _ in found], None, self.generation)
         self.next = chunk.end
         return [chunk]
-
-
-class SimulatedCore:
-    """A `ChunkFold` on the simulated tables: the real rules, and the compare-and-set as `positions.lock` does it."""
-
-    group = "core"
-    topics = (EVENTS[0],)
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    def stored(self, places: Sequence[Place]) -> dict[Place, int]:
-        return dict.fromkeys(places, self._world.postgres.position)
-
-    def reconnect(self) -> None: ...
-
-    def close(self) -> None: ...
-
-    def apply(self, chunks: Sequence[Chunk]) -> dict[Place, int]:
-        """One transaction: compare, judge, set."""
-        (chunk,) = chunks
-        before = self._world.postgres
-        if not self.follows(before, chunk):
-            raise Lost([chunk.place])
-        records = [read_envelope(value) for value in chunk.values]
-        tables = Tables(
-            version=lambda stream: before.streams[stream].version if stream in before.streams else 0,
-            known=lambda stream, command: outcome_key(NAME, stream, command.bytes) in before.outcomes,
-        )
-        verdict = fold.judge(records, NAME, before.claim or ClaimState(), tables)
-        streams, outcomes = dict(before.streams), dict(before.outcomes)
-        for group in verdict.groups:
-            _effect(chunk, records, group.rows, streams, outcomes)
-        self._world.commit(Postgres(chunk.start + verdict.taken, verdict.state, streams, outcomes))
-        return {chunk.place: chunk.start + verdict.taken}
-
-    @staticmethod
-    def follows(tables: Postgres, chunk: Chunk) -> bool:
-        """Compare-and-set, on the chunk's own start."""
-        return tables.position == chunk.start
-
-
-def _effect(
-    chunk: Chunk,
-    records: Sequence[Envelope],
-    rows: Sequence[int],
-    streams: dict[str, StoredStream],
-    outcomes: dict[bytes, Effect],
-) -> None:
-    metas = [m for m in (records[row] for row in rows) if isinstance(m, Meta)]
-    first, last = metas[0], metas[-1]
-    events = len(metas) if first.is_event else 0
-    outcomes[outcome_key(NAME, first.stream, first.command_id.bytes)] = Effect(
-        not first.is_event, first.base_version, events, first.body_hash
-    )
-    if first.is_event:
-        stored = streams.get(first.stream)
-        state = DECIDER.fold(
-            tuple(CODEC.read_event(chunk.values[row])[1] for row in rows),
-            DECIDER.load(stored.state if stored else None),
-        )
-        streams[first.stream] = StoredStream(last.version, DECIDER.dump(state), DECIDER.fingerprint)

@@ -1,0 +1,154 @@
+"""The folds of the simulation: the shipped rules and read models, on tables that are made up."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from refold.projections.by_rows import partial_columns
+from refold.projections.declaration import Entity, events
+from refold.projections.layout import layout_of
+from refold.projections.limits import Limits
+from refold.projections.row_batch import RowReader
+from refold.schemas.codec import read_envelope
+from refold.schemas.identity import outcome_key
+from refold.schemas.meta import Meta
+from refold.streams import by_rows, fold
+from refold.streams.chunk import Chunk, Place
+from refold.streams.effects import StoredStream
+from refold.streams.errors import Lost
+from refold.streams.fold import ClaimState, Envelope, Tables
+from tests.simulation.domain import CATALOG, CATEGORY, DECIDER, Added
+from tests.simulation.reference import Effect
+from tests.simulation.world import CODEC, EVENTS, NAME, Postgres, World
+
+added = events(CATEGORY, Added)
+COUNTERS = Entity(
+    name="counters",
+    domain="sim",
+    description="One row for each counter.",
+    category=CATEGORY,
+    key_name="stream",
+    key_doc="The counter.",
+    columns={"events": added.count("Events."), "seen": added.sum("seen", "What they saw, in all.")},
+)
+LAYOUT = layout_of(COUNTERS)
+READER = RowReader(CATALOG, NAME, added.types)
+
+
+class SimulatedCore:
+    """A `ChunkFold` on the simulated tables: the real rules, and the compare-and-set as `positions.lock` does it."""
+
+    group = "core"
+    topics = (EVENTS[0],)
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def stored(self, places: Sequence[Place]) -> dict[Place, int]:
+        return dict.fromkeys(places, self._world.postgres.position)
+
+    def reconnect(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def apply(self, chunks: Sequence[Chunk]) -> dict[Place, int]:
+        """One transaction: compare, judge, set."""
+        (chunk,) = chunks
+        before = self._world.postgres
+        if not self.follows(before, chunk):
+            raise Lost([chunk.place])
+        records = [read_envelope(value) for value in chunk.values]
+        tables = Tables(
+            version=lambda stream: before.streams[stream].version if stream in before.streams else 0,
+            known=lambda stream, command: outcome_key(NAME, stream, command.bytes) in before.outcomes,
+        )
+        verdict = fold.judge(records, NAME, before.claim or ClaimState(), tables)
+        streams, outcomes = dict(before.streams), dict(before.outcomes)
+        for group in verdict.groups:
+            _effect(chunk, records, group.rows, streams, outcomes)
+        counted = {row for group in verdict.groups for row in group.rows}
+        voids = [(low, high) for low, high, _ in by_rows._voids(records[: verdict.taken], counted, chunk.start)]
+        at = chunk.start + verdict.taken
+        self._world.commit(
+            replace(
+                before,
+                position=at,
+                claim=verdict.state,
+                streams=streams,
+                outcomes=outcomes,
+                voids=[*before.voids, *voids],
+            )
+        )
+        return {chunk.place: at}
+
+    @staticmethod
+    def follows(tables: Postgres, chunk: Chunk) -> bool:
+        """Compare-and-set, on the chunk's own start."""
+        return tables.position == chunk.start
+
+
+def _effect(
+    chunk: Chunk,
+    records: Sequence[Envelope],
+    rows: Sequence[int],
+    streams: dict[str, StoredStream],
+    outcomes: dict[bytes, Effect],
+) -> None:
+    metas = [m for m in (records[row] for row in rows) if isinstance(m, Meta)]
+    first, last = metas[0], metas[-1]
+    events = len(metas) if first.is_event else 0
+    outcomes[outcome_key(NAME, first.stream, first.command_id.bytes)] = Effect(
+        not first.is_event, first.base_version, events, first.body_hash
+    )
+    if first.is_event:
+        stored = streams.get(first.stream)
+        state = DECIDER.fold(
+            tuple(CODEC.read_event(chunk.values[row])[1] for row in rows),
+            DECIDER.load(stored.state if stored else None),
+        )
+        streams[first.stream] = StoredStream(last.version, DECIDER.dump(state), DECIDER.fingerprint)
+
+
+class SimulatedModels:
+    """A `ChunkFold` for read models: the shipped limits, reader of events and partial results, merged by adding them."""
+
+    group = "models"
+    topics = (EVENTS[0],)
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def stored(self, places: Sequence[Place]) -> dict[Place, int]:
+        return dict.fromkeys(places, self._world.postgres.models_at)
+
+    def reconnect(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def apply(self, chunks: Sequence[Chunk]) -> dict[Place, int]:
+        """One transaction: limits, compare, merge, set."""
+        before = self._world.postgres
+        allowed = Limits({EVENTS: before.position}, {EVENTS: before.voids}, [])
+        reached = {chunk.place: chunk.start for chunk in chunks}
+        for chunk in allowed.offered(chunks):
+            if not self.follows(before, chunk):
+                raise Lost([chunk.place])
+            found = READER.read([chunk], allowed.voids)
+            assert found is not None
+            rows = _merged(before, partial_columns(LAYOUT, found))
+            self._world.commit(replace(before, models_at=chunk.end, rows=rows))
+            reached[chunk.place] = chunk.end
+        return reached
+
+    @staticmethod
+    def follows(tables: Postgres, chunk: Chunk) -> bool:
+        """Compare-and-set, on the chunk's own start."""
+        return tables.models_at == chunk.start
+
+
+def _merged(before: Postgres, partial: dict[str, list[int]]) -> dict[str, tuple[int, int]]:
+    """As `INSERT … ON CONFLICT DO UPDATE` adds."""
+    rows = dict(before.rows)
+    for stream, events_, seen in zip(partial["stream"], partial["events"], partial["seen"], strict=True):
+        there = rows.get(str(stream), (0, 0))
+        rows[str(stream)] = there[0] + events_, there[1] + int(seen)
+    return rows
