@@ -8,7 +8,7 @@ import psycopg
 from psycopg import pq, sql
 
 from refold.streams.chunk import Place
-from refold.streams.postgres import channel, first_line
+from refold.streams.postgres import LINK, channel, first_line
 
 _log = logging.getLogger(__name__)
 POLL_S = 0.25
@@ -25,8 +25,7 @@ async def listen(url: str, groups: Sequence[str], told: Callable[[str], None], a
                 url,
                 autocommit=True,
                 application_name=f"refold-{application_name}-listen",
-                connect_timeout=5,
-                keepalives_idle=5,
+                **LINK,
             ) as db:
                 for group in groups:
                     await db.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel(group))))

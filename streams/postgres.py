@@ -18,6 +18,16 @@ _log = logging.getLogger(__name__)
 
 Database = psycopg.Connection[TupleRow]
 
+LINK: dict[str, Any] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+"""A server that vanishes without a word is noticed in seconds, whether something was sent or awaited: the system's own
+patience with what is not acknowledged is a quarter of an hour, with an idle connection two hours."""
+
 
 class Rows(Protocol):
     """The answer to a statement."""
@@ -42,10 +52,7 @@ def connect(url: str, *, application_name: str, by_key: bool = False) -> Databas
         url,
         autocommit=True,
         application_name=f"refold-{application_name}",
-        connect_timeout=5,
-        keepalives_idle=5,
-        keepalives_interval=2,
-        keepalives_count=3,
+        **LINK,
         options="-c timezone=UTC -c idle_in_transaction_session_timeout=60000"
         + (" -c enable_seqscan=off" if by_key else ""),
     )

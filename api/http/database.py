@@ -11,7 +11,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
 from refold.api.errors import NotPrepared, QueryTimeout, TooManyWaiting
 from refold.streams.errors import DatabaseUnavailable
-from refold.streams.postgres import first_line
+from refold.streams.postgres import LINK, first_line
 
 STATEMENT_TIMEOUT_MS = 5000
 _ACQUIRE_S = 2.0
@@ -24,7 +24,7 @@ CONNECTION: dict[str, Any] = {
     "autocommit": True,
     "application_name": "refold-api",
     "options": _OPTIONS,
-    "connect_timeout": 5,
+    **LINK,
 }
 _MISSING = (
     psycopg.errors.UndefinedTable,
