@@ -31,7 +31,7 @@ class Running:
         return self.stack.settings
 
     @contextmanager
-    def under_load(self, per_second: float = 60) -> Iterator[Load]:
+    def under_load(self, per_second: float = 40) -> Iterator[Load]:
         """Baskets are sent while the block runs; all of them are acknowledged at its end."""
         self.load.per_second = per_second
         self.load.start()

@@ -3,11 +3,14 @@
 import os
 import signal
 import time
+from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 import psutil
 import pytest
 
+from refold.api.cli.roles import WORKERS
 from refold.api.cli.stack import Stack
 from refold.streams import failpoints
 from refold.streams.domain import load_domains
@@ -32,35 +35,38 @@ def test_each_process_killed_once(tmp_path: Path) -> None:
         for victim in VICTIMS:
             time.sleep(3)
             kill_and_wait(stack, victim)
-        for worker in ("handler", "core", "models", "reactors"):
+        for worker in WORKERS:
             end_and_wait(stack, worker)
         time.sleep(3)
         load.stop()
         assert_equal_totals(stack.settings, load.sent)
-    results.note("each process killed", kills=len(VICTIMS), ended=4)
+    results.note("each process killed", kills=len(VICTIMS), ended=len(WORKERS))
 
 
 @pytest.mark.e2e
 @pytest.mark.timeout(420)
 def test_killed_at_every_durable_step(running: Running) -> None:
-    """Before and after a claim, an append, a write, a commit and a reaction, each once."""
+    """Before and after a claim, an append, a write, a commit and a reaction, each once; a step of each role at a time."""
+    by_role = [[name for name in failpoints.NAMES if name.startswith(f"{role}.")] for role in WORKERS]
     with running.under_load():
-        for name in failpoints.NAMES:
-            kill_at(running, name)
+        for names in zip_longest(*by_role):
+            kill_at(running, [name for name in names if name])
     assert_equal_totals(running.settings, running.load.sent)
     results.note("crash points", kills=len(failpoints.NAMES))
 
 
-def kill_at(running: Running, name: str) -> None:
-    """Whoever comes to the failpoint is killed there, and started again."""
-    role, stack, armed = name.partition(".")[0], running.stack, running.armed / name
-    until(lambda: role in stack.pids(), 30, f"{role} does not run")
-    victim = stack.pids()[role]
-    armed.write_text("kill")
-    if name.endswith("claim"):
-        os.kill(victim, signal.SIGKILL)
-    until(lambda: not armed.exists(), 60, f"nothing came to {name}")
-    until(lambda: stack.pids().get(role) not in {None, victim}, 30, f"{role} was not killed at {name}")
+def kill_at(running: Running, names: Sequence[str]) -> None:
+    """Whoever comes to one of the failpoints is killed there, and started again."""
+    stack, roles = running.stack, {name: name.partition(".")[0] for name in names}
+    until(lambda: stack.pids().keys() >= set(roles.values()), 60, f"not all of {roles} run")
+    victims = stack.pids()
+    for name, role in roles.items():
+        (running.armed / name).write_text("kill")
+        if name.endswith("claim"):
+            os.kill(victims[role], signal.SIGKILL)
+    for name, role in roles.items():
+        until(lambda n=name: not (running.armed / n).exists(), 90, f"nothing came to {name}")  # type: ignore[misc]
+        until(lambda r=role: stack.pids().get(r) not in {None, victims[r]}, 60, f"{role} was not killed at {name}")  # type: ignore[misc]
 
 
 def end_and_wait(stack: Stack, worker: str) -> None:
