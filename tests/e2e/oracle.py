@@ -68,12 +68,24 @@ def assert_tables_are_the_fold_of_the_log(settings: Settings, seconds: float = 1
     want = truth(settings)
     assert want.violations == []
     until(lambda: _stand_at(settings, want.ends), seconds, "the folds did not reach the end of the log")
-    assert _claims(settings) == want.claims
-    assert _streams(settings) == want.streams
-    assert _outcomes(settings) == want.outcomes
-    assert _stores(settings) == dict(want.stores)
-    assert _points(settings) == dict(want.points)
+    assert differences(settings, want) == []
     return want
+
+
+def differences(settings: Settings, want: Truth) -> list[str]:
+    """Each table that is not what the log comes to, with a row of it as it is and as it should be."""
+    pairs: dict[str, tuple[dict[Any, Any], dict[Any, Any]]] = {
+        "claims": (_claims(settings), want.claims),
+        "streams": (_streams(settings), want.streams),
+        "outcomes": (_outcomes(settings), want.outcomes),
+        "store_daily": (_stores(settings), want.stores),
+        "households": (_points(settings), want.points),
+    }
+    found = []
+    for name, (there, due) in pairs.items():
+        wrong = [key for key in there.keys() | due.keys() if there.get(key) != due.get(key)]
+        found += [f"{name}: {key} is {there.get(key)}, should be {due.get(key)}" for key in wrong[:1]]
+    return found
 
 
 def ends(settings: Settings) -> dict[Place, int]:
