@@ -23,7 +23,10 @@ _REPEATS = (
     " - (SELECT count(*) FROM refold.outcomes WHERE category = 'retail.household'))::int"
     " FROM refold.claims WHERE category = 'retail.household'"
 )
-_AT_WORK = "SELECT count(*)::int FROM pg_stat_activity WHERE application_name = 'refold-refold-reactors-listen'"
+_AT_WORK = (
+    "SELECT count(*)::int FROM pg_stat_activity"
+    " WHERE datname = current_database() AND application_name LIKE '%refold-reactors-listen'"
+)
 
 
 @pytest.mark.e2e
