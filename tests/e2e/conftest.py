@@ -16,6 +16,9 @@ from refold.streams.embedded.servers import Endpoints
 from refold.streams.settings import Settings
 from tests.conftest import fresh_database
 from tests.e2e.load import Load
+from tests.e2e.tables import number, until
+
+_MODELS = "SELECT count(*)::int FROM pg_views WHERE schemaname = 'retail' AND viewname IN ('baskets', 'store_daily', 'product_sales', 'households')"
 
 
 @dataclass
@@ -52,7 +55,13 @@ def running(servers: Endpoints, template: str, tmp_path_factory: pytest.TempPath
         for database in fresh_database(template):
             with Stack(settings_for(servers, database, folder), lambda _: None) as stack:
                 stack.wait_until_ready()
+                until_shown(stack.settings)
                 yield Running(stack, armed, Load(stack.settings, load_domains(["retail"]), per_second=60))
+
+
+def until_shown(settings: Settings) -> None:
+    """The read models are made by their own process, after the API can take commands."""
+    until(lambda: number(settings, _MODELS) == 4, 60, "the read models are not there")
 
 
 def settings_for(servers: Endpoints, database: str, folder: Path) -> Settings:
