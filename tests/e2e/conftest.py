@@ -33,6 +33,12 @@ class Running:
     def settings(self) -> Settings:
         return self.stack.settings
 
+    def arm(self, name: str, action: str) -> Path:
+        """Whoever comes to the failpoint next is killed or stopped there; the file is whole as soon as it can be seen."""
+        fresh, place = self.armed / f"{name}.new", self.armed / name
+        fresh.write_text(action)
+        return fresh.replace(place)
+
     @contextmanager
     def under_load(self, per_second: float = 40) -> Iterator[Load]:
         """Baskets are sent while the block runs; all of them are acknowledged at its end."""

@@ -61,7 +61,7 @@ def kill_at(running: Running, names: Sequence[str]) -> None:
     until(lambda: stack.pids().keys() >= set(roles.values()), 60, f"not all of {roles} run")
     victims = stack.pids()
     for name, role in roles.items():
-        (running.armed / name).write_text("kill")
+        running.arm(name, "kill")
         if name.endswith("claim"):
             os.kill(victims[role], signal.SIGKILL)
     for name, role in roles.items():

@@ -3,12 +3,10 @@
 import os
 import signal
 import time
-from pathlib import Path
 
 import psycopg
 import pytest
 
-from refold.api.cli.stack import Stack
 from refold.streams.settings import Settings
 from tests.e2e.conftest import Running
 from tests.e2e.site import another
@@ -37,7 +35,7 @@ def test_no_household_gets_points_twice(running: Running) -> None:
     with running.under_load():
         until(lambda: number(settings, _AWARDS) > 10, 90, "no basket was answered")
         for _ in range(KILLS):
-            kill_after_sending(stack, running.armed)
+            kill_after_sending(running)
         with another("reactors", settings):
             until(lambda: number(settings, _AT_WORK) == 2, 60, "the second process does not run")
             time.sleep(3)
@@ -51,12 +49,12 @@ def test_no_household_gets_points_twice(running: Running) -> None:
     assert number(settings, _REPEATS) > 0, "nothing was ever sent twice, so nothing was tested"
 
 
-def kill_after_sending(stack: Stack, armed: Path) -> None:
+def kill_after_sending(running: Running) -> None:
     """What was sent is acknowledged, and no position says so."""
-    victim = stack.pids()["reactors"]
-    (armed / "reactors.after-send").write_text("kill")
-    until(lambda: not (armed / "reactors.after-send").exists(), 60, "nothing was sent")
-    until(lambda: stack.pids().get("reactors") not in {None, victim}, 30, "the reactors were not started again")
+    victim = running.stack.pids()["reactors"]
+    armed = running.arm("reactors.after-send", "kill")
+    until(lambda: not armed.exists(), 60, "nothing was sent")
+    until(lambda: running.stack.pids().get("reactors") not in {None, victim}, 30, "the reactors were not started again")
 
 
 def lose_positions(settings: Settings) -> None:

@@ -3,15 +3,13 @@
 import os
 import signal
 import time
-from pathlib import Path
 
 import psutil
 import pytest
 
-from refold.api.cli.stack import Stack
 from tests.e2e import results
 from tests.e2e.conftest import Running
-from tests.e2e.load import Load, expected
+from tests.e2e.load import expected
 from tests.e2e.oracle import assert_tables_are_the_fold_of_the_log
 from tests.e2e.site import another
 from tests.e2e.tables import assert_equal_totals, decided, number, until
@@ -25,9 +23,9 @@ ROUNDS = int(os.environ.get("ZOMBIE_ROUNDS", "2"))
 def test_a_zombie_changes_nothing(running: Running) -> None:
     """2 rounds in `make test`, 50 and more in `make test-chaos`."""
     before = number(running.settings, VOIDED)
-    with another("handler", running.settings) as other, running.under_load(40) as load:
+    with another("handler", running.settings) as other, running.under_load(40):
         for _ in range(ROUNDS):
-            one_round(running.stack, other, running.armed, load)
+            one_round(running, other)
     assert_equal_totals(running.settings, running.load.sent)
     found = assert_tables_are_the_fold_of_the_log(running.settings)
     voided = number(running.settings, VOIDED) - before
@@ -35,9 +33,10 @@ def test_a_zombie_changes_nothing(running: Running) -> None:
     results.note("zombies", rounds=ROUNDS, voided=voided, records=found.records)
 
 
-def one_round(stack: Stack, other: int, armed: Path, load: Load) -> None:
+def one_round(running: Running, other: int) -> None:
     """Stop whichever handler decides next; wait until all it left is decided by the other; wake it."""
-    (armed / "handler.before-append").write_text("stop")
+    stack, load = running.stack, running.load
+    running.arm("handler.before-append", "stop")
     handlers = [psutil.Process(stack.pids()["handler"]), psutil.Process(other)]
     until(lambda: any(p.status() == psutil.STATUS_STOPPED for p in handlers), 60, "no handler stopped")
     (zombie,) = [p for p in handlers if p.status() == psutil.STATUS_STOPPED]
