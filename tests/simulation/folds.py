@@ -135,7 +135,7 @@ class SimulatedModels:
             found = READER.read([chunk], allowed.voids)
             assert found is not None
             rows = _merged(before, partial_columns(LAYOUT, found))
-            self._world.commit(replace(before, models_at=chunk.end, rows=rows))
+            self._world.commit_models(replace(before, models_at=chunk.end, rows=rows))
             reached[chunk.place] = chunk.end
         return reached
 

@@ -88,6 +88,14 @@ class World:
                 raise Violation("I4: an outcome that was shown has changed")
         if not self.restored and self.shown.keys() - tables.outcomes.keys():
             raise Violation("I4: an outcome that was shown is gone")
+        self._keep(tables)
+
+    def commit_models(self, tables: Postgres) -> None:
+        """The read models change, and nothing else (I9)."""
+        self._check_models(tables)
+        self._keep(tables)
+
+    def _keep(self, tables: Postgres) -> None:
         self.postgres = tables
         self.history.append(tables)
 
@@ -107,7 +115,6 @@ class World:
             raise Violation(f"I6: at {tables.position} the streams are not the fold of the log")
         if {outcome_key(NAME, s, c.bytes): e for (s, c), e in want.outcomes.items()} != dict(tables.outcomes):
             raise Violation(f"I6: at {tables.position} the outcomes are not the fold of the log")
-        self._check_models(tables)
 
     def _check_models(self, tables: Postgres) -> None:
         """A read model is the fold of the events that count before its position, which is never past the core's."""
