@@ -33,7 +33,7 @@ DATABASES = ("bench_one_handler", "bench_handlers", "bench_sustained")
 HANDLERS = 2
 # Without the reactors: what they send would be decided among the commands that are counted here.
 ROLES = ("handler", "core", "models")
-APPENDED_WEEKS = 2
+APPENDED_WEEKS = 4
 RIVAL_S = 10.0
 
 

@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 _ALLOCATIONS = 50_000
 _CORE = "core"
 _CHANNEL_CHUNKS = 4
-_CHECK_S = 1.0
+_CHECK_S, _SOON_S = 1.0, 0.02
 _STOP_S = 4.0
 _SWITCH_S = 0.0005
 """Three threads hand each record on: at Python's 5 ms each hand-over would wait that long behind whoever computes."""
@@ -49,10 +49,10 @@ class Worker(Protocol):
         """Records have arrived."""
 
     def wake(self) -> None:
-        """A notice was wanted and came, or 250 ms went by."""
+        """A notice was wanted and came, or 250 ms went by, or 20 ms while it is waiting."""
 
-    def hear(self, payload: str) -> bool:
-        """Whether a notice of the core is worth a wake. Called in another thread, at any time."""
+    def is_waiting(self) -> bool:
+        """Whether something depends on what the core does next. Asked in another thread, at any time."""
 
     def check(self) -> None:
         """A second went by."""
@@ -126,7 +126,9 @@ def run_agent(
 
         @faust.Service.task
         async def _listening(self) -> None:
-            await listen(settings.dsn(), [_CORE], host.heard, config.group)
+            await host.ready.wait()
+            if isinstance(host.worker, FollowingWorker):
+                await listen(settings.dsn(), [_CORE], host.heard, config.group)
 
         @faust.Service.task
         async def _folding(self) -> None:
@@ -163,20 +165,22 @@ class _Host:
         self._taken = asyncio.Event()
         self._arrived: list[Chunk] = []
         self._began = 0.0
-        self._worker: Worker | None = None
+        self.worker: Worker | None = None
+        self.ready = asyncio.Event()
         self._reader: GroupReader | None = None
         self._reading: threading.Thread | None = None
 
     def start(self, loop: asyncio.AbstractEventLoop, put: Callable[[list[Chunk]], Any]) -> None:
         self._loop = loop
         self._reader = GroupReader(self._config, self._start, put_into(put, loop))
-        self._worker = self._make(self._reader, self._stopping)
+        self.worker = self._make(self._reader, self._stopping)
         self._reading = threading.Thread(target=self._reader.run, name="read", daemon=True)
         self._reading.start()
+        self.ready.set()
 
     def heard(self, payload: str) -> None:
         """The core moved, or notices may have been missed."""
-        if self._worker is not None and self._worker.hear(payload):
+        if isinstance(self.worker, FollowingWorker) and self.worker.hear(payload):
             self._woken.set()
 
     async def offer(self, chunks: list[Chunk]) -> None:
@@ -186,7 +190,8 @@ class _Host:
         while self._is_full() and not self._stopping.is_set():
             self._taken.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._taken.wait(), POLL_S)
+                async with asyncio.timeout(POLL_S):
+                    await self._taken.wait()
 
     def _is_full(self) -> bool:
         records = sum(len(chunk.values) for chunk in self._arrived)
@@ -195,7 +200,9 @@ class _Host:
     async def fold_what_waits(self) -> None:
         """Once something arrived, a position moved, or 250 ms went by: all that arrived since the last time, in one go."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._woken.wait(), POLL_S)
+            waiting = self.worker is not None and self.worker.is_waiting()
+            async with asyncio.timeout(_SOON_S if waiting else POLL_S):
+                await self._woken.wait()
         await self._keep_the_pace()
         self._woken.clear()
         arrived, self._arrived = self._arrived, []
@@ -214,9 +221,9 @@ class _Host:
 
     async def call(self, method: Callable[..., None], *arguments: object) -> None:
         """Run a method of the worker in the folding thread."""
-        if self._worker is None or self._stopping.is_set():
+        if self.worker is None or self._stopping.is_set():
             return
-        await self._loop.run_in_executor(self._folding, self._guarded, method, self._worker, *arguments)
+        await self._loop.run_in_executor(self._folding, self._guarded, method, self.worker, *arguments)
 
     async def stop(self) -> None:
         """Bounded: what is not done by then is done by the next process, from the stored position."""

@@ -52,7 +52,7 @@ class KafkaLog:
         return kafka.producer(
             self._servers,
             **{
-                "linger.ms": 1,
+                "linger.ms": 0.2,
                 "message.timeout.ms": int(_APPEND_S * 1000),
                 "delivery.report.only.error": True,
                 "queue.buffering.max.messages": 200_000,

@@ -20,7 +20,7 @@ class FoldWorker:
     def wake(self) -> None:
         self._intake.fold()
 
-    def hear(self, _payload: str) -> bool:
+    def is_waiting(self) -> bool:
         return False
 
     def check(self) -> None:
@@ -51,6 +51,7 @@ class FollowingWorker(FoldWorker):
         super().wake()
 
     def hear(self, payload: str) -> bool:
+        """Whether a notice of the core is worth a wake. Called in another thread, at any time."""
         # Told before asked, as `take` keeps before it asks: one of the two sees what the other has.
         self._core.hear(payload)
         return self._intake.keeps_any()

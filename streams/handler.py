@@ -55,6 +55,7 @@ class Held:
     holder: Holder
     commands: CommandReader
     generation: int = -1
+    paused: bool = True
     waiting: deque[Chunk] = field(default_factory=deque)
     outcomes: Counter[str] = field(default_factory=Counter)
 
@@ -110,7 +111,8 @@ class Handler:
             held = self._held.get(chunk.place)
             if held is not None and chunk.generation == held.generation:
                 held.waiting.append(chunk)
-                if held.is_full():
+                if held.is_full() and not held.paused:
+                    held.paused = True
                     self._reader.pause(chunk.place)
         self.wake()
 
@@ -128,13 +130,11 @@ class Handler:
             _log.warning("handler: waiting for a server: %s", problem)
             self._around.stopping.wait(_PAUSE_S)
 
-    def hear(self, _payload: str) -> bool:
-        """A notice matters while a claim is waited for, or the core has much to count before more may be decided."""
-        return self._waits()
+    def is_waiting(self) -> bool:
+        """Whether a claim is waited for, or the core has much to count before more may be decided."""
+        return any(held.holder.mode is not Mode.OWNING or not held.has_room() for held in list(self._held.values()))
 
-    def check(self) -> None:
-        """Each second: nothing that wake does not do."""
-        self.wake()
+    check = wake
 
     def close(self) -> None:
         """Give the connections back."""
@@ -142,7 +142,7 @@ class Handler:
 
     def _follow_assignment(self) -> None:
         """A revoked partition only drops its overlay; a new one, or one lost and given back between two looks, begins without a claim."""
-        ours = {place: self._reader.assignment(place) for place in self._reader.places()}
+        ours = self._reader.assignments()
         for place in [place for place, held in self._held.items() if ours.get(place) != held.assignment]:
             del self._held[place]
         for place in sorted(ours.keys() - self._held.keys()):
@@ -152,10 +152,7 @@ class Handler:
 
     def _must_look(self) -> bool:
         """Often where something hangs on it; for the rest each snapshot looks at its partition's row, and each notice need not."""
-        return self._waits() or self._around.clock() - self._looked >= _LOOK_S
-
-    def _waits(self) -> bool:
-        return any(held.holder.mode is not Mode.OWNING or not held.has_room() for held in list(self._held.values()))
+        return self.is_waiting() or self._around.clock() - self._looked >= _LOOK_S
 
     def _look(self) -> None:
         """Watch every partition's row: own, lose, or claim."""
@@ -176,7 +173,7 @@ class Handler:
         """Read commands from behind the last one decided, by the row that showed my claim; never from memory."""
         held.waiting.clear()
         held.generation = self._reader.seek(place, row.last_command_offset + 1)
-        self._reader.resume(place)
+        self._resume(place, held)
         metrics.CLAIMS.labels("won").inc()
         _log.info(
             "owns %s/%d from command %d (epoch %d)", held.category, held.part, row.last_command_offset + 1, row.epoch
@@ -184,7 +181,7 @@ class Handler:
 
     def _lost(self, place: Place, held: Held, why: str) -> None:
         held.waiting.clear()
-        held.generation = -1
+        held.generation, held.paused = -1, True
         self._reader.pause(place)
         metrics.CLAIMS.labels("lost").inc()
         _log.warning("lost %s/%d: %s", held.category, held.part, why)
@@ -212,8 +209,12 @@ class Handler:
                 held.waiting.popleft()
             if self._log.failed():
                 self._lose_all()
-        if not held.waiting and held.generation >= 0:
-            self._reader.resume(place)
+        if held.paused and not held.waiting and held.generation >= 0:
+            self._resume(place, held)
+
+    def _resume(self, place: Place, held: Held) -> None:
+        held.paused = False
+        self._reader.resume(place)
 
     def _read_and_decide(self, held: Held, heads: Sequence[Chunk]) -> dict[Place, int]:
         """How far it comes: what is read is decided at once, so that a death tells of both."""

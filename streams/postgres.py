@@ -54,7 +54,7 @@ def connect(url: str, *, application_name: str, by_key: bool = False) -> Databas
         application_name=f"refold-{application_name}",
         **LINK,
         options="-c timezone=UTC -c idle_in_transaction_session_timeout=60000"
-        + (" -c enable_seqscan=off" if by_key else ""),
+        + (" -c enable_seqscan=off -c plan_cache_mode=force_generic_plan" if by_key else ""),
     )
 
 

@@ -28,14 +28,21 @@ class Producer:
     """
 
     def __init__(
-        self, servers: str, prefix: str, domains: Domains, *, queue_records: int = 100_000, timeout_s: float = 30.0
+        self,
+        servers: str,
+        prefix: str,
+        domains: Domains,
+        *,
+        queue_records: int = 100_000,
+        timeout_s: float = 30.0,
+        linger_ms: float = 2.0,
     ) -> None:
         self._addressed = Addressed(prefix, domains.catalog)
         self._failed: list[str] = []
         self._client = kafka.producer(
             servers,
             **{
-                "linger.ms": 2,
+                "linger.ms": linger_ms,
                 "queue.buffering.max.messages": queue_records,
                 "queue.buffering.max.kbytes": 262_144,
                 "message.timeout.ms": int(timeout_s * 1000),

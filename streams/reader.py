@@ -20,13 +20,15 @@ from refold.streams import kafka
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import KafkaUnavailable, LogRefused
 from refold.streams.log import check_range, cut, follow, records_of
+from refold.streams.membership import FORGOTTEN_S, Membership
 
 _log = logging.getLogger(__name__)
 # A transaction costs the same for ten records as for a hundred. Under load it is worth 20 ms to gather more of them: without, core and
 # models follow the handler so closely that they take the CPU it needs. A few single commands are not made to wait.
 _BUSY_RECORDS, _GATHER_S = 8, 0.02
-_TICK_S = 0.1
+_TICK_S, _ASK_S = 0.1, 2.0
 _SLICE = 1000
+_GATHER_BYTES = 1 << 16
 MOST_BYTES = 32 << 20
 """Of one read: several of them wait for the fold at the same time."""
 CRASHED, REFUSED = 71, 4
@@ -72,6 +74,7 @@ class GroupReader:
         self._stopping = threading.Event()
         self._ends: dict[Place, int] = {}
         self._read_last = 0
+        self._membership = Membership()
 
     def run(self) -> None:
         """Read until `stop`; anything unexpected ends the process, and its supervisor starts it anew."""
@@ -94,10 +97,10 @@ class GroupReader:
         with self._lock:
             return sorted(self._at)
 
-    def assignment(self, place: Place) -> int | None:
-        """A number that changes whenever the group gives the place to this process anew; None while it is not ours."""
+    def assignments(self) -> dict[Place, int]:
+        """Our places, each with a number that changes whenever the group gives it to this process anew."""
         with self._lock:
-            return self._at[place].assignment if place in self._at else None
+            return {place: at.assignment for place, at in self._at.items()}
 
     def is_current(self, chunk: Chunk) -> bool:
         """Whether the chunk was read after the newest seek of a place that is still ours."""
@@ -136,6 +139,7 @@ class GroupReader:
     def _read(self) -> None:
         client = kafka.consumer(
             self._config.servers,
+            **_gathering(self._config.pace_s),
             **{
                 "group.id": self._config.group,
                 "client.id": f"refold-{self._config.group}",
@@ -158,6 +162,7 @@ class GroupReader:
     def _take(self, client: Consumer) -> list[Chunk]:
         first = client.poll(_TICK_S)
         if first is None:
+            self._be_remembered(client)
             return []
         if self._read_last < self._config.records // 2:
             busy = self._read_last >= _BUSY_RECORDS
@@ -165,6 +170,13 @@ class GroupReader:
         messages = records_of([first, *self._more(client)])
         self._read_last = len(messages)
         return [stamped for chunk in cut(messages, keys=self._config.keys) if (stamped := self._stamped(chunk))]
+
+    def _be_remembered(self, client: Consumer) -> None:
+        """Raises KafkaUnavailable, which ends the process, where the group has forgotten us and the broker is there."""
+        if self._membership.is_overdue() and not self.places():
+            with contextlib.suppress(KafkaException):
+                client.list_topics(timeout=_ASK_S)
+                raise KafkaUnavailable(f"the group assigned nothing to this process for {FORGOTTEN_S:.0f} s")
 
     def _more(self, client: Consumer) -> list[Message]:
         """What has arrived besides, up to a chunk's records or MOST_BYTES."""
@@ -223,6 +235,7 @@ class GroupReader:
                 (client.resume if flow else client.pause)([TopicPartition(*place)])
 
     def _assigned(self, client: Consumer, partitions: list[TopicPartition]) -> None:
+        self._membership.assigned()
         places = [(tp.topic, tp.partition) for tp in partitions]
         starts = self._start(places) if places else {}
         for place, offset in starts.items():
@@ -246,11 +259,17 @@ class GroupReader:
             check_range(client, place, offset)
 
     def _revoked(self, client: Consumer, partitions: list[TopicPartition]) -> None:
+        self._membership.revoked()
         with self._lock:
             for tp in partitions:
                 self._at.pop((tp.topic, tp.partition), None)
                 self._wanted.pop((tp.topic, tp.partition), None)
         client.incremental_unassign(partitions)
+
+
+def _gathering(pace_s: float) -> dict[str, int]:
+    """Where nobody waits for long, let the broker gather: each fetch costs it a good part of a millisecond."""
+    return {"fetch.min.bytes": _GATHER_BYTES, "fetch.wait.max.ms": int(pace_s * 1000)} if pace_s >= _TICK_S else {}
 
 
 def put_into(channel_put: Callable[[list[Chunk]], "asyncio.Future[None]"], loop: asyncio.AbstractEventLoop) -> Put:

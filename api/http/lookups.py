@@ -21,6 +21,8 @@ from refold.streams.pipelined import as_text, numbered
 
 MOST_ASKED = 4000
 _ANSWER_S = STATEMENT_TIMEOUT_MS / 1000 + 1
+# One plan for ever: choosing anew for each question takes Postgres longer than finding the row.
+_CONNECTION = CONNECTION | {"options": CONNECTION["options"] + " -c plan_cache_mode=force_generic_plan"}
 _BINARY = int(pq.Format.BINARY)
 _GOOD = frozenset({pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK})
 
@@ -67,7 +69,7 @@ class Lookups:
             if self._wire is None or self._wire.lost:
                 if self._wire is not None:
                     await self._wire.close()
-                self._wire = _Wire(await psycopg.AsyncConnection.connect(self._url, **CONNECTION))
+                self._wire = _Wire(await psycopg.AsyncConnection.connect(self._url, **_CONNECTION))
             return self._wire
 
 

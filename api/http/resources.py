@@ -40,6 +40,8 @@ from refold.streams.topics import logged_schemas
 
 READERS = 2
 READ_S = 10.0
+_LINGER_MS = 0.2
+"""A client waits for each command; a batch's lines come many at once anyway."""
 
 
 class Resources:
@@ -54,7 +56,12 @@ class Resources:
         self.outcomes = Outcomes(self.lookups.fetch, self.notices)
         self.preparation = Preparation(settings, domains)
         self._producer = Producer(
-            settings.kafka_servers(), settings.topic_prefix, domains, queue_records=10_000, timeout_s=delivery_s
+            settings.kafka_servers(),
+            settings.topic_prefix,
+            domains,
+            queue_records=10_000,
+            timeout_s=delivery_s,
+            linger_ms=_LINGER_MS,
         )
         self._lag = LagReader(settings, domains)
         self._readers: asyncio.Queue[History] = asyncio.Queue()

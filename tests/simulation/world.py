@@ -216,17 +216,16 @@ class SimulatedReader:
         self._place, self._records = place, records
         self.assigned = False
         self.generation = 0
-        self.assignments = 0
+        self.assigned_times = 0
         self.next: int | None = None
 
     def assign(self, start: int | None) -> None:
         self.assigned, self.next = True, start
-        self.assignments += 1
+        self.assigned_times += 1
         self.generation += 1
 
-    def assignment(self, place: Place) -> int | None:
-        del place
-        return self.assignments if self.assigned else None
+    def assignments(self) -> dict[Place, int]:
+        return {self._place: self.assigned_times} if self.assigned else {}
 
     def revoke(self) -> None:
         self.assigned, self.next = False, None

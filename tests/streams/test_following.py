@@ -42,8 +42,8 @@ class Flow:
     def places(self) -> list[Place]:
         return [PLACE]
 
-    def assignment(self, _: Place) -> int | None:
-        return 1
+    def assignments(self) -> dict[Place, int]:
+        return {PLACE: 1}
 
     def position(self, _: Place) -> int | None:
         return 0

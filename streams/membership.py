@@ -1,0 +1,34 @@
+"""Whether the group still has a place for this process.
+
+A join whose answer was lost is waited for by librdkafka until max.poll.interval.ms and three seconds have passed, five minutes in
+which nobody reads this process' partitions while it seems to be well. So a process that was given nothing for so long, though the
+broker answers, begins anew. (One chaos run in four had such a stall: a handler lost its session and was assigned nothing for 276 s.)
+"""
+
+import time
+from collections.abc import Callable
+
+FORGOTTEN_S = 45.0
+
+
+class Membership:
+    """Told of each assignment, even an empty one, and of each loss; used by the reader's thread alone."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._since: float | None = clock()
+
+    def assigned(self) -> None:
+        """The group has given its word, be it that there is nothing for us."""
+        self._since = None
+
+    def revoked(self) -> None:
+        """Something was taken away: the group's next word is due."""
+        self._since = self._clock()
+
+    def is_overdue(self) -> bool:
+        """Whether the group's word is due for so long; asked again, it is due from now on."""
+        if self._since is None or self._clock() - self._since < FORGOTTEN_S:
+            return False
+        self._since = self._clock()
+        return True
