@@ -1,8 +1,8 @@
 """Whether the group still has a place for this process.
 
-A join whose answer was lost is waited for by librdkafka until max.poll.interval.ms and three seconds have passed, five minutes in
-which nobody reads this process' partitions while it seems to be well. So a process that was given nothing for so long, though the
-broker answers, begins anew. (One chaos run in four had such a stall: a handler lost its session and was assigned nothing for 276 s.)
+librdkafka waits for the answer to a join as long as max.poll.interval.ms, five minutes in which nobody reads this process' partitions
+while it seems to be well. So a process that was given nothing for 45 s, though the broker answers, begins anew. (Of four long chaos
+runs one had such a stall: a handler lost its session while Kafka's connections were in trouble, and was assigned nothing for 276 s.)
 """
 
 import time

@@ -40,8 +40,8 @@ from refold.streams.topics import logged_schemas
 
 READERS = 2
 READ_S = 10.0
-_LINGER_MS = 0.2
-"""A client waits for each command; a batch's lines come many at once anyway."""
+_LINGER_MS, _BATCH_LINGER_MS = 0.2, 5.0
+"""A client waits for its single command; of a batch's lines many go together, and the broker has less to do."""
 
 
 class Resources:
@@ -55,13 +55,10 @@ class Resources:
         self.lookups = Lookups(settings.dsn())
         self.outcomes = Outcomes(self.lookups.fetch, self.notices)
         self.preparation = Preparation(settings, domains)
-        self._producer = Producer(
-            settings.kafka_servers(),
-            settings.topic_prefix,
-            domains,
-            queue_records=10_000,
-            timeout_s=delivery_s,
-            linger_ms=_LINGER_MS,
+        kafka, prefix = settings.kafka_servers(), settings.topic_prefix
+        self._producer, self._of_batches = (
+            Producer(kafka, prefix, domains, queue_records=10_000, timeout_s=delivery_s, linger_ms=linger_ms)
+            for linger_ms in (_LINGER_MS, _BATCH_LINGER_MS)
         )
         self._lag = LagReader(settings, domains)
         self._readers: asyncio.Queue[History] = asyncio.Queue()
@@ -80,7 +77,8 @@ class Resources:
         finally:
             for part in reversed(parts):
                 await part.close()
-            await asyncio.to_thread(self._producer.close)
+            for producer in (self._producer, self._of_batches):
+                await asyncio.to_thread(producer.close)
 
     def application(self) -> Litestar:
         """The application over these."""
@@ -118,7 +116,7 @@ class Resources:
 
     def _queue(self, intent: Intent, on_delivery: Delivered) -> None:
         self.preparation.check()
-        self._producer.send(
+        self._of_batches.send(
             intent.command,
             command_id=intent.command_id,
             expected_version=intent.expected_version,
