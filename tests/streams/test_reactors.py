@@ -4,7 +4,6 @@ import json
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -21,10 +20,8 @@ from refold.schemas.retail.product import PRODUCT, ProductListed, ProductRebrand
 from refold.streams.chunk import Chunk
 from refold.streams.command_record import Addressed
 from refold.streams.domain import load_domains
-from refold.streams.errors import BadReactor, KafkaUnavailable, UnknownDomain
-from refold.streams.reactors import declared
+from refold.streams.errors import KafkaUnavailable
 from refold.streams.reactors.arrived import Arrived, Readers, arrived
-from refold.streams.reactors.declared import declared_reactors
 from refold.streams.reactors.reacting import Answers, Key, Reacting, State
 from refold.streams.reactors.reactor import MAX_COMMANDS_PER_EVENT, Reactor, Seen
 from refold.streams.reactors.retail import REACTORS, Shopper
@@ -280,37 +277,3 @@ def test_an_event_of_a_schema_that_this_code_lacks_may_be_anyones() -> None:
     (found,) = arrived(CODEC, Readers(DOMAINS.catalog, BASKET.name, REACTORS), Chunk("t", 0, 0, [bytes(value)]), ())
     assert isinstance(found.events, Undecodable)
     assert (found.events.reason, found.readers) == ("unknown-schema", REACTORS)
-
-
-def test_reactors_are_found_by_domain(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert declared_reactors(DOMAINS) == REACTORS
-    monkeypatch.setattr(declared, "import_module", lambda _: SimpleNamespace(REACTORS=REACTORS * 2))
-    with pytest.raises(BadReactor, match="more than one reactor is named points"):
-        declared_reactors(DOMAINS)
-
-
-def test_a_reactor_of_a_category_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    category = type(BASKET)("other.basket", BASKET.commands, BASKET.events)
-    stray = Reactor("stray", category, (BasketPaid,), POINTS.react)
-    monkeypatch.setattr(declared, "import_module", lambda _: SimpleNamespace(REACTORS=(stray,)))
-    with pytest.raises(UnknownDomain, match=r"other\.basket"):
-        declared_reactors(DOMAINS)
-
-
-def test_what_cannot_be_declared_is_refused_at_once() -> None:
-    with pytest.raises(BadReactor, match="not named"):
-        Reactor("Points!", BASKET, (BasketPaid,), POINTS.react)
-    with pytest.raises(BadReactor, match="AwardPoints"):
-        Reactor("points", BASKET, (AwardPoints,), POINTS.react)  # type: ignore[arg-type]  # what the check is for
-
-
-def test_another_fold_is_another_fingerprint() -> None:
-    def other(state: Shopper, _event: Any) -> Shopper:
-        return state
-
-    same = Reactor("points", BASKET, POINTS.reads, POINTS.react, Shopper(), POINTS.evolve)
-    assert same.fingerprint == POINTS.fingerprint
-    assert Reactor("points", BASKET, POINTS.reads, POINTS.react, Shopper(), other).fingerprint != POINTS.fingerprint
-    assert (
-        Reactor("points", BASKET, (BasketPaid,), POINTS.react, Shopper(), POINTS.evolve).fingerprint != same.fingerprint
-    )
