@@ -23,7 +23,7 @@ _REPEATS = (
 )
 _AT_WORK = (
     "SELECT count(*)::int FROM pg_stat_activity"
-    " WHERE datname = current_database() AND application_name LIKE '%refold-reactors-listen'"
+    " WHERE datname = current_database() AND application_name = 'refold-reactors'"
 )
 
 
