@@ -1,10 +1,9 @@
 """Commands decided and folded, end to end: `python -m benchmarks.commands [--weeks 4]`. The last line is JSON.
 
 The demo's commands lie in the log before the clock starts, so that sending them does not share the CPU with what is measured:
-handlers, one core and one models process, embedded Kafka and Postgres, no API. `commands_per_s`: decided and appended by two
-handlers, as many as there are cores, while the core is held still; `one_handler_per_s`: by one. `sustained_per_s`: one handler with
-core and models at work, until the models show the last command. Each command comes to one event; the rival, Python's
-`eventsourcing`, appends baskets of ten events a call to the same Postgres, just before; the ratio is one handler's.
+one handler, one core and one models process, embedded Kafka and Postgres, no API. `commands_per_s`: decided and appended by the
+handler while the core is held still. `sustained_per_s`: with core and models at work, until the models show the last command. Each
+command comes to one event; the rival, Python's `eventsourcing`, appends baskets of ten events a call to the same Postgres, just before.
 """
 
 import argparse
@@ -29,11 +28,10 @@ from refold.streams.settings import Settings
 from refold.streams.topics import ensure_topics
 from refold.streams.waiting import when_kafka_answers
 
-DATABASES = ("bench_one_handler", "bench_handlers", "bench_sustained")
-HANDLERS = 2
+DATABASES = ("bench_appended", "bench_sustained")
 # Without the reactors: what they send would be decided among the commands that are counted here.
 ROLES = ("handler", "core", "models")
-APPENDED_WEEKS = 4
+APPENDED_WEEKS = 2  # fewer commands a partition than a handler may have outstanding, while nobody counts them
 RIVAL_S = 10.0
 
 
@@ -53,12 +51,12 @@ def fill(settings: Settings, weeks: int) -> tuple[int, float]:
     return sent, sent / (time.perf_counter() - began)
 
 
-def decide_and_append(settings: Settings, handlers: int) -> Pace:
-    """Handlers alone: their records reach the log, acknowledged by Kafka, while nothing is folded beside them."""
-    prefixed = settings.model_copy(update={"topic_prefix": f"appended-{handlers}."})
+def decide_and_append(settings: Settings) -> Pace:
+    """The handler alone: its records reach the log, acknowledged by Kafka, while nothing is folded beside it."""
+    prefixed = settings.model_copy(update={"topic_prefix": "appended."})
     prepare(prefixed)
     sent, _ = fill(prefixed, APPENDED_WEEKS)
-    with working(prefixed, *("handler",) * handlers, "core") as workers:
+    with working(prefixed, "handler", "core") as workers:
         return workers.appended(sent, "core")
 
 
@@ -87,28 +85,24 @@ def main() -> None:
         ]
         rival = rival_per_s(found.database_url or "", RIVAL_S)
         say(f"eventsourcing: {rival:,.0f} events/s")
-        one = decide_and_append(settings[0], 1)
-        one.print("decided and appended by one handler, nothing folded beside it")
-        both = decide_and_append(settings[1], HANDLERS)
-        both.print(f"by {HANDLERS} handlers")
-        sustained, sent, sent_per_s = sustain(settings[2], arguments.weeks)
+        alone = decide_and_append(settings[0])
+        alone.print("decided and appended, nothing folded beside it")
+        sustained, sent, sent_per_s = sustain(settings[1], arguments.weeks)
     remove_data(data)
     sustained.print("decided, folded and shown")
     profile = {role: round(seconds / sustained.records * 1e6, 1) for role, seconds in sustained.cpu.items()}
     print(
         json.dumps(
             {
-                "commands_per_s": round(both.per_s),
-                "handlers": HANDLERS,
-                "one_handler_per_s": round(one.per_s),
+                "commands_per_s": round(alone.per_s),
                 "sustained_per_s": round(sustained.per_s),
-                "ratio_eventsourcing": round(one.per_s / rival, 2),
+                "ratio_eventsourcing": round(alone.per_s / rival, 2),
                 "sustained_ratio_eventsourcing": round(sustained.per_s / rival, 2),
                 "eventsourcing_events_per_s": round(rival),
                 "commands": sent,
                 "sent_per_s": round(sent_per_s),
                 "cpu_us_a_command": profile,
-                "handler_cpu_us_alone": round(one.cpu["handler"] / one.records * 1e6, 1),
+                "handler_cpu_us_alone": round(alone.cpu["handler"] / alone.records * 1e6, 1),
             }
         )
     )

@@ -21,7 +21,7 @@ from refold.streams.postgres import connect
 from refold.streams.settings import Settings
 from refold.streams.topics import events_topic
 
-POLL_S, BOUND_S, SETTLED_S = 0.1, 1800.0, 1.0
+POLL_S, BOUND_S = 0.1, 1800.0
 UNDER_WAY = 0.02
 """The clock starts when this share of the records is folded: starting a process is not what is measured."""
 
@@ -58,9 +58,6 @@ class Workers:
         self._partitions = settings.partitions
         self._db = connect(settings.dsn(), application_name="bench")
         self._log = kafka.consumer(settings.kafka_servers())
-        self._admin, self._group = kafka.admin(settings.kafka_servers()), f"{settings.topic_prefix}refold-handler"
-        self._seen: object = None
-        self._since = 0.0
 
     def wait(self, groups: tuple[str, ...], records: int) -> Pace:
         """Until each of the groups has folded that many records."""
@@ -83,7 +80,7 @@ class Workers:
 
     def appended(self, records: int, behind: str) -> Pace:
         """Until the handler has appended nearly so many records, while the group behind it is held still."""
-        while self._stands(behind) < records * UNDER_WAY or not self._handlers_have_settled():
+        while self._stands(behind) < records * UNDER_WAY:
             self._supervisor.wait(POLL_S)
         held = self._supervisor.pids()[behind]
         os.kill(held, signal.SIGSTOP)
@@ -96,17 +93,6 @@ class Workers:
         finally:
             os.kill(held, signal.SIGCONT)
         return Pace(end - began[0], now - began[1], {role: cpu[role] - began[2].get(role, 0.0) for role in cpu})
-
-    def _handlers_have_settled(self) -> bool:
-        """Whether each has partitions, and all claims are folded: one that comes later would wait for the core that is held still."""
-        wanted = sum(role.startswith("handler") for role in self._supervisor.pids())
-        asked = self._admin.describe_consumer_groups([self._group], request_timeout=10)[self._group].result()
-        shares = sorted(len(member.assignment.topic_partitions) for member in asked.members)
-        epochs = self._db.execute("SELECT coalesce(sum(epoch), 0)::int, count(*)::int FROM refold.claims").fetchone()
-        now = (shares, epochs)
-        if now != self._seen:
-            self._seen, self._since = now, time.monotonic()
-        return len(shares) == wanted and min(shares, default=0) > 0 and time.monotonic() - self._since > SETTLED_S
 
     def close(self) -> None:
         self._log.close()
