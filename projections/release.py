@@ -14,13 +14,12 @@ from refold.projections.models import ModelsFold, detaching, write
 from refold.streams import set_aside
 from refold.streams.core_limits import group_positions
 from refold.streams.errors import StillUnreadable
-from refold.streams.history import History
+from refold.streams.history import NEWEST, History
 from refold.streams.postgres import Database
 
 Places = list[tuple[int, int]]
 Read = Callable[[str, Places], Sequence[bytes | None]]
 """The values at (partition, offset) of a category's events."""
-_NEWEST = 2**62
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ def release(fold: ModelsFold, topic: str, category: str, stream: str, read: Read
         _refuse_unfinished(db)
         _forget(db, topic, category, stream)
         stands = group_positions(db, GROUP)
-        offsets = History.offsets(db, category, stream, after=0, upto=_NEWEST)
+        offsets = History.offsets(db, category, stream, after=0, upto=NEWEST)
         passed = [(part, at) for part, at in offsets if at < stands.get((topic, part), 0)]
         done = [_fold(fold, park, [place for place in passed if place[1] >= park.first_offset], read) for park in parks]
         for left in _parks(db, category, stream):

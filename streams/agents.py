@@ -126,7 +126,6 @@ def run_agent(
 
         @faust.Service.task
         async def _listening(self) -> None:
-            await host.ready.wait()
             if isinstance(host.worker, FollowingWorker):
                 await listen(settings.dsn(), [_CORE], host.heard, config.group)
 
@@ -166,7 +165,6 @@ class _Host:
         self._arrived: list[Chunk] = []
         self._began = 0.0
         self.worker: Worker | None = None
-        self.ready = asyncio.Event()
         self._reader: GroupReader | None = None
         self._reading: threading.Thread | None = None
 
@@ -176,7 +174,6 @@ class _Host:
         self.worker = self._make(self._reader, self._stopping)
         self._reading = threading.Thread(target=self._reader.run, name="read", daemon=True)
         self._reading.start()
-        self.ready.set()
 
     def heard(self, payload: str) -> None:
         """The core moved, or notices may have been missed."""

@@ -14,7 +14,7 @@ from refold.streams.fold import ClaimState
 from refold.streams.handler_ports import Away, Snapshot
 from refold.streams.history import History
 from refold.streams.pipelined import Pipelined
-from refold.streams.postgres import Database, connect, first_line
+from refold.streams.postgres import connect, first_line
 
 Answer = TypeVar("Answer")
 
@@ -24,24 +24,23 @@ class PostgresTables:
 
     def __init__(self, url: str, domains: Domains, history: History) -> None:
         self._url, self._domains, self._history = url, domains, history
-        self._db: Database | None = None
-        self._pipelined: Pipelined | None = None
+        self._connected: Pipelined | None = None
 
     def claims(self, places: Iterable[Place]) -> Mapping[Place, ClaimState]:
         """One row a partition; none before its first claim is folded."""
         return self._asked(
-            lambda _, db: {place: claim.state for place, claim in core_store.read_claims(db, places).items()}
+            lambda db: {place: claim.state for place, claim in core_store.read_claims(db, places).items()}
         )
 
     def snapshot(self, category: str, part: int, keys: Sequence[bytes], streams: Iterable[str]) -> Snapshot:
         """One REPEATABLE READ transaction: guard and data in two reads would decide on a state that never was."""
-        return self._asked(lambda _, db: _snapshot(db, category, part, keys, streams))
+        return self._asked(lambda db: _snapshot(db, category, part, keys, streams))
 
     def refold(self, category: str, stream: str, version: int) -> Any:
         """Cold: the stream's events are read from Kafka."""
         decider = self._domains.deciders[category]
         try:
-            return self._asked(lambda db, _: self._history.state(db, decider, stream, version))
+            return self._asked(lambda db: self._history.state(db.db, decider, stream, version))
         except (Away, KafkaUnavailable) as problem:
             raise Away(str(problem)) from problem
         except Exception as problem:
@@ -50,18 +49,19 @@ class PostgresTables:
     def close(self) -> None:
         """Give the connections back."""
         self._history.close()
-        if self._db is not None:
-            self._db.close()
+        self._disconnect()
 
-    def _asked(self, question: Callable[[Database, Pipelined], Answer]) -> Answer:
+    def _disconnect(self) -> None:
+        if self._connected is not None:
+            self._connected.db.close()
+
+    def _asked(self, question: Callable[[Pipelined], Answer]) -> Answer:
         try:
-            if self._db is None or self._pipelined is None or self._db.closed:
-                self._db = connect(self._url, application_name="handler", by_key=True)
-                self._pipelined = Pipelined(self._db)
-            return question(self._db, self._pipelined)
+            if self._connected is None or self._connected.db.closed:
+                self._connected = Pipelined(connect(self._url, application_name="handler", by_key=True))
+            return question(self._connected)
         except psycopg.OperationalError as problem:
-            if self._db is not None:
-                self._db.close()
+            self._disconnect()
             raise Away(f"Postgres: {first_line(problem)}") from problem
 
 

@@ -12,7 +12,6 @@ from refold.streams.postgres import LINK, channel, first_line
 
 _log = logging.getLogger(__name__)
 POLL_S = 0.25
-_RETRY_S = 0.25
 GAP = ""
 """Told in place of a notice where some may have been missed."""
 
@@ -33,7 +32,7 @@ async def listen(url: str, groups: Sequence[str], told: Callable[[str], None], a
                 await _pass_on(db.pgconn, told)
         except psycopg.OperationalError as problem:
             _log.debug("not listening: %s", first_line(problem))
-        await asyncio.sleep(_RETRY_S)
+        await asyncio.sleep(POLL_S)
 
 
 async def _pass_on(connection: pq.abc.PGconn, told: Callable[[str], None]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from psycopg import pq
+from psycopg import abc, pq
 from psycopg.adapt import Transformer
 from psycopg.errors import error_from_result
 
@@ -22,8 +22,8 @@ from refold.streams.arrays import literal
 from refold.streams.postgres import Database
 
 Row = tuple[Any, ...]
-_BINARY = int(pq.Format.BINARY)
-_GOOD = frozenset({pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK})
+BINARY = int(pq.Format.BINARY)
+GOOD = frozenset({pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK})
 _OPEN = frozenset({pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR})
 
 
@@ -53,6 +53,7 @@ class Pipelined:
     """
 
     def __init__(self, db: Database) -> None:
+        self.db = db
         self._pg, self._reader = db.pgconn, Transformer(db)
         self._poll = select.poll()
         self._poll.register(self._pg.socket, select.POLLIN)
@@ -105,7 +106,7 @@ class Pipelined:
             self._names[query] = name = b"refold_%d" % next(self._numbers)
             self._unprepared.add(query)
             self._pg.send_prepare(name, query)
-        self._pg.send_query_prepared(name, [as_text(value) for value in params], result_format=_BINARY)
+        self._pg.send_query_prepared(name, [as_text(value) for value in params], result_format=BINARY)
 
     def _read(self, query: bytes, answer: Answer) -> psycopg.Error | None:
         if query in self._unprepared:
@@ -115,10 +116,9 @@ class Pipelined:
                 self._unprepared.add(query)
                 return self._problem(result)
         result = self._next()
-        if result.status not in _GOOD:
+        if result.status not in GOOD:
             return self._problem(result)
-        self._reader.set_pgresult(result)
-        answer.rows = self._reader.load_rows(0, result.ntuples, tuple)
+        answer.rows = rows_of(self._reader, result)
         return None
 
     def _next(self) -> pq.abc.PGresult:
@@ -150,6 +150,12 @@ class Pipelined:
             self.execute(b"ROLLBACK")
             with suppress(psycopg.OperationalError):
                 self.flush()
+
+
+def rows_of(reader: abc.Transformer, result: pq.abc.PGresult) -> list[Row]:
+    """The rows of a result, by psycopg's adapters."""
+    reader.set_pgresult(result)
+    return reader.load_rows(0, result.ntuples, tuple)
 
 
 @cache

@@ -5,6 +5,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -85,9 +86,13 @@ def topic_prefix() -> str:
 @pytest.fixture
 def settings(kafka: str, database: str, topic_prefix: str, tmp_path: Path) -> Settings:
     """Settings with servers, a database and topics of this test's own."""
-    return Settings(
-        kafka=kafka, database_url=SecretStr(database), topic_prefix=topic_prefix, data=tmp_path / "data", api_port=0
-    )
+    return settings_for(kafka, database, tmp_path / "data", topic_prefix=topic_prefix)
+
+
+def settings_for(kafka: str | None, database: str, data: Path, **more: Any) -> Settings:
+    """Settings of a stack of its own on shared servers: its topics are nobody else's."""
+    own: dict[str, Any] = {"topic_prefix": f"t{uuid.uuid4().hex[:10]}.", "api_port": 0}
+    return Settings(kafka=kafka, database_url=SecretStr(database), data=data, **(own | more))
 
 
 def fresh_database(admin_url: str) -> Iterator[str]:

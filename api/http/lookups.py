@@ -17,14 +17,12 @@ from psycopg.errors import error_from_result
 
 from refold.api.errors import TooManyWaiting
 from refold.api.http.database import CONNECTION, STATEMENT_TIMEOUT_MS, Row, api_errors
-from refold.streams.pipelined import as_text, numbered
+from refold.streams.pipelined import BINARY, GOOD, as_text, numbered, rows_of
 
 MOST_ASKED = 4000
 _ANSWER_S = STATEMENT_TIMEOUT_MS / 1000 + 1
 # One plan for ever: choosing anew for each question takes Postgres longer than finding the row.
 _CONNECTION = CONNECTION | {"options": CONNECTION["options"] + " -c plan_cache_mode=force_generic_plan"}
-_BINARY = int(pq.Format.BINARY)
-_GOOD = frozenset({pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK})
 
 
 class Lookups:
@@ -98,9 +96,9 @@ class _Wire:
             raise TooManyWaiting(f"{MOST_ASKED} look-ups wait for Postgres already")
         answer: asyncio.Future[list[Row]] = self._loop.create_future()
         if query in self._names:
-            self._pg.send_query_prepared(self._names[query], parameters, result_format=_BINARY)
+            self._pg.send_query_prepared(self._names[query], parameters, result_format=BINARY)
         else:
-            self._pg.send_query_params(query, parameters, result_format=_BINARY)
+            self._pg.send_query_params(query, parameters, result_format=BINARY)
         self._asked.append(_Asked(query, answer))
         self._pg.pipeline_sync()
         self._send()
@@ -158,12 +156,11 @@ class _Wire:
             self._results.append(result)
 
     def _answer(self, asked: _Asked) -> None:
-        bad = next((result for result in self._results if result.status not in _GOOD), None)
+        bad = next((result for result in self._results if result.status not in GOOD), None)
         if bad is not None:
             _tell(asked.answer, error_from_result(bad, self._reader.encoding))
         elif not asked.answer.done():
-            self._reader.set_pgresult(self._results[-1])
-            asked.answer.set_result(self._reader.load_rows(0, self._results[-1].ntuples, tuple))
+            asked.answer.set_result(rows_of(self._reader, self._results[-1]))
             if asked.query not in self._names:
                 self._prepare(asked.query)
                 self._send()

@@ -15,17 +15,15 @@ from refold.streams.command_record import Addressed
 from refold.streams.core_limits import group_positions
 from refold.streams.domain import Domains
 from refold.streams.errors import StillUnreadable
-from refold.streams.history import PAGE_BYTES, History
+from refold.streams.history import NEWEST, PAGE_BYTES, History
 from refold.streams.postgres import Database
 from refold.streams.reactors import store
 from refold.streams.reactors.arrived import Arrived, Readers, arrived
+from refold.streams.reactors.fold import GROUP
 from refold.streams.reactors.reacting import Answers, Key, Parked, Reacting
 from refold.streams.reactors.reactor import Reactor
 from refold.streams.reactors.sender import Sender
 from refold.streams.topics import events_topic
-
-GROUP = "reactors"
-_NEWEST = 2**62
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ class Release:
 
     def _waiting(self, category: str, stream: str, first: int) -> list[tuple[int, int]]:
         """(partition, offset) of the events from some offset on that the reactors have passed; theirs are all others."""
-        places = History.offsets(self._db, category, stream, after=0, upto=_NEWEST)
+        places = History.offsets(self._db, category, stream, after=0, upto=NEWEST)
         stands = group_positions(self._db, GROUP)
         topic = events_topic(self._prefix, category)
         return [(part, at) for part, at in places if first <= at < stands.get((topic, part), 0)]

@@ -1,7 +1,6 @@
 """The application over fakes: no Kafka, no Postgres; each test says what they would answer."""
 
 import asyncio
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,7 +9,6 @@ from typing import Any
 import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
-from pydantic import SecretStr
 
 from refold.api.cli.stack import Stack
 from refold.api.http.application import application
@@ -33,7 +31,7 @@ from refold.streams.domain import Domains, load_domains
 from refold.streams.errors import DeliveryFailed, QueueFull
 from refold.streams.history import Recorded
 from refold.streams.producer import Delivered
-from refold.streams.settings import Settings
+from tests.conftest import settings_for
 
 STORE_DAILY = ServedModel(
     "retail",
@@ -185,13 +183,7 @@ def client(app: Litestar) -> Iterator[TestClient[Litestar]]:
 @pytest.fixture(scope="module")
 def stack(kafka: str, module_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Workers and API as processes, on topics and a database of the file's own."""
-    settings = Settings(
-        kafka=kafka,
-        database_url=SecretStr(module_database),
-        topic_prefix=f"t{uuid.uuid4().hex[:10]}.",
-        data=tmp_path_factory.mktemp("stack"),
-        api_port=0,
-    )
+    settings = settings_for(kafka, module_database, tmp_path_factory.mktemp("stack"))
     with Stack(settings, lambda _: None) as running:
         running.wait_until_ready()
         yield running

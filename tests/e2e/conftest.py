@@ -1,20 +1,18 @@
 """One stack that most tests on whole processes share, with its failpoints and a load that each test starts and stops."""
 
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 
 from refold.api.cli.stack import Stack
 from refold.streams import failpoints
 from refold.streams.domain import load_domains
 from refold.streams.embedded.servers import Endpoints
 from refold.streams.settings import Settings
-from tests.conftest import fresh_database
+from tests.conftest import fresh_database, settings_for
 from tests.e2e.load import Load
 from tests.e2e.tables import number, until
 
@@ -59,7 +57,7 @@ def running(servers: Endpoints, template: str, tmp_path_factory: pytest.TempPath
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(failpoints.VARIABLE, str(armed))
         for database in fresh_database(template):
-            with Stack(settings_for(servers, database, folder), lambda _: None) as stack:
+            with Stack(settings_for(servers.kafka, database, folder / "data"), lambda _: None) as stack:
                 stack.wait_until_ready()
                 until_shown(stack.settings)
                 yield Running(stack, armed, Load(stack.settings, load_domains(["retail"]), per_second=60))
@@ -68,14 +66,3 @@ def running(servers: Endpoints, template: str, tmp_path_factory: pytest.TempPath
 def until_shown(settings: Settings) -> None:
     """The read models are made by their own process, after the API can take commands."""
     until(lambda: number(settings, _MODELS) == 4, 60, "the read models are not there")
-
-
-def settings_for(servers: Endpoints, database: str, folder: Path) -> Settings:
-    """A stack's own database and topics on shared servers."""
-    return Settings(
-        kafka=servers.kafka,
-        database_url=SecretStr(database),
-        topic_prefix=f"e{uuid.uuid4().hex[:10]}.",
-        data=folder / "data",
-        api_port=0,
-    )

@@ -15,11 +15,10 @@ import pytest
 from refold.api.cli.stack import Stack
 from refold.streams.embedded.servers import Endpoints
 from refold.streams.settings import Settings
-from tests.conftest import fresh_database
+from tests.conftest import fresh_database, settings_for
 from tests.e2e import results
 from tests.e2e.agreement import assert_agreement
 from tests.e2e.clients import Crowd, asked_again, counted
-from tests.e2e.conftest import settings_for
 from tests.e2e.dumps import dump, empty, put_in_place
 from tests.e2e.oracle import Truth, assert_tables_are_the_fold_of_the_log, differences
 from tests.e2e.tables import number, query, until
@@ -56,7 +55,7 @@ class Restored:
 def site(servers: Endpoints, template: str, tmp_path: Path) -> Iterator[Restored]:
     assert servers.database_url
     for database in fresh_database(template):
-        with Stack(settings_for(servers, database, tmp_path), lambda _: None) as stack:
+        with Stack(settings_for(servers.kafka, database, tmp_path / "data"), lambda _: None) as stack:
             stack.wait_until_ready()
             yield Restored(stack, servers.database_url, tmp_path / "older.dump")
 

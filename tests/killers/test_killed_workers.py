@@ -11,11 +11,10 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
-from pydantic import SecretStr
 
 from refold.api.cli import app as cli
 from refold.api.cli.stack import Stack
-from refold.streams.settings import Settings
+from tests.conftest import settings_for
 
 PATCHED = Path(__file__).parent / "patched"
 KILLERS = {
@@ -34,14 +33,7 @@ Answers = dict[str, httpx.Response]
 @pytest.fixture(scope="module")
 def stack(kafka: str, module_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Workers whose decoders and whose domain die of some texts."""
-    settings = Settings(
-        kafka=kafka,
-        database_url=SecretStr(module_database),
-        topic_prefix=f"t{uuid.uuid4().hex[:10]}.",
-        data=tmp_path_factory.mktemp("killed"),
-        api_port=0,
-        decode_attempts=ATTEMPTS,
-    )
+    settings = settings_for(kafka, module_database, tmp_path_factory.mktemp("killed"), decode_attempts=ATTEMPTS)
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("PYTHONPATH", str(PATCHED))
         with Stack(settings, lambda _: None) as running:

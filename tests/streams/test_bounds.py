@@ -18,40 +18,10 @@ from refold.streams.intake import Intake
 from refold.streams.reader import GroupReader, ReaderConfig
 from refold.streams.state_cache import StateCache
 from tests.streams.broker import DOMAINS
+from tests.streams.flow import Flow
 
 PLACE = ("t", 0)
 BIG = b"x" * 1000
-
-
-class Flow:
-    """A reader that notes what it is told."""
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-
-    def is_current(self, _: Chunk) -> bool:
-        return True
-
-    def places(self) -> list[Place]:
-        return [PLACE]
-
-    def assignments(self) -> dict[Place, int]:
-        return {PLACE: 1}
-
-    def position(self, _: Place) -> int | None:
-        return None
-
-    def seek(self, _: Place, offset: int) -> int:
-        return offset
-
-    def pause(self, _: Place) -> None:
-        self.told.append("pause")
-
-    def resume(self, _: Place) -> None:
-        self.told.append("resume")
-
-    def end(self, _: Place) -> int | None:
-        return None
 
 
 class Slow:
@@ -77,7 +47,7 @@ def test_a_fold_that_does_not_keep_up_pauses_its_reader(
     most: int, most_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(intake, "MOST_BYTES", most_bytes)
-    flow, fold = Flow(), Slow()
+    flow, fold = Flow(PLACE), Slow()
     found = Intake(fold, flow, most, Event())
     for start in range(0, 40, 10):
         found.take([Chunk(*PLACE, start, [BIG] * 10)])

@@ -9,6 +9,7 @@ from refold.streams.chunk import Chunk, Place
 from refold.streams.fold_worker import FollowingWorker
 from refold.streams.intake import Intake
 from refold.streams.notices import GAP, POLL_S, CorePositions, read_notice
+from tests.streams.flow import Flow
 
 PLACE = ("p.retail.basket.events", 3)
 OTHER = ("p.retail.household.events", 0)
@@ -33,31 +34,6 @@ class Core:
     def close(self) -> None: ...
 
 
-class Flow:
-    """A reader whose chunks are all current."""
-
-    def is_current(self, _: Chunk) -> bool:
-        return True
-
-    def places(self) -> list[Place]:
-        return [PLACE]
-
-    def assignments(self) -> dict[Place, int]:
-        return {PLACE: 1}
-
-    def position(self, _: Place) -> int | None:
-        return 0
-
-    def seek(self, *_: object) -> int:
-        return 1
-
-    def pause(self, place: Place) -> None: ...
-    def resume(self, place: Place) -> None: ...
-
-    def end(self, _: Place) -> int | None:
-        return None
-
-
 class Clock:
     def __init__(self) -> None:
         self.now = 1000.0
@@ -78,7 +54,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def worker(core: Core, clock: Clock) -> FollowingWorker:
-    found = FollowingWorker(Intake(core, Flow(), 100, Event()), core, clock)
+    found = FollowingWorker(Intake(core, Flow(PLACE), 100, Event()), core, clock)
     found.wake()
     return found
 
