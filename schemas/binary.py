@@ -23,7 +23,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _UUID = msgspec.msgpack.Decoder(UUID)
 _NINE_LEAST, _EIGHT_LEAST = 1 << 56, 1 << 49
-_ONE, _TWO, _THREE = 1 << 7, 1 << 14, 1 << 21
+_TWO, _FOUR = 1 << 14, 1 << 28
 _KEPT = 8192
 """Times that stay converted: all events of a command and most of a stream's share one."""
 
@@ -169,10 +169,8 @@ def uuid_of(raw: bytes) -> UUID:
 
 
 def _varint(z: int) -> bytes:
-    if z < _ONE:
-        return bytes((z,))
-    if z < _THREE:  # unrolled: offsets, sequence numbers and ids are mostly of this size
-        return bytes((z & 127 | 128, z >> 7)) if z < _TWO else bytes((z & 127 | 128, z >> 7 & 127 | 128, z >> 14))
+    if z < _FOUR:  # looked up: offsets, sequence numbers and ids are mostly of this size
+        return _LAST[z] if z < _TWO else _FOLLOWED[z & _TWO - 1] + _LAST[z >> 14]
     out = bytearray()
     while z > 127:
         out.append(z & 127 | 128)
@@ -181,4 +179,7 @@ def _varint(z: int) -> bytes:
     return bytes(out)
 
 
-SMALL = tuple(_varint(number << 1) for number in range(1024))
+_LAST = tuple(bytes((z,)) if z < 128 else bytes((z & 127 | 128, z >> 7)) for z in range(_TWO))
+_FOLLOWED = tuple(bytes((z & 127 | 128, z >> 7 | 128)) for z in range(_TWO))
+SMALL = _LAST[::2]
+"""The bytes of the whole numbers from 0 on."""

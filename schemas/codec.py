@@ -11,7 +11,7 @@ import msgspec
 from refold.schemas import envelope
 from refold.schemas.catalog import CLAIM_WRITER, REJECTION_WRITER, Catalog, Kind, Writer
 from refold.schemas.contracts import Command, Event
-from refold.schemas.envelope import CLAIMED, COMMAND, EVENT, FRAME_BYTES, Envelope, frame, framed
+from refold.schemas.envelope import CLAIMED, COMMAND, EVENT, FRAME_BYTES, Envelope, Values, frame, framed
 from refold.schemas.errors import BadValue, Undecodable, UpcastFailed
 from refold.schemas.meta import Claim, CommandMeta, Meta
 from refold.schemas.validate import canonical, from_avro, from_log
@@ -36,8 +36,8 @@ class Codec:
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
 
-    def event(self, meta: Meta, event: Event) -> bytes:
-        """Raises BadValue for a field that has no place in its type or a record over 1 MiB, EventRetired."""
+    def event(self, meta: Meta | Values, event: Event) -> bytes:
+        """An envelope, or its values, and an event. Raises BadValue for a field that has no place in its type or a record over 1 MiB, EventRetired."""
         return _encode(self.catalog.current(type(event)), EVENT, meta, msgspec.structs.astuple(event))
 
     def command(self, meta: CommandMeta, command: Command) -> bytes:
@@ -46,13 +46,18 @@ class Codec:
 
     def read_command(self, value: bytes | None) -> tuple[CommandMeta, Command]:
         """A whole command. Raises Undecodable (with `reason`) or BadValue (a bound that msgspec checks)."""
+        head, command = self.read_command_under(value)
+        return envelope.as_command_meta(head), command
+
+    def read_command_under(self, value: bytes | None) -> tuple[Values, Command]:
+        """The same, the envelope as its values in the order of `COMMAND.names`."""
         writer = self.catalog.by_id.get(framed(value))
         if value is None or writer is None or writer.kind is not Kind.COMMAND or writer.cls is None:
             raise Undecodable("the schema id names no command of this code", "unknown-schema")
         head, fields = _decode(writer, COMMAND, value)
         command = from_avro(_of_today(fields, writer, self.catalog.latest(writer.cls)), writer.cls)
         assert isinstance(command, Command)
-        return envelope.as_command_meta(head), command
+        return head, command
 
     def read_event(self, value: bytes | None) -> tuple[Meta, Event | Rejection]:
         """A whole event or rejection; an event of a retired type as its own class. Raises Undecodable."""
@@ -102,7 +107,7 @@ class Codec:
             raise UpcastFailed(f"{writer.name}: {problem}") from problem
 
 
-def encode_rejection(meta: Meta, rejection: Rejection) -> bytes:
+def encode_rejection(meta: Meta | Values, rejection: Rejection) -> bytes:
     """The record that says a command was refused. Never fails for its texts: a refusal must always find a place."""
     texts = (rejection.command, rejection.code, rejection.message)
     return _encode(REJECTION_WRITER, EVENT, meta, tuple(writable(text) for text in texts))
@@ -131,8 +136,9 @@ def read_command_envelope(value: bytes | None) -> CommandMeta:
 
 def read_fields(writer: Writer, value: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
     """The fields of the envelope (ids as bytes) and of the body, of a record whose frame is sound. Raises Undecodable."""
-    kinds = {Kind.CLAIM: CLAIMED, Kind.COMMAND: COMMAND}
-    return _decode(writer, kinds.get(writer.kind, EVENT), value)
+    kind = {Kind.CLAIM: CLAIMED, Kind.COMMAND: COMMAND}.get(writer.kind, EVENT)
+    head, fields = _decode(writer, kind, value)
+    return kind.named(head), fields
 
 
 def _of_today(fields: dict[str, Any], writer: Writer, today: Writer) -> dict[str, Any]:
@@ -142,14 +148,14 @@ def _of_today(fields: dict[str, Any], writer: Writer, today: Writer) -> dict[str
     return {field["name"]: fields[field["name"]] for field in today.fields if field["name"] in fields}
 
 
-def _head(kind: Envelope, value: bytes) -> dict[str, Any]:
+def _head(kind: Envelope, value: bytes) -> Values:
     try:
         return kind.read(value)[0]
     except _UNREADABLE as problem:
         raise Undecodable(f"no readable envelope: {problem}", "no-envelope") from problem
 
 
-def _decode(writer: Writer, kind: Envelope, value: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
+def _decode(writer: Writer, kind: Envelope, value: bytes) -> tuple[Values, dict[str, Any]]:
     try:
         head, at = kind.read(value)
         fields, end = writer.body.read(value, at)
@@ -160,7 +166,7 @@ def _decode(writer: Writer, kind: Envelope, value: bytes) -> tuple[dict[str, Any
     return head, fields
 
 
-def _encode(writer: Writer, kind: Envelope, head: Meta | CommandMeta, values: tuple[Any, ...]) -> bytes:
+def _encode(writer: Writer, kind: Envelope, head: Meta | CommandMeta | Values, values: tuple[Any, ...]) -> bytes:
     try:
         return frame(writer.id, kind.write(head), writer.body.write(values))
     except _UNWRITABLE as problem:

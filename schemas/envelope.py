@@ -4,6 +4,7 @@ Behind the five bytes of the Confluent header stand the size of the whole value 
 """
 
 from operator import attrgetter
+from struct import Struct
 from typing import Any
 
 from refold.schemas.avro import resolved
@@ -23,7 +24,9 @@ from refold.schemas.meta import (
 from refold.schemas.record import Record
 
 FRAME_BYTES = HEADER_BYTES + SIZE_BYTES
-_ID_BYTES = 16
+_FRAME = Struct(">BII")
+Values = tuple[Any, ...]
+"""An envelope's fields but for the size, in their order, ids as bytes."""
 _EVENT_IDS = ("writer", "command_id", "body_hash", "event_id")
 
 
@@ -31,30 +34,32 @@ class Envelope:
     """One of the frozen envelopes: ids at constant places, then fields of varying length."""
 
     def __init__(self, schema: dict[str, Any], *ids: str) -> None:
-        varying = resolved(schema["fields"])[1 + len(ids) :]
-        self._ids, self._record = ids, Record(varying)
-        self._held_ids = attrgetter(*ids) if len(ids) > 1 else lambda envelope: (getattr(envelope, ids[0]),)
-        self._texts = [field["name"] for field in varying if field["type"] in ("string", ["null", "string"])]
-        self._values = attrgetter(*(field["name"] for field in varying))
+        fields = resolved(schema["fields"])[1:]
+        self._record, self._ids = Record(fields), len(ids)
+        self.names = tuple(field["name"] for field in fields)
+        self._texts = [n for n, field in enumerate(fields) if field["type"] in ("string", ["null", "string"])]
+        self._held = attrgetter(*self.names)
 
-    def write(self, envelope: Meta | CommandMeta | Claim) -> bytes:
+    def write(self, envelope: Meta | CommandMeta | Claim | Values) -> bytes:
         """All of it but the size."""
-        ids = b"".join([raw if isinstance(raw, bytes) else raw.bytes for raw in self._held_ids(envelope)])
-        if len(ids) != _ID_BYTES * len(self._ids):
-            raise ValueError("an id of other than 16 bytes")
-        return ids + self._record.write(self._values(envelope))
+        return self._record.write(envelope if isinstance(envelope, tuple) else self._values(envelope))
 
-    def read(self, value: bytes) -> tuple[dict[str, Any], int]:
+    def _values(self, envelope: Meta | CommandMeta | Claim) -> Values:
+        values = self._held(envelope)
+        ids = [raw if isinstance(raw, bytes) else raw.bytes for raw in values[: self._ids]]
+        return (*ids, *values[self._ids :])
+
+    def read(self, value: bytes) -> tuple[Values, int]:
         """Its fields, ids as bytes, and where the body begins. Raises IndexError, ValueError or OverflowError."""
-        at = FRAME_BYTES + _ID_BYTES * len(self._ids)
-        fields, end = self._record.read(value, at)
-        for place, name in enumerate(self._ids):
-            at = FRAME_BYTES + _ID_BYTES * place
-            fields[name] = value[at : at + _ID_BYTES]
-        for name in self._texts:
-            if (text := fields[name]) is not None and "\0" in text:
-                raise ValueError(f"NUL in {name}")
-        return fields, end
+        values, end = self._record.values(value, FRAME_BYTES)
+        for place in self._texts:
+            if (text := values[place]) is not None and "\0" in text:
+                raise ValueError(f"NUL in {self.names[place]}")
+        return values, end
+
+    def named(self, values: Values) -> dict[str, Any]:
+        """The fields by name."""
+        return dict(zip(self.names, values, strict=True))
 
 
 EVENT = Envelope(EVENT_META, *_EVENT_IDS)
@@ -67,7 +72,7 @@ def frame(schema_id: int, *parts: bytes) -> bytes:
     size = FRAME_BYTES + sum(map(len, parts))
     if size > MAX_RECORD_BYTES:
         raise RecordTooLarge(f"{size} bytes; a record has at most {MAX_RECORD_BYTES}")
-    return b"".join((b"\0", schema_id.to_bytes(4), size.to_bytes(SIZE_BYTES), *parts))
+    return b"".join((_FRAME.pack(0, schema_id, size), *parts))
 
 
 def framed(value: bytes | None) -> int:
@@ -76,26 +81,29 @@ def framed(value: bytes | None) -> int:
         raise Undecodable("a null value", "null")
     if len(value) < FRAME_BYTES or value[0] != 0:
         raise Undecodable("no Confluent header", "no-header")
-    size = int.from_bytes(value[HEADER_BYTES:FRAME_BYTES])
+    _, number, size = _FRAME.unpack_from(value)
     if size != len(value):
         raise Undecodable(f"{len(value)} bytes where the envelope says {size}", "size")
-    return int.from_bytes(value[1:HEADER_BYTES])
+    return int(number)
 
 
-def as_meta(fields: dict[str, Any]) -> Meta:
+def as_meta(values: Values) -> Meta:
     """The envelope of an event or rejection from its fields."""
+    fields = EVENT.named(values)
     for name in ("writer", "command_id", "event_id"):
         fields[name] = uuid_of(fields[name])
     return Meta(**fields)
 
 
-def as_command_meta(fields: dict[str, Any]) -> CommandMeta:
+def as_command_meta(values: Values) -> CommandMeta:
     """The envelope of a command from its fields."""
+    fields = COMMAND.named(values)
     fields["command_id"] = uuid_of(fields["command_id"])
     return CommandMeta(**fields)
 
 
-def as_claim(fields: dict[str, Any]) -> Claim:
+def as_claim(values: Values) -> Claim:
     """A claim from its fields."""
+    fields = CLAIMED.named(values)
     fields["writer"] = uuid_of(fields["writer"])
     return Claim(**fields)

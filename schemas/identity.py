@@ -37,15 +37,19 @@ def reaction_uuid(reactor: str, event_id: UUID, index: int) -> UUID:
 
 def event_uuid(category: str, stream: str, command_id: UUID, index: int) -> UUID:
     """The UUIDv5 of the index-th event of a command: a retry makes the same one."""
-    named = hashlib.sha1(command_id.bytes + f"{category}/{stream}/{index}".encode(), usedforsecurity=False).digest()
-    marked = bytearray(named[:16])
-    marked[6], marked[8] = marked[6] & 0x0F | 0x50, marked[8] & 0x3F | 0x80
-    return uuid_of(bytes(marked))
+    return uuid_of(event_id(category, stream, command_id.bytes, index))
+
+
+def event_id(category: str, stream: str, command_id: bytes, index: int) -> bytes:
+    """The same, ids as their 16 bytes."""
+    name = f"{category}/{stream}/{index}".encode()
+    named = int.from_bytes(hashlib.sha1(command_id + name, usedforsecurity=False).digest()[:16])
+    return (named & _NO_MARKS | _VERSION_5).to_bytes(16)
 
 
 def outcome_key(category: str, stream: str, command_id: bytes) -> bytes:
     """16 bytes that name (category, stream, command id): a command id is unique only within its stream."""
-    return hashlib.sha256(b"\0".join((category.encode(), stream.encode(), command_id))).digest()[:16]
+    return hashlib.sha256(f"{category}\0{stream}\0".encode() + command_id).digest()[:16]
 
 
 def body_hash(command: Command) -> bytes:
@@ -107,5 +111,6 @@ def _plain(value: Any) -> Any:
     return format(value, "f") if isinstance(value, Decimal) else value
 
 
+_NO_MARKS, _VERSION_5 = ~((0xF000 << 64) | (0xC000 << 48)), (0x5000 << 64) | (0x8000 << 48)
 _MOST_PLACES_AS_THEY_ARE = 6
 _JSON = msgspec.json.Encoder()

@@ -29,6 +29,8 @@ class Record:
         compiled = [(field["name"], field["type"], *_compiled(field["type"])) for field in fields]
         self.read = unrolled.read_all(compiled)
         """Of bytes and a place: the fields, and where they end. Raises IndexError, ValueError or OverflowError."""
+        self.values = unrolled.read_all(compiled, named=False)
+        """The same, the fields as a tuple in their order."""
         self.write = unrolled.write_all(compiled)
         """Of values in the order of the fields: bytes. Raises TypeError, ValueError and their like for what does not fit."""
 

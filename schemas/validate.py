@@ -166,12 +166,12 @@ def _same(one: object, other: object) -> bool:
 def _decimal(precision: int, scale: int) -> Step:
     quantum = Decimal(1).scaleb(-scale)
     limit = Decimal(10) ** (precision - scale)
-    zero = Decimal(0).quantize(quantum)
+    least, zero = -limit, Decimal(0).quantize(quantum)
 
     def fix(held: Decimal, path: str) -> Decimal:
         if not held.is_finite():
             raise BadValue(f"Expected a number, got {held}", f"$.{path}")
-        if not -limit < held < limit:
+        if not least < held < limit:
             raise BadValue(f"Expected at most {precision} digits, got {_shown(held)}", f"$.{path}")
         if not held and held.is_signed():  # -0 has no bytes of its own
             return zero

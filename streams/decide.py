@@ -3,15 +3,14 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 import msgspec
 
 from refold.schemas.codec import Codec, Rejection, encode_rejection
 from refold.schemas.contracts import MAX_EVENTS_PER_COMMAND, Category, Command, Event
+from refold.schemas.envelope import Values
 from refold.schemas.errors import BadValue, EventRetired
-from refold.schemas.identity import event_uuid
-from refold.schemas.meta import Meta
+from refold.schemas.identity import event_id
 from refold.schemas.upcast import upcasts_of
 from refold.schemas.validate import from_fields
 from refold.streams.decider import Rejected
@@ -29,7 +28,7 @@ class Incoming(msgspec.Struct, frozen=True, gc=False):
 
     name: str
     command: Command | Rejected
-    command_id: UUID
+    command_id: bytes
     body_hash: bytes
     stream: str
     offset: int
@@ -76,40 +75,41 @@ def _refusal(problem: Exception) -> Rejected:
 
 def records(codec: Codec, incoming: Incoming, decided: Decided, at: "Place") -> list[bytes]:
     """The group's records, encoded. Raises BadValue for an event that cannot be written."""
-    if decided.rejection is None:
-        return [codec.event(at.meta(incoming, i, len(decided.events)), event) for i, event in enumerate(decided.events)]
-    rejection = Rejection(incoming.name, decided.rejection.code, decided.rejection.message)
-    return [encode_rejection(at.meta(incoming, 0, 1, is_event=False), rejection)]
+    events, rejection = decided.events, decided.rejection
+    if rejection is None:
+        return [codec.event(at.head(incoming, i, len(events)), event) for i, event in enumerate(events)]
+    refused = Rejection(incoming.name, rejection.code, rejection.message)
+    return [encode_rejection(at.head(incoming, 0, 1, is_event=False), refused)]
 
 
 class Place(msgspec.Struct, frozen=True, gc=False):
     """Where a group goes: its writer, first seq, category and base version."""
 
     category: str
-    writer: UUID
+    writer: bytes
     seq: int
     base_version: int
     now: datetime
 
-    def meta(self, incoming: Incoming, index: int, count: int, *, is_event: bool = True) -> Meta:
-        """The envelope of the index-th record."""
-        return Meta(
-            writer=self.writer,
-            command_id=incoming.command_id,
-            body_hash=incoming.body_hash,
-            event_id=event_uuid(self.category, incoming.stream, incoming.command_id, index),
-            category=self.category,
-            stream=incoming.stream,
-            version=self.base_version + index + 1 if is_event else self.base_version,
-            base_version=self.base_version,
-            seq=self.seq + index,
-            index=index,
-            count=count,
-            command_offset=incoming.offset,
-            occurred_at=incoming.occurred_at,
-            recorded_at=self.now,
-            actor=incoming.actor,
-            correlation_id=incoming.correlation_id,
+    def head(self, incoming: Incoming, index: int, count: int, *, is_event: bool = True) -> Values:
+        """The envelope of the index-th record, in the order of `EVENT.names`."""
+        return (
+            self.writer,
+            incoming.command_id,
+            incoming.body_hash,
+            event_id(self.category, incoming.stream, incoming.command_id, index),
+            self.category,
+            incoming.stream,
+            self.base_version + index + 1 if is_event else self.base_version,
+            self.base_version,
+            self.seq + index,
+            index,
+            count,
+            incoming.offset,
+            incoming.occurred_at,
+            self.now,
+            incoming.actor,
+            incoming.correlation_id,
         )
 
 
@@ -118,11 +118,16 @@ def _checked(decision: Event | Sequence[Event], category: Category) -> tuple[Eve
     events = (decision,) if isinstance(decision, Event) else tuple(decision)
     if not 1 <= len(events) <= MAX_EVENTS_PER_COMMAND:
         raise BadValue(f"{len(events)} events; 1 to {MAX_EVENTS_PER_COMMAND} are allowed")
-    for strange in {type(event) for event in events if type(event) not in category.events}:
-        if strange in upcasts_of(category).by_class:
-            raise EventRetired(f"decide gave {strange.__name__}, which is retired: it is read, and no longer written")
-        raise BadValue(f"{strange.__name__} is no event of {category.name}")
-    return tuple(from_fields(msgspec.structs.asdict(event), type(event)) for event in events)
+    for event in events:
+        if type(event) not in category.events:
+            raise _strange(type(event), category)
+    return tuple([from_fields(msgspec.structs.asdict(event), type(event)) for event in events])
+
+
+def _strange(kind: type, category: Category) -> BadValue | EventRetired:
+    if kind in upcasts_of(category).by_class:
+        return EventRetired(f"decide gave {kind.__name__}, which is retired: it is read, and no longer written")
+    return BadValue(f"{kind.__name__} is no event of {category.name}")
 
 
 def utc_now() -> datetime:

@@ -9,28 +9,24 @@ import logging
 import random
 import socket
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Event
-from typing import Any
 
 from refold.schemas.codec import Codec, encode_claim
-from refold.schemas.errors import BadValue, Undecodable
 from refold.schemas.identity import outcome_key
 from refold.schemas.meta import RULES, Claim
 from refold.streams import metrics
 from refold.streams.chunk import Chunk, Place
-from refold.streams.decide import EVENTS_REFUSED, STATE_UNREADABLE, Decided, Incoming, decide, records, utc_now
-from refold.streams.decide import Place as GroupPlace
-from refold.streams.decider import Rejected
+from refold.streams.decide import Incoming, utc_now
+from refold.streams.deciding import Deciding
 from refold.streams.domain import Domains
-from refold.streams.effects import StoredStream
 from refold.streams.failpoints import failpoint
 from refold.streams.fold import ClaimState
 from refold.streams.guard import Guard, Unguarded
-from refold.streams.handler_ports import Away, EventLog, HandlerTables, Snapshot
+from refold.streams.handler_ports import Away, EventLog, HandlerTables
 from refold.streams.holder import Change, Holder, Mode
 from refold.streams.incoming import CommandReader
 from refold.streams.intake import Reader
@@ -57,13 +53,6 @@ class Held:
     generation: int = -1
     paused: bool = True
     waiting: deque[Chunk] = field(default_factory=deque)
-    outcomes: Counter[str] = field(default_factory=Counter)
-
-    def count(self) -> None:
-        """Show a batch's outcomes: a look-up in the metrics for each command would take a twentieth of its time."""
-        for outcome, number in self.outcomes.items():
-            metrics.COMMANDS.labels(self.category, outcome).inc(number)
-        self.outcomes.clear()
 
     def is_full(self) -> bool:
         """Whether enough commands wait."""
@@ -222,45 +211,26 @@ class Handler:
 
     def _decide(self, place: Place, held: Held, batch: Sequence[Incoming]) -> bool:
         """Decide a batch on one snapshot; False if the snapshot may not be used (then: look again)."""
-        keys = [outcome_key(held.category, c.stream, c.command_id.bytes) for c in batch]
+        keys = [outcome_key(held.category, c.stream, c.command_id) for c in batch]
         with metrics.stage(GROUP, "snapshot"):
             seen = self._tables.snapshot(held.category, held.part, keys, {c.stream for c in batch})
         if held.holder.observe(seen.row, self._around.clock()) is Change.LOST:
             self._lost(place, held, "its claim is passed")
         if not held.holder.usable(seen.row):
             return False
+        decider = self._domains.deciders[held.category]
+        refold = partial(self._tables.refold, held.category)
+        deciding = Deciding(decider, self._codec, held.holder, seen, refold)
         groups: list[tuple[bytes, list[bytes]]] = []
         try:
             with metrics.stage(GROUP, "decide"):
                 for key, incoming in zip(keys, batch, strict=True):
                     if key not in seen.outcomes and not held.holder.has_decided(key):
-                        groups.append((incoming.stream.encode(), self._decide_one(held, key, incoming, seen)))
+                        groups.append((incoming.stream.encode(), deciding.records(key, incoming)))
         finally:  # whatever stopped it: what the overlay says is appended must be
             self._append(held, groups)
-            held.count()
+            _count(held.category, deciding.outcomes)
         return True
-
-    def _decide_one(self, held: Held, key: bytes, incoming: Incoming, seen: Snapshot) -> list[bytes]:
-        """The records of one command's group; the overlay counts them as appended."""
-        decider = self._domains.deciders[held.category]
-        ahead = held.holder.ahead(incoming.stream)
-        stored = seen.streams.get(incoming.stream)
-        version = ahead.version if ahead else stored.version if stored else 0
-        try:
-            state = ahead.state if ahead else self._state(held.category, incoming.stream, stored)
-            decided = decide(decider, incoming, state, version)
-        except Undecodable as problem:
-            state, decided = None, Decided((), None, Rejected(STATE_UNREADABLE, problem.message))
-        values = self._encoded(held, incoming, decided, version)
-        if values is None:
-            decided = Decided((), state, Rejected(EVENTS_REFUSED, "an event is larger than a record may be"))
-            values = self._encoded(held, incoming, decided, version)
-        assert values is not None, "a rejection always fits"
-        held.holder.decided(key, len(values), sum(map(len, values)))
-        if decided.events:
-            held.holder.moved(incoming.stream, decided.state, version + len(decided.events))
-        held.outcomes["rejected" if decided.rejection else "accepted"] += 1
-        return values
 
     def _append(self, held: Held, groups: list[tuple[bytes, list[bytes]]]) -> None:
         """All of a batch at once: trickling, each few of them would cost the folds a transaction."""
@@ -271,26 +241,15 @@ class Handler:
                 failpoint("handler.within-group")
             failpoint("handler.after-append")
 
-    def _encoded(self, held: Held, incoming: Incoming, decided: Decided, version: int) -> list[bytes] | None:
-        assert held.holder.writer is not None
-        at = GroupPlace(held.category, held.holder.writer, held.holder.next_seq, version, utc_now())
-        try:
-            return records(self._codec, incoming, decided, at)
-        except BadValue:
-            return None
-
-    def _state(self, category: str, stream: str, stored: StoredStream | None) -> Any:
-        """The stored state, or a cold refold from the log where the code's fold has changed. Raises Undecodable."""
-        decider = self._domains.deciders[category]
-        if stored is None:
-            return decider.initial
-        if stored.fingerprint == decider.fingerprint:
-            return decider.load(stored.state)
-        return self._tables.refold(category, stream, stored.version)
-
     def _lose_all(self) -> None:
         """Discard the producer with its queue, and every claim made through it."""
         self._log.discard()
         for place, held in self._held.items():
             held.holder.lose(self._around.clock())
             self._lost(place, held, "an append failed")
+
+
+def _count(category: str, outcomes: Mapping[str, int]) -> None:
+    """Show a batch's outcomes: a look-up in the metrics for each command would take a twentieth of its time."""
+    for outcome, number in outcomes.items():
+        metrics.COMMANDS.labels(category, outcome).inc(number)

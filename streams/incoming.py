@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from refold.schemas.codec import Codec, read_command_envelope
 from refold.schemas.contracts import Command, is_stream_id
 from refold.schemas.errors import BadValue, Undecodable
 from refold.schemas.identity import body_hash, raw_hash, unreadable_command_uuid
-from refold.schemas.meta import CommandMeta
 from refold.streams import metrics
 from refold.streams.chunk import Chunk
 from refold.streams.decide import UNREADABLE, Incoming
@@ -16,6 +16,8 @@ from refold.streams.partitioner import partition_of
 from refold.streams.set_aside import CODE_KILLS, SetAside, original
 
 UNKNOWN_NAME = "unknown"
+_KEPT = 8192
+"""Keys whose commands lie near each other. Every stream of a shop would be tens of MB that grow for as long as it trades."""
 _KILLS = Rejected(CODE_KILLS, "the domain's code ends the process on this command")
 
 
@@ -23,7 +25,7 @@ class CommandReader:
     """Reads the commands of one category."""
 
     def __init__(self, codec: Codec, category: str, partitions: int) -> None:
-        self._codec, self._category, self._partitions = codec, category, partitions
+        self._codec, self._category, self._partitions = codec, codec.catalog.categories[category], partitions
 
     def read(self, chunk: Chunk) -> list[Incoming]:
         """Each record of the chunk, in order."""
@@ -33,33 +35,35 @@ class CommandReader:
 
     def _one(self, chunk: Chunk, offset: int, value: bytes | None, key: bytes | None) -> Incoming:
         try:
-            meta, command = self._codec.read_command(_decodable(value))
-            self._belongs(meta, key, chunk.part)
-            self._names_its_stream(meta, command)
+            head, command = self._codec.read_command_under(_decodable(value))
+            command_id, category, stream, expected_version, occurred_at, actor, correlation_id = head
+            self._belongs(category, stream, key, chunk.part)
+            self._names_its_stream(command, stream)
         except (Undecodable, BadValue) as problem:
             return self._unreadable(chunk, offset, value, key, problem)
         return Incoming(
-            name=type(command).__name__,
-            command=_KILLS if isinstance(value, SetAside) else command,
-            command_id=meta.command_id,
-            body_hash=body_hash(command),
-            stream=meta.stream,
-            offset=offset,
-            occurred_at=meta.occurred_at,
-            expected_version=meta.expected_version,
-            actor=meta.actor,
-            correlation_id=meta.correlation_id,
+            type(command).__name__,
+            _KILLS if isinstance(value, SetAside) else command,
+            command_id,
+            body_hash(command),
+            stream,
+            offset,
+            occurred_at,
+            expected_version,
+            actor,
+            correlation_id,
         )
 
-    def _belongs(self, meta: CommandMeta, key: bytes | None, part: int) -> None:
+    def _belongs(self, category: str, stream: str, key: bytes | None, part: int) -> None:
         """A record under another key or in another partition than its stream's would be decided out of order."""
-        if meta.category != self._category or key != meta.stream.encode() or not is_stream_id(key):
+        home = _home_of(key, self._partitions) if key == stream.encode() else None
+        if home is None or category != self._category.name:
             raise Undecodable("the record's key is not the stream of its envelope", "key")
-        if partition_of(key, self._partitions) != part:
+        if home != part:
             raise Undecodable("the record lies in another partition than its key's", "partition")
 
-    def _names_its_stream(self, meta: CommandMeta, command: Command) -> None:
-        if self._codec.catalog.categories[self._category].stream_of(command) != meta.stream:
+    def _names_its_stream(self, command: Command, stream: str) -> None:
+        if self._category.stream_of(command) != stream:
             raise BadValue(f"the field {type(command).stream_field} is not the record's stream")
 
     def _unreadable(
@@ -71,12 +75,12 @@ class CommandReader:
         rejection = Rejected(UNREADABLE, problem.message)
         try:
             meta = read_command_envelope(value)
-            self._belongs(meta, key, chunk.part)
+            self._belongs(meta.category, meta.stream, key, chunk.part)
         except Undecodable:
             return Incoming(
                 name=UNKNOWN_NAME,
                 command=rejection,
-                command_id=unreadable_command_uuid(chunk.topic, chunk.part, offset),
+                command_id=unreadable_command_uuid(chunk.topic, chunk.part, offset).bytes,
                 body_hash=raw_hash(original(value)),
                 stream=f"~unreadable.{chunk.part}",
                 offset=offset,
@@ -85,7 +89,7 @@ class CommandReader:
         return Incoming(
             name=UNKNOWN_NAME,
             command=rejection,
-            command_id=meta.command_id,
+            command_id=meta.command_id.bytes,
             body_hash=raw_hash(original(value)),
             stream=meta.stream,
             offset=offset,
@@ -93,6 +97,12 @@ class CommandReader:
             actor=meta.actor,
             correlation_id=meta.correlation_id,
         )
+
+
+@lru_cache(_KEPT)
+def _home_of(key: bytes, partitions: int) -> int | None:
+    """The partition of a stream's key; none for what is no stream's."""
+    return partition_of(key, partitions) if is_stream_id(key) else None
 
 
 def _decodable(value: bytes | None) -> bytes | None:

@@ -1,13 +1,8 @@
 """Java's default partitioner, which every producer of ours uses: a command in another partition is not ours to decide."""
 
-from functools import lru_cache
-
 _MASK = 0xFFFFFFFF
-_KEPT = 8192
-"""Streams whose commands lie near each other. Every stream of a shop would be tens of MB that grow for as long as it trades."""
 
 
-@lru_cache(maxsize=_KEPT)
 def partition_of(key: bytes, partitions: int) -> int:
     """The partition of a key, as Kafka's `Utils.murmur2` and librdkafka's `murmur2_random` compute it."""
     return (_murmur2(key) & 0x7FFFFFFF) % partitions

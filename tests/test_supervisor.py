@@ -57,11 +57,12 @@ Run = Callable[..., tuple[Supervisor, Lines]]
 
 
 def test_a_role_named_twice_has_two_processes(run: Run) -> None:
-    watched, lines = run(LONG, *processes(Settings(handlers=2), ("handler", "core")))
-    for name in ("handler", "handler-2", "core"):
+    watched, lines = run(LONG, *processes(Settings(handlers=2, cores=2), ("handler", "core", "models")))
+    names = {"handler", "handler-2", "core", "core-2", "models"}
+    for name in names:
         lines.until((name, "up"))
-    assert set(watched.pids()) == {"handler", "handler-2", "core"}
-    assert len(set(watched.pids().values())) == 3
+    assert set(watched.pids()) == names
+    assert len(set(watched.pids().values())) == len(names)
 
 
 def test_lines_carry_their_role_and_a_killed_process_comes_back(run: Run) -> None:

@@ -47,7 +47,8 @@ def role_command(role: str) -> list[str]:
 
 def processes(settings: Settings, roles: Iterable[str]) -> tuple[str, ...]:
     """The roles, each as often as it has processes."""
-    return tuple(role for role in roles for _ in range(settings.handlers if role == "handler" else 1))
+    several = {"handler": settings.handlers, "core": settings.cores}
+    return tuple(role for role in roles for _ in range(several.get(role, 1)))
 
 
 def metrics_folder(settings: Settings) -> Path:

@@ -91,10 +91,11 @@ def test_the_same_values_give_the_same_bytes(path: Path) -> None:
             assert encode_claim(claim) == raw
             continue
         envelope = resolved(writer.schema["fields"][0]["type"]["fields"])
-        head = {f["name"]: from_plain(f["type"], plain["meta"][f["name"]]) for f in envelope if f["name"] != "size"}
+        head = tuple(from_plain(f["type"], plain["meta"][f["name"]]) for f in envelope if f["name"] != "size")
         body = [from_plain(f["type"], plain[f["name"]]) for f in resolved(writer.fields)]
         written = COMMAND.write(as_command_meta(head)) if writer.kind is Kind.COMMAND else EVENT.write(as_meta(head))
         assert frame(writer.id, written, writer.body.write(body)) == raw
+        assert (COMMAND if writer.kind is Kind.COMMAND else EVENT).write(head) == written
 
 
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)

@@ -224,7 +224,14 @@ class Schedule:
     def _redecide(self, first: Meta, state: Any, version: int) -> tuple[Any, ...] | None:
         sent = self.by_offset[first.command_offset]
         incoming = Incoming(
-            "Add", sent.command, sent.command_id, b"", sent.command.stream, first.command_offset, NOW, sent.expected
+            "Add",
+            sent.command,
+            sent.command_id.bytes,
+            b"",
+            sent.command.stream,
+            first.command_offset,
+            NOW,
+            sent.expected,
         )
         decided = decide(DECIDER, incoming, state, version)
         return None if decided.rejection else decided.events

@@ -30,7 +30,7 @@ def stay(state: Nothing, _: object) -> Nothing:
 
 
 def incoming(expected: int | None = None) -> Incoming:
-    return Incoming("OpenBasket", COMMAND, ID, body_hash(COMMAND), "b", 9, NOW, expected)
+    return Incoming("OpenBasket", COMMAND, ID.bytes, body_hash(COMMAND), "b", 9, NOW, expected)
 
 
 def with_decision(decision: object) -> AnyDecider:
@@ -80,7 +80,7 @@ def test_expected_version(expected: int | None, version: int, conflict: bool) ->
 def test_records_carry_the_group() -> None:
     """Version, seq, index and count of each record; ids that a retry makes again."""
     codec = Codec(load_domains(["retail"]).catalog)
-    writer, events = uuid4(), (BasketOpened(store_id=1), BasketOpened(store_id=2))
+    writer, events = uuid4().bytes, (BasketOpened(store_id=1), BasketOpened(store_id=2))
     decided = decide(with_decision(events), incoming(), Nothing(), 4)
     metas = [
         codec.read_event(v)[0] for v in records(codec, incoming(), decided, Place("retail.basket", writer, 7, 4, NOW))
@@ -96,7 +96,7 @@ def test_a_rejection_is_a_record() -> None:
     """One record, at the base version, with code and message."""
     codec = Codec(load_domains(["retail"]).catalog)
     decided = decide(with_decision(Rejected("no", "because")), incoming(), Nothing(), 4)
-    (value,) = records(codec, incoming(), decided, Place("retail.basket", uuid4(), 7, 4, NOW))
+    (value,) = records(codec, incoming(), decided, Place("retail.basket", uuid4().bytes, 7, 4, NOW))
     meta, body = codec.read_event(value)
     assert (meta.version, meta.base_version, meta.count, meta.is_event) == (4, 4, 1, False)
     assert body == Rejection("OpenBasket", "no", "because")
