@@ -29,7 +29,7 @@ def fold(settings: Settings, records: int, cores: int) -> Pace:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weeks", type=int, default=53)
-    parser.add_argument("--cores", type=int, default=2, help="core processes, beside a run with one")
+    parser.add_argument("--cores", type=int, default=1, help="core processes, beside a run with one")
     arguments = parser.parse_args()
     with servers_with_log(arguments.weeks) as (settings, records):
         raw = raw_consume(settings, records)

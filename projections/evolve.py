@@ -21,7 +21,7 @@ from refold.projections.errors import EventFailed
 from refold.projections.layout import DELETED, VERSION, Layout, Stored
 from refold.projections.partial import PLACE, Frames, placed
 from refold.schemas.contracts import Event
-from refold.schemas.validate import from_log
+from refold.schemas.validate import all_from_log
 
 
 @dataclass(frozen=True)
@@ -115,11 +115,8 @@ def _by_record(frames: Frames) -> Iterator[tuple[int, str, list[Placed]]]:
 def _events(kind: EventType, frame: pl.DataFrame) -> list[tuple[int, str, int, Event]]:
     names = kind.event.__struct_fields__
     heads = placed(frame).select("row", "m_stream", PLACE).iter_rows()
-    bodies = frame.select(names).iter_rows() if names else iter([()] * frame.height)
-    return [
-        (*head, from_log(dict(zip(names, body, strict=True)), kind.event))
-        for head, body in zip(heads, bodies, strict=True)
-    ]
+    events = all_from_log(names, [frame[name].to_list() for name in names], frame.height, kind.event)
+    return [(*head, event) for head, event in zip(heads, events, strict=True)]
 
 
 def _after(

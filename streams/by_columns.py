@@ -6,7 +6,7 @@ import polars as pl
 
 from refold.schemas.contracts import Event
 from refold.schemas.identity import outcome_key
-from refold.schemas.validate import from_log
+from refold.schemas.validate import all_from_log
 from refold.streams.decoded import DecodedChunk
 from refold.streams.domain import AnyDecider
 from refold.streams.effects import Before, Columns, Effects, Folded, Refold, state_after
@@ -19,10 +19,9 @@ class ByColumns:
     def __init__(self, decoded: DecodedChunk, envelopes: pl.DataFrame, category: str) -> None:
         self._decoded, self._envelopes = decoded, envelopes
         self.streams: Sequence[str] = envelopes["m_stream"].unique().to_list()
-        firsts = envelopes.filter(pl.col("m_index") == 0).select("m_stream", "m_command_id")
-        self.keys: Sequence[bytes] = [
-            outcome_key(category, stream, command_id) for stream, command_id in firsts.iter_rows()
-        ]
+        firsts = envelopes.filter(pl.col("m_index") == 0)
+        named = zip(firsts["m_stream"].to_list(), firsts["m_command_id"].to_list(), strict=True)
+        self.keys: Sequence[bytes] = [outcome_key(category, stream, command_id) for stream, command_id in named]
 
     def fold(self, decider: AnyDecider, before: Before, refold: Refold) -> Folded | None:
         """None if not every whole group takes effect: then the rows decide."""
@@ -36,20 +35,22 @@ class ByColumns:
             return None
         counted, start, part = self._envelopes.head(whole.taken), decoded.chunk.start, decoded.chunk.part
         effects = Effects(
-            _outcomes(counted, self.keys, decoded.rejections, start, part),
+            decider.category.name,
+            part,
+            _outcomes(counted, self.keys, decoded.rejections, start),
             _streams(decider, counted, decoded, before, refold),
-            _offsets(counted, start, part),
+            _offsets(counted, start),
         )
         return Folded(decoded.chunk.upto(start + whole.taken), whole.state, effects)
 
 
-def _outcomes(counted: pl.DataFrame, keys: Sequence[bytes], rejections: pl.DataFrame, start: int, part: int) -> Columns:
+def _outcomes(counted: pl.DataFrame, keys: Sequence[bytes], rejections: pl.DataFrame, start: int) -> Columns:
     """One row for each command that took effect; the chunk's groups count from the first on, so their keys do too."""
     groups = (
         counted.with_columns(group=(pl.col("m_index") == 0).cum_sum())
         .group_by("group", maintain_order=True)
         .agg(
-            pl.col("m_category", "m_stream", "m_command_id", "m_body_hash", "m_base_version").first(),
+            pl.col("m_stream", "m_command_id", "m_body_hash", "m_base_version").first(),
             events=pl.when(pl.col("m_version").first() > pl.col("m_base_version").first())
             .then(pl.len())
             .otherwise(0)
@@ -65,40 +66,36 @@ def _outcomes(counted: pl.DataFrame, keys: Sequence[bytes], rejections: pl.DataF
             maintain_order="left",
         )
     )
-    return groups.select(
-        pl.Series("key", keys[: groups.height], dtype=pl.Binary),
-        category="m_category",
-        stream="m_stream",
-        command_id=pl.col("m_command_id").bin.encode("hex"),
-        body_hash="m_body_hash",
-        code="code",
-        message="message",
-        base_version="m_base_version",
-        events="events",
-        part=pl.lit(part, pl.Int32),
+    offsets = groups.select(
         first_offset=pl.col("first_row").cast(pl.Int64) + start,
         next_offset=pl.col("last_row").cast(pl.Int64) + start + 1,
-    ).to_dict()
+    )
+    return {
+        "key": keys[: groups.height],
+        "command_id": groups["m_command_id"].to_list(),
+        "body_hash": groups["m_body_hash"].to_list(),
+        "stream": groups["m_stream"],
+        "code": groups["code"],
+        "message": groups["message"],
+        "base_version": groups["m_base_version"],
+        "events": groups["events"],
+        "first_offset": offsets["first_offset"],
+        "next_offset": offsets["next_offset"],
+    }
 
 
-def _offsets(counted: pl.DataFrame, start: int, part: int) -> Columns:
+def _offsets(counted: pl.DataFrame, start: int) -> Columns:
     """Where each stream's new events lie: one row a stream, its offsets as an array literal."""
-    return (
+    found = (
         counted.filter(pl.col("m_version") > pl.col("m_base_version"))
-        .group_by("m_category", "m_stream", maintain_order=True)
+        .group_by("m_stream", maintain_order=True)
         .agg(
             first_version=pl.col("m_version").first(),
             offsets=(pl.col("row").cast(pl.Int64) + start).cast(pl.String).str.join(","),
         )
-        .select(
-            category="m_category",
-            stream="m_stream",
-            first_version="first_version",
-            part=pl.lit(part, pl.Int32),
-            offsets=pl.lit("{") + pl.col("offsets") + pl.lit("}"),
-        )
-        .to_dict()
     )
+    offsets = found.select(pl.lit("{") + pl.col("offsets") + pl.lit("}")).to_series()
+    return {"stream": found["m_stream"], "first_version": found["first_version"], "offsets": offsets}
 
 
 def _streams(
@@ -117,7 +114,6 @@ def _streams(
         for stream, rows, _ in per_stream.iter_rows()
     ]
     return {
-        "category": [decider.category.name] * len(states),
         "stream": per_stream["m_stream"],
         "version": per_stream["m_version"],
         "state": [state for state, _ in states],
@@ -141,7 +137,8 @@ def _bodies(decider: AnyDecider, decoded: DecodedChunk) -> dict[int, Event]:
     for name, frame in decoded.events.items():
         if name not in classes:  # retired: `upcast` has what it is read as
             continue
-        cls, fields = classes[name], classes[name].__struct_fields__
-        rows = frame.select("row", *fields).iter_rows()
-        found.update((row, from_log(dict(zip(fields, values, strict=True)), cls)) for row, *values in rows)
+        names = classes[name].__struct_fields__
+        rows = frame["row"].to_list()
+        columns = [frame[field].to_list() for field in names]
+        found.update(zip(rows, all_from_log(names, columns, frame.height, classes[name]), strict=True))
     return found

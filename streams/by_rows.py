@@ -39,7 +39,11 @@ class ByRows:
             return Folded(taken, verdict.state, None, voids)
         groups = [_CountedGroup(chunk, group, self._envelopes, self._codec) for group in verdict.groups]
         effects = Effects(
-            _outcomes(groups, category), _streams(groups, decider, before, refold), _offsets(groups, category)
+            category,
+            chunk.part,
+            _outcomes(groups, category),
+            _streams(groups, decider, before, refold),
+            _offsets(groups),
         )
         return Folded(taken, verdict.state, effects, voids)
 
@@ -51,7 +55,7 @@ class _CountedGroup:
         first, last = envelopes[group.rows[0]], envelopes[group.rows[-1]]
         assert isinstance(first, Meta)
         assert isinstance(last, Meta)
-        self.first, self.version, self.part = first, last.version, chunk.part
+        self.first, self.version = first, last.version
         self.offsets = [chunk.start + row for row in group.rows]
         self.bodies = [_body(codec, chunk.values[row]) for row in group.rows]
 
@@ -78,15 +82,13 @@ def _outcomes(groups: Sequence[_CountedGroup], category: str) -> Columns:
     rejections = [group.rejection for group in groups]
     return {
         "key": [outcome_key(category, first.stream, first.command_id.bytes) for first in firsts],
-        "category": [category] * len(groups),
+        "command_id": [first.command_id.bytes for first in firsts],
         "stream": [first.stream for first in firsts],
-        "command_id": [first.command_id.hex for first in firsts],
         "body_hash": [first.body_hash for first in firsts],
         "code": [rejection.code if rejection else None for rejection in rejections],
         "message": [rejection.message if rejection else None for rejection in rejections],
         "base_version": [first.base_version for first in firsts],
         "events": [group.records for group in groups],
-        "part": [group.part for group in groups],
         "first_offset": [group.offsets[0] for group in groups],
         "next_offset": [group.offsets[-1] + 1 for group in groups],
     }
@@ -107,7 +109,6 @@ def _streams(groups: Sequence[_CountedGroup], decider: AnyDecider, before: Befor
         for stream, its in streams.items()
     ]
     return {
-        "category": [decider.category.name] * len(streams),
         "stream": list(streams),
         "version": [its[-1].version for its in streams.values()],
         "state": [state for state, _ in states],
@@ -115,14 +116,12 @@ def _streams(groups: Sequence[_CountedGroup], decider: AnyDecider, before: Befor
     }
 
 
-def _offsets(groups: Sequence[_CountedGroup], category: str) -> Columns:
+def _offsets(groups: Sequence[_CountedGroup]) -> Columns:
     streams = _by_stream(groups)
     offsets = [[offset for group in its for offset in group.offsets] for its in streams.values()]
     return {
-        "category": [category] * len(streams),
         "stream": list(streams),
         "first_version": [its[0].first.version for its in streams.values()],
-        "part": [its[0].part for its in streams.values()],
         "offsets": ["{" + ",".join(map(str, found)) + "}" for found in offsets],
     }
 

@@ -5,10 +5,13 @@ position moves in the transaction of the rows it speaks for, or not at all.
 """
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
+
+import psycopg
 
 from refold.schemas.codec import Codec
 from refold.schemas.columns import Heads, read_heads
@@ -22,13 +25,16 @@ from refold.streams.errors import UnknownSchema
 from refold.streams.failpoints import failpoint
 from refold.streams.history import History
 from refold.streams.pipelined import Pipelined
-from refold.streams.postgres import connect_patiently, notify
+from refold.streams.postgres import connect_patiently, first_line, notify
 from refold.streams.set_aside import original
 from refold.streams.topics import category_of, events_topic
 
+_log = logging.getLogger(__name__)
 GROUP = "core"
 FEW = 64
 """Columns cost some milliseconds before their first record: so many of a live chunk are folded one by one in less."""
+_WARY_FOR = 100
+"""Transactions that look at outcomes first, once a command was found that had been decided before."""
 
 
 class Records(Protocol):
@@ -65,6 +71,7 @@ class CoreFold:
         self.topics: Sequence[str] = [events_topic(prefix, name) for name in sorted(domains.categories)]
         self._db = connect_patiently(url, application_name=GROUP, by_key=True)
         self._pipelined = Pipelined(self._db)
+        self._wary = 0
 
     def reconnect(self) -> None:
         """A new connection, once Postgres is back."""
@@ -77,14 +84,28 @@ class CoreFold:
         return positions.stored(self._db, GROUP, places)
 
     def apply(self, chunks: Sequence[Chunk]) -> dict[Place, int]:
-        """Fold as far as groups are whole, in one transaction. Raises Lost, NewerRules, UnknownSchema."""
-        self._refuse_unknown(chunks)
+        """Fold as far as groups are whole, in one transaction. Raises Lost, NewerRules, UnknownSchema.
+
+        No look at outcomes that may be there: a handler decides no command twice. Where one is there all the same, the table refuses
+        it, and the transaction is made once more by the rules for such a log.
+        """
         with metrics.stage(GROUP, "decode"):
             views = [self._view(chunk) for chunk in sorted(chunks, key=lambda chunk: chunk.place)]
-        reached: dict[Place, int] = {}
+        try:
+            reached = self._folded(views, expects_new=not self._wary)
+        except psycopg.errors.UniqueViolation as problem:
+            _log.warning("core: commands that were decided before: %s", first_line(problem))
+            self._wary = _WARY_FOR
+            reached = self._folded(views, expects_new=False)
+        self._wary = max(self._wary - 1, 0)
+        metrics.RECORDS.labels(GROUP).inc(sum(reached[chunk.place] - chunk.start for chunk in chunks))
+        return reached
+
+    def _folded(self, views: Sequence[_View], *, expects_new: bool) -> dict[Place, int]:
+        chunks, reached = [view.chunk for view in views], dict[Place, int]()
         with metrics.stage(GROUP, "transaction"), self._pipelined.transaction():
             locked = positions.lock(self._pipelined, GROUP, chunks)
-            asked = [self._ask(view) for view in views]
+            asked = [self._ask(view, expects_new=expects_new) for view in views]
             positions.compare(locked, chunks)
             failpoint("core.before-write")
             for view, before in zip(views, asked, strict=True):
@@ -94,41 +115,38 @@ class CoreFold:
                 notify(self._pipelined, GROUP, moved)
                 failpoint("core.before-commit")
         failpoint("core.after-commit")
-        metrics.RECORDS.labels(GROUP).inc(sum(reached[chunk.place] - chunk.start for chunk in chunks))
         return reached
 
     def close(self) -> None:
         """Give the connection back."""
         self._db.close()
 
-    def _refuse_unknown(self, chunks: Sequence[Chunk]) -> None:
+    def _refuse_unknown(self, chunk: Chunk, heads: Heads) -> None:
         """A schema that the log has and this code lacks: a newer release writes; wait for the upgrade."""
-        for chunk in chunks:
-            heads = read_heads(chunk.values)
-            if len(chunk.values) <= FEW:
-                self._count_retired(chunk, heads)
-            unknown = set(heads.present) - self._domains.catalog.by_id.keys()
-            if newer := sorted(unknown & self._logged):
-                raise UnknownSchema(
-                    f"{chunk.topic}/{chunk.part}: records have the schemas {newer}, which this code lacks"
-                )
+        unknown = set(heads.present) - self._domains.catalog.by_id.keys()
+        if newer := sorted(unknown & self._logged):
+            raise UnknownSchema(f"{chunk.topic}/{chunk.part}: records have the schemas {newer}, which this code lacks")
 
-    def _count_retired(self, chunk: Chunk, heads: Heads) -> None:
+    def _count_retired(self, category: str, heads: Heads) -> None:
         """The records that are read through upcasters one by one; those decoded by columns are counted there."""
-        retired = self._domains.catalog.retired_ids.get(category_of(self._prefix, chunk.topic), ())
+        retired = self._domains.catalog.retired_ids.get(category, ())
         if found := [number for number in retired if number in heads.present]:
             metrics.UPCAST.labels(GROUP).inc(sum(len(heads.rows_of(number)) for number in found))
 
     def _view(self, chunk: Chunk) -> _View:
         """What the rules look at: columns where that pays and all of the chunk can be read by them, else record by record."""
-        decider = self._domains.deciders[category_of(self._prefix, chunk.topic)]
-        if len(chunk.values) > FEW:
-            decoded = self._decoder.decode(chunk, decider.category.name)
-            metrics.FALL_BACKS.labels(GROUP).inc(decoded.fell_back)
-            metrics.UPCAST.labels(GROUP).inc(len(decoded.upcast))
-            columns = decoded.envelopes()
-            if columns is not None:
-                return _View(chunk, decider, by_columns.ByColumns(decoded, columns, decider.category.name))
+        decider, heads = self._domains.deciders[category_of(self._prefix, chunk.topic)], read_heads(chunk.values)
+        category = decider.category.name
+        self._refuse_unknown(chunk, heads)
+        if len(chunk.values) <= FEW:
+            self._count_retired(category, heads)
+            return self._view_by_rows(chunk, decider)
+        decoded = self._decoder.decode(chunk, category, heads)
+        metrics.FALL_BACKS.labels(GROUP).inc(decoded.fell_back)
+        metrics.UPCAST.labels(GROUP).inc(len(decoded.upcast))
+        columns = decoded.envelopes()
+        if columns is not None:
+            return _View(chunk, decider, by_columns.ByColumns(decoded, columns, category))
         return self._view_by_rows(chunk, decider)
 
     def _view_by_rows(self, chunk: Chunk, decider: AnyDecider) -> _View:
@@ -136,9 +154,10 @@ class CoreFold:
             metrics.ROW_WISE.labels(GROUP).inc(len(chunk.values))
         return _View(chunk, decider, by_rows.ByRows(chunk, decider.category.name, self._codec))
 
-    def _ask(self, view: _View) -> AskedBefore:
+    def _ask(self, view: _View, *, expects_new: bool = False) -> AskedBefore:
         records, category = view.records, view.decider.category.name
-        return AskedBefore(self._pipelined, category, view.chunk.part, records.streams, records.keys)
+        keys = None if expects_new else records.keys
+        return AskedBefore(self._pipelined, category, view.chunk.part, records.streams, keys)
 
     def _fold(self, view: _View, asked: AskedBefore) -> Folded:
         refold = partial(self._history.state, self._db, view.decider)

@@ -11,7 +11,7 @@ import polars as pl
 from refold.schemas.binary_column import BinaryColumn
 from refold.schemas.catalog import REJECTION_WRITER, Catalog, Kind
 from refold.schemas.codec import Codec, Rejection
-from refold.schemas.columns import ColumnDecoder, Heads, read_heads
+from refold.schemas.columns import ColumnDecoder, Heads
 from refold.schemas.contracts import Event
 from refold.schemas.errors import Undecodable
 from refold.streams.chunk import Chunk
@@ -53,9 +53,8 @@ class EventDecoder:
         self._codec = Codec(catalog)
         self._columns = ColumnDecoder(catalog, thin=False)
 
-    def decode(self, chunk: Chunk, category: str) -> DecodedChunk:
+    def decode(self, chunk: Chunk, category: str, heads: Heads) -> DecodedChunk:
         """Never raises for bad bytes: they are in no frame."""
-        heads = read_heads(chunk.values)
         found = DecodedChunk(chunk, {}, self._rejections(chunk.values, heads))
         names = {
             w.name

@@ -44,8 +44,10 @@ class Before:
 
 @dataclass(frozen=True)
 class Effects:
-    """Rows for `outcomes`, `streams` and `stream_offsets`."""
+    """Rows for `outcomes`, `streams` and `stream_offsets`, all of one partition of a category."""
 
+    category: str
+    part: int
     outcomes: Columns
     streams: Columns
     offsets: Columns
