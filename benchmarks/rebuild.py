@@ -23,7 +23,7 @@ from refold.projections.replay import Replay
 from refold.projections.replay_plan import Report
 from refold.schemas.catalog import Kind
 from refold.streams import kafka
-from refold.streams.core_process import core_fold
+from refold.streams.core_process import core_folds
 from refold.streams.domain import load_domains
 from refold.streams.log_reader import LogReader
 from refold.streams.settings import Settings
@@ -97,7 +97,7 @@ def _add(tables: tuple[dict[Any, list[Any]], ...], name: str, event: Any) -> Non
 
 def fold_core(settings: Settings, records: int) -> float:
     """Records a second of the core's fold alone."""
-    core = core_fold(settings)
+    (core,) = core_folds(settings)
     reader = LogReader(settings.kafka_servers(), core.stored(places(settings)), records=20_000, keys=True)
     done, began = 0, time.perf_counter()
     while done < records:

@@ -6,7 +6,7 @@ from refold.projections import builds, tables
 from refold.projections.declared import Declared, declared
 from refold.projections.models import ModelsFold
 from refold.projections.views import ensure_views
-from refold.streams.agents import run_fold
+from refold.streams.agents import FoldKind, run_fold
 from refold.streams.continuity import check_continuity
 from refold.streams.core_limits import group_positions
 from refold.streams.domain import load_domains
@@ -22,7 +22,7 @@ _PACE_S = 0.02
 
 def main(settings: Settings) -> None:
     """Fold until told to stop. Raises LogRefused when the log is not the one that the tables were folded from."""
-    run_fold(settings, models_fold(settings), follows=True, pace_s=_PACE_S)
+    run_fold(settings, [models_fold(settings)], FoldKind(follows=True, pace_s=_PACE_S))
 
 
 def models_fold(settings: Settings) -> ModelsFold:

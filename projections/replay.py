@@ -27,7 +27,7 @@ from refold.schemas.contracts import MAX_EVENTS_PER_COMMAND
 from refold.streams.chunk import Place
 from refold.streams.continuity import check_continuity
 from refold.streams.core_limits import group_positions
-from refold.streams.core_process import core_fold
+from refold.streams.core_process import core_folds
 from refold.streams.domain import load_domains
 from refold.streams.guard import GuardedFold, command_guard
 from refold.streams.postgres import Database, bootstrap, connect
@@ -149,7 +149,7 @@ class Replay:
             return builder, self._rebuild(builder, target, source, progress)
 
     def _fill(self, builder: Builder, target: Target, source: Source, progress: Progress) -> list[Rebuilt]:
-        fold = core_fold(self._settings)
+        (fold,) = core_folds(self._settings)
         with closing(fold), command_guard(self._settings, fold.group, MAX_EVENTS_PER_COMMAND) as guard:
             fold_log(source, CoreFirst(GuardedFold(fold, guard), target), source.ends(), progress)
         self._finish(builder)

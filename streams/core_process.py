@@ -1,7 +1,7 @@
 """The core as a process: the log's rules applied to every category's events."""
 
 from refold.schemas.contracts import MAX_EVENTS_PER_COMMAND
-from refold.streams.agents import run_fold
+from refold.streams.agents import FoldKind, run_fold
 from refold.streams.continuity import check_continuity
 from refold.streams.core import CoreFold
 from refold.streams.domain import load_domains
@@ -11,19 +11,22 @@ from refold.streams.settings import Settings
 from refold.streams.topics import ensure_topics, logged_schemas
 from refold.streams.waiting import when_kafka_answers
 
+LANES = 2
+"""While Postgres writes for one, the other computes."""
+
 
 def main(settings: Settings) -> None:
     """Fold until told to stop. Raises LogRefused when the log is not the one that the tables were folded from."""
-    fold = core_fold(settings)
-    run_fold(settings, fold, keys=True, whole=MAX_EVENTS_PER_COMMAND)
+    run_fold(settings, core_folds(settings, LANES), FoldKind(keys=True, whole=MAX_EVENTS_PER_COMMAND))
 
 
-def core_fold(settings: Settings) -> CoreFold:
-    """The core's fold, its tables and topics there and checked."""
+def core_folds(settings: Settings, count: int = 1) -> list[CoreFold]:
+    """So many of the core's fold, its tables and topics there and checked."""
     domains = load_domains(settings.domains)
     with connect_patiently(settings.dsn(), application_name="core-start") as db:
         bootstrap(db)
         when_kafka_answers(lambda: ensure_topics(settings, domains, db))
         when_kafka_answers(lambda: check_continuity(settings, domains, db))
-    history = History(settings.kafka_servers(), settings.topic_prefix, domains)
-    return CoreFold(settings.dsn(), settings.topic_prefix, domains, history, frozenset(logged_schemas(settings)))
+    logged = frozenset(logged_schemas(settings))
+    histories = [History(settings.kafka_servers(), settings.topic_prefix, domains) for _ in range(count)]
+    return [CoreFold(settings.dsn(), settings.topic_prefix, domains, history, logged) for history in histories]

@@ -2,7 +2,7 @@
 
 from threading import Event
 
-from refold.streams.agents import Worker, run_agent
+from refold.streams.agents import run_agent
 from refold.streams.appender import KafkaLog
 from refold.streams.chunk import Place
 from refold.streams.domain import load_domains
@@ -10,6 +10,7 @@ from refold.streams.guard import process_guard
 from refold.streams.handler import GROUP, Handler, Names, Surroundings
 from refold.streams.handler_store import PostgresTables
 from refold.streams.history import History
+from refold.streams.lane import Worker
 from refold.streams.postgres import bootstrap, connect_patiently
 from refold.streams.reader import GroupReader, ReaderConfig
 from refold.streams.settings import Settings
@@ -27,11 +28,11 @@ def main(settings: Settings) -> None:
     names = Names(settings.topic_prefix, settings.partitions)
     guard = process_guard(settings, GROUP)
 
-    def handler(reader: GroupReader, stopping: Event) -> Worker:
+    def handler(reader: GroupReader, stopping: Event) -> list[Worker]:
         history = History(settings.kafka_servers(), settings.topic_prefix, domains)
         tables = PostgresTables(settings.dsn(), domains, history)
         log = KafkaLog(settings.kafka_servers(), settings.topic_prefix)
-        return Handler(tables, log, reader, domains, names, Surroundings(stopping, guard=guard))
+        return [Handler(tables, log, reader, domains, names, Surroundings(stopping, guard=guard))]
 
     group = f"{settings.topic_prefix}refold-{GROUP}"
     config = ReaderConfig(settings.kafka_servers(), group, topics, settings.chunk_records, keys=True)

@@ -4,7 +4,7 @@ import logging
 import signal
 import threading
 
-from refold.streams.agents import run_fold
+from refold.streams.agents import FoldKind, run_fold
 from refold.streams.continuity import check_continuity
 from refold.streams.domain import Domains, load_domains
 from refold.streams.postgres import bootstrap, connect_patiently
@@ -26,7 +26,7 @@ _PACE_S = 0.1
 def main(settings: Settings) -> None:
     """React until told to stop. Raises LogRefused when the log is not the one that the tables were folded from."""
     if declared_reactors(load_domains(settings.domains)):
-        run_fold(settings, reactors_fold(settings), pace_s=_PACE_S)
+        run_fold(settings, [reactors_fold(settings)], FoldKind(pace_s=_PACE_S))
     else:
         _log.info("no configured domain has reactors: nothing to do")
         _wait_to_be_stopped()

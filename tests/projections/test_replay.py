@@ -18,9 +18,10 @@ from refold.projections.models_process import models_fold
 from refold.projections.replay import Replay
 from refold.schemas.contracts import Event
 from refold.schemas.retail.household import HOUSEHOLD, CampaignJoined, CouponRedeemed, PointsAwarded
-from refold.streams.core_process import core_fold
+from refold.streams.core_process import core_folds
 from refold.streams.domain import load_domains
 from refold.streams.errors import Lost
+from refold.streams.intake import ChunkFold
 from refold.streams.log_reader import LogReader
 from refold.streams.postgres import Database, bootstrap, connect
 from refold.streams.settings import Settings
@@ -73,7 +74,8 @@ def db(settings: Settings, receipts: Sequence[Decided]) -> Iterator[Database]:
 def fold_live(settings: Settings, seed: int = 0) -> None:
     """Core, then models, in chunks of any size, as far as the log goes."""
     chance = random.Random(seed)
-    for fold in (core_fold(settings), models_fold(settings)):
+    folds: list[ChunkFold] = [*core_folds(settings), models_fold(settings)]
+    for fold in folds:
         places = [(topic, part) for topic in fold.topics for part in range(settings.partitions)]
         reader = LogReader(settings.kafka_servers(), fold.stored(places), records=1000, keys=True)
         left = sum(end - reader.next[place] for place, end in reader.ends().items())

@@ -8,13 +8,13 @@ import pytest
 
 from refold.schemas.codec import Codec
 from refold.streams import handler, intake, reader
-from refold.streams.agents import _Host
 from refold.streams.chunk import Chunk, Place
 from refold.streams.fold import ClaimState
 from refold.streams.handler import Held
 from refold.streams.holder import Holder
 from refold.streams.incoming import CommandReader
 from refold.streams.intake import Intake
+from refold.streams.lane import Lane
 from refold.streams.reader import GroupReader, ReaderConfig
 from refold.streams.state_cache import StateCache
 from tests.streams.broker import DOMAINS
@@ -125,9 +125,9 @@ def test_one_read_takes_so_many_records_or_bytes(records: int, expected: int, mo
 
 @pytest.mark.parametrize(("records", "size", "full"), [(10, 10, True), (9, 10, False), (2, 40_000_000, True)])
 def test_what_waits_for_the_next_transaction_is_bounded(records: int, size: int, full: bool) -> None:
-    host: Any = _Host(ReaderConfig("", "g", ["t"], 10, keys=False), lambda _: {}, lambda *_: pytest.fail("no worker"))
-    host._arrived = [Chunk(*PLACE, 0, [bytes(size // records)] * records)]
-    assert host._is_full() is full
+    lane: Any = Lane(ReaderConfig("", "g", ["t"], 10, keys=False), None, Event())
+    lane.offer([Chunk(*PLACE, 0, [bytes(size // records)] * records)])
+    assert lane._is_full() is full
 
 
 def test_kept_states_are_bounded_by_their_bytes_and_the_oldest_goes_first() -> None:

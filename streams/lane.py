@@ -1,0 +1,168 @@
+"""A worker, the thread that drives it, and the chunks that wait for it. Whatever fails here ends the process: it is started anew."""
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Event
+from typing import Protocol
+
+from refold.schemas.errors import RefoldError
+from refold.streams.chunk import Chunk, Place
+from refold.streams.errors import LogRefused, NewerRules
+from refold.streams.fold_worker import FollowingWorker
+from refold.streams.intake import Reader
+from refold.streams.notices import POLL_S
+from refold.streams.reader import MOST_BYTES, REFUSED, ReaderConfig
+
+_log = logging.getLogger(__name__)
+_SOON_S = 0.02
+FAILED = 70
+
+
+class Worker(Protocol):
+    """What an agent drives. All its methods run in one thread, one at a time."""
+
+    def take(self, chunks: Sequence[Chunk]) -> None:
+        """Records have arrived."""
+
+    def wake(self) -> None:
+        """A notice was wanted and came, or 250 ms went by, or 20 ms while it is waiting."""
+
+    def is_waiting(self) -> bool:
+        """Whether something depends on what the core does next. Asked in another thread, at any time."""
+
+    def check(self) -> None:
+        """A second went by."""
+
+    def close(self) -> None:
+        """The process ends."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """A reader as one of several lanes sees it: every so many-th partition of each topic is its own."""
+
+    reader: Reader
+    number: int
+    lanes: int
+
+    def is_ours(self, place: Place) -> bool:
+        return place[1] % self.lanes == self.number
+
+    def places(self) -> list[Place]:
+        return [place for place in self.reader.places() if self.is_ours(place)]
+
+    def assignments(self) -> Mapping[Place, int]:
+        return {place: number for place, number in self.reader.assignments().items() if self.is_ours(place)}
+
+    def is_current(self, chunk: Chunk) -> bool:
+        return self.reader.is_current(chunk)
+
+    def position(self, place: Place) -> int | None:
+        return self.reader.position(place)
+
+    def seek(self, place: Place, offset: int) -> int:
+        return self.reader.seek(place, offset)
+
+    def pause(self, place: Place) -> None:
+        self.reader.pause(place)
+
+    def resume(self, place: Place) -> None:
+        self.reader.resume(place)
+
+    def end(self, place: Place) -> int | None:
+        return self.reader.end(place)
+
+
+class Lane:
+    """One thread's share of a process's work; used in the event loop's thread."""
+
+    def __init__(self, config: ReaderConfig, worker: Worker | None, stopping: Event) -> None:
+        self._config, self._worker, self._stopping = config, worker, stopping
+        self._folding = ThreadPoolExecutor(1, thread_name_prefix="fold")
+        self._woken, self._taken = asyncio.Event(), asyncio.Event()
+        self._arrived: list[Chunk] = []
+        self._began = 0.0
+
+    @property
+    def follows(self) -> bool:
+        """Whether the core's notices matter here."""
+        return isinstance(self._worker, FollowingWorker)
+
+    def heard(self, payload: str) -> None:
+        """The core moved, or notices may have been missed."""
+        if isinstance(self._worker, FollowingWorker) and self._worker.hear(payload):
+            self._woken.set()
+
+    def offer(self, chunks: list[Chunk]) -> None:
+        """Leave chunks for the next transaction."""
+        self._arrived += chunks
+        self._woken.set()
+
+    async def has_room(self) -> None:
+        """Return at once, or when there is room again."""
+        while self._is_full() and not self._stopping.is_set():
+            self._taken.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(POLL_S):
+                    await self._taken.wait()
+
+    async def fold_for_ever(self) -> None:
+        """Until the process stops."""
+        while not self._stopping.is_set():
+            await self._fold_what_waits()
+
+    async def call(self, method: Callable[..., None], *arguments: object) -> None:
+        """Run a method of the worker in the lane's thread."""
+        if self._worker is None or self._stopping.is_set():
+            return
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._folding, self._guarded, method, self._worker, *arguments)
+
+    def stop(self) -> None:
+        """What is not done by now is done by the next process, from the stored position."""
+        self._folding.shutdown(wait=False, cancel_futures=True)
+
+    def _is_full(self) -> bool:
+        records = sum(len(chunk.values) for chunk in self._arrived)
+        return records >= 3 * self._config.records or sum(chunk.size for chunk in self._arrived) >= MOST_BYTES
+
+    async def _fold_what_waits(self) -> None:
+        """Once something arrived, a position moved, or 250 ms went by: all that arrived since the last time, in one go."""
+        with contextlib.suppress(TimeoutError):
+            waiting = self._worker is not None and self._worker.is_waiting()
+            async with asyncio.timeout(_SOON_S if waiting else POLL_S):
+                await self._woken.wait()
+        await self._keep_the_pace()
+        self._woken.clear()
+        arrived, self._arrived = self._arrived, []
+        self._taken.set()
+        if arrived:
+            await self.call(Worker.take, arrived)
+        else:
+            await self.call(Worker.wake)
+
+    async def _keep_the_pace(self) -> None:
+        """What arrives meanwhile is bounded as ever: the reader waits."""
+        loop = asyncio.get_running_loop()
+        left = self._began + self._config.pace_s - loop.time()
+        if left > 0 and not self._stopping.is_set():
+            await asyncio.sleep(left)
+        self._began = loop.time()
+
+    def _guarded(self, method: Callable[..., None], worker: Worker, *arguments: object) -> None:
+        try:
+            getattr(worker, method.__name__)(*arguments)
+        except BaseException as problem:
+            if self._stopping.is_set():
+                return
+            if isinstance(problem, RefoldError):
+                _log.error("%s: %s %s", problem.code, problem.message, problem.remedy)
+            else:
+                _log.exception("the worker of group %s failed", self._config.group)
+            logging.shutdown()
+            os._exit(REFUSED if isinstance(problem, LogRefused | NewerRules) else FAILED)
