@@ -32,6 +32,11 @@ _EXACT = Context(prec=100, traps=[Inexact, InvalidOperation])
 def from_json(body: bytes, cls: type[Contract]) -> Contract:
     """Decode and check. Raises Malformed for bad JSON, BadValue with the JSON path for a wrong field."""
     strict_json.check(body)
+    return from_sound_json(body, cls)
+
+
+def from_sound_json(body: bytes, cls: type[Contract]) -> Contract:
+    """The same of JSON that `strict_json` has seen, in itself or as a part. Raises BadValue."""
     try:
         return canonical(msgspec.json.decode(body, type=cls))
     except msgspec.ValidationError as problem:

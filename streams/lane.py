@@ -20,6 +20,8 @@ from refold.streams.reader import MOST_BYTES, REFUSED, ReaderConfig
 
 _log = logging.getLogger(__name__)
 _SOON_S = 0.02
+_FULL = 3
+"""Times what one read gives: lanes are fed by turns, and none is to wait for its next chunk while another is full."""
 FAILED = 70
 
 
@@ -129,7 +131,7 @@ class Lane:
 
     def _is_full(self) -> bool:
         records = sum(len(chunk.values) for chunk in self._arrived)
-        return records >= 3 * self._config.records or sum(chunk.size for chunk in self._arrived) >= MOST_BYTES
+        return records >= _FULL * self._config.records or sum(chunk.size for chunk in self._arrived) >= MOST_BYTES
 
     async def _fold_what_waits(self) -> None:
         """Once something arrived, a position moved, or 250 ms went by: all that arrived since the last time, in one go."""

@@ -25,7 +25,7 @@ from refold.streams.membership import FORGOTTEN_S, Membership
 _log = logging.getLogger(__name__)
 # A transaction costs the same for ten records as for a hundred. Under load it is worth 20 ms to gather more of them: without, core and
 # models follow the handler so closely that they take the CPU it needs. A few single commands are not made to wait.
-_BUSY_RECORDS, _GATHER_S = 8, 0.02
+_BUSY_RECORDS, _GATHER_S = 8, 0.03
 _TICK_S, _ASK_S = 0.1, 2.0
 _SLICE = 1000
 _GATHER_BYTES = 1 << 16

@@ -13,14 +13,13 @@ from refold.api.http.command_request import (
     find_category,
     find_command,
     malformed,
-    read_command,
     stream_of,
 )
 from refold.schemas import strict_json
 from refold.schemas.contracts import Category, Command
 from refold.schemas.errors import BadValue, Malformed
 from refold.schemas.identity import body_hash
-from refold.schemas.validate import bad_value
+from refold.schemas.validate import bad_value, from_sound_json
 from refold.streams.domain import Domains
 
 MAX_LINE_BYTES = 1 << 20
@@ -57,7 +56,7 @@ class LineReader:
             raise KeyMissing("a command needs an `id`")
         command_id = command_uuid_of(key)
         try:
-            command = read_command(kind, bytes(line.data))
+            command = from_sound_json(bytes(line.data), kind)
             stream = stream_of(category, command)
         except BadValue as problem:
             raise BadValue(problem.message, f"$.data{problem.field.removeprefix('$')}") from problem

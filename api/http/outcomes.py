@@ -96,6 +96,10 @@ class Outcomes:
         """The outcomes there are, by one query."""
         return [Outcome(*row) for row in await self._fetch(FIND, (keys,))]
 
+    def waiters(self) -> int:
+        """How many wait for an outcome."""
+        return self._waiters
+
     def commits(self) -> int:
         """How often the core has told of a commit."""
         return self._notices.counts[_CORE]

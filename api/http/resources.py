@@ -40,8 +40,10 @@ from refold.streams.topics import logged_schemas
 
 READERS = 2
 READ_S = 10.0
-_LINGER_MS, _BATCH_LINGER_MS = 0.2, 5.0
+_LINGER_MS, _BATCH_LINGER_MS = 0.2, 10.0
 """A client waits for its single command; of a batch's lines many go together, and the broker has less to do."""
+_MANY = 16
+"""Commands that wait for their outcomes: then theirs go together, too, since all wait for what each of them costs."""
 
 
 class Resources:
@@ -105,7 +107,8 @@ class Resources:
 
     async def _append(self, intent: Intent) -> None:
         self.preparation.check()
-        await self._producer.send_acked(
+        producer = self._of_batches if self.outcomes.waiters() >= _MANY else self._producer
+        await producer.send_acked(
             intent.command,
             command_id=intent.command_id,
             expected_version=intent.expected_version,

@@ -123,7 +123,7 @@ def test_one_read_takes_so_many_records_or_bytes(records: int, expected: int, mo
     assert len(found._more(Arrived())) == expected
 
 
-@pytest.mark.parametrize(("records", "size", "full"), [(10, 10, True), (9, 10, False), (2, 40_000_000, True)])
+@pytest.mark.parametrize(("records", "size", "full"), [(30, 30, True), (29, 30, False), (2, 40_000_000, True)])
 def test_what_waits_for_the_next_transaction_is_bounded(records: int, size: int, full: bool) -> None:
     lane: Any = Lane(ReaderConfig("", "g", ["t"], 10, keys=False), None, Event())
     lane.offer([Chunk(*PLACE, 0, [bytes(size // records)] * records)])

@@ -192,6 +192,23 @@ def test_same_command_id_in_two_streams(settings: Settings) -> None:
     assert keys == {outcome_key(BASKET, s, named("c").bytes) for s in "st"}
 
 
+@pytest.mark.usefixtures("servers", "few")
+@pytest.mark.parametrize("chunk", [1, 2, 5000])
+def test_a_command_that_was_decided_before_counts_once(
+    settings: Settings, chunk: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Right writer, seq and base, and yet the outcome is there: nobody asked for it, the table refuses it, and the rules decide."""
+    prepare(settings)
+    first, again = record("A", 0, "x", "s", 0), record("A", 1, "x", "s", 1, command_offset=1)
+    append(settings, BASKET, 1, [claimed(claim("A", 1)), encoded(first, OPENED), encoded(again, SCANNED)])
+    stood = fold_all(settings, records=chunk)
+    assert stood[events_topic(settings.topic_prefix, BASKET), 1] == 3
+    assert rows(settings, "SELECT stream, version FROM refold.streams") == [("s", 1)]
+    assert rows(settings, "SELECT base_version, events, first_offset FROM refold.outcomes") == [(0, 1, 1)]
+    assert rows(settings, "SELECT first_offset, last_offset, reason FROM refold.voids") == [(2, 2, "void")]
+    assert ("decided before" in caplog.text) == (chunk != 5000)
+
+
 @pytest.mark.usefixtures("servers")
 def test_a_log_that_lost_records_is_refused(settings: Settings) -> None:
     """Ends before the position, or another record lies where the last one was (S3)."""

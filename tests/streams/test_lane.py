@@ -70,7 +70,7 @@ def test_a_lane_that_waits_holds_up_the_reader_and_not_the_other_lane(held: int)
         folding = [asyncio.create_task(lane.fold_for_ever()) for lane in host.lanes]
         await host.offer([chunk(part) for part in range(4)])
         await asyncio.sleep(0.05)  # the held lane is at work on its first chunks
-        offered = asyncio.create_task(host.offer([chunk(part, 10) for part in range(4)]))
+        offered = asyncio.create_task(host.offer([chunk(part, 30) for part in range(4)]))
         await asyncio.to_thread(workers[1 - held].has_taken.acquire, timeout=10)
         assert not offered.done()
         assert workers[held].taken == []
