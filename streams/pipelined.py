@@ -59,12 +59,12 @@ class Pipelined:
         self._poll.register(self._pg.socket, select.POLLIN)
         self._names: dict[bytes, bytes] = {}
         self._numbers, self._unprepared = count(), set[bytes]()
-        self._waiting: list[tuple[bytes, Sequence[object], Answer]] = []
+        self._waiting: list[tuple[bytes, list[bytes | None], Answer]] = []
 
     def execute(self, query: str | bytes, params: Sequence[object] = ()) -> Answer:
-        """Queue a statement, `%s` for each parameter."""
+        """Queue a statement, `%s` for each parameter. Raises KeyError for a parameter of a type that has no place here."""
         answer = Answer(self)
-        self._waiting.append((numbered(query), params, answer))
+        self._waiting.append((numbered(query), [as_text(value) for value in params], answer))
         return answer
 
     @contextmanager
@@ -100,13 +100,13 @@ class Pipelined:
         if failed is not None:
             raise failed
 
-    def _send(self, query: bytes, params: Sequence[object]) -> None:
+    def _send(self, query: bytes, params: list[bytes | None]) -> None:
         name = self._names.get(query)
         if name is None:
             self._names[query] = name = b"refold_%d" % next(self._numbers)
             self._unprepared.add(query)
             self._pg.send_prepare(name, query)
-        self._pg.send_query_prepared(name, [as_text(value) for value in params], result_format=BINARY)
+        self._pg.send_query_prepared(name, params, result_format=BINARY)
 
     def _read(self, query: bytes, answer: Answer) -> psycopg.Error | None:
         if query in self._unprepared:

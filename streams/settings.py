@@ -45,9 +45,6 @@ class Settings(BaseModel):
     handlers: int = Field(
         default=1, ge=1, le=64, description="Handler processes of this machine; they share the partitions of commands."
     )
-    cores: int = Field(
-        default=1, ge=1, le=64, description="Core processes of this machine; they share the partitions of events."
-    )
     api_host: str = Field(default="127.0.0.1", description="Address the HTTP API listens on.")
     api_port: int = Field(default=8080, ge=0, le=65535, description="Port the HTTP API listens on; 0 takes a free one.")
     chunk_records: int = Field(default=5000, ge=1, le=100_000, description="Most records that one transaction folds.")

@@ -57,8 +57,8 @@ Run = Callable[..., tuple[Supervisor, Lines]]
 
 
 def test_a_role_named_twice_has_two_processes(run: Run) -> None:
-    watched, lines = run(LONG, *processes(Settings(handlers=2, cores=2), ("handler", "core", "models")))
-    names = {"handler", "handler-2", "core", "core-2", "models"}
+    watched, lines = run(LONG, *processes(Settings(handlers=2), ("handler", "core")))
+    names = {"handler", "handler-2", "core"}
     for name in names:
         lines.until((name, "up"))
     assert set(watched.pids()) == names

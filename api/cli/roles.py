@@ -47,8 +47,7 @@ def role_command(role: str) -> list[str]:
 
 def processes(settings: Settings, roles: Iterable[str]) -> tuple[str, ...]:
     """The roles, each as often as it has processes."""
-    several = {"handler": settings.handlers, "core": settings.cores}
-    return tuple(role for role in roles for _ in range(several.get(role, 1)))
+    return tuple(role for role in roles for _ in range(settings.handlers if role == "handler" else 1))
 
 
 def metrics_folder(settings: Settings) -> Path:
