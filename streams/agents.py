@@ -20,7 +20,7 @@ from refold.streams.chunk import Chunk, Place
 from refold.streams.fold_worker import FoldWorker, FollowingWorker
 from refold.streams.guard import GuardedFold, process_guard
 from refold.streams.intake import ChunkFold, Intake
-from refold.streams.lane import Lane, Share, Worker
+from refold.streams.lane import Lane, Share, Worker, lane_of
 from refold.streams.notices import listen
 from refold.streams.positions import stored
 from refold.streams.postgres import connect_patiently
@@ -66,13 +66,13 @@ class _App(faust.App):
 def run_fold(settings: Settings, folds: Sequence[ChunkFold], kind: FoldKind = FoldKind()) -> None:
     """Run a fold until SIGTERM or SIGINT; several of it share the partitions, each in a thread of its own."""
     group, topics = folds[0].group, folds[0].topics
+    guarded = [GuardedFold(fold, process_guard(settings, group, kind.whole)) for fold in folds]
 
     def start(places: list[Place]) -> dict[Place, int | None]:
         with connect_patiently(settings.dsn(), application_name=f"{group}-start") as db:
             return dict(stored(db, group, places))
 
     def workers(reader: GroupReader, stopping: threading.Event) -> list[Worker]:
-        guarded = [GuardedFold(fold, process_guard(settings, group, kind.whole)) for fold in folds]
         shares = [Share(reader, number, len(folds)) for number in range(len(folds))]
         worker = FollowingWorker if kind.follows else FoldWorker
         most = 4 * settings.chunk_records
@@ -159,7 +159,7 @@ class _Host:
     async def offer(self, chunks: list[Chunk]) -> None:
         """Leave chunks for the next transactions; returns at once, or when there is room again."""
         for number, lane in enumerate(self.lanes):
-            ours = [chunk for chunk in chunks if chunk.part % len(self.lanes) == number]
+            ours = [chunk for chunk in chunks if lane_of(chunk.place, len(self.lanes)) == number]
             if ours:
                 lane.offer(ours)
         for lane in self.lanes:

@@ -44,6 +44,11 @@ class Worker(Protocol):
         """The process ends."""
 
 
+def lane_of(place: Place, lanes: int) -> int:
+    """The lane that a partition is folded in: those of one topic, which mostly is the busy one, are dealt out."""
+    return place[1] % lanes
+
+
 @dataclass(frozen=True)
 class Share:
     """A reader as one of several lanes sees it: every so many-th partition of each topic is its own."""
@@ -53,7 +58,7 @@ class Share:
     lanes: int
 
     def is_ours(self, place: Place) -> bool:
-        return place[1] % self.lanes == self.number
+        return lane_of(place, self.lanes) == self.number
 
     def places(self) -> list[Place]:
         return [place for place in self.reader.places() if self.is_ours(place)]
