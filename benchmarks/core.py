@@ -7,20 +7,17 @@ confluent-kafka and the fold as a plain loop of reading and one transaction afte
 import argparse
 import json
 
+from benchmarks.commands import prepare
 from benchmarks.rebuild import fold_core, raw_consume
 from benchmarks.workers import Pace, working
 from benchmarks.year import fresh_database, servers_with_log
-from refold.projections import builds
-from refold.streams.postgres import bootstrap, connect
 from refold.streams.settings import Settings
 
 
 def fresh(settings: Settings, name: str) -> Settings:
     """The same log, and a database with empty tables."""
     found = settings.with_servers(settings.kafka_servers(), fresh_database(settings.dsn(), name))
-    with connect(found.dsn(), application_name="bench") as db:
-        bootstrap(db)
-        builds.bootstrap(db)
+    prepare(found)
     return found
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import psutil
 
 from refold.api.cli.logs import keep_in_files
-from refold.api.cli.roles import processes
 from refold.api.cli.supervisor import Supervisor
 from refold.streams import kafka
 from refold.streams.domain import load_domains
@@ -115,9 +114,7 @@ class Workers:
 @contextmanager
 def working(settings: Settings, *roles: str) -> Iterator[Workers]:
     """The roles as processes while the block runs; their logs are in the data folder."""
-    with Supervisor(
-        settings, processes(settings, roles), keep_in_files(settings.data.absolute() / "logs")
-    ) as supervisor:
+    with Supervisor(settings, roles, keep_in_files(settings.data.absolute() / "logs")) as supervisor:
         workers = Workers(settings, supervisor)
         try:
             yield workers

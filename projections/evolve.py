@@ -113,9 +113,9 @@ def _by_record(frames: Frames) -> Iterator[tuple[int, str, list[Placed]]]:
 
 
 def _events(kind: EventType, frame: pl.DataFrame) -> list[tuple[int, str, int, Event]]:
-    names = kind.event.__struct_fields__
     heads = placed(frame).select("row", "m_stream", PLACE).iter_rows()
-    events = all_from_log(names, [frame[name].to_list() for name in names], frame.height, kind.event)
+    columns = [frame[name].to_list() for name in kind.event.__struct_fields__]
+    events = all_from_log(columns, frame.height, kind.event)
     return [(*head, event) for head, event in zip(heads, events, strict=True)]
 
 

@@ -35,7 +35,7 @@ class Envelope:
 
     def __init__(self, schema: dict[str, Any], *ids: str) -> None:
         fields = resolved(schema["fields"])[1:]
-        self._record, self._ids = Record(fields), len(ids)
+        self._record, self._ids = Record(fields, named=False), len(ids)
         self.names = tuple(field["name"] for field in fields)
         self._texts = [n for n, field in enumerate(fields) if field["type"] in ("string", ["null", "string"])]
         self._held = attrgetter(*self.names)
@@ -51,7 +51,7 @@ class Envelope:
 
     def read(self, value: bytes) -> tuple[Values, int]:
         """Its fields, ids as bytes, and where the body begins. Raises IndexError, ValueError or OverflowError."""
-        values, end = self._record.values(value, FRAME_BYTES)
+        values, end = self._record.read(value, FRAME_BYTES)
         for place in self._texts:
             if (text := values[place]) is not None and "\0" in text:
                 raise ValueError(f"NUL in {self.names[place]}")

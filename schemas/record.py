@@ -25,12 +25,11 @@ _PLAIN: dict[str, tuple[Read, Write]] = {
 class Record:
     """Reads and writes a sequence of fields, as `{"name": …, "type": …}` with named types written out."""
 
-    def __init__(self, fields: Sequence[dict[str, Any]]) -> None:
+    def __init__(self, fields: Sequence[dict[str, Any]], *, named: bool = True) -> None:
+        """`named`: fields are read as a dict, else as a tuple in their order."""
         compiled = [(field["name"], field["type"], *_compiled(field["type"])) for field in fields]
-        self.read = unrolled.read_all(compiled)
+        self.read = unrolled.read_all(compiled, named=named)
         """Of bytes and a place: the fields, and where they end. Raises IndexError, ValueError or OverflowError."""
-        self.values = unrolled.read_all(compiled, named=False)
-        """The same, the fields as a tuple in their order."""
         self.write = unrolled.write_all(compiled)
         """Of values in the order of the fields: bytes. Raises TypeError, ValueError and their like for what does not fit."""
 

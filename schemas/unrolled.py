@@ -80,7 +80,7 @@ _FIXED_OR_CALL = "v{n} if v{n}.__class__ is bytes and len(v{n}) == {size} else w
 _ABSENT_OR_CALL = 'b"\\0" if v{n} is None else write{n}(v{n})'
 
 
-def read_all(fields: Sequence[Field], *, named: bool = True) -> ReadAll:
+def read_all(fields: Sequence[Field], *, named: bool) -> ReadAll:
     """Of bytes and a place in them: the fields, as a dict or in their order, and where they end."""
     lines = "".join(_reading(kind).format(n=n, size=_size(kind)) for n, (_, kind, _, _) in enumerate(fields))
     pairs = ", ".join(f"{name!r}: v{n}" for n, (name, _, _, _) in enumerate(fields))

@@ -72,8 +72,9 @@ def from_log(fields: dict[str, Any], cls: type[Contract]) -> Contract:
     return cls(**fields)
 
 
-def all_from_log(names: Sequence[str], columns: Sequence[list[Any]], count: int, cls: type[Contract]) -> list[Contract]:
-    """The same for so many at once, given field by field."""
+def all_from_log(columns: Sequence[list[Any]], count: int, cls: type[Contract]) -> list[Contract]:
+    """The same for so many at once, a column for each field of the class in its order."""
+    names = cls.__struct_fields__
     if not names:
         return [cls() for _ in range(count)]
     forms = dict(_forms(cls))
@@ -81,7 +82,7 @@ def all_from_log(names: Sequence[str], columns: Sequence[list[Any]], count: int,
         [item if item is None else forms[name](item) for item in column] if name in forms else column
         for name, column in zip(names, columns, strict=True)
     ]
-    if tuple(names) == _by_position(cls):
+    if names == _by_position(cls):
         return list(map(cls, *fixed))
     return [cls(**dict(zip(names, values, strict=True))) for values in zip(*fixed, strict=True)]
 

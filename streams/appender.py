@@ -17,12 +17,11 @@ class KafkaLog:
     def __init__(self, servers: str, prefix: str) -> None:
         self._servers, self._prefix = servers, prefix
         self._failed = False
-        self._topics: dict[str, str] = {}
         self._producer = self._new_producer()
 
     def append(self, category: str, part: int, key: bytes | None, value: bytes) -> None:
         """Queue one record; waits while the queue is full."""
-        topic = self._topics.get(category) or self._topic(category)
+        topic = events_topic(self._prefix, category)
         while True:
             try:
                 self._producer.produce(topic, value, key, partition=part, on_delivery=self._reported)
@@ -30,9 +29,6 @@ class KafkaLog:
                 self._producer.poll(0.05)
             else:
                 return
-
-    def _topic(self, category: str) -> str:
-        return self._topics.setdefault(category, events_topic(self._prefix, category))
 
     def failed(self) -> bool:
         """Serve the producer's reports; whether one of them was an error."""

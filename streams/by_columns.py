@@ -137,8 +137,7 @@ def _bodies(decider: AnyDecider, decoded: DecodedChunk) -> dict[int, Event]:
     for name, frame in decoded.events.items():
         if name not in classes:  # retired: `upcast` has what it is read as
             continue
-        names = classes[name].__struct_fields__
         rows = frame["row"].to_list()
-        columns = [frame[field].to_list() for field in names]
-        found.update(zip(rows, all_from_log(names, columns, frame.height, classes[name]), strict=True))
+        columns = [frame[field].to_list() for field in classes[name].__struct_fields__]
+        found.update(zip(rows, all_from_log(columns, frame.height, classes[name]), strict=True))
     return found
