@@ -34,8 +34,8 @@ test-chaos: setup ## a hundred faults, fifty zombies, restores on real servers, 
 demo: setup ## everything from nothing: servers, real receipts, the result (ARGS="--weeks 8")
 	@$(BIN)/refold demo $(ARGS)
 
-test: setup ## every test, fast ones first (ARGS="-k name")
-	@$(BIN)/python -m pytest $(ARGS)
+test: setup ## every test, fast ones first, two files at a time (ARGS="-k name")
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: setup ## lint, types, layers, and the tests that need no server
 	@$(BIN)/ruff check .

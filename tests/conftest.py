@@ -1,4 +1,7 @@
-"""Fixtures of every test: one embedded Kafka and Postgres a run, a database and a topic prefix a test. Fast tests run first."""
+"""Fixtures of every test: one embedded Kafka and Postgres a run, a database and a topic prefix a test. Fast tests run first.
+
+`make test` is two such runs side by side, each with some of the files: half the time of most tests on servers is waiting.
+"""
 
 import os
 import tempfile
@@ -16,8 +19,9 @@ from refold.streams.embedded.removal import remove_abandoned, remove_data
 from refold.streams.embedded.servers import Endpoints, Servers
 from refold.streams.settings import Settings
 
-PREFIX = "refold-test-"
-TEMPLATE = "refold_template"
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "alone")
+PREFIX = f"refold-test-{WORKER}-"
+TEMPLATE = f"refold_template_{WORKER}"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -17,6 +17,7 @@ from refold.streams.embedded.removal import remove_data
 from refold.streams.embedded.servers import Endpoints, Servers, connected, find_running
 from refold.streams.errors import DataInUse
 from refold.streams.settings import Settings
+from tests.conftest import PREFIX
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
 PARENT = "import sys, time, pathlib; from refold.streams.embedded.servers import Servers; "
@@ -25,7 +26,7 @@ PARENT += "s = Servers(pathlib.Path(sys.argv[1]), print); s.start(); print('up',
 
 @pytest.fixture
 def data() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="refold-test-"))
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
     folder.chmod(0o755)
     yield folder
     remove_data(folder)

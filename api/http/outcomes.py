@@ -67,11 +67,43 @@ class Outcome:
         return [event_uuid(self.category, self.stream, self.command_id, index) for index in range(self.events)]
 
 
+class _AskedTogether:
+    """Look-ups of single keys: who asks while a query is under way is answered by the next one, with all who did."""
+
+    def __init__(self, find_all: Callable[[list[bytes]], Awaitable[list[Outcome]]]) -> None:
+        self._find_all = find_all
+        self._asked: list[tuple[bytes, asyncio.Future[Outcome | None]]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    def ask(self, key: bytes) -> "asyncio.Future[Outcome | None]":
+        """A future of the outcome, as it is at this moment or later."""
+        answer: asyncio.Future[Outcome | None] = asyncio.get_running_loop().create_future()
+        self._asked.append((key, answer))
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._ask_until_none_asks(), name="look-ups")
+        return answer
+
+    async def _ask_until_none_asks(self) -> None:
+        while self._asked:
+            asked, self._asked = self._asked, []
+            try:
+                found = {outcome.key: outcome for outcome in await self._find_all(list({key for key, _ in asked}))}
+            except Exception as problem:
+                for _, answer in asked:
+                    if not answer.done():
+                        answer.set_exception(problem)
+            else:
+                for key, answer in asked:
+                    if not answer.done():
+                        answer.set_result(found.get(key))
+
+
 class Outcomes:
     """The core's answers. One task asks for all that wait, each time the core has committed."""
 
     def __init__(self, fetch: Fetch, notices: Notices) -> None:
         self._fetch, self._notices = fetch, notices
+        self._single = _AskedTogether(self.find_all)
         self._waiting: dict[bytes, tuple[asyncio.Future[Outcome], int]] = {}
         self._waiters = 0
         self._someone = asyncio.Event()
@@ -90,7 +122,7 @@ class Outcomes:
 
     async def find(self, key: bytes) -> Outcome | None:
         """The outcome, or None while the command is pending."""
-        return next(iter(await self.find_all([key])), None)
+        return await self._single.ask(key)
 
     async def find_all(self, keys: list[bytes]) -> list[Outcome]:
         """The outcomes there are, by one query."""

@@ -62,6 +62,46 @@ def test_all_waiters_are_answered_by_one_query_for_each_commit() -> None:
     asyncio.run(main())
 
 
+def test_who_asks_while_a_query_is_under_way_is_answered_by_the_next() -> None:
+    async def main() -> None:
+        table = Table()
+        table.decide(b"a")
+        gate, fetch = asyncio.Event(), table.fetch
+
+        async def slow(statement: object, parameters: Sequence[object]) -> list[Row]:
+            rows = await fetch(statement, parameters)
+            await gate.wait()
+            return rows
+
+        found = Outcomes(slow, Notices(""))
+        first = [asyncio.create_task(found.find(key)) for key in (b"a", b"b")]
+        await asyncio.sleep(0.01)
+        table.decide(b"b")
+        later = [asyncio.create_task(found.find(key)) for key in (b"a", b"b", b"b", b"c")]
+        gone = asyncio.create_task(found.find(b"a"))
+        await asyncio.sleep(0.01)
+        gone.cancel()
+        gate.set()
+        assert [(await task) is not None for task in first] == [True, False]
+        assert [(await task) is not None for task in later] == [True, True, True, False]
+        assert [sorted(asked) for asked in table.asked] == [[b"a", b"b"], [b"a", b"b", b"c"]]
+
+    asyncio.run(main())
+
+
+def test_all_who_asked_learn_that_the_table_is_away_and_the_next_asks_anew() -> None:
+    async def main() -> None:
+        table = Table()
+        table.decide(b"a")
+        table.away = 1
+        found = Outcomes(table.fetch, Notices(""))
+        answers = await asyncio.gather(found.find(b"a"), found.find(b"a"), return_exceptions=True)
+        assert [type(answer) for answer in answers] == [DatabaseUnavailable, DatabaseUnavailable]
+        assert await found.find(b"a")
+
+    asyncio.run(main())
+
+
 def test_a_lost_notice_costs_no_more_than_a_poll() -> None:
     async def main() -> None:
         table = Table()

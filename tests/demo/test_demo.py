@@ -17,6 +17,7 @@ from refold.api.demo.loyalty import open_loyalty
 from refold.api.demo.oracle import expected
 from refold.api.demo.receipts import open_receipts
 from refold.streams.embedded.removal import remove_data
+from tests.conftest import PREFIX
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -25,7 +26,7 @@ TOTALS = ("campaigns", "coupons", "points")
 
 @pytest.fixture
 def data() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="refold-test-demo-"))
+    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}demo-"))
     folder.chmod(0o755)
     yield folder
     remove_data(folder)

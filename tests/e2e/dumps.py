@@ -1,6 +1,7 @@
 """An operator's restores, while everything runs: an older dump in place of the database, an empty one, or every table emptied."""
 
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -34,7 +35,10 @@ def empty(url: str) -> None:
             " IN (('refold', 'builds'), ('refold', 'topics')) ORDER BY 1, 2"
         ).fetchall()
         names = sql.SQL(", ").join(sql.Identifier(*table) for table in tables)
-        db.execute(sql.SQL("TRUNCATE {}").format(names))
+        while True:  # beside readers that take the same tables in another order: Postgres ends one of them, an operator tries again
+            with suppress(psycopg.errors.DeadlockDetected):
+                db.execute(sql.SQL("TRUNCATE {}").format(names))
+                return
 
 
 def _swap(admin: psycopg.Connection[tuple[object, ...]], name: str, fresh: str) -> None:
