@@ -9,6 +9,7 @@ import contextlib
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
@@ -21,11 +22,9 @@ from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import KafkaUnavailable, LogRefused
 from refold.streams.log import check_range, cut, follow, records_of
 from refold.streams.membership import FORGOTTEN_S, Membership
+from refold.streams.pace import Pace
 
 _log = logging.getLogger(__name__)
-# A transaction costs the same for ten records as for a hundred. Under load it is worth 20 ms to gather more of them: without, core and
-# models follow the handler so closely that they take the CPU it needs. A few single commands are not made to wait.
-_BUSY_RECORDS, _GATHER_S = 8, 0.03
 _TICK_S, _ASK_S = 0.1, 2.0
 _SLICE = 1000
 _GATHER_BYTES = 1 << 16
@@ -73,7 +72,7 @@ class GroupReader:
         self._flow: dict[Place, bool] = {}
         self._stopping = threading.Event()
         self._ends: dict[Place, int] = {}
-        self._read_last = 0
+        self._pace = Pace(config.records, config.pace_s)
         self._membership = Membership()
 
     def run(self) -> None:
@@ -164,11 +163,8 @@ class GroupReader:
         if first is None:
             self._be_remembered(client)
             return []
-        if self._read_last < self._config.records // 2:
-            busy = self._read_last >= _BUSY_RECORDS
-            self._stopping.wait(max(self._config.pace_s, _GATHER_S if busy else 0.0))
-        messages = records_of([first, *self._more(client)])
-        self._read_last = len(messages)
+        messages = records_of(self._gathered(client, first))
+        self._pace.remember(len(messages))
         return [stamped for chunk in cut(messages, keys=self._config.keys) if (stamped := self._stamped(chunk))]
 
     def _be_remembered(self, client: Consumer) -> None:
@@ -178,18 +174,25 @@ class GroupReader:
                 client.list_topics(timeout=_ASK_S)
                 raise KafkaUnavailable(f"the group assigned nothing to this process for {FORGOTTEN_S:.0f} s")
 
-    def _more(self, client: Consumer) -> list[Message]:
-        """What has arrived besides, up to a chunk's records or MOST_BYTES."""
-        found: list[Message] = []
-        size, left = 0, self._config.records - 1
-        while left > 0 and size < MOST_BYTES:
-            some = client.consume(min(left, _SLICE), 0)
+    def _gathered(self, client: Consumer, first: Message) -> list[Message]:
+        """What is folded together, up to a chunk's records or MOST_BYTES: all that is there, and under load what comes meanwhile."""
+        found, pause, patience = [first], *self._pace.next()
+        until = time.monotonic() + patience
+        self._stopping.wait(pause)
+        while self._more(client, found) and time.monotonic() < until:
+            self._stopping.wait(pause)
+        return found
+
+    def _more(self, client: Consumer, found: list[Message]) -> bool:
+        """Add what has arrived; whether anything had, and there was room for it."""
+        before, size = len(found), sum(len(message) for message in found)
+        while len(found) < self._config.records and size < MOST_BYTES:
+            some = client.consume(min(self._config.records - len(found), _SLICE), 0)
             if not some:
                 break
             found += some
-            left -= len(some)
             size += sum(len(message) for message in some)
-        return found
+        return len(found) > before
 
     def _stamped(self, chunk: Chunk) -> Chunk | None:
         """The chunk with its generation; None if its place is not ours or not flowing: it is read again after the seek."""

@@ -8,11 +8,11 @@ from litestar import Litestar
 from litestar.di import Provide
 
 from refold.api.http import batches, commands, models, operations, problems, registry, streams
+from refold.api.http.bodies import MAX_BODY_BYTES
 from refold.api.http.limited import Room
 from refold.api.http.metrics import counting
 from refold.api.http.services import CommandServices, ModelServices, OperationServices, StreamServices
 
-MAX_BODY_BYTES = 1 << 20
 Opened = Callable[[], AbstractAsyncContextManager[None]]
 
 

@@ -1,14 +1,13 @@
 """A request's body, within a time: a client that stops in the middle must not hold a place for ever."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Mapping
 
-from litestar import Request
 from litestar.types import Receive
 
-from refold.api.errors import BodyTimeout
+from refold.api.errors import BodyIncomplete, BodyTimeout, BodyTooLarge
 
+MAX_BODY_BYTES = 1 << 20
 BODY_S = 30.0
 """For a body of at most 1 MiB."""
 PAUSE_S = 60.0
@@ -19,13 +18,26 @@ class HungUp(Exception):
     """The client left in the middle of its body; what is half a line then is no command."""
 
 
-async def whole_body(request: Request[Any, Any, Any]) -> bytes:
-    """All of the body. Raises BodyTimeout."""
+async def whole_body(receive: Receive, headers: Mapping[str, str]) -> bytes:
+    """All of a body of at most MAX_BODY_BYTES. Raises BodyTimeout, BodyTooLarge, BodyIncomplete."""
+    if int(headers.get("content-length", "0")) > MAX_BODY_BYTES:
+        raise _too_large()
+    found = b""
     try:
         async with asyncio.timeout(BODY_S):
-            return await request.body()
+            while (message := await receive())["type"] == "http.request":
+                found += message["body"]
+                if len(found) > MAX_BODY_BYTES:
+                    raise _too_large()
+                if not message["more_body"]:
+                    return found
     except TimeoutError:
         raise BodyTimeout(f"the body did not end within {BODY_S:g} s") from None
+    raise BodyIncomplete("the connection ended before the body did")
+
+
+def _too_large() -> BodyTooLarge:
+    return BodyTooLarge("the body is larger than 1 MiB")
 
 
 async def pieces(receive: Receive) -> AsyncIterator[bytes]:

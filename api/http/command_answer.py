@@ -3,10 +3,10 @@
 from typing import Any
 from uuid import UUID
 
-from litestar import Response
 from msgspec import json
 
 from refold.api.errors import CommandRejected, CommandUnreadable, VersionConflict
+from refold.api.http.answer import Answer
 from refold.api.http.command_request import Intent
 from refold.api.http.outcomes import Outcome
 from refold.api.http.problems import problem, problem_body
@@ -15,7 +15,7 @@ JSON = "application/json"
 Rejection = CommandRejected | CommandUnreadable | VersionConflict
 
 
-def decided(outcome: Outcome) -> Response[bytes]:
+def decided(outcome: Outcome) -> Answer:
     """201, or the problem that a rejection is."""
     headers = {"Refold-Position": outcome.position}
     if not outcome.accepted:
@@ -25,7 +25,7 @@ def decided(outcome: Outcome) -> Response[bytes]:
         return problem(error, headers=headers, about=about, code=_own_code(error, outcome))
     headers["Location"] = f"{stream_path(outcome.category, outcome.stream)}?after_version={outcome.base_version}"
     headers["ETag"] = f'"{outcome.version}"'
-    return Response(json.encode(accepted_body(outcome)), status_code=201, media_type=JSON, headers=headers)
+    return Answer(json.encode(accepted_body(outcome)), status_code=201, media_type=JSON, headers=headers)
 
 
 def decided_body(outcome: Outcome) -> dict[str, Any]:
@@ -49,19 +49,19 @@ def accepted_body(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def pending(intent: Intent) -> Response[bytes]:
+def pending(intent: Intent) -> Answer:
     """202: in the log, not decided yet."""
     location = outcome_path(intent.category, intent.stream, intent.command_id)
     body = {"command_id": intent.command_id, "stream": intent.stream, "status": "pending", "outcome": location}
     headers = {"Location": location, "Retry-After": "1"}
-    return Response(json.encode(body), status_code=202, media_type=JSON, headers=headers)
+    return Answer(json.encode(body), status_code=202, media_type=JSON, headers=headers)
 
 
-def outcome(command_id: UUID, stream: str, found: Outcome | None) -> Response[bytes]:
+def outcome(command_id: UUID, stream: str, found: Outcome | None) -> Answer:
     """The outcome as a resource of its own; absent means pending, or never sent."""
     if found is None:
         body: dict[str, Any] = {"command_id": command_id, "stream": stream, "status": "pending"}
-        return Response(json.encode(body), media_type=JSON, headers={"Retry-After": "1"})
+        return Answer(json.encode(body), media_type=JSON, headers={"Retry-After": "1"})
     body = {
         "command_id": command_id,
         "stream": stream,
@@ -74,7 +74,7 @@ def outcome(command_id: UUID, stream: str, found: Outcome | None) -> Response[by
     }
     if not found.accepted:
         body |= {"code": found.code, "message": found.message}
-    return Response(json.encode(body), media_type=JSON, headers={"Refold-Position": found.position})
+    return Answer(json.encode(body), media_type=JSON, headers={"Refold-Position": found.position})
 
 
 def stream_path(category: str, stream: str) -> str:

@@ -1,7 +1,7 @@
 """Parse: headers and body of a POST to a command. Touches nothing outside the request."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
@@ -80,6 +80,11 @@ def checked_stream(stream: str) -> str:
     if not is_stream_id(stream):
         raise StreamIdInvalid("a stream id is 1-200 bytes of letters, digits and . _ ~ : -")
     return stream
+
+
+def headers_by_name(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Of several with one name the first. The framework's own take as long to make as a command's to parse."""
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(list(headers))}
 
 
 def read_intent(category: Category, kind: type[Command], headers: Mapping[str, str], body: bytes) -> Intent:

@@ -1,15 +1,13 @@
 """A command over HTTP: parse (command_request), look up or append and wait (here), answer (command_answer)."""
 
-import asyncio
-import contextlib
 from typing import Any
 
-from litestar import Request, Response, Router, get, post
+from litestar import Request, Router, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, SkipValidation
 
-from refold.api.errors import AppendUnknown
 from refold.api.http import command_answer
+from refold.api.http.answer import Answer
 from refold.api.http.bodies import whole_body
 from refold.api.http.command_request import (
     Intent,
@@ -17,10 +15,12 @@ from refold.api.http.command_request import (
     command_uuid_of,
     find_category,
     find_command,
+    headers_by_name,
     read_intent,
     read_wait,
 )
 from refold.api.http.outcomes import Outcome
+from refold.api.http.sending import Sending
 from refold.api.http.services import CommandServices
 from refold.schemas.identity import outcome_key
 
@@ -33,12 +33,13 @@ AnyRequest = Request[Any, Any, Any]
 @post("/v1/commands/{domain:str}/{category:str}/{name:str}", status_code=201)
 async def send_command(
     request: AnyRequest, commands: Services, domain: FromPath[str], category: FromPath[str], name: FromPath[str]
-) -> Response[bytes]:
+) -> Answer:
     """Append the command and answer with its outcome."""
     found = find_category(commands.domains, domain, category)
     kind = find_command(found, name)
-    wait = read_wait(request.headers, commands.default_wait)
-    intent = read_intent(found, kind, request.headers, await whole_body(request))
+    headers = headers_by_name(request.scope["headers"])
+    wait = read_wait(headers, commands.default_wait)
+    intent = read_intent(found, kind, headers, await whole_body(request.receive, headers))
     outcome = await _settle(commands, intent, wait)
     return command_answer.pending(intent) if outcome is None else command_answer.decided(outcome)
 
@@ -46,7 +47,7 @@ async def send_command(
 @get("/v1/streams/{domain:str}/{category:str}/{stream:str}/commands/{key:str}")
 async def read_outcome(
     commands: Services, domain: FromPath[str], category: FromPath[str], stream: FromPath[str], key: FromPath[str]
-) -> Response[bytes]:
+) -> Answer:
     """What became of a command."""
     found = find_category(commands.domains, domain, category)
     command_id = command_uuid_of(key)
@@ -59,34 +60,17 @@ async def _settle(commands: CommandServices, intent: Intent, wait: float) -> Out
     known = await commands.outcomes.find(intent.outcome_key)
     if known is not None:
         return known.checked(intent.body_hash)
+    sending = Sending()
     if wait == 0:
-        await _acknowledged(asyncio.create_task(commands.append(intent)), ACK_S)
+        commands.append(intent, sending.delivered)
+        await sending.acknowledged(ACK_S)
         return None
     with commands.outcomes.expected(intent.outcome_key) as expected:
-        appended = asyncio.create_task(commands.append(intent))
-        until = asyncio.get_running_loop().time() + wait
-        either: set[asyncio.Future[Any]] = {expected, appended}
-        await asyncio.wait(either, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
+        commands.append(intent, sending.delivered)
+        await sending.decided(expected, wait)
         if not expected.done():
-            await _acknowledged(appended, max(ACK_S - wait, 0.01))
-            await asyncio.wait({expected}, timeout=max(until - asyncio.get_running_loop().time(), 0))
-        appended.add_done_callback(_retrieved)
+            await sending.acknowledged(max(ACK_S - wait, 0.01))
         return expected.result().checked(intent.body_hash) if expected.done() else None
-
-
-async def _acknowledged(appended: asyncio.Task[None], seconds: float) -> None:
-    """Without an acknowledgement nobody knows whether the command is in the log: say just that."""
-    await asyncio.wait({appended}, timeout=seconds)
-    if not appended.done():
-        appended.add_done_callback(_retrieved)
-        raise AppendUnknown("Kafka has not acknowledged the command yet")
-    await appended
-
-
-def _retrieved(task: asyncio.Task[None]) -> None:
-    """The outcome came first, or the client was told already: a late failure is nobody's news."""
-    with contextlib.suppress(Exception, asyncio.CancelledError):
-        task.result()
 
 
 ROUTES = Router("/", route_handlers=[send_command, read_outcome])

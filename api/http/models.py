@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from litestar import Request, Response, Router, get
+from litestar import Request, Router, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath, SkipValidation
 from psycopg import sql
 
 from refold.api.errors import DomainUnknown, ModelUnknown, PositionNotReached, RowAbsent
+from refold.api.http.answer import Answer
 from refold.api.http.command_answer import JSON
 from refold.api.http.command_request import read_wait
 from refold.api.http.positions import Place, Positions, missing, read_token, token
@@ -54,9 +55,7 @@ class Page:
 
 
 @get("/v1/{domain:str}/{model:str}")
-async def read_rows(
-    request: AnyRequest, models: Services, domain: FromPath[str], model: FromPath[str]
-) -> Response[bytes]:
+async def read_rows(request: AnyRequest, models: Services, domain: FromPath[str], model: FromPath[str]) -> Answer:
     """A page of rows."""
     served = find_model(models, domain, model)
     plan = plan_query(served, read_query(request.scope["query_string"]))
@@ -67,13 +66,13 @@ async def read_rows(
     if more:
         body["next"] = _next_path(request, plan.cursor_after(rows[-1]))
         headers["Link"] = f'<{body["next"]}>; rel="next"'
-    return Response(msgspec.json.encode(body), media_type=JSON, headers=headers)
+    return Answer(msgspec.json.encode(body), media_type=JSON, headers=headers)
 
 
 @get("/v1/{domain:str}/{model:str}/{key:str}")
 async def read_row(
     request: AnyRequest, models: Services, domain: FromPath[str], model: FromPath[str], key: FromPath[str]
-) -> Response[bytes]:
+) -> Answer:
     """One row by its key."""
     served = find_model(models, domain, model)
     raw = request.scope["raw_path"].rstrip(b"/").rpartition(b"/")[2]
@@ -81,7 +80,7 @@ async def read_row(
     if not page.rows:
         raise RowAbsent(f"{served.name} has no row {shown(key)} at {token(page.positions) or 'the beginning'}")
     body = {"row": page.rows[0], "position": token(page.positions)}
-    return Response(msgspec.json.encode(body), media_type=JSON, headers=_headers(page))
+    return Answer(msgspec.json.encode(body), media_type=JSON, headers=_headers(page))
 
 
 def find_model(models: ModelServices, domain: str, name: str) -> ServedModel:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from litestar import Request, Response, get
+from litestar import Request, get
 from litestar.exceptions import HTTPException
 from litestar.params import FromPath
 
@@ -20,6 +20,7 @@ from refold.api.errors import (
     MethodNotAllowed,
     RouteUnknown,
 )
+from refold.api.http.answer import Answer
 from refold.schemas.errors import BadValue, RefoldError
 
 PROBLEM_JSON = "application/problem+json"
@@ -38,11 +39,11 @@ def problem(
     headers: Mapping[str, str] | None = None,
     about: Mapping[str, Any] | None = None,
     code: str | None = None,
-) -> Response[bytes]:
+) -> Answer:
     """An error as a response; `about` adds members, `code` is a domain's own in place of the platform's."""
     body, retry_after = problem_body(error, about, code), retry_after_of(error)
     sent = dict(headers or {}) | ({"Retry-After": str(retry_after)} if retry_after else {})
-    return Response(msgspec.json.encode(body), status_code=body["status"], media_type=PROBLEM_JSON, headers=sent)
+    return Answer(msgspec.json.encode(body), status_code=body["status"], media_type=PROBLEM_JSON, headers=sent)
 
 
 def problem_body(error: RefoldError, about: Mapping[str, Any] | None = None, code: str | None = None) -> dict[str, Any]:
@@ -80,7 +81,7 @@ def _value_fault(error: BadValue) -> Fault:
     return Fault(error.field, "out-of-range", text)
 
 
-def on_refold_error(request: Request[Any, Any, Any], error: RefoldError) -> Response[bytes]:
+def on_refold_error(request: Request[Any, Any, Any], error: RefoldError) -> Answer:
     """An error that we raise."""
     if status_of(error) == 500:
         _log.error("%s %s: %s: %s", request.method, request.url.path, error.code, error.message, exc_info=error)
@@ -88,7 +89,7 @@ def on_refold_error(request: Request[Any, Any, Any], error: RefoldError) -> Resp
     return problem(error, headers={"Connection": "close"} if isinstance(error, BodyTimeout) else None)
 
 
-def on_http_error(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+def on_http_error(_: Request[Any, Any, Any], error: HTTPException) -> Answer:
     """An error that the framework raises before one of our handlers runs."""
     kind, message = _OF_STATUS.get(error.status_code, (InternalError, "the API failed"))
     if "disconnected" in str(error.detail):
@@ -96,7 +97,7 @@ def on_http_error(_: Request[Any, Any, Any], error: HTTPException) -> Response[b
     return problem(kind(message), headers={k: v for k, v in (error.headers or {}).items() if k.lower() == "allow"})
 
 
-def on_any_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+def on_any_error(request: Request[Any, Any, Any], error: Exception) -> Answer:
     """A defect of ours: the log has the details, the client has none of them."""
     _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return problem(InternalError("the API failed"))
@@ -110,10 +111,10 @@ HANDLERS: dict[int | type[Exception], Any] = {
 
 
 @get("/problems/{code:str}")
-async def read_problem(code: FromPath[str]) -> Response[bytes]:
+async def read_problem(code: FromPath[str]) -> Answer:
     """What a code means and what to do."""
     found = catalogue().get(code)
     if found is None:
         return problem(RouteUnknown("there is no such code here; a domain's own codes are explained by their message"))
     body = {"code": code, "meaning": meaning(found), "remedy": found.remedy}
-    return Response(msgspec.json.encode(body), media_type="application/json")
+    return Answer(msgspec.json.encode(body), media_type="application/json")

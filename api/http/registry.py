@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from litestar import Request, Response, Router, delete, get, post, put
+from litestar import Request, Router, delete, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, SkipValidation
 
+from refold.api.http.answer import Answer
 from refold.api.http.bodies import whole_body
 from refold.api.http.registry_view import Registered, RegistryView
 from refold.schemas.avro import Schema
@@ -80,73 +81,73 @@ Schemas = NamedDependency[SkipValidation[SchemaRegistry]]
 
 
 @get("/schemas/ids/{number:int}")
-async def schema_by_id(registry: Schemas, number: FromPath[int]) -> Response[bytes]:
+async def schema_by_id(registry: Schemas, number: FromPath[int]) -> Answer:
     """The schema of an id, as a deserializer asks for it."""
     view = await registry.with_schema(number)
     return _answer({"schema": json.dumps(view.schemas[number])})
 
 
 @get("/schemas/ids/{number:int}/versions")
-async def versions_by_id(registry: Schemas, number: FromPath[int]) -> Response[bytes]:
+async def versions_by_id(registry: Schemas, number: FromPath[int]) -> Answer:
     """The subjects and versions that an id is."""
     found = (await registry.with_schema(number)).uses(number)
     return _answer([{"subject": use.subject, "version": use.version} for use in found])
 
 
 @get("/schemas/ids/{number:int}/subjects")
-async def subjects_by_id(registry: Schemas, number: FromPath[int]) -> Response[bytes]:
+async def subjects_by_id(registry: Schemas, number: FromPath[int]) -> Answer:
     """The subjects that have an id among their versions."""
     return _answer([use.subject for use in (await registry.with_schema(number)).uses(number)])
 
 
 @get("/schemas/types")
-async def types() -> Response[bytes]:
+async def types() -> Answer:
     """The kinds of schema there are."""
     return _answer(["AVRO"])
 
 
 @get("/subjects")
-async def subjects(registry: Schemas) -> Response[bytes]:
+async def subjects(registry: Schemas) -> Answer:
     """Every subject: `<topic>-<full name of the record>`."""
     return _answer(list((await registry.view()).subjects))
 
 
 @get("/subjects/{subject:str}/versions")
-async def versions(registry: Schemas, subject: FromPath[str]) -> Response[bytes]:
+async def versions(registry: Schemas, subject: FromPath[str]) -> Answer:
     """The numbers of a subject's versions."""
     return _answer([found.version for found in await registry.versions(subject)])
 
 
 @get("/subjects/{subject:str}/versions/{version:str}")
-async def version(registry: Schemas, subject: FromPath[str], version: FromPath[str]) -> Response[bytes]:
+async def version(registry: Schemas, subject: FromPath[str], version: FromPath[str]) -> Answer:
     """One version of a subject."""
     return _answer((await registry.version(subject, version)).body())
 
 
 @get("/subjects/{subject:str}/versions/{version:str}/schema")
-async def schema_of_version(registry: Schemas, subject: FromPath[str], version: FromPath[str]) -> Response[bytes]:
+async def schema_of_version(registry: Schemas, subject: FromPath[str], version: FromPath[str]) -> Answer:
     """The bare schema of one version."""
     return _answer(json.loads((await registry.version(subject, version)).schema))
 
 
 @post("/subjects/{subject:str}", status_code=200)
-async def look_up(request: AnyRequest, registry: Schemas, subject: FromPath[str]) -> Response[bytes]:
+async def look_up(request: AnyRequest, registry: Schemas, subject: FromPath[str]) -> Answer:
     """The version that equals the schema in the body."""
     await registry.versions(subject)
-    found = (await registry.view()).same(subject, _sent_schema(await whole_body(request)))
+    found = (await registry.view()).same(subject, _sent_schema(await whole_body(request.receive, request.headers)))
     if found is None:
         raise RegistryError(404, 40403, "Schema not found")
     return _answer(found.body())
 
 
 @get(["/config", "/config/{subject:str}"])
-async def config() -> Response[bytes]:
+async def config() -> Answer:
     """How schemas may change."""
     return _answer({"compatibilityLevel": "FULL_TRANSITIVE"})
 
 
 @get(["/mode", "/mode/{subject:str}"])
-async def mode() -> Response[bytes]:
+async def mode() -> Answer:
     """Schemas come from the code's frozen files, never from here."""
     return _answer({"mode": "READONLY"})
 
@@ -155,19 +156,19 @@ _WRITES = ["/subjects/{subject:str}/versions", "/config", "/config/{subject:str}
 
 
 @post(_WRITES[:1])
-async def register() -> Response[bytes]:
+async def register() -> Answer:
     """Refused."""
     raise _read_only()
 
 
 @put(_WRITES[1:])
-async def change() -> Response[bytes]:
+async def change() -> Answer:
     """Refused."""
     raise _read_only()
 
 
 @delete(["/subjects/{subject:str}", "/subjects/{subject:str}/versions/{version:str}", *_WRITES[1:]], status_code=200)
-async def remove() -> Response[bytes]:
+async def remove() -> Answer:
     """Refused."""
     raise _read_only()
 
@@ -188,11 +189,11 @@ def _sent_schema(body: bytes) -> Schema:
     return found
 
 
-def _answer(content: object, status: int = 200) -> Response[bytes]:
-    return Response(msgspec.json.encode(content), status_code=status, media_type=MEDIA_TYPE)
+def _answer(content: object, status: int = 200) -> Answer:
+    return Answer(msgspec.json.encode(content), status_code=status, media_type=MEDIA_TYPE)
 
 
-def _on_error(_: AnyRequest, error: RegistryError) -> Response[bytes]:
+def _on_error(_: AnyRequest, error: RegistryError) -> Answer:
     return _answer({"error_code": error.code, "message": error.message}, error.status)
 
 

@@ -40,8 +40,8 @@ from refold.streams.topics import logged_schemas
 
 READERS = 2
 READ_S = 10.0
-_LINGER_MS, _BATCH_LINGER_MS = 0.2, 10.0
-"""A client waits for its single command; of a batch's lines many go together, and the broker has less to do."""
+_LINGER_MS = {"alone": 0.2, "together": 3.0, "batch": 10.0}
+"""A client waits for its single command. Of many that wait, and of a batch's lines, some go together: the broker has less to do."""
 _MANY = 16
 """Commands that wait for their outcomes: then theirs go together, too, since all wait for what each of them costs."""
 
@@ -58,10 +58,10 @@ class Resources:
         self.outcomes = Outcomes(self.lookups.fetch, self.notices)
         self.preparation = Preparation(settings, domains)
         kafka, prefix = settings.kafka_servers(), settings.topic_prefix
-        self._producer, self._of_batches = (
-            Producer(kafka, prefix, domains, queue_records=10_000, timeout_s=delivery_s, linger_ms=linger_ms)
-            for linger_ms in (_LINGER_MS, _BATCH_LINGER_MS)
-        )
+        self._producers = {
+            sent: Producer(kafka, prefix, domains, queue_records=10_000, timeout_s=delivery_s, linger_ms=linger_ms)
+            for sent, linger_ms in _LINGER_MS.items()
+        }
         self._lag = LagReader(settings, domains)
         self._readers: asyncio.Queue[History] = asyncio.Queue()
 
@@ -79,7 +79,7 @@ class Resources:
         finally:
             for part in reversed(parts):
                 await part.close()
-            for producer in (self._producer, self._of_batches):
+            for producer in self._producers.values():
                 await asyncio.to_thread(producer.close)
 
     def application(self) -> Litestar:
@@ -105,21 +105,16 @@ class Resources:
         """For probes and metrics."""
         return OperationServices(self._ready, self._metrics)
 
-    async def _append(self, intent: Intent) -> None:
-        self.preparation.check()
-        producer = self._of_batches if self.outcomes.waiters() >= _MANY else self._producer
-        await producer.send_acked(
-            intent.command,
-            command_id=intent.command_id,
-            expected_version=intent.expected_version,
-            occurred_at=intent.occurred_at,
-            actor=intent.actor,
-            correlation_id=intent.correlation_id,
-        )
+    def _append(self, intent: Intent, on_delivery: Delivered) -> None:
+        sent = "together" if self.outcomes.waiters() >= _MANY else "alone"
+        self._send(self._producers[sent], intent, on_delivery)
 
     def _queue(self, intent: Intent, on_delivery: Delivered) -> None:
+        self._send(self._producers["batch"], intent, on_delivery)
+
+    def _send(self, producer: Producer, intent: Intent, on_delivery: Delivered) -> None:
         self.preparation.check()
-        self._of_batches.send(
+        producer.send(
             intent.command,
             command_id=intent.command_id,
             expected_version=intent.expected_version,

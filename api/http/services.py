@@ -1,11 +1,11 @@
 """What the routes need of the world, as narrow as they need it. `resources.py` has the real ones, tests have fakes."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from refold.api.http.command_request import Intent
 from refold.api.http.database import Parameters, Row, Statement
@@ -44,7 +44,6 @@ class OutcomeTable(Protocol):
         ...
 
 
-Append = Callable[[Intent], Coroutine[Any, Any, None]]
 Queue = Callable[[Intent, Delivered], None]
 """Appends without waiting. Raises QueueFull; the report comes from another thread."""
 Fetch = Callable[[Statement, Parameters], Awaitable[list[Row]]]
@@ -56,11 +55,11 @@ Moved = Callable[[Positions, float], Awaitable[None]]
 
 @dataclass(frozen=True)
 class CommandServices:
-    """For commands and their outcomes."""
+    """For commands and their outcomes. `append`: a command of its own, `queue`: one of a batch."""
 
     domains: Domains
     outcomes: OutcomeTable
-    append: Append
+    append: Queue
     queue: Queue
     default_wait: float
     batches: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, MAX_BATCHES))

@@ -8,11 +8,12 @@ import logging
 from typing import Any
 
 import msgspec
-from litestar import Request, Response, Router, get
+from litestar import Request, Router, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath, SkipValidation
 
 from refold.api.errors import ApiError, Fault, StreamAbsent, StreamUnreadable
+from refold.api.http.answer import Answer
 from refold.api.http.command_answer import JSON, stream_path
 from refold.api.http.command_request import checked_stream, find_category
 from refold.api.http.database import Row
@@ -60,7 +61,7 @@ async def read_stream(
     domain: FromPath[str],
     category: FromPath[str],
     stream: FromPath[str],
-) -> Response[bytes]:
+) -> Answer:
     """State, version and a page of events."""
     found = find_category(streams.domains, domain, category)
     page = read_numbers(request.scope["query_string"], after_version=(0, 0, 2**62), limit=(100, 0, MAX_EVENTS))
@@ -134,7 +135,7 @@ def _places(rows: list[Row], first: int, last: int) -> list[tuple[int, int]]:
     ]
 
 
-def _answer(category: Category, stream: str, rows: list[Row], found: dict[str, Any]) -> Response[bytes]:
+def _answer(category: Category, stream: str, rows: list[Row], found: dict[str, Any]) -> Answer:
     version, _, _, part, position, *_ = rows[0]
     body: dict[str, Any] = {"category": category.name, "stream": stream, "version": version, **found}
     headers = {"ETag": f'"{version}"'}
@@ -142,7 +143,7 @@ def _answer(category: Category, stream: str, rows: list[Row], found: dict[str, A
         headers["Refold-Position"] = body["position"] = token({(f"{category.name}.events", part): position})
     if found["next"] is not None:
         headers["Link"] = f'<{found["next"]}>; rel="next"'
-    return Response(msgspec.json.encode(body), media_type=JSON, headers=headers)
+    return Answer(msgspec.json.encode(body), media_type=JSON, headers=headers)
 
 
 def _event(recorded: Recorded) -> dict[str, Any]:

@@ -80,10 +80,15 @@ class World:
         self.future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         yield self.future
 
-    async def append(self, intent: Intent) -> None:
+    def append(self, intent: Intent, on_delivery: Delivered) -> None:
+        if isinstance(self.append_error, DeliveryFailed):
+            on_delivery(self.append_error)
+            return
         if self.append_error is not None:
             raise self.append_error
         self.appended.append(intent)
+        if self.acknowledges:
+            on_delivery(None)
         if self.decides:
             outcome = self.outcomes[intent.outcome_key] = self.outcome(intent)
             if hasattr(self, "future"):

@@ -1,5 +1,6 @@
 """Commands over HTTP, with fakes behind the routes."""
 
+from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -8,6 +9,7 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from refold.api.errors import TooManyWaiting
+from refold.api.http.command_request import headers_by_name
 from refold.schemas.identity import command_uuid
 from refold.streams.errors import DeliveryFailed
 
@@ -130,6 +132,21 @@ def test_too_many_waiting_is_429(client: Client, world: Any) -> None:
     world.append_error = TooManyWaiting("full")
     answer = client.post(PATH, json=GOOD, headers=headers())
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
+
+
+def test_of_a_repeated_header_the_first_counts() -> None:
+    sent = [(b"idempotency-key", b"first"), (b"prefer", b"wait=1"), (b"idempotency-key", b"second")]
+    assert headers_by_name(sent) == {"idempotency-key": "first", "prefer": "wait=1"}
+
+
+def test_a_body_that_is_too_large_is_refused_by_its_length_and_by_its_bytes(client: Client) -> None:
+    def pieces() -> Iterator[bytes]:
+        for _ in range(3):
+            yield b" " * (1 << 19)
+
+    for content in (b" " * ((1 << 20) + 1), pieces()):
+        answer = client.post(PATH, content=content, headers=headers(Content_Type="application/json"))
+        assert (answer.status_code, answer.json()["code"]) == (413, "body-too-large")
 
 
 def test_the_envelope_comes_from_headers(client: Client, world: Any) -> None:

@@ -115,12 +115,12 @@ class Arrived:
         return [BIG] * number
 
 
-@pytest.mark.parametrize(("records", "expected"), [(5000, 3000), (2500, 2499)])
+@pytest.mark.parametrize(("records", "expected"), [(5000, 3001), (2500, 2500)])
 def test_one_read_takes_so_many_records_or_bytes(records: int, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reader, "MOST_BYTES", 2_500_000)
     config = ReaderConfig("", "g", ["t"], records, keys=False)
     found: Any = GroupReader(config, lambda _: {}, lambda _: pytest.fail("nothing is handed over"))
-    assert len(found._more(Arrived())) == expected
+    assert len(found._gathered(Arrived(), BIG)) == expected
 
 
 @pytest.mark.parametrize(("records", "size", "full"), [(30, 30, True), (29, 30, False), (2, 40_000_000, True)])

@@ -1,0 +1,54 @@
+"""One command on its way: appended by Kafka, decided by the core, whichever is told first."""
+
+import asyncio
+from typing import Any
+
+from refold.api.errors import AppendUnknown
+from refold.streams.errors import DeliveryFailed
+
+
+class Sending:
+    """What is known of a command that was handed to the producer. Made and waited for in one event loop."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._news: asyncio.Future[None] = self._loop.create_future()
+        self._acked, self._wants_ack = False, False
+        self._problem: DeliveryFailed | None = None
+
+    def delivered(self, problem: DeliveryFailed | None) -> None:
+        """What Kafka says; called in the producer's thread. Mostly the outcome is what is waited for: then an ack wakes nobody."""
+        self._problem, self._acked = problem, problem is None
+        if problem is not None or self._wants_ack:
+            self._loop.call_soon_threadsafe(self._wake)
+
+    async def decided(self, expected: "asyncio.Future[Any]", seconds: float) -> None:
+        """Return once the outcome is there, Kafka has refused the command, or the time is over."""
+        expected.add_done_callback(self._wake)
+        try:
+            await self._told(seconds)
+        finally:
+            expected.remove_done_callback(self._wake)
+
+    async def acknowledged(self, seconds: float) -> None:
+        """Return once Kafka has the command. Raises DeliveryFailed, or AppendUnknown: without its word nobody knows."""
+        self._wants_ack = True  # before the look: either this thread sees the answer, or the producer's sees the wish
+        if not self._acked and self._problem is None:
+            await self._told(seconds)
+        if self._problem is not None:
+            raise self._problem
+        if not self._acked:
+            raise AppendUnknown("Kafka has not acknowledged the command yet")
+
+    async def _told(self, seconds: float) -> None:
+        if self._news.done():
+            self._news = self._loop.create_future()
+        timer = self._loop.call_later(seconds, self._wake)
+        try:
+            await self._news
+        finally:
+            timer.cancel()
+
+    def _wake(self, _: object = None) -> None:
+        if not self._news.done():
+            self._news.set_result(None)
