@@ -20,6 +20,7 @@ from refold.projections.declaration import Entity, EventType, Evolve
 from refold.projections.errors import EventFailed
 from refold.projections.layout import DELETED, VERSION, Layout, Stored
 from refold.projections.partial import PLACE, Frames, placed
+from refold.schemas.column_values import values_of
 from refold.schemas.contracts import Event
 from refold.schemas.validate import all_from_log
 
@@ -114,7 +115,7 @@ def _by_record(frames: Frames) -> Iterator[tuple[int, str, list[Placed]]]:
 
 def _events(kind: EventType, frame: pl.DataFrame) -> list[tuple[int, str, int, Event]]:
     heads = placed(frame).select("row", "m_stream", PLACE).iter_rows()
-    columns = [frame[name].to_list() for name in kind.event.__struct_fields__]
+    columns = [values_of(frame[name]) for name in kind.event.__struct_fields__]
     events = all_from_log(columns, frame.height, kind.event)
     return [(*head, event) for head, event in zip(heads, events, strict=True)]
 

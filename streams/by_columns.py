@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
+from refold.schemas.column_values import values_of
 from refold.schemas.contracts import Event
 from refold.schemas.identity import outcome_key
 from refold.schemas.validate import all_from_log
@@ -138,6 +139,6 @@ def _bodies(decider: AnyDecider, decoded: DecodedChunk) -> dict[int, Event]:
         if name not in classes:  # retired: `upcast` has what it is read as
             continue
         rows = frame["row"].to_list()
-        columns = [frame[field].to_list() for field in classes[name].__struct_fields__]
+        columns = [values_of(frame[field]) for field in classes[name].__struct_fields__]
         found.update(zip(rows, all_from_log(columns, frame.height, classes[name]), strict=True))
     return found

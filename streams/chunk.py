@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 
 from refold.schemas.binary_column import joined
 
@@ -10,7 +11,7 @@ Place = tuple[str, int]
 """A topic's full name and a partition of it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Chunk:
     """Records `start` … `end - 1` of a partition. `start` is the position they follow, which a commit compares.
 
@@ -33,9 +34,9 @@ class Chunk:
     def end(self) -> int:
         return self.start + len(self.values)
 
-    @property
+    @cached_property
     def size(self) -> int:
-        """Bytes of the values."""
+        """Bytes of the values; asked for by all who bound what waits."""
         return sum(len(value) for value in self.values if value is not None)
 
     def first(self, records: int, most_bytes: int) -> "Chunk":
