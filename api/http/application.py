@@ -8,7 +8,6 @@ from litestar import Litestar
 from litestar.di import Provide
 
 from refold.api.http import batches, commands, models, operations, problems, registry, streams
-from refold.api.http.bodies import MAX_BODY_BYTES
 from refold.api.http.limited import Room
 from refold.api.http.metrics import counting
 from refold.api.http.services import CommandServices, ModelServices, OperationServices, StreamServices
@@ -51,7 +50,7 @@ def application(
         exception_handlers=problems.HANDLERS,
         middleware=[counting, Room().limited],
         lifespan=[lifespan],
-        request_max_body_size=MAX_BODY_BYTES,
+        request_max_body_size=None,  # `bodies` reads them, and bounds them
         openapi_config=None,
         logging_config=None,
     )

@@ -21,7 +21,7 @@ SEND_S = 60.0
 _ENCODER = msgspec.json.Encoder()
 
 
-@post("/v1/commands", status_code=200, request_max_body_size=None)
+@post("/v1/commands", status_code=200)
 async def send_batch(request: Request[Any, Any, Any], commands: Services) -> ASGIApp:
     """Append the command of each line and answer each in order, with the status that a POST of its own would have."""
     _check_media_type(request)

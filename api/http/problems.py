@@ -12,9 +12,7 @@ from litestar.params import FromPath
 from refold.api.error_page import catalogue, meaning, retry_after_of, status_of
 from refold.api.errors import (
     ApiError,
-    BodyIncomplete,
     BodyTimeout,
-    BodyTooLarge,
     Fault,
     InternalError,
     MethodNotAllowed,
@@ -27,7 +25,6 @@ PROBLEM_JSON = "application/problem+json"
 _OF_STATUS: dict[int, tuple[type[ApiError], str]] = {
     404: (RouteUnknown, "there is nothing at this path"),
     405: (MethodNotAllowed, "the path does not take this method"),
-    413: (BodyTooLarge, "the body is larger than 1 MiB"),
     400: (RouteUnknown, "the path has a part that cannot be"),
 }
 _log = logging.getLogger(__name__)
@@ -92,8 +89,6 @@ def on_refold_error(request: Request[Any, Any, Any], error: RefoldError) -> Answ
 def on_http_error(_: Request[Any, Any, Any], error: HTTPException) -> Answer:
     """An error that the framework raises before one of our handlers runs."""
     kind, message = _OF_STATUS.get(error.status_code, (InternalError, "the API failed"))
-    if "disconnected" in str(error.detail):
-        kind, message = BodyIncomplete, "the connection ended before the body did"
     return problem(kind(message), headers={k: v for k, v in (error.headers or {}).items() if k.lower() == "allow"})
 
 
