@@ -22,7 +22,7 @@ async def whole_body(receive: Receive, headers: Mapping[str, str]) -> bytes:
     """All of a body of at most MAX_BODY_BYTES. Raises BodyTimeout, BodyTooLarge, BodyIncomplete."""
     if int(headers.get("content-length", "0")) > MAX_BODY_BYTES:
         raise _too_large()
-    found = b""
+    found = bytearray()
     try:
         async with asyncio.timeout(BODY_S):
             while (message := await receive())["type"] == "http.request":
@@ -30,7 +30,7 @@ async def whole_body(receive: Receive, headers: Mapping[str, str]) -> bytes:
                 if len(found) > MAX_BODY_BYTES:
                     raise _too_large()
                 if not message["more_body"]:
-                    return found
+                    return bytes(found)
     except TimeoutError:
         raise BodyTimeout(f"the body did not end within {BODY_S:g} s") from None
     raise BodyIncomplete("the connection ended before the body did")

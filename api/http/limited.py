@@ -2,12 +2,11 @@
 
 from collections.abc import Callable
 
-import msgspec
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, HTTPResponseBodyEvent, HTTPResponseStartEvent, Receive, Scope, Send
+from litestar.types import ASGIApp, Receive, Scope, Send
 
 from refold.api.errors import TooManyWaiting
-from refold.api.http.problems import PROBLEM_JSON, problem_body
+from refold.api.http.problems import problem
 
 MAX_AT_ONCE = 3000
 """More than may wait for outcomes, fewer than the server takes connections: beyond those it answers without a problem's body."""
@@ -45,23 +44,14 @@ def uncrowded(app: ASGIApp, connections: Callable[[], int]) -> ASGIApp:
 
     async def admitted(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == ScopeType.HTTP and scope["path"] not in _ALWAYS and connections() > MAX_CONNECTIONS:
-            await _refuse(send)
+            await _refuse(scope, receive, send)
         else:
             await app(scope, receive, send)
 
     return admitted
 
 
-async def _refuse(send: Send) -> None:
+async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
     """Before any of the framework runs: what is refused costs next to nothing."""
     error = TooManyWaiting(f"{MAX_CONNECTIONS} connections are open already")
-    body = msgspec.json.encode(problem_body(error))
-    headers = {
-        "content-type": PROBLEM_JSON,
-        "content-length": str(len(body)),
-        "retry-after": str(error.retry_after),
-        "connection": "close",
-    }
-    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
-    await send(HTTPResponseStartEvent(type="http.response.start", status=error.status, headers=raw))
-    await send(HTTPResponseBodyEvent(type="http.response.body", body=body, more_body=False))
+    await problem(error, headers={"Connection": "close"}).to_asgi_response()(scope, receive, send)
