@@ -29,8 +29,8 @@ class Pace:
         """Seconds from one look to the next, and for how long there is a next one while something came."""
         if self._last >= self._chunk // 2:
             return 0.0, 0.0
+        if self.recent >= MANY_RECORDS:
+            return max(LONG_S, self._least_s), 0.0
         if self._least_s:
             return self._least_s, 0.0
-        if self.recent >= MANY_RECORDS:
-            return LONG_S, 0.0
         return (QUIET_S, GATHER_S) if self.recent >= BUSY_RECORDS else (0.0, 0.0)

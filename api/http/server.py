@@ -43,6 +43,7 @@ def server_config(settings: Settings, app: ASGIApp) -> uvicorn.Config:
         access_log=False,
         log_level="warning",
         server_header=False,
+        proxy_headers=False,
         limit_concurrency=HANG_UP,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=10,

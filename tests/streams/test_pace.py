@@ -61,3 +61,10 @@ def test_who_is_not_waited_for_always_gathers_unless_chunks_are_full() -> None:
     assert found.next() == (0.1, 0.0)
     found.remember(50)
     assert found.next() == (0.0, 0.0)
+
+
+def test_who_gathers_a_little_gathers_longer_where_there_is_much() -> None:
+    found = Pace(5000, 0.02)
+    assert found.next() == (0.02, 0.0)
+    found.recent = pace.MANY_RECORDS
+    assert found.next() == (pace.LONG_S, 0.0)
