@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from types import TracebackType
@@ -38,7 +39,7 @@ class Producer:
         linger_ms: float = 2.0,
     ) -> None:
         self._addressed = Addressed(prefix, domains.catalog)
-        self._failed: list[str] = []
+        self._failed = Counter[str]()
         self._client = kafka.producer(
             servers,
             **{
@@ -84,7 +85,7 @@ class Producer:
             if on_delivery is not None:
                 on_delivery(problem)
             elif problem is not None:
-                self._failed.append(problem.message)
+                self._failed[problem.message] += 1
 
         try:
             self._client.produce(record.topic, record.value, record.stream.encode(), on_delivery=report)
@@ -113,10 +114,10 @@ class Producer:
     def flush(self, seconds: float = 60.0) -> None:
         """Wait until all is acknowledged. Raises DeliveryFailed naming what was not."""
         left = self._client.flush(seconds)
-        failed, self._failed = self._failed, []
+        failed, self._failed = self._failed, Counter[str]()
         if left or failed:
-            first = failed[0] if failed else "no answer in time"
-            raise DeliveryFailed(f"{left + len(failed)} commands were not acknowledged: {first}")
+            first = next(iter(failed), "no answer in time")
+            raise DeliveryFailed(f"{left + failed.total()} commands were not acknowledged: {first}")
 
     def close(self) -> None:
         """Send what is queued and stop."""
