@@ -169,6 +169,12 @@ EVENTS: dict[str, tuple[Callable[[At], Records], str]] = {
     ),
     "no value": (lambda at: [(at.stream.encode(), None)], "foreign"),
     "an empty key": (lambda at: [(b"", event(at))], "foreign"),
+    "no key": (lambda at: [(None, event(at))], "foreign"),
+    "another key": (lambda at: [(b"x" + at.stream.encode(), event(at))], "foreign"),
+    "another category in the envelope": (
+        lambda at: [encoded(replace(at.meta(), category="retail.product"), OPENED)],
+        "void",
+    ),
     "no headers": (lambda at: [encoded(at.meta(), OPENED)], "counted"),
     "a version left out": (lambda at: [encoded(at.meta(base=5), SCANNED)], "void"),
     "a version again": (lambda at: [encoded(at.meta(), OPENED), encoded(at.meta(1), SCANNED)], "void"),
