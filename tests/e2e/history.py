@@ -46,6 +46,7 @@ def anomalies(
     """Every contradiction; an empty list is the proof. `outcomes` by (stream, key)."""
     found = [text for op in history for text in _one(op, outcomes.get((op.stream, op.key)))]
     found += _changed_answers(history)
+    found += _two_bodies(history)
     for stream, ops in _by_stream(history).items():
         effects = sorted((o.base, o.events, key) for (s, key), o in outcomes.items() if s == stream and o.code is None)
         found += _dense(stream, effects, versions.get(stream, 0))
@@ -68,7 +69,7 @@ def _one(op: Op, outcome: Outcome | None) -> list[str]:
 
 
 def _changed_answers(history: Sequence[Op]) -> list[str]:
-    """The same command asked again has the same answer, for ever; under the same id another body has none."""
+    """The same command asked again has the same answer, for ever."""
     told: dict[tuple[str, str, str], tuple[object, ...]] = {}
     found = []
     for op in history:
@@ -76,6 +77,17 @@ def _changed_answers(history: Sequence[Op]) -> list[str]:
         if op.type in {"ok", "fail"} and told.setdefault((op.stream, op.key, op.body), answer) != answer:
             found.append(f"{op.key}: answered {answer}, before {told[op.stream, op.key, op.body]}")
     return found
+
+
+def _two_bodies(history: Sequence[Op]) -> list[str]:
+    """Under one id one body was decided; whoever sent another was told so (422), and never an outcome."""
+    bodies: dict[tuple[str, str], str] = {}
+    decided = (op for op in history if op.type == "ok" or op.status in {409, 412})
+    return [
+        f"{op.stream}: {op.key} has outcomes for two bodies"
+        for op in decided
+        if bodies.setdefault((op.stream, op.key), op.body) != op.body
+    ]
 
 
 def _dense(stream: str, effects: Sequence[tuple[int, int, str]], version: int) -> list[str]:

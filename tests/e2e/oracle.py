@@ -6,6 +6,7 @@ Nothing of the folds under test is used: not the core's rules, not its columns, 
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -24,31 +25,42 @@ from refold.streams.topics import commands_topic, events_topic
 from tests.e2e.tables import query, until
 from tests.simulation.reference import Domain, Reference, Violation, step
 
+Sales = tuple[int, Decimal]
+"""Lines, and what they came to."""
+NOTHING: Sales = (0, Decimal(0))
 DOMAINS = load_domains(["retail"])
 CODEC = Codec(DOMAINS.catalog)
 
 
 @dataclass
 class Truth:
-    """What a log comes to. `claims` by category and partition, the rest by category and stream, store or household."""
+    """What a log comes to. `claims` by category and partition, the rest by category and stream, or by the read model's key."""
 
     claims: dict[tuple[str, int], tuple[int, UUID | None, int, int]] = field(default_factory=dict)
     ends: dict[Place, int] = field(default_factory=dict)
     streams: dict[tuple[str, str], tuple[int, Any]] = field(default_factory=dict)
     outcomes: dict[tuple[str, str, UUID], tuple[bool, int, int]] = field(default_factory=dict)
-    stores: dict[int, tuple[int, Decimal]] = field(default_factory=lambda: defaultdict(lambda: (0, Decimal(0))))
+    stores: dict[tuple[int, date], Sales] = field(default_factory=lambda: defaultdict(lambda: NOTHING))
+    products: dict[int, Sales] = field(default_factory=lambda: defaultdict(lambda: NOTHING))
+    baskets: dict[str, Sales] = field(default_factory=lambda: defaultdict(lambda: NOTHING))
     points: dict[str, tuple[int, int]] = field(default_factory=lambda: defaultdict(lambda: (0, 0)))
     records: int = 0
     violations: list[str] = field(default_factory=list)
 
-    def count(self, stream: str, event: Any) -> None:
-        """An event that took effect."""
+    def count(self, first: Meta, event: Any) -> None:
+        """An event that took effect, of the group that begins with `first`."""
         if isinstance(event, ItemScanned):
-            lines, revenue = self.stores[event.store_id]
-            self.stores[event.store_id] = lines + 1, revenue + event.amount
+            day = event.store_id, first.occurred_at.date()
+            self.stores[day] = _added(self.stores[day], event.amount)
+            self.products[event.product_id] = _added(self.products[event.product_id], event.amount)
+            self.baskets[first.stream] = _added(self.baskets[first.stream], event.amount)
         if isinstance(event, PointsAwarded):
-            baskets, points = self.points[stream]
-            self.points[stream] = baskets + 1, points + event.points
+            baskets, points = self.points[first.stream]
+            self.points[first.stream] = baskets + 1, points + event.points
+
+
+def _added(sales: Sales, amount: Decimal) -> Sales:
+    return sales[0] + 1, sales[1] + amount
 
 
 def truth(settings: Settings) -> Truth:
@@ -79,6 +91,8 @@ def differences(settings: Settings, want: Truth) -> list[str]:
         "streams": (_streams(settings), want.streams),
         "outcomes": (_outcomes(settings), want.outcomes),
         "store_daily": (_stores(settings), want.stores),
+        "product_sales": (_sales(settings, "product_sales", "product_id", "revenue"), want.products),
+        "baskets": (_sales(settings, "baskets", "basket_id", "total"), want.baskets),
         "households": (_points(settings), want.points),
     }
     found = []
@@ -124,7 +138,7 @@ def _fold(found: Truth, category: str, chunk: Chunk, commands: Chunk, partitions
     def redecide(first: Meta, state: Any, version: int) -> tuple[Any, ...] | None:
         decided = decide(decider, incoming[first.command_offset], state, version)
         for event in decided.events:
-            found.count(first.stream, event)
+            found.count(first, event)
         return None if decided.rejection else decided.events
 
     now = Reference()
@@ -179,11 +193,13 @@ def _outcomes(settings: Settings) -> dict[tuple[str, str, UUID], tuple[Any, ...]
 
 
 def _stores(settings: Settings) -> dict[Any, tuple[Any, ...]]:
-    rows = query(
-        settings,
-        "SELECT store_id, sum(lines)::bigint, sum(revenue) FROM retail.store_daily GROUP BY 1 HAVING sum(lines) > 0",
-    )
-    return {store: tuple(rest) for store, *rest in rows}
+    rows = query(settings, "SELECT store_id, day, lines, revenue FROM retail.store_daily WHERE lines > 0")
+    return {(store, day): tuple(rest) for store, day, *rest in rows}
+
+
+def _sales(settings: Settings, model: str, key: str, money: str) -> dict[Any, tuple[Any, ...]]:
+    rows = query(settings, f"SELECT {key}, lines, {money} FROM retail.{model} WHERE lines > 0")
+    return {name: tuple(rest) for name, *rest in rows}
 
 
 def _points(settings: Settings) -> dict[Any, tuple[Any, ...]]:

@@ -3,6 +3,7 @@
 import os
 import random
 import time
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -88,6 +89,7 @@ def op(
         ([op("a", "s", 0, 1, base=1), op("b", "s", 2, 3, base=0)], {"a": Outcome(None, 1, 1), "b": Outcome(None, 0, 1)}, 2, "earlier version"),
         ([op("a", "s", 0, 1, base=0), op("b", "s", 2, 3, base=1, expected=1, code="version-conflict")], {"a": Outcome(None, 0, 1), "b": Outcome("version-conflict", 1, 0)}, 1, "stood at 1"),
         ([op("a", "s", 0, 1, base=0)], {"a": Outcome(None, 0, 1)}, 2, "by outcomes"),
+        ([op("a", "s", 0, 1, base=0), replace(op("a", "s", 2, 3, base=0), body="other")], {"a": Outcome(None, 0, 1)}, 1, "two bodies"),
     ],
 )  # fmt: skip
 def test_the_checker_can_fail(seen: list[Op], tables: dict[str, Outcome], version: int, complaint: str) -> None:

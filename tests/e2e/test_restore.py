@@ -82,7 +82,9 @@ def test_restores(site: Restored) -> None:
         assert assert_tables_are_the_fold_of_the_log(site.settings).outcomes == found.outcomes
     again = asked_again(site.settings, seen)
     assert_agreement(site.settings, [*seen, *again])
-    assert assert_tables_are_the_fold_of_the_log(site.settings).outcomes == found.outcomes
+    last = assert_tables_are_the_fold_of_the_log(site.settings)
+    assert last.outcomes == found.outcomes
+    assert_the_oracle_can_fail(site.settings, last)
     results.note(
         "restores", restores=len(UNDER_LOAD + IN_QUIET), again=len(again), **counted(seen), records=found.records
     )
@@ -95,6 +97,8 @@ def assert_the_oracle_can_fail(settings: Settings, want: Truth) -> None:
         "outcomes": "DELETE FROM refold.outcomes WHERE key = (SELECT min(key) FROM refold.outcomes)",
         "claims": "UPDATE refold.claims SET next_seq = next_seq + 1 WHERE category = 'retail.basket' AND part = 0",
         "store_daily": "UPDATE retail.store_daily SET lines = lines + 1",
+        "baskets": "UPDATE retail.baskets SET total = total + 1",
+        "product_sales": "UPDATE retail.product_sales SET revenue = revenue + 1",
     }
     assert differences(settings, want) == []
     with psycopg.connect(settings.dsn()) as db:
