@@ -3,7 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 
@@ -35,9 +35,18 @@ class Outcome:
 
 
 def write(history: Iterable[Op], path: Path) -> None:
-    """As JSON lines, in order of invocation."""
-    lines = (json.dumps(asdict(op)) for op in sorted(history, key=lambda op: op.invoked))
-    path.write_text("\n".join(lines), encoding="utf-8")
+    """As JSON lines in order of time: each call's `invoke`, and its `ok`, `fail` or `info`, which has no time of its own."""
+    lines = sorted((line for op in history for line in _lines(op)), key=lambda line: line[0])
+    path.write_text("\n".join(json.dumps(about) for _, about in lines), encoding="utf-8")
+
+
+def _lines(op: Op) -> list[tuple[float, dict[str, object]]]:
+    call = {"client": op.client, "key": op.key, "stream": op.stream}
+    asked = {"type": "invoke", "time": op.invoked, **call, "body": op.body, "expected": op.expected}
+    told: dict[str, object] = {"type": op.type, "time": None if op.type == "info" else op.completed, **call}
+    if op.type != "info":
+        told |= {"status": op.status, "version": op.version, "base": op.base, "code": op.code}
+    return [(op.invoked, asked), (op.completed, told)]
 
 
 def anomalies(

@@ -39,7 +39,7 @@ class Truth:
     claims: dict[tuple[str, int], tuple[int, UUID | None, int, int]] = field(default_factory=dict)
     ends: dict[Place, int] = field(default_factory=dict)
     streams: dict[tuple[str, str], tuple[int, Any]] = field(default_factory=dict)
-    outcomes: dict[tuple[str, str, UUID], tuple[bool, int, int]] = field(default_factory=dict)
+    outcomes: dict[tuple[str, str, UUID], tuple[str | None, bytes, int, int]] = field(default_factory=dict)
     stores: dict[tuple[int, date], Sales] = field(default_factory=lambda: defaultdict(lambda: NOTHING))
     products: dict[int, Sales] = field(default_factory=lambda: defaultdict(lambda: NOTHING))
     baskets: dict[str, Sales] = field(default_factory=lambda: defaultdict(lambda: NOTHING))
@@ -134,11 +134,14 @@ def read_topic(settings: Settings, topic: str) -> dict[Place, Chunk]:
 def _fold(found: Truth, category: str, chunk: Chunk, commands: Chunk, partitions: int) -> None:
     decider = DOMAINS.deciders[category]
     incoming = _incoming(category, commands, partitions)
+    codes: dict[tuple[str, UUID], str] = {}
 
     def redecide(first: Meta, state: Any, version: int) -> tuple[Any, ...] | None:
         decided = decide(decider, incoming[first.command_offset], state, version)
         for event in decided.events:
             found.count(first, event)
+        if decided.rejection:
+            codes[first.stream, first.command_id] = decided.rejection.code
         return None if decided.rejection else decided.events
 
     now = Reference()
@@ -157,7 +160,8 @@ def _fold(found: Truth, category: str, chunk: Chunk, commands: Chunk, partitions
         found.claims[category, chunk.part] = now.epoch, now.writer, now.next_seq, now.last_command
     found.streams.update({(category, stream): row for stream, row in now.streams.items()})
     for (stream, command), effect in now.outcomes.items():
-        found.outcomes[category, stream, command] = effect.rejected, effect.base, effect.events
+        code = codes.get((stream, command))
+        found.outcomes[category, stream, command] = code, effect.body, effect.base, effect.events
 
 
 def _incoming(category: str, commands: Chunk, partitions: int) -> Sequence[Incoming]:
@@ -187,7 +191,7 @@ def _streams(settings: Settings) -> dict[tuple[str, str], tuple[Any, ...]]:
 
 def _outcomes(settings: Settings) -> dict[tuple[str, str, UUID], tuple[Any, ...]]:
     rows: list[Any] = query(
-        settings, "SELECT category, stream, command_id, code IS NOT NULL, base_version, events FROM refold.outcomes"
+        settings, "SELECT category, stream, command_id, code, body_hash, base_version, events FROM refold.outcomes"
     )
     return {(name, stream, command): tuple(rest) for name, stream, command, *rest in rows}
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
+from statistics import median
 
 import psutil
 import pytest
@@ -18,7 +19,7 @@ from refold.streams.settings import Settings
 from tests.e2e import results
 from tests.e2e.conftest import Running
 from tests.e2e.load import Load
-from tests.e2e.tables import assert_equal_totals, until
+from tests.e2e.tables import assert_equal_totals, number, until
 
 VICTIMS = ("handler", "core", "models", "reactors", "api", "kafka", "postgres")
 
@@ -32,15 +33,18 @@ def test_each_process_killed_once(tmp_path: Path) -> None:
         stack.wait_until_ready()
         load = Load(stack.settings, load_domains(["retail"]), per_second=60)
         load.start()
+        after_kill, after_end = list[float](), list[float]()
         for victim in VICTIMS:
             time.sleep(3)
             kill_and_wait(stack, victim)
+            after_kill += [seconds_until_at_work(stack.settings, victim)] if victim in WORKERS else []
         for worker in WORKERS:
             end_and_wait(stack, worker)
-        time.sleep(3)
+            after_end.append(seconds_until_at_work(stack.settings, worker))
         load.stop()
         assert_equal_totals(stack.settings, load.sent)
     results.note("each process killed", kills=len(VICTIMS), ended=len(WORKERS))
+    results.note("at work again, median", killed_s=round(median(after_kill), 1), ended_s=round(median(after_end), 1))
 
 
 @pytest.mark.e2e
@@ -67,6 +71,20 @@ def kill_at(running: Running, names: Sequence[str]) -> None:
     for name, role in roles.items():
         until(lambda n=name: not (running.armed / n).exists(), 90, f"nothing came to {name}")  # type: ignore[misc]
         until(lambda r=role: stack.pids().get(r) not in {None, victims[r]}, 60, f"{role} was not killed at {name}")  # type: ignore[misc]
+
+
+def seconds_until_at_work(settings: Settings, worker: str) -> float:
+    """From the start of its successor until that has partitions and goes on with them; the load never pauses."""
+    began, before = time.monotonic(), work_done(settings, worker)
+    until(lambda: work_done(settings, worker) > before, 60, f"no {worker} goes on with the work")
+    return time.monotonic() - began
+
+
+def work_done(settings: Settings, worker: str) -> int:
+    """What only a living worker of that kind makes grow: claims of handlers, positions of folds."""
+    if worker == "handler":
+        return number(settings, "SELECT coalesce(sum(epoch), 0)::int FROM refold.claims")
+    return number(settings, f"SELECT coalesce(sum(next_offset), 0)::int FROM refold.positions WHERE grp = '{worker}'")
 
 
 def end_and_wait(stack: Stack, worker: str) -> None:

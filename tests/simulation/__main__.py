@@ -56,7 +56,7 @@ def _is_caught(name: str) -> bool:
     mutant = next(m for m in MUTANTS if m.name == name)
     with mutant.applied():
         number = caught(range(20_000), mutant.ban)
-    print(f"  {name}: {'caught by schedule ' + str(number) if number else 'NOT CAUGHT'}", file=sys.stderr)  # noqa: T201
+    print(f"  {name}: {'caught by schedule ' + str(number) if number is not None else 'NOT CAUGHT'}", file=sys.stderr)  # noqa: T201
     return number is not None
 
 

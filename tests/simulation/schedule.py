@@ -135,8 +135,9 @@ class Schedule:
         for i, site in enumerate(self.handlers):
             faults += [(f"h{i} crashes", partial(self._crash, i)), (f"h{i} loses the partition", site.reader.revoke)]
             faults += [(f"h{i} {kind}", partial(site.log.fault, kind)) for kind in site.log.faults()]
-        faults += [(f"c{j} crashes", partial(self._crash_core, j)) for j in range(len(self.cores))]
-        faults.append(("m0 crashes", self._crash_models))
+        for letter, sites, make in (("c", self.cores, self._core), ("m", self.models, self._model)):
+            faults += [(f"{letter}{k} crashes", partial(self._crash_fold, sites, k, make)) for k in range(len(sites))]
+            faults += [(f"{letter}{k} loses the partition", site.reader.revoke) for k, site in enumerate(sites)]
         if self.world.late:
             faults += [("late record", self._land_late)] * 3
         return [fault for fault in faults if fault[0] not in self.ban]
@@ -163,14 +164,12 @@ class Schedule:
     def _go_away(self) -> None:
         self.world.away = self.rng.randint(1, 3)
 
-    def _crash_core(self, number: int) -> None:
-        self.cores[number] = self._core()
+    @staticmethod
+    def _crash_fold(sites: list[FoldSite], number: int, make: Callable[[], FoldSite]) -> None:
+        sites[number] = make()
 
     def _start_models(self, site: FoldSite) -> None:
         site.reader.assign(self.world.postgres.models_at)
-
-    def _crash_models(self) -> None:
-        self.models[0] = self._model()
 
     def _tick(self) -> None:
         self.world.now += self.rng.choice((0.1, 1.0, 5.0))

@@ -5,27 +5,18 @@ from decimal import Decimal
 
 import psycopg
 import pytest
+from confluent_kafka import TopicPartition
 
 from refold.schemas.contracts import Event
 from refold.schemas.identity import outcome_key
 from refold.schemas.retail.basket import BasketOpened, BasketPaid, ItemScanned
+from refold.streams import kafka
 from refold.streams.chunk import Chunk
-from refold.streams.continuity import check_continuity
-from refold.streams.errors import (
-    LogShorter,
-    LogTrimmed,
-    Lost,
-    TopicRecreated,
-    UnknownSchema,
-    WrongPartitions,
-    WrongSettings,
-)
-from refold.streams.postgres import connect
+from refold.streams.errors import Lost, UnknownSchema
 from refold.streams.settings import Settings
-from refold.streams.topics import ensure_topics, events_topic
+from refold.streams.topics import events_topic
 from tests.streams.broker import (
     CODEC,
-    DOMAINS,
     append,
     claimed,
     core,
@@ -210,54 +201,20 @@ def test_a_command_that_was_decided_before_counts_once(
 
 
 @pytest.mark.usefixtures("servers")
-def test_a_log_that_lost_records_is_refused(settings: Settings) -> None:
-    """Ends before the position, or another record lies where the last one was (S3)."""
+def test_a_foreign_reader_sees_what_does_not_count(settings: Settings) -> None:
+    """A plain consumer gets the zombie's record with the rest; only the voids say that it is none."""
     prepare(settings)
-    append(settings, BASKET, 0, [claimed(claim("A", 1)), *basket("A", 0, "s")])
+    zombie = encoded(record("Z", 0, "late", "s", 0), OPENED)
+    append(settings, BASKET, 0, [claimed(claim("A", 1)), zombie, encoded(record("A", 0, "x", "s", 0), OPENED)])
     fold_all(settings)
-    with connect(settings.dsn(), application_name="test") as db:
-        check_continuity(settings, DOMAINS, db)
-        db.execute("UPDATE refold.claims SET last_hash = %s", (bytes(16),))
-        with pytest.raises(LogShorter, match="not the one"):
-            check_continuity(settings, DOMAINS, db)
-        db.execute("UPDATE refold.positions SET next_offset = 99 WHERE part = 0 AND topic LIKE %s", ("%basket.events",))
-        with pytest.raises(LogShorter, match="ends at 5"):
-            check_continuity(settings, DOMAINS, db)
-
-
-@pytest.mark.usefixtures("servers")
-def test_topics_that_would_lose_events_are_refused(settings: Settings) -> None:
-    """Wrong retention, another number of partitions, a topic made anew, a log that was trimmed."""
-    from confluent_kafka import TopicPartition
-    from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
-
-    from refold.streams import kafka
-
-    prepare(settings)
-    append(settings, BASKET, 0, [claimed(claim("A", 1)), *basket("A", 0, "s")])
-    admin, topic = kafka.admin(settings.kafka_servers()), events_topic(settings.topic_prefix, BASKET)
-
-    def retain(value: str) -> None:
-        entry = ConfigEntry("retention.ms", value, incremental_operation=AlterConfigOpType.SET)
-        for future in admin.incremental_alter_configs(
-            [ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])]
-        ).values():
-            future.result()
-
-    with connect(settings.dsn(), application_name="test") as db:
-        retain("1000000")
-        with pytest.raises(WrongSettings, match=r"retention\.ms=1000000"):
-            ensure_topics(settings, DOMAINS, db)
-        retain("-1")
-        with pytest.raises(WrongPartitions):
-            ensure_topics(settings.model_copy(update={"partitions": 8}), DOMAINS, db)
-        db.execute("UPDATE refold.topics SET topic_id = 'other' WHERE topic = %s", (topic,))
-        with pytest.raises(TopicRecreated):
-            ensure_topics(settings, DOMAINS, db)
-    for future in admin.delete_records([TopicPartition(topic, 0, 3)]).values():
-        future.result()
-    with pytest.raises(LogTrimmed):
-        fold_all(settings)
+    topic = events_topic(settings.topic_prefix, BASKET)
+    reader = kafka.consumer(settings.kafka_servers())
+    reader.assign([TopicPartition(topic, 0, 0)])
+    seen = [message.value() for message in reader.consume(3, 20)]
+    reader.close()
+    assert seen[1] == zombie[1]
+    assert rows(settings, "SELECT version FROM refold.streams WHERE stream = 's'") == [(1,)]
+    assert rows(settings, "SELECT first_offset, last_offset, reason FROM refold.voids") == [(1, 1, "void")]
 
 
 @pytest.mark.usefixtures("servers")
