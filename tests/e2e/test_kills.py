@@ -6,20 +6,22 @@ import time
 from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
-from statistics import median
+from typing import Any
 
 import psutil
 import pytest
 
 from refold.api.cli.roles import WORKERS
 from refold.api.cli.stack import Stack
-from refold.streams import failpoints
+from refold.streams import failpoints, kafka
 from refold.streams.domain import load_domains
 from refold.streams.settings import Settings
+from refold.streams.topics import events_topic
 from tests.e2e import results
 from tests.e2e.conftest import Running
 from tests.e2e.load import Load
-from tests.e2e.tables import assert_equal_totals, number, until
+from tests.e2e.site import start_worker
+from tests.e2e.tables import assert_equal_totals, query, until
 
 VICTIMS = ("handler", "core", "models", "reactors", "api", "kafka", "postgres")
 
@@ -33,18 +35,15 @@ def test_each_process_killed_once(tmp_path: Path) -> None:
         stack.wait_until_ready()
         load = Load(stack.settings, load_domains(["retail"]), per_second=60)
         load.start()
-        after_kill, after_end = list[float](), list[float]()
         for victim in VICTIMS:
             time.sleep(3)
             kill_and_wait(stack, victim)
-            after_kill += [seconds_until_at_work(stack.settings, victim)] if victim in WORKERS else []
         for worker in WORKERS:
             end_and_wait(stack, worker)
-            after_end.append(seconds_until_at_work(stack.settings, worker))
+        time.sleep(3)
         load.stop()
         assert_equal_totals(stack.settings, load.sent)
     results.note("each process killed", kills=len(VICTIMS), ended=len(WORKERS))
-    results.note("at work again, median", killed_s=round(median(after_kill), 1), ended_s=round(median(after_end), 1))
 
 
 @pytest.mark.e2e
@@ -59,6 +58,53 @@ def test_killed_at_every_durable_step(running: Running) -> None:
     results.note("crash points", kills=len(failpoints.NAMES))
 
 
+@pytest.mark.e2e
+@pytest.mark.timeout(240)
+def test_who_stands_by_takes_over(running: Running) -> None:
+    """Of two cores one ends: asked to, it leaves its group; killed, Kafka waits for its session. The other takes its partitions."""
+    waits = {}
+    with running.under_load():
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            second = start_worker("core", running.settings)
+            try:
+                until(lambda: both_have_partitions(running.settings, "core"), 60, "the second core got no partition")
+                second.send_signal(number)
+                waits[number.name] = round(seconds_until_all_move(running.settings, "core"), 1)
+            finally:
+                second.kill()
+                second.wait()
+    assert_equal_totals(running.settings, running.load.sent)
+    results.note("taken over by another core", seconds_after_sigterm=waits["SIGTERM"], after_sigkill=waits["SIGKILL"])
+
+
+def both_have_partitions(settings: Settings, role: str) -> bool:
+    """Whether Kafka's group of the role has two members, each with some partitions."""
+    name = f"{settings.topic_prefix}refold-{role}"
+    admin = kafka.admin(settings.kafka_servers())
+    described = admin.describe_consumer_groups([name])[name].result(10)
+    shares = [member.assignment.topic_partitions for member in described.members if member.assignment]
+    return len(shares) == 2 and all(shares)
+
+
+def seconds_until_all_move(settings: Settings, group: str) -> float:
+    """Until every partition of baskets, which are all under load, stands further than now."""
+    began, before = time.monotonic(), basket_positions(settings, group)
+    until(
+        lambda: all(at > before[part] for part, at in basket_positions(settings, group).items()),
+        60,
+        "some partition stands still",
+    )
+    return time.monotonic() - began
+
+
+def basket_positions(settings: Settings, group: str) -> dict[Any, Any]:
+    topic = events_topic(settings.topic_prefix, "retail.basket")
+    found: list[Any] = query(
+        settings, f"SELECT part, next_offset FROM refold.positions WHERE grp = '{group}' AND topic = '{topic}'"
+    )
+    return dict(found)
+
+
 def kill_at(running: Running, names: Sequence[str]) -> None:
     """Whoever comes to one of the failpoints is killed there, and started again."""
     stack, roles = running.stack, {name: name.partition(".")[0] for name in names}
@@ -71,20 +117,6 @@ def kill_at(running: Running, names: Sequence[str]) -> None:
     for name, role in roles.items():
         until(lambda n=name: not (running.armed / n).exists(), 90, f"nothing came to {name}")  # type: ignore[misc]
         until(lambda r=role: stack.pids().get(r) not in {None, victims[r]}, 60, f"{role} was not killed at {name}")  # type: ignore[misc]
-
-
-def seconds_until_at_work(settings: Settings, worker: str) -> float:
-    """From the start of its successor until that has partitions and goes on with them; the load never pauses."""
-    began, before = time.monotonic(), work_done(settings, worker)
-    until(lambda: work_done(settings, worker) > before, 60, f"no {worker} goes on with the work")
-    return time.monotonic() - began
-
-
-def work_done(settings: Settings, worker: str) -> int:
-    """What only a living worker of that kind makes grow: claims of handlers, positions of folds."""
-    if worker == "handler":
-        return number(settings, "SELECT coalesce(sum(epoch), 0)::int FROM refold.claims")
-    return number(settings, f"SELECT coalesce(sum(next_offset), 0)::int FROM refold.positions WHERE grp = '{worker}'")
 
 
 def end_and_wait(stack: Stack, worker: str) -> None:
