@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from refold.schemas.codec import Codec, Rejection, read_envelope
-from refold.schemas.meta import Meta
+from refold.schemas.meta import Claim, Meta
 from refold.schemas.retail.basket import ItemScanned
 from refold.schemas.retail.household import PointsAwarded
 from refold.streams.chunk import Chunk, Place
@@ -30,11 +30,16 @@ Sales = tuple[int, Decimal]
 NOTHING: Sales = (0, Decimal(0))
 DOMAINS = load_domains(["retail"])
 CODEC = Codec(DOMAINS.catalog)
+Pairs = dict[str, tuple[dict[Any, Any], dict[Any, Any]]]
+"""Rows of tables by their keys: those that are there, and those that should be."""
 
 
 @dataclass
 class Truth:
-    """What a log comes to. `claims` by category and partition, the rest by category and stream, or by the read model's key."""
+    """What a log comes to. `claims` by category and partition, the rest by category and stream, or by the read model's key.
+
+    `voids`: how many records of a place count for nothing; claims, which change no stream, are not among them.
+    """
 
     claims: dict[tuple[str, int], tuple[int, UUID | None, int, int]] = field(default_factory=dict)
     ends: dict[Place, int] = field(default_factory=dict)
@@ -44,6 +49,7 @@ class Truth:
     products: dict[int, Sales] = field(default_factory=lambda: defaultdict(lambda: NOTHING))
     baskets: dict[str, Sales] = field(default_factory=lambda: defaultdict(lambda: NOTHING))
     points: dict[str, tuple[int, int]] = field(default_factory=lambda: defaultdict(lambda: (0, 0)))
+    voids: dict[Place, int] = field(default_factory=dict)
     records: int = 0
     violations: list[str] = field(default_factory=list)
 
@@ -86,15 +92,28 @@ def assert_tables_are_the_fold_of_the_log(settings: Settings, seconds: float = 1
 
 def differences(settings: Settings, want: Truth) -> list[str]:
     """Each table that is not what the log comes to, with a row of it as it is and as it should be."""
-    pairs: dict[str, tuple[dict[Any, Any], dict[Any, Any]]] = {
-        "claims": (_claims(settings), want.claims),
-        "streams": (_streams(settings), want.streams),
-        "outcomes": (_outcomes(settings), want.outcomes),
+    models: Pairs = {
         "store_daily": (_stores(settings), want.stores),
         "product_sales": (_sales(settings, "product_sales", "product_id", "revenue"), want.products),
         "baskets": (_sales(settings, "baskets", "basket_id", "total"), want.baskets),
         "households": (_points(settings), want.points),
     }
+    return core_differences(settings, want) + _unequal(models)
+
+
+def core_differences(settings: Settings, want: Truth) -> list[str]:
+    """The same of the core's tables alone, where no read models run."""
+    return _unequal(
+        {
+            "claims": (_claims(settings), want.claims),
+            "streams": (_streams(settings), want.streams),
+            "outcomes": (_outcomes(settings), want.outcomes),
+            "voids": (_voids(settings), want.voids),
+        }
+    )
+
+
+def _unequal(pairs: Pairs) -> list[str]:
     found = []
     for name, (there, due) in pairs.items():
         wrong = [key for key in there.keys() | due.keys() if there.get(key) != due.get(key)]
@@ -144,18 +163,25 @@ def _fold(found: Truth, category: str, chunk: Chunk, commands: Chunk, partitions
             codes[first.stream, first.command_id] = decided.rejection.code
         return None if decided.rejection else decided.events
 
-    now = Reference()
+    now, counted = Reference(), 0
     domain = Domain(redecide, decider.evolve, decider.initial, prefixes=False)
     for value in chunk.values:
         envelope = read_envelope(value)
         body = CODEC.read_event(value)[1] if isinstance(envelope, Meta) else None
+        outcomes = len(now.outcomes)
         try:
             now = step(now, envelope, None if isinstance(body, Rejection) else body, domain)
         except Violation as violation:
             found.violations.append(f"{category}/{chunk.part}: {violation}")
             break
+        if isinstance(envelope, Claim):
+            counted += 1
+        elif envelope is not None and len(now.outcomes) > outcomes:
+            counted += envelope.count
     found.records += len(chunk.values)
     found.ends[chunk.place] = chunk.end
+    if void := len(chunk.values) - counted - len(now.pending):
+        found.voids[chunk.place] = void
     if chunk.values:
         found.claims[category, chunk.part] = now.epoch, now.writer, now.next_seq, now.last_command
     found.streams.update({(category, stream): row for stream, row in now.streams.items()})
@@ -194,6 +220,13 @@ def _outcomes(settings: Settings) -> dict[tuple[str, str, UUID], tuple[Any, ...]
         settings, "SELECT category, stream, command_id, code, body_hash, base_version, events FROM refold.outcomes"
     )
     return {(name, stream, command): tuple(rest) for name, stream, command, *rest in rows}
+
+
+def _voids(settings: Settings) -> dict[Place, int]:
+    rows = query(
+        settings, "SELECT topic, part, sum(last_offset - first_offset + 1)::int FROM refold.voids GROUP BY 1, 2"
+    )
+    return {(str(topic), int(str(part))): int(str(number)) for topic, part, number in rows}
 
 
 def _stores(settings: Settings) -> dict[Any, tuple[Any, ...]]:

@@ -1,4 +1,4 @@
-"""A TCP proxy between our processes and a server, which can cut, delay, hold and deafen the connections through it."""
+"""A TCP proxy between our processes and a server, which can cut, delay, hold, deafen and strand the connections through it."""
 
 import asyncio
 import random
@@ -27,6 +27,7 @@ class Proxy:
         self._loop = asyncio.new_event_loop()
         self._requests = _Direction()
         self._answers = _Direction()
+        self._stranded: list[_Direction] = []
         self._open: dict[asyncio.Task[None], list[asyncio.StreamWriter]] = {}
         self._thread = threading.Thread(target=self._run, name=f"proxy-{self.port}", daemon=True)
 
@@ -45,6 +46,14 @@ class Proxy:
     def deafen(self) -> None:
         """Requests pass, answers do not: a commit or an append happens, and its acknowledgement is missing."""
         self._wait(self._set(0.0, flows=(True, False)))
+
+    def strand(self) -> None:
+        """Nothing passes on the connections there are; those made from now on are whole: a request may come late, after others."""
+        self._wait(self._strand())
+
+    def holds_requests(self) -> bool:
+        """Whether a request has come in that does not pass."""
+        return any(way.held for way in (self._requests, *self._stranded))
 
     def heal(self) -> None:
         """Everything passes again, what was held first."""
@@ -76,6 +85,17 @@ class Proxy:
         for direction, flowing in zip((self._requests, self._answers), flows, strict=True):
             direction.delay = seconds
             (direction.flowing.set if flowing else direction.flowing.clear)()
+        if all(flows):
+            for direction in self._stranded:
+                direction.flowing.set()
+            self._stranded.clear()
+
+    async def _strand(self) -> None:
+        old = (self._requests, self._answers)
+        for direction in old:
+            direction.flowing.clear()
+        self._stranded += old
+        self._requests, self._answers = _Direction(), _Direction()
 
     async def _cut(self, rng: random.Random, share: float) -> int:
         chosen = [task for task in self._open if rng.random() < share]
@@ -109,7 +129,7 @@ class Proxy:
             while piece := await reader.read(_PIECE):
                 if way.delay:
                     await asyncio.sleep(way.delay)
-                await way.flowing.wait()
+                await way.passable()
                 writer.write(piece)
                 self.passed += len(piece)
                 await writer.drain()
@@ -120,8 +140,17 @@ class _Direction:
 
     def __init__(self) -> None:
         self.delay = 0.0
+        self.held = 0
         self.flowing = asyncio.Event()
         self.flowing.set()
+
+    async def passable(self) -> None:
+        """Return once a piece may pass; until then it counts as held."""
+        self.held += 1
+        try:
+            await self.flowing.wait()
+        finally:
+            self.held -= 1
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

@@ -2,9 +2,10 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
@@ -104,14 +105,40 @@ def another(role: str, settings: Settings, program: str = "refold.api.cli.app") 
 @contextmanager
 def advertised_at(port: int) -> Iterator[None]:
     """Kafka tells its clients another port than its own, so that they come through the proxy."""
+    with _properties(lambda broker: {f"advertised.listeners=PLAINTEXT://{HOST}:": (str(broker), str(port))}):
+        yield
+
+
+@contextmanager
+def also_behind(proxy: Proxy) -> Iterator[None]:
+    """Kafka has one more door, and tells who comes through the proxy to stay there; who comes to its own port stays with that."""
+    with socket.create_server((HOST, 0)) as probe:
+        proxy.upstream = probe.getsockname()[1]
+    door = f",PROXIED://{HOST}:"
+
+    def added(broker: int) -> dict[str, tuple[str, str]]:
+        return {
+            "\nlisteners=": (own := f"PLAINTEXT://{HOST}:{broker}", f"{own}{door}{proxy.upstream}"),
+            "advertised.listeners=": (own, f"{own}{door}{proxy.port}"),
+            "listener.security.protocol.map=": ("", "PROXIED:PLAINTEXT,"),
+        }
+
+    with _properties(added):
+        yield
+
+
+@contextmanager
+def _properties(changes: Callable[[int], dict[str, tuple[str, str]]]) -> Iterator[None]:
+    """Kafka's properties otherwise than shipped: what follows each of these beginnings, and what stands there instead."""
     write = KafkaServer._write_properties
 
     def write_both(server: KafkaServer, ports: dict[str, int]) -> None:
         write(server, ports)
         text = server._properties.read_text()
-        listeners = f"advertised.listeners=PLAINTEXT://{HOST}:"
-        assert f"{listeners}{ports['broker']}" in text
-        server._properties.write_text(text.replace(f"{listeners}{ports['broker']}", f"{listeners}{port}"))
+        for beginning, (old, new) in changes(ports["broker"]).items():
+            assert f"{beginning}{old}" in text
+            text = text.replace(f"{beginning}{old}", f"{beginning}{new}")
+        server._properties.write_text(text)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(KafkaServer, "_write_properties", write_both)

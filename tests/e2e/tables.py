@@ -10,8 +10,8 @@ from refold.streams.settings import Settings
 from tests.e2e.load import expected
 
 
-def until(holds: Callable[[], bool], seconds: float, complaint: str) -> None:
-    """Wait for something."""
+def until(holds: Callable[[], bool], seconds: float, complaint: str, every: float = 0.2) -> None:
+    """Wait for something, and look again after so many seconds."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
@@ -19,7 +19,7 @@ def until(holds: Callable[[], bool], seconds: float, complaint: str) -> None:
                 return
         except psycopg.OperationalError:
             pass
-        time.sleep(0.2)
+        time.sleep(every)
     pytest.fail(complaint)
 
 

@@ -96,6 +96,7 @@ def assert_the_oracle_can_fail(settings: Settings, want: Truth) -> None:
         "streams": "UPDATE refold.streams SET version = version + 1 WHERE stream = 'hot-0'",
         "outcomes": "DELETE FROM refold.outcomes WHERE key = (SELECT min(key) FROM refold.outcomes)",
         "claims": "UPDATE refold.claims SET next_seq = next_seq + 1 WHERE category = 'retail.basket' AND part = 0",
+        "voids": "INSERT INTO refold.voids SELECT topic, part, 0, 0, 'void' FROM refold.positions ORDER BY 1, 2 LIMIT 1",
         "store_daily": "UPDATE retail.store_daily SET lines = lines + 1",
         "baskets": "UPDATE retail.baskets SET total = total + 1",
         "product_sales": "UPDATE retail.product_sales SET revenue = revenue + 1",
