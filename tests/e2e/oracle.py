@@ -163,24 +163,21 @@ def _fold(found: Truth, category: str, chunk: Chunk, commands: Chunk, partitions
             codes[first.stream, first.command_id] = decided.rejection.code
         return None if decided.rejection else decided.events
 
-    now, counted = Reference(), 0
+    now, claims = Reference(), 0
     domain = Domain(redecide, decider.evolve, decider.initial, prefixes=False)
     for value in chunk.values:
         envelope = read_envelope(value)
         body = CODEC.read_event(value)[1] if isinstance(envelope, Meta) else None
-        outcomes = len(now.outcomes)
+        claims += isinstance(envelope, Claim)
         try:
             now = step(now, envelope, None if isinstance(body, Rejection) else body, domain)
         except Violation as violation:
             found.violations.append(f"{category}/{chunk.part}: {violation}")
             break
-        if isinstance(envelope, Claim):
-            counted += 1
-        elif envelope is not None and len(now.outcomes) > outcomes:
-            counted += envelope.count
     found.records += len(chunk.values)
     found.ends[chunk.place] = chunk.end
-    if void := len(chunk.values) - counted - len(now.pending):
+    counted = sum(max(effect.events, 1) for effect in now.outcomes.values())
+    if void := len(chunk.values) - claims - counted - len(now.pending):
         found.voids[chunk.place] = void
     if chunk.values:
         found.claims[category, chunk.part] = now.epoch, now.writer, now.next_seq, now.last_command
