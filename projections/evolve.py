@@ -18,6 +18,7 @@ import polars as pl
 from refold.projections.batch import Batch, Park
 from refold.projections.declaration import Entity, EventType, Evolve
 from refold.projections.errors import EventFailed
+from refold.projections.evolve_notes import Tell
 from refold.projections.layout import DELETED, VERSION, Layout, Stored
 from refold.projections.partial import PLACE, Frames, placed
 from refold.schemas.column_values import values_of
@@ -47,10 +48,18 @@ class Evolved:
     waiting: Mapping[str, int] = field(default_factory=dict)
 
 
-def evolve_batch(
-    layout: Layout, build: int, batch: Batch, frames: Frames, parked: Iterable[Park], load: Load
-) -> Evolved:
+@dataclass(frozen=True)
+class Target:
+    """A build of an evolved entity, and who is told of each record before its events are folded."""
+
+    layout: Layout
+    build: int
+    tell: Tell | None = None
+
+
+def evolve_batch(target: Target, batch: Batch, frames: Frames, parked: Iterable[Park], load: Load) -> Evolved:
     """Fold the batch's events into the rows that `load` gives."""
+    layout, tell = target.layout, target.tell
     rules, deleted_when = _rules(layout)
     waits = {park.stream: park for park in parked}
     touched = sorted({stream for frame in frames.values() for stream in frame["m_stream"].unique()})
@@ -64,12 +73,20 @@ def evolve_batch(
         if stream in waits and offset >= waits[stream].first_offset:
             waiting[stream] = waiting.get(stream, 0) + 1
         elif record[-1][0] > held.version:
+            if tell is not None:
+                tell(int(batch.parts[row]), offset)
             try:
                 changed[stream] = _after(layout, rules, deleted_when, held, record)
             except EventFailed as failed:
                 part = int(batch.parts[row])
                 waits[stream] = Park(
-                    build, batch.category, stream, part, offset, failed.code, f"{part}:{offset}: {failed.message}"
+                    target.build,
+                    batch.category,
+                    stream,
+                    part,
+                    offset,
+                    failed.code,
+                    f"{part}:{offset}: {failed.message}",
                 )
                 parks.append(waits[stream])
                 waiting[stream] = 1

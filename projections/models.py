@@ -19,7 +19,7 @@ from refold.projections.by_rows import Row, partial_columns
 from refold.projections.declaration import EventType, handled
 from refold.projections.declared import Declared
 from refold.projections.errors import ModelFailed
-from refold.projections.evolve import Evolved, Held, evolve_batch, held_of, rows_of
+from refold.projections.evolve import Evolved, Held, Target, evolve_batch, held_of, rows_of
 from refold.projections.layout import Layout
 from refold.projections.limits import AskedLimits, Limits
 from refold.projections.partial import partial_of
@@ -224,7 +224,7 @@ def _evolve(
     frames = frames_for(layout, counted)
     for batch, _ in (counted[category] for category in {kind.category.name for kind in frames}):
         found: Evolved = evolve_batch(
-            layout, build.number, batch, frames, parked, lambda streams: load_rows(db, layout, build, streams)
+            Target(layout, build.number), batch, frames, parked, lambda streams: load_rows(db, layout, build, streams)
         )
         merge_sql.add(db, layout, build.schema, rows_of(layout, found.rows))
         waiting = {(batch.category, stream): number for stream, number in found.waiting.items()}

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -87,16 +87,28 @@ class Builder:
     """Adds decoded chunks to some builds that stand at the same positions. Used by one thread at a time."""
 
     def __init__(
-        self, db: Database, decoding: Decoding, staged: Sequence[Staging], position: Mapping[Place, int]
+        self,
+        db: Database,
+        decoding: Decoding,
+        staged: Sequence[Staging],
+        position: Mapping[Place, int],
+        *,
+        fills: bool = False,
     ) -> None:
-        self._db, self._decoding = db, decoding
+        """`fills`: no live table has counted the events that wait."""
+        self._db, self._decoding, self._fills = db, decoding, fills
         self.staged = staged
         self.position = dict(position)
         self.events = 0
         self.fell_back = 0
         self._parks: list[Park] = []
+        self._waiting = Counter[tuple[str, str]]()
         self._flushed = time.monotonic()
         self._whole = True
+
+    def ahead(self) -> int:
+        """How many batches may be under way behind the one that is added: none where a death must name its record."""
+        return 0 if any(staging.wary for staging in self.staged) else _AHEAD
 
     def prepare(self, chunks: Sequence[Chunk]) -> Prepared:
         """The first half of a fold, which touches nothing of the second."""
@@ -113,6 +125,7 @@ class Builder:
             staging.add(prepared.counted)
         for _, counted in prepared.counted.values():
             self._parks += counted.parks
+            self._waiting.update(counted.waiting)
             self.events += counted.events
             self.fell_back += counted.fell_back
         self.position |= prepared.position
@@ -132,8 +145,9 @@ class Builder:
         """The same, within the caller's transaction."""
         self._only_if_whole()
         self._whole = False
-        parking.park(self._db, self._parks, {})
+        parking.park(self._db, self._parks, self._waiting if self._fills else {})
         self._parks = []
+        self._waiting.clear()
         for staging in self.staged:
             staging.flush()
             keep_positions(self._db, staging.build, self.position)
@@ -144,7 +158,13 @@ class Builder:
             raise RuntimeError("a fold or a flush failed before")
 
 
-def fold_log(source: Source, target: Target, upto: Mapping[Place, int], progress: Progress) -> None:
+def fold_log(
+    source: Source,
+    target: Target,
+    upto: Mapping[Place, int],
+    progress: Progress,
+    ahead: Callable[[], int] = lambda: _AHEAD,
+) -> None:
     """Read the log up to given positions, decode and fold it, all three at once; flushed at the end."""
     whole = source.left(upto)
     done = 0
@@ -155,7 +175,7 @@ def fold_log(source: Source, target: Target, upto: Mapping[Place, int], progress
             chunks = _batch(source, upto)
             prepared = decoding.submit(target.prepare, chunks)
             pending.append(folding.submit(_add, target, prepared))
-            if len(pending) > _AHEAD:
+            while len(pending) > ahead():
                 pending.popleft().result()
             done += sum(len(chunk.values) for chunk in chunks)
             progress(done, whole)

@@ -11,10 +11,11 @@ from typing import Self
 from psycopg import sql
 
 from refold.projections import builds, merge_sql, promote, tables
-from refold.projections.builds import GROUP
+from refold.projections.builds import GROUP, Build
 from refold.projections.core_first import CoreFirst
 from refold.projections.declared import declared
 from refold.projections.errors import NothingFolded, RebuildDiffers, RebuildRunning
+from refold.projections.evolve_notes import EvolveNotes, evolve_notes, pass_over_killers
 from refold.projections.guarded import GuardedTarget
 from refold.projections.layout import Layout
 from refold.projections.limits import parked
@@ -50,6 +51,7 @@ class Replay:
         self._settings = settings
         self._domains, self._found = load_domains(settings.domains), declared(settings.domains)
         self._compared_s = 0.0
+        self._open = ExitStack()
         self._db: Database = connect(settings.dsn(), application_name="replay")
         self._reads: Database = connect(settings.dsn(), application_name="replay-reads")
         bootstrap(self._db)
@@ -61,6 +63,7 @@ class Replay:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._open.close()
         self._reads.close()
         self._db.close()
 
@@ -117,7 +120,7 @@ class Replay:
         found: dict[Start, list[Staging]] = {}
         for layout in layouts:
             places = places_of(self._settings, layouts if fresh else [layout])
-            staging, done = self._staging(layout)
+            staging, done = self._staging(layout, fills=fresh)
             found.setdefault(tuple((place, done.get(place, 0)) for place in places), []).append(staging)
         if fresh and len(found) > 1:
             for staging in (staging for staged in found.values() for staging in staged):
@@ -125,7 +128,7 @@ class Replay:
             return self._starts(layouts, fresh=fresh)
         return _together(found)
 
-    def _staging(self, layout: Layout) -> tuple[Staging, dict[Place, int]]:
+    def _staging(self, layout: Layout, *, fills: bool) -> tuple[Staging, dict[Place, int]]:
         build = unfinished(builds.builds(self._db), layout, self._found)
         if build is None:
             with self._db.transaction():
@@ -133,14 +136,20 @@ class Replay:
                     self._db, layout, self._found.fingerprints[layout.model.domain, layout.name], "building"
                 )
                 tables.create(self._db, layout, build, with_key=layout.evolves)
-        return Staging(self._db, layout, build, parked(self._db)), group_positions(self._db, build.group)
+        notes = self._notes(build, fills=fills) if layout.evolves else None
+        return Staging(self._db, layout, build, parked(self._db), notes), group_positions(self._db, build.group)
+
+    def _notes(self, build: Build, *, fills: bool) -> EvolveNotes:
+        notes = self._open.enter_context(evolve_notes(self._settings, build))
+        pass_over_killers(self._settings, self._db, notes, build, fills=fills)
+        return notes
 
     def _build(
         self, staged: list[Staging], start: dict[Place, int], progress: Progress, *, fills: bool
     ) -> tuple[Builder, list[Rebuilt]]:
         decoder = ColumnDecoder(self._domains.catalog, thin=True)
         decoding = Decoding(self._reads, self._settings.topic_prefix, decoder, self._found.types)
-        builder = Builder(self._db, decoding, staged, start)
+        builder = Builder(self._db, decoding, staged, start, fills=fills)
         source = Source(self._settings.kafka_servers(), start, records=READ_RECORDS, keys=fills)
         with closing(source), command_guard(self._settings, GROUP) as guard:
             target = GuardedTarget(builder, guard)
@@ -151,7 +160,7 @@ class Replay:
     def _fill(self, builder: Builder, target: Target, source: Source, progress: Progress) -> list[Rebuilt]:
         (fold,) = core_folds(self._settings)
         with closing(fold), command_guard(self._settings, fold.group, MAX_EVENTS_PER_COMMAND) as guard:
-            fold_log(source, CoreFirst(GuardedFold(fold, guard), target), source.ends(), progress)
+            fold_log(source, CoreFirst(GuardedFold(fold, guard), target), source.ends(), progress, builder.ahead)
         self._finish(builder)
         promote.take_over(self._db, self._found, builder)
         return [
@@ -161,10 +170,10 @@ class Replay:
 
     def _rebuild(self, builder: Builder, target: Target, source: Source, progress: Progress) -> list[Rebuilt]:
         places = list(source.position)
-        fold_log(source, target, goal(self._db, places, fills=False), progress)
+        fold_log(source, target, goal(self._db, places, fills=False), progress, builder.ahead)
         self._finish(builder)
         while source.left(upto := goal(self._db, places, fills=False)) > _CLOSE_RECORDS:
-            fold_log(source, target, upto, progress)
+            fold_log(source, target, upto, progress, builder.ahead)
         promote.join(self._db, builder, source)
         began = time.perf_counter()
         done = [self._promote(staging) for staging in builder.staged]

@@ -5,6 +5,7 @@ merges those in. So what a build has done is read off the database, and a killed
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 
 import polars as pl
 from psycopg import sql
@@ -12,7 +13,8 @@ from psycopg import sql
 from refold.projections import merge_sql, parking, tables
 from refold.projections.batch import Batch, Counted, Park
 from refold.projections.builds import Build
-from refold.projections.evolve import Held, evolve_batch, rows_of
+from refold.projections.evolve import Held, Target, evolve_batch, rows_of
+from refold.projections.evolve_notes import EvolveNotes
 from refold.projections.layout import Layout
 from refold.projections.models import frames_for, load_rows
 from refold.projections.partial import Frames, merged, partial_of
@@ -26,9 +28,12 @@ _FLUSH = "_flush"
 class Staging:
     """One build of one model. `add` touches memory only, but for the rows of evolved entities."""
 
-    def __init__(self, db: Database, layout: Layout, build: Build, parked: Sequence[Park]) -> None:
+    def __init__(
+        self, db: Database, layout: Layout, build: Build, parked: Sequence[Park], notes: EvolveNotes | None = None
+    ) -> None:
+        """`notes`: of what `evolve` is about to be given, if the model has one."""
         self.layout, self.build = layout, build
-        self._db = db
+        self._db, self._notes = db, notes
         self._partials: list[pl.DataFrame] = []
         self._compact_at = _COMPACT_ROWS
         self._held: dict[str, Held] = {}
@@ -41,6 +46,11 @@ class Staging:
     def rows(self) -> int:
         """Rows in memory."""
         return sum(partial.height for partial in self._partials) + len(self._held)
+
+    @property
+    def wary(self) -> bool:
+        """Whether a process died of `evolve`, as far as is known, and its records are not passed yet."""
+        return self._notes is not None and self._notes.wary
 
     def add(self, counted: Mapping[str, tuple[Batch, Counted]]) -> None:
         """Fold the events of a batch of chunks."""
@@ -82,7 +92,9 @@ class Staging:
         self._db.execute(sql.SQL("ANALYZE {}").format(merge_sql.table(self.layout, self.build.schema)))
 
     def _evolve(self, batch: Batch, frames: Frames) -> None:
-        found = evolve_batch(self.layout, self.build.number, batch, frames, self._parked, self._load)
+        with self._notes.of(batch.chunks) if self._notes is not None else nullcontext() as tell:
+            target = Target(self.layout, self.build.number, tell)
+            found = evolve_batch(target, batch, frames, self._parked, self._load)
         self._held |= found.rows
         self._changed |= found.rows
         self._parks += found.parks

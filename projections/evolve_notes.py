@@ -1,0 +1,93 @@
+"""`evolve` that kills a build's process: the next run of the command knows where, and passes over the record.
+
+A batch is noted as a whole. After a death each record is noted by itself before `evolve` is given it, until those of the death are
+passed: so the second death names the record, however large the batches are. The notes are of the declaration, not of the build.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from refold.projections import parking
+from refold.projections.batch import Park
+from refold.projections.builds import GROUP, Build
+from refold.streams import metrics
+from refold.streams.attempts import Attempts
+from refold.streams.chunk import Chunk, Place
+from refold.streams.guard import Store
+from refold.streams.postgres import Database
+from refold.streams.set_aside import CODE_KILLS, KILLED
+from refold.streams.settings import Settings
+from refold.streams.topics import category_of
+
+_log = logging.getLogger(__name__)
+Tell = Callable[[int, int], None]
+"""Told the partition and offset of each record before `evolve` is given it."""
+
+
+class EvolveNotes:
+    """What one model's `evolve` is about to be given. Used by one thread at a time."""
+
+    def __init__(self, attempts: Attempts) -> None:
+        self._attempts = attempts
+
+    @property
+    def wary(self) -> bool:
+        """Whether a process died here and its records are not passed yet."""
+        return bool(self._attempts.suspects)
+
+    @contextmanager
+    def of(self, chunks: Sequence[Chunk]) -> Iterator[Tell | None]:
+        """Bracket the fold of one category's chunks; each record is only to be told where that is worth its cost."""
+        self._attempts.begin(chunks)
+        try:
+            yield self._tell(chunks[0].topic) if self.wary else None
+        finally:
+            self._attempts.end()
+        for chunk in chunks:  # from 0 on: nobody reads again what lies before
+            self._attempts.passed(chunk.place, 0, chunk.end)
+
+    def found(self, deaths: int) -> list[tuple[Place, int]]:
+        """The records on which so many processes died, each noted by itself."""
+        return [(suspect.place, suspect.start) for suspect in self._attempts.suspects if suspect.alone >= deaths]
+
+    def forget(self, place: Place, offset: int) -> None:
+        """Nobody is given this record any more."""
+        self._attempts.passed(place, offset, offset + 1)
+
+    def _tell(self, topic: str) -> Tell:
+        return lambda part, offset: self._attempts.begin([Chunk(topic, part, offset, [None])], alone=True)
+
+
+@contextmanager
+def evolve_notes(settings: Settings, build: Build) -> Iterator[EvolveNotes]:
+    """The notes of a build's declaration, while the block lasts."""
+    name = f"{settings.topic_prefix}evolve-{build.domain}.{build.model}-{build.fingerprint}"
+    attempts = Attempts(settings.data.absolute() / "attempts", name)
+    try:
+        yield EvolveNotes(attempts)
+    finally:
+        attempts.close()
+
+
+def pass_over_killers(settings: Settings, db: Database, notes: EvolveNotes, build: Build, *, fills: bool) -> None:
+    """Keep what `evolve` died of from it: parked for all models where all are built, as live ones would, else for this build alone."""
+    for place, offset in notes.found(settings.decode_attempts):
+        if fills:
+            Store(settings.dsn(), GROUP).add(place, [offset], CODE_KILLS)
+        else:
+            _park(db, build, category_of(settings.topic_prefix, place[0]), place[1], offset)
+        metrics.SET_ASIDE.labels(GROUP).inc()
+        _log.error("%s: set aside (%s) of %s: %s/%d [%d]", GROUP, CODE_KILLS, build.model, *place, offset)
+        notes.forget(place, offset)
+
+
+def _park(db: Database, build: Build, category: str, part: int, offset: int) -> None:
+    """The live tables have passed the record, so the others' rows must not wait for this one's."""
+    rows = db.execute(
+        "SELECT stream FROM refold.stream_offsets WHERE category = %s AND part = %s AND %s = ANY(offsets)",
+        (category, part, offset),
+    )
+    for (stream,) in rows.fetchall():
+        reason = f"the event at {part}:{offset}: {KILLED}"
+        parking.park(db, [Park(build.number, category, stream, part, offset, CODE_KILLS, reason)], {}, build.number)

@@ -1,0 +1,36 @@
+"""On PYTHONPATH every Python process knows one more read model of retail, whose `evolve` ends the process on one text."""
+
+import os
+
+import msgspec
+
+from refold.projections import retail
+from refold.projections.declaration import Entity, Evolve
+from refold.schemas.contracts import Event
+from refold.schemas.retail.basket import BASKET, BasketOpened
+
+
+class Visit(msgspec.Struct, frozen=True):
+    household: str | None = None
+    openings: int = 0
+
+
+def fold_visit(visit: Visit | None, event: Event) -> Visit:
+    visit = visit or Visit()
+    if not isinstance(event, BasketOpened):
+        return visit
+    if event.household_id == "kills-evolve":
+        os._exit(139)
+    return Visit(event.household_id, visit.openings + 1)
+
+
+VISITS = Entity(
+    name="visits",
+    domain="retail",
+    description="Who opened a basket, and how often.",
+    category=BASKET,
+    key_name="basket_id",
+    key_doc="Number on the receipt.",
+    evolve=Evolve(Visit, fold_visit, {"household": "Who.", "openings": "How often."}),
+)
+retail.READ_MODELS = (*retail.READ_MODELS, VISITS)  # type: ignore[assignment]  # one more than there are
