@@ -33,6 +33,7 @@ from refold.streams.domain import load_domains
 from refold.streams.guard import GuardedFold, command_guard
 from refold.streams.postgres import Database, bootstrap, connect
 from refold.streams.settings import Settings
+from refold.streams.stuck import watching
 from refold.streams.topics import ensure_topics
 from refold.streams.waiting import when_kafka_answers
 
@@ -58,6 +59,7 @@ class Replay:
         builds.bootstrap(self._db)
         when_kafka_answers(lambda: ensure_topics(settings, self._domains, self._db), _KAFKA_BOUND_S)
         check_continuity(settings, self._domains, self._db)
+        self._open.enter_context(watching(settings.stuck_cpu_s))
 
     def __enter__(self) -> Self:
         return self

@@ -26,6 +26,7 @@ from refold.streams.positions import stored
 from refold.streams.postgres import connect_patiently
 from refold.streams.reader import GroupReader, ReaderConfig, Start, put_into
 from refold.streams.settings import Settings
+from refold.streams.stuck import StuckWatch
 
 _ALLOCATIONS = 50_000
 _CORE = "core"
@@ -95,6 +96,7 @@ def _leave_alone_what_stays() -> None:
 def run_agent(settings: Settings, config: ReaderConfig, start: Start, make: Workers) -> None:
     """Run one Faust app with one agent over chunks until SIGTERM or SIGINT."""
     sys.setswitchinterval(_SWITCH_S)
+    StuckWatch(settings.stuck_cpu_s)
     folder = settings.data.absolute() / "faust" / config.group
     folder.mkdir(parents=True, exist_ok=True)
     app = _App(config.group, broker="kafka://unused", web_enabled=False, datadir=str(folder))

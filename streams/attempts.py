@@ -13,6 +13,7 @@ from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from uuid import uuid4
 
+from refold.streams import stuck
 from refold.streams.chunk import Chunk, Place
 
 
@@ -67,9 +68,11 @@ class Attempts:
         note = json.dumps([[*chunk.place, chunk.start, chunk.end, 1, int(alone)] for chunk in chunks]).encode()
         os.pwrite(self._file, note, 0)
         os.ftruncate(self._file, len(note))
+        stuck.begin()
 
     def end(self) -> None:
         """Nobody died."""
+        stuck.end()
         os.ftruncate(self._file, 0)
 
     def suspect(self, chunk: Chunk) -> Suspect | None:

@@ -11,7 +11,7 @@ from refold.schemas.contracts import Event
 from refold.schemas.envelope import framed
 from refold.schemas.errors import Undecodable
 from refold.schemas.meta import Meta
-from refold.streams import kafka, set_aside
+from refold.streams import kafka, set_aside, stuck
 from refold.streams.domain import AnyDecider, Domains
 from refold.streams.errors import EventUnreadable, KafkaUnavailable
 from refold.streams.log import records_of
@@ -71,6 +71,7 @@ class History:
         while places:
             values = self.values(category, places, PAGE_BYTES)
             yield self._events(category, places, values)
+            stuck.goes_on()
             places = places[len(values) :]
 
     @staticmethod

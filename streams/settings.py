@@ -57,6 +57,12 @@ class Settings(BaseModel):
         le=100,
         description="Deaths of a worker on the same records before it looks for the one that kills; then again, of one record alone.",
     )
+    stuck_cpu_s: float = Field(
+        default=60.0,
+        ge=5,
+        le=3600,
+        description="Seconds of CPU time after which a worker's attempt at some records is taken not to end: its process ends, a death.",
+    )
 
     @classmethod
     def load(cls, environ: Mapping[str, str] = os.environ) -> Self:

@@ -14,6 +14,7 @@ from benchmarks.receipts import Decided
 from refold.schemas.retail.basket import BASKET, BasketOpened
 from refold.streams.partitioner import partition_of
 from refold.streams.settings import Settings
+from refold.streams.stuck import STUCK
 from refold.streams.topics import events_topic
 from tests.conftest import settings_for
 from tests.streams.broker import DOMAINS, fold_all, prepare, rows
@@ -37,7 +38,7 @@ Run = subprocess.CompletedProcess[str]
 def until_it_lives(settings: Settings, arguments: Sequence[str]) -> list[Run]:
     """The same command, again while it dies."""
     runs: list[Run] = []
-    while not runs or (runs[-1].returncode == DIED and len(runs) < 6):
+    while not runs or (runs[-1].returncode in {DIED, STUCK} and len(runs) < 6):
         runs.append(run(settings, arguments))
     return runs
 
@@ -61,10 +62,10 @@ def codes(runs: Sequence[Run]) -> list[int]:
     return found
 
 
-def write(settings: Settings) -> str:
+def write(settings: Settings, text: str = "kills-evolve") -> str:
     """Twenty baskets, one of which kills, and goes on afterwards; where it kills."""
     prepare(settings)
-    names = ["kills-evolve" if number == 7 else "fine" for number in range(20)]
+    names = [text if number == 7 else "fine" for number in range(20)]
     opened = [(f"b{number}", name) for number, name in enumerate(names)]
     LogWriter(settings, DOMAINS).write(
         Decided(BASKET.name, stream, NOW, BasketOpened(store_id=1, household_id=name))
@@ -109,15 +110,16 @@ def test_a_database_filled_anew_is_that_of_a_worker_that_died_as_often(
 
 
 @pytest.mark.timeout(600)
-def test_a_new_model_that_kills_keeps_nothing_from_the_others(settings: Settings) -> None:
-    """The live tables have passed what kills it: only the new table is without."""
-    once = settings.model_copy(update={"decode_attempts": 1})
-    write(once)
+@pytest.mark.parametrize(("text", "ends"), [("kills-evolve", DIED), ("loops-in-evolve", STUCK)])
+def test_a_new_model_that_kills_keeps_nothing_from_the_others(settings: Settings, text: str, ends: int) -> None:
+    """The live tables have passed what kills it, or never ends: only the new table is without."""
+    once = settings.model_copy(update={"decode_attempts": 1, "stuck_cpu_s": 5.0})
+    write(once, text)
     assert run(once, [*REBUILD, "--all"], path=()).returncode == 0
 
     runs = until_it_lives(once, [*REBUILD, "visits"])
 
-    assert codes(runs) == [DIED, DIED, 0]
+    assert codes(runs) == [ends, ends, 0]
     assert rows(once, "SELECT build > 0, stream, code, waiting FROM refold.parked") == [(True, "b7", "code-kills", 2)]
     assert rows(once, "SELECT count(*), sum(openings) FROM retail.visits") == [(19, 20)]
     assert rows(once, "SELECT count(*) FROM retail.baskets") == [(20,)]

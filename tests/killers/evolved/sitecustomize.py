@@ -1,4 +1,4 @@
-"""On PYTHONPATH every Python process knows one more read model of retail, whose `evolve` ends the process on one text."""
+"""On PYTHONPATH every Python process knows one more read model of retail, whose `evolve` ends the process on one text, and never ends on another."""
 
 import os
 
@@ -21,6 +21,8 @@ def fold_visit(visit: Visit | None, event: Event) -> Visit:
         return visit
     if event.household_id == "kills-evolve":
         os._exit(139)
+    while event.household_id == "loops-in-evolve":
+        pass
     return Visit(event.household_id, visit.openings + 1)
 
 
