@@ -23,6 +23,8 @@ UNWATCHED = 2
 """Times the limit: the timer counts all threads, and what the others use meanwhile is no fault of an attempt."""
 STUCK = 70
 _STDERR = 2
+_system = ctypes.CDLL(None)
+_system.signal.argtypes, _system.signal.restype = [ctypes.c_int, ctypes.c_void_p], ctypes.c_void_p
 _began: dict[int, float] = {}
 _reading = threading.Lock()
 """Held while clocks are read: that of a thread must not be asked for when it is gone."""
@@ -52,6 +54,7 @@ class StuckWatch:
     def __init__(self, limit_s: float, tick_s: float = TICK_S) -> None:
         self._limit_s, self._tick_s = limit_s, tick_s
         self._closed = threading.Event()
+        _handle_by(ctypes.cast(_system._exit, ctypes.c_void_p))  # noqa: SLF001 - the C library's name for it
         faulthandler.register(signal.SIGPROF, file=_STDERR, all_threads=True, chain=True)
         self._wind_up()
         self._watcher = threading.Thread(target=self._watch, name="stuck-watch", daemon=True)
@@ -63,6 +66,7 @@ class StuckWatch:
         self._watcher.join()
         signal.setitimer(signal.ITIMER_PROF, 0)
         faulthandler.unregister(signal.SIGPROF)
+        _handle_by(None)
 
     def _watch(self) -> None:
         while not self._closed.wait(self._tick_s):
@@ -88,6 +92,11 @@ class StuckWatch:
         os._exit(STUCK)
 
 
+def _handle_by(function: ctypes.c_void_p | None) -> None:
+    """What faulthandler goes on to; None: the default, which spares process 1 of a container, and so many a worker."""
+    _system.signal(signal.SIGPROF, function)
+
+
 @contextmanager
 def watching(limit_s: float) -> Iterator[None]:
     """Watch while the block lasts."""
@@ -107,7 +116,6 @@ if sys.platform == "darwin":  # which has no pthread_getcpuclockid
         )
 
     _BASIC_INFO, _WORDS = 3, 10
-    _system = ctypes.CDLL(None)
     _system.pthread_mach_thread_np.argtypes = [ctypes.c_void_p]
     _system.pthread_mach_thread_np.restype = ctypes.c_uint
 

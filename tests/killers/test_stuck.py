@@ -81,7 +81,7 @@ def started(folder: Path, work: str) -> "subprocess.Popen[str]":
 
 @pytest.mark.parametrize(
     ("work", "code", "line"),
-    [("loops", STUCK, "in burns"), ("holds_the_lock", -signal.SIGPROF, "in holds_the_lock")],
+    [("loops", STUCK, "in burns"), ("holds_the_lock", signal.SIGPROF, "in holds_the_lock")],
 )
 def test_what_never_ends_is_a_death_with_a_traceback(tmp_path: Path, work: str, code: int, line: str) -> None:
     process = started(tmp_path, work)
