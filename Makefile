@@ -5,7 +5,7 @@ BIN   := $(VENV)/bin
 STAMP := $(VENV)/.refold-setup
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-deep test-chaos check bench dev lock clean
+.PHONY: help setup demo test test-deep test-chaos prove check bench dev lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -30,6 +30,8 @@ test-deep: setup ## 100,000 simulated schedules and every mutant, from a new see
 
 test-chaos: setup ## a hundred faults, fifty zombies, restores on real servers, with figures (ARGS="--seed 7")
 	@$(BIN)/python -m tests.e2e $(ARGS)
+
+prove: test-deep test-chaos ## both of them: each promise at full size, with its figures
 
 demo: setup ## everything from nothing: servers, real receipts, the result (ARGS="--weeks 8")
 	@$(BIN)/refold demo $(ARGS)
