@@ -8,7 +8,7 @@ REJECTIONS = {
     "command-unreadable": "The record of the command cannot be read; the metric `refold_unreadable_commands_total` says why.",
     "stream-unreadable": "An event of the stream cannot be read or folded, so nothing can be decided on it.",
     "decide-failed": "The domain's `decide` raised.",
-    "code-kills": "The domain's `decide`, or `evolve` of the stream's state, ended the process on the command; it is set aside.",
+    "code-kills": "The domain's `decide`, or `evolve` of the stream's state, ended the process on the command, or never came to an end; it is set aside.",
     "events-refused": "The domain gave events that their types forbid, none, more than 500, or larger than a record may be.",
 }
 UNREADABLE = {
@@ -25,7 +25,7 @@ UNREADABLE = {
     "evolve": "The stream's events cannot be folded into a state.",
     "wrong-topic": "The schema belongs to another category's topic, or to no event.",
     "decode-kills": "Decoding it killed the process; it is set aside ([guarantees.md](guarantees.md)).",
-    "code-kills": "The domain's own code ended the process on it; it is set aside ([guarantees.md](guarantees.md)).",
+    "code-kills": "The domain's own code ended the process on it, or never came to an end; it is set aside ([guarantees.md](guarantees.md)).",
     "no-class": "Today's code has no class for the schema, and no upcaster from it.",
     "upcast-failed": "The upcaster from it raised, or gave what its type forbids.",
 }
