@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from refold.api.cli import app as cli
 from refold.api.cli.stack import Stack
+from refold.streams.settings import Settings
 from tests.conftest import settings_for
 
 PATCHED = Path(__file__).parent / "patched"
@@ -34,17 +36,18 @@ Answers = dict[str, httpx.Response]
 def stack(kafka: str, module_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Workers whose decoders and whose domain die of some texts."""
     settings = settings_for(kafka, module_database, tmp_path_factory.mktemp("killed"), decode_attempts=ATTEMPTS)
+    with patched_stack(settings, PATCHED) as running:
+        yield running
+
+
+@contextmanager
+def patched_stack(settings: Settings, patches: Path) -> Iterator[Stack]:
+    """All processes, each of which begins with the folder's `sitecustomize`."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("PYTHONPATH", str(PATCHED))
+        patched.setenv("PYTHONPATH", str(patches))
         with Stack(settings, lambda _: None) as running:
             running.wait_until_ready()
             yield running
-
-
-@pytest.fixture(scope="module")
-def api(stack: Stack) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=stack.api_url, timeout=100, headers={"Prefer": "wait=30"}) as client:
-        yield client
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 
 from refold.api.cli.stack import Stack
 from tests.conftest import settings_for
-from tests.killers.test_killed_workers import Answers, until_decided, wait_for
+from tests.killers.test_killed_workers import Answers, patched_stack, until_decided, wait_for
 
 ENDLESS = Path(__file__).parent / "endless"
 TEXTS = {"l": "decide-loops", "b": "decide-backtracks", "r": "react-loops", "n": "fine"}
@@ -21,17 +21,8 @@ def stack(kafka: str, module_database: str, tmp_path_factory: pytest.TempPathFac
     """Workers that are given the least CPU time there is."""
     folder = tmp_path_factory.mktemp("stuck")
     settings = settings_for(kafka, module_database, folder, decode_attempts=1, stuck_cpu_s=5)
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("PYTHONPATH", str(ENDLESS))
-        with Stack(settings, lambda _: None) as running:
-            running.wait_until_ready()
-            yield running
-
-
-@pytest.fixture(scope="module")
-def api(stack: Stack) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=stack.api_url, timeout=100, headers={"Prefer": "wait=30"}) as client:
-        yield client
+    with patched_stack(settings, ENDLESS) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
