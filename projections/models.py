@@ -7,22 +7,19 @@ members are written in the transaction that moves the positions, at most to wher
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import psycopg
-from psycopg import sql
 
 from refold.projections import builds, merge_sql, metrics, parking
-from refold.projections.batch import Batch, Counted, Park, batch_of, by_category, counted_events
+from refold.projections.batch import Batch, Counted, batch_of, by_category, counted_events
 from refold.projections.builds import GROUP, Build
 from refold.projections.by_rows import Row, partial_columns
-from refold.projections.declaration import EventType, handled
+from refold.projections.declaration import EventType
 from refold.projections.declared import Declared
 from refold.projections.errors import ModelFailed
-from refold.projections.evolve import Evolved, Held, Target, evolve_batch, held_of, rows_of
 from refold.projections.layout import Layout
 from refold.projections.limits import AskedLimits, Limits
-from refold.projections.partial import partial_of
+from refold.projections.member import detaching, write
 from refold.projections.row_batch import FEW, RowReader
 from refold.schemas.catalog import Catalog
 from refold.schemas.columns import ColumnDecoder
@@ -31,7 +28,7 @@ from refold.streams import positions
 from refold.streams.chunk import Chunk, Place
 from refold.streams.failpoints import failpoint
 from refold.streams.pipelined import Pipelined
-from refold.streams.postgres import Database, Statements, connect_patiently, first_line, notify
+from refold.streams.postgres import Database, connect_patiently, notify
 from refold.streams.topics import events_topic
 
 _log = logging.getLogger(__name__)
@@ -198,64 +195,3 @@ class ModelsFold:
             yield
             if one_by_one:
                 self._pipelined.flush()
-
-
-def write(
-    db: Statements,
-    build: Build,
-    layout: Layout,
-    counted: Mapping[str, tuple[Batch, Counted]],
-    parked: Sequence[Park],
-) -> None:
-    """Merge decoded events into a member's table, within the caller's transaction."""
-    if layout.evolves:
-        _evolve(db, build, layout, counted, [park for park in parked if park.build == build.number])
-    else:
-        merge_sql.add(db, layout, build.schema, partial_of(layout, frames_for(layout, counted)))
-
-
-def _evolve(
-    db: Statements,
-    build: Build,
-    layout: Layout,
-    counted: Mapping[str, tuple[Batch, Counted]],
-    parked: Sequence[Park],
-) -> None:
-    frames = frames_for(layout, counted)
-    for batch, _ in (counted[category] for category in {kind.category.name for kind in frames}):
-        found: Evolved = evolve_batch(
-            Target(layout, build.number), batch, frames, parked, lambda streams: load_rows(db, layout, build, streams)
-        )
-        merge_sql.add(db, layout, build.schema, rows_of(layout, found.rows))
-        waiting = {(batch.category, stream): number for stream, number in found.waiting.items()}
-        parking.park(db, found.parks, waiting, build.number)
-
-
-@contextmanager
-def detaching(build: Build) -> Iterator[None]:
-    """An author's declaration meets any data: what fails is this model, the others must go on. Raises ModelFailed."""
-    try:
-        yield
-    except psycopg.OperationalError:
-        raise
-    except Exception as problem:
-        raise ModelFailed(build.number, f"{type(problem).__name__}: {first_line(problem)}") from problem
-
-
-def frames_for(layout: Layout, counted: Mapping[str, tuple[Batch, Counted]]) -> dict[EventType, Any]:
-    """The frames that a model reads."""
-    found = {
-        kind: counted[kind.category.name][1].frames for kind in handled(layout.model) if kind.category.name in counted
-    }
-    return {kind: frames[kind] for kind, frames in found.items() if kind in frames and frames[kind].height}
-
-
-def load_rows(db: Statements, layout: Layout, build: Build, streams: list[str]) -> dict[str, Held]:
-    """The rows of some streams of an evolved entity."""
-    names = [part.name for part in layout.stored]
-    columns, key = sql.SQL(", ").join(map(sql.Identifier, names)), layout.key_names[0]
-    query = sql.SQL("SELECT {} FROM {} WHERE {} = ANY(%s)").format(
-        columns, merge_sql.table(layout, build.schema), sql.Identifier(key)
-    )
-    rows = [dict(zip(names, row, strict=True)) for row in db.execute(query.as_bytes(), (streams,)).fetchall()]
-    return {row[key]: held_of(layout, row) for row in rows}

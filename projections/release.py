@@ -10,7 +10,8 @@ from refold.projections.batch import ALL_BUILDS, Batch, Counted, Park
 from refold.projections.builds import GROUP
 from refold.projections.errors import NotParked, RebuildUnfinished
 from refold.projections.limits import parked
-from refold.projections.models import ModelsFold, detaching, write
+from refold.projections.member import detaching, write
+from refold.projections.models import ModelsFold
 from refold.streams import set_aside
 from refold.streams.core_limits import group_positions
 from refold.streams.errors import StillUnreadable

@@ -16,7 +16,7 @@ from refold.projections.builds import Build
 from refold.projections.evolve import Held, Target, evolve_batch, rows_of
 from refold.projections.evolve_notes import EvolveNotes
 from refold.projections.layout import Layout
-from refold.projections.models import frames_for, load_rows
+from refold.projections.member import frames_for, load_rows
 from refold.projections.partial import Frames, merged, partial_of
 from refold.streams.chunk import Place
 from refold.streams.postgres import Database

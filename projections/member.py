@@ -1,0 +1,79 @@
+"""One member's table: what a batch of decoded events does to it. What fails here is that model; the others go on."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from refold.projections import merge_sql, parking
+from refold.projections.batch import Batch, Counted, Park
+from refold.projections.builds import Build
+from refold.projections.declaration import EventType, handled
+from refold.projections.errors import ModelFailed
+from refold.projections.evolve import Evolved, Held, Target, evolve_batch, held_of, rows_of
+from refold.projections.layout import Layout
+from refold.projections.partial import partial_of
+from refold.streams.postgres import Statements, first_line
+
+
+def write(
+    db: Statements,
+    build: Build,
+    layout: Layout,
+    counted: Mapping[str, tuple[Batch, Counted]],
+    parked: Sequence[Park],
+) -> None:
+    """Merge decoded events into a member's table, within the caller's transaction."""
+    if layout.evolves:
+        _evolve(db, build, layout, counted, [park for park in parked if park.build == build.number])
+    else:
+        merge_sql.add(db, layout, build.schema, partial_of(layout, frames_for(layout, counted)))
+
+
+def _evolve(
+    db: Statements,
+    build: Build,
+    layout: Layout,
+    counted: Mapping[str, tuple[Batch, Counted]],
+    parked: Sequence[Park],
+) -> None:
+    frames = frames_for(layout, counted)
+    for batch, _ in (counted[category] for category in {kind.category.name for kind in frames}):
+        found: Evolved = evolve_batch(
+            Target(layout, build.number), batch, frames, parked, lambda streams: load_rows(db, layout, build, streams)
+        )
+        merge_sql.add(db, layout, build.schema, rows_of(layout, found.rows))
+        waiting = {(batch.category, stream): number for stream, number in found.waiting.items()}
+        parking.park(db, found.parks, waiting, build.number)
+
+
+@contextmanager
+def detaching(build: Build) -> Iterator[None]:
+    """An author's declaration meets any data: what fails is this model, the others must go on. Raises ModelFailed."""
+    try:
+        yield
+    except psycopg.OperationalError:
+        raise
+    except Exception as problem:
+        raise ModelFailed(build.number, f"{type(problem).__name__}: {first_line(problem)}") from problem
+
+
+def frames_for(layout: Layout, counted: Mapping[str, tuple[Batch, Counted]]) -> dict[EventType, Any]:
+    """The frames that a model reads."""
+    found = {
+        kind: counted[kind.category.name][1].frames for kind in handled(layout.model) if kind.category.name in counted
+    }
+    return {kind: frames[kind] for kind, frames in found.items() if kind in frames and frames[kind].height}
+
+
+def load_rows(db: Statements, layout: Layout, build: Build, streams: list[str]) -> dict[str, Held]:
+    """The rows of some streams of an evolved entity."""
+    names = [part.name for part in layout.stored]
+    columns, key = sql.SQL(", ").join(map(sql.Identifier, names)), layout.key_names[0]
+    query = sql.SQL("SELECT {} FROM {} WHERE {} = ANY(%s)").format(
+        columns, merge_sql.table(layout, build.schema), sql.Identifier(key)
+    )
+    rows = [dict(zip(names, row, strict=True)) for row in db.execute(query.as_bytes(), (streams,)).fetchall()]
+    return {row[key]: held_of(layout, row) for row in rows}
