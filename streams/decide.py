@@ -9,7 +9,7 @@ import msgspec
 from refold.schemas.codec import Codec, Rejection, encode_rejection
 from refold.schemas.contracts import MAX_EVENTS_PER_COMMAND, Category, Command, Event
 from refold.schemas.envelope import Values
-from refold.schemas.errors import BadValue, EventRetired
+from refold.schemas.errors import BadValue, EventRetired, RecordTooLarge
 from refold.schemas.identity import event_id
 from refold.schemas.upcast import upcasts_of
 from refold.schemas.validate import from_fields
@@ -56,7 +56,7 @@ def decide(decider: AnyDecider, incoming: Incoming, state: Any, version: int) ->
     try:
         decision = decider.decide(incoming.command, state)
         if isinstance(decision, Rejected):
-            return Decided((), state, decision)
+            return Decided((), state, _in_words(decision))
         events = _checked(decision, decider.category)
         return Decided(events, decider.fold(events, state), None)
     except Exception as problem:
@@ -70,7 +70,22 @@ def _refusal(problem: Exception) -> Rejected:
             return Rejected(EVENTS_REFUSED, f"{problem.field}: {problem.message}")
         case EventRetired():
             return Rejected(problem.code, problem.message)
-    return Rejected(DECIDE_FAILED, f"{type(problem).__name__}: {problem}")
+    return Rejected(DECIDE_FAILED, f"{type(problem).__name__}: {_said_by(problem)}")
+
+
+def _in_words(rejected: Rejected) -> Rejected:
+    """A rejection that can be written: authors are free to give anything. Raises TypeError."""
+    if not isinstance(rejected.code, str) or not isinstance(rejected.message, str):
+        raise TypeError("the code and the message of a rejection are texts")
+    return rejected
+
+
+def _said_by(problem: Exception) -> str:
+    """What an author's exception says of itself, which is their code, too."""
+    try:
+        return str(problem)
+    except Exception as worse:
+        return f"its message cannot be read ({type(worse).__name__})"
 
 
 def records(codec: Codec, incoming: Incoming, decided: Decided, at: "Place") -> list[bytes]:
@@ -79,7 +94,11 @@ def records(codec: Codec, incoming: Incoming, decided: Decided, at: "Place") -> 
     if rejection is None:
         return [codec.event(at.head(incoming, i, len(events)), event) for i, event in enumerate(events)]
     refused = Rejection(incoming.name, rejection.code, rejection.message)
-    return [encode_rejection(at.head(incoming, 0, 1, is_event=False), refused)]
+    try:
+        return [encode_rejection(at.head(incoming, 0, 1, is_event=False), refused)]
+    except RecordTooLarge:  # the sender's texts leave it no room; nothing else in it is without a bound
+        unnamed = msgspec.structs.replace(incoming, actor=None, correlation_id=None)
+        return [encode_rejection(at.head(unnamed, 0, 1, is_event=False), refused)]
 
 
 class Place(msgspec.Struct, frozen=True, gc=False):

@@ -103,6 +103,22 @@ def of_50_mb(stream: str) -> bytes:
 ROWS += [
     Row("Kafka record, command", "a text of 50 MB", lambda s: (s.encode(), of_50_mb(s)), "rejected events-refused"),
 ]
+
+
+def of_an_endless_name(stream: str) -> bytes:
+    """A sound command whose sender's name would not leave even a refusal any room."""
+    meta = CommandMeta(command_id=uuid4(), category="retail.basket", stream=stream, occurred_at=datetime.now(UTC))
+    return CODEC.command(replace(meta, actor="a" * ((1 << 20) - 130)), opened(stream))
+
+
+ROWS += [
+    Row(
+        "Kafka record, command",
+        "an actor of 1 MiB",
+        lambda s: (s.encode(), of_an_endless_name(s)),
+        "rejected events-refused",
+    ),
+]
 ROWS += [Row("Kafka record, command", "no headers", lambda s: (s.encode(), command(s)), "accepted")]
 
 

@@ -1,5 +1,6 @@
 """A command always gets an outcome, whatever the domain's code does."""
 
+import random
 from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import UUID, uuid4
@@ -8,12 +9,17 @@ import msgspec
 import pytest
 
 from refold.schemas.codec import Codec, Rejection
+from refold.schemas.contracts import MAX_RECORD_BYTES
 from refold.schemas.identity import body_hash, event_uuid
 from refold.schemas.retail.basket import BASKET, BasketOpened, BasketVoided, ItemScanned, OpenBasket
 from refold.schemas.retail.product import DelistReason, ProductDelisted
 from refold.streams.decide import DECIDE_FAILED, EVENTS_REFUSED, VERSION_CONFLICT, Incoming, Place, decide, records
 from refold.streams.decider import Decider, Rejected
+from refold.streams.deciding import Deciding
 from refold.streams.domain import AnyDecider, load_domains
+from refold.streams.fold import ClaimState
+from refold.streams.handler_ports import Snapshot
+from refold.streams.holder import Holder
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 COMMAND = OpenBasket(basket_id="b", store_id=1)
@@ -27,6 +33,13 @@ class Nothing(msgspec.Struct, frozen=True):
 def stay(state: Nothing, _: object) -> Nothing:
     """Fold nothing."""
     return state
+
+
+class Mute(Exception):
+    """An author's exception with a fault of its own."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
 
 
 def incoming(expected: int | None = None) -> Incoming:
@@ -46,6 +59,9 @@ def with_decision(decision: object) -> AnyDecider:
     ("decision", "code"),
     [
         (RuntimeError("boom"), DECIDE_FAILED),
+        (Mute(), DECIDE_FAILED),
+        (Rejected("no", ValueError("because")), DECIDE_FAILED),  # type: ignore[arg-type]  # wrong on purpose, as below
+        (Rejected(7, "because"), DECIDE_FAILED),  # type: ignore[arg-type]
         (None, DECIDE_FAILED),
         ((), EVENTS_REFUSED),
         ((BasketOpened(store_id=1),) * 501, EVENTS_REFUSED),
@@ -100,3 +116,19 @@ def test_a_rejection_is_a_record() -> None:
     meta, body = codec.read_event(value)
     assert (meta.version, meta.base_version, meta.count, meta.is_event) == (4, 4, 1, False)
     assert body == Rejection("OpenBasket", "no", "because")
+
+
+@pytest.mark.parametrize("decision", [Rejected("no", "because"), BasketOpened(store_id=1)])
+def test_a_sender_whose_texts_leave_a_refusal_no_room_gets_it_without_them(decision: object) -> None:
+    """A command of nearly 1 MiB fits into the log; with the envelope of a record of ours around its actor nothing would."""
+    codec = Codec(load_domains(["retail"]).catalog)
+    holder = Holder(random.Random(1))
+    epoch, writer = holder.claim(None)
+    holder.observe(ClaimState(epoch, writer=writer), 0.0)
+    given = msgspec.structs.replace(incoming(), actor="a" * (MAX_RECORD_BYTES - 100), correlation_id="c")
+    deciding = Deciding(with_decision(decision), codec, holder, Snapshot(None, set(), {}), lambda *_: Nothing())
+    (value,) = deciding.records(b"key", given)
+    meta, body = codec.read_event(value)
+    assert isinstance(body, Rejection)
+    assert body.code == ("no" if isinstance(decision, Rejected) else EVENTS_REFUSED)
+    assert (meta.command_id, meta.body_hash, meta.actor, meta.correlation_id) == (ID, given.body_hash, None, None)
