@@ -181,6 +181,7 @@ class Intake:
         ours = set(self._reader.places())
         for place in [p for p, chunk in self._kept.items() if not self._reader.is_current(chunk)]:
             del self._kept[place]
+            self._paused.discard(place)  # whatever is given to us anew flows
         for place in self._reached.keys() - ours:
             del self._reached[place]
             self._since.pop(place, None)

@@ -118,8 +118,9 @@ class GroupReader:
             return self._wanted[place][0] if place in self._wanted else self._at[place].offset
 
     def seek(self, place: Place, offset: int) -> int:
-        """Read on from `offset`; chunks of an older generation than the one returned are not current any more."""
+        """Read on from `offset`, paused or not before; chunks of an older generation than the one returned are not current any more."""
         with self._lock:
+            self._flow.pop(place, None)
             self._generation += 1
             self._wanted[place] = (offset, self._generation)
             return self._generation
@@ -225,6 +226,7 @@ class GroupReader:
             try:
                 client.incremental_unassign([TopicPartition(*place)])
                 client.incremental_assign([TopicPartition(*place, offset)])
+                client.resume([TopicPartition(*place)])  # librdkafka keeps a pause over both
             except KafkaException as problem:
                 _log.warning("cannot seek %s/%s yet: %s", *place, problem.args[0])
                 continue
@@ -248,11 +250,14 @@ class GroupReader:
         held = [TopicPartition(*place) for place, offset in starts.items() if offset is None]
         if held:
             client.pause(held)
+        if flowing := [TopicPartition(*place) for place, offset in starts.items() if offset is not None]:
+            client.resume(flowing)  # a pause from when they were ours before would still hold
         with self._lock:
             for place, offset in starts.items():
                 self._generation += 1
                 self._at[place] = At(offset or 0, self._generation, self._generation, flowing=offset is not None)
                 self._wanted.pop(place, None)
+                self._flow.pop(place, None)
         _log.info("group %s: assigned %s", self._config.group, [f"{t}/{p}" for t, p in places])
 
     @staticmethod

@@ -1,0 +1,94 @@
+"""The thread that reads, on a real broker: what was paused flows again wherever reading begins anew."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+
+import pytest
+
+from refold.streams.chunk import Chunk
+from refold.streams.reader import GroupReader, ReaderConfig
+from refold.streams.settings import Settings
+from refold.streams.topics import events_topic
+from tests.streams.broker import append, claimed, prepare
+from tests.streams.logs import claim
+
+CATEGORY, RECORDS = "retail.basket", 20
+
+
+class Reading:
+    """A reader in a thread of its own, and what it hands over."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.place = events_topic(settings.topic_prefix, CATEGORY), 0
+        self.chunks: list[Chunk] = []
+        config = ReaderConfig(settings.kafka_servers(), f"{settings.topic_prefix}g", [self.place[0]], 100, keys=True)
+        self.reader = GroupReader(config, lambda places: dict.fromkeys(places, 0), self._put)
+
+    def _put(self, chunks: list[Chunk]) -> "Future[None]":
+        self.chunks += chunks
+        taken: Future[None] = Future()
+        taken.set_result(None)
+        return taken
+
+    def read(self) -> int:
+        """How many records of the newest seek or assignment have come."""
+        return sum(len(chunk.values) for chunk in self.chunks if self.reader.is_current(chunk))
+
+
+@contextmanager
+def reading(settings: Settings) -> Iterator[Reading]:
+    found = Reading(settings)
+    thread = threading.Thread(target=found.reader.run, daemon=True)
+    thread.start()
+    try:
+        yield found
+    finally:
+        found.reader.stop()
+        thread.join(20)
+
+
+def until(holds: Callable[[], bool], complaint: str) -> None:
+    end = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < end, complaint
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def filled(servers: object, settings: Settings) -> Settings:  # noqa: ARG001 - they run
+    prepare(settings)
+    append(settings, CATEGORY, 0, [claimed(claim("A", epoch)) for epoch in range(1, RECORDS + 1)])
+    return settings
+
+
+@pytest.mark.parametrize("carried_out", [True, False])
+def test_a_place_that_was_paused_flows_behind_a_seek(filled: Settings, *, carried_out: bool) -> None:
+    """The fold forgets with a seek that it had paused; a pause that is not carried out yet must not come behind the seek."""
+    with reading(filled) as found:
+        until(lambda: found.read() == RECORDS, "nothing is read")
+        found.reader.pause(found.place)
+        if carried_out:
+            until(lambda: not found.reader._flow, "the pause is not carried out")
+        found.reader.seek(found.place, 0)
+        until(lambda: found.read() == RECORDS, "nothing flows behind the seek")
+
+
+def test_a_place_that_was_paused_and_taken_away_flows_when_it_is_given_back(filled: Settings) -> None:
+    with reading(filled) as found:
+        until(lambda: found.read() == RECORDS, "nothing is read")
+        for place in found.reader.places():
+            found.reader.pause(place)
+        until(lambda: not found.reader._flow, "the pauses are not carried out")
+        with reading(filled) as other:  # takes half of the partitions, and gives them back
+            until(lambda: len(other.reader.places()) > 0, "the second reader is given nothing")
+            given = set(other.reader.places())
+        until(lambda: given <= set(found.reader.places()), "they are not given back")
+        came_back = min(given)
+        append(filled, CATEGORY, came_back[1], [claimed(claim("B", RECORDS + 1))])
+        until(
+            lambda: any(c.place == came_back and found.reader.is_current(c) for c in found.chunks),
+            "nothing flows of what came back",
+        )
