@@ -164,8 +164,15 @@ class _Host:
             ours = [chunk for chunk in chunks if lane_of(chunk.place, len(self.lanes)) == number]
             if ours:
                 lane.offer(ours)
+        self._hold_back(held=True)
         for lane in self.lanes:
             await lane.has_room()
+        self._hold_back(held=False)
+
+    def _hold_back(self, *, held: bool) -> None:
+        """A lane whose chunks wait behind another's is not to take it that they were lost."""
+        if self._reader is not None:
+            self._reader.hold_back(held=held)
 
     async def stop(self) -> None:
         """Bounded: what is not done by then is done by the next process, from the stored position."""

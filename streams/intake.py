@@ -17,6 +17,8 @@ from refold.streams.postgres import first_line
 _log = logging.getLogger(__name__)
 _RETRY_S = 0.2
 STUCK_SEEK_S, STUCK_EXIT_S = 10.0, 30.0
+_BETWEEN_LOOKS_S = 2.0
+"""Of the time from one look to the next, what counts: in a longer one the thread was at work, or waited, and took nothing that arrived."""
 MOST_BYTES = 64 << 20
 """Of a place's records that are read and not folded: the place is paused then, as it is at too many of them."""
 
@@ -64,6 +66,7 @@ class Intake:
         self._reached: dict[Place, int] = {}
         self._since: dict[Place, float] = {}
         self._paused: set[Place] = set()
+        self._looked = time.monotonic()
 
     def take(self, chunks: Sequence[Chunk]) -> None:
         """Keep the chunks behind what is kept of their places, and fold what waits."""
@@ -157,16 +160,25 @@ class Intake:
 
     def _watch(self, quiet: Sequence[Place]) -> None:
         """A place that is behind the log's end, with nothing kept, must move: seek it again, or die and be restarted."""
-        now = time.monotonic()
+        now, passed = self._awake()
         for place in quiet:
             end, at = self._reader.end(place), self._reached.get(place)
+            stood = now - self._since.get(place, now)
             if end is None or at is None or end <= at:
                 self._since[place] = now
-            elif now - self._since.get(place, now) > STUCK_EXIT_S:
+            elif stood > STUCK_EXIT_S:
                 raise SystemExit(f"{place} stands at {at} of {end} for {STUCK_EXIT_S:.0f} s")
-            elif now - self._since.get(place, now) > STUCK_SEEK_S and (now - self._since[place]) % STUCK_SEEK_S < 1:
+            elif stood >= STUCK_SEEK_S and stood // STUCK_SEEK_S > (stood - passed) // STUCK_SEEK_S:
                 self._reader.seek(place, at)
                 metrics.RESEEKS.labels(self._fold.group, "stuck").inc()
+
+    def _awake(self) -> tuple[float, float]:
+        """The time now, and how much of it counts since the last look: no place stands still while nobody looks."""
+        now = time.monotonic()
+        gap, self._looked = now - self._looked, now
+        if (blind := gap - _BETWEEN_LOOKS_S) > 0:
+            self._since = {place: min(since + blind, now) for place, since in self._since.items()}
+        return now, min(gap, _BETWEEN_LOOKS_S)
 
     def _seek(self, place: Place, at: int, cause: str) -> None:
         _log.info("%s: %s/%s again from %d (%s)", self._fold.group, *place, at, cause)

@@ -72,6 +72,7 @@ class GroupReader:
         self._flow: dict[Place, bool] = {}
         self._stopping = threading.Event()
         self._ends: dict[Place, int] = {}
+        self._held_back = False
         self._pace = Pace(config.records, config.pace_s)
         self._membership = Membership()
 
@@ -107,8 +108,12 @@ class GroupReader:
             return self._newest(chunk.place) == chunk.generation
 
     def end(self, place: Place) -> int | None:
-        """The end of the log as of the last fetch, if known."""
-        return self._ends.get(place)
+        """The end of the log as of the last fetch, if known, and if what was read is let through to the folds."""
+        return None if self._held_back else self._ends.get(place)
+
+    def hold_back(self, *, held: bool) -> None:
+        """Whether a lane without room keeps what was read from all of them."""
+        self._held_back = held
 
     def position(self, place: Place) -> int | None:
         """The offset that is read next in a place of ours."""

@@ -10,7 +10,7 @@ import pytest
 from refold.streams.agents import _Host
 from refold.streams.chunk import Chunk, Place
 from refold.streams.lane import Lane, Share
-from refold.streams.reader import ReaderConfig
+from refold.streams.reader import GroupReader, ReaderConfig
 
 FOUR = 4
 """Chunks that each lane gets, in two offers."""
@@ -66,6 +66,8 @@ def test_a_lane_that_waits_holds_up_the_reader_and_not_the_other_lane(held: int)
         workers, stopping = [Folding(), Folding()], threading.Event()
         host: Any = _Host(CONFIG, lambda _: {}, lambda *_: pytest.fail("no worker is made"))
         host.lanes = [Lane(CONFIG, worker, stopping) for worker in workers]
+        host._reader = reader = GroupReader(CONFIG, lambda _: {}, lambda _: pytest.fail("nothing is read"))
+        reader._ends["t", 0] = 1000
         workers[1 - held].let.set()
         folding = [asyncio.create_task(lane.fold_for_ever()) for lane in host.lanes]
         await host.offer([chunk(part) for part in range(4)])
@@ -74,8 +76,10 @@ def test_a_lane_that_waits_holds_up_the_reader_and_not_the_other_lane(held: int)
         await asyncio.to_thread(workers[1 - held].has_taken.acquire, timeout=10)
         assert not offered.done()
         assert workers[held].taken == []
+        assert reader.end(("t", 0)) is None, "what waits behind the held lane's chunks would be taken for lost"
         workers[held].let.set()
         await asyncio.wait_for(offered, 10)
+        assert reader.end(("t", 0)) == 1000
         await asyncio.to_thread(workers[held].has_taken.acquire, timeout=10)
         stopping.set()
         await asyncio.gather(*folding)
