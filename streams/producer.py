@@ -1,9 +1,11 @@
 """Commands into the log: encoded, keyed, partitioned, and reported truthfully. `from refold.streams import Producer`."""
 
 import asyncio
+import logging
 import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
@@ -18,6 +20,7 @@ from refold.streams.command_record import Addressed, CommandRecord
 from refold.streams.domain import Domains
 from refold.streams.errors import DeliveryFailed, QueueFull
 
+_log = logging.getLogger(__name__)
 Delivered = Callable[[DeliveryFailed | None], None]
 _POLL_S = 0.05
 
@@ -106,7 +109,8 @@ class Producer:
                 acked.set_exception(problem)
 
         def delivered(problem: DeliveryFailed | None) -> None:
-            loop.call_soon_threadsafe(settle, problem)
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(settle, problem)
 
         self.send(command, command_id=command_id, on_delivery=delivered, **envelope)  # type: ignore[arg-type]  # the envelope's fields are those of send
         await acked
@@ -141,4 +145,7 @@ class Producer:
 
     def _poll(self) -> None:
         while not self._closed.is_set():
-            self._client.poll(_POLL_S)
+            try:
+                self._client.poll(_POLL_S)
+            except Exception:  # of a caller's on_delivery: the reports to all others go on
+                _log.exception("an on_delivery failed")

@@ -1,5 +1,7 @@
 """What a producer keeps of deliveries that failed, while nobody asks: their number and words, not each of them."""
 
+import asyncio
+import threading
 import time
 from uuid import uuid4
 
@@ -24,4 +26,40 @@ def test_failures_that_nobody_asks_for_take_no_memory_and_are_all_told_in_the_en
     assert (producer._failed.total(), len(producer._failed)) == (SENT, 1)
     with pytest.raises(DeliveryFailed, match=f"^{SENT} commands were not acknowledged: retail.basket.commands: "):
         producer.flush(5)
+    producer.close()
+
+
+def test_an_on_delivery_that_raises_keeps_no_report_from_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    producer, told = Producer(NOWHERE, "", DOMAINS, timeout_s=0.3), threading.Event()
+
+    def fail(_: DeliveryFailed | None) -> None:
+        raise ValueError("a caller's own")
+
+    producer.send(OpenBasket(basket_id="a", store_id=1), command_id=uuid4(), on_delivery=fail)
+    until = time.monotonic() + 20
+    while "a caller's own" not in caplog.text and time.monotonic() < until:
+        time.sleep(0.05)
+    producer.send(OpenBasket(basket_id="b", store_id=1), command_id=uuid4(), on_delivery=lambda _: told.set())
+    assert told.wait(20), "the thread that reports is gone"
+    assert "a caller's own" in caplog.text
+    producer.close()
+
+
+def test_an_acknowledgement_that_nobody_waits_for_any_more_keeps_none_from_the_next_loop() -> None:
+    """A caller who gave up, and whose loop is closed when Kafka answers."""
+    producer = Producer(NOWHERE, "", DOMAINS, timeout_s=0.5)
+
+    async def give_up() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await producer.send_acked(OpenBasket(basket_id="a", store_id=1), command_id=uuid4())
+
+    async def wait() -> None:
+        with pytest.raises(DeliveryFailed):
+            async with asyncio.timeout(20):
+                await producer.send_acked(OpenBasket(basket_id="b", store_id=1), command_id=uuid4())
+
+    asyncio.run(give_up())
+    time.sleep(1.5)
+    asyncio.run(wait())
     producer.close()
