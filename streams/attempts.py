@@ -70,10 +70,11 @@ class Attempts:
         os.ftruncate(self._file, len(note))
         stuck.begin()
 
-    def end(self) -> None:
-        """Nobody died."""
+    def end(self, *, dies: bool = False) -> None:
+        """Nobody died, or the process is about to, and its note stays."""
         stuck.end()
-        os.ftruncate(self._file, 0)
+        if not dies:
+            os.ftruncate(self._file, 0)
 
     def suspect(self, chunk: Chunk) -> Suspect | None:
         """The records of the chunk, if any, on which most processes died."""

@@ -87,11 +87,15 @@ class ProcessGuard:
         return reached
 
     def _tried(self, chunks: Sequence[Chunk], work: Work, *, alone: bool = False) -> dict[Place, int]:
+        """An exception that ends the process, as `sys.exit` or a panic of an extension, is a death: its note stays."""
         self._attempts.begin(chunks, alone=alone)
         try:
-            return work([set_aside.masked(chunk, self._aside) for chunk in chunks])
-        finally:
-            self._attempts.end()
+            reached = work([set_aside.masked(chunk, self._aside) for chunk in chunks])
+        except BaseException as problem:
+            self._attempts.end(dies=not isinstance(problem, Exception))
+            raise
+        self._attempts.end()
+        return reached
 
     def _is_suspect(self, chunk: Chunk) -> bool:
         return self._attempts.deaths(chunk) >= self._limits.deaths

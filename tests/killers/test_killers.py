@@ -173,6 +173,19 @@ def test_a_failing_fold_is_no_death(tmp_path: Path) -> None:
     assert Attempts(tmp_path, "g").suspects == []
 
 
+def test_an_exception_that_ends_the_process_is_a_death(tmp_path: Path) -> None:
+    """`sys.exit` in a domain's code, a panic of an extension: no worker goes on behind it."""
+
+    def fail(_: object) -> dict[tuple[str, int], int]:
+        raise SystemExit
+
+    attempts = Attempts(tmp_path, "g")
+    with pytest.raises(SystemExit):
+        ProcessGuard("g", attempts, Limits(3), lambda *_: [], Kept()).attempt([chunk(0, 5)], fail)  # type: ignore[arg-type]
+    os.close(attempts._file)  # as the end of the process does
+    assert [(s.start, s.end, s.deaths) for s in Attempts(tmp_path, "g").suspects] == [(0, 5, 1)]
+
+
 def test_what_is_set_aside_keeps_its_envelope_and_loses_its_body() -> None:
     from refold.schemas.codec import read_envelope
     from refold.schemas.errors import Undecodable
