@@ -9,7 +9,7 @@ from refold.schemas.errors import Undecodable
 from refold.streams import core_store
 from refold.streams.chunk import Place
 from refold.streams.domain import Domains
-from refold.streams.errors import KafkaUnavailable
+from refold.streams.errors import Unreachable
 from refold.streams.fold import ClaimState
 from refold.streams.handler_ports import Away, Snapshot
 from refold.streams.history import History
@@ -37,12 +37,14 @@ class PostgresTables:
         return self._asked(lambda db: _snapshot(db, category, part, keys, streams))
 
     def refold(self, category: str, stream: str, version: int) -> Any:
-        """Cold: the stream's events are read from Kafka."""
+        """Cold: the stream's events are read from Kafka. A failure of Postgres is none of the stream's, and ends the process."""
         decider = self._domains.deciders[category]
         try:
             return self._asked(lambda db: self._history.state(db.db, decider, stream, version))
-        except (Away, KafkaUnavailable) as problem:
+        except (Away, Unreachable) as problem:
             raise Away(str(problem)) from problem
+        except psycopg.Error:
+            raise
         except Exception as problem:
             raise Undecodable(f"its events cannot be folded: {problem}", "evolve") from problem
 

@@ -13,7 +13,7 @@ from refold.schemas.errors import Undecodable
 from refold.schemas.meta import Meta
 from refold.streams import kafka, set_aside, stuck
 from refold.streams.domain import AnyDecider, Domains
-from refold.streams.errors import EventUnreadable, KafkaUnavailable
+from refold.streams.errors import DatabaseUnavailable, EventUnreadable, KafkaUnavailable
 from refold.streams.log import records_of
 from refold.streams.postgres import Database
 from refold.streams.state_cache import StateCache
@@ -56,7 +56,7 @@ class History:
         self._states = StateCache(CACHE_BYTES)
 
     def state(self, db: Database, decider: AnyDecider, stream: str, version: int) -> Any:
-        """The decider's state at a version: a cold refold of what follows the last one. Raises EventUnreadable, KafkaUnavailable."""
+        """The decider's state at a version: a cold refold of what follows the last one. Raises as `pages`, and what a fold raises."""
         name = (decider.category.name, stream, decider.fingerprint)
         after, state = self._states.get(name, version) or (0, decider.initial)
         for page in self.pages(db, *name[:2], after=after, upto=version):
@@ -65,8 +65,14 @@ class History:
         return state
 
     def pages(self, db: Database, category: str, stream: str, *, after: int, upto: int) -> Iterator[list[Recorded]]:
-        """The events with versions after+1 … upto, as many at a time as PAGE_BYTES hold. Raises EventUnreadable, KafkaUnavailable."""
+        """The events with versions after+1 … upto, as many at a time as PAGE_BYTES hold.
+
+        Raises EventUnreadable, KafkaUnavailable, DatabaseUnavailable where the tables have not all of them: they were restored
+        since the version was read, and what is folded from fewer events would be another state.
+        """
         places = self.offsets(db, category, stream, after=after, upto=upto)
+        if len(places) != upto - after:
+            raise DatabaseUnavailable(f"{category} {stream}: the tables have {len(places)} of {upto - after} events")
         set_aside.refuse(db, events_topic(self._prefix, category), places)
         while places:
             values = self.values(category, places, PAGE_BYTES)

@@ -2,11 +2,12 @@
 
 import threading
 import time
+from collections.abc import Iterator
 
 import psycopg
 import pytest
 
-from refold.streams.handler_ports import Snapshot
+from refold.streams.handler_ports import Away, Snapshot
 from refold.streams.handler_store import PostgresTables
 from refold.streams.history import History
 from refold.streams.settings import Settings
@@ -43,3 +44,38 @@ def test_guard_and_data_are_of_one_moment(settings: Settings) -> None:
     (snapshot,) = seen
     assert snapshot.row is not None
     assert (snapshot.row.next_seq, snapshot.outcomes) == (1, {key})
+
+
+@pytest.fixture
+def folded(servers: object, settings: Settings) -> Iterator[tuple[Settings, PostgresTables]]:  # noqa: ARG001 - they run
+    """A stream of two events in the tables."""
+    prepare(settings)
+    events = [encoded(record("A", n, f"c{n}", "s", n), OPENED) for n in range(2)]
+    append(settings, CATEGORY, 0, [claimed(claim("A", 1)), *events])
+    fold_all(settings)
+    tables = PostgresTables(settings.dsn(), DOMAINS, History(settings.kafka_servers(), settings.topic_prefix, DOMAINS))
+    yield settings, tables
+    tables.close()
+
+
+def test_a_state_is_not_folded_from_the_fewer_events_of_tables_that_were_restored_meanwhile(
+    folded: tuple[Settings, PostgresTables],
+) -> None:
+    """The version is the snapshot's, of before; what would be decided on less could count once the core has caught up."""
+    settings, tables = folded
+    with psycopg.connect(settings.dsn(), autocommit=True) as db:
+        db.execute("CREATE TABLE kept AS SELECT * FROM refold.stream_offsets")
+        db.execute("UPDATE refold.stream_offsets SET offsets = offsets[1:1]")
+        with pytest.raises(Away, match="1 of 2 events"):
+            tables.refold(CATEGORY, "s", 2)
+        db.execute("DELETE FROM refold.stream_offsets")
+        db.execute("INSERT INTO refold.stream_offsets SELECT * FROM kept")
+    assert tables.refold(CATEGORY, "s", 2) == DOMAINS.deciders[CATEGORY].fold((OPENED, OPENED))
+
+
+def test_a_table_that_is_missing_is_no_reason_to_refuse_a_command(folded: tuple[Settings, PostgresTables]) -> None:
+    settings, tables = folded
+    with psycopg.connect(settings.dsn(), autocommit=True) as db:
+        db.execute("ALTER TABLE refold.stream_offsets RENAME TO elsewhere")
+    with pytest.raises(psycopg.errors.UndefinedTable):
+        tables.refold(CATEGORY, "s", 2)
