@@ -73,6 +73,7 @@ class GroupReader:
         self._stopping = threading.Event()
         self._ends: dict[Place, int] = {}
         self._held_back = False
+        self._taken_away: set[Place] = set()
         self._pace = Pace(config.records, config.pace_s)
         self._membership = Membership()
 
@@ -165,6 +166,7 @@ class GroupReader:
             client.close()
 
     def _take(self, client: Consumer) -> list[Chunk]:
+        self._taken_away.clear()
         first = client.poll(_TICK_S)
         if first is None:
             self._be_remembered(client)
@@ -201,9 +203,12 @@ class GroupReader:
         return len(found) > before
 
     def _stamped(self, chunk: Chunk) -> Chunk | None:
-        """The chunk with its generation; None if its place is not ours or not flowing: it is read again after the seek."""
+        """The chunk with its generation; None if its place is not ours or not flowing, or was not during all of this read: it is read again."""
         at = self._at.get(chunk.place)
         if at is None or not at.flowing:
+            return None
+        if chunk.place in self._taken_away:
+            self.seek(chunk.place, at.offset)
             return None
         follow(chunk, at.offset)
         at.offset = chunk.end
@@ -273,6 +278,7 @@ class GroupReader:
 
     def _revoked(self, client: Consumer, partitions: list[TopicPartition]) -> None:
         self._membership.revoked()
+        self._taken_away |= {(tp.topic, tp.partition) for tp in partitions}
         with self._lock:
             for tp in partitions:
                 self._at.pop((tp.topic, tp.partition), None)

@@ -5,8 +5,11 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
+from confluent_kafka import TopicPartition
 
 from refold.streams.chunk import Chunk
 from refold.streams.reader import GroupReader, ReaderConfig
@@ -92,3 +95,54 @@ def test_a_place_that_was_paused_and_taken_away_flows_when_it_is_given_back(fill
             lambda: any(c.place == came_back and found.reader.is_current(c) for c in found.chunks),
             "nothing flows of what came back",
         )
+
+
+def record(offset: int) -> Any:
+    """What the reader asks a record of the place t/0."""
+    found = MagicMock(**{"topic.return_value": "t", "partition.return_value": 0, "offset.return_value": offset})
+    found.configure_mock(**{"error.return_value": None, "timestamp.return_value": (1, 0), "__len__.return_value": 1})
+    return found
+
+
+class Rebalanced:
+    """A consumer whose place is taken away and given back, its position elsewhere, between the records of one read."""
+
+    def __init__(self, config: ReaderConfig) -> None:
+        self.stored = 100
+        self.reader: Any = GroupReader(config, lambda places: dict.fromkeys(places, self.stored), lambda _: Future())
+        self.reader._pace = MagicMock(**{"next.return_value": (0.0, 10.0)})
+        self.did: list[str] = []
+        self._rebalance(self.reader._assigned)
+        self._next = iter([[record(101)], [record(50)]])
+
+    def poll(self, _: float) -> Any:
+        return record(100)
+
+    def consume(self, *_: object) -> list[Any]:
+        some: list[Any] = next(self._next, [])
+        if some and some[0].offset() == 101:
+            self._rebalance(self.reader._revoked)
+        elif some:
+            self.stored = 50
+            self._rebalance(self.reader._assigned)
+        return some
+
+    def _rebalance(self, told: Callable[..., None]) -> None:
+        told(self, [TopicPartition("t", 0)])
+
+    def get_watermark_offsets(self, *_: object, **__: object) -> tuple[int, int]:
+        return 0, 1000
+
+    def incremental_assign(self, partitions: list[TopicPartition]) -> None:
+        self.did.append(f"from {partitions[0].offset}")
+
+    def incremental_unassign(self, _: object) -> None: ...
+    def resume(self, _: object) -> None: ...
+
+
+def test_what_was_read_before_a_place_was_taken_away_and_given_back_is_read_again_and_no_hole() -> None:
+    client = Rebalanced(ReaderConfig("", "g", ["t"], 100, keys=True))
+    assert client.reader._take(client) == []
+    client.reader._obey(client)
+    assert client.did == ["from 100", "from 50", "from 50"]
+    assert client.reader._at["t", 0].offset == 50
