@@ -94,8 +94,16 @@ def _chunk(messages: Sequence[Message], *, keys: bool) -> Chunk:
         start,
         [m.value() for m in messages],
         [m.key() for m in messages] if keys else None,
-        datetime.fromtimestamp(millis / 1000, UTC),
+        moment(millis),
     )
+
+
+def moment(millis: int) -> datetime | None:
+    """A record's time; none for one that is no date, which is what its producer chose where the topic is one of commands."""
+    try:
+        return datetime.fromtimestamp(millis / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def _joined(chunks: list[Chunk]) -> list[Chunk]:

@@ -2,7 +2,6 @@
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 
 import polars as pl
 
@@ -11,7 +10,7 @@ from refold.streams import kafka
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import LogHole
 from refold.streams.fetch import Fetched, Fetcher
-from refold.streams.log import check_range, watermarks
+from refold.streams.log import check_range, moment, watermarks
 from refold.streams.record_batches import batches_of, rows_of
 
 
@@ -82,6 +81,6 @@ def chunk_of(fetched: Fetched, *, keys: bool) -> Chunk | None:
     if batches[0].base > position or not (rows["offset"] == dense).all() or any(batch.is_control for batch in batches):
         raise LogHole(f"{topic}/{part}: an offset is missing behind {position}")
     rows = rows.slice(position - batches[0].base)
-    last_at = datetime.fromtimestamp(batches[-1].last_ms / 1000, UTC)
+    last_at = moment(batches[-1].last_ms)
     found = (BinaryColumn(rows["value"]), BinaryColumn(rows["key"]) if keys else None)
     return Chunk(topic, part, position, *found, last_at) if rows.height else None

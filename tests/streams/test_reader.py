@@ -12,6 +12,7 @@ import pytest
 from confluent_kafka import TopicPartition
 
 from refold.streams.chunk import Chunk
+from refold.streams.log import cut
 from refold.streams.reader import GroupReader, ReaderConfig
 from refold.streams.settings import Settings
 from refold.streams.topics import events_topic
@@ -65,6 +66,17 @@ def filled(servers: object, settings: Settings) -> Settings:  # noqa: ARG001 - t
     prepare(settings)
     append(settings, CATEGORY, 0, [claimed(claim("A", epoch)) for epoch in range(1, RECORDS + 1)])
     return settings
+
+
+@pytest.mark.parametrize(
+    ("millis", "year"), [(1_700_000_000_000, 2023), (1_700_000_000_000_000, None), (2**63 - 1, None)]
+)
+def test_a_time_that_its_producer_took_for_microseconds_stops_nobody(millis: int, year: int | None) -> None:
+    """Brokers before Kafka 4 take any time of a command's producer."""
+    told = record(7)
+    told.configure_mock(**{"timestamp.return_value": (1, millis)})
+    (found,) = cut([told])
+    assert (found.start, found.last_at.year if found.last_at else None) == (7, year)
 
 
 @pytest.mark.parametrize("carried_out", [True, False])
