@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import msgspec
+import msgspec.inspect
 
 from refold.schemas.contracts import Category, Command, Event
 from refold.schemas.upcast import upcasts_of
@@ -60,6 +61,32 @@ def _fingerprint(state: type, evolve: Callable[..., Any], category: Category) ->
     """A new one makes every stored state of the category stale: the stream is then folded anew."""
     fields = [(f.encode_name, str(f.type), repr(f.default)) for f in msgspec.structs.fields(state)]
     text = repr(fields) + inspect.getsource(evolve)
+    if within := structs_within(state):
+        text += repr(within)
     if category.upcasters:
         text += repr(upcasts_of(category).identity(category.events))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def structs_within(state: type) -> list[tuple[str, list[tuple[str, str, str]]]]:
+    """Name and fields of every struct that lies in a state's fields: its stored bytes are read by them, too."""
+    found: dict[str, list[tuple[str, str, str]]] = {}
+    left, seen = _parts(msgspec.inspect.type_info(state)), set[int]()
+    while left:
+        node = left.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, msgspec.inspect.StructType) and node.cls is not state:
+            found[str(node.cls)] = [
+                (f.encode_name, str(f.type), repr(f.default)) for f in msgspec.structs.fields(node.cls)
+            ]
+        left += _parts(node)
+    return sorted(found.items())
+
+
+def _parts(node: Any) -> list[Any]:
+    """The types that a type is made of."""
+    held = [getattr(node, name) for name in node.__struct_fields__]
+    flat = [item for value in held for item in (value if isinstance(value, tuple) else (value,))]
+    return [item for item in flat if isinstance(item, msgspec.inspect.Type | msgspec.inspect.Field)]

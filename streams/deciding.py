@@ -2,7 +2,10 @@
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
+
+import msgspec
 
 from refold.schemas.codec import Codec
 from refold.schemas.errors import BadValue, Undecodable
@@ -55,5 +58,6 @@ class Deciding:
         if stored is None:
             return self._decider.initial
         if stored.fingerprint == self._decider.fingerprint:
-            return self._decider.load(stored.state)
+            with suppress(msgspec.MsgspecError):  # by code that differs where the fingerprint does not look
+                return self._decider.load(stored.state)
         return self._refold(stream, stored.version)

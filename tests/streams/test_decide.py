@@ -3,6 +3,7 @@
 import random
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 from uuid import UUID, uuid4
 
 import msgspec
@@ -17,9 +18,11 @@ from refold.streams.decide import DECIDE_FAILED, EVENTS_REFUSED, VERSION_CONFLIC
 from refold.streams.decider import Decider, Rejected
 from refold.streams.deciding import Deciding
 from refold.streams.domain import AnyDecider, load_domains
+from refold.streams.effects import StoredStream
 from refold.streams.fold import ClaimState
 from refold.streams.handler_ports import Snapshot
 from refold.streams.holder import Holder
+from refold.streams.reactors.reactor import Reactor
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 COMMAND = OpenBasket(basket_id="b", store_id=1)
@@ -132,3 +135,54 @@ def test_a_sender_whose_texts_leave_a_refusal_no_room_gets_it_without_them(decis
     assert isinstance(body, Rejection)
     assert body.code == ("no" if isinstance(decision, Rejected) else EVENTS_REFUSED)
     assert (meta.command_id, meta.body_hash, meta.actor, meta.correlation_id) == (ID, given.body_hash, None, None)
+
+
+class Line(msgspec.Struct, frozen=True):
+    """A part of a state, as it was."""
+
+    amount: int
+
+
+class LongerLine(msgspec.Struct, frozen=True):
+    """The same, as it is: by another name, and with a field more."""
+
+    amount: int
+    discount: int
+
+
+class Lines(msgspec.Struct, frozen=True):
+    lines: dict[str, tuple[Line, ...]] = {}
+
+
+def deciders_of_a_part_that_grew() -> tuple[AnyDecider, AnyDecider]:
+    """Of two releases, whose states differ in what lies within alone."""
+    before: AnyDecider = Decider(BASKET, Lines(), with_decision(()).decide, stay)
+    LongerLine.__qualname__, LongerLine.__name__ = Line.__qualname__, Line.__name__
+    today: Any = msgspec.defstruct("Lines", [("lines", dict[str, tuple[LongerLine, ...]], {})], frozen=True)
+    return before, Decider(BASKET, today(), with_decision(BasketOpened(store_id=1)).decide, stay)
+
+
+def test_a_part_of_a_state_that_changed_makes_the_stored_state_stale() -> None:
+    before, after = deciders_of_a_part_that_grew()
+    assert before.fingerprint != after.fingerprint
+    assert Reactor("r", BASKET, (), lambda *_: (), before.initial, stay).fingerprint != (
+        Reactor("r", BASKET, (), lambda *_: (), after.initial, stay).fingerprint
+    )
+
+
+def test_a_stored_state_that_cannot_be_read_is_folded_anew() -> None:
+    """Whatever made it so, its command gets an outcome."""
+    before, after = deciders_of_a_part_that_grew()
+    stored = StoredStream(3, before.dump(Lines({"a": (Line(1),)})), after.fingerprint)
+    holder, codec = Holder(random.Random(1)), Codec(load_domains(["retail"]).catalog)
+    epoch, writer = holder.claim(None)
+    holder.observe(ClaimState(epoch, writer=writer), 0.0)
+    asked: list[tuple[str, int]] = []
+
+    def refold(stream: str, version: int) -> object:
+        asked.append((stream, version))
+        return after.initial
+
+    deciding = Deciding(after, codec, holder, Snapshot(None, set(), {"b": stored}), refold)
+    (value,) = deciding.records(b"key", incoming())
+    assert (codec.read_event(value)[0].version, asked) == (4, [("b", 3)])
