@@ -119,9 +119,9 @@ def _harmless(decode: Callable[[], object]) -> None:
 def main(arguments: Sequence[str]) -> None:
     """Answer until the input ends."""
     names, category, topic = arguments
-    decode = decoding(load_domains(names.split(",")), category, is_events=topic == "events")
     out = os.dup(1)
-    os.dup2(2, 1)  # what a domain prints is no answer
+    os.dup2(2, 1)  # what a domain prints, be it as it is imported, is no answer
+    decode = decoding(load_domains(names.split(",")), category, is_events=topic == "events")
     os.write(out, b".")
     while head := sys.stdin.buffer.read(_LENGTH.size):
         values: list[bytes | None] = []

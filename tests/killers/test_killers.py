@@ -215,3 +215,16 @@ def test_the_probe_names_the_records_that_kill() -> None:
 def test_the_patch_is_not_in_this_process() -> None:
     assert "sitecustomize" not in sys.modules or str(PATCHED) not in str(sys.modules["sitecustomize"].__file__)
     assert str(PATCHED) not in os.environ.get("PYTHONPATH", "")
+
+
+def test_the_probe_answers_where_a_domain_prints_as_it_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker's processes write without a buffer."""
+    frozen = tmp_path / "noisy" / "schemas" / "frozen"
+    frozen.mkdir(parents=True)
+    (frozen.parent / "__init__.py").write_text("print('hello')\nCATEGORIES = ()\n")
+    (tmp_path / "noisy" / "streams.py").write_text("DECIDERS = ()\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONUNBUFFERED", "1")
+    assert Probe(["retail", "noisy"], "retail.basket", is_events=True).killers([b"x"]) == []
