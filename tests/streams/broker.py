@@ -56,7 +56,7 @@ def claimed(claim: Claim) -> tuple[None, bytes]:
 
 def core(settings: Settings) -> CoreFold:
     history = History(settings.kafka_servers(), settings.topic_prefix, DOMAINS)
-    return CoreFold(settings.dsn(), settings.topic_prefix, DOMAINS, history, frozenset(logged_schemas(settings)))
+    return CoreFold(settings.dsn(), settings.topic_prefix, DOMAINS, history, lambda: logged_schemas(settings))
 
 
 def fold_all(settings: Settings, records: int = 5000) -> dict[Place, int]:
