@@ -98,33 +98,36 @@ def _logs(settings: Settings, domains: Domains) -> list[str]:
 
 
 def _create(client: AdminClient, names: list[str], settings: Settings) -> None:
-    replicas = min(3, len(client.list_topics(timeout=_TIMEOUT_S).brokers))
-    limits = {"max.message.bytes": _MAX_MESSAGE_BYTES}
-    logs = [
-        NewTopic(
-            name,
-            num_partitions=settings.partitions,
-            replication_factor=replicas,
-            config={
-                **FOR_EVER,
-                **limits,
-                **({"message.timestamp.type": "LogAppendTime"} if name.endswith(".events") else {}),
-            },
-        )
-        for name in names
-    ]
-    schemas = NewTopic(
-        schemas_topic(settings.topic_prefix),
-        num_partitions=1,
-        replication_factor=replicas,
-        config={"cleanup.policy": "compact"},
-    )
-    for future in client.create_topics([*logs, schemas], operation_timeout=_TIMEOUT_S).values():
+    wanted = new_topics(names, settings, brokers=len(client.list_topics(timeout=_TIMEOUT_S).brokers))
+    for future in client.create_topics(wanted, operation_timeout=_TIMEOUT_S).values():
         try:
             future.result()
         except KafkaException as problem:
             if problem.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise
+
+
+def new_topics(names: Iterable[str], settings: Settings, brokers: int) -> list[NewTopic]:
+    """The logs of these names, and that of the schemas.
+
+    Of three replicas two must have a record before it is acknowledged: else one alone may, and be lost with it.
+    """
+    replicas = min(3, brokers)
+    everywhere = {"min.insync.replicas": "2"} if replicas == 3 else {}
+    limits = {"max.message.bytes": _MAX_MESSAGE_BYTES}
+    stamped = {"message.timestamp.type": "LogAppendTime"}
+    logs = [
+        NewTopic(
+            name,
+            num_partitions=settings.partitions,
+            replication_factor=replicas,
+            config={**FOR_EVER, **limits, **everywhere, **(stamped if name.endswith(".events") else {})},
+        )
+        for name in names
+    ]
+    compacted = {"cleanup.policy": "compact", **everywhere}
+    name = schemas_topic(settings.topic_prefix)
+    return [*logs, NewTopic(name, num_partitions=1, replication_factor=replicas, config=compacted)]
 
 
 def _check_settings(client: AdminClient, names: Iterable[str]) -> None:
