@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.resources import files
 from typing import Any, LiteralString, Protocol
 
@@ -71,6 +72,15 @@ def connect_patiently(url: str, *, application_name: str, seconds: float = 3600.
                 _log.warning("Postgres is away, waiting for it: %s", first_line(problem))
                 told = True
             time.sleep(0.25)
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """What psycopg says of a server that is away, as an error of ours. Raises DatabaseUnavailable."""
+    try:
+        yield
+    except psycopg.OperationalError as problem:
+        raise DatabaseUnavailable(f"Postgres does not answer: {first_line(problem)}") from problem
 
 
 def first_line(problem: Exception) -> str:

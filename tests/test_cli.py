@@ -52,6 +52,22 @@ def test_an_error_is_one_line_on_stderr_with_code_and_remedy(capsys: pytest.Capt
     assert NotConnected.remedy in err
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [["replay", "rebuild", "--all"], ["replay", "rebuild", "baskets", "--execute"], ["replay", "release", "a.b", "1"]],
+)
+def test_a_database_that_is_away_is_one_line_and_is_not_waited_for(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REFOLD_KAFKA", "127.0.0.1:9")
+    monkeypatch.setenv("REFOLD_DATABASE_URL", "postgresql://u:hidden@127.0.0.1:9/d")
+    assert cli.run(arguments) == exits.UNREACHABLE
+    err = capsys.readouterr().err
+    assert err.startswith("refold: database-unavailable: ")
+    assert err.count("\n") == 1
+    assert "hidden" not in err
+
+
 @pytest.mark.parametrize("arguments", [["nope"], ["dev", "--nope"], ["worker", "cook"]])
 def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
     assert cli.run(arguments) == exits.USAGE

@@ -15,7 +15,7 @@ from refold.streams import set_aside
 from refold.streams.domain import Domains, load_domains
 from refold.streams.embedded.servers import connected
 from refold.streams.history import History
-from refold.streams.postgres import connect
+from refold.streams.postgres import answering, connect
 from refold.streams.reactors import store
 from refold.streams.reactors.declared import declared_reactors
 from refold.streams.reactors.process import sender
@@ -48,11 +48,13 @@ def release(category: str, stream: str, *, json: bool = False) -> int:
     """
     settings = connected(Settings.load())
     domains = load_domains(settings.domains)
-    done = _each(
-        lambda: _of_models(settings, domains, category, stream),
-        lambda: _of_reactors(settings, domains, category, stream),
-        lambda: _of_core(settings, category, stream),
-    )
+    with answering():
+        connect(settings.dsn(), application_name="release").close()  # the models' fold would wait for it as workers do
+        done = _each(
+            lambda: _of_models(settings, domains, category, stream),
+            lambda: _of_reactors(settings, domains, category, stream),
+            lambda: _of_core(settings, category, stream),
+        )
     rows = [asdict(one) for one in done]
     if json:
         print_json(rows)

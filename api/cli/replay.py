@@ -15,6 +15,7 @@ from refold.projections.rebuild import Progress
 from refold.projections.replay import Replay
 from refold.projections.replay_plan import Plan, Report
 from refold.streams.embedded.servers import connected
+from refold.streams.postgres import answering
 from refold.streams.settings import Settings
 
 _LINE_S = 2.0
@@ -32,7 +33,7 @@ def rebuild(*names: str, all: bool = False, execute: bool = False, json: bool = 
     if all == bool(names):
         say("refold: name read models, or say --all")
         return exits.USAGE
-    with Replay(connected(Settings.load())) as replay:
+    with answering(), Replay(connected(Settings.load())) as replay:
         plan = replay.plan(names)
         if not execute:
             _show_plan(plan, json=json)

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import psycopg
-
 from refold.api.cli import exits
 from refold.api.cli.output import print_json, print_table, say
 from refold.api.cli.send_file import send_file
@@ -18,8 +16,7 @@ from refold.schemas.errors import BadValue
 from refold.schemas.identity import body_hash, outcome_key
 from refold.streams.domain import load_domains
 from refold.streams.embedded.servers import connected
-from refold.streams.errors import DatabaseUnavailable
-from refold.streams.postgres import Database, bootstrap, connect, first_line
+from refold.streams.postgres import Database, answering, bootstrap, connect
 from refold.streams.producer import Producer
 from refold.streams.settings import Settings
 from refold.streams.topics import ensure_topics
@@ -76,18 +73,15 @@ def _send_one(command: str, data: str, key: str | None, expect: int | None, wait
     command_id = command_uuid_of(key) if key is not None else uuid4()
     stream = category.stream_of(body)
     where = outcome_key(category.name, stream, command_id.bytes)
-    try:
-        with closing(connect(settings.dsn(), application_name="send")) as db:
-            bootstrap(db)
-            outcome = _find(db, where)
-            if outcome is None:
-                ensure_topics(settings, domains, db)
-                with Producer(settings.kafka_servers(), settings.topic_prefix, domains, timeout_s=_ACK_S) as producer:
-                    producer.send(body, command_id=command_id, expected_version=expect)
-                    producer.flush(_ACK_S)
-                outcome = _await_outcome(db, where, wait)
-    except psycopg.OperationalError as problem:
-        raise DatabaseUnavailable(f"Postgres does not answer: {first_line(problem)}") from problem
+    with answering(), closing(connect(settings.dsn(), application_name="send")) as db:
+        bootstrap(db)
+        outcome = _find(db, where)
+        if outcome is None:
+            ensure_topics(settings, domains, db)
+            with Producer(settings.kafka_servers(), settings.topic_prefix, domains, timeout_s=_ACK_S) as producer:
+                producer.send(body, command_id=command_id, expected_version=expect)
+                producer.flush(_ACK_S)
+            outcome = _await_outcome(db, where, wait)
     if outcome is not None:
         outcome.checked(body_hash(body))
     return _told({"command_id": str(command_id), "stream": stream, **_shown(outcome)}, json=json)

@@ -5,8 +5,6 @@ from contextlib import closing
 from dataclasses import asdict
 from typing import Any
 
-import psycopg
-
 from refold.api.cli import exits
 from refold.api.cli.output import print_json, print_table
 from refold.projections.serving import model_states
@@ -14,9 +12,8 @@ from refold.streams.chunk import Place
 from refold.streams.claims_ahead import waiting
 from refold.streams.domain import Domains, load_domains
 from refold.streams.embedded.servers import connected
-from refold.streams.errors import DatabaseUnavailable
 from refold.streams.lag import Lag, LagReader
-from refold.streams.postgres import Database, connect, first_line
+from refold.streams.postgres import Database, answering, connect
 from refold.streams.settings import Settings
 
 _SAMPLE_S = 1.0
@@ -32,11 +29,8 @@ def status(*, json: bool = False) -> int:
     """
     settings = connected(Settings.load())
     domains = load_domains(settings.domains)
-    try:
-        with closing(connect(settings.dsn(), application_name="status")) as db:
-            found = _status(db, settings, domains)
-    except psycopg.OperationalError as problem:
-        raise DatabaseUnavailable(f"Postgres does not answer: {first_line(problem)}") from problem
+    with answering(), closing(connect(settings.dsn(), application_name="status")) as db:
+        found = _status(db, settings, domains)
     if json:
         print_json(found)
     else:

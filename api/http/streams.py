@@ -37,7 +37,9 @@ Services = NamedDependency[SkipValidation[StreamServices]]
 _STREAM = """
 SELECT s.version, s.state, s.state_fingerprint, w.part, p.next_offset, o.first_version, o.offsets, (
        SELECT ARRAY[a.record_offset::text, a.reason] FROM refold.set_aside a
-        WHERE a.topic = %(topic)s AND a.grp <> 'models' AND a.part = o.part AND a.record_offset = ANY(o.offsets)
+        WHERE a.topic = %(topic)s AND a.grp <> 'models' AND a.part = o.part
+          -- of a chunk's offsets only the page's: the versions around it are answered
+          AND a.record_offset = ANY(o.offsets[greatest(%(first)s - o.first_version + 1, 1):%(last)s - o.first_version + 1])
         ORDER BY a.record_offset LIMIT 1)
   FROM refold.streams s
   LEFT JOIN LATERAL (

@@ -256,3 +256,20 @@ def test_an_event_that_its_upcaster_cannot_read_holds_its_stream_and_no_other(
         "upcast-failed",
     )
     assert api.get("/v1/streams/retail/basket/b1?limit=1").json()["version"] == 2, "what lies before it can be read"
+
+
+@pytest.mark.usefixtures("servers")
+def test_an_event_that_is_set_aside_refuses_its_own_page_and_none_before_or_behind_it(
+    log: Settings, db: Database, api: TestClient[Litestar]
+) -> None:
+    fold_live(log)
+    ((part, offsets),) = db.execute("SELECT part, offsets FROM refold.stream_offsets WHERE stream = '42'").fetchall()
+    assert len(offsets) == len(PRODUCTS), "one row holds them all"
+    db.execute(
+        "INSERT INTO refold.set_aside (grp, topic, part, record_offset, reason) VALUES ('core', %s, %s, %s, 'decode-kills')",
+        (events_topic(log.topic_prefix, PRODUCT), part, offsets[3]),
+    )
+    pages = [api.get(f"/v1/streams/retail/product/42?after_version={after}&limit=1") for after in range(len(PRODUCTS))]
+    assert [page.status_code for page in pages] == [200, 200, 200, 503, 200, 200, 200]
+    assert pages[3].json()["errors"][0]["field"].endswith(f"@{offsets[3]}")
+    assert api.get("/v1/streams/retail/product/42").status_code == 503
