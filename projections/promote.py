@@ -33,6 +33,29 @@ class Compared:
     differing: int
 
 
+def begin(db: Database, layout: Layout, fingerprint: str, resumed: Build | None) -> Build:
+    """The build to go on with, or a new one; what other rebuilds of the model left behind is dropped. Raises CannotJoin.
+
+    The caller holds the model's rebuild lock, so nobody works on a build of another declaration, nor on one that has joined and
+    was never promoted. Under the group's lock, since a release that is under way has seen no build that misses its stream.
+    """
+
+    def step() -> Build:
+        builds.lock_exclusive(db)
+        kept = resumed.number if resumed else None
+        for old in builds.builds(db):
+            left = old.status in ("building", "shadow") and old.number != kept
+            if left and (old.domain, old.model) == (layout.model.domain, layout.name):
+                drop(db, old)
+        if resumed is not None:
+            return resumed
+        build = builds.create(db, layout, fingerprint, "building")
+        tables.create(db, layout, build, with_key=layout.evolves)
+        return build
+
+    return _retried(db, "1s", step, CannotJoin("the live tables were never still for a moment"))
+
+
 def join(db: Database, builder: Builder, source: Source) -> None:
     """Fold the rest up to the group's positions while nobody moves them, and become a member. Raises CannotJoin."""
     held = False
@@ -82,7 +105,7 @@ def take_over(db: Database, found: Declared, builder: Builder) -> None:
                 "UPDATE refold.positions SET next_offset = %s WHERE (grp, topic, part) = (%s, %s, %s)",
                 (at, GROUP, topic, part),
             )
-        for old in [build for build in builds.builds(db) if build.is_member]:
+        for old in [build for build in builds.builds(db) if build.status in builds.MEMBERS]:
             drop(db, old)
         for staging in builder.staged:
             db.execute("DELETE FROM refold.positions WHERE grp = %s", (staging.build.group,))

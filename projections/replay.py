@@ -10,7 +10,7 @@ from typing import Self
 
 from psycopg import sql
 
-from refold.projections import builds, merge_sql, promote, tables
+from refold.projections import builds, merge_sql, promote
 from refold.projections.builds import GROUP, Build
 from refold.projections.core_first import CoreFirst
 from refold.projections.declared import declared
@@ -131,13 +131,9 @@ class Replay:
         return _together(found)
 
     def _staging(self, layout: Layout, *, fills: bool) -> tuple[Staging, dict[Place, int]]:
-        build = unfinished(builds.builds(self._db), layout, self._found)
-        if build is None:
-            with self._db.transaction():
-                build = builds.create(
-                    self._db, layout, self._found.fingerprints[layout.model.domain, layout.name], "building"
-                )
-                tables.create(self._db, layout, build, with_key=layout.evolves)
+        fingerprint = self._found.fingerprints[layout.model.domain, layout.name]
+        resumed = unfinished(builds.builds(self._db), layout, self._found)
+        build = promote.begin(self._db, layout, fingerprint, resumed)
         notes = self._notes(build, fills=fills) if layout.evolves else None
         return Staging(self._db, layout, build, parked(self._db), notes), group_positions(self._db, build.group)
 
