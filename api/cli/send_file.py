@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import stat
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -70,8 +71,9 @@ class Tally:
 
 
 def send_file(path: Path, wait: float, results: Path | None, *, json: bool) -> int:
-    """Send every line and tell what became of them; 1 unless all were accepted."""
+    """Send every line and tell what became of them; 1 unless all were accepted. Raises FileUnreadable."""
     try:
+        _check(path, results)
         tally = Tally(path.stat().st_size)
         names = _content_id(path)
         with ExitStack() as files:
@@ -83,6 +85,14 @@ def send_file(path: Path, wait: float, results: Path | None, *, json: bool) -> i
         raise FileUnreadable(f"{problem.filename}: {problem.strerror}") from problem
     _tell(tally, json=json)
     return exits.DONE if set(tally.counts) <= {(201, "")} else exits.FAILED
+
+
+def _check(path: Path, results: Path | None) -> None:
+    """Raise FileUnreadable for what would be sent as if it were empty."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise FileUnreadable(f"{path} is no regular file: it is read twice, first for the ids of lines without one")
+    if results is not None and results.exists() and results.samefile(path):
+        raise FileUnreadable(f"{path} cannot hold both the commands and the answers to them")
 
 
 async def _send(

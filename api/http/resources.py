@@ -1,6 +1,7 @@
 """The real things behind the routes: Postgres, Kafka, and the tasks that watch them. Starts without either."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 
@@ -30,7 +31,7 @@ from refold.projections.serving import served_models
 from refold.schemas.avro import Schema
 from refold.schemas.errors import RefoldError
 from refold.streams.domain import Domains
-from refold.streams.errors import KafkaUnavailable
+from refold.streams.errors import DeliveryFailed, KafkaUnavailable
 from refold.streams.history import History, Recorded
 from refold.streams.lag import LagReader
 from refold.streams.notices import POLL_S
@@ -44,6 +45,7 @@ _LINGER_MS = {"alone": 0.2, "together": 3.0, "batch": 10.0}
 """A client waits for its single command. Of many that wait, and of a batch's lines, some go together: the broker has less to do."""
 _MANY = 16
 """Commands that wait for their outcomes: then theirs go together, too, since all wait for what each of them costs."""
+_log = logging.getLogger(__name__)
 
 
 class Resources:
@@ -79,8 +81,7 @@ class Resources:
         finally:
             for part in reversed(parts):
                 await part.close()
-            for producer in self._producers.values():
-                await asyncio.to_thread(producer.close)
+            await asyncio.gather(*(asyncio.to_thread(_close, producer) for producer in self._producers.values()))
 
     def application(self) -> Litestar:
         """The application over these."""
@@ -167,6 +168,14 @@ class Resources:
 
     def _metrics(self) -> bytes:
         return metrics_page(self.settings, self._lag)
+
+
+def _close(producer: Producer) -> None:
+    """What Kafka has not acknowledged was answered so to each sender: the end of the process is no place to fail for it."""
+    try:
+        producer.close()
+    except DeliveryFailed as problem:
+        _log.warning("closed with %s", problem.message)
 
 
 async def _checked(name: str, asked: Awaitable[object]) -> Check:

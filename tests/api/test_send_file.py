@@ -1,5 +1,6 @@
 """`refold send --file`: what it refuses, and the ids it gives to lines without one."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,30 @@ def test_a_file_that_is_not_there_is_one_clear_line(tmp_path: Path, capsys: pyte
     err = capsys.readouterr().err
     assert err.startswith("refold: file-unreadable: ")
     assert err.count("\n") == 1
+
+
+def test_a_pipe_is_refused_since_nothing_would_be_left_to_send(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(pipe := tmp_path / "pipe")
+    writing = os.open(pipe, os.O_RDWR)
+    try:
+        assert run(["send", "--file", str(pipe)]) == exits.USAGE
+    finally:
+        os.close(writing)
+    assert "no regular file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("results", ["x.ndjson", "link.ndjson"])
+def test_answers_are_not_written_over_the_commands(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], results: str
+) -> None:
+    commands = tmp_path / "x.ndjson"
+    commands.write_text("{}\n")
+    (tmp_path / "link.ndjson").symlink_to(commands)
+    assert run(["send", "--file", str(commands), "--results", str(tmp_path / results)]) == exits.USAGE
+    assert "both the commands and the answers" in capsys.readouterr().err
+    assert commands.read_text() == "{}\n"
 
 
 @pytest.mark.parametrize("arguments", [[], ["retail.basket.OpenBasket", "--file", "x"]])

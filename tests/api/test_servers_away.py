@@ -1,5 +1,6 @@
 """An API whose Kafka or Postgres is not there: it starts, says so, and answers 503 with a time to come back."""
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,8 @@ from pydantic import SecretStr
 
 from refold.api.http.resources import Resources
 from refold.streams.domain import Domains
+from refold.streams.errors import DeliveryFailed
+from refold.streams.producer import Producer
 from refold.streams.settings import Settings
 
 NOWHERE = "127.0.0.1:9"
@@ -42,3 +45,24 @@ def test_everything_says_503_and_nothing_hangs_or_tells_a_secret(client: TestCli
         "prepared": False,
     }
     assert 'refold_up{server="postgres"} 0.0' in client.get("/metrics").text
+
+
+def test_what_kafka_never_took_does_not_fail_the_end_of_the_process(
+    domains: Domains, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """`refold send --file` has its tally to print; each sender over HTTP has had an answer."""
+    closed = []
+
+    def close(producer: Producer) -> None:
+        closed.append(producer)
+        producer.discard()
+        raise DeliveryFailed("3 commands were not acknowledged: no answer in time")
+
+    async def opened_and_closed() -> None:
+        async with Resources(AWAY, domains).opened():
+            pass
+
+    monkeypatch.setattr(Producer, "close", close)
+    asyncio.run(opened_and_closed())
+    assert len(closed) == 3
+    assert "3 commands were not acknowledged" in caplog.text
