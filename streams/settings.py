@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from psycopg import OperationalError, pq
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from refold.streams.errors import BadSettings, NotConnected
 
@@ -63,6 +64,18 @@ class Settings(BaseModel):
         le=3600,
         description="Seconds of CPU time after which a worker's attempt at some records is taken not to end: its process ends, a death.",
     )
+
+    @field_validator("database_url")
+    @classmethod
+    def _readable(cls, url: SecretStr | None) -> SecretStr | None:
+        """By libpq's own word, here: where it is used, its complaint would print what is wrong, mostly the password."""
+        try:
+            pq.Conninfo.parse((url or SecretStr("")).get_secret_value().encode())
+        except OperationalError:
+            raise ValueError(
+                "not of the form postgresql://user:password@host:port/name, or with a character that must be percent-encoded"
+            ) from None
+        return url
 
     @classmethod
     def load(cls, environ: Mapping[str, str] = os.environ) -> Self:

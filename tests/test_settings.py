@@ -33,6 +33,16 @@ def test_a_secret_can_come_from_a_file_and_is_masked() -> None:
     assert "hidden" not in repr(settings)
 
 
+@pytest.mark.parametrize(
+    "url", ["postgresql+psycopg://u:hidden@h/d", "postgresql://u:hid%zzden@h/d", "hidden", "postgresql://u:hid den@h/d"]
+)
+def test_a_database_url_that_cannot_be_read_is_named_and_not_shown(url: str) -> None:
+    with pytest.raises(BadSettings) as found:
+        Settings.load({"REFOLD_DATABASE_URL": url})
+    assert found.value.message.startswith("database_url: ")
+    assert "hid" not in str(found.value) + found.value.message
+
+
 def test_all_faults_are_named_at_once() -> None:
     Path("refold.toml").write_text("colour = 1\n")
     environ = {"REFOLD_PARTITIONS": "none", "REFOLD_COLOUR": "red", "REFOLD_DATABASE_URL_FILE": "gone"}
