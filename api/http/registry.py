@@ -134,7 +134,11 @@ async def schema_of_version(registry: Schemas, subject: FromPath[str], version: 
 async def look_up(request: AnyRequest, registry: Schemas, subject: FromPath[str]) -> Answer:
     """The version that equals the schema in the body."""
     await registry.versions(subject)
-    found = (await registry.view()).same(subject, _sent_schema(await whole_body(request.receive, request.headers)))
+    sent = _sent_schema(await whole_body(request.receive, request.headers))
+    try:
+        found = (await registry.view()).same(subject, sent)
+    except RecursionError:
+        raise RegistryError(422, 42201, "The schema is nested too deep") from None
     if found is None:
         raise RegistryError(404, 40403, "Schema not found")
     return _answer(found.body())

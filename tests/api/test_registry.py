@@ -104,6 +104,7 @@ ERRORS: list[tuple[str, str, Any, int, int]] = [
     ("POST", ONE, {"schema": 5}, 422, 42201),
     ("POST", ONE, [], 422, 42201),
     ("POST", ONE, {"schema": "[" * 100_000}, 422, 42201),
+    ("POST", ONE, {"schema": '{"a":' + "[" * 600 + "]" * 600 + "}"}, 422, 42201),
     ("POST", f"{ONE}/versions", {"schema": "{}"}, 422, 42205),
     ("DELETE", ONE, None, 422, 42205),
     ("DELETE", f"{ONE}/versions/1", None, 422, 42205),

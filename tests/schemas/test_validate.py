@@ -1,6 +1,7 @@
 """JSON to a command: what a type forbids is refused with its place, never coerced or rounded."""
 
 import json
+import time
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -92,6 +93,16 @@ def test_malformed_json_names_its_place(raw: bytes, place: str) -> None:
     assert caught.value.place.startswith(place)
     assert caught.value.code == "malformed-json"
     assert caught.value.message.isascii()
+
+
+def test_of_a_hundred_thousand_keys_the_one_that_is_there_twice_is_found_at_once() -> None:
+    """All the API's other requests wait meanwhile."""
+    names = ",".join(f'"{number}":1' for number in range(90_000))
+    began = time.perf_counter()
+    with pytest.raises(Malformed) as caught:
+        from_json(f'{{{names},"89999":1}}'.encode(), DoAll)
+    assert caught.value.place == "$.89999"
+    assert time.perf_counter() - began < 5
 
 
 def test_what_is_right_is_taken_as_it_is() -> None:
