@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 from uuid import UUID
 
-from confluent_kafka import KafkaError, Message
+from confluent_kafka import KafkaError, KafkaException, Message
 
 from refold.schemas.contracts import Command
 from refold.schemas.meta import CommandMeta
@@ -67,7 +67,7 @@ class Producer:
         correlation_id: str | None = None,
         on_delivery: Delivered | None = None,
     ) -> None:
-        """Queue one command. Raises BadValue for a field, QueueFull when the broker does not keep up."""
+        """Queue one command. Raises BadValue for a field, QueueFull when the broker does not keep up, DeliveryFailed."""
         category, stream = self._addressed.target(command)
         meta = CommandMeta(
             command_id=command_id,
@@ -81,7 +81,7 @@ class Producer:
         self.queue(self._addressed.record(meta, command), on_delivery)
 
     def queue(self, record: CommandRecord, on_delivery: Delivered | None = None) -> None:
-        """Queue a command that is a record already. Raises QueueFull."""
+        """Queue a command that is a record already. Raises QueueFull, DeliveryFailed where the client takes none."""
 
         def report(error: KafkaError | None, _: Message) -> None:
             problem = DeliveryFailed(f"{record.topic}: {error}") if error else None
@@ -94,6 +94,8 @@ class Producer:
             self._client.produce(record.topic, record.value, record.stream.encode(), on_delivery=report)
         except BufferError as full:
             raise QueueFull("the producer's queue is full") from full
+        except KafkaException as problem:  # a topic that is gone, or a producer that can no longer go on
+            raise DeliveryFailed(f"{record.topic}: {problem.args[0]}") from problem
 
     async def send_acked(self, command: Command, *, command_id: UUID, **envelope: object) -> None:
         """Queue one command and wait for the broker's acknowledgement. Raises DeliveryFailed, QueueFull, BadValue."""

@@ -6,6 +6,7 @@ import time
 from uuid import uuid4
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
 from refold.schemas.retail.basket import OpenBasket
 from refold.streams.errors import DeliveryFailed
@@ -62,4 +63,24 @@ def test_an_acknowledgement_that_nobody_waits_for_any_more_keeps_none_from_the_n
     asyncio.run(give_up())
     time.sleep(1.5)
     asyncio.run(wait())
+    producer.close()
+
+
+def test_a_client_that_takes_no_record_is_said_in_our_words() -> None:
+    """Over HTTP that is a 503 for each sender, and an answer for each line of a batch, not an internal error."""
+
+    class Ended:
+        def produce(self, *_: object, **__: object) -> None:
+            raise KafkaException(KafkaError(KafkaError._FATAL, "the sequence is lost"))
+
+        def poll(self, seconds: float) -> None:
+            time.sleep(seconds)
+
+        def flush(self, _: float) -> int:
+            return 0
+
+    producer = Producer(NOWHERE, "", DOMAINS)
+    producer._client = Ended()
+    with pytest.raises(DeliveryFailed, match="the sequence is lost"):
+        producer.send(OpenBasket(basket_id="b", store_id=1), command_id=uuid4())
     producer.close()
