@@ -23,6 +23,11 @@ from refold.streams.postgres import Database, notify
 T = TypeVar("T")
 _PATIENCE_S = 60.0
 _TAIL_S = 5.0
+_FURTHER = """
+    t.{key} NOT IN (SELECT p.stream FROM refold.parked p WHERE p.build = {theirs} AND NOT EXISTS (
+        SELECT FROM refold.parked o WHERE (o.build, o.category, o.stream) = ({ours}, p.category, p.stream)
+           AND o.first_offset <= p.first_offset))
+"""
 
 
 @dataclass(frozen=True)
@@ -118,15 +123,19 @@ def take_over(db: Database, found: Declared, builder: Builder) -> None:
 
 
 def compare(db: Database, layout: Layout, shadow: Build, serving: Build) -> Compared:
-    """Both tables to the byte, in one snapshot."""
+    """Both tables to the byte, in one snapshot; but for streams of which `evolve` has left out events in the serving one alone."""
     ours, theirs = (merge_sql.table(layout, build.schema) for build in (shadow, serving))
+    key = sql.Identifier(layout.key_names[0])
+    further = sql.SQL(_FURTHER).format(key=key, ours=shadow.number, theirs=serving.number)
+    counts = further if layout.evolves else sql.SQL("true")
     statement = sql.SQL("""
         SELECT (SELECT count(*) FROM {ours}), coalesce(sum(abs(more)), 0)::bigint FROM (
             SELECT sum(side) AS more FROM (
-                SELECT t::text AS bytes, 1 AS side FROM {ours} t UNION ALL SELECT t::text, -1 FROM {theirs} t
+                SELECT t::text AS bytes, 1 AS side FROM {ours} t WHERE {counts}
+                UNION ALL SELECT t::text, -1 FROM {theirs} t WHERE {counts}
             ) AS both_tables GROUP BY bytes HAVING sum(side) <> 0
         ) AS unmatched
-    """).format(ours=ours, theirs=theirs)
+    """).format(ours=ours, theirs=theirs, counts=counts)
     with db.transaction():
         db.execute("SET LOCAL work_mem = '256MB'")
         row = db.execute(statement).fetchone()
