@@ -30,13 +30,13 @@ def copy(db: Database, layout: Layout, target: sql.Composable, rows: pl.DataFram
     """Append rows by COPY, without any merge."""
     if rows.is_empty():
         return
-    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv, NULL '\\N')").format(target, _names(layout))
+    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv, NULL '')").format(target, _names(layout))
     with db.cursor() as cursor, cursor.copy(statement) as out:
         for part in rows.select(part.name for part in layout.stored).iter_slices(100_000):
             text = part.write_csv(
                 include_header=False,
-                null_value="\\N",
-                quote_style="necessary",
+                null_value="",
+                quote_style="necessary",  # an empty text is quoted, so no text looks like a null
                 datetime_format="%Y-%m-%d %H:%M:%S%.6f+00",
             )
             out.write(text.encode())
