@@ -73,7 +73,8 @@ def _place(file: str) -> tuple[str, int]:
 
 def _write_next(schema: Schema, folder: Path) -> Path:
     stem = f"{schema['namespace']}.{schema['name']}"
-    version = 1 + len(list(folder.glob(f"{stem}.v*.avsc")))
+    there = [number for file in folder.glob(f"{stem}.v*.avsc") for name, number in [_place(file.name)] if name == stem]
+    version = 1 + max(there, default=0)  # not their number: one that was deleted stays what the log may hold
     path = folder / f"{stem}.v{version}.avsc"
     with path.open("x", encoding="utf-8") as out:
         json.dump(schema, out, indent=2, ensure_ascii=False)

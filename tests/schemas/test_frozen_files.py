@@ -64,3 +64,11 @@ def test_versions_are_numbers(tmp_path: Path) -> None:
     for number in (10, 2, 1):
         (tmp_path / f"tests.packed.Packed.v{number}.avsc").write_text(json.dumps(PACKED))
     assert [file.version for file in released(tmp_path)] == ["v1", "v2", "v10"]
+
+
+def test_the_next_version_is_one_that_no_file_has_though_an_earlier_one_was_deleted(tmp_path: Path) -> None:
+    for fields in (made(amount=Annotated[Money, DOC]), made(amount=Annotated[int, DOC])):
+        freeze(unfrozen([fields], []), tmp_path)
+    (tmp_path / "tests.packed.Packed.v1.avsc").unlink()
+    (written,) = freeze(unfrozen([made(amount=Annotated[str, DOC])], []), tmp_path)
+    assert written.name == "tests.packed.Packed.v3.avsc"
