@@ -1,6 +1,7 @@
 """The topics of the configured domains: created right, checked at every start, and self-explaining."""
 
 import json
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -73,18 +74,22 @@ def publish_schemas(settings: Settings, domains: Domains) -> None:
 
 
 def logged_schemas(settings: Settings) -> dict[int, dict[str, Any]]:
-    """Every schema in the log, by id."""
+    """Every schema in the log, by id. Raises KafkaUnavailable, KafkaException."""
     topic = schemas_topic(settings.topic_prefix)
     reader = kafka.consumer(settings.kafka_servers())
     try:
         _, end = reader.get_watermark_offsets(TopicPartition(topic, 0), timeout=_TIMEOUT_S)
         reader.assign([TopicPartition(topic, 0, 0)])
         found: dict[int, dict[str, Any]] = {}
-        seen = 0
+        seen, heard = 0, time.monotonic()
         while seen < end:
             for message in records_of(reader.consume(500, 0.2)):
                 found[int(message.key() or b"0")] = json.loads(message.value() or b"{}")
-                seen = (message.offset() or 0) + 1
+                seen, heard = (message.offset() or 0) + 1, time.monotonic()
+            if time.monotonic() - heard > _TIMEOUT_S:
+                raise KafkaUnavailable(
+                    f"{topic}: no schema for {_TIMEOUT_S:g} s, and offset {seen} of {end} is reached"
+                )
         return found
     finally:
         reader.close()

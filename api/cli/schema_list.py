@@ -15,6 +15,7 @@ from refold.schemas.freeze import platform_schemas, released
 from refold.schemas.upcast import upcasts_of
 from refold.streams import kafka
 from refold.streams.embedded.servers import connected
+from refold.streams.errors import KafkaUnavailable
 from refold.streams.settings import Settings
 from refold.streams.topics import logged_schemas, schemas_topic
 
@@ -93,5 +94,5 @@ def _logged(settings: Settings) -> dict[int, Schema] | None:
     try:
         there = kafka.admin(settings.kafka).list_topics(timeout=_ASK_S).topics
         return logged_schemas(settings) if schemas_topic(settings.topic_prefix) in there else {}
-    except KafkaException:
+    except (KafkaException, KafkaUnavailable):
         return None

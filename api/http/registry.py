@@ -39,18 +39,26 @@ class SchemaRegistry:
         self._load, self._prefix = load, prefix
         self._view = RegistryView({}, prefix)
         self._read_at = -FRESH_S
+        self._away: tuple[float, str] = -FRESH_S, ""
         self._lock = asyncio.Lock()
 
     async def view(self) -> RegistryView:
         """Every schema, no older than a few seconds. Raises RegistryError when Kafka is away."""
+        asked = time.monotonic()
         async with self._lock:
+            if asked < self._away[0]:  # who waited for a look that failed does not wait for one of its own
+                raise RegistryError(503, 50001, self._away[1])
             if time.monotonic() - self._read_at >= FRESH_S:
-                try:
-                    self._view = RegistryView(await asyncio.to_thread(self._load), self._prefix)
-                except RefoldError as away:
-                    raise RegistryError(503, 50001, f"{away.code}: {away.message}") from away
-                self._read_at = time.monotonic()
+                await self._read()
         return self._view
+
+    async def _read(self) -> None:
+        try:
+            self._view = RegistryView(await asyncio.to_thread(self._load), self._prefix)
+        except RefoldError as away:
+            self._away = time.monotonic(), f"{away.code}: {away.message}"
+            raise RegistryError(503, 50001, self._away[1]) from away
+        self._read_at = time.monotonic()
 
     async def with_schema(self, number: int) -> RegistryView:
         """A view that has the schema. A schema never changes: what is known needs no look at Kafka."""

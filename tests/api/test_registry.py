@@ -1,6 +1,8 @@
 """The registry over REST: Confluent's answers for what is there, Confluent's errors for what is not."""
 
+import asyncio
 import json
+import time
 from typing import Any
 
 import pytest
@@ -8,7 +10,8 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from refold.api.http.application import application
-from refold.api.http.registry import SchemaRegistry
+from refold.api.http.registry import RegistryError, SchemaRegistry
+from refold.api.http.registry_view import RegistryView
 from refold.schemas.avro import Schema, schema_id
 from refold.schemas.catalog import Catalog
 from refold.streams.domain import Domains
@@ -134,3 +137,21 @@ def test_kafka_away_is_503() -> None:
         answer = client.get("/registry/subjects")
     assert (answer.status_code, answer.json()["error_code"]) == (503, 50001)
     assert "kafka-unavailable" in answer.json()["message"]
+
+
+def test_all_who_wait_for_kafka_in_vain_are_told_by_one_look() -> None:
+    """One behind another they would fill the process's room for requests."""
+    looks = []
+
+    def away() -> dict[int, Schema]:
+        looks.append(time.monotonic())
+        time.sleep(0.3)
+        raise KafkaUnavailable("no broker")
+
+    async def asked(times: int) -> list[BaseException | RegistryView]:
+        registry = SchemaRegistry(away, "")
+        return await asyncio.gather(*(registry.view() for _ in range(times)), return_exceptions=True)
+
+    answers = asyncio.run(asked(20))
+    assert {(type(answer), str(answer)) for answer in answers} == {(RegistryError, "kafka-unavailable: no broker")}
+    assert len(looks) == 1
