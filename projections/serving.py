@@ -21,7 +21,10 @@ class ServedColumn:
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A read model as the view `<domain>.<name>`, and the categories whose events it is folded from."""
+    """A read model as the view `<domain>.<name>`, and the categories whose events it is folded from.
+
+    `reads`: of a declared SQL view the read models that its rows come from; empty where the model has a table of its own.
+    """
 
     domain: str
     name: str
@@ -29,6 +32,7 @@ class ServedModel:
     columns: tuple[ServedColumn, ...]
     key: tuple[str, ...]
     categories: tuple[str, ...]
+    reads: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,4 +88,4 @@ def _table(layout: Layout) -> ServedModel:
 def _view(view: View, categories: dict[tuple[str, str], tuple[str, ...]]) -> ServedModel:
     columns = tuple(ServedColumn(name, kind, name not in view.key, doc) for name, (kind, doc) in view.columns.items())
     found = dict.fromkeys(category for name in view.reads for category in categories[view.domain, name])
-    return ServedModel(view.domain, view.name, view.description, columns, view.key, tuple(found))
+    return ServedModel(view.domain, view.name, view.description, columns, view.key, tuple(found), tuple(view.reads))

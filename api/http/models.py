@@ -27,10 +27,8 @@ AnyRequest = Request[Any, Any, Any]
 
 # Rows and the position that they reflect come from one statement, so from one snapshot.
 _PAGE = sql.SQL("""
-WITH reached AS (
-    SELECT m.topic, m.part, m.next_offset FROM refold.model_positions(%s, %s) m WHERE m.topic = ANY(%s)
-), serving AS (
-    SELECT b.build, b.detached_code FROM refold.builds b WHERE b.domain = %s AND b.model = %s AND b.status = 'serving'
+WITH reached AS ({reached}), serving AS (
+    SELECT b.build, b.detached_code FROM refold.builds b WHERE b.domain = %s AND b.model = {models} AND b.status = 'serving'
 )
 SELECT (SELECT coalesce(json_agg(page), '[]')::text FROM ({rows}) page),
        (SELECT coalesce(json_agg(json_build_array(topic, part, next_offset)), '[]')::text FROM reached),
@@ -39,8 +37,22 @@ SELECT (SELECT coalesce(json_agg(page), '[]')::text FROM ({rows}) page),
          WHERE c.grp = 'core' AND c.topic = ANY(%s)),
        (SELECT count(*) FROM refold.parked p
          WHERE p.category = ANY(%s) AND (p.build = 0 OR p.build IN (SELECT build FROM serving))),
-       (SELECT detached_code FROM serving)
+       (SELECT min(detached_code) FROM serving)
 """)
+_OF_TABLE = {
+    "reached": sql.SQL(
+        "SELECT m.topic, m.part, m.next_offset FROM refold.model_positions(%s, %s) m WHERE m.topic = ANY(%s)"
+    ),
+    "models": sql.SQL("%s"),
+}
+# A view is no fresher than the oldest of the tables that it reads: one of them may be detached.
+_OF_VIEW = {
+    "reached": sql.SQL("""
+        SELECT m.topic, m.part, min(m.next_offset) AS next_offset
+          FROM (SELECT %s::text AS domain, unnest(%s::text[]) AS model) n, refold.model_positions(n.domain, n.model) m
+         WHERE m.topic = ANY(%s) GROUP BY 1, 2"""),
+    "models": sql.SQL("ANY(%s::text[])"),
+}
 
 
 @dataclass(frozen=True)
@@ -126,22 +138,26 @@ def _wanted(models: ModelServices, model: ServedModel, text: str | None) -> dict
 async def _page(models: ModelServices, plan: Plan, *, by_key: bool) -> Page:
     model, categories = plan.model, list(plan.model.categories)
     topics = [f"{models.topic_prefix}{name}.events" for name in categories]
-    named = [model.domain, model.name]
+    named = [model.domain, list(model.reads) if model.reads else model.name]
     values = [*named, topics, *named, *plan.values, topics, categories]
     if by_key:
         found = await models.reads.look_up(_by_key(models.reads.by_key, plan), values)
     else:
-        found = await models.reads.fetch(_PAGE.format(rows=plan.rows()), values)
+        found = await models.reads.fetch(_statement(plan), values)
     ((rows, positions, behind, parked, detached),) = found
     stands = {(topic.removeprefix(models.topic_prefix), part): at for topic, part, at in msgspec.json.decode(positions)}
     return Page(msgspec.json.decode(rows), stands, behind, parked, detached)
+
+
+def _statement(plan: Plan) -> sql.Composed:
+    return _PAGE.format(rows=plan.rows(), **(_OF_VIEW if plan.model.reads else _OF_TABLE))
 
 
 def _by_key(statements: dict[tuple[str, str], bytes], plan: Plan) -> bytes:
     """The statement that finds one row: the same for all of a model's."""
     name = plan.model.domain, plan.model.name
     if name not in statements:
-        statements[name] = _PAGE.format(rows=plan.rows()).as_bytes()
+        statements[name] = _statement(plan).as_bytes()
     return statements[name]
 
 
