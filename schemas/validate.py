@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import inspect
 
-from refold.schemas import strict_json
+from refold.schemas import decimal_text, strict_json
 from refold.schemas.avro import resolved, schema_of
 from refold.schemas.binary import LEAST_LONG, MOST_LONG
 from refold.schemas.contracts import Command, Event
@@ -38,11 +38,13 @@ def from_json(body: bytes, cls: type[Contract]) -> Contract:
 def from_sound_json(body: bytes, cls: type[Contract]) -> Contract:
     """The same of JSON that `strict_json` has seen, in itself or as a part. Raises BadValue."""
     try:
-        return canonical(msgspec.json.decode(body, type=cls))
+        found = msgspec.json.decode(body, type=cls)
     except msgspec.ValidationError as problem:
         raise bad_value(problem) from problem
     except msgspec.DecodeError as problem:
         raise Malformed(str(problem)) from problem
+    decimal_text.check(body, cls)
+    return canonical(found)
 
 
 def from_fields(fields: dict[str, Any], cls: type[Contract]) -> Contract:

@@ -7,11 +7,13 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from types import TracebackType
 from typing import Self
 from uuid import UUID
 
 from confluent_kafka import KafkaError, KafkaException, Message
+from confluent_kafka import Producer as Client
 
 from refold.schemas.contracts import Command
 from refold.schemas.meta import CommandMeta
@@ -43,15 +45,12 @@ class Producer:
     ) -> None:
         self._addressed = Addressed(prefix, domains.catalog)
         self._failed = Counter[str]()
-        self._client = kafka.producer(
-            servers,
-            **{
-                "linger.ms": linger_ms,
-                "queue.buffering.max.messages": queue_records,
-                "queue.buffering.max.kbytes": 262_144,
-                "message.timeout.ms": int(timeout_s * 1000),
-            },
-        )
+        limits = {"queue.buffering.max.messages": queue_records, "queue.buffering.max.kbytes": 262_144}
+        timing = {"linger.ms": linger_ms, "message.timeout.ms": int(timeout_s * 1000)}
+        self._new_client = partial(kafka.producer, servers, **limits, **timing)
+        self._client = self._new_client()
+        self._ended: list[Client] = []
+        self._renewing = threading.Lock()
         self._closed = threading.Event()
         self._poller = threading.Thread(target=self._poll, name="refold-producer", daemon=True)
         self._poller.start()
@@ -90,12 +89,23 @@ class Producer:
             elif problem is not None:
                 self._failed[problem.message] += 1
 
+        client = self._client
         try:
-            self._client.produce(record.topic, record.value, record.stream.encode(), on_delivery=report)
+            client.produce(record.topic, record.value, record.stream.encode(), on_delivery=report)
         except BufferError as full:
             raise QueueFull("the producer's queue is full") from full
-        except KafkaException as problem:  # a topic that is gone, or a producer that can no longer go on
+        except KafkaException as problem:  # a topic that is gone, or a client that can no longer go on
+            if problem.args[0].fatal():
+                self._replace(client)
             raise DeliveryFailed(f"{record.topic}: {problem.args[0]}") from problem
+
+    def _replace(self, client: Client) -> None:
+        """After a fatal error it takes no record for ever; the next one goes to a new client, what this one has is still reported."""
+        with self._renewing:
+            if self._client is client:
+                _log.error("a Kafka client has met a fatal error; a new one takes its place")
+                self._ended.append(client)
+                self._client = self._new_client()
 
     async def send_acked(self, command: Command, *, command_id: UUID, **envelope: object) -> None:
         """Queue one command and wait for the broker's acknowledgement. Raises DeliveryFailed, QueueFull, BadValue."""
@@ -119,7 +129,7 @@ class Producer:
 
     def flush(self, seconds: float = 60.0) -> None:
         """Wait until all is acknowledged. Raises DeliveryFailed naming what was not."""
-        left = self._client.flush(seconds)
+        left = sum(client.flush(seconds) for client in (*self._ended, self._client))
         failed, self._failed = self._failed, Counter[str]()
         if left or failed:
             first = next(iter(failed), "no answer in time")
@@ -148,6 +158,8 @@ class Producer:
     def _poll(self) -> None:
         while not self._closed.is_set():
             try:
+                for ended in self._ended:
+                    ended.poll(0)
                 self._client.poll(_POLL_S)
             except Exception:  # of a caller's on_delivery: the reports to all others go on
                 _log.exception("an on_delivery failed")

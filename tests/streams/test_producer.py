@@ -66,21 +66,31 @@ def test_an_acknowledgement_that_nobody_waits_for_any_more_keeps_none_from_the_n
     producer.close()
 
 
-def test_a_client_that_takes_no_record_is_said_in_our_words() -> None:
+class Ended:
+    """A client that has met an error."""
+
+    def __init__(self, code: int, *, fatal: bool) -> None:
+        self.error = KafkaError(code, "the sequence is lost", fatal)
+
+    def produce(self, *_: object, **__: object) -> None:
+        raise KafkaException(self.error)
+
+    def poll(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def flush(self, _: float) -> int:
+        return 1
+
+
+@pytest.mark.parametrize("fatal", [False, True])
+def test_a_client_that_takes_no_record_is_said_in_our_words(*, fatal: bool) -> None:
     """Over HTTP that is a 503 for each sender, and an answer for each line of a batch, not an internal error."""
-
-    class Ended:
-        def produce(self, *_: object, **__: object) -> None:
-            raise KafkaException(KafkaError(KafkaError._FATAL, "the sequence is lost"))
-
-        def poll(self, seconds: float) -> None:
-            time.sleep(seconds)
-
-        def flush(self, _: float) -> int:
-            return 0
-
-    producer = Producer(NOWHERE, "", DOMAINS)
-    producer._client = Ended()
+    producer, ended = Producer(NOWHERE, "", DOMAINS, timeout_s=0.3), Ended(KafkaError._FATAL, fatal=fatal)
+    producer._client = ended
     with pytest.raises(DeliveryFailed, match="the sequence is lost"):
         producer.send(OpenBasket(basket_id="b", store_id=1), command_id=uuid4())
-    producer.close()
+    assert (producer._client is not ended) == fatal, "after a fatal error none is taken for ever"
+    if fatal:
+        producer.send(OpenBasket(basket_id="b", store_id=1), command_id=uuid4())
+    with pytest.raises(DeliveryFailed, match=f"^{1 + fatal} commands were not acknowledged"):
+        producer.close()
