@@ -8,6 +8,7 @@ import pytest
 import refold
 from refold.api.cli import app as cli
 from refold.api.cli import exits
+from refold.api.cli.output import print_table
 from refold.streams.errors import NotConnected
 
 ROOT = Path(__file__).parent.parent
@@ -91,3 +92,9 @@ def test_the_documentation_lists_commands_and_exit_codes() -> None:
     codes = {value for name, value in vars(exits).items() if name.isupper() and isinstance(value, int)}
     for code in codes:
         assert f"| {code} |" in page
+
+
+def test_a_table_that_is_piped_folds_no_name(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "retail.household.events"
+    print_table([{"group": "reactors", "topic": name, "more": "x" * 80, "end": 33513}])
+    assert name in capsys.readouterr().out

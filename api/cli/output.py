@@ -10,7 +10,9 @@ from rich.table import Table
 
 from refold.streams.embedded.jars import Report
 
-data = Console()
+_PIPED = 200
+"""Columns of what is no terminal: nobody's window cuts it, and folded names cannot be searched for."""
+data = Console(width=None if sys.stdout.isatty() else _PIPED)
 progress = Console(stderr=True, highlight=False)
 
 
