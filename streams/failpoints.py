@@ -6,6 +6,7 @@ process that comes there first, and the file is gone.
 
 import os
 import signal
+import threading
 from pathlib import Path
 
 VARIABLE = "FAILPOINTS_OF_REFOLD"
@@ -40,4 +41,5 @@ def failpoint(name: str) -> None:
         path.unlink()
     except FileNotFoundError:
         return
-    os.kill(os.getpid(), _SIGNALS[action])
+    # To this thread: a signal to the process is taken by its main thread, and until that has the CPU this one would go on.
+    signal.pthread_kill(threading.get_ident(), _SIGNALS[action])
