@@ -1,12 +1,14 @@
 """Free ports, kept in the data folder: clients of a server that was killed find it again where it was."""
 
 import json
+import secrets
 import socket
 from pathlib import Path
 
 from refold.streams.embedded.processes import write_private
 
 HOST = "127.0.0.1"
+_UNASKED_FOR = range(20_000, 32_000)
 
 
 def kept_ports(folder: Path, names: tuple[str, ...]) -> dict[str, int]:
@@ -39,9 +41,10 @@ def is_free(port: int) -> bool:
 
 
 def _fresh_ports(names: tuple[str, ...]) -> dict[str, int]:
-    probes = [socket.create_server((HOST, 0)) for _ in names]
-    try:
-        return {name: probe.getsockname()[1] for name, probe in zip(names, probes, strict=True)}
-    finally:
-        for probe in probes:
-            probe.close()
+    """Below those that systems give to outgoing connections: one of these would be taken again before the server has started."""
+    found: list[int] = []
+    while len(found) < len(names):
+        port = secrets.choice(_UNASKED_FOR)
+        if port not in found and is_free(port):
+            found.append(port)
+    return dict(zip(names, found, strict=True))
