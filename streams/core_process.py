@@ -1,16 +1,12 @@
 """The core as a process: the log's rules applied to every category's events."""
 
-from collections.abc import Iterable
 from functools import partial
-
-from confluent_kafka import KafkaException
 
 from refold.schemas.contracts import MAX_EVENTS_PER_COMMAND
 from refold.streams.agents import FoldKind, run_fold
 from refold.streams.continuity import check_continuity
 from refold.streams.core import CoreFold
 from refold.streams.domain import load_domains
-from refold.streams.errors import KafkaUnavailable
 from refold.streams.history import History
 from refold.streams.postgres import bootstrap, connect_patiently
 from refold.streams.settings import Settings
@@ -33,14 +29,6 @@ def core_folds(settings: Settings, count: int = 1) -> list[CoreFold]:
         bootstrap(db)
         when_kafka_answers(lambda: ensure_topics(settings, domains, db))
         when_kafka_answers(lambda: check_continuity(settings, domains, db))
-    logged = partial(_logged, settings)
+    logged = partial(logged_schemas, settings)
     histories = [History(settings.kafka_servers(), settings.topic_prefix, domains) for _ in range(count)]
     return [CoreFold(settings.dsn(), settings.topic_prefix, domains, history, logged) for history in histories]
-
-
-def _logged(settings: Settings) -> Iterable[int]:
-    """Ids of the schemas in the log. Raises KafkaUnavailable."""
-    try:
-        return logged_schemas(settings)
-    except KafkaException as problem:
-        raise KafkaUnavailable(f"the schemas cannot be read: {problem.args[0]}") from problem

@@ -59,13 +59,17 @@ class Decider(Generic[State, C, E]):
 
 def _fingerprint(state: type, evolve: Callable[..., Any], category: Category) -> str:
     """A new one makes every stored state of the category stale: the stream is then folded anew."""
-    fields = [(f.encode_name, str(f.type), repr(f.default)) for f in msgspec.structs.fields(state)]
-    text = repr(fields) + inspect.getsource(evolve)
+    text = repr(described(state)) + inspect.getsource(evolve)
     if within := structs_within(state):
         text += repr(within)
     if category.upcasters:
         text += repr(upcasts_of(category).identity(category.events))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def described(struct: Any) -> list[tuple[str, str, str]]:
+    """Name, type and default of each field of a struct, or of its class: what its stored bytes are read by."""
+    return [(f.encode_name, str(f.type), repr(f.default)) for f in msgspec.structs.fields(struct)]
 
 
 def structs_within(state: type) -> list[tuple[str, list[tuple[str, str, str]]]]:
@@ -78,9 +82,7 @@ def structs_within(state: type) -> list[tuple[str, list[tuple[str, str, str]]]]:
             continue
         seen.add(id(node))
         if isinstance(node, msgspec.inspect.StructType) and node.cls is not state:
-            found[str(node.cls)] = [
-                (f.encode_name, str(f.type), repr(f.default)) for f in msgspec.structs.fields(node.cls)
-            ]
+            found[str(node.cls)] = described(node.cls)
         left += _parts(node)
     return sorted(found.items())
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 from refold.streams import kafka
@@ -74,25 +74,28 @@ def publish_schemas(settings: Settings, domains: Domains) -> None:
 
 
 def logged_schemas(settings: Settings) -> dict[int, dict[str, Any]]:
-    """Every schema in the log, by id. Raises KafkaUnavailable, KafkaException."""
-    topic = schemas_topic(settings.topic_prefix)
+    """Every schema in the log, by id. Raises KafkaUnavailable."""
     reader = kafka.consumer(settings.kafka_servers())
     try:
-        _, end = reader.get_watermark_offsets(TopicPartition(topic, 0), timeout=_TIMEOUT_S)
-        reader.assign([TopicPartition(topic, 0, 0)])
-        found: dict[int, dict[str, Any]] = {}
-        seen, heard = 0, time.monotonic()
-        while seen < end:
-            for message in records_of(reader.consume(500, 0.2)):
-                found[int(message.key() or b"0")] = json.loads(message.value() or b"{}")
-                seen, heard = (message.offset() or 0) + 1, time.monotonic()
-            if time.monotonic() - heard > _TIMEOUT_S:
-                raise KafkaUnavailable(
-                    f"{topic}: no schema for {_TIMEOUT_S:g} s, and offset {seen} of {end} is reached"
-                )
-        return found
+        return _schemas_read(reader, schemas_topic(settings.topic_prefix))
+    except KafkaException as problem:
+        raise KafkaUnavailable(f"the schemas cannot be read: {problem.args[0]}") from problem
     finally:
         reader.close()
+
+
+def _schemas_read(reader: Consumer, topic: str) -> dict[int, dict[str, Any]]:
+    _, end = reader.get_watermark_offsets(TopicPartition(topic, 0), timeout=_TIMEOUT_S)
+    reader.assign([TopicPartition(topic, 0, 0)])
+    found: dict[int, dict[str, Any]] = {}
+    seen, heard = 0, time.monotonic()
+    while seen < end:
+        for message in records_of(reader.consume(500, 0.2)):
+            found[int(message.key() or b"0")] = json.loads(message.value() or b"{}")
+            seen, heard = (message.offset() or 0) + 1, time.monotonic()
+        if time.monotonic() - heard > _TIMEOUT_S:
+            raise KafkaUnavailable(f"{topic}: no schema for {_TIMEOUT_S:g} s, and offset {seen} of {end} is reached")
+    return found
 
 
 def _logs(settings: Settings, domains: Domains) -> list[str]:

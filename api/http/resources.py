@@ -5,7 +5,6 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 
-from confluent_kafka import KafkaException
 from litestar import Litestar
 
 from refold.api.errors import LogUnreadable
@@ -31,7 +30,7 @@ from refold.projections.serving import served_models
 from refold.schemas.avro import Schema
 from refold.schemas.errors import RefoldError
 from refold.streams.domain import Domains
-from refold.streams.errors import DeliveryFailed, KafkaUnavailable
+from refold.streams.errors import DeliveryFailed
 from refold.streams.history import History, Recorded
 from refold.streams.lag import LagReader
 from refold.streams.notices import POLL_S
@@ -152,10 +151,7 @@ class Resources:
         return {(f"{prefix}{topic}", part): offset for (topic, part), offset in positions.items()}
 
     def _schemas(self) -> dict[int, Schema]:
-        try:
-            return logged_schemas(self.settings)
-        except KafkaException as problem:
-            raise KafkaUnavailable(f"the schemas cannot be read: {problem.args[0]}") from problem
+        return logged_schemas(self.settings)
 
     async def _ready(self) -> list[Check]:
         checks = {"postgres": self._ask_postgres(), "kafka": asyncio.to_thread(self._lag.ends)}

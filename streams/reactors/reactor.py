@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 
 from refold.schemas.contracts import Category, Command, Event
-from refold.streams.decider import structs_within
+from refold.streams.decider import described, structs_within
 from refold.streams.errors import BadReactor
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,60}")
@@ -90,7 +90,7 @@ class Reactor:
 
     def _fingerprint(self) -> str:
         """A new one makes every stored state of the reactor stale: the stream is then folded anew."""
-        fields = [(f.encode_name, str(f.type), repr(f.default)) for f in msgspec.structs.fields(self.initial)]
+        fields = described(self.initial)
         reads = sorted(event.__name__ for event in self.reads)
         text = repr((self.category.name, fields, repr(self.initial), reads)) + inspect.getsource(self.evolve)
         if within := structs_within(type(self.initial)):

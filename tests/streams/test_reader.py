@@ -1,7 +1,6 @@
 """The thread that reads, on a real broker: what was paused flows again wherever reading begins anew."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from refold.streams.log import cut
 from refold.streams.reader import GroupReader, ReaderConfig
 from refold.streams.settings import Settings
 from refold.streams.topics import events_topic
+from tests.e2e import tables
 from tests.streams.broker import append, claimed, prepare
 from tests.streams.logs import claim
 
@@ -55,10 +55,7 @@ def reading(settings: Settings) -> Iterator[Reading]:
 
 
 def until(holds: Callable[[], bool], complaint: str) -> None:
-    end = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < end, complaint
-        time.sleep(0.02)
+    tables.until(holds, 20, complaint, 0.02)
 
 
 @pytest.fixture
