@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from refold.projections.layout import Layout
+from refold.projections.served import as_json, served_table
 from refold.streams.postgres import Database, Rows, Statements, create_tables
 
 GROUP = "models"
@@ -73,8 +74,8 @@ def create(db: Database, layout: Layout, fingerprint: str, status: str) -> Build
     """A new row; the table is made by `tables.create`."""
     model = layout.model
     row = db.execute(
-        "INSERT INTO refold.builds (domain, model, fingerprint, status) VALUES (%s, %s, %s, %s) RETURNING build",
-        (model.domain, model.name, fingerprint, status),
+        "INSERT INTO refold.builds (domain, model, fingerprint, status, served) VALUES (%s, %s, %s, %s, %s) RETURNING build",
+        (model.domain, model.name, fingerprint, status, as_json(served_table(layout))),
     ).fetchone()
     assert row is not None
     return Build(row[0], model.domain, model.name, fingerprint, status)

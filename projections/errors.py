@@ -56,7 +56,7 @@ class CannotPromote(RefoldError):
     """The view of a model cannot be pointed at its new table."""
 
     code = "cannot-promote"
-    remedy = "Run the same command again; drop views of your own that use columns which the new declaration lacks."
+    remedy = "Run the same command again, once nobody holds the view for long; nothing has changed."
 
 
 class RebuildDiffers(RefoldError):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from refold.projections.declaration import Evolve, Model, handled
+from refold.projections.declaration import Evolve, Model, View, handled
 from refold.projections.layout import layout_of
 from refold.schemas.contracts import Category
 from refold.schemas.upcast import upcasts_of
@@ -24,14 +24,22 @@ def fingerprint(model: Model) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def view_fingerprint(view: View) -> str:
+    """16 hex digits over all that a declared SQL view says, its texts too: showing them costs nothing."""
+    said = [ENGINE, view.sql, [[name, *column] for name, column in view.columns.items()], view.key, view.reads]
+    text = json.dumps([said, view.description], default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 def _upcasters(model: Model) -> list[Any]:
+    """Those that lead to events that the model gathers: another of the same category changes none of its rows."""
     kinds = handled(model)
     categories = sorted({kind.category.name: kind.category for kind in kinds}.items())
-    return [
+    found = [
         [name, upcasts_of(category).identity(kind.event for kind in kinds if kind.category == category)]
         for name, category in categories
-        if category.upcasters
     ]
+    return [[name, steps] for name, steps in found if steps]
 
 
 def _said(value: Any) -> Any:

@@ -1,11 +1,12 @@
 """The models group as a process: every member's table, up to where the core stands."""
 
 import logging
+from collections.abc import Collection
 
 from refold.projections import builds, tables
 from refold.projections.declared import Declared, declared
 from refold.projections.models import ModelsFold
-from refold.projections.views import ensure_views
+from refold.projections.views import Declaration, ensure_views, ours
 from refold.streams.agents import FoldKind, run_fold
 from refold.streams.continuity import check_continuity
 from refold.streams.core_limits import group_positions
@@ -36,8 +37,11 @@ def models_fold(settings: Settings) -> ModelsFold:
     return ModelsFold(settings.dsn(), settings.topic_prefix, domains.catalog, found)
 
 
-def ensure_builds(db: Database, found: Declared) -> None:
-    """On an empty database every model serves from the first event on; later ones wait for `refold replay rebuild`."""
+def ensure_builds(db: Database, found: Declared, others: Collection[Declaration] = ()) -> None:
+    """On an empty database every model serves from the first event on; later ones wait for `refold replay rebuild`.
+
+    `others`: the declared views of living processes.
+    """
     builds.bootstrap(db)
     with db.transaction():
         builds.lock_exclusive(db)
@@ -47,7 +51,7 @@ def ensure_builds(db: Database, found: Declared) -> None:
             if name not in there and at_start:
                 build = builds.create(db, layout, found.fingerprints[name], "serving")
                 tables.create(db, layout, build)
-                tables.point_view(db, layout, build)
+                tables.point_view(db, layout, build, ours(db, found))
             elif name not in there:
                 _log.warning("models: %s.%s is not built yet: refold replay rebuild %s --execute", *name, name[1])
-        ensure_views(db, found)
+        ensure_views(db, found, others)

@@ -15,7 +15,7 @@ from refold.projections.errors import CannotJoin, CannotPromote
 from refold.projections.layout import Layout
 from refold.projections.rebuild import Builder
 from refold.projections.source import Source
-from refold.projections.views import ensure_views
+from refold.projections.views import ensure_views, ours
 from refold.streams.core_limits import group_positions
 from refold.streams.errors import KafkaUnavailable
 from refold.streams.postgres import Database, notify
@@ -115,7 +115,7 @@ def take_over(db: Database, found: Declared, builder: Builder) -> None:
         for staging in builder.staged:
             db.execute("DELETE FROM refold.positions WHERE grp = %s", (staging.build.group,))
             builds.set_status(db, staging.build, "serving")
-            tables.point_view(db, staging.layout, staging.build)
+            tables.point_view(db, staging.layout, staging.build, ours(db, found))
         ensure_views(db, found)
         notify(db, GROUP, builder.position)
 
@@ -160,7 +160,7 @@ def promote(db: Database, found: Declared, layout: Layout, shadow: Build) -> Bui
                 drop(db, old)
             builds.set_status(db, served, "retired")
         builds.set_status(db, shadow, "serving")
-        tables.point_view(db, layout, shadow)
+        tables.point_view(db, layout, shadow, ours(db, found))
         ensure_views(db, found)
         return served
 

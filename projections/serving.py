@@ -3,36 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from refold.projections.declaration import View, handled
 from refold.projections.declared import declared
-from refold.projections.layout import Layout
+from refold.projections.served import ServedColumn, ServedModel, served_table, served_view
 from refold.streams.postgres import Database
-
-
-@dataclass(frozen=True)
-class ServedColumn:
-    """A column of a view: its Postgres type, and its text for people."""
-
-    name: str
-    sql_type: str
-    nullable: bool
-    doc: str
-
-
-@dataclass(frozen=True)
-class ServedModel:
-    """A read model as the view `<domain>.<name>`, and the categories whose events it is folded from.
-
-    `reads`: of a declared SQL view the read models that its rows come from; empty where the model has a table of its own.
-    """
-
-    domain: str
-    name: str
-    doc: str
-    columns: tuple[ServedColumn, ...]
-    key: tuple[str, ...]
-    categories: tuple[str, ...]
-    reads: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,6 +26,8 @@ class ModelState:
         return "detached" if self.detached_code is not None else "serving"
 
 
+__all__ = ["ModelState", "ServedColumn", "ServedModel", "model_states", "served_models"]
+
 _STATES = """
     SELECT d.domain, d.model, b.build, b.detached_code, b.detached_reason,
            (SELECT count(DISTINCT (p.category, p.stream)) FROM refold.parked p
@@ -66,9 +41,9 @@ _STATES = """
 def served_models(domains: Sequence[str]) -> list[ServedModel]:
     """Every read model and SQL view that the domains declare."""
     found = declared(domains)
-    tables = [_table(layout) for layout in found.layouts.values()]
+    tables = [served_table(layout) for layout in found.layouts.values()]
     categories = {(model.domain, model.name): model.categories for model in tables}
-    return [*tables, *(_view(view, categories) for view in found.views)]
+    return [*tables, *(served_view(view, categories) for view in found.views)]
 
 
 def model_states(db: Database, domains: Sequence[str]) -> list[ModelState]:
@@ -76,16 +51,3 @@ def model_states(db: Database, domains: Sequence[str]) -> list[ModelState]:
     tables = [model for model in served_models(domains) if (model.domain, model.name) in declared(domains).layouts]
     names = [m.domain for m in tables], [m.name for m in tables], [",".join(m.categories) for m in tables]
     return [ModelState(*row) for row in db.execute(_STATES, names).fetchall()]
-
-
-def _table(layout: Layout) -> ServedModel:
-    model = layout.model
-    columns = tuple(ServedColumn(part.name, part.type.sql, not part.required, str(part.doc)) for part in layout.shown)
-    categories = dict.fromkeys(kind.category.name for kind in handled(model))
-    return ServedModel(model.domain, model.name, model.description, columns, tuple(layout.key_names), tuple(categories))
-
-
-def _view(view: View, categories: dict[tuple[str, str], tuple[str, ...]]) -> ServedModel:
-    columns = tuple(ServedColumn(name, kind, name not in view.key, doc) for name, (kind, doc) in view.columns.items())
-    found = dict.fromkeys(category for name in view.reads for category in categories[view.domain, name])
-    return ServedModel(view.domain, view.name, view.description, columns, view.key, tuple(found), tuple(view.reads))

@@ -1,14 +1,16 @@
 """A model's table and view in Postgres: made from its layout, pointed at by a view that outlives every build."""
 
-import psycopg
+from collections.abc import Sequence
+
 from psycopg import sql
 
+from refold.projections import view_swap
 from refold.projections.builds import Build
 from refold.projections.declaration import View
-from refold.projections.errors import CannotPromote
 from refold.projections.layout import DELETED, VERSION, Layout, Stored
 from refold.projections.merge_sql import table
-from refold.streams.postgres import Database, first_line
+from refold.projections.view_swap import Name
+from refold.streams.postgres import Database
 
 ANALYST = "refold_analyst"
 
@@ -35,13 +37,12 @@ def drop(db: Database, build: Build) -> None:
     db.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(build.schema)))
 
 
-def point_view(db: Database, layout: Layout, build: Build) -> None:
+def point_view(db: Database, layout: Layout, build: Build, ours: Sequence[Name] = ()) -> None:
     """Let the model's view show this build, within the caller's transaction. Raises CannotPromote.
 
-    The same columns are replaced in place, so grants and users' views on top survive.
+    The same columns are replaced in place; else `ours`, the declared views on top, go and come back. Grants survive.
     """
     model = layout.model
-    view = sql.Identifier(model.domain, model.name)
     body = sql.SQL("SELECT {} FROM {}{}").format(
         sql.SQL(", ").join(sql.Identifier(part.name) for part in layout.shown),
         table(layout, build.schema),
@@ -50,19 +51,20 @@ def point_view(db: Database, layout: Layout, build: Build) -> None:
         else sql.SQL(""),
     )
     _ensure_schema(db, model.domain)
-    _replace_view(db, view, body)
+    view_swap.replace(db, (model.domain, model.name), body, ours)
+    view = sql.Identifier(model.domain, model.name)
     _comment(db, view, model.description, {part.name: str(part.doc) for part in layout.shown})
 
 
-def create_view(db: Database, view: View) -> None:
+def create_view(db: Database, view: View, ours: Sequence[Name] = ()) -> None:
     """A declared SQL view. Raises CannotPromote."""
-    name = sql.Identifier(view.domain, view.name)
     columns = sql.SQL(", ").join(
         sql.SQL("{0}::{1} AS {0}").format(sql.Identifier(c), sql.SQL(t)) for c, (t, _) in view.columns.items()
     )
     body = sql.SQL("SELECT {} FROM ({}) AS declared").format(columns, sql.SQL(view.sql))
     _ensure_schema(db, view.domain)
-    _replace_view(db, name, body)
+    view_swap.replace(db, (view.domain, view.name), body, ours)
+    name = sql.Identifier(view.domain, view.name)
     _comment(db, name, view.description, {column: doc for column, (_, doc) in view.columns.items()})
 
 
@@ -80,19 +82,6 @@ def _ensure_schema(db: Database, domain: str) -> None:
         role = sql.Identifier(ANALYST)
         db.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(name, role))
         db.execute(sql.SQL("ALTER DEFAULT PRIVILEGES IN SCHEMA {} GRANT SELECT ON TABLES TO {}").format(name, role))
-
-
-def _replace_view(db: Database, view: sql.Composable, body: sql.Composable) -> None:
-    statement = sql.SQL("CREATE OR REPLACE VIEW {} AS {}").format(view, body)
-    try:
-        with db.transaction():
-            db.execute(statement)
-    except psycopg.errors.InvalidTableDefinition:
-        try:
-            db.execute(sql.SQL("DROP VIEW {}").format(view))
-        except psycopg.errors.DependentObjectsStillExist as problem:
-            raise CannotPromote(f"other views use columns that change: {first_line(problem)}") from problem
-        db.execute(statement)
 
 
 def _comment(db: Database, view: sql.Composable, text: str, columns: dict[str, str]) -> None:

@@ -16,6 +16,25 @@ CREATE TABLE IF NOT EXISTS refold.builds (
 );
 CREATE UNIQUE INDEX IF NOT EXISTS builds_one_serving ON refold.builds (domain, model) WHERE status = 'serving';
 
+-- What the API shows of a build: its columns, its key, its categories. So a process of other code can serve it. Null: made before this was kept.
+DO $$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'refold.builds'::regclass AND attname = 'served') THEN
+        ALTER TABLE refold.builds ADD COLUMN served jsonb;
+    END IF;
+END $$;
+
+-- Each declaration of an SQL view that was ever shown. The serving one is what the view says now.
+CREATE TABLE IF NOT EXISTS refold.views (
+    domain text,
+    name text,
+    fingerprint text,
+    serving boolean NOT NULL,
+    served jsonb NOT NULL,                                -- as of refold.builds
+    changed_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (domain, name, fingerprint)
+);
+CREATE UNIQUE INDEX IF NOT EXISTS views_one_serving ON refold.views (domain, name) WHERE serving;
+
 -- Streams whose events from first_offset on wait. Build 0: for all models; else for that build alone.
 CREATE TABLE IF NOT EXISTS refold.parked (
     build int,

@@ -63,6 +63,14 @@ def test_another_upcaster_makes_another_table(gathers: type[Opened | Paid], chan
     assert len(chained) == 2
 
 
+def test_an_upcaster_makes_no_other_table_of_a_model_that_gathers_nothing_of_it() -> None:
+    """Neither the first one of a category nor one more."""
+    without = Category(ACCOUNT.name, (), ACCOUNT.events, ())
+    gathers_nothing = {fingerprint(entity(of, Paid)) for of in (without, category(renamed_first))}
+    gathers = {fingerprint(entity(of, Opened)) for of in (without, category(renamed_first))}
+    assert (len(gathers_nothing), len(gathers)) == (1, 2)
+
+
 def test_another_upcaster_makes_stored_states_stale() -> None:
     def of(how: Callable[[Renamed], Opened]) -> str:
         return Decider(category(how), Balance(), lambda _command, _state: (), fold_balance).fingerprint

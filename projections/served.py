@@ -1,0 +1,60 @@
+"""A read model as the API serves it: its view's columns, its key, and the categories that its rows come from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from refold.projections.declaration import View, handled
+from refold.projections.layout import Layout
+
+
+@dataclass(frozen=True)
+class ServedColumn:
+    """A column of a view: its Postgres type, and its text for people."""
+
+    name: str
+    sql_type: str
+    nullable: bool
+    doc: str
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A read model as the view `<domain>.<name>`, and the categories whose events it is folded from.
+
+    `reads`: of a declared SQL view the read models that its rows come from; empty where the model has a table of its own.
+    """
+
+    domain: str
+    name: str
+    doc: str
+    columns: tuple[ServedColumn, ...]
+    key: tuple[str, ...]
+    categories: tuple[str, ...]
+    reads: tuple[str, ...] = ()
+
+
+def as_json(model: ServedModel) -> str:
+    """As it is kept beside a build, for processes of other code."""
+    return msgspec.json.encode(model).decode()
+
+
+def of_json(text: str) -> ServedModel:
+    """What `as_json` kept."""
+    return msgspec.json.decode(text, type=ServedModel)
+
+
+def served_table(layout: Layout) -> ServedModel:
+    """A model with a table of its own."""
+    model = layout.model
+    columns = tuple(ServedColumn(part.name, part.type.sql, not part.required, str(part.doc)) for part in layout.shown)
+    categories = dict.fromkeys(kind.category.name for kind in handled(model))
+    return ServedModel(model.domain, model.name, model.description, columns, tuple(layout.key_names), tuple(categories))
+
+
+def served_view(view: View, categories: Mapping[tuple[str, str], tuple[str, ...]]) -> ServedModel:
+    """A declared SQL view; `categories` of the read models of its domain."""
+    columns = tuple(ServedColumn(name, kind, name not in view.key, doc) for name, (kind, doc) in view.columns.items())
+    found = dict.fromkeys(category for name in view.reads for category in categories[view.domain, name])
+    return ServedModel(view.domain, view.name, view.description, columns, view.key, tuple(found), tuple(view.reads))

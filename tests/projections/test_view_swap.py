@@ -1,0 +1,144 @@
+"""A promote changes a view's columns: our own declared views go and come back, grants stay, and other people's are named."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from refold.projections import builds, promote, tables
+from refold.projections.declaration import Column, Rollup, View, key
+from refold.projections.declared import Declared, declared_of
+from refold.projections.errors import CannotPromote
+from refold.projections.models_process import ensure_builds
+from refold.streams.postgres import Database
+from tests.projections.sample import spent
+
+PAYMENTS, AMOUNT, MOST = spent.count("All."), spent.sum("amount", "All."), spent.max("amount", "Most.")
+V1 = {"payments": PAYMENTS, "amount": AMOUNT}
+
+
+def rollup(columns: dict[str, Column]) -> Rollup:
+    return Rollup(
+        name="totals", domain="sample", description="T.", key={"owner": key("owner", "Who.")}, columns=columns
+    )
+
+
+def view(name: str, column: str, kind: str = "bigint") -> View:
+    columns = {"owner": ("text", "Who."), column: (kind, "Of it.")}
+    return View(
+        name=name,
+        domain="sample",
+        description="V.",
+        columns=columns,
+        key=("owner",),
+        reads=("totals",),
+        sql=f"SELECT owner, {column} FROM sample.totals",
+    )
+
+
+def version(columns: dict[str, Column], *views: View) -> Declared:
+    return declared_of((rollup(columns), *views))
+
+
+def promoted(db: Database, found: Declared) -> None:
+    layout = found.named("totals")
+    build = builds.create(db, layout, found.fingerprints["sample", "totals"], "shadow")
+    tables.create(db, layout, build)
+    promote.promote(db, found, layout, build)
+
+
+def columns_of(db: Database, name: str) -> Sequence[tuple[str, str]]:
+    return db.execute(
+        "SELECT column_name, data_type FROM information_schema.columns WHERE table_schema = 'sample' AND table_name = %s"
+        " ORDER BY ordinal_position",
+        (name,),
+    ).fetchall()
+
+
+def grants(db: Database, name: str) -> set[str]:
+    rows = db.execute(
+        "SELECT a.grantee::regrole::text || ' ' || a.privilege_type FROM pg_class c, aclexplode(c.relacl) a"
+        " WHERE c.oid = to_regclass(%s) AND a.grantee <> c.relowner",
+        (f"sample.{name}",),
+    )
+    return {grant for (grant,) in rows}
+
+
+def name_only(db: Database) -> set[str]:
+    rows = db.execute("SELECT table_name FROM information_schema.views WHERE table_schema = 'sample'")
+    return {name for (name,) in rows}
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {**V1, "most": MOST},
+        {"most": MOST, **V1},
+        {"payments": PAYMENTS, "most": MOST, "amount": AMOUNT},
+        {"payments": PAYMENTS, "amount": spent.count("Retyped.")},
+        {"payments": PAYMENTS, "money": AMOUNT},
+        {"payments": PAYMENTS},
+    ],
+    ids=["added", "inserted first", "inserted in the middle", "retyped", "renamed", "removed"],
+)
+def test_columns_change_under_a_declared_view_there_and_back(db: Database, columns: dict[str, Column]) -> None:
+    before, after = version(V1, view("counts", "payments")), version(columns, view("counts", "payments"))
+    ensure_builds(db, before)
+    db.execute("REVOKE ALL ON sample.counts FROM refold_analyst")
+    db.execute("GRANT SELECT ON sample.totals TO PUBLIC")
+    db.execute("GRANT SELECT ON sample.counts TO pg_read_all_stats WITH GRANT OPTION")
+    kept = grants(db, "totals"), grants(db, "counts")
+    for found in (after, before, after):
+        promoted(db, found)
+        assert [name for name, _ in columns_of(db, "totals")] == [part.name for part in found.named("totals").shown]
+        assert columns_of(db, "counts") == [("owner", "text"), ("payments", "bigint")]
+        assert (grants(db, "totals"), grants(db, "counts")) == kept
+
+
+def test_a_view_that_changes_with_its_table_changes_in_one_transaction_with_it(db: Database) -> None:
+    before = version(V1, view("money", "amount", "numeric(38,2)"))
+    after = version({"payments": PAYMENTS, "net": AMOUNT}, view("money", "net", "numeric(38,2)"))
+    ensure_builds(db, before)
+    for found, column in ((after, "net"), (before, "amount")):
+        promoted(db, found)
+        assert [name for name, _ in columns_of(db, "money")] == ["owner", column]
+
+
+def test_a_view_that_other_code_declares_comes_back_where_its_columns_are_still_there(db: Database) -> None:
+    before = version(V1, view("counts", "payments"), view("money", "amount", "numeric(38,2)"))
+    ensure_builds(db, before)
+    promoted(db, version({"most": MOST, "payments": PAYMENTS}))
+    assert name_only(db) == {"totals", "counts"}, "what reads a column that is gone cannot be"
+    promoted(db, before)
+    assert name_only(db) == {"totals", "counts", "money"}
+
+
+def test_views_of_somebody_else_are_named_and_nothing_changes(db: Database) -> None:
+    ensure_builds(db, version(V1, view("counts", "payments")))
+    db.execute("CREATE VIEW public.mine AS SELECT payments FROM sample.counts")
+    db.execute('CREATE MATERIALIZED VIEW public."Also mine" AS SELECT amount FROM sample.totals')
+    db.execute("GRANT SELECT ON sample.totals TO PUBLIC")
+    before = columns_of(db, "totals"), columns_of(db, "counts"), grants(db, "totals")
+    with pytest.raises(CannotPromote) as refused:
+        promoted(db, version({"most": MOST, **V1}, view("counts", "payments")))
+    assert "public.mine" in refused.value.message
+    assert "public.Also mine" in refused.value.message
+    assert "sample.counts" not in refused.value.message
+    assert "message names" in refused.value.remedy
+    assert (columns_of(db, "totals"), columns_of(db, "counts"), grants(db, "totals")) == before
+    promoted(db, version({**V1, "most": MOST}, view("counts", "payments")))
+    assert [name for name, _ in columns_of(db, "totals")] == ["owner", "payments", "amount", "most"]
+
+
+def test_a_declaration_that_was_replaced_comes_back_only_once_nobody_declares_the_one_that_is_shown(
+    db: Database,
+) -> None:
+    """An old worker that starts again in the middle of a deploy would undo it."""
+    old, new = version(V1, view("v", "payments")), version(V1, view("v", "amount", "numeric(38,2)"))
+    ensure_builds(db, old)
+    ensure_builds(db, new)
+    assert [name for name, _ in columns_of(db, "v")] == ["owner", "amount"]
+    ((fingerprint,),) = db.execute("SELECT fingerprint FROM refold.views WHERE serving").fetchall()
+    ensure_builds(db, old, {("sample", "v", fingerprint)})
+    assert [name for name, _ in columns_of(db, "v")] == ["owner", "amount"]
+    ensure_builds(db, old)
+    assert [name for name, _ in columns_of(db, "v")] == ["owner", "payments"]
