@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation
+from decimal import Decimal, DecimalException
 from functools import cache
 from inspect import signature
 from typing import Any, TypeVar
@@ -12,6 +12,7 @@ import msgspec
 from msgspec import inspect
 
 from refold.schemas import decimal_text, strict_json
+from refold.schemas.arithmetic import EXACT
 from refold.schemas.avro import resolved, schema_of
 from refold.schemas.binary import LEAST_LONG, MOST_LONG
 from refold.schemas.contracts import Command, Event
@@ -26,7 +27,6 @@ _once: Callable[[Callable[[Any], Found]], Callable[[Any], Found]] = cache
 """`cache`, for functions of a class: the type checker does not see that a class of two bases can be hashed."""
 
 _PATH = re.compile(r" - at `(\$[^`]*)`$")
-_EXACT = Context(prec=100, traps=[Inexact, InvalidOperation])
 
 
 def from_json(body: bytes, cls: type[Contract]) -> Contract:
@@ -194,9 +194,9 @@ def _same(one: object, other: object) -> bool:
 
 
 def _decimal(precision: int, scale: int) -> Step:
-    quantum = Decimal(1).scaleb(-scale)
-    limit = Decimal(10) ** (precision - scale)
-    least, zero = -limit, Decimal(0).quantize(quantum)
+    quantum, zero = EXACT.scaleb(Decimal(1), -scale), EXACT.scaleb(Decimal(0), -scale)
+    limit = EXACT.scaleb(Decimal(1), precision - scale)
+    least = limit.copy_negate()
 
     def fix(held: Decimal, path: str) -> Decimal:
         if not held.is_finite():
@@ -208,7 +208,7 @@ def _decimal(precision: int, scale: int) -> Step:
         if held.same_quantum(quantum):
             return held
         try:
-            return held.quantize(quantum, context=_EXACT)
+            return held.quantize(quantum, context=EXACT)
         except DecimalException:
             raise BadValue(f"Expected at most {scale} decimal places, got {_shown(held)}", f"$.{path}") from None
 
