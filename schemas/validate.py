@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import inspect
 
-from refold.schemas import decimal_text, strict_json
+from refold.schemas import exact_text, strict_json
 from refold.schemas.arithmetic import EXACT
 from refold.schemas.avro import resolved, schema_of
 from refold.schemas.binary import LEAST_LONG, MOST_LONG
@@ -43,12 +43,13 @@ def from_sound_json(body: bytes, cls: type[Contract]) -> Contract:
         raise bad_value(problem) from problem
     except msgspec.DecodeError as problem:
         raise Malformed(str(problem)) from problem
-    decimal_text.check(body, cls)
+    exact_text.check(body, cls)
     return canonical(found)
 
 
 def from_fields(fields: dict[str, Any], cls: type[Contract]) -> Contract:
-    """Build a class from decoded fields and check every bound. Raises BadValue."""
+    """Build a class from fields that code gave and check every bound. Raises BadValue."""
+    exact_text.check_fields(fields, cls)
     try:
         return canonical(msgspec.convert(fields, cls))
     except msgspec.ValidationError as problem:
