@@ -16,7 +16,7 @@ from refold.projections.declaration import EventType
 from refold.schemas.binary_column import joined
 from refold.schemas.catalog import Catalog, Kind
 from refold.schemas.codec import read_envelope
-from refold.schemas.columns import Bad, ColumnDecoder, Heads, read_heads
+from refold.schemas.columns import ROW, Bad, ColumnDecoder, Heads, read_heads
 from refold.schemas.errors import Undecodable
 from refold.schemas.meta import Meta
 from refold.schemas.upcast_columns import todays_events
@@ -26,6 +26,7 @@ from refold.streams.set_aside import SetAside
 from refold.streams.topics import category_of
 
 ALL_BUILDS = 0
+_OFFSET, _PARK_FROM = "m_offset", "m_park_from"
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def _unstorable(frame: pl.DataFrame) -> list[Bad]:
     if not texts or frame.is_empty():
         return []
     faults = pl.any_horizontal(pl.col(name).str.contains("\0", literal=True).fill_null(value=False) for name in texts)
-    return [Bad(row, "value-unstorable") for row in frame.filter(faults)["row"]]
+    return [Bad(row, "value-unstorable") for row in frame.filter(faults)[ROW]]
 
 
 def _parks(batch: Batch, bad: Sequence[Bad], known: Sequence[Park]) -> list[Park]:
@@ -163,17 +164,17 @@ def _envelope(value: bytes | None) -> Meta | None:
 
 def _without_parked(counted: Counted, batch: Batch, parked: Sequence[Park]) -> Counted:
     starts = pl.DataFrame(
-        {"m_stream": [p.stream for p in parked], "park_from": [p.first_offset for p in parked]},
-        schema={"m_stream": pl.String, "park_from": pl.Int64},
+        {"m_stream": [p.stream for p in parked], _PARK_FROM: [p.first_offset for p in parked]},
+        schema={"m_stream": pl.String, _PARK_FROM: pl.Int64},
     )
     frames, late = {}, []
     for kind, frame in counted.frames.items():
-        placed = frame.with_columns(m_offset=pl.Series(batch.offsets[frame["row"].to_numpy()], dtype=pl.Int64)).join(
+        placed = frame.with_columns(pl.Series(_OFFSET, batch.offsets[frame[ROW].to_numpy()], dtype=pl.Int64)).join(
             starts, on="m_stream", how="left", maintain_order="left"
         )
-        waits = (pl.col("m_offset") >= pl.col("park_from")).fill_null(value=False)
-        late.append(placed.filter(waits & (pl.col("m_offset") > pl.col("park_from"))).select("m_stream", "row"))
-        frames[kind] = placed.filter(~waits).drop("m_offset", "park_from")
+        waits = (pl.col(_OFFSET) >= pl.col(_PARK_FROM)).fill_null(value=False)
+        late.append(placed.filter(waits & (pl.col(_OFFSET) > pl.col(_PARK_FROM))).select("m_stream", ROW))
+        frames[kind] = placed.filter(~waits).drop(_OFFSET, _PARK_FROM)
     waiting = {(batch.category, park.stream): 1 for park in counted.parks}
     if late:  # a stored event that was upcast to several waits once
         for stream, number in pl.concat(late).unique().group_by("m_stream").len().iter_rows():

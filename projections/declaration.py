@@ -18,6 +18,9 @@ from refold.schemas.upcast import upcasts_of
 
 Gather = Literal["count", "sum", "min", "max", "first", "last"]
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,50}")
+"""Of models and columns. What is ours beside them begins with `_`, and 63 bytes hold such a name with our endings."""
+SYSTEM_COLUMNS = frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})
+"""Postgres's own in each table."""
 
 
 @dataclass(frozen=True)
@@ -204,6 +207,10 @@ def _check_names(name: str, domain: str, columns: list[str]) -> None:
     for word in (name, domain, *columns):
         if not _NAME.fullmatch(word):
             raise BadDeclaration(f"{name}: {word!r} is no name in lower case, at most 51 characters")
+    if taken := SYSTEM_COLUMNS.intersection(columns):
+        raise BadDeclaration(
+            f"{name}: no column can be called {', '.join(sorted(taken))}: each table of Postgres has it"
+        )
     if len(set(columns)) != len(columns):
         raise BadDeclaration(f"{name}: a column is declared twice")
 

@@ -8,6 +8,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from refold.projections.declaration import Evolve, Model, View, handled
+from refold.projections.errors import BadDeclaration
 from refold.projections.layout import layout_of
 from refold.schemas.contracts import Category
 from refold.schemas.upcast import upcasts_of
@@ -42,10 +43,18 @@ def _upcasters(model: Model) -> list[Any]:
     return [[name, steps] for name, steps in found if steps]
 
 
+def _source(code: Any) -> str:
+    try:
+        return inspect.getsource(code)
+    except (OSError, TypeError) as problem:
+        name = getattr(code, "__qualname__", repr(code))
+        raise BadDeclaration(f"evolve: {name} has no source, which tells one fold from another: {problem}") from problem
+
+
 def _said(value: Any) -> Any:
     match value:
         case Evolve():
-            said: Any = [inspect.getsource(value.fold), inspect.getsource(value.state)]
+            said: Any = [_source(value.fold), _source(value.state)]
         case Category():
             said = value.name
         case type():

@@ -134,7 +134,7 @@ class ModelsFold:
             metrics.EVENTS.labels(category).inc(sum(len(rows[kind]) for kind in rows if kind.category.name == category))
         with chunk_metrics.stage(GROUP, "merge"):
             for build, layout in members:
-                with self._detaching(build, layout, one_by_one=one_by_one):
+                with self._detaching(build, one_by_one=one_by_one):
                     merge_sql.add(self._pipelined, layout, build.schema, partial_columns(layout, rows))
 
     def _rows(
@@ -177,7 +177,7 @@ class ModelsFold:
             parking.park(self._pipelined, found.parks, found.waiting)
         with chunk_metrics.stage(GROUP, "merge"):
             for build, layout in members:
-                with self._detaching(build, layout, one_by_one=one_by_one):
+                with self._detaching(build, one_by_one=one_by_one):
                     write(self._pipelined, build, layout, counted, allowed.parked)
 
     def _detach(self, failed: ModelFailed) -> None:
@@ -189,9 +189,9 @@ class ModelsFold:
         _log.error("models: %s.%s (build %d) is detached: %s", found.domain, found.model, found.number, failed.message)
 
     @contextmanager
-    def _detaching(self, build: Build, layout: Layout, *, one_by_one: bool) -> Iterator[None]:
+    def _detaching(self, build: Build, *, one_by_one: bool) -> Iterator[None]:
         """As `detaching`; what is queued is sent at once where it matters whose it is."""
-        with detaching(build, layout):
+        with detaching(build):
             yield
             if one_by_one:
                 self._pipelined.flush()

@@ -131,16 +131,22 @@ def compare(db: Database, layout: Layout, shadow: Build, serving: Build) -> Comp
     statement = sql.SQL("""
         SELECT (SELECT count(*) FROM {ours}), coalesce(sum(abs(more)), 0)::bigint FROM (
             SELECT sum(side) AS more FROM (
-                SELECT t::text AS bytes, 1 AS side FROM {ours} t WHERE {counts}
-                UNION ALL SELECT t::text, -1 FROM {theirs} t WHERE {counts}
+                SELECT {row} AS bytes, 1 AS side FROM {ours} t WHERE {counts}
+                UNION ALL SELECT {row}, -1 FROM {theirs} t WHERE {counts}
             ) AS both_tables GROUP BY bytes HAVING sum(side) <> 0
         ) AS unmatched
-    """).format(ours=ours, theirs=theirs, counts=counts)
+    """).format(ours=ours, theirs=theirs, counts=counts, row=_whole_row(layout))
     with db.transaction():
         db.execute("SET LOCAL work_mem = '256MB'")
         row = db.execute(statement).fetchone()
     assert row is not None
     return Compared(*row)
+
+
+def _whole_row(layout: Layout) -> sql.Composed:
+    """All columns as one text. Not `t::text`: where a column is called t, that is the column alone."""
+    names = sql.SQL(", ").join(sql.SQL("t.{}").format(sql.Identifier(part.name)) for part in layout.stored)
+    return sql.SQL("ROW({})::text").format(names)
 
 
 def promote(db: Database, found: Declared, layout: Layout, shadow: Build) -> Build | None:

@@ -79,7 +79,7 @@ class Replay:
             ends = source.ends() if fills else goal(self._db, places, fills=fills)
         finally:
             source.close()
-        return make_plan(self._db, layouts, self._found, ends, fills=fills)
+        return make_plan(self._db, self._settings.topic_prefix, layouts, self._found, ends, fills=fills)
 
     def execute(self, names: Sequence[str], progress: Progress) -> Report:
         """Rebuild and promote; killed, the same call goes on. Raises what `plan` raises, RebuildRunning, CannotJoin, RebuildDiffers."""

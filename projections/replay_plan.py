@@ -12,7 +12,7 @@ from refold.streams.chunk import Place
 from refold.streams.core_limits import core_positions, group_positions
 from refold.streams.postgres import Database
 from refold.streams.settings import Settings
-from refold.streams.topics import events_topic
+from refold.streams.topics import category_of, events_topic
 
 MODELS_PER_S, WITH_CORE_PER_S = 250_000, 40_000
 """What plans reckon with; `benchmarks/rebuild.py` measures."""
@@ -66,11 +66,11 @@ class Report:
 
 
 def make_plan(
-    db: Database, layouts: Sequence[Layout], found: Declared, ends: Mapping[Place, int], *, fills: bool
+    db: Database, prefix: str, layouts: Sequence[Layout], found: Declared, ends: Mapping[Place, int], *, fills: bool
 ) -> Plan:
     """The plan for some models; `ends` is how far they would read."""
     there = builds.builds(db)
-    models = [_model_plan(db, layout, found, there, ends) for layout in layouts]
+    models = [_model_plan(db, prefix, layout, found, there, ends) for layout in layouts]
     records = max((model.records for model in models), default=0)
     return Plan(models, records, round(records / (WITH_CORE_PER_S if fills else MODELS_PER_S), 1), fills)
 
@@ -101,16 +101,12 @@ def goal(db: Database, places: Sequence[Place], *, fills: bool) -> dict[Place, i
 
 
 def _model_plan(
-    db: Database, layout: Layout, found: Declared, there: Sequence[Build], ends: Mapping[Place, int]
+    db: Database, prefix: str, layout: Layout, found: Declared, there: Sequence[Build], ends: Mapping[Place, int]
 ) -> ModelPlan:
     name = (layout.model.domain, layout.name)
     serving = next((b.number for b in there if (b.domain, b.model, b.status) == (*name, "serving")), None)
     resumed = unfinished(there, layout, found)
     done = group_positions(db, resumed.group) if resumed else {}
-    topics = {kind.category.name for kind in handled(layout.model)}
-    left = sum(
-        max(0, at - done.get(place, 0))
-        for place, at in ends.items()
-        if any(place[0].endswith(f"{t}.events") for t in topics)
-    )
+    read = {kind.category.name for kind in handled(layout.model)}
+    left = sum(max(0, at - done.get(place, 0)) for place, at in ends.items() if category_of(prefix, place[0]) in read)
     return ModelPlan(*name, serving, resumed.number if resumed else None, left)

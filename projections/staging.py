@@ -18,7 +18,6 @@ from refold.projections.evolve_notes import EvolveNotes
 from refold.projections.layout import Layout
 from refold.projections.member import frames_for, load_rows
 from refold.projections.partial import Frames, merged, partial_of
-from refold.projections.wide_sums import Values, writable
 from refold.streams.chunk import Place
 from refold.streams.postgres import Database
 
@@ -75,14 +74,13 @@ class Staging:
             return
         rows = merged(self.layout, self._partials)
         self._partials = []
+        target = merge_sql.table(self.layout, self.build.schema)
         if self._has_key():
             merge_sql.add(self._db, self.layout, self.build.schema, rows)
-            return
-        for part in writable(self.layout, rows):
-            if self._has_rows():
-                self._copy_beside(part)
-            else:
-                merge_sql.copy(self._db, self.layout, merge_sql.table(self.layout, self.build.schema), part)
+        elif self._has_rows():
+            self._copy_beside(rows)
+        else:
+            merge_sql.copy(self._db, self.layout, target, rows)
 
     def finish(self) -> None:
         """Give the table its key and merge later flushes into it. Done again it changes nothing."""
@@ -110,7 +108,7 @@ class Staging:
         stored = load_rows(self._db, self.layout, self.build, unknown) if unknown else {}
         return {**stored, **{stream: self._held[stream] for stream in streams if stream in self._held}}
 
-    def _copy_beside(self, rows: Mapping[str, Values]) -> None:
+    def _copy_beside(self, rows: pl.DataFrame) -> None:
         beside = sql.Identifier(self.build.schema, f"{self.layout.name}{_FLUSH}{len(self._beside()) + 1:04d}")
         table = merge_sql.table(self.layout, self.build.schema)
         self._db.execute(sql.SQL("CREATE TABLE {} (LIKE {})").format(beside, table))
@@ -124,8 +122,8 @@ class Staging:
         return [row[0] for row in rows]
 
     def _has_key(self) -> bool:
-        table = f"{self.build.schema}.{self.layout.name}"
-        return self._db.execute("SELECT FROM pg_index WHERE indrelid = %s::regclass", (table,)).fetchone() is not None
+        query = "SELECT FROM pg_index WHERE indrelid = (quote_ident(%s) || '.' || quote_ident(%s))::regclass"
+        return self._db.execute(query, (self.build.schema, self.layout.name)).fetchone() is not None
 
     def _has_rows(self) -> bool:
         table = merge_sql.table(self.layout, self.build.schema)

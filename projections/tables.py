@@ -59,7 +59,7 @@ def point_view(db: Database, layout: Layout, build: Build, ours: Sequence[Name] 
 def create_view(db: Database, view: View, ours: Sequence[Name] = ()) -> None:
     """A declared SQL view. Raises CannotPromote."""
     columns = sql.SQL(", ").join(
-        sql.SQL("{0}::{1} AS {0}").format(sql.Identifier(c), sql.SQL(t)) for c, (t, _) in view.columns.items()
+        sql.SQL("declared.{0}::{1} AS {0}").format(sql.Identifier(c), sql.SQL(t)) for c, (t, _) in view.columns.items()
     )
     body = sql.SQL("SELECT {} FROM ({}) AS declared").format(columns, sql.SQL(view.sql))
     _ensure_schema(db, view.domain)

@@ -18,8 +18,29 @@ from refold.schemas.meta import COMMAND_META, EVENT_META
 Schema = dict[str, Any]
 MOST_DIGITS = 38
 _FIELD_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_CLASS_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SYMBOL = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
-_TAKEN = frozenset({"meta", "row"})
+_TAKEN = frozenset({"meta"})
+"""With what begins with `m_`: the envelope, and in frames the columns that are ours."""
+_AVRO_WORDS = frozenset(
+    {
+        "null",
+        "boolean",
+        "int",
+        "long",
+        "float",
+        "double",
+        "bytes",
+        "string",
+        "record",
+        "enum",
+        "array",
+        "map",
+        "union",
+        "fixed",
+    }
+)
+"""A type of that name would be taken for Avro's own where it is named again."""
 _PLAIN: dict[type[inspect.Type], Any] = {
     inspect.BoolType: "boolean",
     inspect.StrType: "string",
@@ -38,7 +59,7 @@ def schema_of(kind: type[Event | Command], category: str) -> Schema:
     except TypeError as problem:
         raise ContractError(f"{kind.__name__}: {problem}") from problem
     assert isinstance(described, inspect.StructType)
-    seen: dict[str, type] = {}
+    seen: dict[str, type] = {_type_name(kind): kind}
     fields = [_field(field, kind, seen) for field in described.fields]
     return {
         "type": "record",
@@ -91,8 +112,10 @@ def _class_doc(kind: type[Event | Command]) -> str:
 
 def _field(field: inspect.Field, owner: type, seen: dict[str, type]) -> Schema:
     where = f"{owner.__name__}.{field.name}"
+    if field.encode_name != field.name:
+        raise ContractError(f"{where}: its other name, {field.encode_name}, is not followed; a field has one name")
     if not _FIELD_NAME.fullmatch(field.name) or field.name in _TAKEN or field.name.startswith("m_"):
-        raise ContractError(f"{where}: a field's name is lower case, not meta, row or m_…")
+        raise ContractError(f"{where}: a field's name is lower case, neither meta nor m_…")
     described, doc, _ = _unwrapped(field.type)
     doc = doc or _doc_inside(described)
     if not doc:
@@ -139,12 +162,22 @@ def _enum(cls: type[Enum], where: str, seen: dict[str, type]) -> Any:
     for symbol in symbols:
         if not isinstance(symbol, str) or not _SYMBOL.fullmatch(symbol):
             raise ContractError(f"{where}: {symbol!r} of {cls.__name__} is no Avro symbol (letters, digits and _)")
-    if cls.__name__ in seen:
-        if seen[cls.__name__] is not cls:
-            raise ContractError(f"{where}: two enums are named {cls.__name__}")
-        return cls.__name__
-    seen[cls.__name__] = cls
-    return {"type": "enum", "name": cls.__name__, "symbols": symbols}
+    name = _type_name(cls)
+    if name in seen:
+        if seen[name] is not cls:
+            raise ContractError(f"{where}: two types are named {name}")
+        return name
+    seen[name] = cls
+    return {"type": "enum", "name": name, "symbols": symbols}
+
+
+def _type_name(cls: type) -> str:
+    name = cls.__name__
+    if not _CLASS_NAME.fullmatch(name) or name in _AVRO_WORDS:
+        raise ContractError(
+            f"{name} is no name of a type in Avro: letters of ASCII, digits and _, and no word of its own"
+        )
+    return name
 
 
 def _optional(described: inspect.UnionType, where: str, seen: dict[str, type]) -> list[Any]:

@@ -30,6 +30,8 @@ from refold.schemas.errors import Undecodable
 from refold.schemas.meta import HEADER_BYTES
 
 UNFRAMED = -1
+ROW = "m_row"
+"""The place in the chunk. All columns of ours begin with `m_` or `_`, and no field of an author's does (`avro`)."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class Bad:
 
 @dataclass
 class Decoded:
-    """Records of one or more schemas as columns (`row` is the place in the chunk), and those that could not be read."""
+    """Records of one or more schemas as columns (ROW among them), and those that could not be read."""
 
     frame: pl.DataFrame
     bad: list[Bad] = field(default_factory=list)
@@ -126,7 +128,7 @@ class ColumnReader:
         frame = self._columns(chosen) if self._columnar else None
         if frame is None:
             return self._one_by_one(chosen, rows)
-        return Decoded(frame.with_columns(row=pl.Series(rows, dtype=pl.UInt32)))
+        return Decoded(frame.with_columns(pl.Series(ROW, rows, dtype=pl.UInt32)))
 
     def _columns(self, values: Sequence[bytes]) -> pl.DataFrame | None:
         sentinel = os.urandom(SENTINEL_BYTES)
@@ -156,11 +158,11 @@ class ColumnReader:
             except Undecodable as problem:
                 bad.append(Bad(row, problem.reason))
             else:
-                good.append({**{f"m_{name}": held for name, held in head.items()}, **body, "row": row})
+                good.append({**{f"m_{name}": held for name, held in head.items()}, **body, ROW: row})
         return Decoded(self._frame(good), bad, fell_back=len(values))
 
     def _frame(self, rows: list[dict[str, Any]]) -> pl.DataFrame:
-        return pl.DataFrame(rows, schema={**self.dtypes, "row": pl.UInt32})
+        return pl.DataFrame(rows, schema={**self.dtypes, ROW: pl.UInt32})
 
 
 class ColumnDecoder:
@@ -206,5 +208,5 @@ def _as_today(frame: pl.DataFrame, writer: Writer, today: ColumnReader) -> pl.Da
     defaults = {f["name"]: f.get("default") for f in today.writer.fields}
     return frame.select(
         pl.col(name).cast(dtype) if name in had else pl.lit(defaults[name], dtype).alias(name)
-        for name, dtype in {**today.dtypes, "row": pl.UInt32()}.items()
+        for name, dtype in {**today.dtypes, ROW: pl.UInt32()}.items()
     )

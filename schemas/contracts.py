@@ -8,6 +8,8 @@ from typing import Annotated, Any, ClassVar, dataclass_transform
 
 import msgspec
 
+from refold.schemas.errors import ContractError
+
 MAX_EVENTS_PER_COMMAND = 500
 MAX_RECORD_BYTES = 1 << 20
 STREAM_ID = re.compile(rb"[A-Za-z0-9._~:-]{1,200}")
@@ -48,12 +50,13 @@ class Category:
 
     def __post_init__(self) -> None:
         if not CATEGORY_NAME.fullmatch(self.name):
-            message = f"category {self.name!r} is not of the form domain.category in lower case"
-            raise ValueError(message)
+            raise ContractError(f"category {self.name!r} is not of the form domain.category in lower case")
+        names = [cls.__name__ for cls in (*self.commands, *self.events)]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ContractError(f"{self.name}: {', '.join(twice)} is the name of two classes, and in the log it is one")
         for command in self.commands:
             if command.stream_field not in command.__struct_fields__:
-                message = f"{command.__name__}.stream_field names no field of it: {command.stream_field!r}"
-                raise ValueError(message)
+                raise ContractError(f"{command.__name__}.stream_field names no field of it: {command.stream_field!r}")
 
     @property
     def classes(self) -> tuple[type[Event | Command], ...]:
@@ -85,7 +88,6 @@ def categories_by_name(categories: Iterable[Category]) -> dict[str, Category]:
     found: dict[str, Category] = {}
     for category in categories:
         if category.name in found:
-            message = f"category {category.name} is declared twice"
-            raise ValueError(message)
+            raise ContractError(f"category {category.name} is declared twice")
         found[category.name] = category
     return found

@@ -34,7 +34,7 @@ class ContractError(RefoldError):
     """A command or event class that cannot become an Avro schema."""
 
     code = "contract-invalid"
-    remedy = "Change the field's type to one that docs/contracts.md lists."
+    remedy = "Change the class or field that the message names; docs/contracts.md lists what a contract may hold."
 
 
 class SchemaNotFrozen(RefoldError):

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from refold.schemas.arithmetic import authors_arithmetic
 from refold.schemas.contracts import MAX_EVENTS_PER_COMMAND, Category, Event, Upcaster
 from refold.schemas.errors import BadUpcaster, UpcastFailed
 
@@ -29,9 +28,8 @@ class Upcast:
     def made(self, event: Event) -> tuple[Event, ...]:
         """What comes of one event. Raises UpcastFailed."""
         try:
-            with authors_arithmetic():
-                found = self.apply(event)
-                made = (found,) if isinstance(found, Event) else tuple(found)
+            found = self.apply(event)
+            made = (found,) if isinstance(found, Event) else tuple(found)
         except Exception as problem:  # authors' code: whatever it raises holds this event's stream, nothing else
             raise UpcastFailed(f"{self.name}: {type(problem).__name__}: {problem}") from problem
         if not made:
@@ -53,10 +51,10 @@ class Upcasts:
         self._category = category.name
         found = [_read(category, apply) for apply in category.upcasters]
         self.by_class: Mapping[type[Event], Upcast] = {upcast.old: upcast for upcast in found}
-        names = [cls.__name__ for cls in (*category.events, *(upcast.old for upcast in found))]
+        names = [cls.__name__ for cls in (*category.classes, *(upcast.old for upcast in found))]
         if twice := {name for name in names if names.count(name) > 1}:
             raise BadUpcaster(
-                f"{category.name}: {', '.join(sorted(twice))} is retired twice, or is an event of today too"
+                f"{category.name}: {', '.join(sorted(twice))} is retired twice, or is an event of today or a command, too"
             )
         for upcast in found:
             for cls in upcast.new:

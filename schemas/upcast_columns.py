@@ -11,12 +11,12 @@ import numpy as np
 import polars as pl
 
 from refold.schemas.codec import Codec
-from refold.schemas.columns import Bad, ColumnDecoder, Heads
+from refold.schemas.columns import ROW, Bad, ColumnDecoder, Heads
 from refold.schemas.errors import Undecodable
 from refold.schemas.meta import HEADER_BYTES
 
 SUB = "m_sub"
-"""Which of the events a stored one was upcast to, from 0; only in frames that hold such. They all have its `row` and version."""
+"""Which of the events a stored one was upcast to, from 0; only in frames that hold such. They all have its row and version."""
 
 
 @dataclass
@@ -60,7 +60,7 @@ def todays_events(
             frame = _frame(decoder, upcast, found)
             stored = found.frames.get(name)
             parts = [frame] if stored is None else [stored.with_columns(pl.lit(0, pl.Int64).alias(SUB)), frame]
-            found.frames[name] = pl.concat(parts).sort("row", SUB)
+            found.frames[name] = pl.concat(parts).sort(ROW, SUB)
     return found
 
 
@@ -95,9 +95,9 @@ def _frame(decoder: ColumnDecoder, upcast: _Upcast, found: Todays) -> pl.DataFra
     assert not decoded.bad, "our own bytes of a moment ago"
     rows, subs = (pl.Series(held, dtype=pl.Int64) for held in (upcast.rows, upcast.subs))
     found.fell_back += decoded.fell_back
-    return decoded.frame.with_columns(rows.cast(pl.UInt32).alias("row"), subs.alias(SUB))
+    return decoded.frame.with_columns(rows.cast(pl.UInt32).alias(ROW), subs.alias(SUB))
 
 
 def _in_order(frame: pl.DataFrame) -> pl.DataFrame:
     """Versions of one type are decoded one after the other; rows go back to the log's order."""
-    return frame if frame["row"].is_sorted() else frame.sort("row")
+    return frame if frame[ROW].is_sorted() else frame.sort(ROW)

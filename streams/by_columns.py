@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from refold.schemas.column_values import values_of
+from refold.schemas.columns import ROW
 from refold.schemas.contracts import Event
 from refold.schemas.identity import outcome_key
 from refold.schemas.validate import all_from_log
@@ -56,13 +57,13 @@ def _outcomes(counted: pl.DataFrame, keys: Sequence[bytes], rejections: pl.DataF
             .then(pl.len())
             .otherwise(0)
             .cast(pl.Int32),
-            first_row=pl.col("row").first(),
-            last_row=pl.col("row").last(),
+            first_row=pl.col(ROW).first(),
+            last_row=pl.col(ROW).last(),
         )
         .join(
-            rejections.select("row", "code", "message"),
+            rejections.select(ROW, "code", "message"),
             left_on="first_row",
-            right_on="row",
+            right_on=ROW,
             how="left",
             maintain_order="left",
         )
@@ -92,7 +93,7 @@ def _offsets(counted: pl.DataFrame, start: int) -> Columns:
         .group_by("m_stream", maintain_order=True)
         .agg(
             first_version=pl.col("m_version").first(),
-            offsets=(pl.col("row").cast(pl.Int64) + start).cast(pl.String).str.join(","),
+            offsets=(pl.col(ROW).cast(pl.Int64) + start).cast(pl.String).str.join(","),
         )
     )
     offsets = found.select(pl.lit("{") + pl.col("offsets") + pl.lit("}")).to_series()
@@ -107,7 +108,7 @@ def _streams(
     per_stream = (
         counted.filter(pl.col("m_version") > pl.col("m_base_version"))
         .group_by("m_stream", maintain_order=True)
-        .agg("row", pl.col("m_version").last())
+        .agg(ROW, pl.col("m_version").last())
     )
     upcast = decoded.upcast
     states = [
@@ -138,7 +139,7 @@ def _bodies(decider: AnyDecider, decoded: DecodedChunk) -> dict[int, Event]:
     for name, frame in decoded.events.items():
         if name not in classes:  # retired: `upcast` has what it is read as
             continue
-        rows = frame["row"].to_list()
+        rows = frame[ROW].to_list()
         columns = [values_of(frame[field]) for field in classes[name].__struct_fields__]
         found.update(zip(rows, all_from_log(columns, frame.height, classes[name]), strict=True))
     return found

@@ -11,7 +11,7 @@ import polars as pl
 from refold.schemas.binary_column import BinaryColumn
 from refold.schemas.catalog import REJECTION_WRITER, Catalog, Kind
 from refold.schemas.codec import Codec, Rejection
-from refold.schemas.columns import ColumnDecoder, Heads
+from refold.schemas.columns import ROW, ColumnDecoder, Heads
 from refold.schemas.contracts import Event
 from refold.schemas.errors import Undecodable
 from refold.streams.chunk import Chunk
@@ -20,7 +20,7 @@ from refold.streams.fold_columns import ENVELOPE
 
 @dataclass
 class DecodedChunk:
-    """Frames by event name (all envelope columns, the fields, `row`), rejections apart; what cannot be read is in none.
+    """Frames by event name (all envelope columns, the fields, ROW), rejections apart; what cannot be read is in none.
 
     `upcast`: by row, what a retired event is read as today; None where its upcaster failed.
     """
@@ -33,10 +33,10 @@ class DecodedChunk:
 
     def envelopes(self) -> pl.DataFrame | None:
         """All records' envelopes in order, if every one was decoded by columns and its key is its stream; else None."""
-        frames = [frame.select(*ENVELOPE, "row") for frame in (*self.events.values(), self.rejections) if frame.height]
+        frames = [frame.select(*ENVELOPE, ROW) for frame in (*self.events.values(), self.rejections) if frame.height]
         if sum(frame.height for frame in frames) != len(self.chunk.values) or not frames:
             return None
-        joined = pl.concat(frames).sort("row") if len(frames) > 1 else frames[0]
+        joined = pl.concat(frames).sort(ROW) if len(frames) > 1 else frames[0]
         return joined if self._keys_fit(joined) else None
 
     def _keys_fit(self, joined: pl.DataFrame) -> bool:

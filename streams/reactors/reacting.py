@@ -11,7 +11,6 @@ from typing import Any
 
 from psycopg import OperationalError
 
-from refold.schemas.arithmetic import authors_arithmetic
 from refold.schemas.contracts import Command
 from refold.schemas.errors import BadValue, Undecodable
 from refold.schemas.identity import reaction_uuid
@@ -123,9 +122,8 @@ class Reacting:
         try:
             for today in event.events:
                 if isinstance(today, reactor.reads):
-                    with authors_arithmetic():  # which holds for a generator of commands, too
-                        state = reactor.evolve(state, today)
-                        commands += reactor.react(today, state, seen)
+                    state = reactor.evolve(state, today)
+                    commands += reactor.react(today, state, seen)
         except Exception as problem:  # an author's code may fail in any way; the stream waits, nothing else
             raise _Unanswerable(REACT_FAILED, problem) from problem
         if len(commands) > MAX_COMMANDS_PER_EVENT:

@@ -6,7 +6,7 @@ from typing import Any
 
 from refold.schemas.catalog import Catalog, Kind
 from refold.schemas.codec import read_fields
-from refold.schemas.columns import ColumnDecoder, read_heads, unreadable
+from refold.schemas.columns import ROW, ColumnDecoder, read_heads, unreadable
 from refold.schemas.envelope import framed
 from refold.schemas.errors import Undecodable
 
@@ -53,7 +53,7 @@ def by_columns(catalog: Catalog, values: Sequence[bytes | None], *, thin: bool) 
             decoded = decoder.read(number, filled, heads)
             fell_back += decoded.fell_back
             refused |= {bad.row: bad.reason for bad in decoded.bad}
-            rows |= {row.pop("row"): row for row in decoded.frame.to_dicts()}
+            rows |= {row.pop(ROW): row for row in decoded.frame.to_dicts()}
     return rows, refused, fell_back
 
 

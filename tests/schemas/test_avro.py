@@ -101,7 +101,7 @@ def test_a_default_that_avro_cannot_say_is_refused(declared: Any, default: Any) 
         schema_of(event_with(declared, default), "tests.made")
 
 
-@pytest.mark.parametrize("name", ["meta", "row", "m_stream", "camelCase", "_hidden", "x" * 64])
+@pytest.mark.parametrize("name", ["meta", "m_row", "m_stream", "camelCase", "_hidden", "x" * 64])
 def test_a_fields_name_must_be_fit_for_a_column(name: str) -> None:
     with pytest.raises(ContractError, match="name"):
         schema_of(event_with(int, name=name), "tests.made")
@@ -142,8 +142,25 @@ def test_two_enums_of_one_name_are_refused() -> None:
     fields: list[Any] = [
         (n, Annotated[t, About(description="A field.")]) for n, t in (("a", shapes.Color), ("b", Color))
     ]
-    with pytest.raises(ContractError, match="two enums"):
+    with pytest.raises(ContractError, match="two types are named Color"):
         schema_of(made(fields), "tests.made")
+
+
+@pytest.mark.parametrize("name", ["string", "null", "record", "Größe", "Made"])
+def test_an_enum_that_other_readers_would_take_for_something_else_is_refused(name: str) -> None:
+    fields: list[Any] = [("a", Annotated[Enum(name, {"A": "a"}), About(description="A field.")])]
+    with pytest.raises(ContractError, match=name):
+        schema_of(made(fields), "tests.made")
+
+
+def test_a_field_with_another_name_in_json_is_refused() -> None:
+    class Renamed(Event, rename="camel"):
+        """Something happened."""
+
+        in_all: Annotated[int, About(description="A field.")]
+
+    with pytest.raises(ContractError, match=r"Renamed\.in_all: its other name, inAll"):
+        schema_of(Renamed, "tests.made")
 
 
 @pytest.mark.parametrize("schema", shapes.schemas(), ids=lambda schema: schema["name"])
@@ -194,7 +211,7 @@ def test_freeze_writes_the_next_version_and_touches_none(tmp_path: Any) -> None:
 
 
 def test_categories_say_what_is_wrong_with_them() -> None:
-    with pytest.raises(ValueError, match=r"domain\.category"):
+    with pytest.raises(ContractError, match=r"domain\.category"):
         Category("Shapes", (), ())
 
     class Lost(Command):
@@ -202,9 +219,11 @@ def test_categories_say_what_is_wrong_with_them() -> None:
 
         stream_field = "nowhere"
 
-    with pytest.raises(ValueError, match="nowhere"):
+    with pytest.raises(ContractError, match="nowhere"):
         Category("tests.lost", (Lost,), ())
-    with pytest.raises(ValueError, match="twice"):
+    with pytest.raises(ContractError, match="Empty is the name of two classes"):
+        Category("tests.empty", (), (shapes.Empty, shapes.Empty))
+    with pytest.raises(ContractError, match="twice"):
         Catalog([shapes.SHAPES, shapes.SHAPES], shapes.schemas())
 
 

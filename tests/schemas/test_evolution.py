@@ -10,7 +10,7 @@ from msgspec import Meta as About
 from refold.schemas.avro import schema_of
 from refold.schemas.catalog import Catalog
 from refold.schemas.codec import Codec
-from refold.schemas.columns import ColumnDecoder, read_heads
+from refold.schemas.columns import ROW, ColumnDecoder, read_heads
 from refold.schemas.contracts import Category, Command, Event, Money
 from refold.schemas.errors import Undecodable
 from refold.schemas.meta import CommandMeta
@@ -79,7 +79,7 @@ def test_an_old_record_becomes_todays_class() -> None:
 
 
 def test_a_chunk_of_both_versions_has_todays_columns() -> None:
-    frame = _columns(NEW_BYTES, OLD_BYTES, NEW_BYTES).sort("row")
+    frame = _columns(NEW_BYTES, OLD_BYTES, NEW_BYTES).sort(ROW)
     expected = {
         "address": ["Kiel", "Bremen", "Kiel"],
         "priority": [0, 3, 0],

@@ -11,7 +11,7 @@ import pytest
 from refold.schemas.avro import resolved, schema_id
 from refold.schemas.catalog import Catalog, Kind, Writer, frozen_schemas
 from refold.schemas.codec import Codec, encode_claim, encode_rejection, read_envelope, read_fields
-from refold.schemas.columns import ColumnDecoder, ColumnReader, read_heads
+from refold.schemas.columns import ROW, ColumnDecoder, ColumnReader, read_heads
 from refold.schemas.contracts import Event
 from refold.schemas.envelope import COMMAND, EVENT, as_command_meta, as_meta, frame
 from refold.schemas.freeze import platform_schemas, unfrozen
@@ -76,7 +76,7 @@ def test_by_columns(path: Path, thin: bool) -> None:
     decoded = ColumnReader(writer, thin=thin).read(values, read_heads(values).rows_of(writer.id))
     assert (decoded.bad, decoded.fell_back) == ([], 0)
     dropped = {f"m_{name}" for name in _IDS} if thin else set()
-    for row, (_, fields) in zip(decoded.frame.drop("row").to_dicts(), records, strict=True):
+    for row, (_, fields) in zip(decoded.frame.drop(ROW).to_dicts(), records, strict=True):
         expected = {name: value for name, value in _flat(fields, writer).items() if name not in dropped}
         assert to_plain(row) == expected
 
@@ -149,7 +149,7 @@ def test_retired_events_are_read_as_todays_for_ever(name: str) -> None:
     assert (todays.bad, todays.fell_back, todays.upcast) == ([], 0, len(values))
     for row, events in enumerate(TODAY[name]):
         for sub, event in enumerate(events):
-            frame = todays.frames[type(event).__name__].filter((pl.col("row") == row) & (pl.col(SUB) == sub))
+            frame = todays.frames[type(event).__name__].filter((pl.col(ROW) == row) & (pl.col(SUB) == sub))
             assert frame.select(event.__struct_fields__).to_dicts() == [msgspec.to_builtins(event)]
 
 

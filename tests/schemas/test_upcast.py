@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from refold.schemas.avro import schema_of
 from refold.schemas.catalog import Catalog
 from refold.schemas.codec import Codec
-from refold.schemas.columns import ColumnDecoder, read_heads
+from refold.schemas.columns import ROW, ColumnDecoder, read_heads
 from refold.schemas.contracts import Category, Event, Long, Money
 from refold.schemas.errors import EventRetired, Undecodable
 from refold.schemas.upcast import upcasts_of
@@ -91,11 +91,11 @@ def test_rows_and_columns_read_the_same(thin: bool, written: list[tuple[Any, Eve
     for name, frame in todays.frames.items():
         assert frame.height
         for row in frame.to_dicts():
-            at = row["row"], row.get(SUB, 0)
+            at = row[ROW], row.get(SUB, 0)
             assert (row["m_version"], row["m_stream"]) == (written[at[0]][0].version, written[at[0]][0].stream)
             body = {field: row[field] for field in classes[name].__struct_fields__}
             found[at] = msgspec.convert(body, classes[name])
-        order = frame.select("row", *([SUB] if SUB in frame.columns else [])).rows()
+        order = frame.select(ROW, *([SUB] if SUB in frame.columns else [])).rows()
         assert order == sorted(order)
     assert found == expected
     assert {bad.row: bad.reason for bad in todays.bad} == refused

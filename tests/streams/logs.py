@@ -8,6 +8,7 @@ from uuid import UUID, uuid5
 import msgspec
 import polars as pl
 
+from refold.schemas.columns import ROW
 from refold.schemas.identity import event_uuid
 from refold.schemas.meta import Claim, Meta
 from refold.streams.fold import ClaimState, Envelope, Tables, judge
@@ -25,7 +26,7 @@ _ENVELOPE_TYPES: dict[str, type[pl.DataType]] = {
     "m_index": pl.Int32,
     "m_count": pl.Int32,
     "m_command_offset": pl.Int64,
-    "row": pl.UInt32,
+    ROW: pl.UInt32,
 }
 CATEGORY = "retail.basket"
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -155,7 +156,7 @@ def envelope_frame(envelopes: Sequence[Envelope]) -> pl.DataFrame:
             **{f"m_{k}": v for k, v in msgspec.structs.asdict(e).items() if f"m_{k}" in _ENVELOPE_TYPES},
             "m_writer": e.writer.bytes,
             "m_command_id": e.command_id.bytes,
-            "row": row,
+            ROW: row,
         }
         for row, e in enumerate(envelopes)
         if isinstance(e, Meta)
