@@ -11,7 +11,17 @@ from refold.schemas.errors import RefoldError
 PACKAGES = ("schemas", "streams", "projections", "api")
 _STATUS_OF_OTHERS = {"bad-value": 422, "record-too-large": 413}
 _AWAY = frozenset(
-    {"kafka-unavailable", "database-unavailable", "unreachable", "not-connected", "delivery-failed", "queue-full"}
+    {
+        "kafka-unavailable",
+        "database-unavailable",
+        "unreachable",
+        "not-connected",
+        "delivery-failed",
+        "queue-full",
+        "refused",
+        "kafka-refused",
+        "database-refused",
+    }
 )
 
 
@@ -28,7 +38,7 @@ def retry_after_of(error: RefoldError) -> int | None:
 
 
 def _away(error: RefoldError | type[RefoldError]) -> bool:
-    """A server is away, or the log is refused: nothing about the request is wrong."""
+    """A server is away or refuses this process, or the log is refused: nothing about the request is wrong."""
     return error.code in _AWAY or error.code.startswith("log-")
 
 

@@ -15,7 +15,8 @@ from refold.projections.errors import ModelFailed
 from refold.projections.evolve import Evolved, Held, Target, evolve_batch, held_of, rows_of
 from refold.projections.layout import Layout
 from refold.projections.partial import partial_of
-from refold.streams.postgres import Statements, first_line
+from refold.streams.postgres import Statements
+from refold.streams.refusals import first_line, is_away
 
 
 def write(
@@ -54,9 +55,9 @@ def detaching(build: Build) -> Iterator[None]:
     """An author's declaration meets any data: what fails is this model, the others must go on. Raises ModelFailed."""
     try:
         yield
-    except psycopg.OperationalError:
-        raise
     except Exception as problem:
+        if isinstance(problem, psycopg.Error) and is_away(problem):
+            raise
         raise ModelFailed(build.number, f"{type(problem).__name__}: {first_line(problem)}") from problem
 
 

@@ -29,6 +29,7 @@ from refold.streams.chunk import Chunk, Place
 from refold.streams.failpoints import failpoint
 from refold.streams.pipelined import Pipelined
 from refold.streams.postgres import Database, connect_patiently, notify
+from refold.streams.refusals import is_away
 from refold.streams.topics import events_topic
 
 _log = logging.getLogger(__name__)
@@ -78,10 +79,8 @@ class ModelsFold:
                 return self._transaction(chunks, one_by_one=one_by_one)
             except ModelFailed as failed:
                 self._detach(failed)
-            except psycopg.OperationalError:
-                raise
-            except psycopg.Error:
-                if one_by_one:
+            except psycopg.Error as problem:
+                if one_by_one or is_away(problem):
                     raise
                 one_by_one = True
 

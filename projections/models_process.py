@@ -11,7 +11,7 @@ from refold.streams.agents import FoldKind, run_fold
 from refold.streams.continuity import check_continuity
 from refold.streams.core_limits import group_positions
 from refold.streams.domain import load_domains
-from refold.streams.postgres import Database, bootstrap, connect_patiently
+from refold.streams.postgres import Database, answering, bootstrap, connect_patiently
 from refold.streams.settings import Settings
 from refold.streams.topics import ensure_topics
 from refold.streams.waiting import when_kafka_answers
@@ -29,7 +29,7 @@ def main(settings: Settings) -> None:
 def models_fold(settings: Settings) -> ModelsFold:
     """The models' fold; topics checked, tables there."""
     domains, found = load_domains(settings.domains), declared(settings.domains)
-    with connect_patiently(settings.dsn(), application_name="models-start") as db:
+    with answering(), connect_patiently(settings.dsn(), application_name="models-start") as db:
         bootstrap(db)
         when_kafka_answers(lambda: ensure_topics(settings, domains, db))
         when_kafka_answers(lambda: check_continuity(settings, domains, db))

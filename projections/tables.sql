@@ -1,5 +1,4 @@
 -- What the read side keeps about its own tables.
-CREATE SCHEMA IF NOT EXISTS refold;
 
 -- Each build of a read model. Serving, shadow and retired builds are members: the models group writes them, unless detached.
 CREATE TABLE IF NOT EXISTS refold.builds (

@@ -23,7 +23,7 @@ from refold.streams.intake import ChunkFold, Intake
 from refold.streams.lane import Lane, Share, Worker, lane_of
 from refold.streams.notices import listen
 from refold.streams.positions import stored
-from refold.streams.postgres import connect_patiently
+from refold.streams.postgres import answering, connect_patiently
 from refold.streams.reader import GroupReader, ReaderConfig, Start, put_into
 from refold.streams.settings import Settings
 from refold.streams.stuck import StuckWatch
@@ -70,7 +70,7 @@ def run_fold(settings: Settings, folds: Sequence[ChunkFold], kind: FoldKind = Fo
     guarded = [GuardedFold(fold, process_guard(settings, group, kind.whole)) for fold in folds]
 
     def start(places: list[Place]) -> dict[Place, int | None]:
-        with connect_patiently(settings.dsn(), application_name=f"{group}-start") as db:
+        with answering(), connect_patiently(settings.dsn(), application_name=f"{group}-start") as db:
             return dict(stored(db, group, places))
 
     def workers(reader: GroupReader, stopping: threading.Event) -> list[Worker]:

@@ -9,6 +9,7 @@ from refold.streams.domain import Domains
 from refold.streams.errors import KafkaUnavailable, LogShorter
 from refold.streams.log import check_range, records_of
 from refold.streams.postgres import Database
+from refold.streams.refusals import of_kafka
 from refold.streams.settings import Settings
 from refold.streams.topics import events_topic
 
@@ -51,5 +52,5 @@ def _record(client: Consumer, topic: str, part: int, offset: int) -> bytes | Non
                 value: bytes | None = found[0].value()
                 return value
     except KafkaException as problem:
-        raise KafkaUnavailable(str(problem.args[0])) from problem
+        raise of_kafka(problem.args[0], f"{topic}/{part} cannot be read") from problem
     raise KafkaUnavailable(f"{topic}/{part}: no record at {offset} within {_WAIT_S} s")

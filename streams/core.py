@@ -25,7 +25,8 @@ from refold.streams.errors import UnknownSchema
 from refold.streams.failpoints import failpoint
 from refold.streams.history import History
 from refold.streams.pipelined import Pipelined
-from refold.streams.postgres import connect_patiently, first_line, notify
+from refold.streams.postgres import connect_patiently, notify
+from refold.streams.refusals import first_line
 from refold.streams.set_aside import original
 from refold.streams.topics import category_of, events_topic
 

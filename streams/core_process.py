@@ -8,7 +8,7 @@ from refold.streams.continuity import check_continuity
 from refold.streams.core import CoreFold
 from refold.streams.domain import load_domains
 from refold.streams.history import History
-from refold.streams.postgres import bootstrap, connect_patiently
+from refold.streams.postgres import answering, bootstrap, connect_patiently
 from refold.streams.settings import Settings
 from refold.streams.topics import ensure_topics, logged_schemas
 from refold.streams.waiting import when_kafka_answers
@@ -25,7 +25,7 @@ def main(settings: Settings) -> None:
 def core_folds(settings: Settings, count: int = 1) -> list[CoreFold]:
     """So many of the core's fold, its tables and topics there and checked."""
     domains = load_domains(settings.domains)
-    with connect_patiently(settings.dsn(), application_name="core-start") as db:
+    with answering(), connect_patiently(settings.dsn(), application_name="core-start") as db:
         bootstrap(db)
         when_kafka_answers(lambda: ensure_topics(settings, domains, db))
         when_kafka_answers(lambda: check_continuity(settings, domains, db))

@@ -1,5 +1,4 @@
 -- The core's tables: folds of the log, nothing else. Drop the database and a replay brings back the same rows.
-CREATE SCHEMA IF NOT EXISTS refold;
 
 -- What a topic was when it was first seen: a recreated one, or another number of partitions, is refused.
 CREATE TABLE IF NOT EXISTS refold.topics (

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
+import psycopg
 
 from refold.schemas.contracts import Event
 from refold.streams.chunk import Chunk
 from refold.streams.domain import AnyDecider
-from refold.streams.errors import Unreachable
+from refold.streams.errors import LogRefused, Refused, Unreachable
 from refold.streams.fold import ClaimState
 
 BROKEN = "broken"
@@ -78,7 +79,12 @@ def state_after(
         else:
             state = refold(stream, stored.version)
         return decider.dump(decider.fold(tuple(events), state)), decider.fingerprint
-    except Unreachable:  # says nothing of the events: all of the transaction is tried again
+    except (
+        psycopg.Error,
+        Unreachable,
+        Refused,
+        LogRefused,
+    ):  # says nothing of the events: all of the transaction is tried again
         raise
     except Exception:  # an author's evolve may fail in any way; the stream is held, nothing else
         return None, BROKEN

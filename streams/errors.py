@@ -6,6 +6,9 @@ RefoldError
 ├── Unreachable         unreachable: a server that should be there does not answer
 │   ├── KafkaUnavailable    kafka-unavailable
 │   └── DatabaseUnavailable database-unavailable
+├── Refused             refused: a server that answers, and refuses for good
+│   ├── KafkaRefused        kafka-refused
+│   └── DatabaseRefused     database-refused
 ├── UnknownDomain       unknown-domain: a configured domain that cannot be loaded
 ├── BadReactor          bad-reactor: a reactor that cannot be
 ├── NameTaken           name-taken: a domain that is called as something of the platform
@@ -101,6 +104,27 @@ class DatabaseUnavailable(Unreachable):
     """Postgres does not answer."""
 
     code = "database-unavailable"
+
+
+class Refused(RefoldError):
+    """A server answers, and refuses what this process needs; waiting does not change that."""
+
+    code = "refused"
+    remedy = "Correct the address, the password or the rights (`refold config show`), and start again."
+
+
+class KafkaRefused(Refused):
+    """Kafka refuses, by its rights, its names or its settings."""
+
+    code = "kafka-refused"
+    remedy = "Correct the topic prefix, the topic's settings or the rights that the message names, and start again."
+
+
+class DatabaseRefused(Refused):
+    """Postgres refuses, by its rights or because the database is not there."""
+
+    code = "database-refused"
+    remedy = "Correct REFOLD_DATABASE_URL, or give the role what it lacks, and start again."
 
 
 class UnknownDomain(RefoldError):

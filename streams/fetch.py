@@ -14,10 +14,12 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError, ReplicaNotAvailableError, for_code
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.structs import TopicPartition
+from confluent_kafka import KafkaError as BrokerError
 
 from refold.streams import kafka
 from refold.streams.chunk import Place
 from refold.streams.errors import KafkaUnavailable, LogTrimmed
+from refold.streams.refusals import of_kafka
 
 _RESPONSE_BYTES = 48 << 20
 _PLACE_BYTES = 1 << 20
@@ -122,12 +124,12 @@ async def _connected(servers: str, topics: Sequence[str]) -> AIOKafkaClient:
 
 
 def _judged(place: Place, code: int) -> bool:
-    """Whether a partition's answer is to be asked for again. Raises LogTrimmed, KafkaUnavailable."""
+    """Whether a partition's answer is to be asked for again. Raises LogTrimmed, KafkaUnavailable, KafkaRefused."""
     if not code:
         return False
     problem = for_code(code)
     if problem is OffsetOutOfRangeError:
         raise LogTrimmed(f"{place[0]}/{place[1]}: the position is not in the log")
     if not problem.retriable and problem is not ReplicaNotAvailableError:
-        raise KafkaUnavailable(f"{place[0]}/{place[1]}: {problem.__name__}")
+        raise of_kafka(BrokerError(code), f"{place[0]}/{place[1]}")
     return True

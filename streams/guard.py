@@ -16,7 +16,7 @@ from refold.streams.attempts import Attempts
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import RecordKills
 from refold.streams.intake import ChunkFold
-from refold.streams.postgres import connect_patiently
+from refold.streams.postgres import answering, connect_patiently
 from refold.streams.probe import Probe, Values
 from refold.streams.set_aside import Offsets
 from refold.streams.settings import Settings
@@ -174,12 +174,12 @@ class Store:
         self._url, self._group = url, group
 
     def load(self) -> Offsets:
-        with connect_patiently(self._url, application_name=f"{self._group}-guard") as db:
+        with answering(), connect_patiently(self._url, application_name=f"{self._group}-guard") as db:
             return set_aside.load(db, [self._group])
 
     def add(self, place: Place, offsets: Sequence[int], reason: str) -> Offsets:
         """Note records, for every process of the group and those to come; all that are noted."""
-        with connect_patiently(self._url, application_name=f"{self._group}-guard") as db:
+        with answering(), connect_patiently(self._url, application_name=f"{self._group}-guard") as db:
             set_aside.add(db, self._group, place, offsets, reason)
             return set_aside.load(db, [self._group])
 

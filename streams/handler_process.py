@@ -11,7 +11,7 @@ from refold.streams.handler import GROUP, Handler, Names, Surroundings
 from refold.streams.handler_store import PostgresTables
 from refold.streams.history import History
 from refold.streams.lane import Worker
-from refold.streams.postgres import bootstrap, connect_patiently
+from refold.streams.postgres import answering, bootstrap, connect_patiently
 from refold.streams.reader import GroupReader, ReaderConfig
 from refold.streams.settings import Settings
 from refold.streams.topics import commands_topic, ensure_topics
@@ -21,7 +21,7 @@ from refold.streams.waiting import when_kafka_answers
 def main(settings: Settings) -> None:
     """Decide until told to stop."""
     domains = load_domains(settings.domains)
-    with connect_patiently(settings.dsn(), application_name="handler-start") as db:
+    with answering(), connect_patiently(settings.dsn(), application_name="handler-start") as db:
         bootstrap(db)
         when_kafka_answers(lambda: ensure_topics(settings, domains, db))
     topics = [commands_topic(settings.topic_prefix, name) for name in sorted(domains.categories)]

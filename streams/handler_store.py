@@ -9,12 +9,13 @@ from refold.schemas.errors import Undecodable
 from refold.streams import core_store
 from refold.streams.chunk import Place
 from refold.streams.domain import Domains
-from refold.streams.errors import Unreachable
+from refold.streams.errors import LogRefused, Refused, Unreachable
 from refold.streams.fold import ClaimState
 from refold.streams.handler_ports import Away, Snapshot
 from refold.streams.history import History
 from refold.streams.pipelined import Pipelined
-from refold.streams.postgres import connect, first_line
+from refold.streams.postgres import connect
+from refold.streams.refusals import first_line, is_away, refusal_of
 
 Answer = TypeVar("Answer")
 
@@ -43,7 +44,7 @@ class PostgresTables:
             return self._asked(lambda db: self._history.state(db.db, decider, stream, version))
         except (Away, Unreachable) as problem:
             raise Away(str(problem)) from problem
-        except psycopg.Error:
+        except (psycopg.Error, Refused, LogRefused):
             raise
         except Exception as problem:
             raise Undecodable(f"its events cannot be folded: {problem}", "evolve") from problem
@@ -62,8 +63,10 @@ class PostgresTables:
             if self._connected is None or self._connected.db.closed:
                 self._connected = Pipelined(connect(self._url, application_name="handler", by_key=True))
             return question(self._connected)
-        except psycopg.OperationalError as problem:
+        except psycopg.Error as problem:
             self._disconnect()
+            if not is_away(problem):
+                raise refusal_of(problem) or problem from problem
             raise Away(f"Postgres: {first_line(problem)}") from problem
 
 

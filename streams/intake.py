@@ -12,7 +12,7 @@ import psycopg
 from refold.streams import metrics
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import Lost, Unreachable
-from refold.streams.postgres import first_line
+from refold.streams.refusals import first_line, is_away, refusal_of
 
 _log = logging.getLogger(__name__)
 _RETRY_S = 0.2
@@ -96,7 +96,7 @@ class Intake:
             except Lost as lost:
                 metrics.CONFLICTS.labels(self._fold.group).inc(len(lost.places))
                 self._realign_all(lost.places)
-            except (psycopg.OperationalError, Unreachable) as problem:
+            except (psycopg.Error, Unreachable) as problem:
                 self._reconnect(problem)
             else:
                 self._settle(reached)
@@ -203,13 +203,16 @@ class Intake:
         while not self._stopping.is_set():
             try:
                 ask()
-            except (psycopg.OperationalError, Unreachable) as problem:
+            except (psycopg.Error, Unreachable) as problem:
                 self._reconnect(problem)
             else:
                 return
 
-    def _reconnect(self, problem: Exception) -> None:
+    def _reconnect(self, problem: psycopg.Error | Unreachable) -> None:
+        """Wait for a server that is away. Raises DatabaseRefused, or the problem itself where waiting would not help."""
+        if isinstance(problem, psycopg.Error) and not is_away(problem):
+            raise refusal_of(problem) or problem
         _log.warning("%s: waiting for a server: %s", self._fold.group, first_line(problem))
         self._stopping.wait(_RETRY_S)
-        if not self._stopping.is_set() and isinstance(problem, psycopg.OperationalError):
+        if not self._stopping.is_set() and isinstance(problem, psycopg.Error):
             self._fold.reconnect()

@@ -7,6 +7,10 @@ from typing import Any
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 
+MAX_MESSAGE_BYTES = (1 << 20) + 65_536
+"""A record of ours has at most 1 MiB; the rest is for its key and what Kafka puts around it."""
+LEAST_MESSAGE_BYTES = 1 << 20
+"""What a topic made by others must take: Kafka's default does, and the few commands and events that lie between are refused one by one."""
 _QUIET_S = 30.0
 _COMMON: dict[str, Any] = {
     "reconnect.backoff.ms": 100,
@@ -78,7 +82,7 @@ def producer(servers: str, **settings: Any) -> Producer:
             "acks": "all",
             "partitioner": "murmur2_random",
             "compression.type": "lz4",
-            "message.max.bytes": (1 << 20) + 65_536,
+            "message.max.bytes": MAX_MESSAGE_BYTES,
             "allow.auto.create.topics": False,
             **settings,
         },

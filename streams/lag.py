@@ -13,6 +13,7 @@ from refold.streams.chunk import Place
 from refold.streams.domain import Domains
 from refold.streams.errors import KafkaUnavailable
 from refold.streams.postgres import Database
+from refold.streams.refusals import of_kafka
 from refold.streams.settings import Settings
 from refold.streams.topics import events_topic
 
@@ -58,7 +59,9 @@ class LagReader:
         try:
             asked = self._client.list_offsets(dict.fromkeys(places, OffsetSpec.latest()), request_timeout=_ASK_S)
             return {(place.topic, place.partition): future.result(_ASK_S).offset for place, future in asked.items()}
-        except (KafkaException, TimeoutError) as problem:
+        except KafkaException as problem:
+            raise of_kafka(problem.args[0], "Kafka does not say where its topics end") from problem
+        except TimeoutError as problem:
             raise KafkaUnavailable(f"Kafka does not say where its topics end: {problem}") from problem
 
 

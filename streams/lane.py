@@ -12,7 +12,7 @@ from typing import Protocol
 
 from refold.schemas.errors import RefoldError
 from refold.streams.chunk import Chunk, Place
-from refold.streams.errors import LogRefused, NewerRules
+from refold.streams.errors import LogRefused, NewerRules, Refused
 from refold.streams.fold_worker import FollowingWorker
 from refold.streams.intake import Reader
 from refold.streams.notices import POLL_S
@@ -172,4 +172,4 @@ class Lane:
             else:
                 _log.exception("the worker of group %s failed", self._config.group)
             logging.shutdown()
-            os._exit(REFUSED if isinstance(problem, LogRefused | NewerRules) else FAILED)
+            os._exit(REFUSED if isinstance(problem, LogRefused | NewerRules | Refused) else FAILED)

@@ -7,6 +7,7 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import KafkaUnavailable, LogHole, LogShorter, LogTrimmed
+from refold.streams.refusals import of_kafka
 
 _ASK_S = 10.0
 
@@ -42,7 +43,7 @@ def raise_errors(messages: Sequence[Message]) -> None:
         if error is not None and not error.retriable():
             if error.code() in (error._AUTO_OFFSET_RESET, error.OFFSET_OUT_OF_RANGE):  # noqa: SLF001 - a public constant of the library
                 raise LogTrimmed(f"{message.topic()}/{message.partition()}: {error.str()}")
-            raise KafkaUnavailable(str(error))
+            raise of_kafka(error, f"{message.topic()}/{message.partition()}")
 
 
 def check_range(client: Consumer, place: Place, position: int) -> int:
@@ -60,7 +61,7 @@ def watermarks(client: Consumer, place: Place, seconds: float = _ASK_S) -> tuple
     try:
         found = client.get_watermark_offsets(TopicPartition(*place), timeout=seconds)
     except KafkaException as problem:
-        raise KafkaUnavailable(f"no answer about {place[0]}/{place[1]}: {problem.args[0]}") from problem
+        raise of_kafka(problem.args[0], f"no answer about {place[0]}/{place[1]}") from problem
     if found is None:
         raise KafkaUnavailable(f"no answer about {place[0]}/{place[1]} within {seconds} s")
     low, high = found

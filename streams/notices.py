@@ -7,8 +7,11 @@ from collections.abc import Callable, Sequence
 import psycopg
 from psycopg import pq, sql
 
+from refold.streams import session
 from refold.streams.chunk import Place
-from refold.streams.postgres import LINK, channel, first_line
+from refold.streams.errors import DatabaseRefused
+from refold.streams.postgres import channel, connect_async
+from refold.streams.refusals import first_line
 
 _log = logging.getLogger(__name__)
 POLL_S = 0.25
@@ -20,17 +23,15 @@ async def listen(url: str, groups: Sequence[str], told: Callable[[str], None], a
     """Call `told` with each notice of the groups, `group/topic/part:next_offset`, for ever; with GAP after each new connection."""
     while True:
         try:
-            async with await psycopg.AsyncConnection.connect(
-                url,
-                autocommit=True,
-                application_name=f"refold-{application_name}-listen",
-                **LINK,
-            ) as db:
+            async with await connect_async(url, f"{application_name}-listen", session.WORKER) as db:
                 for group in groups:
                     await db.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel(group))))
                 told(GAP)
                 await _pass_on(db.pgconn, told)
-        except psycopg.OperationalError as problem:
+        except (
+            psycopg.Error,
+            DatabaseRefused,
+        ) as problem:  # whoever waits for a notice asks too, and says what is wrong
             _log.debug("not listening: %s", first_line(problem))
         await asyncio.sleep(POLL_S)
 

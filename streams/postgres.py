@@ -1,6 +1,8 @@
 """How every process of ours speaks to Postgres, and the platform's own tables."""
 
+import asyncio
 import logging
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,24 +12,17 @@ from typing import Any, LiteralString, Protocol
 import psycopg
 from psycopg.rows import TupleRow
 
+from refold.streams import refusals, session
 from refold.streams.chunk import Place
-from refold.streams.errors import DatabaseUnavailable
+from refold.streams.errors import DatabaseRefused, DatabaseUnavailable
+from refold.streams.refusals import first_line, is_away
 
 _CHANNEL = "refold_"
 _BOOTSTRAP_LOCK = 0x5EF01D
+_TABLES = re.compile(r"CREATE TABLE IF NOT EXISTS refold\.(\w+)")
 _log = logging.getLogger(__name__)
 
 Database = psycopg.Connection[TupleRow]
-
-LINK: dict[str, Any] = {
-    "connect_timeout": 5,
-    "keepalives_idle": 5,
-    "keepalives_interval": 2,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 15_000,
-}
-"""A server that vanishes without a word is noticed in seconds, whether something was sent or awaited: the system's own
-patience with what is not acknowledged is a quarter of an hour, with an idle connection two hours."""
 
 
 class Rows(Protocol):
@@ -44,23 +39,46 @@ class Statements(Protocol):
 
 
 def connect(url: str, *, application_name: str, by_key: bool = False) -> Database:
-    """A connection in autocommit; transactions are explicit blocks. Raises psycopg.OperationalError.
+    """A connection in autocommit; transactions are explicit blocks. Raises psycopg.OperationalError while Postgres is away, DatabaseRefused.
 
     `by_key`: every statement finds its rows by a table's key. A plan prepared while a table was small and never analysed
     would otherwise go on scanning it from end to end as it grows.
     """
-    return psycopg.connect(
-        url,
-        autocommit=True,
-        application_name=f"refold-{application_name}",
-        **LINK,
-        options="-c timezone=UTC -c idle_in_transaction_session_timeout=60000"
-        + (" -c enable_seqscan=off -c plan_cache_mode=force_generic_plan" if by_key else ""),
-    )
+    parameters = session.parameters(application_name, session.WORKER | (session.BY_KEY if by_key else {}))
+    try:
+        db = psycopg.connect(url, **parameters)
+    except psycopg.Error as problem:
+        raise refusals.of_connecting(url, parameters, problem) from problem
+    try:
+        db.execute(session.settling(db.pgconn))
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+async def connect_async(url: str, application_name: str, settings: dict[str, str]) -> psycopg.AsyncConnection[TupleRow]:
+    """The same in an event loop, with the settings of a session. Raises as `connect`."""
+    parameters = session.parameters(application_name, settings)
+    try:
+        db = await psycopg.AsyncConnection.connect(url, **parameters)
+    except psycopg.Error as problem:
+        raise await asyncio.to_thread(refusals.of_connecting, url, parameters, problem) from problem
+    try:
+        await settle(db)
+    except BaseException:
+        await db.close()
+        raise
+    return db
+
+
+async def settle(db: psycopg.AsyncConnection[Any]) -> None:
+    """Begin a new connection. Raises DatabaseRefused, psycopg.Error."""
+    await db.execute(session.settling(db.pgconn))
 
 
 def connect_patiently(url: str, *, application_name: str, seconds: float = 3600.0, by_key: bool = False) -> Database:
-    """Connect, however long Postgres stays away, up to `seconds`. Raises DatabaseUnavailable."""
+    """Connect, however long Postgres stays away, up to `seconds`. Raises DatabaseUnavailable, DatabaseRefused."""
     until, told = time.monotonic() + seconds, False
     while True:
         try:
@@ -76,16 +94,13 @@ def connect_patiently(url: str, *, application_name: str, seconds: float = 3600.
 
 @contextmanager
 def answering() -> Iterator[None]:
-    """What psycopg says of a server that is away, as an error of ours. Raises DatabaseUnavailable."""
+    """What psycopg says of a server that is away or refuses, as errors of ours. Raises DatabaseUnavailable, DatabaseRefused."""
     try:
         yield
-    except psycopg.OperationalError as problem:
-        raise DatabaseUnavailable(f"Postgres does not answer: {first_line(problem)}") from problem
-
-
-def first_line(problem: Exception) -> str:
-    """The first line of a driver's message: the rest is for the driver's authors."""
-    return (str(problem).strip().splitlines() or [type(problem).__name__])[0]
+    except psycopg.Error as problem:
+        if is_away(problem):
+            raise DatabaseUnavailable(f"Postgres does not answer: {first_line(problem)}") from problem
+        raise refusals.refusal_of(problem) or problem from problem
 
 
 def bootstrap(db: Database) -> None:
@@ -94,12 +109,31 @@ def bootstrap(db: Database) -> None:
 
 
 def create_tables(db: Database, package: str, name: str) -> None:
-    """Run a package's SQL that creates what is missing; safe to run by many at once."""
+    """Run a package's SQL that creates what is missing; safe to run by many at once.
+
+    A role that may create nothing works with what is there. Raises DatabaseRefused where a table is not.
+    """
     statements = (files(package) / name).read_text(encoding="utf-8")
-    with db.transaction():
-        db.execute("SELECT pg_advisory_xact_lock(%s)", (_BOOTSTRAP_LOCK,))
-        db.execute("SET LOCAL client_min_messages = warning")
-        db.execute(statements.encode())
+    try:
+        with db.transaction():
+            db.execute("SELECT pg_advisory_xact_lock(%s)", (_BOOTSTRAP_LOCK,))
+            db.execute("SET LOCAL client_min_messages = warning")
+            if db.execute("SELECT FROM pg_namespace WHERE nspname = 'refold'").fetchone() is None:
+                db.execute("CREATE SCHEMA refold")
+            db.execute(statements.encode())
+    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction) as problem:
+        if missing := _missing(db, _TABLES.findall(statements)):
+            raise DatabaseRefused(
+                f"Postgres refuses: {first_line(problem)}; there is no refold.{', refold.'.join(missing)} yet"
+            ) from problem
+
+
+def _missing(db: Database, names: Sequence[str]) -> list[str]:
+    rows = db.execute(
+        "SELECT relname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = 'refold' AND relname = ANY(%s)",
+        (list(names),),
+    ).fetchall()
+    return sorted(set(names) - {name for (name,) in rows})
 
 
 def channel(group: str) -> str:

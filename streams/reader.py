@@ -19,7 +19,7 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from refold.streams import kafka
 from refold.streams.chunk import Chunk, Place
-from refold.streams.errors import KafkaUnavailable, LogRefused
+from refold.streams.errors import KafkaUnavailable, LogRefused, Refused
 from refold.streams.log import check_range, cut, follow, records_of
 from refold.streams.membership import FORGOTTEN_S, Membership
 from refold.streams.pace import Pace
@@ -81,7 +81,7 @@ class GroupReader:
         """Read until `stop`; anything unexpected ends the process, and its supervisor starts it anew."""
         try:
             self._read()
-        except LogRefused as problem:
+        except (LogRefused, Refused) as problem:
             _log.error("%s: %s %s", problem.code, problem.message, problem.remedy)
             os._exit(REFUSED)
         except Exception:

@@ -13,11 +13,11 @@ from refold.streams.domain import Domains
 from refold.streams.errors import KafkaUnavailable, TopicRecreated, WrongPartitions, WrongSettings
 from refold.streams.log import records_of
 from refold.streams.postgres import Database
+from refold.streams.refusals import of_kafka
 from refold.streams.settings import Settings
 
 FOR_EVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 _TIMEOUT_S = 20.0
-_MAX_MESSAGE_BYTES = str((1 << 20) + 65_536)
 
 
 def commands_topic(prefix: str, category: str) -> str:
@@ -53,7 +53,7 @@ def ensure_topics(settings: Settings, domains: Domains, db: Database) -> None:
         _check_identity(client, names, settings.partitions, db)
         publish_schemas(settings, domains)
     except KafkaException as problem:
-        raise KafkaUnavailable(f"Kafka does not answer: {problem.args[0]}") from problem
+        raise of_kafka(problem.args[0], "the topics cannot be used") from problem
 
 
 def publish_schemas(settings: Settings, domains: Domains) -> None:
@@ -69,7 +69,10 @@ def publish_schemas(settings: Settings, domains: Domains) -> None:
                 str(writer.id).encode(),
                 on_delivery=lambda error, _: failed.append(error) if error else None,
             )
-    if producer.flush(_TIMEOUT_S) or failed:
+    left = producer.flush(_TIMEOUT_S)
+    if failed:
+        raise of_kafka(failed[0], "the schemas cannot be written to the log")
+    if left:
         raise KafkaUnavailable("the schemas could not be written to the log")
 
 
@@ -79,7 +82,7 @@ def logged_schemas(settings: Settings) -> dict[int, dict[str, Any]]:
     try:
         return _schemas_read(reader, schemas_topic(settings.topic_prefix))
     except KafkaException as problem:
-        raise KafkaUnavailable(f"the schemas cannot be read: {problem.args[0]}") from problem
+        raise of_kafka(problem.args[0], "the schemas cannot be read") from problem
     finally:
         reader.close()
 
@@ -107,12 +110,12 @@ def _logs(settings: Settings, domains: Domains) -> list[str]:
 
 def _create(client: AdminClient, names: list[str], settings: Settings) -> None:
     wanted = new_topics(names, settings, brokers=len(client.list_topics(timeout=_TIMEOUT_S).brokers))
-    for future in client.create_topics(wanted, operation_timeout=_TIMEOUT_S).values():
+    for name, future in client.create_topics(wanted, operation_timeout=_TIMEOUT_S).items():
         try:
             future.result()
         except KafkaException as problem:
             if problem.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise
+                raise of_kafka(problem.args[0], f"the topic {name} cannot be made") from problem
 
 
 def new_topics(names: Iterable[str], settings: Settings, brokers: int) -> list[NewTopic]:
@@ -122,7 +125,7 @@ def new_topics(names: Iterable[str], settings: Settings, brokers: int) -> list[N
     """
     replicas = min(3, brokers)
     everywhere = {"min.insync.replicas": "2"} if replicas == 3 else {}
-    limits = {"max.message.bytes": _MAX_MESSAGE_BYTES}
+    limits = {"max.message.bytes": str(kafka.MAX_MESSAGE_BYTES)}
     stamped = {"message.timestamp.type": "LogAppendTime"}
     logs = [
         NewTopic(
@@ -146,6 +149,12 @@ def _check_settings(client: AdminClient, names: Iterable[str]) -> None:
         if wrong:
             said = ", ".join(f"{key}={value}" for key, value in wrong.items())
             raise WrongSettings(f"the topic {resource.name} has {said}: events could be lost")
+        if int(found["max.message.bytes"].value) < kafka.LEAST_MESSAGE_BYTES:
+            raise WrongSettings(
+                f"the topic {resource.name} has max.message.bytes={found['max.message.bytes'].value}:"
+                f" a command or an event with its envelope takes up to {kafka.MAX_MESSAGE_BYTES}",
+                remedy=f"Set max.message.bytes={kafka.MAX_MESSAGE_BYTES} on the topic, and start again.",
+            )
 
 
 def _check_identity(client: AdminClient, names: list[str], partitions: int, db: Database) -> None:
@@ -164,11 +173,18 @@ def _check_identity(client: AdminClient, names: list[str], partitions: int, db: 
 
 
 def _recorded(db: Database, seen: Mapping[str, tuple[str, int]]) -> dict[str, tuple[str, int]]:
-    """What the topics were when they were first seen, which for a new one is now."""
-    with db.transaction():
-        for name, (topic_id, count) in sorted(seen.items()):
-            db.execute("INSERT INTO refold.topics VALUES (%s, %s, %s) ON CONFLICT DO NOTHING", (name, topic_id, count))
-        rows = db.execute(
-            "SELECT topic, topic_id, partitions FROM refold.topics WHERE topic = ANY(%s)", (list(seen),)
-        ).fetchall()
+    """What the topics were when they were first seen, which for a new one is now. Written only then: a role may be one that reads."""
+    known = _known(db, seen)
+    if new := sorted(seen.keys() - known.keys()):
+        with db.transaction():
+            for name in new:
+                db.execute("INSERT INTO refold.topics VALUES (%s, %s, %s) ON CONFLICT DO NOTHING", (name, *seen[name]))
+        known = _known(db, seen)
+    return known
+
+
+def _known(db: Database, names: Iterable[str]) -> dict[str, tuple[str, int]]:
+    rows = db.execute(
+        "SELECT topic, topic_id, partitions FROM refold.topics WHERE topic = ANY(%s)", (list(names),)
+    ).fetchall()
     return {topic: (topic_id, count) for topic, topic_id, count in rows}

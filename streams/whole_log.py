@@ -11,6 +11,7 @@ from refold.streams.domain import Domains
 from refold.streams.errors import KafkaUnavailable
 from refold.streams.log import watermarks
 from refold.streams.log_reader import LogReader
+from refold.streams.refusals import of_kafka
 from refold.streams.settings import Settings
 from refold.streams.topics import commands_topic, events_topic
 
@@ -34,7 +35,7 @@ def places_of(settings: Settings, domains: Domains) -> list[Place]:
     try:
         there = kafka.admin(settings.kafka_servers()).list_topics(timeout=_ASK_S).topics
     except KafkaException as problem:
-        raise KafkaUnavailable(f"Kafka does not answer: {problem.args[0]}") from problem
+        raise of_kafka(problem.args[0], "Kafka does not list its topics") from problem
     return [(topic, part) for topic in topics if topic in there for part in sorted(there[topic].partitions)]
 
 

@@ -26,6 +26,7 @@ BY_KIND: dict[type[RefoldError], int] = {
     errors.LogRefused: PRECONDITION,
     errors.NewerRules: PRECONDITION,
     errors.NoPermission: PRECONDITION,
+    errors.Refused: PRECONDITION,
     RebuildDiffers: DIFFERENT,
     errors.NotConnected: UNREACHABLE,
     errors.Unreachable: UNREACHABLE,

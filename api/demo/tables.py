@@ -6,6 +6,7 @@ from typing import Any
 import psycopg
 
 from refold.streams.postgres import Database, connect_patiently
+from refold.streams.refusals import is_away
 
 PATIENCE_S = 120.0
 
@@ -24,7 +25,9 @@ class Tables:
                 self._db = connect_patiently(self._url, application_name="demo", seconds=PATIENCE_S)
             try:
                 return self._db.execute(statement.encode(), values).fetchall()
-            except psycopg.OperationalError:
+            except psycopg.Error as problem:
+                if not is_away(problem):
+                    raise
                 self._db.close()
                 self._db = None
 

@@ -10,22 +10,13 @@ from psycopg import sql
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
 from refold.api.errors import NotPrepared, QueryTimeout, TooManyWaiting
+from refold.streams import session
 from refold.streams.errors import DatabaseUnavailable
-from refold.streams.postgres import LINK, first_line
+from refold.streams.postgres import settle
+from refold.streams.refusals import first_line, is_away, refusal_of
+from refold.streams.session import STATEMENT_TIMEOUT_MS
 
-STATEMENT_TIMEOUT_MS = 5000
 _ACQUIRE_S = 2.0
-_OPTIONS = (
-    "-c default_transaction_read_only=on -c timezone=UTC -c client_min_messages=warning"
-    f" -c statement_timeout={STATEMENT_TIMEOUT_MS} -c idle_in_transaction_session_timeout=10000"
-)
-
-CONNECTION: dict[str, Any] = {
-    "autocommit": True,
-    "application_name": "refold-api",
-    "options": _OPTIONS,
-    **LINK,
-}
 _MISSING = (
     psycopg.errors.UndefinedTable,
     psycopg.errors.UndefinedColumn,
@@ -49,8 +40,12 @@ def api_errors() -> Iterator[None]:
         raise NotPrepared(f"Postgres does not have it yet: {first_line(problem)}") from None
     except TooManyRequests:
         raise TooManyWaiting("too many queries wait for a connection to Postgres") from None
-    except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, TimeoutError) as problem:
+    except (psycopg.InterfaceError, PoolTimeout, TimeoutError) as problem:
         raise DatabaseUnavailable(f"Postgres does not answer: {first_line(problem)}") from problem
+    except psycopg.Error as problem:
+        if is_away(problem):
+            raise DatabaseUnavailable(f"Postgres does not answer: {first_line(problem)}") from problem
+        raise refusal_of(problem) or problem from problem
 
 
 class Database:
@@ -60,7 +55,8 @@ class Database:
         """`connections` bounds what one API process may ask of Postgres at once."""
         self._pool = AsyncConnectionPool(
             url,
-            kwargs=CONNECTION,
+            kwargs=session.parameters("api", session.READER),
+            configure=settle,
             min_size=2,
             max_size=connections,
             max_waiting=200,
@@ -92,7 +88,9 @@ class Database:
             return await self._asked(statement, parameters)
         except psycopg.errors.QueryCanceled:
             raise
-        except psycopg.OperationalError:
+        except psycopg.Error as problem:
+            if not is_away(problem) or isinstance(problem, PoolTimeout):
+                raise
             await self._pool.check()
             return await self._asked(statement, parameters)
 

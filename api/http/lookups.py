@@ -16,13 +16,16 @@ from psycopg.adapt import Transformer
 from psycopg.errors import error_from_result
 
 from refold.api.errors import TooManyWaiting
-from refold.api.http.database import CONNECTION, STATEMENT_TIMEOUT_MS, Row, api_errors
+from refold.api.http.database import Row, api_errors
 from refold.streams.pipelined import BINARY, GOOD, as_text, numbered, rows_of
+from refold.streams.postgres import connect_async
+from refold.streams.refusals import is_away
+from refold.streams.session import READER, STATEMENT_TIMEOUT_MS
 
 MOST_ASKED = 4000
 _ANSWER_S = STATEMENT_TIMEOUT_MS / 1000 + 1
 # One plan for ever: choosing anew for each question takes Postgres longer than finding the row.
-_CONNECTION = CONNECTION | {"options": CONNECTION["options"] + " -c plan_cache_mode=force_generic_plan"}
+_SESSION = READER | {"plan_cache_mode": "force_generic_plan"}
 
 
 class Lookups:
@@ -48,7 +51,9 @@ class Lookups:
                 return await self._asked(statement, parameters)
             except psycopg.errors.QueryCanceled:
                 raise
-            except psycopg.OperationalError:  # statements only read: one that met a lost connection is asked again
+            except psycopg.Error as problem:  # statements only read: one that met a lost connection is asked again
+                if not is_away(problem):
+                    raise
                 return await self._asked(statement, parameters)
 
     async def _asked(self, statement: str | bytes, parameters: Sequence[object]) -> list[Row]:
@@ -67,7 +72,7 @@ class Lookups:
             if self._wire is None or self._wire.lost:
                 if self._wire is not None:
                     await self._wire.close()
-                self._wire = _Wire(await psycopg.AsyncConnection.connect(self._url, **_CONNECTION))
+                self._wire = _Wire(await connect_async(self._url, "api", _SESSION))
             return self._wire
 
 

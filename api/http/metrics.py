@@ -14,6 +14,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import REGISTRY, Collector
 
 from refold.schemas.errors import RefoldError
+from refold.streams.errors import DatabaseRefused
 from refold.streams.lag import Lag, LagReader
 from refold.streams.postgres import Database, connect
 from refold.streams.settings import Settings
@@ -78,10 +79,10 @@ class _Standing(Collector):
                 metrics += _from_tables(db)
                 metrics += _from_lags(self._lag.read(db))
                 up.add_metric(["kafka"], 1)
+        except (psycopg.Error, DatabaseRefused):
+            up.add_metric(["postgres"], 0)
         except RefoldError:
             up.add_metric(["kafka"], 0)
-        except psycopg.Error:
-            up.add_metric(["postgres"], 0)
         return metrics
 
 

@@ -4,13 +4,10 @@ import asyncio
 import contextlib
 import logging
 
-import psycopg
-
 from refold.api.errors import NotPrepared
 from refold.schemas.errors import RefoldError
 from refold.streams.domain import Domains
-from refold.streams.errors import DatabaseUnavailable
-from refold.streams.postgres import bootstrap, connect, first_line
+from refold.streams.postgres import answering, bootstrap, connect
 from refold.streams.settings import Settings
 from refold.streams.topics import ensure_topics
 
@@ -62,12 +59,9 @@ class Preparation:
                 self.problem = None
 
     def _prepare(self) -> None:
-        try:
-            with contextlib.closing(connect(self._settings.dsn(), application_name="api-prepare")) as db:
-                bootstrap(db)
-                ensure_topics(self._settings, self._domains, db)
-        except psycopg.OperationalError as problem:
-            raise DatabaseUnavailable(f"Postgres does not answer: {first_line(problem)}") from problem
+        with answering(), contextlib.closing(connect(self._settings.dsn(), application_name="api-prepare")) as db:
+            bootstrap(db)
+            ensure_topics(self._settings, self._domains, db)
 
     def _tell(self, problem: RefoldError) -> None:
         if self.problem is None or problem.code != self.problem.code:

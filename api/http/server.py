@@ -1,13 +1,16 @@
 """The process of the HTTP API: `main(settings)`."""
 
 import logging
+from contextlib import suppress
 
+import psycopg
 import uvicorn
 from litestar.types import ASGIApp
 
 from refold.api.http.limited import MAX_CONNECTIONS, uncrowded
 from refold.api.http.resources import Resources
 from refold.streams.domain import load_domains
+from refold.streams.postgres import connect
 from refold.streams.settings import Settings
 
 HANG_UP = MAX_CONNECTIONS + 500
@@ -16,8 +19,10 @@ _log = logging.getLogger(__name__)
 
 
 def main(settings: Settings) -> None:
-    """Serve until told to stop; a stop lets requests in flight finish."""
+    """Serve until told to stop; a stop lets requests in flight finish. Raises DatabaseRefused: there will be nothing to serve."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    with suppress(psycopg.OperationalError):  # away: it is waited for while other things are answered
+        connect(settings.dsn(), application_name="api-start").close()
     resources = Resources(settings, load_domains(settings.domains))
     server(settings, resources.application()).run()
 

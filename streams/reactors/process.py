@@ -7,7 +7,7 @@ import threading
 from refold.streams.agents import FoldKind, run_fold
 from refold.streams.continuity import check_continuity
 from refold.streams.domain import Domains, load_domains
-from refold.streams.postgres import bootstrap, connect_patiently
+from refold.streams.postgres import answering, bootstrap, connect_patiently
 from refold.streams.producer import Producer
 from refold.streams.reactors import store
 from refold.streams.reactors.declared import declared_reactors
@@ -35,7 +35,7 @@ def main(settings: Settings) -> None:
 def reactors_fold(settings: Settings) -> ReactorsFold:
     """The reactors' fold; topics checked, tables there."""
     domains = load_domains(settings.domains)
-    with connect_patiently(settings.dsn(), application_name="reactors-start") as db:
+    with answering(), connect_patiently(settings.dsn(), application_name="reactors-start") as db:
         bootstrap(db)
         when_kafka_answers(lambda: ensure_topics(settings, domains, db))
         when_kafka_answers(lambda: check_continuity(settings, domains, db))

@@ -9,14 +9,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from psycopg import OperationalError
+import psycopg
 
 from refold.schemas.contracts import Command
 from refold.schemas.errors import BadValue, Undecodable
 from refold.schemas.identity import reaction_uuid
 from refold.schemas.meta import CommandMeta, Meta
 from refold.streams.command_record import Addressed, CommandRecord
-from refold.streams.errors import LogRefused, Unreachable
+from refold.streams.errors import LogRefused, Refused, Unreachable
 from refold.streams.reactors.arrived import Arrived
 from refold.streams.reactors.reactor import MAX_COMMANDS_PER_EVENT, Reactor, Seen
 
@@ -144,7 +144,7 @@ class Reacting:
             if stored is not None and stored.version < version and stored.fingerprint == reactor.fingerprint:
                 return reactor.load(stored.state)
             return self._recall(reactor, key[1], version - 1)
-        except (OperationalError, Unreachable, LogRefused):
+        except (psycopg.Error, Unreachable, Refused, LogRefused):
             raise
         except Exception as problem:  # as above: an earlier event that cannot be read or folded
             raise _Unanswerable(STATE_UNREADABLE, problem) from problem

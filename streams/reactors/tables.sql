@@ -1,5 +1,4 @@
 -- What the reactors keep: nothing that the log does not explain. Drop it with their positions, and they begin again at 0.
-CREATE SCHEMA IF NOT EXISTS refold;
 
 -- A reactor's state of each stream that it reads, after the event with this version. Stale rows are known by version and fingerprint.
 CREATE TABLE IF NOT EXISTS refold.reactor_states (

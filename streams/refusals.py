@@ -1,0 +1,137 @@
+"""Whether an error of a server means that it is away or busy, which passes, or that it refuses, which does not pass by itself.
+
+One judgement for all: whoever waits for a server asks here first. psycopg's OperationalError is not it (an index row that is
+too large is one), nor is a KafkaException.
+"""
+
+import os
+import re
+import select
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import psycopg
+from confluent_kafka import KafkaError
+from psycopg import conninfo, pq
+
+from refold.streams.errors import DatabaseRefused, KafkaRefused, KafkaUnavailable
+
+_AWAY_CLASSES = frozenset({"08", "40", "53", "57", "58"})
+"""Connection lost; serialization and deadlock; out of disk, memory or connections; shut down or cancelled; the system's own errors."""
+_AWAY = frozenset({"25006", "25P03", "25P04", "55006", "55P03"})
+"""Only reads now (a standby, until it is promoted); a transaction that waited too long; in use; a lock that was not free in time."""
+_RIGHTS_CLASSES = frozenset({"28", "3D", "0P"})
+_RIGHTS = frozenset({"42501"})
+_SQLSTATE = re.compile(rb'ErrorResponse\t.*? C "([0-9A-Z]{5})"')
+_CLIENT_REFUSES = ("no password supplied", "SSL was required", "certificate verify failed", "authentication method")
+_CROWDED = ("too many", "remaining connection slots")
+_UNSUPPORTED = "unsupported startup parameter"
+_PATIENCE_S = 5.0
+
+_REFUSED = frozenset(
+    {
+        KafkaError._AUTHENTICATION,  # noqa: SLF001 - a public constant of the library
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+        KafkaError.UNSUPPORTED_SASL_MECHANISM,
+        KafkaError.ILLEGAL_SASL_STATE,
+        KafkaError.SECURITY_DISABLED,
+        KafkaError.TOPIC_EXCEPTION,
+        KafkaError.INVALID_PARTITIONS,
+        KafkaError.INVALID_CONFIG,
+        KafkaError.INVALID_REQUEST,
+        KafkaError.INVALID_REQUIRED_ACKS,
+        KafkaError.INVALID_TIMESTAMP,
+        KafkaError.INVALID_RECORD,
+        KafkaError.INVALID_MSG_SIZE,
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.RECORD_LIST_TOO_LARGE,
+        KafkaError.POLICY_VIOLATION,
+        KafkaError.UNSUPPORTED_VERSION,
+        KafkaError.UNSUPPORTED_FOR_MESSAGE_FORMAT,
+        KafkaError.UNSUPPORTED_COMPRESSION_TYPE,
+    }
+)
+TOO_LARGE = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE})
+
+
+def first_line(problem: BaseException) -> str:
+    """The first line of a driver's message: the rest is for the driver's authors."""
+    return (str(problem).strip().splitlines() or [type(problem).__name__])[0]
+
+
+def is_away(problem: psycopg.Error) -> bool:
+    """Whether the same statement may succeed once the server is back, or less busy. An error without a state is a lost connection."""
+    state = problem.sqlstate
+    if state is None:
+        return isinstance(problem, psycopg.OperationalError)
+    return state in _AWAY or state[:2] in _AWAY_CLASSES
+
+
+def refusal_of(problem: psycopg.Error) -> DatabaseRefused | None:
+    """What the server refuses to this role whatever is sent; None where it is the statement, its values, or the server's state."""
+    state = problem.sqlstate or ""
+    if state in _RIGHTS or state[:2] in _RIGHTS_CLASSES:
+        return DatabaseRefused(f"Postgres refuses: {first_line(problem)}")
+    return None
+
+
+def of_connecting(url: str, parameters: Mapping[str, Any], problem: psycopg.Error) -> psycopg.Error | DatabaseRefused:
+    """Why no connection came about: the problem itself while the server is away, else what it refuses.
+
+    libpq tells the state of a failed start to nobody, and texts are in the server's language. So the start is done once more, with libpq's
+    trace of what is sent and received, which holds the state.
+    """
+    if not isinstance(problem, psycopg.OperationalError):
+        return DatabaseRefused("the address of the database cannot be read", remedy="Correct REFOLD_DATABASE_URL.")
+    whole = conninfo.make_conninfo(url, **{name: value for name, value in parameters.items() if name != "autocommit"})
+    if not _is_up(whole, str(problem)):
+        return problem
+    try:
+        came_about, text, traced = _traced_start(whole)
+    except psycopg.Error:
+        return problem
+    states = [found.decode() for found in _SQLSTATE.findall(traced)]
+    refused = [state for state in states if state[:2] not in _AWAY_CLASSES or _UNSUPPORTED in text]
+    if not came_about and ((states and refused == states) or any(said in text for said in _CLIENT_REFUSES)):
+        return DatabaseRefused(
+            f"Postgres refuses the connection: {first_line(Exception(text.rpartition('FATAL:')[2]))}"
+        )
+    return problem
+
+
+def _is_up(url: str, text: str) -> bool:
+    """Whether the server answers at all, is not just starting, and has not too many clients."""
+    return not any(said in text for said in _CROWDED) and pq.PGconn.ping(url.encode()) == pq.Ping.OK
+
+
+def _traced_start(url: str) -> tuple[bool, str, bytes]:
+    """Whether a connection comes about now, what libpq says, and what it traced. The trace stays in memory: it may hold a password."""
+    with os.fdopen(os.memfd_create("refold-trace"), "rb") as trace:
+        connection = pq.PGconn.connect_start(url.encode())
+        try:
+            connection.trace(trace.fileno())
+            until = time.monotonic() + _PATIENCE_S
+            while (state := connection.connect_poll()) not in {pq.PollingStatus.OK, pq.PollingStatus.FAILED}:
+                left = until - time.monotonic()
+                if left <= 0:
+                    break
+                poll = select.poll()
+                poll.register(connection.socket, select.POLLIN if state == pq.PollingStatus.READING else select.POLLOUT)
+                poll.poll(left * 1000)
+            connection.untrace()
+            text = connection.get_error_message("utf-8")
+        finally:
+            connection.finish()
+        trace.seek(0)
+        return state == pq.PollingStatus.OK, text, trace.read()
+
+
+def of_kafka(error: KafkaError, what: str) -> KafkaUnavailable | KafkaRefused:
+    """A broker's or client's error as one of ours; `what` could not be done."""
+    if error.code() in _REFUSED:
+        return KafkaRefused(f"{what}: {error.str()} ({error.name()})")
+    return KafkaUnavailable(f"{what}: {error}")

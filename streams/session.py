@@ -1,0 +1,83 @@
+"""What every connection of ours relies on, said by the connection itself: no default of a server, database, role or environment decides it.
+
+Settings travel with the connection's start, where a limit that is set for the database cannot meet them. What libpq takes from the
+environment (PGTZ, PGDATESTYLE) overrides those, and some servers do not know every setting: these are said once it stands.
+"""
+
+from typing import Any
+
+from psycopg import pq
+
+from refold.streams.errors import DatabaseRefused
+
+LINK: dict[str, Any] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+"""A server that vanishes without a word is noticed in seconds, whether something was sent or awaited: the system's own
+patience with what is not acknowledged is a quarter of an hour, with an idle connection two hours."""
+
+_RELIED_ON = {
+    "timezone": "UTC",
+    "datestyle": "ISO,MDY",
+    "intervalstyle": "postgres",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "standard_conforming_strings": "on",
+    "array_nulls": "on",
+    "search_path": "public",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_deferrable": "off",
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_session_timeout": "0",
+}
+WORKER = _RELIED_ON | {
+    "default_transaction_read_only": "off",
+    "idle_in_transaction_session_timeout": "60000",
+    "row_security": "off",  # rows that a policy hides would be wrong numbers: refused, not left out
+}
+"""Of whoever folds, decides or rebuilds."""
+BY_KEY = {"enable_seqscan": "off", "plan_cache_mode": "force_generic_plan"}
+"""Every statement finds its rows by a table's key."""
+STATEMENT_TIMEOUT_MS = 5000
+READER = _RELIED_ON | {
+    "default_transaction_read_only": "on",
+    "idle_in_transaction_session_timeout": "10000",
+    "row_security": "on",
+    "client_min_messages": "warning",
+    "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+}
+"""Of the API's reads."""
+
+_SAID_AGAIN = b"SET timezone = 'UTC'; SET datestyle = 'ISO, MDY'"
+_TRANSACTION_TIMEOUT = b"; SET transaction_timeout = 0"
+_SINCE_17 = 170_000
+_DURABLE = b"; SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+
+
+def parameters(application_name: str, settings: dict[str, str]) -> dict[str, Any]:
+    """A connection's parameters, in autocommit: transactions are explicit blocks."""
+    said = (f"-c {name}={value}" for name, value in ((n, v.replace(" ", "\\ ")) for n, v in settings.items()))
+    return {
+        "autocommit": True,
+        "application_name": f"refold-{application_name}",
+        "client_encoding": "utf8",
+        "options": " ".join(said),
+        **LINK,
+    }
+
+
+def settling(connection: pq.abc.PGconn) -> bytes:
+    """The statements with which a new connection begins. Raises DatabaseRefused for a database that cannot hold every text."""
+    encoding = (connection.parameter_status(b"server_encoding") or b"UTF8").decode()
+    if encoding != "UTF8":
+        raise DatabaseRefused(
+            f"the database {connection.db.decode()} has the encoding {encoding}, which cannot hold every text",
+            remedy="Create a database with ENCODING 'UTF8' (TEMPLATE template0), and fold the log into it.",
+        )
+    timeout = _TRANSACTION_TIMEOUT if connection.server_version >= _SINCE_17 else b""
+    return _SAID_AGAIN + timeout + _DURABLE

@@ -1,0 +1,130 @@
+"""A server that refuses is told in one sentence, with the exit code of a precondition, by every role and command."""
+
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+
+import psycopg
+import pytest
+from confluent_kafka.admin import NewTopic
+from psycopg import sql
+from pydantic import SecretStr
+
+from refold.api.cli import exits
+from refold.api.http.preparation import Preparation
+from refold.streams import kafka
+from refold.streams.domain import Domains
+from refold.streams.settings import Settings
+from refold.streams.waiting import when_kafka_answers
+from tests.conftest import database_named
+
+ROLES = (("worker", "handler"), ("worker", "core"), ("worker", "models"), ("worker", "reactors"), ("api",))
+COMMANDS = (("status",), ("replay", "rebuild", "--all"), ("schemas", "log-check"), ("send", "retail.basket.OpenBasket"))
+Run = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def run(settings: Settings) -> Run:
+    """Runs the `refold` command with other settings; its exit code and what it said."""
+
+    def run(*arguments: str, **other: str) -> tuple[int, str]:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("REFOLD_")}
+        environment |= settings.environment() | other
+        if arguments[0] == "send":
+            arguments = (*arguments, "--data", '{"basket_id": "7", "store_id": 330}')
+        done = subprocess.run(
+            [sys.executable, "-m", "refold.api.cli.app", *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    return run
+
+
+def _is_one_sentence(found: tuple[int, str], code: str, said: str) -> None:
+    exit_code, text = found
+    assert exit_code == exits.PRECONDITION, text
+    assert "Traceback" not in text
+    lines = [line for line in text.splitlines() if code in line]
+    assert len(lines) == 1, text
+    assert said in lines[0]
+
+
+@pytest.mark.parametrize("arguments", [*ROLES, *COMMANDS], ids=" ".join)
+def test_a_database_that_does_not_exist(run: Run, settings: Settings, arguments: tuple[str, ...]) -> None:
+    found = run(*arguments, REFOLD_DATABASE_URL=database_named(settings.dsn(), "absent"))
+    _is_one_sentence(found, "database-refused", 'database "absent" does not exist')
+
+
+def test_a_supervised_role_that_is_refused_ends_the_supervisor(run: Run, settings: Settings) -> None:
+    name, _, rest = settings.dsn().rpartition("@")
+    wrong = f"{name.rpartition(':')[0]}:wrong@{rest}"
+    code, text = run("worker", REFOLD_DATABASE_URL=wrong)
+    assert code == exits.PRECONDITION
+    assert "password authentication failed" in text
+    assert "Traceback" not in text
+    assert "starting it again" not in text
+
+
+@pytest.fixture
+def reader(settings: Settings) -> Iterator[str]:
+    """The URL of a role that may read what is there, and create nothing."""
+    name, database = f"r_{uuid.uuid4().hex}", settings.dsn()
+    role = sql.Identifier(name)
+    with psycopg.connect(database, autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'right'").format(role))
+        admin.execute(sql.SQL("GRANT USAGE ON SCHEMA refold TO {}").format(role))
+        admin.execute(sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA refold TO {}").format(role))
+        admin.execute(sql.SQL("ALTER ROLE {} SET default_transaction_read_only = on").format(role))
+        yield f"postgresql://{name}:right@{database.rpartition('@')[2]}"
+        admin.execute(sql.SQL("DROP OWNED BY {}").format(role))
+        admin.execute(sql.SQL("DROP ROLE {}").format(role))
+
+
+@pytest.mark.parametrize("role", ["handler", "core", "models", "reactors"])
+def test_a_role_that_may_not_create_or_write(run: Run, reader: str, role: str) -> None:
+    _is_one_sentence(run("worker", role, REFOLD_DATABASE_URL=reader), "database-refused", "permission denied")
+
+
+def test_the_api_is_prepared_by_a_role_that_only_reads(settings: Settings, reader: str, domains: Domains) -> None:
+    _prepare(settings, domains)
+    as_reader = settings.model_copy(update={"database_url": SecretStr(reader)})
+    _prepare(as_reader, domains)
+
+
+def test_topics_that_would_collide_with_others(run: Run, settings: Settings) -> None:
+    word = f"t{uuid.uuid4().hex[:8]}"
+    _make(settings, f"{word}_retail_basket.events")
+    _is_one_sentence(run("worker", "core", REFOLD_TOPIC_PREFIX=f"{word}."), "kafka-refused", "collide")
+
+
+@pytest.mark.parametrize("kind", ["commands", "events"])
+def test_topics_that_do_not_take_the_largest_record(run: Run, settings: Settings, kind: str) -> None:
+    topic = f"{settings.topic_prefix}retail.basket.{kind}"
+    _make(settings, topic, **{"max.message.bytes": "2000"})
+    for role in ("handler", "core"):
+        _is_one_sentence(run("worker", role), "log-wrong-settings", f"{topic} has max.message.bytes=2000")
+
+
+def test_topics_of_kafkas_own_size_are_taken(settings: Settings, domains: Domains) -> None:
+    for kind in ("commands", "events"):
+        _make(settings, f"{settings.topic_prefix}retail.basket.{kind}")
+    _prepare(settings, domains)
+
+
+def _prepare(settings: Settings, domains: Domains) -> None:
+    """As the API does until it succeeds."""
+    when_kafka_answers(Preparation(settings, domains)._prepare, seconds=20)
+
+
+def _make(settings: Settings, topic: str, **config: str) -> None:
+    forever = {"retention.ms": "-1", "retention.bytes": "-1"}
+    new = NewTopic(topic, num_partitions=settings.partitions, replication_factor=1, config=forever | config)
+    client = kafka.admin(settings.kafka_servers())
+    client.create_topics([new])[topic].result(20)
