@@ -12,7 +12,8 @@ import psycopg
 from psycopg import sql
 
 from refold.projections.errors import CannotPromote
-from refold.streams.postgres import Database, first_line
+from refold.streams.postgres import Database
+from refold.streams.refusals import first_line
 
 Name = tuple[str, str]
 """A schema, and a view in it."""
