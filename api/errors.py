@@ -277,6 +277,13 @@ class NotPrepared(ApiError):
     remedy = "Wait for the workers' first start (`refold status`); then it answers by itself."
 
 
+class ReadModelFailed(ApiError):
+    """The read model, or a declared SQL view, cannot be made or read as it is declared; all others are served."""
+
+    code, status = "read-model-failed", 503
+    remedy = "Correct the declaration that the message names; `refold status` lists every one that fails."
+
+
 class LogUnreadable(ApiError):
     """The events of the stream could not be read from Kafka in time."""
 

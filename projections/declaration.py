@@ -13,6 +13,7 @@ import msgspec
 
 from refold.projections.errors import BadDeclaration
 from refold.projections.expressions import ENVELOPE, ByEvent, Condition, Day, Expression, Field, fields_of
+from refold.projections.view_sql import fault_of
 from refold.schemas.contracts import Category, Event
 from refold.schemas.upcast import upcasts_of
 
@@ -21,6 +22,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,50}")
 """Of models and columns. What is ours beside them begins with `_`, and 63 bytes hold such a name with our endings."""
 SYSTEM_COLUMNS = frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})
 """Postgres's own in each table."""
+_SQL_TYPE = re.compile(r"[a-z_][a-z0-9_ ]*(\(\d{1,4}(, ?\d{1,4})?\))?( with(out)? time zone)?(\[\])*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -170,7 +172,10 @@ class Entity:
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """An SQL query over read models of the domain (`reads`), as a view beside them. `columns`: Postgres type and text of each."""
+    """An SQL query over read models and views of the domain (`reads`), as a view beside them.
+
+    `columns`: Postgres type and text of each. `key`: the columns that tell its rows apart.
+    """
 
     name: str
     domain: str
@@ -182,6 +187,17 @@ class View:
 
     def __post_init__(self) -> None:
         _check_names(self.name, self.domain, list(self.columns))
+        strange = [name for name in self.key if name not in self.columns]
+        if strange or not self.key or len(set(self.key)) != len(self.key):
+            named = f"names {', '.join(strange)}" if strange else "names a column twice" if self.key else "is empty"
+            raise BadDeclaration(f"{self.name}: its key {named}; it is some of {', '.join(self.columns)}")
+        if not _are_names(self.reads):
+            raise BadDeclaration(f"{self.name}: `reads` is a tuple of the read models and views that its SQL reads")
+        if (fault := fault_of(self.sql)) is not None:
+            raise BadDeclaration(f"{self.name}: {fault}")
+        for name, (kind, _) in self.columns.items():
+            if not _SQL_TYPE.fullmatch(kind):
+                raise BadDeclaration(f"{self.name}.{name}: {kind!r} is no name of a Postgres type")
 
 
 Model = Rollup | Entity
@@ -201,6 +217,10 @@ def handled(model: Model) -> list[EventType]:
 
 def _expression(of: str | Expression) -> Expression:
     return Field(of) if isinstance(of, str) else of
+
+
+def _are_names(names: object) -> bool:
+    return isinstance(names, tuple) and bool(names) and all(isinstance(name, str) for name in names)
 
 
 def _check_names(name: str, domain: str, columns: list[str]) -> None:

@@ -1,5 +1,6 @@
 """All read models of the configured domains, laid out once at start."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -7,12 +8,16 @@ from refold.projections.declaration import EventType, ReadModel, View, handled
 from refold.projections.errors import BadDeclaration, UnknownModel
 from refold.projections.fingerprint import fingerprint
 from refold.projections.layout import Layout, layout_of
+from refold.projections.view_order import in_order
 from refold.streams.domain import domain_module, refuse_taken
 
 
 @dataclass(frozen=True)
 class Declared:
-    """Layouts and fingerprints by (domain, model), the SQL views, and the event types that any model reads, by category."""
+    """Layouts and fingerprints by (domain, model), the SQL views, and the event types that any model reads, by category.
+
+    Each view stands behind those that it reads.
+    """
 
     layouts: dict[tuple[str, str], Layout]
     fingerprints: dict[tuple[str, str], str]
@@ -39,15 +44,20 @@ def declared_of(models: Sequence[ReadModel]) -> Declared:
     """Lay out read models. Raises BadDeclaration, NameTaken."""
     for model in models:
         refuse_taken(model.domain, model.name)
-    views = tuple(model for model in models if isinstance(model, View))
+    _refuse_twice(models)
+    views = in_order(models)
     layouts = [layout_of(model) for model in models if not isinstance(model, View)]
     layouts.sort(key=lambda layout: (layout.model.domain, layout.name))
     by_name = {(layout.model.domain, layout.name): layout for layout in layouts}
-    if len(by_name.keys() | {(view.domain, view.name) for view in views}) != len(models):
-        raise BadDeclaration("two read models of one domain have one name")
     types: dict[str, dict[EventType, None]] = {}
     for layout in layouts:
         for kind in handled(layout.model):
             types.setdefault(kind.category.name, {})[kind] = None
     prints = {name: fingerprint(layout.model) for name, layout in by_name.items()}
     return Declared(by_name, prints, views, {category: list(found) for category, found in sorted(types.items())})
+
+
+def _refuse_twice(models: Sequence[ReadModel]) -> None:
+    for (domain, name), number in Counter((model.domain, model.name) for model in models).items():
+        if number > 1:
+            raise BadDeclaration(f"{domain}.{name} is declared {number} times: a read model or view has its name alone")

@@ -8,6 +8,7 @@ RefoldError
 ├── CannotJoin           cannot-join: the build did not reach the live tables in time
 ├── CannotPromote        cannot-promote: the view cannot be re-pointed
 ├── RebuildDiffers       rebuild-differs: the rebuilt table is not the live one
+├── ViewInvalid          view-invalid: a declared view that Postgres does not take
 ├── NotParked            not-parked: no such stream waits
 ├── RebuildUnfinished    rebuild-unfinished: a build has passed over the stream
 ├── ModelFailed          model-failed: one model cannot be written
@@ -64,6 +65,13 @@ class RebuildDiffers(RefoldError):
 
     code = "rebuild-differs"
     remedy = "Compare the two builds' tables; one of them was changed by hand, or this is a bug worth reporting."
+
+
+class ViewInvalid(RefoldError):
+    """A declared view that Postgres does not take, or that reads what it does not name; everything else goes on."""
+
+    code = "view-invalid"
+    remedy = "Correct its declaration, and start the models worker again."
 
 
 class NotParked(RefoldError):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import msgspec
 
 from refold.projections.declaration import View, handled
+from refold.projections.fingerprint import view_fingerprint
 from refold.projections.layout import Layout
 
 
@@ -23,7 +24,8 @@ class ServedColumn:
 class ServedModel:
     """A read model as the view `<domain>.<name>`, and the categories whose events it is folded from.
 
-    `reads`: of a declared SQL view the read models that its rows come from; empty where the model has a table of its own.
+    `reads`: of a declared SQL view the read models that its rows come from, also through other views; empty where the model has
+    a table of its own.
     """
 
     domain: str
@@ -33,6 +35,8 @@ class ServedModel:
     key: tuple[str, ...]
     categories: tuple[str, ...]
     reads: tuple[str, ...] = ()
+    fingerprint: str = ""
+    """Of a declared SQL view: its fault is kept under it, if it cannot be made."""
 
 
 def as_json(model: ServedModel) -> str:
@@ -53,8 +57,12 @@ def served_table(layout: Layout) -> ServedModel:
     return ServedModel(model.domain, model.name, model.description, columns, tuple(layout.key_names), tuple(categories))
 
 
-def served_view(view: View, categories: Mapping[tuple[str, str], tuple[str, ...]]) -> ServedModel:
-    """A declared SQL view; `categories` of the read models of its domain."""
+def served_view(
+    view: View, tables: tuple[str, ...], categories: Mapping[tuple[str, str], tuple[str, ...]]
+) -> ServedModel:
+    """A declared SQL view; `tables` that its rows come from in the end, `categories` of the read models of its domain."""
     columns = tuple(ServedColumn(name, kind, name not in view.key, doc) for name, (kind, doc) in view.columns.items())
-    found = dict.fromkeys(category for name in view.reads for category in categories[view.domain, name])
-    return ServedModel(view.domain, view.name, view.description, columns, view.key, tuple(found), tuple(view.reads))
+    found = dict.fromkeys(category for name in tables for category in categories[view.domain, name])
+    return ServedModel(
+        view.domain, view.name, view.description, columns, view.key, tuple(found), tables, view_fingerprint(view)
+    )

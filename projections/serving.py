@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from refold.projections.declared import declared
+from refold.projections.fingerprint import view_fingerprint
 from refold.projections.served import ServedColumn, ServedModel, served_table, served_view
+from refold.projections.view_order import tables_read
 from refold.streams.postgres import Database
 
 
@@ -26,7 +28,22 @@ class ModelState:
         return "detached" if self.detached_code is not None else "serving"
 
 
-__all__ = ["ModelState", "ServedColumn", "ServedModel", "model_states", "served_models"]
+@dataclass(frozen=True)
+class ViewFault:
+    """A declared view that cannot be made as this code declares it."""
+
+    domain: str
+    view: str
+    reason: str
+
+
+__all__ = ["ModelState", "ServedColumn", "ServedModel", "ViewFault", "model_states", "served_models", "view_faults"]
+
+_FAULTS = """
+    SELECT f.domain, f.view, f.reason FROM refold.view_faults f
+      JOIN unnest(%s::text[], %s::text[], %s::text[]) AS d(domain, view, fingerprint) USING (domain, view, fingerprint)
+     ORDER BY 1, 2
+"""
 
 _STATES = """
     SELECT d.domain, d.model, b.build, b.detached_code, b.detached_reason,
@@ -43,7 +60,8 @@ def served_models(domains: Sequence[str]) -> list[ServedModel]:
     found = declared(domains)
     tables = [served_table(layout) for layout in found.layouts.values()]
     categories = {(model.domain, model.name): model.categories for model in tables}
-    return [*tables, *(served_view(view, categories) for view in found.views)]
+    down_to = tables_read(found.views)
+    return [*tables, *(served_view(view, down_to[view.domain, view.name], categories) for view in found.views)]
 
 
 def model_states(db: Database, domains: Sequence[str]) -> list[ModelState]:
@@ -51,3 +69,10 @@ def model_states(db: Database, domains: Sequence[str]) -> list[ModelState]:
     tables = [model for model in served_models(domains) if (model.domain, model.name) in declared(domains).layouts]
     names = [m.domain for m in tables], [m.name for m in tables], [",".join(m.categories) for m in tables]
     return [ModelState(*row) for row in db.execute(_STATES, names).fetchall()]
+
+
+def view_faults(db: Database, domains: Sequence[str]) -> list[ViewFault]:
+    """The declared views that cannot be made, each with its reason."""
+    names = [(view.domain, view.name, view_fingerprint(view)) for view in declared(domains).views]
+    columns = [list(column) for column in zip(*names, strict=True)] or [[], [], []]
+    return [ViewFault(*row) for row in db.execute(_FAULTS, columns).fetchall()]

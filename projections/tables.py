@@ -61,7 +61,8 @@ def create_view(db: Database, view: View, ours: Sequence[Name] = ()) -> None:
     columns = sql.SQL(", ").join(
         sql.SQL("declared.{0}::{1} AS {0}").format(sql.Identifier(c), sql.SQL(t)) for c, (t, _) in view.columns.items()
     )
-    body = sql.SQL("SELECT {} FROM ({}) AS declared").format(columns, sql.SQL(view.sql))
+    # A line of its own for what ends the query: its last line may be a comment.
+    body = sql.SQL("SELECT {} FROM (\n{}\n) AS declared").format(columns, sql.SQL(view.sql))
     _ensure_schema(db, view.domain)
     view_swap.replace(db, (view.domain, view.name), body, ours)
     name = sql.Identifier(view.domain, view.name)

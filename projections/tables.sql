@@ -48,6 +48,16 @@ CREATE TABLE IF NOT EXISTS refold.parked (
     PRIMARY KEY (build, category, stream)
 );
 
+-- Declared views that cannot be made, each under the fingerprint of its declaration: other code may declare it otherwise, soundly.
+CREATE TABLE IF NOT EXISTS refold.view_faults (
+    domain text,
+    view text,
+    fingerprint text,
+    reason text NOT NULL,
+    at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (domain, view, fingerprint)
+);
+
 -- Where the rows of a model stand. STABLE: within one statement it speaks of the same snapshot as the rows.
 CREATE OR REPLACE FUNCTION refold.model_positions(of_domain text, of_model text)
 RETURNS TABLE (topic text, part int, next_offset bigint) LANGUAGE sql STABLE AS $$

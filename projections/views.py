@@ -1,17 +1,38 @@
-"""The SQL views that authors declare over read models, and which declaration of each is shown."""
+"""The SQL views that authors declare over read models, and which declaration of each is shown.
 
+Each is made by itself, so that one that cannot be made is its own fault alone: `refold.view_faults` says why, under the
+declaration's fingerprint, and what stood there before stays.
+"""
+
+import logging
 from collections.abc import Collection
+
+import psycopg
 
 from refold.projections import builds, tables, view_swap
 from refold.projections.declaration import View
 from refold.projections.declared import Declared
+from refold.projections.errors import CannotPromote, ViewInvalid
 from refold.projections.fingerprint import view_fingerprint
 from refold.projections.served import as_json, served_table, served_view
+from refold.projections.view_order import reads, tables_read
 from refold.projections.view_swap import Name
 from refold.streams.postgres import Database
+from refold.streams.refusals import first_line, is_away
 
 Declaration = tuple[str, str, str]
 """Domain, view, fingerprint."""
+_log = logging.getLogger(__name__)
+_READ = """
+    SELECT DISTINCT n.nspname, c.relname
+      FROM pg_rewrite r
+      JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d.refclassid = 'pg_class'::regclass
+      JOIN pg_class c ON c.oid = d.refobjid AND c.oid <> r.ev_class
+      JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE r.ev_class = (SELECT v.oid FROM pg_class v JOIN pg_namespace s ON s.oid = v.relnamespace
+                          WHERE s.nspname = %s AND v.relname = %s)
+     ORDER BY 1, 2
+"""
 
 
 def ours(db: Database, found: Declared) -> list[Name]:
@@ -21,25 +42,66 @@ def ours(db: Database, found: Declared) -> list[Name]:
 
 
 def ensure_views(db: Database, found: Declared, others: Collection[Declaration] = ()) -> None:
-    """Show each declared SQL view whose read models all serve, within the caller's transaction. Raises CannotPromote.
+    """Show each declared SQL view whose read models all serve, those that others read first, within the caller's transaction.
 
     `others`: what living processes declare. A declaration that was replaced once does not take the place of one that somebody
     still declares: else an old worker that starts again during a deploy would undo what the new one showed.
     """
     there = {(build.domain, build.model) for build in builds.builds(db) if build.status == "serving"}
-    shown = _shown(db)
+    shown, faulty = _shown(db), set[Name]()
     for view in found.views:
         name, wanted = (view.domain, view.name), view_fingerprint(view)
-        now = shown.get((*name, True))
-        if not all((view.domain, of) in there for of in view.reads) or (
-            wanted in (now or ()) and view_swap.exists(db, name)
-        ):
+        if (blocking := next((read for read in reads(view) if read in faulty), None)) is not None:
+            faulty.add(name)
+            _note_fault(db, view, wanted, f"it reads {'.'.join(blocking)}, which cannot be made")
+        elif all(read in there for read in reads(view)):
+            now, replaced = shown.get((*name, True), ()), wanted in shown.get((*name, False), ())
+            stands = wanted in now and view_swap.exists(db, name)
+            yields = replaced and any((*name, one) in others for one in now if one != wanted)
+            fault = None if stands or yields else _made(db, found, view)
+            if fault is not None:
+                faulty.add(name)
+                _note_fault(db, view, wanted, fault)
+                continue
+            there.add(name)
+            if not stands and not yields:
+                _note(db, found, view, wanted)
+
+
+def _made(db: Database, found: Declared, view: View) -> str | None:
+    """Make a view; why it cannot be made, if it cannot. Raises what says nothing of the view."""
+    try:
+        with db.transaction():
+            tables.create_view(db, view, ours(db, found))
+            _check_reads(db, found, view)
+    except (ViewInvalid, CannotPromote) as problem:
+        return problem.message
+    except psycopg.Error as problem:
+        if is_away(problem) or problem.sqlstate is None or problem.sqlstate.startswith("XX"):
+            raise
+        return first_line(problem)
+    return None
+
+
+def _check_reads(db: Database, found: Declared, view: View) -> None:
+    """A read model that `reads` does not name would move the view's rows, and not its position. Raises ViewInvalid."""
+    models = {(build.domain, build.model) for build in builds.builds(db)} | {*ours(db, found)}
+    for schema, name in db.execute(_READ, (view.domain, view.name)).fetchall():
+        if (schema, name) in reads(view):
             continue
-        replaced = wanted in shown.get((*name, False), ())
-        if replaced and any((*name, one) in others for one in now or () if one != wanted):
-            continue
-        tables.create_view(db, view, ours(db, found))
-        _note(db, found, view, wanted)
+        if (schema, name) in models:
+            raise ViewInvalid(f"it reads {schema}.{name}, which its `reads` does not name")
+        if schema.startswith("refold_b"):
+            raise ViewInvalid(f"it reads the table {schema}.{name}, which a rebuild replaces: read the model's view")
+
+
+def _note_fault(db: Database, view: View, fingerprint: str, fault: str) -> None:
+    _log.error("models: the view %s.%s cannot be made: %s", view.domain, view.name, fault)
+    db.execute(
+        "INSERT INTO refold.view_faults (domain, view, fingerprint, reason) VALUES (%s, %s, %s, %s)"
+        " ON CONFLICT (domain, view, fingerprint) DO UPDATE SET reason = excluded.reason, at = now()",
+        (view.domain, view.name, fingerprint, fault[:2000]),
+    )
 
 
 def _shown(db: Database) -> dict[tuple[str, str, bool], list[str]]:
@@ -52,7 +114,12 @@ def _shown(db: Database) -> dict[tuple[str, str, bool], list[str]]:
 
 def _note(db: Database, found: Declared, view: View, fingerprint: str) -> None:
     models = [served_table(layout) for layout in found.layouts.values()]
-    served = served_view(view, {(model.domain, model.name): model.categories for model in models})
+    categories = {(model.domain, model.name): model.categories for model in models}
+    served = served_view(view, tables_read(found.views)[view.domain, view.name], categories)
+    db.execute(
+        "DELETE FROM refold.view_faults WHERE (domain, view, fingerprint) = (%s, %s, %s)",
+        (view.domain, view.name, fingerprint),
+    )
     db.execute(
         "UPDATE refold.views SET serving = false, changed_at = now() WHERE (domain, name) = (%s, %s) AND serving",
         (view.domain, view.name),

@@ -7,7 +7,7 @@ from typing import Any
 
 from refold.api.cli import exits
 from refold.api.cli.output import print_json, print_table
-from refold.projections.serving import model_states
+from refold.projections.serving import model_states, view_faults
 from refold.streams.chunk import Place
 from refold.streams.claims_ahead import waiting
 from refold.streams.domain import Domains, load_domains
@@ -46,6 +46,7 @@ def _status(db: Database, settings: Settings, domains: Domains) -> dict[str, Any
             "owners": [],
             "voids": [],
             "models": [],
+            "views": [],
             "builds": [],
             "reactors_parked": [],
             "parked": [],
@@ -68,6 +69,7 @@ def _status(db: Database, settings: Settings, domains: Domains) -> dict[str, Any
         "models": [{**asdict(state), "status": state.status} for state in model_states(db, settings.domains)]
         if has_models
         else [],
+        "views": [asdict(fault) for fault in view_faults(db, settings.domains)] if has_models else [],
         "builds": _rows(
             db,
             "SELECT build, domain, model, status, detached_code, changed_at FROM refold.builds WHERE status <> 'dropped' ORDER BY 1",
@@ -113,7 +115,7 @@ def _print(found: dict[str, Any]) -> None:
     print(f"writes: {found['writes']}")
     columns = ("group", "topic", "part", "position", "end", "records", "seconds")
     print_table([{name: lag[name] for name in columns} for lag in found["lag"]], "lag")
-    for name in ("owners", "voids", "models", "builds", "parked", "reactors_parked"):
+    for name in ("owners", "voids", "models", "views", "builds", "parked", "reactors_parked"):
         if found[name]:
             print_table(found[name], name)
 

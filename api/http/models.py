@@ -15,6 +15,7 @@ from refold.api.errors import DomainUnknown, ModelUnknown, PositionNotReached, R
 from refold.api.http.answer import Answer
 from refold.api.http.command_answer import JSON
 from refold.api.http.command_request import read_wait
+from refold.api.http.model_faults import faults_said
 from refold.api.http.positions import Place, Positions, missing, read_token, token
 from refold.api.http.query_plan import Plan, plan_query, plan_row
 from refold.api.http.query_request import read_key, read_query, shown
@@ -140,10 +141,11 @@ async def _page(models: ModelServices, plan: Plan, *, by_key: bool) -> Page:
     topics = [f"{models.topic_prefix}{name}.events" for name in categories]
     named = [model.domain, list(model.reads) if model.reads else model.name]
     values = [*named, topics, *named, *plan.values, topics, categories]
-    if by_key:
-        found = await models.reads.look_up(_by_key(models.reads.by_key, plan), values)
-    else:
-        found = await models.reads.fetch(_statement(plan), values)
+    async with faults_said(models.reads, model):
+        if by_key:
+            found = await models.reads.look_up(_by_key(models.reads.by_key, plan), values)
+        else:
+            found = await models.reads.fetch(_statement(plan), values)
     ((rows, positions, behind, parked, detached),) = found
     stands = {(topic.removeprefix(models.topic_prefix), part): at for topic, part, at in msgspec.json.decode(positions)}
     return Page(msgspec.json.decode(rows), stands, behind, parked, detached)

@@ -13,6 +13,7 @@ from refold.api.errors import DomainUnknown
 from refold.api.http.command_answer import JSON
 from refold.api.http.docs_page import docs_page
 from refold.api.http.metrics import CONTENT_TYPE
+from refold.api.http.model_faults import domain_faults
 from refold.api.http.openapi import command_schemas, document, model_schema
 from refold.api.http.query_request import shown
 from refold.api.http.services import ModelServices, OperationServices
@@ -54,6 +55,7 @@ async def read_domain(models: Models, domain: FromPath[str]) -> Response[bytes]:
         raise DomainUnknown(f"no domain {shown(domain)}; there are: {', '.join(_domains(models))}")
     served = [model for (of, _), model in sorted(models.models.items()) if of == domain]
     categories = [category for category in models.domains.categories.values() if category.domain == domain]
+    faults = await domain_faults(models.reads, domain)
     return _json(
         {
             "domain": domain,
@@ -64,6 +66,7 @@ async def read_domain(models: Models, domain: FromPath[str]) -> Response[bytes]:
                     "description": m.doc,
                     "key": m.key,
                     "columns": _columns(m),
+                    "fault": faults.get((m.name, m.fingerprint)),
                 }
                 for m in served
             ],

@@ -134,7 +134,7 @@ class World:
         self.fetched.append((statement, parameters))
         if self.fetch_error is not None:
             raise self.fetch_error
-        return self.pages.pop(0) if len(self.pages) > 1 else self.pages[0]
+        return self.pages.pop(0) if len(self.pages) > 1 else self.pages[0] if self.pages else []
 
     async def read(self, category: str, places: Sequence[tuple[int, int]]) -> list[Recorded]:
         self.read_places.append((category, list(places)))

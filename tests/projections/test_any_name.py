@@ -117,7 +117,7 @@ def test_a_column_that_each_table_of_postgres_has_is_refused_where_it_is_declare
     with pytest.raises(BadDeclaration, match=name):
         Entity(**one, category=named.category, key_name="a", key_doc="A key.", evolve=evolve)
     with pytest.raises(BadDeclaration, match=name):
-        View(**one, columns={name: ("int", "A column.")}, key=(name,), reads=(), sql="SELECT 1")
+        View(**one, columns={name: ("int", "A column.")}, key=(name,), reads=("t",), sql="SELECT 1")
 
 
 def pg_words(db: Database) -> list[str]:

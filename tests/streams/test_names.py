@@ -49,7 +49,7 @@ def test_a_view_of_such_a_domain_is_refused_too() -> None:
         description="A view.",
         columns={"one": ("int", "One.")},
         key=("one",),
-        reads=(),
+        reads=("t",),
         sql="SELECT 1 AS one",
     )
     with pytest.raises(NameTaken):

@@ -1,0 +1,62 @@
+"""What is wrong with a read model itself, told instead of an answer that would be another's rows, or of a failure that names nobody."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import psycopg
+from psycopg import sql
+
+from refold.api.errors import NotPrepared, ReadModelFailed
+from refold.api.http.services import ModelReads
+from refold.projections.serving import ServedModel
+from refold.streams.errors import DatabaseUnavailable
+
+_VIEW = b"SELECT reason FROM refold.view_faults WHERE (domain, view, fingerprint) = (%s, %s, %s)"
+_MODEL = b"""
+    SELECT detached_reason FROM refold.builds WHERE (domain, model, status) = (%s, %s, 'serving') AND detached_code IS NOT NULL
+"""
+_OF_DOMAIN = """
+    SELECT view, fingerprint, reason FROM refold.view_faults WHERE domain = %s
+     UNION ALL
+    SELECT model, '', detached_code || ': ' || detached_reason FROM refold.builds
+     WHERE domain = %s AND status = 'serving' AND detached_code IS NOT NULL
+"""
+
+
+@asynccontextmanager
+async def faults_said(reads: ModelReads, model: ServedModel) -> AsyncIterator[None]:
+    """Around a read of a model. Raises ReadModelFailed where its declaration is at fault, also when the read went well.
+
+    A view whose new declaration cannot be made still shows the old one's rows to who asks for them by the old code.
+    """
+    try:
+        yield
+    except NotPrepared:
+        await _refuse_faulty(reads, model)
+        raise
+    except psycopg.Error as problem:
+        if not model.reads:
+            raise
+        said = problem.diag.message_primary or type(problem).__name__
+        raise ReadModelFailed(f"{model.domain}.{model.name} cannot be read: {said}") from problem
+    if model.reads:
+        await _refuse_faulty(reads, model)
+
+
+async def domain_faults(reads: ModelReads, domain: str) -> dict[tuple[str, str], str]:
+    """Why models and views of a domain fail, by name and a view's fingerprint; nothing where Postgres cannot say it now."""
+    try:
+        rows = await reads.fetch(sql.SQL(_OF_DOMAIN), (domain, domain))
+    except (NotPrepared, DatabaseUnavailable):
+        return {}
+    return {(name, fingerprint): reason for name, fingerprint, reason in rows}
+
+
+async def _refuse_faulty(reads: ModelReads, model: ServedModel) -> None:
+    named = (model.domain, model.name, model.fingerprint) if model.reads else (model.domain, model.name)
+    try:
+        rows = await reads.look_up(_VIEW if model.reads else _MODEL, named)
+    except NotPrepared:
+        return
+    if rows:
+        raise ReadModelFailed(f"{model.domain}.{model.name} cannot be made: {rows[0][0]}")
