@@ -14,8 +14,9 @@ import polars as pl
 
 from refold.projections.declaration import Column, Entity, EventType, Rollup, handled
 from refold.projections.expressions import Both, ByEvent, Compare, Condition, Day, Either, Expression, Field
-from refold.projections.layout import DELETED, VERSION, Layout, Merge, Stored, order_column
+from refold.projections.layout import DELETED, VERSION, Layout, Merge, Stored, order_column, value_type
 from refold.projections.partial import PLACES, TIME_SHIFT
+from refold.schemas.arithmetic import EXACT
 from refold.schemas.binary import micros_of
 from refold.schemas.upcast_columns import SUB
 
@@ -45,7 +46,7 @@ def partial_columns(layout: Layout, events: Mapping[EventType, Sequence[Row]]) -
 def _identity(part: Stored) -> Any:
     if part.merge is Merge.ADD:
         dtype = part.type.dtype
-        return Decimal(0).scaleb(-dtype.scale) if isinstance(dtype, pl.Decimal) and dtype.scale else 0
+        return EXACT.scaleb(Decimal(0), -dtype.scale) if isinstance(dtype, pl.Decimal) and dtype.scale else 0
     return 0 if part.name in (VERSION, DELETED) else None
 
 
@@ -92,13 +93,19 @@ def _gathering(layout: Layout, kind: EventType) -> list[Step]:
 def _step(kind: EventType, name: str, column: Column) -> Step:
     holds = _holds(column.of.condition)
     value = (lambda _: 1) if column.value is None else _value(kind, column.value)
-    add: Callable[[Any, Any], Any] = {"min": min, "max": max}.get(column.gather, operator.add)
+    add: Callable[[Any, Any], Any] = {"min": min, "max": max}.get(column.gather) or _add(kind, column)
 
     def step(row: Row, event: Row) -> None:
         if holds(event) and (found := value(event)) is not None:
             row[name] = found if row[name] is None else add(row[name], found)
 
     return step
+
+
+def _add(kind: EventType, column: Column) -> Callable[[Any, Any], Any]:
+    """Exact: Python's `+` rounds decimals to the digits of the thread's context."""
+    is_decimal = column.value is not None and isinstance(value_type(kind, column.value, "")[0].dtype, pl.Decimal)
+    return EXACT.add if is_decimal else operator.add
 
 
 def _choice(layout: Layout, kind: EventType, order: str, alike: Mapping[str, Column]) -> Step:

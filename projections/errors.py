@@ -12,8 +12,11 @@ RefoldError
 ├── NotParked            not-parked: no such stream waits
 ├── RebuildUnfinished    rebuild-unfinished: a build has passed over the stream
 ├── ModelFailed          model-failed: one model cannot be written
+├── SumOverflow          sum-overflow: a sum has more digits than its column
 └── EventFailed          event-failed: one model's Python cannot fold one event
 """
+
+from collections.abc import Sequence
 
 from refold.schemas.errors import RefoldError
 
@@ -93,9 +96,22 @@ class ModelFailed(RefoldError):
 
     code = "model-failed"
 
-    def __init__(self, build: int, message: str) -> None:
+    def __init__(self, build: int, message: str, code: str = code) -> None:
         super().__init__(message)
-        self.build = build
+        self.build, self.code = build, code
+
+
+class SumOverflow(RefoldError):
+    """A row's sum has more digits than its column holds; nothing wrong is written."""
+
+    code = "sum-overflow"
+    remedy = "Sum a field of fewer digits, or fewer events a row (another key, a condition), and rebuild the model."
+
+    @classmethod
+    def of(cls, model: str, columns: Sequence[str]) -> "SumOverflow":
+        """The sum of one of these columns."""
+        which = columns[0] if len(columns) == 1 else f"one of {', '.join(columns)}"
+        return cls(f"{model}: the sum of a row has more than 38 digits, which {which} cannot hold")
 
 
 class EventFailed(RefoldError):

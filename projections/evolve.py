@@ -7,8 +7,8 @@ several, all of them count or none.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from itertools import groupby
 from typing import Any
 
@@ -21,6 +21,8 @@ from refold.projections.errors import EventFailed
 from refold.projections.evolve_notes import Tell
 from refold.projections.layout import DELETED, VERSION, Layout, Stored
 from refold.projections.partial import PLACE, Frames, placed
+from refold.projections.sql_types import DIGITS
+from refold.schemas.arithmetic import at_scale, authors_arithmetic
 from refold.schemas.column_values import values_of
 from refold.schemas.columns import ROW
 from refold.schemas.contracts import Event
@@ -38,6 +40,7 @@ class Held:
 
 Load = Callable[[list[str]], dict[str, Held]]
 NEW = Held(None, 0)
+_NO_OFFSET = timedelta(0)
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,13 @@ def held_of(layout: Layout, row: Mapping[str, Any]) -> Held:
     rules, _ = _rules(layout)
     version, deleted = row[VERSION], row.get(DELETED, 0)
     names = rules.state.__struct_fields__
-    return Held(rules.state(**{name: row[name] for name in names}) if version > deleted else None, version, deleted)
+    return Held(
+        rules.state(**{name: _in_utc(row[name]) for name in names}) if version > deleted else None, version, deleted
+    )
+
+
+def _in_utc(value: Any) -> Any:
+    return value.astimezone(UTC) if isinstance(value, datetime) else value
 
 
 def _rules(layout: Layout) -> tuple[Evolve, type[Event] | None]:
@@ -153,52 +162,65 @@ def _next(
     if deleted_when is not None and isinstance(event, deleted_when):
         return Held(None, version, version)
     try:
-        state = rules.fold(held.state, event)
+        with authors_arithmetic():
+            state = rules.fold(held.state, event)
     except Exception as problem:  # authors' code: whatever it raises parks the stream, nothing else
         raise EventFailed(0, f"{type(problem).__name__}: {problem}") from problem
     if not isinstance(state, rules.state):
         raise EventFailed(0, f"evolve gave {type(state).__name__}, not {rules.state.__name__}")
+    return Held(_as_stored(layout, state), version, held.deleted)
+
+
+def _as_stored(layout: Layout, state: msgspec.Struct) -> msgspec.Struct:
+    """The state as its row gives it back, so that the next event meets the same one wherever a chunk ends. Raises EventFailed."""
+    changes = {}
     for part in layout.columns:
         if part.doc is not None:
-            _check(part, getattr(state, part.name))
-    return Held(state, version, held.deleted)
+            value = getattr(state, part.name)
+            fixed = _checked(part, value)
+            if fixed is not value:
+                changes[part.name] = fixed
+    return msgspec.structs.replace(state, **changes) if changes else state
 
 
-def _check(part: Stored, value: Any) -> None:
-    """Raises EventFailed for what the column cannot hold as it is."""
-    kind = part.type.dtype.to_python()
-    fits = value is None or (type(value) is kind and _fits(part, value))
-    if not fits:
-        raise EventFailed(0, f"{part.name} cannot hold {value!r:.100}")
+def _checked(part: Stored, value: Any) -> Any:
+    """The value as the column holds it. Raises EventFailed for what it cannot hold."""
+    if value is None:
+        return None
+    if type(value) is part.type.dtype.to_python():
+        match value:
+            case Decimal():
+                fixed = _decimal(part, value)
+                if fixed is not None:
+                    return fixed
+            case datetime():
+                if value.utcoffset() == _NO_OFFSET:
+                    return value if value.tzinfo is UTC else value.astimezone(UTC)
+            case _ if _fits(value):
+                return value
+    raise EventFailed(0, f"{part.name} cannot hold {value!r:.100}")
 
 
-def _fits(part: Stored, value: Any) -> bool:
+def _fits(value: Any) -> bool:
     match value:
-        case bool():
-            fits = True
+        case bool() | date():
+            return True
         case int():
-            fits = -(2**63) <= value < 2**63
+            return -(2**63) <= value < 2**63
         case str():
-            fits = _encodes(value)
-        case Decimal():
-            fits = _exact(part, value)
-        case datetime():
-            fits = value.tzinfo is not None and value.utcoffset() == UTC.utcoffset(None)
-        case _:
-            fits = isinstance(value, date)
-    return fits
+            return _encodes(value)
+    return False
 
 
 def _encodes(value: str) -> bool:
     return "\0" not in value and not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
-def _exact(part: Stored, value: Decimal) -> bool:
+def _decimal(part: Stored, value: Decimal) -> Decimal | None:
+    """At the column's scale: equal numbers have equal texts, and Polars reads only like exponents without loss."""
     dtype = part.type.dtype
     assert isinstance(dtype, pl.Decimal)
-    try:
-        return (
-            value.is_finite() and abs(value) < Decimal(10) ** (38 - dtype.scale) and value == round(value, dtype.scale)
-        )
-    except InvalidOperation:
-        return False
+    fixed = at_scale(value, dtype.scale)
+    if fixed is None or len(fixed.as_tuple().digits) > DIGITS:
+        return None
+    return value if fixed.compare_total(value) == 0 else fixed

@@ -14,6 +14,7 @@ from refold.projections.sql_types import (
     DATE,
     ENVELOPE_TYPES,
     INTEGER,
+    LONG_DIGITS,
     TEXT,
     TIME,
     ColumnType,
@@ -48,6 +49,11 @@ class Stored:
     order: str | None = None
     required: bool = False
 
+    @property
+    def is_wide(self) -> bool:
+        """Whether its sums may have more than 38 digits. Those of numbers of up to 19 digits cannot: no log has 10^19 events."""
+        return self.merge is Merge.ADD and self.type.digits > LONG_DIGITS
+
 
 @dataclass(frozen=True, eq=False)
 class Layout:
@@ -72,6 +78,10 @@ class Layout:
     @property
     def shown(self) -> list[Stored]:
         return [part for part in self.stored if part.doc is not None]
+
+    def part(self, name: str) -> Stored:
+        """A stored column by name."""
+        return next(part for part in self.stored if part.name == name)
 
     @property
     def deletes(self) -> bool:
@@ -183,4 +193,4 @@ def _common(found: list[ColumnType], where: str) -> ColumnType:
         return BIGINT
     if len(kinds) != 1:
         raise BadDeclaration(f"{where}: its events have it as {', '.join(sorted(kind.sql for kind in kinds))}")
-    return kinds.pop()
+    return max(found, key=lambda kind: kind.digits)

@@ -11,7 +11,7 @@ from refold.projections import merge_sql, parking
 from refold.projections.batch import Batch, Counted, Park
 from refold.projections.builds import Build
 from refold.projections.declaration import EventType, handled
-from refold.projections.errors import ModelFailed
+from refold.projections.errors import ModelFailed, SumOverflow
 from refold.projections.evolve import Evolved, Held, Target, evolve_batch, held_of, rows_of
 from refold.projections.layout import Layout
 from refold.projections.partial import partial_of
@@ -51,14 +51,26 @@ def _evolve(
 
 
 @contextmanager
-def detaching(build: Build) -> Iterator[None]:
+def detaching(build: Build, layout: Layout) -> Iterator[None]:
     """An author's declaration meets any data: what fails is this model, the others must go on. Raises ModelFailed."""
     try:
-        yield
+        with overflowing(layout):
+            yield
+    except SumOverflow as problem:
+        raise ModelFailed(build.number, problem.message, problem.code) from problem
     except Exception as problem:
         if isinstance(problem, psycopg.Error) and is_away(problem):
             raise
         raise ModelFailed(build.number, f"{type(problem).__name__}: {first_line(problem)}") from problem
+
+
+@contextmanager
+def overflowing(layout: Layout) -> Iterator[None]:
+    """Postgres refuses a total that does not fit its column, and does not say which. Raises SumOverflow."""
+    try:
+        yield
+    except psycopg.errors.NumericValueOutOfRange as problem:
+        raise SumOverflow.of(layout.name, [part.name for part in layout.columns if part.is_wide]) from problem
 
 
 def frames_for(layout: Layout, counted: Mapping[str, tuple[Batch, Counted]]) -> dict[EventType, Any]:

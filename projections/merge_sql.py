@@ -1,23 +1,23 @@
 """The same merge of partials as `partial.merged`, in Postgres: one statement adds a partial to a table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
-from typing import Any
 
 import polars as pl
 from psycopg import sql
 
 from refold.projections.layout import DELETED, VERSION, Layout, Merge, Stored
+from refold.projections.wide_sums import Partial, Values, writable
 from refold.streams.arrays import literal
 from refold.streams.postgres import Database, Statements
 
 
-def add(db: Statements, layout: Layout, schema: str, partial: pl.DataFrame | Mapping[str, Sequence[Any]]) -> None:
-    """Merge a partial, sorted by key, into the model's table."""
+def add(db: Statements, layout: Layout, schema: str, partial: Partial) -> None:
+    """Merge a partial, sorted by key, into the model's table. Raises SumOverflow."""
     if not len(partial[layout.key_names[0]]):
         return
-    arrays = [literal(partial[part.name]) for part in layout.stored]
-    db.execute(_from_arrays(layout, schema), arrays)
+    for rows in writable(layout, partial):
+        db.execute(_from_arrays(layout, schema), [literal(rows[part.name]) for part in layout.stored])
 
 
 def add_from(db: Database, layout: Layout, schema: str, source: sql.Composable) -> None:
@@ -26,8 +26,9 @@ def add_from(db: Database, layout: Layout, schema: str, source: sql.Composable) 
     db.execute(_insert(layout, schema, rows))
 
 
-def copy(db: Database, layout: Layout, target: sql.Composable, rows: pl.DataFrame) -> None:
-    """Append rows by COPY, without any merge."""
+def copy(db: Database, layout: Layout, target: sql.Composable, rows: pl.DataFrame | Mapping[str, Values]) -> None:
+    """Append rows of the stored columns (`wide_sums.writable`) by COPY, without any merge."""
+    rows = rows if isinstance(rows, pl.DataFrame) else pl.DataFrame(rows)
     if rows.is_empty():
         return
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv, NULL '')").format(target, _names(layout))

@@ -133,7 +133,7 @@ class ModelsFold:
             metrics.EVENTS.labels(category).inc(sum(len(rows[kind]) for kind in rows if kind.category.name == category))
         with chunk_metrics.stage(GROUP, "merge"):
             for build, layout in members:
-                with self._detaching(build, one_by_one=one_by_one):
+                with self._detaching(build, layout, one_by_one=one_by_one):
                     merge_sql.add(self._pipelined, layout, build.schema, partial_columns(layout, rows))
 
     def _rows(
@@ -176,7 +176,7 @@ class ModelsFold:
             parking.park(self._pipelined, found.parks, found.waiting)
         with chunk_metrics.stage(GROUP, "merge"):
             for build, layout in members:
-                with self._detaching(build, one_by_one=one_by_one):
+                with self._detaching(build, layout, one_by_one=one_by_one):
                     write(self._pipelined, build, layout, counted, allowed.parked)
 
     def _detach(self, failed: ModelFailed) -> None:
@@ -188,9 +188,9 @@ class ModelsFold:
         _log.error("models: %s.%s (build %d) is detached: %s", found.domain, found.model, found.number, failed.message)
 
     @contextmanager
-    def _detaching(self, build: Build, *, one_by_one: bool) -> Iterator[None]:
+    def _detaching(self, build: Build, layout: Layout, *, one_by_one: bool) -> Iterator[None]:
         """As `detaching`; what is queued is sent at once where it matters whose it is."""
-        with detaching(build):
+        with detaching(build, layout):
             yield
             if one_by_one:
                 self._pipelined.flush()

@@ -13,6 +13,7 @@ from refold.projections.declaration import Column, Entity, EventType, Rollup, ha
 from refold.projections.expressions import Both, ByEvent, Compare, Condition, Day, Either, Expression, Field, fields_of
 from refold.projections.layout import DELETED, VERSION, Layout, Merge, Stored, order_column, value_type
 from refold.projections.sql_types import INTEGER
+from refold.projections.wide_sums import LIMB, limbs, low
 from refold.schemas.upcast_columns import SUB
 
 Frames = Mapping[EventType, pl.DataFrame]
@@ -43,13 +44,22 @@ def partial_of(layout: Layout, frames: Frames) -> pl.DataFrame:
 
 
 def merged(layout: Layout, partials: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    """Partials of one model as one, sorted by key. Columns that a partial lacks are the identity."""
+    """Partials of one model as one, sorted by key. Columns that a partial lacks are the identity. A wide sum has two (`wide_sums`)."""
+    held = {name: dtype for part in layout.stored for name, dtype in _held(part).items()}
     if not partials:
-        return pl.DataFrame(schema={part.name: part.type.dtype for part in layout.stored})
+        return pl.DataFrame(schema=held)
     rows = partials[0] if len(partials) == 1 else _by_key(layout, pl.concat(partials, how="diagonal"))
     present = set(rows.columns)
-    columns = [pl.col(part.name) if part.name in present else _identity(part) for part in layout.stored]
+    starts = {name: _identity(part) for part in layout.stored for name in _held(part)}
+    columns = [
+        pl.col(name) if name in present else pl.lit(starts[name], dtype).alias(name) for name, dtype in held.items()
+    ]
     return rows.select(columns).sort(layout.key_names)
+
+
+def _held(part: Stored) -> dict[str, pl.DataType]:
+    """The columns of a partial that hold a stored one."""
+    return {part.name: LIMB, low(part.name): LIMB} if part.is_wide else {part.name: part.type.dtype}
 
 
 def _by_key(layout: Layout, rows: pl.DataFrame) -> pl.DataFrame:
@@ -57,12 +67,12 @@ def _by_key(layout: Layout, rows: pl.DataFrame) -> pl.DataFrame:
     if layout.deletes:
         rows = _since_last_delete(layout, rows)
     present = set(rows.columns)
-    merges = [_merge(part).alias(part.name) for part in layout.columns if part.name in present]
+    merges = [_merge(part, name).alias(name) for part in layout.columns for name in _held(part) if name in present]
     return rows.group_by(layout.key_names).agg(merges)
 
 
-def _merge(part: Stored) -> pl.Expr:
-    value = pl.col(part.name)
+def _merge(part: Stored, name: str) -> pl.Expr:
+    value = pl.col(name)
     match part.merge:
         case Merge.ADD:
             return value.sum()
@@ -78,9 +88,8 @@ def _merge(part: Stored) -> pl.Expr:
             return value.max_by(VERSION)
 
 
-def _identity(part: Stored) -> pl.Expr:
-    start = 0 if part.merge is Merge.ADD or part.name in (VERSION, DELETED) else None
-    return pl.lit(start, dtype=part.type.dtype).alias(part.name)
+def _identity(part: Stored) -> int | None:
+    return 0 if part.merge is Merge.ADD or part.name in (VERSION, DELETED) else None
 
 
 def _since_last_delete(layout: Layout, rows: pl.DataFrame) -> pl.DataFrame:
@@ -124,7 +133,7 @@ def _of_type(layout: Layout, kind: EventType, frame: pl.DataFrame) -> pl.DataFra
         if isinstance(model, Rollup)
         else [pl.col("m_stream").alias(model.key_name)]
     )
-    sums = [_gather(kind, name, column) for name, column in columns.items()]
+    sums = [found for name, column in columns.items() for found in _gathered(layout, kind, name, column)]
     found = frame.group_by(keys).agg(*sums, *_orders(model.columns, ordered), *_versions(layout, kind))
     return found.with_columns(_order_texts(layout, kind, found.columns)).select(_cast(layout, found.columns))
 
@@ -134,6 +143,16 @@ def _read(model: Rollup, columns: Mapping[str, Column]) -> list[str]:
     said = [*(part.value for part in model.key.values()), *(column.value for column in columns.values())]
     conditions = [column.of.condition for column in columns.values()]
     return sorted({*_ORDER, *(name for one in (*said, *conditions) for name in fields_of(one))})
+
+
+def _gathered(layout: Layout, kind: EventType, name: str, column: Column) -> list[pl.Expr]:
+    if column.value is None or not layout.part(name).is_wide:
+        return [_gather(kind, name, column)]
+    value = value_of(kind, column.value)
+    if column.of.condition is not None:
+        value = pl.when(condition_of(column.of.condition)).then(value)
+    high, low_ = limbs(value)
+    return [high.sum().alias(name), low_.sum().alias(low(name))]
 
 
 def _gather(kind: EventType, name: str, column: Column) -> pl.Expr:
@@ -202,7 +221,8 @@ def _versions(layout: Layout, kind: EventType) -> list[pl.Expr]:
 
 def _cast(layout: Layout, present: Sequence[str]) -> list[pl.Expr]:
     names = {part.name for part in layout.columns if part.name in present or f"{part.name}{PLACE}" in present}
-    return [pl.col(p.name).cast(p.type.dtype) for p in layout.stored if p.name in names or p in layout.keys]
+    parts = [part for part in layout.stored if part.name in names or part in layout.keys]
+    return [pl.col(name).cast(dtype) for part in parts for name, dtype in _held(part).items()]
 
 
 def value_of(kind: EventType, value: Expression) -> pl.Expr:

@@ -68,7 +68,7 @@ def _fold(fold: ModelsFold, park: Park, places: Places, read: Read) -> Released:
 def _write(fold: ModelsFold, park: Park, batch: Batch, counted: Counted) -> None:
     for build, layout in fold.members():
         if park.build in (ALL_BUILDS, build.number):
-            with detaching(build):
+            with detaching(build, layout):
                 write(fold.db, build, layout, {park.category: (batch, counted)}, [])
 
 

@@ -2,7 +2,7 @@
 
 import types
 import typing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -13,6 +13,7 @@ import polars as pl
 from refold.projections.errors import BadDeclaration
 
 DIGITS = 38
+LONG_DIGITS = 19
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class ColumnType:
 
     sql: str
     dtype: pl.DataType
+    digits: int = field(default=0, compare=False)
+    """Of a decimal: how many its values may have, as far as the contract says."""
 
     @property
     def element(self) -> str:
@@ -46,9 +49,9 @@ _AVRO = {"int": INTEGER, "long": BIGINT, "string": TEXT, "boolean": BOOLEAN}
 _PYTHON: dict[Any, ColumnType] = {int: BIGINT, str: TEXT, bool: BOOLEAN, datetime: TIME, date: DATE}
 
 
-def decimal(scale: int) -> ColumnType:
+def decimal(scale: int, digits: int = DIGITS) -> ColumnType:
     """Exact numbers of a fixed scale, so that equal values have equal texts."""
-    return ColumnType(f"numeric({DIGITS},{scale})", pl.Decimal(DIGITS, scale))
+    return ColumnType(f"numeric({DIGITS},{scale})", pl.Decimal(DIGITS, scale), digits)
 
 
 def of_avro(kind: Any, where: str) -> tuple[ColumnType, bool]:
@@ -69,7 +72,7 @@ def of_avro(kind: Any, where: str) -> tuple[ColumnType, bool]:
 def _of_named(kind: dict[str, Any]) -> ColumnType | None:
     logical = kind.get("logicalType")
     if logical == "decimal":
-        return decimal(int(kind.get("scale", 0)))
+        return decimal(int(kind.get("scale", 0)), int(kind["precision"]))
     if logical in {"timestamp-micros", "date"}:
         return TIME if logical == "timestamp-micros" else DATE
     if kind["type"] == "enum":
@@ -80,7 +83,7 @@ def _of_named(kind: dict[str, Any]) -> ColumnType | None:
 def sum_of(kind: ColumnType, where: str) -> ColumnType:
     """The type of an exact sum. Raises BadDeclaration where there is none."""
     if kind in (INTEGER, BIGINT):
-        return decimal(0)
+        return decimal(0, LONG_DIGITS)
     if isinstance(kind.dtype, pl.Decimal):
         return kind
     raise BadDeclaration(f"{where}: only whole numbers and decimals have a sum, not {kind.sql}")

@@ -18,6 +18,7 @@ from refold.projections.evolve_notes import EvolveNotes
 from refold.projections.layout import Layout
 from refold.projections.member import frames_for, load_rows
 from refold.projections.partial import Frames, merged, partial_of
+from refold.projections.wide_sums import Values, writable
 from refold.streams.chunk import Place
 from refold.streams.postgres import Database
 
@@ -74,13 +75,14 @@ class Staging:
             return
         rows = merged(self.layout, self._partials)
         self._partials = []
-        target = merge_sql.table(self.layout, self.build.schema)
         if self._has_key():
             merge_sql.add(self._db, self.layout, self.build.schema, rows)
-        elif self._has_rows():
-            self._copy_beside(rows)
-        else:
-            merge_sql.copy(self._db, self.layout, target, rows)
+            return
+        for part in writable(self.layout, rows):
+            if self._has_rows():
+                self._copy_beside(part)
+            else:
+                merge_sql.copy(self._db, self.layout, merge_sql.table(self.layout, self.build.schema), part)
 
     def finish(self) -> None:
         """Give the table its key and merge later flushes into it. Done again it changes nothing."""
@@ -108,7 +110,7 @@ class Staging:
         stored = load_rows(self._db, self.layout, self.build, unknown) if unknown else {}
         return {**stored, **{stream: self._held[stream] for stream in streams if stream in self._held}}
 
-    def _copy_beside(self, rows: pl.DataFrame) -> None:
+    def _copy_beside(self, rows: Mapping[str, Values]) -> None:
         beside = sql.Identifier(self.build.schema, f"{self.layout.name}{_FLUSH}{len(self._beside()) + 1:04d}")
         table = merge_sql.table(self.layout, self.build.schema)
         self._db.execute(sql.SQL("CREATE TABLE {} (LIKE {})").format(beside, table))

@@ -6,6 +6,8 @@ from typing import Any, Protocol
 
 import polars as pl
 
+from refold.schemas.arithmetic import EXACT
+
 _INT64_DIGITS = 18
 _REMEMBERED = 65_536
 
@@ -26,6 +28,6 @@ def values_of(column: pl.Series) -> list[Any]:
 def _reader(scale: int) -> _Read:
     @lru_cache(_REMEMBERED)
     def read(unscaled: int | None) -> Decimal | None:
-        return None if unscaled is None else Decimal(unscaled).scaleb(-scale)
+        return None if unscaled is None else EXACT.scaleb(Decimal(unscaled), -scale)
 
     return read

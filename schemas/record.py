@@ -1,14 +1,14 @@
 """An Avro record as Python reads and writes it: its schema, compiled once into one reader and one writer a field."""
 
 from collections.abc import Sequence
-from decimal import Context, Decimal, Inexact, InvalidOperation
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
 from refold.schemas import binary, unrolled
+from refold.schemas.arithmetic import EXACT
 from refold.schemas.binary import Read, Write, read_long
 
-_EXACT = Context(prec=100, traps=[Inexact, InvalidOperation])
 _KEPT = 4096
 """Amounts of a field that stay converted: prices repeat, and a conversion takes ten times as long as a look."""
 _MOST_DECIMAL_BYTES = 16
@@ -73,7 +73,7 @@ def _decimal(precision: int, scale: int) -> tuple[Read, Write]:
         unscaled = int.from_bytes(raw, signed=True)
         if not -limit < unscaled < limit:
             raise ValueError(f"a decimal of more than {precision} digits")
-        return _EXACT.scaleb(Decimal(unscaled), shift)
+        return EXACT.scaleb(Decimal(unscaled), shift)
 
     def read(data: bytes, at: int) -> tuple[Decimal, int]:
         raw, at = binary.read_block(data, at)
@@ -83,7 +83,7 @@ def _decimal(precision: int, scale: int) -> tuple[Read, Write]:
 
     @lru_cache(_KEPT)
     def write(value: Decimal) -> bytes:
-        scaled = value.scaleb(scale, _EXACT)
+        scaled = value.scaleb(scale, EXACT)
         unscaled = int(scaled)
         if unscaled != scaled or not -limit < unscaled < limit:
             raise ValueError(f"{value} is no decimal of {precision} digits, {scale} of them places")

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
+from refold.schemas.arithmetic import authors_arithmetic
 from refold.schemas.contracts import MAX_EVENTS_PER_COMMAND, Category, Event, Upcaster
 from refold.schemas.errors import BadUpcaster, UpcastFailed
 
@@ -28,8 +29,9 @@ class Upcast:
     def made(self, event: Event) -> tuple[Event, ...]:
         """What comes of one event. Raises UpcastFailed."""
         try:
-            found = self.apply(event)
-            made = (found,) if isinstance(found, Event) else tuple(found)
+            with authors_arithmetic():
+                found = self.apply(event)
+                made = (found,) if isinstance(found, Event) else tuple(found)
         except Exception as problem:  # authors' code: whatever it raises holds this event's stream, nothing else
             raise UpcastFailed(f"{self.name}: {type(problem).__name__}: {problem}") from problem
         if not made:

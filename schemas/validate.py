@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation
+from decimal import Decimal, DecimalException
 from functools import cache
 from inspect import signature
 from typing import Any, TypeVar
@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import inspect
 
-from refold.schemas import decimal_text, strict_json
+from refold.schemas import exact_text, strict_json
+from refold.schemas.arithmetic import EXACT
 from refold.schemas.avro import resolved, schema_of
 from refold.schemas.binary import LEAST_LONG, MOST_LONG
 from refold.schemas.contracts import Command, Event
@@ -26,7 +27,6 @@ _once: Callable[[Callable[[Any], Found]], Callable[[Any], Found]] = cache
 """`cache`, for functions of a class: the type checker does not see that a class of two bases can be hashed."""
 
 _PATH = re.compile(r" - at `(\$[^`]*)`$")
-_EXACT = Context(prec=100, traps=[Inexact, InvalidOperation])
 
 
 def from_json(body: bytes, cls: type[Contract]) -> Contract:
@@ -43,12 +43,13 @@ def from_sound_json(body: bytes, cls: type[Contract]) -> Contract:
         raise bad_value(problem) from problem
     except msgspec.DecodeError as problem:
         raise Malformed(str(problem)) from problem
-    decimal_text.check(body, cls)
+    exact_text.check(body, cls)
     return canonical(found)
 
 
 def from_fields(fields: dict[str, Any], cls: type[Contract]) -> Contract:
-    """Build a class from decoded fields and check every bound. Raises BadValue."""
+    """Build a class from fields that code gave and check every bound. Raises BadValue."""
+    exact_text.check_fields(fields, cls)
     try:
         return canonical(msgspec.convert(fields, cls))
     except msgspec.ValidationError as problem:
@@ -197,9 +198,9 @@ def _same(one: object, other: object) -> bool:
 
 
 def _decimal(precision: int, scale: int) -> Step:
-    quantum = Decimal(1).scaleb(-scale)
-    limit = Decimal(10) ** (precision - scale)
-    least, zero = -limit, Decimal(0).quantize(quantum)
+    quantum, zero = EXACT.scaleb(Decimal(1), -scale), EXACT.scaleb(Decimal(0), -scale)
+    limit = EXACT.scaleb(Decimal(1), precision - scale)
+    least = limit.copy_negate()
 
     def fix(held: Decimal, path: str) -> Decimal:
         if not held.is_finite():
@@ -211,7 +212,7 @@ def _decimal(precision: int, scale: int) -> Step:
         if held.same_quantum(quantum):
             return held
         try:
-            return held.quantize(quantum, context=_EXACT)
+            return held.quantize(quantum, context=EXACT)
         except DecimalException:
             raise BadValue(f"Expected at most {scale} decimal places, got {_shown(held)}", f"$.{path}") from None
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from refold.schemas.arithmetic import authors_arithmetic
 from refold.schemas.codec import Codec, Rejection, encode_rejection
 from refold.schemas.contracts import MAX_EVENTS_PER_COMMAND, Category, Command, Event
 from refold.schemas.envelope import Values
@@ -134,7 +135,8 @@ class Place(msgspec.Struct, frozen=True, gc=False):
 
 def _checked(decision: Event | Sequence[Event], category: Category) -> tuple[Event, ...]:
     """The events, each of today's types and within its bounds. Raises BadValue, EventRetired."""
-    events = (decision,) if isinstance(decision, Event) else tuple(decision)
+    with authors_arithmetic():  # a generator runs only now
+        events = (decision,) if isinstance(decision, Event) else tuple(decision)
     if not 1 <= len(events) <= MAX_EVENTS_PER_COMMAND:
         raise BadValue(f"{len(events)} events; 1 to {MAX_EVENTS_PER_COMMAND} are allowed")
     for event in events:

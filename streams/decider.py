@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 import msgspec.inspect
 
+from refold.schemas.arithmetic import AUTHORS, authors_arithmetic, in_authors_arithmetic
 from refold.schemas.contracts import Category, Command, Event
 from refold.schemas.upcast import upcasts_of
 
@@ -40,12 +41,14 @@ class Decider(Generic[State, C, E]):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fingerprint", _fingerprint(type(self.initial), self.evolve, self.category))
+        object.__setattr__(self, "decide", in_authors_arithmetic(self.decide))
 
     def fold(self, events: tuple[Any, ...], state: State | None = None) -> State:
         """The state after the events, from `state` or from the beginning."""
         state = self.initial if state is None else state
-        for event in events:
-            state = self.evolve(state, event)
+        with authors_arithmetic():
+            for event in events:
+                state = self.evolve(state, event)
         return state
 
     def dump(self, state: State) -> bytes:
@@ -59,12 +62,18 @@ class Decider(Generic[State, C, E]):
 
 def _fingerprint(state: type, evolve: Callable[..., Any], category: Category) -> str:
     """A new one makes every stored state of the category stale: the stream is then folded anew."""
-    text = repr(described(state)) + inspect.getsource(evolve)
+    text = repr(described(state)) + inspect.getsource(evolve) + sums_of(state)
     if within := structs_within(state):
         text += repr(within)
     if category.upcasters:
         text += repr(upcasts_of(category).identity(category.events))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def sums_of(state: type) -> str:
+    """How exactly decimals of a state were computed: states from before may have been rounded."""
+    held = repr([described(state), structs_within(state)])
+    return f"decimals of {AUTHORS.prec} digits" if "Decimal" in held else ""
 
 
 def described(struct: Any) -> list[tuple[str, str, str]]:

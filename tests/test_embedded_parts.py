@@ -3,19 +3,26 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from refold.streams.embedded import jars, ports, servers, unprivileged
+from refold.streams.embedded.belonging import Mark
 from refold.streams.embedded.processes import ServerProcess, recorded_process
 from refold.streams.errors import DataInUse, DownloadFailed, EmbeddedFailed, NoPermission
 
-SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+SLEEP = [sys.executable, "-c", "import time; time.sleep(60)", "this-server"]
+
+
+def server(folder: Path) -> ServerProcess:
+    return ServerProcess(folder, folder / "log", lambda: Mark(folder, lambda words: "this-server" in words))
 
 
 def test_ports_are_kept_while_they_are_free(tmp_path: Path) -> None:
@@ -31,9 +38,9 @@ def test_a_taken_port_is_replaced(tmp_path: Path) -> None:
 
 
 def test_a_process_is_found_again_and_stopped(tmp_path: Path) -> None:
-    first = ServerProcess(tmp_path, tmp_path / "log")
+    first = server(tmp_path)
     first.launch(SLEEP, cwd=tmp_path)
-    second = ServerProcess(tmp_path, tmp_path / "log")
+    second = server(tmp_path)
     assert second.adopt()
     assert second.pid == first.pid
     first.stop(signal.SIGTERM, 5)
@@ -42,7 +49,7 @@ def test_a_process_is_found_again_and_stopped(tmp_path: Path) -> None:
 
 
 def test_a_process_that_ignores_the_polite_signal_is_killed(tmp_path: Path) -> None:
-    process = ServerProcess(tmp_path, tmp_path / "log")
+    process = server(tmp_path)
     process.launch(["sh", "-c", "trap '' TERM; echo up; while :; do sleep 0.1; done"], cwd=tmp_path)
     while "up" not in (tmp_path / "log").read_text():
         pass
@@ -56,8 +63,64 @@ def test_a_reused_pid_is_never_taken_for_the_server(tmp_path: Path) -> None:
     assert recorded_process(record) is None
 
 
+@pytest.mark.parametrize("record", [None, "", '{"pid": 1', "[7]", '{"pid": "x", "started": 1}', "of another program"])
+def test_a_server_whose_record_is_lost_is_found_by_what_it_runs_and_where(tmp_path: Path, record: str | None) -> None:
+    first, path = server(tmp_path), tmp_path / "pid.json"
+    first.launch(SLEEP, cwd=tmp_path)
+    path.unlink()
+    if record == "of another program":
+        record = json.dumps({"pid": os.getpid(), "started": psutil.Process().create_time()})
+    if record is not None:
+        path.write_text(record)
+    second = server(tmp_path)
+    assert second.adopt()
+    assert second.pid == first.pid
+    first.stop(signal.SIGTERM, 5)
+    assert not second.adopt()
+
+
+def test_the_same_program_of_another_folder_and_another_program_of_this_one_are_left_alone(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    other_folder, other_program = server(there), server(here)
+    other_folder.launch(SLEEP, cwd=there)
+    other_program.launch(SLEEP[:-1], cwd=here)
+    ours = server(here)
+    assert not ours.adopt()
+    ours.stop(signal.SIGTERM, 1)
+    assert other_folder.alive()
+    assert other_program.alive()
+    for process in (other_folder, other_program):
+        process.stop(signal.SIGTERM, 5)
+
+
+def test_a_server_of_a_folder_that_was_deleted_and_made_again_is_not_of_this_one(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    old = server(folder)
+    old.launch(SLEEP, cwd=folder)
+    shutil.rmtree(folder)
+    folder.mkdir()
+    assert not server(folder).adopt()
+    old.stop(signal.SIGTERM, 5)
+
+
+def test_a_folder_that_was_moved_keeps_its_server(tmp_path: Path) -> None:
+    folder, moved = tmp_path / "data", tmp_path / "moved"
+    folder.mkdir()
+    first = server(folder)
+    first.launch(SLEEP, cwd=folder)
+    (folder / "pid.json").unlink()
+    folder.rename(moved)
+    found = server(moved)
+    assert found.adopt()
+    first.stop(signal.SIGTERM, 5)
+    assert not found.alive()
+
+
 def test_the_last_words_are_the_telling_line(tmp_path: Path) -> None:
-    process = ServerProcess(tmp_path, tmp_path / "log")
+    process = server(tmp_path)
     (tmp_path / "log").write_text("ERROR of an earlier run\n")
     process.launch(["sh", "-c", "echo starting; echo FATAL: no room; echo bye"], cwd=tmp_path)
     process._wait(5)
@@ -70,7 +133,7 @@ def test_the_folder_has_one_owner_and_its_death_frees_it(tmp_path: Path) -> None
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as other:
         assert other.stdout
         assert other.stdout.readline() == b"owned\n"
-        with pytest.raises(DataInUse):
+        with pytest.raises(DataInUse, match=f"Another process \\({other.pid}\\) runs the servers"):
             servers.own(tmp_path)
         other.kill()
     servers.own(tmp_path).close()

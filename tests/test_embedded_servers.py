@@ -9,10 +9,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 
+from refold.api.cli.stack import Stack
 from refold.streams.embedded.kafka import answers_api_versions
+from refold.streams.embedded.postgres import PostgresServer
 from refold.streams.embedded.removal import remove_data
 from refold.streams.embedded.servers import Endpoints, Servers, connected, find_running
 from refold.streams.errors import DataInUse
@@ -53,17 +56,33 @@ def kafka_answers(endpoints: Endpoints) -> bool:
     return answers_api_versions(int((endpoints.kafka or "").rpartition(":")[2]))
 
 
+def contents(data: Path) -> dict[str, bytes]:
+    """Of what is ours in the folder: not of what the servers write all the time."""
+    files = [path for path in data.glob("**/*") if path.is_file() and not {"log", "logs", "cluster"} & set(path.parts)]
+    return {str(path.relative_to(data)): path.read_bytes() for path in files}
+
+
 def test_a_life_of_the_servers(data: Path) -> None:
     # a parent that is killed leaves its servers running
     with subprocess.Popen([sys.executable, "-c", PARENT, str(data)], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout
         assert "up\n" in iter(parent.stdout.readline, "")
-        with pytest.raises(DataInUse):
-            Servers(data, lambda _: None).start()
+        before = contents(data)
+        for second in (Servers(data, lambda _: None), Stack(Settings(data=data), lambda _: None)):
+            with pytest.raises(DataInUse):
+                second.__enter__()
+        assert contents(data) == before, "a refusal changes nothing"
+        orphans = find_running(data)
+        assert kafka_answers(orphans)
+        assert postgres_answers(orphans)
         parent.kill()
-    orphans = find_running(data)
-    assert orphans.kafka
+    assert find_running(data) == orphans
     assert connected(Settings(data=data)).kafka == orphans.kafka
+
+    # also without their records
+    (data / "kafka/pid.json").unlink()
+    (data / "postgres/pid.json").write_text('{"pid": 1')
+    assert find_running(data) == orphans
 
     # the next parent finds them, with their addresses
     with Servers(data, lambda _: None) as servers:
@@ -81,6 +100,56 @@ def test_a_life_of_the_servers(data: Path) -> None:
 
     assert find_running(data) == Endpoints(None, None)
     assert not postgres_answers(endpoints)
+
+
+@pytest.mark.parametrize("seconds", [0.3, 1.5, 4.0])
+def test_a_folder_whose_start_was_killed_at_any_moment_mends_itself(data: Path, seconds: float) -> None:
+    """Killed while it fetches, formats, creates or waits: what is left runs on, half done, and the next start is whole."""
+    with subprocess.Popen([sys.executable, "-c", PARENT, str(data)], stdout=subprocess.DEVNULL) as parent:
+        time.sleep(seconds)
+        parent.kill()
+    for record in data.glob("*/pid.json"):
+        record.unlink()
+    with Servers(data, lambda _: None) as servers:
+        assert kafka_answers(servers.endpoints())
+        assert postgres_answers(servers.endpoints())
+        pids = servers.pids()
+    assert not any(psutil.pid_exists(pid) for pid in pids.values())
+    assert find_running(data) == Endpoints(None, None)
+
+
+def test_a_lock_of_the_dead_whose_pid_is_another_programs_stops_nobody(data: Path) -> None:
+    """Postgres would refuse: the pid in its lock lives and is of the user that it runs as."""
+    with Servers(data, lambda _: None, kafka=False) as servers:
+        cluster = PostgresServer(data)._mark().works_in
+        (lock,) = cluster.glob("postmaster.pid")
+        text, owner = lock.read_text(), lock.stat()
+        assert servers.pids()
+    account = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []} if os.geteuid() == 0 else {}
+    with subprocess.Popen(["sleep", "60"], cwd="/", **account) as foreign:  # type: ignore[call-overload]
+        lock.write_text("\n".join([str(foreign.pid), *text.splitlines()[1:]]) + "\n")
+        os.chown(lock, owner.st_uid, owner.st_gid)
+        with Servers(data, lambda _: None, kafka=False) as servers:
+            assert postgres_answers(servers.endpoints())
+        assert foreign.poll() is None
+        foreign.kill()
+
+
+def test_of_two_starts_at_once_one_wins(data: Path) -> None:
+    program = PARENT.replace(
+        "Servers(pathlib.Path(sys.argv[1]), print)", "Servers(pathlib.Path(sys.argv[1]), print, kafka=False)"
+    )
+    command = [sys.executable, "-c", program, str(data)]
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as one,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as two,
+    ):
+        assert eventually(lambda: (one.poll() is None) != (two.poll() is None))
+        winner = one if one.poll() is None else two
+        assert winner.stdout
+        assert "up\n" in iter(winner.stdout.readline, "")
+        assert find_running(data).database_url
+        winner.kill()
 
 
 def test_the_password_is_private_and_asked_for(servers: Endpoints) -> None:

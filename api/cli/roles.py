@@ -6,11 +6,14 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
 
+import refold
 from refold.streams.embedded.servers import connected
+from refold.streams.presence import Me, Presence
+from refold.streams.running_code import running_code
 from refold.streams.settings import Settings
 
 MODULES = {
@@ -24,6 +27,7 @@ WORKERS = ("handler", "core", "models", "reactors")
 ALL = (*WORKERS, "api")
 METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 GRACE_S = 8.0
+_log = logging.getLogger(__name__)
 
 
 def run_role(role: str, settings: Settings, *, supervised: bool = False) -> None:
@@ -36,7 +40,25 @@ def run_role(role: str, settings: Settings, *, supervised: bool = False) -> None
         logging.getLogger(noisy).setLevel(logging.WARNING)
     os.environ.setdefault(METRICS_VARIABLE, str(metrics_folder(settings)))
     Path(os.environ[METRICS_VARIABLE]).mkdir(parents=True, exist_ok=True)
-    import_module(MODULES[role]).main(connected(settings))
+    connected_settings = connected(settings)
+    with Presence(connected_settings.dsn(), who(role, settings.domains)):
+        import_module(MODULES[role]).main(connected_settings)
+
+
+def who(role: str, domains: Sequence[str]) -> Me:
+    """This process, as `refold status` shows it; logs which code it runs. Raises what loading the domains raises."""
+    code = running_code(domains)
+    for each in code:
+        _log.info(
+            "%s %s: domain %s from %s, code %s", role, refold.__version__, each.domain, each.file, each.fingerprint
+        )
+    return Me(role, code, _writes(domains) if role == "models" else {})
+
+
+def _writes(domains: Sequence[str]) -> dict[tuple[str, str], str]:
+    from refold.projections.declared import declared
+
+    return declared(domains).fingerprints
 
 
 def role_command(role: str) -> list[str]:

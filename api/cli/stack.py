@@ -31,7 +31,7 @@ class Stack:
         self._wanted = settings
         self._report = report
         self._roles = roles
-        self._output = output or keep_in_files(settings.data.absolute() / "logs")
+        self._output = output
         self._servers: Servers | None = None
         self._supervisor: Supervisor | None = None
         self.settings = settings
@@ -49,7 +49,8 @@ class Stack:
     def start(self) -> None:
         """Start the servers, then the processes; returns when the servers answer."""
         self.settings = self._with_free_port(self._with_servers())
-        self._supervisor = Supervisor(self.settings, processes(self.settings, self._roles), self._output)
+        output = self._output or keep_in_files(self.settings.data.absolute() / "logs")  # the folder is ours now
+        self._supervisor = Supervisor(self.settings, processes(self.settings, self._roles), output)
         self._supervisor.start()
 
     def wait_until_ready(self, bound_s: float = READY_BOUND_S) -> None:

@@ -1,12 +1,13 @@
 """`refold status`: who is where, who may write, what does not count, what is being built, and what waits."""
 
 import time
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict
 from typing import Any
 
 from refold.api.cli import exits
-from refold.api.cli.output import print_json, print_table
+from refold.api.cli.output import print_json, print_table, say
 from refold.projections.serving import model_states, view_faults
 from refold.streams.chunk import Place
 from refold.streams.claims_ahead import waiting
@@ -14,6 +15,8 @@ from refold.streams.domain import Domains, load_domains
 from refold.streams.embedded.servers import connected
 from refold.streams.lag import Lag, LagReader
 from refold.streams.postgres import Database, answering, connect
+from refold.streams.presence import disagreements, live_processes
+from refold.streams.running_code import running_code
 from refold.streams.settings import Settings
 
 _SAMPLE_S = 1.0
@@ -50,11 +53,16 @@ def _status(db: Database, settings: Settings, domains: Domains) -> dict[str, Any
             "builds": [],
             "reactors_parked": [],
             "parked": [],
+            "processes": [],
+            "disagreements": [],
         }
     reader = LagReader(settings, domains)
     lags = reader.read(db)
     has_models = _has(db, "refold.builds")
+    live = live_processes(db)
     return {
+        "disagreements": disagreements(live, running_code(settings.domains)),
+        "processes": [{**asdict(process), "writes": _named(process.writes)} for process in live],
         "writes": _writes(db, settings, reader, lags),
         "lag": [asdict(lag) for lag in lags],
         "owners": _rows(
@@ -111,13 +119,27 @@ def _waiting(waits: list[Place], before: list[Lag], after: list[Lag]) -> str:
     )
 
 
+def _named(writes: Mapping[tuple[str, str], str]) -> dict[str, str]:
+    return {f"{domain}.{model}": fingerprint for (domain, model), fingerprint in writes.items()}
+
+
 def _print(found: dict[str, Any]) -> None:
+    for sentence in found["disagreements"]:
+        say(f"WARNING: {sentence}")
     print(f"writes: {found['writes']}")
+    if found["processes"]:
+        print_table([_process(process) for process in found["processes"]], "processes")
     columns = ("group", "topic", "part", "position", "end", "records", "seconds")
     print_table([{name: lag[name] for name in columns} for lag in found["lag"]], "lag")
     for name in ("owners", "voids", "models", "views", "builds", "parked", "reactors_parked"):
         if found[name]:
             print_table(found[name], name)
+
+
+def _process(process: dict[str, Any]) -> dict[str, object]:
+    code = "\n".join(f"{code['domain']} {code['fingerprint']} {code['file']}" for code in process["code"])
+    shown = {name: process[name] for name in ("role", "host", "pid", "version")}
+    return {**shown, "started": f"{process['started_at']:%Y-%m-%d %H:%M:%S}", "code": code}
 
 
 def _rows(db: Database, statement: str) -> list[dict[str, Any]]:

@@ -8,7 +8,6 @@ from refold.api.cli.exits import DONE
 from refold.api.cli.logs import labelled_lines
 from refold.api.cli.roles import WORKERS, processes, run_role
 from refold.api.cli.signals import finish_undisturbed, interrupt_on_sigterm
-from refold.api.cli.supervisor import Supervisor
 from refold.streams.embedded.servers import connected
 from refold.streams.settings import Settings
 
@@ -28,6 +27,10 @@ def worker(
     if role is not None:
         run_role(role, settings, supervised=supervised)
         return DONE
+    from refold.api.cli.supervisor import (
+        Supervisor,
+    )  # imports prometheus-client, which a role must not before its folder is named
+
     settings = connected(settings)
     settings.require_servers()
     interrupt_on_sigterm()

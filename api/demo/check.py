@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any
 
 from rich.console import Console
@@ -12,6 +12,7 @@ from refold.api.demo.analyst import show
 from refold.api.demo.client import Client
 from refold.api.demo.folded import Outcomes
 from refold.api.demo.oracle import ROW, Expected, Key, Row
+from refold.schemas.arithmetic import EXACT
 
 STORE_DAILY = "/v1/retail/store_daily?limit=1000"
 _WHOLE = ("lines", "quantity", "baskets_opened", "baskets_paid")
@@ -100,7 +101,8 @@ def _columns(expected: Row | None, found: Row | None) -> Iterable[tuple[str, obj
 
 
 def _sum(rows: Iterable[Row], name: str) -> int | Decimal:
-    return sum((value for row in rows if (value := row[ROW.index(name)]) is not None), start=0)
+    with localcontext(EXACT):
+        return sum((value for row in rows if (value := row[ROW.index(name)]) is not None), start=0)
 
 
 def _row(row: Mapping[str, Any]) -> Row:

@@ -14,6 +14,7 @@ from uuid import UUID, uuid5
 import polars as pl
 
 from refold.api.demo.receipts import Receipts
+from refold.schemas.arithmetic import EXACT
 from refold.schemas.contracts import Command
 from refold.schemas.retail.basket import OpenBasket, PayBasket, ScanItem
 from refold.schemas.retail.product import ListProduct
@@ -98,4 +99,4 @@ def _baskets(week: pl.DataFrame) -> Iterator[Wish]:
 @cache
 def money(cents: int) -> Decimal:
     """Cents as dollars; the year has only some thousand different amounts."""
-    return Decimal(cents).scaleb(-2)
+    return EXACT.scaleb(Decimal(cents), -2)

@@ -18,6 +18,7 @@ from refold.api.http.command_request import (
 from refold.schemas import strict_json
 from refold.schemas.contracts import Category, Command
 from refold.schemas.errors import BadValue, Malformed
+from refold.schemas.exact_text import instant_of
 from refold.schemas.identity import body_hash
 from refold.schemas.validate import bad_value, from_sound_json
 from refold.streams.domain import Domains
@@ -31,7 +32,7 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
     data: msgspec.Raw
     id: str | None = None
     expected_version: Annotated[int, msgspec.Meta(ge=0, lt=10**18)] | None = None
-    occurred_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    occurred_at: str | None = None
     actor: _ShortText | None = None
     correlation_id: _ShortText | None = None
 
@@ -66,7 +67,7 @@ class LineReader:
             command,
             command_id,
             body_hash(command),
-            _in_utc(line.occurred_at),
+            _occurred_at(line.occurred_at),
             line.expected_version,
             line.actor,
             line.correlation_id,
@@ -91,13 +92,13 @@ def _decoded(text: bytes) -> _Line:
         raise malformed(Malformed(str(problem))) from problem
 
 
-def _in_utc(said: datetime | None) -> datetime:
+def _occurred_at(said: str | None) -> datetime:
     if said is None:
         return datetime.now(UTC)
     try:
-        return said.astimezone(UTC)
-    except OverflowError:
-        raise BadValue("Expected a time from year 1 to 9999 in UTC", "$.occurred_at") from None
+        return instant_of(said)
+    except ValueError as problem:
+        raise BadValue(str(problem), "$.occurred_at") from None
 
 
 _DECODER = msgspec.json.Decoder(_Line)

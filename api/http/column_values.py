@@ -2,20 +2,18 @@
 
 import re
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
-from typing import Annotated
 from uuid import UUID
 
-import msgspec
 from psycopg import sql
 
 from refold.api.errors import Fault, FilterInvalid
 from refold.api.http.query_request import shown
 from refold.projections.serving import ServedColumn
+from refold.schemas.exact_text import instant_of
 
 _INTEGERS = {"smallint": 15, "integer": 31, "bigint": 63}
-_Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 _Number = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?")
 Value = str | int | bool | None
 
@@ -24,7 +22,7 @@ def read_value(column: ServedColumn, text: str) -> Value:
     """A filter's value, checked against the column's type. Raises FilterInvalid."""
     try:
         return _READERS[base_type(column)](text)
-    except (ValueError, KeyError, msgspec.ValidationError, OverflowError):
+    except (ValueError, KeyError, OverflowError):
         message = f"{shown(text)} is no {column.sql_type} ({column.name})"
         raise FilterInvalid(message, Fault(column.name, "filter-invalid", message)) from None
 
@@ -71,6 +69,6 @@ _READERS: dict[str, Callable[[str], Value]] = {
     "numeric": _numeric,
     "uuid": lambda text: str(UUID(text)),
     "date": lambda text: date.fromisoformat(text).isoformat(),
-    "timestamptz": lambda text: msgspec.convert(text, _Instant).isoformat(),
+    "timestamptz": lambda text: instant_of(text).isoformat(),
     **{name: _integer(bits) for name, bits in _INTEGERS.items()},
 }

@@ -4,10 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated
 from uuid import UUID
-
-import msgspec
 
 from refold.api.errors import (
     CategoryUnknown,
@@ -23,6 +20,7 @@ from refold.api.errors import (
 )
 from refold.schemas.contracts import Category, Command, is_stream_id
 from refold.schemas.errors import BadValue, Malformed
+from refold.schemas.exact_text import instant_of
 from refold.schemas.identity import body_hash, command_uuid, outcome_key
 from refold.schemas.validate import from_json
 from refold.streams.domain import Domains
@@ -32,7 +30,6 @@ MAX_WAIT_S = 30
 _VERSION_TAG = re.compile(r'"(0|[1-9][0-9]{0,17})"')
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*([^,;\s]*)", re.IGNORECASE)
 _PRINTABLE = re.compile(r"[\x20-\x7e]+")
-_Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 @dataclass(frozen=True)
@@ -171,9 +168,9 @@ def _occurred_at(headers: Mapping[str, str]) -> datetime:
     if text is None:
         return datetime.now(UTC)
     try:
-        return msgspec.convert(text, _Instant).astimezone(UTC)
-    except (msgspec.ValidationError, OverflowError):
-        message = "an RFC 3339 time with its offset, such as 2026-01-31T12:00:00.5Z"
+        return instant_of(text)
+    except ValueError:
+        message = "an RFC 3339 time with its offset and at most 6 digits of a second, such as 2026-01-31T12:00:00.5Z"
         raise _bad_header("Refold-Occurred-At", message) from None
 
 

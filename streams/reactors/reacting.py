@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 
+from refold.schemas.arithmetic import authors_arithmetic
 from refold.schemas.contracts import Command
 from refold.schemas.errors import BadValue, Undecodable
 from refold.schemas.identity import reaction_uuid
@@ -122,8 +123,9 @@ class Reacting:
         try:
             for today in event.events:
                 if isinstance(today, reactor.reads):
-                    state = reactor.evolve(state, today)
-                    commands += reactor.react(today, state, seen)
+                    with authors_arithmetic():  # which holds for a generator of commands, too
+                        state = reactor.evolve(state, today)
+                        commands += reactor.react(today, state, seen)
         except Exception as problem:  # an author's code may fail in any way; the stream waits, nothing else
             raise _Unanswerable(REACT_FAILED, problem) from problem
         if len(commands) > MAX_COMMANDS_PER_EVENT:

@@ -11,8 +11,9 @@ from uuid import UUID
 
 import msgspec
 
+from refold.schemas.arithmetic import authors_arithmetic, in_authors_arithmetic
 from refold.schemas.contracts import Category, Command, Event
-from refold.streams.decider import described, structs_within
+from refold.streams.decider import described, structs_within, sums_of
 from refold.streams.errors import BadReactor
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,60}")
@@ -66,6 +67,7 @@ class Reactor:
         if foreign := [event.__name__ for event in self.reads if event not in self.category.events]:
             raise BadReactor(f"the reactor {self.name} reads {', '.join(foreign)}, which {self.category.name} lacks")
         object.__setattr__(self, "fingerprint", self._fingerprint())
+        object.__setattr__(self, "react", in_authors_arithmetic(self.react))
 
     @property
     def remembers(self) -> bool:
@@ -75,9 +77,10 @@ class Reactor:
     def fold(self, events: Sequence[Event], state: Any = None) -> Any:
         """The state after some events of a stream; those of types that it does not read leave it as it is."""
         state = self.initial if state is None else state
-        for event in events:
-            if isinstance(event, self.reads):
-                state = self.evolve(state, event)
+        with authors_arithmetic():
+            for event in events:
+                if isinstance(event, self.reads):
+                    state = self.evolve(state, event)
         return state
 
     def dump(self, state: Any) -> bytes:
@@ -93,6 +96,7 @@ class Reactor:
         fields = described(self.initial)
         reads = sorted(event.__name__ for event in self.reads)
         text = repr((self.category.name, fields, repr(self.initial), reads)) + inspect.getsource(self.evolve)
+        text += sums_of(type(self.initial))
         if within := structs_within(type(self.initial)):
             text += repr(within)
         return hashlib.sha256(text.encode()).hexdigest()[:16]

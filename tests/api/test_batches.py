@@ -224,6 +224,16 @@ BAD: list[tuple[str, bytes, int, str, str | None]] = [
         "bad-value",
         "$.occurred_at",
     ),
+    (
+        "a seventh digit",
+        text(line(occurred_at="2026-12-31T23:59:59.9999999Z")).rstrip(),
+        422,
+        "bad-value",
+        "$.occurred_at",
+    ),
+    ("a leap second", text(line(occurred_at="2026-12-31T23:59:60Z")).rstrip(), 422, "bad-value", "$.occurred_at"),
+    ("year 10000", text(line(occurred_at="9999-12-31T23:59:59-00:01")).rstrip(), 422, "bad-value", "$.occurred_at"),
+    ("a number as time", text(line(occurred_at=5)).rstrip(), 422, "bad-value", "$.occurred_at"),
     ("an actor too long", text(line(actor="a" * 201)).rstrip(), 422, "bad-value", "$.actor"),
     ("an actor that cannot be printed", text(line(actor="a\n")).rstrip(), 422, "bad-value", "$.actor"),
 ]

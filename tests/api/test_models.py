@@ -158,3 +158,14 @@ def test_postgres_away_is_503(client: Client, world: Any) -> None:
     answer = client.get(PATH)
     assert (answer.status_code, answer.json()["code"]) == (503, "database-unavailable")
     assert answer.headers["retry-after"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["2026-12-31T23:59:59.9999999Z", "2026-12-31T23:59:60Z", "2026-12-31T24:00:00Z", "9999-12-31T23:59:59-00:01"],
+)
+def test_a_time_that_would_be_rounded_is_no_filter(model: Any, said: str) -> None:
+    with pytest.raises(FilterInvalid):
+        plan_query(model, Query(filters=(Filter("last_at", "eq", said),)))
+    exact = plan_query(model, Query(filters=(Filter("last_at", "eq", "2026-12-31T23:59:59.99999900Z"),)))
+    assert exact.values == ("2026-12-31T23:59:59.999999+00:00",)

@@ -54,6 +54,14 @@ BAD_VALUES: dict[str, tuple[bytes, str]] = {
     "a time that UTC does not have": (body(at="9999-12-31T23:59:59-10:00"), "$.at"),
     "year 0": (body(at="0000-01-01T00:00:00Z"), "$.at"),
     "number for a time": (body(at=5), "$.at"),
+    "the end of a day in .NET": (body(at="2026-12-31T23:59:59.9999999Z"), "$.at"),
+    "seven digits of a second": (body(at="2026-12-31T23:59:59.0000001+00:00"), "$.at"),
+    "nine digits of a second": (body(at="2026-12-31T23:59:59.123456789Z"), "$.at"),
+    "seven digits by escape": (body(at="X").replace(b"X", b"2026-12-31T23:59:59\\u002e9999999Z"), "$.at"),
+    "a leap second": (body(at="2026-12-31T23:59:60Z"), "$.at"),
+    "24 o'clock": (body(at="2026-12-31T24:00:00Z"), "$.at"),
+    "an offset with seconds": (body(at="1890-01-01T00:00:00+00:19:32"), "$.at"),
+    "before year 1 in UTC": (body(at="0001-01-01T00:00:00+00:01"), "$.at"),
     "wrong item": (body(texts=["a", 1]), "$.texts[1]"),
 }
 MALFORMED: dict[str, tuple[bytes, str]] = {
@@ -135,6 +143,32 @@ def test_decimals_have_one_form(given_as: str, becomes: str) -> None:
 
 def test_a_decimal_may_be_written_with_escapes() -> None:
     assert str(from_json(body(amount="X").replace(b"X", b"\\u0031.5"), DoAll).amount) == "1.50"
+
+
+def test_zeros_behind_the_sixth_digit_of_a_second_say_nothing_else() -> None:
+    made = from_json(body(at="2026-12-31T23:59:59.99999900Z"), DoAll)
+    assert made.at == datetime(2026, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("said", ["2026-12-31T23:59:59.9999999Z", "1_0", " 1 "])
+def test_a_text_that_code_gave_for_a_time_or_a_decimal_is_no_looser(said: str) -> None:
+    name = "at" if "T" in said else "amount"
+    with pytest.raises(BadValue) as caught:
+        from_fields({**GOOD, "amount": Decimal(1), name: said}, DoAll)
+    assert caught.value.field == f"$.{name}"
+
+
+def test_each_time_of_a_list_is_looked_at() -> None:
+    class Visits(Command):
+        """When somebody came."""
+
+        stream_field = "stream"
+        stream: Annotated[str, DOC]
+        at: Annotated[tuple[datetime, ...], DOC] = ()
+
+    with pytest.raises(BadValue) as caught:
+        from_json(b'{"stream": "s", "at": ["2026-12-31T23:59:59Z", "2026-12-31T23:59:59.9999999Z"]}', Visits)
+    assert caught.value.field == "$.at[1]"
 
 
 def test_each_decimal_of_a_list_is_looked_at() -> None:

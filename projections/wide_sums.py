@@ -1,0 +1,116 @@
+"""Sums that may have more than 38 digits: exact while they are added, refused where a table's column cannot hold one.
+
+Polars wraps such a sum without a word. So a partial by columns has it as two limbs of 128 bits, high and low, each of which has
+room for any number of events; by rows it is a number of Python. A partial may be wider than the column that it is added to:
+what counts is the total, so such a partial is written as two halves, and no total between them is wider than both ends.
+"""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+
+from refold.projections.errors import SumOverflow
+from refold.projections.layout import DELETED, VERSION, Layout, Merge, Stored
+from refold.projections.sql_types import DIGITS
+from refold.schemas.arithmetic import EXACT
+
+LIMB = pl.Int128()
+_BASE, _LIMIT = 10**19, 10**DIGITS
+Values = Sequence[Any] | pl.Series
+Partial = pl.DataFrame | Mapping[str, Values]
+"""A model's partial: a column for each stored one, and for a wide sum by columns that of its low limb."""
+
+
+def low(name: str) -> str:
+    """The column of a sum's low limb. No author's name has a blank."""
+    return f"{name} low"
+
+
+def limbs(value: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
+    """High and low of decimals that are not summed yet; low is never negative."""
+    whole = value.to_physical()
+    return whole // _int(_BASE), whole % _int(_BASE)
+
+
+def writable(layout: Layout, partial: Partial) -> list[Mapping[str, Values]]:
+    """The same as one or two partials of the stored columns, to be added one after the other. Raises SumOverflow."""
+    whole: dict[str, Values] = {part.name: partial[part.name] for part in layout.stored}
+    rest: dict[str, dict[int, Decimal]] = {}
+    for part in layout.columns:
+        if part.is_wide:
+            whole[part.name], rest[part.name] = _halved(layout, part, partial)
+    rows = sorted({row for found in rest.values() for row in found})
+    if not rows:
+        return [whole]
+    second = {part.name: _second(layout, part, whole[part.name], rest.get(part.name), rows) for part in layout.stored}
+    return [whole, second]
+
+
+def _second(
+    layout: Layout, part: Stored, values: Values, rest: Mapping[int, Decimal] | None, rows: Sequence[int]
+) -> Values:
+    """What a second half has in a column: nothing but the rest of wide sums, in rows of the same keys and versions."""
+    if part in layout.keys or part.name in (VERSION, DELETED):
+        return values.gather(list(rows)) if isinstance(values, pl.Series) else [values[row] for row in rows]
+    if rest is not None:
+        return _as(values, [rest.get(row, 0) for row in rows])
+    nothing = [0 if part.merge is Merge.ADD else None] * len(rows)
+    return pl.Series(nothing, dtype=part.type.dtype) if isinstance(values, pl.Series) else nothing
+
+
+def _halved(layout: Layout, part: Stored, partial: Partial) -> tuple[Values, dict[int, Decimal]]:
+    """Sums that the column holds, and what is left of those that it does not, by row."""
+    scale = _scale(part)
+    sums: Values = partial[part.name]
+    if isinstance(sums, pl.Series):
+        both = pl.DataFrame({"high": sums, "low": partial[low(part.name)]})
+        carried = both.select(pl.col("high") + pl.col("low") // _int(_BASE), pl.col("low") % _int(_BASE))
+        if carried.select(_fits().all()).item():
+            return carried.select(_text(scale)).to_series(), {}
+        totals = [high * _BASE + low_ for high, low_ in carried.iter_rows()]
+    else:
+        totals = [int(EXACT.scaleb(Decimal(total), scale)) for total in sums]
+    rest: dict[int, int] = {}
+    for row, total in enumerate(totals):
+        if abs(total) >= _LIMIT:
+            totals[row], rest[row] = total // 2, total - total // 2
+            if max(abs(totals[row]), abs(rest[row])) >= _LIMIT:
+                raise SumOverflow.of(layout.name, [part.name])
+    kept = [EXACT.scaleb(Decimal(total), -scale) for total in totals]
+    return _as(sums, kept), {row: EXACT.scaleb(Decimal(total), -scale) for row, total in rest.items()}
+
+
+def _as(values: Values, decimals: Sequence[Decimal | int]) -> Values:
+    """Decimals in the form of other values: as they are, or as a column of texts, since Polars's own lose digits."""
+    if isinstance(values, pl.Series):
+        return pl.Series([format(Decimal(value), "f") for value in decimals], dtype=pl.String)
+    return decimals
+
+
+def _fits() -> pl.Expr:
+    high, low_ = pl.col("high"), pl.col("low")
+    return (high < _int(_BASE)) & ((high > _int(-_BASE)) | ((high == _int(-_BASE)) & (low_ > _int(0))))
+
+
+def _text(scale: int) -> pl.Expr:
+    """Numbers that fit as Postgres reads them: Polars cannot take a whole number for a decimal's digits."""
+    total = pl.col("high") * _int(_BASE) + pl.col("low")
+    positive = pl.when(total < _int(0)).then(_int(0) - total).otherwise(total)
+    sign = pl.when(total < _int(0)).then(pl.lit("-")).otherwise(pl.lit(""))
+    if not scale:
+        return pl.concat_str(sign, positive.cast(pl.String))
+    unit = _int(10**scale)
+    return pl.concat_str(
+        sign, (positive // unit).cast(pl.String), pl.lit("."), (positive % unit).cast(pl.String).str.zfill(scale)
+    )
+
+
+def _scale(part: Stored) -> int:
+    assert isinstance(part.type.dtype, pl.Decimal)
+    return part.type.dtype.scale
+
+
+def _int(number: int) -> pl.Expr:
+    return pl.lit(number, dtype=pl.Int128)

@@ -1,0 +1,168 @@
+"""Which processes of Refold run now, and with which code: each keeps a row in `refold.processes` while it lives."""
+
+import logging
+import os
+import socket
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any, Self
+from uuid import UUID, uuid4
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+import refold
+from refold.streams.postgres import Database, connect, create_tables
+from refold.streams.refusals import first_line
+from refold.streams.running_code import Code
+
+BEAT_S = 3.0
+STALE_S = 10.0
+"""A row that was not touched for so long is a dead process's."""
+_SOON_S, _REFUSED_S, _FORGET_S = 0.5, 60.0, 60.0
+_REFUSED = (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction)
+_log = logging.getLogger(__name__)
+
+Name = tuple[str, str]
+"""Domain and model."""
+
+_BEAT = """
+    INSERT INTO refold.processes (process, role, host, pid, started_at, seen_at, version, code, writes)
+    VALUES (%s, %s, %s, %s, now(), now(), %s, %s, %s)
+    ON CONFLICT (process) DO UPDATE SET seen_at = now()
+"""
+_PRUNE = "DELETE FROM refold.processes WHERE seen_at < now() - make_interval(secs => %s)"
+_LIVE = """
+    SELECT process, role, host, pid, started_at, extract(epoch FROM now() - seen_at)::float8, version, code, writes
+      FROM refold.processes WHERE seen_at >= now() - make_interval(secs => %s) ORDER BY role, host, pid
+"""
+
+
+@dataclass(frozen=True)
+class Live:
+    """A process that was seen within the last STALE_S seconds. `writes`: of the role models, the fingerprint of each model."""
+
+    process: UUID
+    role: str
+    host: str
+    pid: int
+    started_at: datetime
+    seen_s: float
+    version: str
+    code: tuple[Code, ...]
+    writes: Mapping[Name, str]
+
+
+@dataclass(frozen=True)
+class Me:
+    """This process, as others are to see it."""
+
+    role: str
+    code: Sequence[Code]
+    writes: Mapping[Name, str] = field(default_factory=dict)
+    process: UUID = field(default_factory=uuid4)
+
+    def beat(self, db: Database) -> None:
+        """Say that we live, and forget who does not. Raises psycopg.Error."""
+        writes = [{"domain": d, "model": m, "fingerprint": print_} for (d, m), print_ in sorted(self.writes.items())]
+        code = Jsonb([asdict(each) for each in self.code])
+        row = (self.process, self.role, socket.gethostname(), os.getpid(), refold.__version__, code, Jsonb(writes))
+        with db.transaction():
+            db.execute(_BEAT, row)
+            db.execute(_PRUNE, (_FORGET_S,))
+
+    def leave(self, db: Database) -> None:
+        """Say that we end. Raises psycopg.Error."""
+        db.execute("DELETE FROM refold.processes WHERE process = %s", (self.process,))
+
+
+def live_processes(db: Database) -> list[Live]:
+    """Who runs now, by role; nobody where no process has made the table yet. Raises psycopg.Error."""
+    return [_live(row) for row in db.execute(_LIVE, (STALE_S,)).fetchall()] if _is_there(db) else []
+
+
+def _live(row: Sequence[Any]) -> Live:
+    process, role, host, pid, started_at, seen_s, version, code, writes = row
+    found = tuple(Code(**each) for each in code)
+    by_name = {(each["domain"], each["model"]): each["fingerprint"] for each in writes}
+    return Live(process, role, host, pid, started_at, seen_s, version, found, by_name)
+
+
+def disagreements(live: Sequence[Live], ours: Sequence[Code]) -> list[str]:
+    """A sentence for each domain that is not the same code everywhere, in processes that run and in this one; and for versions."""
+    here = [("this command", code) for code in ours]
+    all_ = here + [(f"{each.role} {each.pid}@{each.host}", code) for each in live for code in each.code]
+    found = []
+    for domain in sorted({code.domain for _, code in all_}):
+        have: dict[tuple[str, str], list[str]] = {}
+        for who, code in all_:
+            if code.domain == domain:
+                have.setdefault((code.fingerprint, code.file), []).append(who)
+        if len({fingerprint for fingerprint, _ in have}) > 1:
+            told = "; ".join(f"{print_} from {file} in {', '.join(whose)}" for (print_, file), whose in have.items())
+            found.append(f"different code of domain {domain} runs at once: {told}")
+    versions = sorted({each.version for each in live} | {refold.__version__})
+    return found + ([f"different versions of Refold run at once: {', '.join(versions)}"] if len(versions) > 1 else [])
+
+
+class Presence:
+    """`with Presence(dsn, me):` a thread with a connection of its own keeps our row. What fails there disturbs nobody."""
+
+    def __init__(self, dsn: str, me: Me) -> None:
+        self._dsn, self._me = dsn, me
+        self._db: Database | None = None
+        self._told = False
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="presence", daemon=True)
+
+    def __enter__(self) -> Self:
+        """The first row is written before the process does anything else, where Postgres answers."""
+        self._pause = self._beat()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        self._thread.join(_FORGET_S)
+        try:
+            if self._db is not None:
+                self._me.leave(self._db)
+        except psycopg.Error as problem:
+            _log.debug("the row of this process stays until it is stale: %s", first_line(problem))
+        self._hang_up()
+
+    def _keep(self) -> None:
+        while not self._stopping.wait(self._pause):
+            self._pause = self._beat()
+
+    def _beat(self) -> float:
+        """Touch our row; the seconds until it is to be touched again."""
+        try:
+            self._me.beat(self._connected())
+        except psycopg.Error as problem:
+            self._hang_up()
+            if not self._told:
+                _log.info("`refold status` does not show this process: %s", first_line(problem))
+            self._told = True
+            return _REFUSED_S if isinstance(problem, _REFUSED) else _SOON_S
+        self._told = False
+        return BEAT_S
+
+    def _connected(self) -> Database:
+        if self._db is None:
+            self._db = connect(self._dsn, application_name="presence")
+            if not _is_there(self._db):
+                create_tables(self._db, "refold.streams", "process_tables.sql")
+        return self._db
+
+    def _hang_up(self) -> None:
+        if self._db is not None:
+            self._db.close()
+        self._db = None
+
+
+def _is_there(db: Database) -> bool:
+    row = db.execute("SELECT to_regclass('refold.processes') IS NOT NULL").fetchone()
+    return row is not None and bool(row[0])

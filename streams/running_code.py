@@ -1,0 +1,58 @@
+"""Which code a process runs: of each domain the file it was imported from, and a fingerprint of everything in its package."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
+from pathlib import Path
+
+from refold.streams.domain import BUILT_IN, domain_module
+
+PARTS = ("schemas", "streams", "projections", "reactors")
+_DIGITS = 12
+
+
+@dataclass(frozen=True)
+class Code:
+    """A domain as one process has it. `fingerprint`: 12 hex digits; equal for equal files, wherever they lie."""
+
+    domain: str
+    file: str
+    fingerprint: str
+
+
+def running_code(domains: Sequence[str]) -> list[Code]:
+    """The code of each domain, as it is on disk now: for the start of a process. Raises UnknownDomain."""
+    return [_code(name) for name in domains]
+
+
+def _code(domain: str) -> Code:
+    file = domain_module(domain, "schemas").__file__ or domain
+    digest = hashlib.sha256()
+    for name, content in sorted(_files(domain)):
+        digest.update(f"{name}\0{len(content)}\0".encode() + content)
+    return Code(domain, file, digest.hexdigest()[:_DIGITS])
+
+
+def _files(domain: str) -> Iterator[tuple[str, bytes]]:
+    """Python and released schemas of the domain, by their place in it."""
+    if domain in BUILT_IN:
+        parts = [f"refold.streams.reactors.{domain}", *(f"refold.{part}.{domain}" for part in PARTS[:3])]
+        for part in parts:
+            yield from _of_spec(find_spec(part))
+    else:
+        yield from _of_spec(find_spec(domain))
+
+
+def _of_spec(spec: ModuleSpec | None) -> Iterator[tuple[str, bytes]]:
+    if spec is None:
+        return
+    if spec.submodule_search_locations is None:
+        if spec.origin and Path(spec.origin).is_file():
+            yield spec.name, Path(spec.origin).read_bytes()
+        return
+    for folder in map(Path, spec.submodule_search_locations):
+        for path in folder.rglob("*"):
+            if path.suffix in {".py", ".avsc"} and path.is_file():
+                yield f"{spec.name}/{path.relative_to(folder).as_posix()}", path.read_bytes()

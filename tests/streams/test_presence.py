@@ -1,0 +1,107 @@
+"""Which processes run with which code: rows that live and die with them, and a fingerprint of what is on disk."""
+
+import importlib
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from refold.streams.postgres import Database, connect
+from refold.streams.presence import Live, Me, Presence, disagreements, live_processes
+from refold.streams.running_code import Code, running_code
+
+V1, V2 = Code("shop", "/one/shop/schemas.py", "aa"), Code("shop", "/two/shop/schemas.py", "bb")
+ME = Me("models", [V1], {("shop", "sales"): "f00d"})
+
+
+def seen_by(db: Database) -> list[tuple[str, int]]:
+    return [(live.role, len(live.writes)) for live in live_processes(db)]
+
+
+@pytest.mark.servers
+def test_a_process_is_seen_from_its_start_to_its_end(database: str) -> None:
+    with connect(database, application_name="test") as db:
+        assert live_processes(db) == []
+        with Presence(database, ME):
+            (live,) = live_processes(db)
+            assert (live.process, live.role, live.code) == (ME.process, "models", (V1,))
+            assert live.writes == {("shop", "sales"): "f00d"}
+        assert live_processes(db) == []
+
+
+@pytest.mark.servers
+def test_a_killed_process_is_stale_then_forgotten_and_a_stopped_one_that_goes_on_is_seen_again(database: str) -> None:
+    other = Me("core", [V1])
+    with connect(database, application_name="test") as db, Presence(database, ME):
+        other.beat(db)
+        db.execute("UPDATE refold.processes SET seen_at = now() - interval '11 s' WHERE role = 'core'")
+        assert seen_by(db) == [("models", 1)]
+        other.beat(db)
+        assert seen_by(db) == [("core", 0), ("models", 1)]
+        db.execute("UPDATE refold.processes SET seen_at = now() - interval '2 min' WHERE role = 'core'")
+        ME.beat(db)
+        assert db.execute("SELECT role FROM refold.processes").fetchall() == [("models",)]
+
+
+@pytest.mark.servers
+def test_a_process_that_may_not_write_goes_on_without_a_row(database: str, caplog: pytest.LogCaptureFixture) -> None:
+    with connect(database, application_name="test") as db, caplog.at_level(logging.INFO):
+        role = f"r{ME.process.hex}"
+        db.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'x'").format(sql.Identifier(role)))
+        with Presence(psycopg.conninfo.make_conninfo(database, user=role, password="x"), ME):
+            assert live_processes(db) == []
+        db.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+    assert "does not show this process: permission denied" in caplog.text
+
+
+def test_a_server_that_is_away_ends_nothing() -> None:
+    with Presence("postgresql://u:p@127.0.0.1:9/d", ME):
+        pass
+
+
+def live(role: str, code: Code, version: str) -> Live:
+    return Live(ME.process, role, "host", 7, None, 0.0, version, (code,), {})  # type: ignore[arg-type]
+
+
+def test_two_codes_at_once_are_told_with_their_files_and_processes() -> None:
+    import refold
+
+    same = [live("core", V1, refold.__version__), live("api", V1, refold.__version__)]
+    assert disagreements(same, [V1]) == []
+    assert disagreements(same, [replace(V1, file="/copy/shop/schemas.py")]) == []
+    (told,) = disagreements([*same, live("models", V2, refold.__version__)], [V1])
+    assert told == (
+        "different code of domain shop runs at once: aa from /one/shop/schemas.py in this command, core 7@host, api 7@host;"
+        " bb from /two/shop/schemas.py in models 7@host"
+    )
+    (told,) = disagreements(same, [V2])
+    assert "bb from /two/shop/schemas.py in this command" in told
+    assert disagreements([live("core", V1, "0.0.1")], [V1]) == [
+        f"different versions of Refold run at once: 0.0.1, {refold.__version__}"
+    ]
+
+
+def test_the_fingerprint_is_of_all_files_of_the_domain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prints = []
+    for version, rule in (("one", "x = 1"), ("two", "x = 1"), ("three", "x = 2")):
+        package = tmp_path / version / "printed_shop"
+        (package / "schemas").mkdir(parents=True)
+        (package / "__init__.py").touch()
+        (package / "schemas" / "__init__.py").touch()
+        (package / "rules.py").write_text(rule)
+        monkeypatch.syspath_prepend(tmp_path / version)
+        for name in ("printed_shop", "printed_shop.schemas"):
+            importlib.sys.modules.pop(name, None)  # type: ignore[attr-defined]
+        (code,) = running_code(["printed_shop"])
+        assert code.file == str(package / "schemas" / "__init__.py")
+        prints.append(code.fingerprint)
+    assert prints[0] == prints[1] != prints[2]
+
+
+def test_refolds_own_domain_has_a_fingerprint() -> None:
+    (code,) = running_code(["retail"])
+    assert code.file.endswith("schemas/retail/__init__.py")
+    assert len(code.fingerprint) == 12
