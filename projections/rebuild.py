@@ -12,7 +12,9 @@ from refold.projections import parking
 from refold.projections.batch import ALL_BUILDS, Batch, Counted, Park, batch_of, by_category, counted_events
 from refold.projections.builds import GROUP
 from refold.projections.declaration import EventType
+from refold.projections.errors import ModelFailed
 from refold.projections.limits import limits
+from refold.projections.member import detaching
 from refold.projections.source import Source
 from refold.projections.staging import Staging, keep_positions
 from refold.schemas.columns import ColumnDecoder
@@ -97,7 +99,8 @@ class Builder:
     ) -> None:
         """`fills`: no live table has counted the events that wait."""
         self._db, self._decoding, self._fills = db, decoding, fills
-        self.staged = staged
+        self.staged = list(staged)
+        self.failed: list[tuple[Staging, ModelFailed]] = []
         self.position = dict(position)
         self.events = 0
         self.fell_back = 0
@@ -110,6 +113,18 @@ class Builder:
         """How many batches may be under way behind the one that is added: none where a death must name its record."""
         return 0 if any(staging.wary for staging in self.staged) else _AHEAD
 
+    def each(self, step: Callable[[Staging], None]) -> None:
+        """Do a step for each build; one that fails by its declaration or its data is left out. Raises ModelFailed when none is left."""
+        for staging in list(self.staged):
+            try:
+                with detaching(staging.build, staging.layout):
+                    step(staging)
+            except ModelFailed as problem:
+                self.staged.remove(staging)
+                self.failed.append((staging, problem))
+                if not self.staged:
+                    raise
+
     def prepare(self, chunks: Sequence[Chunk]) -> Prepared:
         """The first half of a fold, which touches nothing of the second."""
         return self._decoding.prepare(chunks)
@@ -121,8 +136,7 @@ class Builder:
         """
         self._only_if_whole()
         self._whole = False
-        for staging in self.staged:
-            staging.add(prepared.counted)
+        self.each(lambda staging: staging.add(prepared.counted))
         for _, counted in prepared.counted.values():
             self._parks += counted.parks
             self._waiting.update(counted.waiting)
@@ -148,10 +162,21 @@ class Builder:
         parking.park(self._db, self._parks, self._waiting if self._fills else {})
         self._parks = []
         self._waiting.clear()
-        for staging in self.staged:
+        self.each(self._flush)
+        self._whole = True
+
+    def finish(self) -> None:
+        """Give each table its key and all its rows, each in a transaction of its own."""
+        self.each(self._finish)
+
+    def _flush(self, staging: Staging) -> None:
+        with self._db.transaction():  # within the whole one: what fails leaves the others' rows there
             staging.flush()
             keep_positions(self._db, staging.build, self.position)
-        self._whole = True
+
+    def _finish(self, staging: Staging) -> None:
+        with self._db.transaction():
+            staging.finish()
 
     def _only_if_whole(self) -> None:
         if not self._whole:

@@ -14,13 +14,13 @@ from refold.projections import builds, merge_sql, promote
 from refold.projections.builds import GROUP, Build
 from refold.projections.core_first import CoreFirst
 from refold.projections.declared import declared
-from refold.projections.errors import NothingFolded, RebuildDiffers, RebuildRunning
+from refold.projections.errors import ModelFailed, NothingFolded, RebuildDiffers, RebuildRunning
 from refold.projections.evolve_notes import EvolveNotes, evolve_notes, pass_over_killers
 from refold.projections.guarded import GuardedTarget
 from refold.projections.layout import Layout
 from refold.projections.limits import parked
 from refold.projections.rebuild import Builder, Decoding, Progress, Target, fold_log
-from refold.projections.replay_plan import Plan, Rebuilt, Report, goal, make_plan, places_of, unfinished
+from refold.projections.replay_plan import Failed, Plan, Rebuilt, Report, goal, make_plan, places_of, unfinished
 from refold.projections.source import Source
 from refold.projections.staging import Staging
 from refold.schemas.columns import ColumnDecoder
@@ -91,6 +91,7 @@ class Replay:
             fills = self._fills(layouts)
             starts = self._starts(layouts, fresh=fills)
             built = [self._build(staged, dict(start), progress, fills=fills) for start, staged in starts.items()]
+            failed = [self._dropped(*found) for builder, _ in built for found in builder.failed]
             seconds = time.perf_counter() - began
         builders = [builder for builder, _ in built]
         records = max(
@@ -104,6 +105,7 @@ class Replay:
             round(seconds, 2),
             round(records / (seconds - self._compared_s)),
             sum(builder.fell_back for builder in builders),
+            failed,
         )
 
     def _layouts(self, names: Sequence[str]) -> list[Layout]:
@@ -150,16 +152,25 @@ class Replay:
         builder = Builder(self._db, decoding, staged, start, fills=fills)
         source = Source(self._settings.kafka_servers(), start, records=READ_RECORDS, keys=fills)
         with closing(source), command_guard(self._settings, GROUP) as guard:
-            target = GuardedTarget(builder, guard)
-            if fills:
-                return builder, self._fill(builder, target, source, progress)
-            return builder, self._rebuild(builder, target, source, progress)
+            target, make = GuardedTarget(builder, guard), self._fill if fills else self._rebuild
+            try:
+                return builder, make(builder, target, source, progress)
+            except ModelFailed:
+                if builder.staged:
+                    raise
+                return builder, []
+
+    def _dropped(self, staging: Staging, problem: ModelFailed) -> Failed:
+        """Nobody goes on with a build that its own rows have ended: its declaration has to change first."""
+        with self._db.transaction():
+            promote.drop(self._db, staging.build)
+        return Failed(staging.build.domain, staging.build.model, problem.code, problem.message)
 
     def _fill(self, builder: Builder, target: Target, source: Source, progress: Progress) -> list[Rebuilt]:
         (fold,) = core_folds(self._settings)
         with closing(fold), command_guard(self._settings, fold.group, MAX_EVENTS_PER_COMMAND) as guard:
             fold_log(source, CoreFirst(GuardedFold(fold, guard), target), source.ends(), progress, builder.ahead)
-        self._finish(builder)
+        builder.finish()
         promote.take_over(self._db, self._found, builder)
         return [
             Rebuilt(s.build.domain, s.build.model, s.build.number, None, self._rows(s), None, None)
@@ -169,7 +180,7 @@ class Replay:
     def _rebuild(self, builder: Builder, target: Target, source: Source, progress: Progress) -> list[Rebuilt]:
         places = list(source.position)
         fold_log(source, target, goal(self._db, places, fills=False), progress, builder.ahead)
-        self._finish(builder)
+        builder.finish()
         while source.left(upto := goal(self._db, places, fills=False)) > _CLOSE_RECORDS:
             fold_log(source, target, upto, progress, builder.ahead)
         promote.join(self._db, builder, source)
@@ -177,11 +188,6 @@ class Replay:
         done = [self._promote(staging) for staging in builder.staged]
         self._compared_s += time.perf_counter() - began
         return done
-
-    def _finish(self, builder: Builder) -> None:
-        for staging in builder.staged:
-            with self._db.transaction():
-                staging.finish()
 
     def _promote(self, staging: Staging) -> Rebuilt:
         build, layout = staging.build, staging.layout

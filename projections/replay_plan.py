@@ -53,6 +53,16 @@ class Rebuilt:
 
 
 @dataclass(frozen=True)
+class Failed:
+    """A model that could not be built, with a code and a sentence; its build is dropped, and what served it goes on."""
+
+    domain: str
+    model: str
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Report:
     """What a rebuild did. `fold_s`: from the first record to tables that are live; `seconds`: with comparing and promoting them."""
 
@@ -63,6 +73,7 @@ class Report:
     seconds: float
     records_per_s: int
     fell_back: int
+    failed: list[Failed]
 
 
 def make_plan(

@@ -41,7 +41,9 @@ def rebuild(*names: str, all: bool = False, execute: bool = False, json: bool = 
         with reported() as report:
             done = replay.execute(names, report)
     _show_report(done, json=json)
-    return exits.DONE
+    for failed in done.failed:
+        say(f"refold: {failed.code}: {failed.domain}.{failed.model} is not rebuilt: {failed.reason}")
+    return exits.FAILED if done.failed else exits.DONE
 
 
 @contextmanager
