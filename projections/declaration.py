@@ -13,6 +13,7 @@ import msgspec
 
 from refold.projections.errors import BadDeclaration
 from refold.projections.expressions import ENVELOPE, ByEvent, Condition, Day, Expression, Field, fields_of
+from refold.projections.sql_types import places_fault
 from refold.projections.view_sql import fault_of
 from refold.schemas.contracts import Category, Event
 from refold.schemas.upcast import upcasts_of
@@ -198,6 +199,8 @@ class View:
         for name, (kind, _) in self.columns.items():
             if not _SQL_TYPE.fullmatch(kind):
                 raise BadDeclaration(f"{self.name}.{name}: {kind!r} is no name of a Postgres type")
+            if (fault := places_fault(kind)) is not None:
+                raise BadDeclaration(f"{self.name}.{name}: {fault}")
 
 
 Model = Rollup | Entity

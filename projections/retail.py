@@ -117,7 +117,7 @@ STORE_TOTALS = View(
         "store_id": ("integer", "Number of the store."),
         "days": ("bigint", "Days on which something happened."),
         "lines": ("bigint", "Accepted lines."),
-        "revenue": ("numeric", "Amount of all accepted lines."),
+        "revenue": ("numeric(38,2)", "Amount of all accepted lines."),
         "baskets_paid": ("bigint", "Baskets paid."),
     },
     key=("store_id",),

@@ -1,5 +1,6 @@
 """The type of a column three ways: in Postgres, in Polars, and where it comes from (an Avro field or a Python type)."""
 
+import re
 import types
 import typing
 from dataclasses import dataclass, field
@@ -45,6 +46,10 @@ ENVELOPE_TYPES = {
     "m_actor": TEXT,
     "m_correlation_id": TEXT,
 }
+_NUMERIC = re.compile(
+    r"(?:pg_catalog\.)?(?:numeric|decimal|dec)\b\s*(?:\(\s*(?P<digits>[0-9]{1,9})\s*(?:,\s*(?P<scale>-?[0-9]{1,9})\s*)?\))?.*",
+    re.IGNORECASE | re.DOTALL,
+)
 _AVRO = {"int": INTEGER, "long": BIGINT, "string": TEXT, "boolean": BOOLEAN}
 _PYTHON: dict[Any, ColumnType] = {int: BIGINT, str: TEXT, bool: BOOLEAN, datetime: TIME, date: DATE}
 
@@ -78,6 +83,17 @@ def _of_named(kind: dict[str, Any]) -> ColumnType | None:
     if kind["type"] == "enum":
         return TEXT
     return _AVRO.get(kind["type"])
+
+
+def places_fault(kind: str) -> str | None:
+    """What is wrong with a decimal type that a view declares: without a scale equal numbers have several texts, and readers take it for a float."""
+    said = _NUMERIC.fullmatch(kind.strip())
+    if said is None:
+        return None
+    digits, scale = int(said["digits"] or 0), int(said["scale"] or 0)
+    if 1 <= digits <= DIGITS and 0 <= scale <= digits:
+        return None
+    return f"{kind!r} has not 1 to {DIGITS} digits and 0 or more places among them; write numeric({DIGITS},2) for two places"
 
 
 def sum_of(kind: ColumnType, where: str) -> ColumnType:

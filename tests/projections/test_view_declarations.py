@@ -100,3 +100,20 @@ def test_what_a_view_reads_is_known_before_postgres_is_asked(views: tuple[View, 
     with pytest.raises(BadDeclaration) as refused:
         declared_of((*MODELS, *views))
     assert said in refused.value.message
+
+
+@pytest.mark.parametrize(
+    "kind", ["numeric", "NUMERIC", "decimal", "dec", "numeric(39,2)", "numeric(5,6)", "numeric(0,0)", "numeric[]"]
+)
+def test_a_decimal_says_its_places(kind: str) -> None:
+    with pytest.raises(BadDeclaration, match=r"totals.amount: .* write numeric\(38,2\)"):
+        replace(TOTALS, columns={"owner": ("text", "Who."), "amount": (kind, "How much.")})
+
+
+@pytest.mark.parametrize(
+    "kind", ["numeric(38,2)", "decimal(12, 2)", "numeric(7)", "numeric(38,38)", "numeric(5,1)[]", "bigint"]
+)
+def test_one_with_places_is_taken(kind: str) -> None:
+    assert (
+        replace(TOTALS, columns={"owner": ("text", "Who."), "amount": (kind, "How much.")}).columns["amount"][0] == kind
+    )
