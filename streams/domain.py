@@ -1,5 +1,6 @@
 """The domains named in the configuration, loaded: contracts, rules, and the catalog of their schemas."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -11,6 +12,7 @@ from typing import Any
 from refold.schemas.catalog import Catalog, frozen_schemas
 from refold.schemas.contracts import Category
 from refold.streams.decider import Decider
+from refold.streams.domain_path import searched
 from refold.streams.errors import NameTaken, UnknownDomain
 
 AnyDecider = Decider[Any, Any, Any]
@@ -58,6 +60,18 @@ def domain_module(name: str, part: str) -> ModuleType:
     try:
         return import_module(path)
     except ModuleNotFoundError as problem:
-        if problem.name is None or not path.startswith(problem.name):
+        if problem.name is None:
             raise
-        raise UnknownDomain(f"the domain {name!r} has no module {path}") from problem
+        raise UnknownDomain(_not_found(name, path, problem.name)) from problem
+
+
+def _not_found(domain: str, path: str, missing: str) -> str:
+    """What was not found, and where it was looked for."""
+    if path != missing and not path.startswith(f"{missing}."):
+        return f"the domain {domain!r} cannot be imported: {path} needs the module {missing}, which is not there"
+    package, _, _ = missing.rpartition(".")
+    if package:
+        found = sys.modules.get(package)
+        where = ", ".join(getattr(found, "__path__", None) or [str(getattr(found, "__file__", "itself"))])
+        return f"the domain {domain!r} has no module {path}: {package} was found in {where}, without {missing}"
+    return f"the domain {domain!r} was not found: looked for {missing} in {', '.join(searched())}"

@@ -58,8 +58,10 @@ class Probe:
     def _survived(self, groups: Sequence[Values]) -> int:
         """How many of the groups a new child decoded, one after the other, before it died."""
         topic = "events" if self.is_events else "commands"
-        arguments = [sys.executable, "-m", __name__, ",".join(self.domains), self.category, topic]
-        with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        arguments = [sys.executable, "-P", "-m", __name__, ",".join(self.domains), self.category, topic]
+        path = [*sys.path, *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(path)}  # the child has the code that we have
+        with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as child:
             assert child.stdin is not None
             assert child.stdout is not None
             try:

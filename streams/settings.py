@@ -40,6 +40,10 @@ class Settings(BaseModel):
     domains: Annotated[list[str], BeforeValidator(_names)] = Field(
         default=["retail"], min_length=1, description="Domains to run: `retail`, or Python packages of yours."
     )
+    domain_path: Annotated[list[Path], BeforeValidator(_names)] = Field(
+        default=[],
+        description="Folders in which domains are looked for first; in refold.toml relative to that file. Then PYTHONPATH, installed packages, and last the current folder.",
+    )
     partitions: int = Field(
         default=4, ge=1, le=1024, description="Partitions of a category's topics; recorded when they are created."
     )
@@ -76,6 +80,14 @@ class Settings(BaseModel):
                 "not of the form postgresql://user:password@host:port/name, or with a character that must be percent-encoded"
             ) from None
         return url
+
+    @field_validator("domain_path")
+    @classmethod
+    def _folders(cls, path: list[Path]) -> list[Path]:
+        """Absolute: a process that is started elsewhere finds the same ones."""
+        if missing := [str(folder) for folder in path if not folder.is_dir()]:
+            raise ValueError(f"there is no folder {', '.join(missing)}")
+        return [folder.absolute() for folder in path]
 
     @classmethod
     def load(cls, environ: Mapping[str, str] = os.environ) -> Self:
@@ -124,7 +136,8 @@ class Settings(BaseModel):
 
     def environment(self) -> dict[str, str]:
         """The variables that give a child process exactly these settings."""
-        shown = self.model_dump() | {"data": str(self.data.absolute()), "domains": ",".join(self.domains)}
+        lists = {"domains": ",".join(self.domains), "domain_path": ",".join(map(str, self.domain_path)) or None}
+        shown = self.model_dump() | lists | {"data": str(self.data.absolute())}
         secret = self.database_url
         shown["database_url"] = secret and secret.get_secret_value()
         return {f"{PREFIX}{name.upper()}": str(value) for name, value in shown.items() if value is not None}
@@ -162,4 +175,6 @@ def _read_toml(environ: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, st
         return {}, {}, [f"{path}: {error}"]
     unknown = [f"{path}: {name}: there is no such setting" for name in values if name not in Settings.model_fields]
     known = {name: value for name, value in values.items() if name in Settings.model_fields}
+    if isinstance(known.get("domain_path"), list):
+        known["domain_path"] = [path.parent / str(folder) for folder in known["domain_path"]]
     return known, dict.fromkeys(known, str(path)), unknown

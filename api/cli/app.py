@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from cyclopts import App, CycloptsError
 
@@ -9,6 +10,8 @@ import refold
 from refold.api.cli import exits
 from refold.api.cli.output import print_json, say
 from refold.schemas.errors import RefoldError
+from refold.streams.domain_path import order_search
+from refold.streams.settings import Settings
 
 app = App(
     name="refold",
@@ -146,7 +149,9 @@ def version(*, json: bool = False) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command and exit; the entry point of the script `refold`."""
+    """Run one command and exit; the entry point of the script `refold` and of `python -m refold.api.cli.app`."""
+    with suppress(RefoldError):  # settings that cannot be are the command's to tell
+        order_search(Settings.load().domain_path)
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 

@@ -62,9 +62,9 @@ def _writes(domains: Sequence[str]) -> dict[tuple[str, str], str]:
 
 
 def role_command(role: str) -> list[str]:
-    """The command line of a supervised role."""
+    """The command line of a supervised role. `-P`: the current folder does not come first (`domain_path`)."""
     arguments = ["api"] if role == "api" else ["worker", role]
-    return [sys.executable, "-m", "refold.api.cli.app", *arguments, "--supervised"]
+    return [sys.executable, "-P", "-m", "refold.api.cli.app", *arguments, "--supervised"]
 
 
 def processes(settings: Settings, roles: Iterable[str]) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ class Rebuild:
 
 def rebuild(settings: Settings) -> Rebuild:
     """Run `refold replay rebuild store_daily --execute`. Raises Unreachable when it fails."""
-    command = [sys.executable, "-m", "refold.api.cli.app", "replay", "rebuild", MODEL, "--execute", "--json"]
+    command = [sys.executable, "-P", "-m", "refold.api.cli.app", "replay", "rebuild", MODEL, "--execute", "--json"]
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     done = subprocess.run(
         command, env=inherited | settings.environment(), stdout=subprocess.PIPE, text=True, check=False, timeout=BOUND_S

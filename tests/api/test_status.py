@@ -1,36 +1,60 @@
-"""`refold status` and /metrics of a running whole: what an operator must be able to see."""
+"""`refold status` says whether writes wait: by the partitions whose newest claim is not folded, not by lag elsewhere."""
 
 import json
-from dataclasses import asdict
-from typing import Any
+import re
 
 import pytest
 
 from refold.api.cli.app import run
-from refold.api.cli.stack import Stack
-from refold.streams.running_code import running_code
+from refold.streams.claims_ahead import waiting
+from refold.streams.domain import load_domains
+from refold.streams.lag import LagReader
+from refold.streams.postgres import connect
+from refold.streams.settings import Settings
+from refold.streams.topics import events_topic
+from tests.streams.broker import append, claimed, encoded, fold_all, prepare
+from tests.streams.logs import claim, record
+from tests.streams.test_core import OPENED
 
-pytestmark = pytest.mark.timeout(180)
+CATEGORY = "retail.basket"
 
 
-@pytest.fixture
-def status(stack: Stack, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    for name, value in stack.settings.environment().items():
+def events(writer: str, first: int, number: int) -> list[tuple[bytes, bytes]]:
+    return [
+        encoded(record(writer, seq, f"{writer}{seq}", f"{writer}-{seq}", 0), OPENED)
+        for seq in range(first, first + number)
+    ]
+
+
+def told(settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    for name, value in settings.environment().items():
         monkeypatch.setenv(name, value)
     assert run(["status", "--json"]) == 0
-    found: dict[str, Any] = json.loads(capsys.readouterr().out)
-    return found
+    return str(json.loads(capsys.readouterr().out)["writes"])
 
 
-def test_status_shows_each_process_with_the_code_that_it_runs(
-    stack: Stack, status: dict[str, Any], capsys: pytest.CaptureFixture[str]
+def test_a_partition_waits_for_its_claim_and_not_for_what_others_are_behind(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    processes = {process["role"]: process for process in status["processes"]}
-    assert {role: process["pid"] for role, process in processes.items()} == stack.pids()
-    (ours,) = running_code(["retail"])
-    assert all(process["code"] == [asdict(ours)] for process in processes.values())
-    assert processes["models"]["writes"].keys() >= {"retail.store_daily", "retail.baskets"}
-    assert processes["core"]["writes"] == {}
-    assert status["disagreements"] == []
-    assert run(["status"]) == 0
-    assert ours.fingerprint in capsys.readouterr().out
+    prepare(settings)
+    for part, writer in enumerate("AB"):
+        append(settings, CATEGORY, part, [claimed(claim(writer, 1)), *events(writer, 0, 3)])
+    fold_all(settings)
+    assert told(settings, monkeypatch, capsys) == "open"
+
+    append(settings, CATEGORY, 0, events("A", 3, 1500))
+    assert told(settings, monkeypatch, capsys) == "open", "its writer decides on: only the tables are behind"
+
+    append(settings, CATEGORY, 1, [*events("B", 3, 40), claimed(claim("C", 2)), *events("B", 43, 1)])
+    topic = events_topic(settings.topic_prefix, CATEGORY)
+    with connect(settings.dsn(), application_name="test") as db:
+        lags = LagReader(settings, load_domains(["retail"])).read(db)
+    everywhere = settings.partitions * len(load_domains(["retail"]).categories)
+    assert waiting(settings.kafka_servers(), lags) == [(topic, 1)]
+    found = told(settings, monkeypatch, capsys)
+    assert re.fullmatch(
+        rf"writes wait for the fold on 1 of {everywhere} partitions: 42 events on {re.escape(topic)}/1, ETA unknown: .*",
+        found,
+    ), found
+    fold_all(settings)
+    assert told(settings, monkeypatch, capsys) == "open"
