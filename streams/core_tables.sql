@@ -66,6 +66,9 @@ CREATE TABLE IF NOT EXISTS refold.outcomes (
     next_offset bigint NOT NULL
 );
 
+-- Rejections by code, counted without a look at what was accepted.
+CREATE INDEX IF NOT EXISTS outcomes_rejected ON refold.outcomes (category, code) WHERE code IS NOT NULL;
+
 -- Offsets that do not count, as ranges: every reader of events skips them.
 CREATE TABLE IF NOT EXISTS refold.voids (
     topic text,

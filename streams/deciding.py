@@ -29,6 +29,7 @@ class Deciding:
         self._seen, self._refold = seen, refold
         self._writer, self._now = holder.writer.bytes, utc_now()
         self.outcomes: Counter[str] = Counter()
+        self.rejections: Counter[str] = Counter()
 
     def records(self, key: bytes, incoming: Incoming) -> list[bytes]:
         """The records of one command's group; the overlay counts them as appended."""
@@ -51,6 +52,8 @@ class Deciding:
         if decided.events:
             holder.moved(stream, decided.state, version + len(decided.events))
         self.outcomes["rejected" if decided.rejection else "accepted"] += 1
+        if decided.rejection:
+            self.rejections[decided.rejection.code] += 1
         return values
 
     def _state(self, stream: str, stored: StoredStream | None) -> Any:

@@ -10,10 +10,11 @@ import random
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Event
+from uuid import UUID
 
 from refold.schemas.codec import Codec, encode_claim
 from refold.schemas.identity import outcome_key
@@ -80,6 +81,8 @@ class Surroundings:
     clock: Callable[[], float] = time.monotonic
     rng: random.Random = field(default_factory=random.Random)
     guard: Guard = field(default_factory=Unguarded)
+    standing: dict[Place, tuple[UUID, int]] = field(default_factory=dict)
+    """Whose claim a partition of commands is held by here, and the next offset that is not decided or passed over yet."""
 
 
 class Handler:
@@ -134,6 +137,7 @@ class Handler:
         ours = self._reader.assignments()
         for place in [place for place, held in self._held.items() if ours.get(place) != held.assignment]:
             del self._held[place]
+            self._around.standing.pop(place, None)
         for place in sorted(ours.keys() - self._held.keys()):
             category = category_of(self._names.prefix, place[0])
             commands = CommandReader(self._codec, category, self._names.partitions)
@@ -162,6 +166,7 @@ class Handler:
         """Read commands from behind the last one decided, by the row that showed my claim; never from memory."""
         held.waiting.clear()
         held.generation = self._reader.seek(place, row.last_command_offset + 1)
+        self._stands(place, held, row.last_command_offset + 1)
         self._resume(place, held)
         metrics.CLAIMS.labels("won").inc()
         _log.info(
@@ -171,6 +176,7 @@ class Handler:
     def _lost(self, place: Place, held: Held, why: str) -> None:
         held.waiting.clear()
         held.generation, held.paused = -1, True
+        self._around.standing.pop(place, None)
         self._reader.pause(place)
         metrics.CLAIMS.labels("lost").inc()
         _log.warning("lost %s/%d: %s", held.category, held.part, why)
@@ -191,6 +197,7 @@ class Handler:
             reached = self._around.guard.attempt([head], partial(self._read_and_decide, held))[place]
             if reached == head.start or not held.waiting:
                 return
+            self._stands(place, held, reached)
             rest = chunk.since(reached)
             if rest.values:
                 held.waiting[0] = rest
@@ -200,6 +207,10 @@ class Handler:
                 self._lose_all()
         if held.paused and not held.waiting and held.generation >= 0:
             self._resume(place, held)
+
+    def _stands(self, place: Place, held: Held, reached: int) -> None:
+        if held.holder.writer is not None:
+            self._around.standing[place] = (held.holder.writer, reached)
 
     def _resume(self, place: Place, held: Held) -> None:
         held.paused = False
@@ -229,7 +240,7 @@ class Handler:
                         groups.append((incoming.stream.encode(), deciding.records(key, incoming)))
         finally:  # whatever stopped it: what the overlay says is appended must be
             self._append(held, groups)
-            _count(held.category, deciding.outcomes)
+            _count(held.category, deciding)
         return True
 
     def _append(self, held: Held, groups: list[tuple[bytes, list[bytes]]]) -> None:
@@ -249,7 +260,9 @@ class Handler:
             self._lost(place, held, "an append failed")
 
 
-def _count(category: str, outcomes: Mapping[str, int]) -> None:
+def _count(category: str, deciding: Deciding) -> None:
     """Show a batch's outcomes: a look-up in the metrics for each command would take a twentieth of its time."""
-    for outcome, number in outcomes.items():
+    for outcome, number in deciding.outcomes.items():
         metrics.COMMANDS.labels(category, outcome).inc(number)
+    for code, number in deciding.rejections.items():
+        metrics.REJECTIONS.labels(category, code).inc(number)

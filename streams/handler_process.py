@@ -12,6 +12,7 @@ from refold.streams.handler_store import PostgresTables
 from refold.streams.history import History
 from refold.streams.lane import Worker
 from refold.streams.postgres import answering, bootstrap, connect_patiently
+from refold.streams.presence import STANDING
 from refold.streams.reader import GroupReader, ReaderConfig
 from refold.streams.settings import Settings
 from refold.streams.topics import commands_topic, ensure_topics
@@ -32,7 +33,7 @@ def main(settings: Settings) -> None:
         history = History(settings.kafka_servers(), settings.topic_prefix, domains)
         tables = PostgresTables(settings.dsn(), domains, history)
         log = KafkaLog(settings.kafka_servers(), settings.topic_prefix)
-        return [Handler(tables, log, reader, domains, names, Surroundings(stopping, guard=guard))]
+        return [Handler(tables, log, reader, domains, names, Surroundings(stopping, guard=guard, standing=STANDING))]
 
     group = f"{settings.topic_prefix}refold-{GROUP}"
     config = ReaderConfig(settings.kafka_servers(), group, topics, settings.chunk_records, keys=True)

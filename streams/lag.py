@@ -1,4 +1,4 @@
-"""How far each group of readers is behind the log's end: in records, and in seconds by the broker's clock."""
+"""How far handlers and each group of readers are behind the log's end: in records, and in seconds by the broker's clock."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,12 +13,17 @@ from refold.streams.chunk import Place
 from refold.streams.domain import Domains
 from refold.streams.errors import KafkaUnavailable
 from refold.streams.postgres import Database
+from refold.streams.presence import handlers_at
+from refold.streams.reactors.declared import declared_reactors
 from refold.streams.refusals import of_kafka
 from refold.streams.settings import Settings
-from refold.streams.topics import events_topic
+from refold.streams.topics import commands_topic, events_topic
 
+HANDLER = "handler"
 GROUPS = ("core", "models")
 _ASK_S = 5.0
+Key = tuple[str, str, int]
+"""Group, topic, partition."""
 
 
 @dataclass(frozen=True)
@@ -35,27 +40,36 @@ class Lag:
 
 
 class LagReader:
-    """Compares stored positions with the ends of the topics of events."""
+    """Compares what is stored with the ends of the topics: of events for the folds, of commands for the handler."""
 
     def __init__(self, settings: Settings, domains: Domains) -> None:
         """Connects when it is first asked."""
-        self._servers, self._partitions = settings.kafka_servers(), settings.partitions
-        self._topics = [events_topic(settings.topic_prefix, name) for name in domains.categories]
+        self._servers, self._partitions, prefix = settings.kafka_servers(), settings.partitions, settings.topic_prefix
+        self._topics = {name: events_topic(prefix, name) for name in domains.categories}
+        self._commands = {name: commands_topic(prefix, name) for name in domains.categories}
+        self._reacted = {self._topics[reactor.category.name] for reactor in declared_reactors(domains)}
         self._client: AdminClient | None = None
 
     def read(self, db: Database) -> list[Lag]:
-        """Each group on each partition, sorted. Raises KafkaUnavailable, psycopg.Error."""
+        """Each group on each partition, sorted; the handler's topics are those of commands. Raises KafkaUnavailable, psycopg.Error."""
         # Ends first: positions read later can only make the lag smaller than it was, never negative for long.
-        ends = self.ends()
+        ends = self._ends([*self._topics.values(), *self._commands.values()])
         rows = db.execute(
-            "SELECT grp, topic, part, next_offset, last_at FROM refold.positions WHERE topic = ANY(%s)", (self._topics,)
+            "SELECT grp, topic, part, next_offset, last_at FROM refold.positions WHERE topic = ANY(%s)",
+            (list(self._topics.values()),),
         ).fetchall()
-        return lags(rows, ends, datetime.now(UTC))
+        of_events = {place: end for place, end in ends.items() if place[0] in self._topics.values()}
+        now = datetime.now(UTC)
+        found = lags([*self._handler(db, rows), *rows], ends, now, self._expected(of_events))
+        return sorted(found, key=lambda lag: (lag.group, lag.topic, lag.part))
 
     def ends(self) -> dict[Place, int]:
-        """The next offset of every partition, by one request. Raises KafkaUnavailable."""
+        """The next offset of every partition of events, by one request. Raises KafkaUnavailable."""
+        return self._ends(self._topics.values())
+
+    def _ends(self, topics: Iterable[str]) -> dict[Place, int]:
         self._client = self._client or kafka.admin(self._servers)
-        places = [TopicPartition(topic, part) for topic in self._topics for part in range(self._partitions)]
+        places = [TopicPartition(topic, part) for topic in topics for part in range(self._partitions)]
         try:
             asked = self._client.list_offsets(dict.fromkeys(places, OffsetSpec.latest()), request_timeout=_ASK_S)
             return {(place.topic, place.partition): future.result(_ASK_S).offset for place, future in asked.items()}
@@ -64,14 +78,34 @@ class LagReader:
         except TimeoutError as problem:
             raise KafkaUnavailable(f"Kafka does not say where its topics end: {problem}") from problem
 
+    def _expected(self, of_events: Iterable[Place]) -> set[Key]:
+        places = list(of_events)
+        found = {(group, *place) for group in GROUPS for place in places}
+        found |= {("reactors", *place) for place in places if place[0] in self._reacted}
+        return found | {(HANDLER, topic, part) for topic in self._commands.values() for part in range(self._partitions)}
 
-def lags(rows: Iterable[Sequence[Any]], ends: dict[Place, int], now: datetime) -> list[Lag]:
-    """The lag of each group that has a position, and of the two that ought to have one."""
+    def _handler(self, db: Database, rows: Sequence[Sequence[Any]]) -> list[tuple[str, str, int, int, datetime | None]]:
+        """Behind the last command that counts, or behind repeats of commands, for which nothing is appended: a handler says so."""
+        decided_at = {(topic, part): last_at for group, topic, part, _, last_at in rows if group == "core"}
+        said = handlers_at(db)
+        claims = db.execute("SELECT category, part, writer, last_command_offset FROM refold.claims").fetchall()
+        found = []
+        for category, part, writer, last in claims:
+            if category in self._commands:
+                place, events = (self._commands[category], part), (self._topics[category], part)
+                at = max(last + 1, said.get((place, writer), 0))
+                found.append((HANDLER, *place, at, decided_at.get(events)))
+        return found
+
+
+def lags(
+    rows: Iterable[Sequence[Any]], ends: dict[Place, int], now: datetime, expected: set[Key] | None = None
+) -> list[Lag]:
+    """The lag of each group that has a position, and of those that ought to have one: core and models everywhere."""
     stored = {(group, topic, part): (at, last_at) for group, topic, part, at, last_at in rows}
-    expected = {(group, *place) for group in GROUPS for place in ends}
+    ought = {(group, *place) for group in GROUPS for place in ends} if expected is None else expected
     return [
-        _lag(key, stored.get(key, (0, None)), ends[key[1], key[2]], now)
-        for key in sorted(expected | _known(stored, ends))
+        _lag(key, stored.get(key, (0, None)), ends[key[1], key[2]], now) for key in sorted(ought | _known(stored, ends))
     ]
 
 
@@ -81,11 +115,11 @@ def worst(found: Iterable[Lag], group: str) -> tuple[int, float]:
     return sum(lag.records for lag in ours), max((lag.seconds or 0.0 for lag in ours), default=0.0)
 
 
-def _known(stored: Iterable[tuple[str, str, int]], ends: dict[Place, int]) -> set[tuple[str, str, int]]:
+def _known(stored: Iterable[Key], ends: dict[Place, int]) -> set[Key]:
     return {key for key in stored if (key[1], key[2]) in ends}
 
 
-def _lag(key: tuple[str, str, int], stored: tuple[int, datetime | None], end: int, now: datetime) -> Lag:
+def _lag(key: Key, stored: tuple[int, datetime | None], end: int, now: datetime) -> Lag:
     position, last_at = stored
     records = max(end - position, 0)
     seconds = None if last_at is None else max((now - last_at).total_seconds(), 0.0)

@@ -28,6 +28,7 @@ CONFLICTS = Counter(
 )
 RESEEKS = Counter("refold_reseeks_total", "Positions read again and sought.", ["group", "cause"])
 COMMANDS = Counter("refold_commands_decided_total", "Commands decided and appended.", ["category", "outcome"])
+REJECTIONS = Counter("refold_commands_rejected_total", "Commands rejected and appended.", ["category", "code"])
 CLAIMS = Counter("refold_claims_total", "Claims appended, won and lost.", ["event"])
 UNREADABLE = Counter(
     "refold_unreadable_commands_total",

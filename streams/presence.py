@@ -14,6 +14,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 import refold
+from refold.streams.chunk import Place
 from refold.streams.postgres import Database, connect, create_tables
 from refold.streams.refusals import first_line
 from refold.streams.running_code import Code
@@ -27,11 +28,14 @@ _log = logging.getLogger(__name__)
 
 Name = tuple[str, str]
 """Domain and model."""
+STANDING: dict[Place, tuple[UUID, int]] = {}
+"""Of the handler of this process: by partition of commands its claim's writer, and the next offset that is neither decided nor
+passed over. The tables do not show it where the last commands are repeats, since nothing is appended for these."""
 
 _BEAT = """
-    INSERT INTO refold.processes (process, role, host, pid, started_at, seen_at, version, code, writes)
-    VALUES (%s, %s, %s, %s, now(), now(), %s, %s, %s)
-    ON CONFLICT (process) DO UPDATE SET seen_at = now()
+    INSERT INTO refold.processes (process, role, host, pid, started_at, seen_at, version, code, writes, standing)
+    VALUES (%s, %s, %s, %s, now(), now(), %s, %s, %s, %s)
+    ON CONFLICT (process) DO UPDATE SET seen_at = now(), standing = excluded.standing
 """
 _PRUNE = "DELETE FROM refold.processes WHERE seen_at < now() - make_interval(secs => %s)"
 _LIVE = """
@@ -68,7 +72,12 @@ class Me:
         """Say that we live, and forget who does not. Raises psycopg.Error."""
         writes = [{"domain": d, "model": m, "fingerprint": print_} for (d, m), print_ in sorted(self.writes.items())]
         code = Jsonb([asdict(each) for each in self.code])
-        row = (self.process, self.role, socket.gethostname(), os.getpid(), refold.__version__, code, Jsonb(writes))
+        standing = [
+            {"topic": topic, "part": part, "writer": str(writer), "next": at}
+            for (topic, part), (writer, at) in sorted(STANDING.copy().items())
+        ]
+        host, pid, rows = socket.gethostname(), os.getpid(), (Jsonb(writes), Jsonb(standing))
+        row = (self.process, self.role, host, pid, refold.__version__, code, *rows)
         with db.transaction():
             db.execute(_BEAT, row)
             db.execute(_PRUNE, (_FORGET_S,))
@@ -105,6 +114,19 @@ def disagreements(live: Sequence[Live], ours: Sequence[Code]) -> list[str]:
             found.append(f"different code of domain {domain} runs at once: {told}")
     versions = sorted({each.version for each in live} | {refold.__version__})
     return found + ([f"different versions of Refold run at once: {', '.join(versions)}"] if len(versions) > 1 else [])
+
+
+def handlers_at(db: Database) -> dict[tuple[Place, UUID], int]:
+    """How far living handlers have come, by partition of commands and their claim's writer. Raises psycopg.Error."""
+    if not _is_there(db):
+        return {}
+    rows = db.execute(
+        "SELECT s.topic, s.part, s.writer, s.next FROM refold.processes,"
+        " jsonb_to_recordset(standing) AS s(topic text, part int, writer uuid, next bigint)"
+        " WHERE seen_at >= now() - make_interval(secs => %s)",
+        (STALE_S,),
+    ).fetchall()
+    return {((topic, part), writer): at for topic, part, writer, at in rows}
 
 
 class Presence:

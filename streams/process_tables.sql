@@ -10,5 +10,6 @@ CREATE TABLE IF NOT EXISTS refold.processes (
     seen_at timestamptz NOT NULL,     -- Postgres's clock; a process that lives moves it every few seconds
     version text NOT NULL,            -- Refold's
     code jsonb NOT NULL,              -- [{"domain", "file", "fingerprint"}]
-    writes jsonb NOT NULL             -- of the role models: [{"domain", "model", "fingerprint"}], the tables it can write
+    writes jsonb NOT NULL,            -- of the role models: [{"domain", "model", "fingerprint"}], the tables it can write
+    standing jsonb NOT NULL           -- of the role handler: [{"topic", "part", "writer", "next"}], the next command to decide
 );

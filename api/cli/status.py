@@ -47,6 +47,7 @@ def _status(db: Database, settings: Settings, domains: Domains) -> dict[str, Any
             "writes": "no worker has run on this database yet",
             "lag": [],
             "owners": [],
+            "rejections": [],
             "voids": [],
             "models": [],
             "views": [],
@@ -68,6 +69,10 @@ def _status(db: Database, settings: Settings, domains: Domains) -> dict[str, Any
         "owners": _rows(
             db,
             "SELECT category, part AS partition, epoch, writer, last_command_offset FROM refold.claims ORDER BY 1, 2",
+        ),
+        "rejections": _rows(
+            db,
+            "SELECT category, code, count(*) AS commands FROM refold.outcomes WHERE code IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2",
         ),
         "voids": _rows(
             db,
@@ -131,7 +136,7 @@ def _print(found: dict[str, Any]) -> None:
         print_table([_process(process) for process in found["processes"]], "processes")
     columns = ("group", "topic", "part", "position", "end", "records", "seconds")
     print_table([{name: lag[name] for name in columns} for lag in found["lag"]], "lag")
-    for name in ("owners", "voids", "models", "views", "builds", "parked", "reactors_parked"):
+    for name in ("owners", "rejections", "voids", "models", "views", "builds", "parked", "reactors_parked"):
         if found[name]:
             print_table(found[name], name)
 

@@ -17,6 +17,7 @@ from refold.schemas.errors import RefoldError
 from refold.streams.errors import DatabaseRefused
 from refold.streams.lag import Lag, LagReader
 from refold.streams.postgres import Database, connect
+from refold.streams.presence import STALE_S, Live, live_processes
 from refold.streams.settings import Settings
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -77,6 +78,7 @@ class _Standing(Collector):
             with contextlib.closing(connect(self._settings.dsn(), application_name="metrics")) as db:
                 up.add_metric(["postgres"], 1)
                 metrics += _from_tables(db)
+                metrics.append(_codes(live_processes(db)))
                 metrics += _from_lags(self._lag.read(db))
                 up.add_metric(["kafka"], 1)
         except (psycopg.Error, DatabaseRefused):
@@ -103,11 +105,31 @@ def _from_lags(lags: list[Lag]) -> Iterator[Metric]:
     yield from families.values()
 
 
+def _codes(live: list[Live]) -> Metric:
+    family = GaugeMetricFamily("refold_codes", "Different codes of the domain that run at once.", labels=["domain"])
+    found: dict[str, set[str]] = {}
+    for code in (code for process in live for code in process.code):
+        found.setdefault(code.domain, set()).add(code.fingerprint)
+    for domain, fingerprints in sorted(found.items()):
+        family.add_metric([domain], len(fingerprints))
+    return family
+
+
 _TABLES: dict[str, tuple[str, list[str], str]] = {
     "refold.claims": (
         "refold_claim_epoch",
         ["category", "partition"],
         "SELECT category, part, epoch FROM refold.claims",
+    ),
+    "refold.outcomes": (
+        "refold_rejections",
+        ["category", "code"],
+        "SELECT category, code, count(*) FROM refold.outcomes WHERE code IS NOT NULL GROUP BY 1, 2",
+    ),
+    "refold.processes": (
+        "refold_processes",
+        ["role"],
+        f"SELECT role, count(*) FROM refold.processes WHERE seen_at >= now() - interval '{STALE_S} s' GROUP BY 1",
     ),
     "refold.voids": (
         "refold_void_records",
@@ -127,6 +149,8 @@ _TABLES: dict[str, tuple[str, list[str], str]] = {
 }
 _HELP = {
     "refold_claim_epoch": "Claims taken on the partition so far.",
+    "refold_rejections": "Commands rejected so far, by code.",
+    "refold_processes": "Processes that live.",
     "refold_void_records": "Records that do not count.",
     "refold_parked_streams": "Streams that wait because an event of theirs failed, by its code.",
     "refold_reactor_parked_streams": "Streams that wait for a reactor because an event of theirs failed, by its code.",
