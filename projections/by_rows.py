@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+from refold.projections import long_keys
 from refold.projections.declaration import Column, Entity, EventType, Rollup, handled
 from refold.projections.expressions import Both, ByEvent, Compare, Condition, Day, Either, Expression, Field
 from refold.projections.layout import DELETED, VERSION, Layout, Merge, Stored, order_column, value_type
@@ -70,12 +71,22 @@ def _plan(layout: Layout, kind: EventType) -> tuple[Callable[[Row], tuple[Any, .
     """How an event of the type finds its row, and what it does to it."""
     model = layout.model
     if isinstance(model, Rollup):
-        parts = [_value(kind, part.value) for part in model.key.values()]
+        parts = [_key_part(layout, kind, name) for name in model.key]
         return lambda event: tuple(part(event) for part in parts), _gathering(layout, kind)
     key_of: Callable[[Row], tuple[Any, ...]] = lambda event: (event["m_stream"],)  # noqa: E731 - beside the other one
     is_delete = kind.event is model.deleted_when
     steps = [] if is_delete else _gathering(layout, kind)
     return key_of, [*steps, *([_version(is_delete=is_delete)] if layout.deletes else [])]
+
+
+def _key_part(layout: Layout, kind: EventType, name: str) -> Callable[[Row], Any]:
+    """One part of a rollup's key, of a bounded length."""
+    assert isinstance(layout.model, Rollup)
+    said = layout.model.key[name].value
+    value, bounded = _value(kind, said), long_keys.bounded(layout, name)
+    if bounded is None or not isinstance(said, Field):
+        return value
+    return lambda event: bounded(value(event))
 
 
 def _gathering(layout: Layout, kind: EventType) -> list[Step]:

@@ -95,6 +95,7 @@ class ModelFailed(RefoldError):
     """One model cannot be written; the others can."""
 
     code = "model-failed"
+    remedy = "Correct its declaration and rebuild it; the other models are not touched by it."
 
     def __init__(self, build: int, message: str, code: str = code) -> None:
         super().__init__(message)

@@ -15,6 +15,7 @@ from refold.projections.errors import ModelFailed, SumOverflow
 from refold.projections.evolve import Evolved, Held, Target, evolve_batch, held_of, rows_of
 from refold.projections.layout import Layout
 from refold.projections.partial import partial_of
+from refold.streams.errors import Refused, Unreachable
 from refold.streams.postgres import Statements
 from refold.streams.refusals import first_line, is_away
 
@@ -59,7 +60,9 @@ def detaching(build: Build, layout: Layout) -> Iterator[None]:
     except SumOverflow as problem:
         raise ModelFailed(build.number, problem.message, problem.code) from problem
     except Exception as problem:
-        if isinstance(problem, psycopg.Error) and is_away(problem):
+        if isinstance(problem, Unreachable | Refused | MemoryError) or (
+            isinstance(problem, psycopg.Error) and is_away(problem)
+        ):
             raise
         raise ModelFailed(build.number, f"{type(problem).__name__}: {first_line(problem)}") from problem
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
+from refold.projections import long_keys
 from refold.projections.declaration import Column, Entity, EventType, Rollup, handled
 from refold.projections.expressions import Both, ByEvent, Compare, Condition, Day, Either, Expression, Field, fields_of
 from refold.projections.layout import DELETED, VERSION, Layout, Merge, Stored, order_column, value_type
@@ -129,13 +130,22 @@ def _of_type(layout: Layout, kind: EventType, frame: pl.DataFrame) -> pl.DataFra
         # Without what nobody reads: sorting moves every column. An entity's events are in order already.
         frame = frame.select(_read(model, columns)).sort(_ORDER)
     keys = (
-        [value_of(kind, part.value).alias(name) for name, part in model.key.items()]
+        [_key(layout, kind, name, frame) for name in model.key]
         if isinstance(model, Rollup)
         else [pl.col("m_stream").alias(model.key_name)]
     )
     sums = [found for name, column in columns.items() for found in _gathered(layout, kind, name, column)]
     found = frame.group_by(keys).agg(*sums, *_orders(model.columns, ordered), *_versions(layout, kind))
     return found.with_columns(_order_texts(layout, kind, found.columns)).select(_cast(layout, found.columns))
+
+
+def _key(layout: Layout, kind: EventType, name: str, frame: pl.DataFrame) -> pl.Expr:
+    """One part of a rollup's key, of a bounded length."""
+    assert isinstance(layout.model, Rollup)
+    value = layout.model.key[name].value
+    if not isinstance(value, Field) or long_keys.bounded(layout, name) is None:
+        return value_of(kind, value).alias(name)
+    return pl.lit(long_keys.bounded_column(frame[value.name], long_keys.most_bytes(layout))).alias(name)
 
 
 def _read(model: Rollup, columns: Mapping[str, Column]) -> list[str]:

@@ -1,8 +1,10 @@
 """A fold that is too simple to be wrong: one event after the other, plain Python, from the declaration alone."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any
 
 from refold.projections.declaration import Column, Entity, EventType, Model, Rollup, handled
@@ -51,8 +53,15 @@ def naive_rows(model: Model, log: Sequence[Happened]) -> list[dict[str, Any]]:
 
 def _key(model: Model, item: Happened) -> tuple[Any, ...]:
     if isinstance(model, Rollup):
-        return tuple(_value(part.value, item) for part in model.key.values())
+        return tuple(_bounded(_value(part.value, item)) for part in model.key.values())
     return (item.stream,)
+
+
+def _bounded(part: Any) -> Any:
+    """Of a key with up to three texts: what is longer than 512 bytes, or looks like a stand-in, has one."""
+    if not isinstance(part, str) or (len(part.encode()) <= 512 and not re.search(r"~sha256:[0-9a-f]{64}\Z", part)):
+        return part
+    return f"{part[:64]}~sha256:{sha256(part.encode()).hexdigest()}"
 
 
 def _after_delete(model: Model, items: list[Happened]) -> list[Happened]:

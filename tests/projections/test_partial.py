@@ -36,7 +36,22 @@ from tests.projections.sample import (
     types_of,
 )
 
-OWNERS = st.sampled_from([None, "ann", "eve", "zoë", ""])
+LONG = "".join(f"{number:x}" for number in range(2000))
+OWNERS = st.sampled_from(
+    [
+        None,
+        "ann",
+        "eve",
+        "zoë",
+        "",
+        "ö" * 256,
+        "ö" * 257,
+        LONG,
+        LONG + "!",
+        f"{LONG[:64]}~sha256:{'0' * 64}",
+        "~sha256:",
+    ]
+)
 MONEY = st.integers(-500, 500).map(lambda cents: Decimal(cents) / 100)
 EVENTS = st.one_of(
     st.builds(Opened, owner=OWNERS),

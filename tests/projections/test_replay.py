@@ -120,6 +120,41 @@ def test_rebuilt_tables_are_equal_to_the_live_ones_and_take_their_place(
     assert total[0] == total[1] > 0
 
 
+@pytest.mark.parametrize("emptied", [False, True])
+def test_what_postgres_refuses_of_one_model_stops_no_other_rebuild(
+    settings: Settings,
+    db: Database,
+    retail: Declared,
+    monkeypatch: pytest.MonkeyPatch,
+    emptied: bool,
+) -> None:
+    if not emptied:
+        fold_live(settings)
+    right = staging.Staging.flush
+
+    def flush(one: staging.Staging) -> None:
+        if one.build.model == "store_daily":
+            db_of(one).execute("SELECT repeat('x', 1 << 30)")  # 54000, an OperationalError
+        right(one)
+
+    monkeypatch.setattr(staging.Staging, "flush", flush)
+    with Replay(settings) as replay:
+        report = replay.execute((), quiet)
+    assert {model.model for model in report.models} == set(TABLES) - {"store_daily"}
+    assert [
+        (failed.model, "54000" in failed.reason or "ProgramLimitExceeded" in failed.reason) for failed in report.failed
+    ] == [("store_daily", True)]
+    assert all(bytes_of(db, retail.named(model.model)) for model in report.models)
+    monkeypatch.undo()
+    with Replay(settings) as replay:
+        assert [model.model for model in replay.execute(["store_daily"], quiet).models] == ["store_daily"]
+    assert bytes_of(db, retail.named("store_daily"))
+
+
+def db_of(one: staging.Staging) -> Database:
+    return one._db
+
+
 def test_households_hold_what_their_events_say_and_a_second_time_changes_nothing(
     settings: Settings, db: Database, retail: Declared
 ) -> None:
