@@ -8,6 +8,9 @@ RefoldError
 ├── CannotJoin           cannot-join: the build did not reach the live tables in time
 ├── CannotPromote        cannot-promote: the view cannot be re-pointed
 ├── RebuildDiffers       rebuild-differs: the rebuilt table is not the live one
+├── RowsLost             rows-lost: a rebuild would leave a read model without rows
+├── NotCompared          not-compared: gates were named, and nothing to compare with
+├── BadGate              gate-invalid: a gate names no column or no share
 ├── ViewInvalid          view-invalid: a declared view that Postgres does not take
 ├── NotParked            not-parked: no such stream waits
 ├── RebuildUnfinished    rebuild-unfinished: a build has passed over the stream
@@ -17,8 +20,13 @@ RefoldError
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from refold.schemas.errors import RefoldError
+
+if TYPE_CHECKING:
+    from refold.projections.builds import Build
+    from refold.projections.compare import Compared
 
 
 class BadDeclaration(RefoldError):
@@ -67,7 +75,33 @@ class RebuildDiffers(RefoldError):
     """The rebuilt table and the live one, at the same positions, have different rows; the live one goes on serving."""
 
     code = "rebuild-differs"
-    remedy = "Compare the two builds' tables; one of them was changed by hand, or this is a bug worth reporting."
+    remedy = "The rows are named above. Was the live one changed by hand, `--accept` promotes what the log says; else report a bug."
+
+    def __init__(self, message: str, build: "Build", compared: "Compared") -> None:
+        """Keep what was compared, with the rows that differ."""
+        super().__init__(message)
+        self.build, self.compared = build, compared
+
+
+class RowsLost(RefoldError):
+    """Readers see rows of the model now and would see none after the rebuild; the live table goes on serving."""
+
+    code = "rows-lost"
+    remedy = "Was a category renamed, or is its code not installed? `refold schemas log-check` says. `--accept` promotes it empty."
+
+
+class NotCompared(RefoldError):
+    """Gates say what may change, and the served table cannot be compared: another declaration made it, or it stands elsewhere."""
+
+    code = "not-compared"
+    remedy = "Leave the gates out, or promote what the log says with `--accept`."
+
+
+class BadGate(RefoldError):
+    """`--expect-changes` names no column of a read model, or `--max-changed` no share."""
+
+    code = "gate-invalid"
+    remedy = "Write for example `--expect-changes store_daily.revenue --max-changed 0.1%`."
 
 
 class ViewInvalid(RefoldError):

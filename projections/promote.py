@@ -1,14 +1,13 @@
-"""The end of a rebuild: join the live tables at one position vector, compare, and point the views at the new table."""
+"""The end of a rebuild: join the live tables at one position vector, and point the views at the new table."""
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 import psycopg
 from psycopg import sql
 
-from refold.projections import builds, merge_sql, tables
+from refold.projections import builds, tables
 from refold.projections.builds import GROUP, Build
 from refold.projections.declared import Declared
 from refold.projections.errors import CannotJoin, CannotPromote
@@ -23,19 +22,6 @@ from refold.streams.postgres import Database, notify
 T = TypeVar("T")
 _PATIENCE_S = 60.0
 _TAIL_S = 5.0
-_FURTHER = """
-    t.{key} NOT IN (SELECT p.stream FROM refold.parked p WHERE p.build = {theirs} AND NOT EXISTS (
-        SELECT FROM refold.parked o WHERE (o.build, o.category, o.stream) = ({ours}, p.category, p.stream)
-           AND o.first_offset <= p.first_offset))
-"""
-
-
-@dataclass(frozen=True)
-class Compared:
-    """Rows of the shadow, and those that either table has and the other has not."""
-
-    rows: int
-    differing: int
 
 
 def begin(db: Database, layout: Layout, fingerprint: str, resumed: Build | None) -> Build:
@@ -120,33 +106,6 @@ def take_over(db: Database, found: Declared, builder: Builder) -> None:
         notify(db, GROUP, builder.position)
 
     _retried(db, "1s", step, CannotJoin("the database was never still for a moment"))
-
-
-def compare(db: Database, layout: Layout, shadow: Build, serving: Build) -> Compared:
-    """Both tables to the byte, in one snapshot; but for streams of which `evolve` has left out events in the serving one alone."""
-    ours, theirs = (merge_sql.table(layout, build.schema) for build in (shadow, serving))
-    key = sql.Identifier(layout.key_names[0])
-    further = sql.SQL(_FURTHER).format(key=key, ours=shadow.number, theirs=serving.number)
-    counts = further if layout.evolves else sql.SQL("true")
-    statement = sql.SQL("""
-        SELECT (SELECT count(*) FROM {ours}), coalesce(sum(abs(more)), 0)::bigint FROM (
-            SELECT sum(side) AS more FROM (
-                SELECT {row} AS bytes, 1 AS side FROM {ours} t WHERE {counts}
-                UNION ALL SELECT {row}, -1 FROM {theirs} t WHERE {counts}
-            ) AS both_tables GROUP BY bytes HAVING sum(side) <> 0
-        ) AS unmatched
-    """).format(ours=ours, theirs=theirs, counts=counts, row=_whole_row(layout))
-    with db.transaction():
-        db.execute("SET LOCAL work_mem = '256MB'")
-        row = db.execute(statement).fetchone()
-    assert row is not None
-    return Compared(*row)
-
-
-def _whole_row(layout: Layout) -> sql.Composed:
-    """All columns as one text. Not `t::text`: where a column is called t, that is the column alone."""
-    names = sql.SQL(", ").join(sql.SQL("t.{}").format(sql.Identifier(part.name)) for part in layout.stored)
-    return sql.SQL("ROW({})::text").format(names)
 
 
 def promote(db: Database, found: Declared, layout: Layout, shadow: Build) -> Build | None:

@@ -10,12 +10,14 @@ from typing import Self
 
 from psycopg import sql
 
-from refold.projections import builds, merge_sql, promote
+from refold.projections import builds, merge_sql, promote, tables
 from refold.projections.builds import GROUP, Build
+from refold.projections.compare import compare, has_rows
 from refold.projections.core_first import CoreFirst
 from refold.projections.declared import declared
-from refold.projections.errors import ModelFailed, NothingFolded, RebuildDiffers, RebuildRunning
+from refold.projections.errors import ModelFailed, NothingFolded, RebuildRunning
 from refold.projections.evolve_notes import EvolveNotes, evolve_notes, pass_over_killers
+from refold.projections.gates import Gates, Judged
 from refold.projections.guarded import GuardedTarget
 from refold.projections.layout import Layout
 from refold.projections.limits import parked
@@ -39,6 +41,7 @@ from refold.streams.waiting import when_kafka_answers
 
 READ_RECORDS = 40_000
 _CLOSE_RECORDS = 20_000
+NOTHING_CHANGES = Gates()
 Start = tuple[tuple[Place, int], ...]
 
 _KAFKA_BOUND_S = 10.0
@@ -51,7 +54,7 @@ class Replay:
         """Raises KafkaUnavailable, LogRefused, psycopg.OperationalError."""
         self._settings = settings
         self._domains, self._found = load_domains(settings.domains), declared(settings.domains)
-        self._compared_s = 0.0
+        self._compared_s, self._gates = 0.0, NOTHING_CHANGES
         self._open = ExitStack()
         self._db: Database = connect(settings.dsn(), application_name="replay")
         self._reads: Database = connect(settings.dsn(), application_name="replay-reads")
@@ -81,9 +84,16 @@ class Replay:
             source.close()
         return make_plan(self._db, self._settings.topic_prefix, layouts, self._found, ends, fills=fills)
 
-    def execute(self, names: Sequence[str], progress: Progress) -> Report:
-        """Rebuild and promote; killed, the same call goes on. Raises what `plan` raises, RebuildRunning, CannotJoin, RebuildDiffers."""
-        layouts = self._layouts(names)
+    def gates(self, *, accept: bool, expect_changes: Sequence[str], max_changed: str | None) -> Gates:
+        """What may change of what readers see. Raises BadGate."""
+        return Gates.read(self._found, accept, expect_changes, max_changed)
+
+    def execute(self, names: Sequence[str], progress: Progress, gates: Gates = NOTHING_CHANGES) -> Report:
+        """Rebuild and promote what the gates let through; killed, the same call goes on.
+
+        Raises what `plan` raises, RebuildRunning, CannotJoin, RebuildDiffers, RowsLost, NotCompared.
+        """
+        layouts, self._gates = self._layouts(names), gates
         with ExitStack() as held:
             for layout in layouts:
                 held.enter_context(_only_one(self._db, layout))
@@ -173,7 +183,7 @@ class Replay:
         builder.finish()
         promote.take_over(self._db, self._found, builder)
         return [
-            Rebuilt(s.build.domain, s.build.model, s.build.number, None, self._rows(s), None, None)
+            Rebuilt(s.build.domain, s.build.model, s.build.number, None, self._rows(s.layout, s.build), None, None)
             for s in builder.staged
         ]
 
@@ -185,40 +195,40 @@ class Replay:
             fold_log(source, target, upto, progress, builder.ahead)
         promote.join(self._db, builder, source)
         began = time.perf_counter()
-        done = [self._promote(staging) for staging in builder.staged]
+        judged = [self._judged(staging) for staging in builder.staged]
+        for one in judged:
+            self._gates.judge(one)  # all of them before any is promoted
+        done = [self._promote(one) for one in judged]
         self._compared_s += time.perf_counter() - began
         return done
 
-    def _promote(self, staging: Staging) -> Rebuilt:
+    def _judged(self, staging: Staging) -> Judged:
         build, layout = staging.build, staging.layout
-        serving = next(
-            (
-                b
-                for b in builds.builds(self._db)
-                if (b.domain, b.model, b.status) == (build.domain, build.model, "serving")
-            ),
-            None,
-        )
+        named = (build.domain, build.model, "serving")
+        serving = next((b for b in builds.builds(self._db) if (b.domain, b.model, b.status) == named), None)
         same = serving is not None and serving.is_member and serving.fingerprint == build.fingerprint
-        compared = promote.compare(self._db, layout, build, serving) if serving is not None and same else None
-        if compared is not None and compared.differing:
-            raise RebuildDiffers(
-                f"{build.model}: {compared.differing} of {compared.rows} rows of build {build.number} differ"
-            )
-        retired = promote.promote(self._db, self._found, layout, build)
-        rows = compared.rows if compared else self._rows(staging)
+        compared = compare(self._db, layout, build, serving) if serving is not None and same else None
+        served = serving is not None and has_rows(self._db, sql.Identifier(build.domain, build.model))
+        return Judged(
+            build, layout, serving, compared, served and not has_rows(self._db, tables.shown_rows(layout, build))
+        )
+
+    def _promote(self, judged: Judged) -> Rebuilt:
+        build, compared = judged.build, judged.compared
+        retired = promote.promote(self._db, self._found, judged.layout, build)
         return Rebuilt(
             build.domain,
             build.model,
             build.number,
             retired.number if retired else None,
-            rows,
+            compared.rows if compared else self._rows(judged.layout, build),
             compared.rows if compared else None,
             compared.differing if compared else None,
+            compared.listed if compared else [],
         )
 
-    def _rows(self, staging: Staging) -> int:
-        table = merge_sql.table(staging.layout, staging.build.schema)
+    def _rows(self, layout: Layout, build: Build) -> int:
+        table = merge_sql.table(layout, build.schema)
         row = self._db.execute(sql.SQL("SELECT count(*) FROM {}").format(table)).fetchone()
         assert row is not None
         return int(row[0])

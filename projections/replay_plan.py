@@ -1,10 +1,11 @@
 """What a rebuild would do, and what it did, as plain values."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from refold.projections import builds
 from refold.projections.builds import GROUP, Build
+from refold.projections.compare import Difference
 from refold.projections.declaration import handled
 from refold.projections.declared import Declared
 from refold.projections.layout import Layout
@@ -50,6 +51,8 @@ class Rebuilt:
     rows: int
     compared: int | None
     differing: int | None
+    differences: list[Difference] = field(default_factory=list)
+    """Rows that differ and were accepted; up to `compare.LISTED` of them."""
 
 
 @dataclass(frozen=True)

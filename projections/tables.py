@@ -37,18 +37,22 @@ def drop(db: Database, build: Build) -> None:
     db.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(build.schema)))
 
 
+def shown_rows(layout: Layout, build: Build) -> sql.Composable:
+    """A build's table and which of its rows readers see, as what follows FROM."""
+    rows = table(layout, build.schema)
+    if not layout.deletes:
+        return rows
+    return sql.SQL("{} WHERE {} > {}").format(rows, sql.Identifier(VERSION), sql.Identifier(DELETED))
+
+
 def point_view(db: Database, layout: Layout, build: Build, ours: Sequence[Name] = ()) -> None:
     """Let the model's view show this build, within the caller's transaction. Raises CannotPromote.
 
     The same columns are replaced in place; else `ours`, the declared views on top, go and come back. Grants survive.
     """
     model = layout.model
-    body = sql.SQL("SELECT {} FROM {}{}").format(
-        sql.SQL(", ").join(sql.Identifier(part.name) for part in layout.shown),
-        table(layout, build.schema),
-        sql.SQL(" WHERE {} > {}").format(sql.Identifier(VERSION), sql.Identifier(DELETED))
-        if layout.deletes
-        else sql.SQL(""),
+    body = sql.SQL("SELECT {} FROM {}").format(
+        sql.SQL(", ").join(sql.Identifier(part.name) for part in layout.shown), shown_rows(layout, build)
     )
     _ensure_schema(db, model.domain)
     view_swap.replace(db, (model.domain, model.name), body, ours)

@@ -112,7 +112,8 @@ replay.command(
     name="rebuild",
     help="""Rebuild read models from the log beside the live tables, compare, and let the views show the new ones.
 
-    Without --execute it says what it would do. Killed, the same command goes on from where it was.
+    Without --execute it says what it would do. Killed, the same command goes on from where it was. Rows that differ from the
+    live ones are named, and promoted only if --accept, --expect-changes or --max-changed allow it.
 
     Example: refold replay rebuild store_daily --execute""",
 )

@@ -1,7 +1,7 @@
 """Exit codes, the same for every command (docs/cli.md lists them)."""
 
 from refold.api.errors import FileUnreadable
-from refold.projections.errors import RebuildDiffers
+from refold.projections.errors import BadDeclaration, BadGate, NotCompared, RebuildDiffers, RowsLost, UnknownModel
 from refold.schemas.errors import FrozenUnreadable, RefoldError, SchemaIncompatible
 from refold.streams import errors
 
@@ -27,7 +27,12 @@ BY_KIND: dict[type[RefoldError], int] = {
     errors.NewerRules: PRECONDITION,
     errors.NoPermission: PRECONDITION,
     errors.Refused: PRECONDITION,
+    BadDeclaration: USAGE,
+    BadGate: USAGE,
+    UnknownModel: USAGE,
     RebuildDiffers: DIFFERENT,
+    RowsLost: DIFFERENT,
+    NotCompared: DIFFERENT,
     errors.NotConnected: UNREACHABLE,
     errors.Unreachable: UNREACHABLE,
     errors.DownloadFailed: UNREACHABLE,

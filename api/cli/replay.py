@@ -5,41 +5,62 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from typing import Annotated, Any
 
+from cyclopts import Parameter
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from refold.api.cli import exits
 from refold.api.cli.output import print_json, print_table, progress, say
+from refold.projections.compare import LISTED, Difference
+from refold.projections.errors import RebuildDiffers
 from refold.projections.rebuild import Progress
 from refold.projections.replay import Replay
-from refold.projections.replay_plan import Plan, Report
+from refold.projections.replay_plan import Plan, Rebuilt, Report
 from refold.streams.embedded.servers import connected
 from refold.streams.postgres import answering
 from refold.streams.settings import Settings
 
 _LINE_S = 2.0
+_SHOWN, _SHOWN_LINES = 20, 100
 
 
-def rebuild(*names: str, all: bool = False, execute: bool = False, json: bool = False) -> int:  # noqa: A002 - the flag is --all
+def rebuild(
+    *names: str,
+    all: bool = False,  # noqa: A002 - the flag is --all
+    execute: bool = False,
+    accept: bool = False,
+    expect_changes: Annotated[list[str] | None, Parameter(negative=())] = None,
+    max_changed: str | None = None,
+    json: bool = False,
+) -> int:
     """Rebuild read models from the log, beside the live tables.
 
     Args:
         names: read models, as `store_daily` or `retail.store_daily`.
         all: every read model; fills an empty database, the core's tables included.
         execute: do it; without, only say what would be done.
+        accept: promote what the log says, whatever differs.
+        expect_changes: a column that may change, as `store_daily.revenue`, or a model; several times for several.
+        max_changed: the share of the served rows that may differ, as `0.1%`.
         json: print one JSON document.
     """
     if all == bool(names):
         say("refold: name read models, or say --all")
         return exits.USAGE
     with answering(), Replay(connected(Settings.load())) as replay:
+        gates = replay.gates(accept=accept, expect_changes=expect_changes or [], max_changed=max_changed)
         plan = replay.plan(names)
         if not execute:
             _show_plan(plan, json=json)
             return exits.DONE
-        with reported() as report:
-            done = replay.execute(names, report)
+        try:
+            with reported() as report:
+                done = replay.execute(names, report, gates)
+        except RebuildDiffers as problem:
+            _show_differences(problem, json=json)
+            raise
     _show_report(done, json=json)
     for failed in done.failed:
         say(f"refold: {failed.code}: {failed.domain}.{failed.model} is not rebuilt: {failed.reason}")
@@ -98,7 +119,40 @@ def _show_report(report: Report, *, json: bool) -> None:
     if json:
         print_json(asdict(report))
         return
-    print_table([asdict(model) for model in report.models])
+    print_table([_without_rows(model) for model in report.models])
     say(
         f"{report.records:,} records in {report.seconds:,} s: {report.records_per_s:,}/s. The views show the new tables."
     )
+
+
+def _without_rows(model: Rebuilt) -> dict[str, Any]:
+    return {name: value for name, value in asdict(model).items() if name != "differences"}
+
+
+def _show_differences(problem: RebuildDiffers, *, json: bool) -> None:
+    """Which rows differ, and in what; nothing of them was promoted."""
+    build, compared = problem.build, problem.compared
+    if json:
+        named = {"domain": build.domain, "model": build.model, "build": build.number}
+        print_json(
+            {"code": problem.code, **named, "differing": compared.differing, **asdict(compared), "listed_most": LISTED}
+        )
+        return
+    print_table([row for found in compared.listed[:_SHOWN] for row in _rows_of(found)][:_SHOWN_LINES])
+    if compared.differing > _SHOWN:
+        say(f"{_SHOWN} of {compared.differing:,} rows that differ; --json has up to {LISTED:,}.")
+
+
+def _rows_of(found: Difference) -> list[dict[str, str | None]]:
+    """A line for each column that differs; of a row that one side lacks, one line."""
+    key = ", ".join(f"{name}={'null' if value is None else value}" for name, value in found.key.items())
+    if found.kind != "changed":
+        return [{"row": key, "differs": found.kind, "column": "", "served": "", "log": ""}]
+    return [
+        {"row": key, "differs": found.kind, "column": name, "served": _shown(served), "log": _shown(log)}
+        for name, (served, log) in found.columns.items()
+    ]
+
+
+def _shown(value: str | None) -> str:
+    return "null" if value is None else value[:200]
