@@ -13,9 +13,11 @@ from typing import Any
 import polars as pl
 
 from refold.projections import long_keys
+from refold.projections.constants import constants
 from refold.projections.declaration import Column, Entity, EventType, Rollup, handled
 from refold.projections.expressions import Both, ByEvent, Compare, Condition, Day, Either, Expression, Field
-from refold.projections.layout import DELETED, VERSION, Layout, Merge, Stored, order_column, value_type
+from refold.projections.field_types import value_type
+from refold.projections.layout import DELETED, VERSION, Layout, Merge, Stored, order_column
 from refold.projections.partial import PLACES, TIME_SHIFT
 from refold.schemas.arithmetic import EXACT
 from refold.schemas.binary import micros_of
@@ -102,7 +104,7 @@ def _gathering(layout: Layout, kind: EventType) -> list[Step]:
 
 
 def _step(kind: EventType, name: str, column: Column) -> Step:
-    holds = _holds(column.of.condition)
+    holds = _holds(kind, column.of.condition)
     value = (lambda _: 1) if column.value is None else _value(kind, column.value)
     add: Callable[[Any, Any], Any] = {"min": min, "max": max}.get(column.gather) or _add(kind, column)
 
@@ -122,7 +124,10 @@ def _add(kind: EventType, column: Column) -> Callable[[Any, Any], Any]:
 def _choice(layout: Layout, kind: EventType, order: str, alike: Mapping[str, Column]) -> Step:
     """Columns that take their values from one event, the first or the last of those that hold."""
     one = next(iter(alike.values()))
-    holds, place = _holds(one.of.condition), _place_in_stream if isinstance(layout.model, Entity) else _place(kind)
+    holds, place = (
+        _holds(kind, one.of.condition),
+        _place_in_stream if isinstance(layout.model, Entity) else _place(kind),
+    )
     goes_before: Callable[[Any, Any], bool] = operator.lt if one.gather == "first" else operator.gt
     values = [(name, _value(kind, column.value)) for name, column in alike.items() if column.value is not None]
 
@@ -171,19 +176,20 @@ def _value(kind: EventType, said: Expression) -> Callable[[Row], Any]:
             return lambda _: word
 
 
-def _holds(said: Condition | None) -> Callable[[Row], bool]:
+def _holds(kind: EventType, said: Condition | None) -> Callable[[Row], bool]:
     match said:
         case None:
             return lambda _: True
         case Both(left, right):
-            return _all((_holds(left), _holds(right)))
+            return _all((_holds(kind, left), _holds(kind, right)))
         case Either(left, right):
-            one, other = _holds(left), _holds(right)
+            one, other = _holds(kind, left), _holds(kind, right)
             return lambda event: one(event) or other(event)
-        case Compare(name, "in", tuple(values)):
+        case Compare(name, "in"):
+            values = constants(kind, said)
             return lambda event: event[name] is not None and event[name] in values
-        case Compare(name, compared, value):
-            compare = getattr(operator, compared)
+        case Compare(name, compared):
+            compare, (value,) = getattr(operator, compared), constants(kind, said)
             return lambda event: event[name] is not None and compare(event[name], value)
         case _:
             raise TypeError(said)

@@ -5,15 +5,21 @@ which is pure. One engine runs it, live and in a replay, so a table is a functio
 """
 
 import re
-from collections.abc import Callable, Mapping
+import typing
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import msgspec
 
+from refold.projections.constants import check_condition, check_words
 from refold.projections.errors import BadDeclaration
-from refold.projections.expressions import ENVELOPE, ByEvent, Condition, Day, Expression, Field, fields_of
-from refold.projections.sql_types import places_fault
+from refold.projections.expressions import ByEvent, Condition, Expression, Field
+from refold.projections.field_types import (
+    EventType as EventType,  # noqa: PLC0414 - all others import it from here
+)
+from refold.projections.field_types import common_type, value_type
+from refold.projections.sql_types import ColumnType, of_python, places_fault, sum_of
 from refold.projections.view_sql import fault_of
 from refold.schemas.contracts import Category, Event
 from refold.schemas.upcast import upcasts_of
@@ -24,14 +30,6 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,50}")
 SYSTEM_COLUMNS = frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})
 """Postgres's own in each table."""
 _SQL_TYPE = re.compile(r"[a-z_][a-z0-9_ ]*(\(\d{1,4}(, ?\d{1,4})?\))?( with(out)? time zone)?(\[\])*", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class EventType:
-    """One type of event of one category."""
-
-    category: Category
-    event: type[Event]
 
 
 @dataclass(frozen=True)
@@ -48,15 +46,17 @@ class Events:
 
     def where(self, condition: Condition) -> "Events":
         """Only the events for which the condition holds."""
+        if not isinstance(condition, Condition):
+            raise BadDeclaration(f"where() takes a condition such as field('x').eq(1), not {condition!r}")
         return replace(self, condition=condition if self.condition is None else self.condition & condition)
 
     def count(self, doc: str) -> "Column":
         """How many events there are."""
         return Column("count", self, None, doc)
 
-    def sum(self, of: str, doc: str) -> "Column":
+    def sum(self, of: str | Field, doc: str) -> "Column":
         """The exact sum of a whole or decimal field; 0 where there is none."""
-        return Column("sum", self, Field(of), doc)
+        return Column("sum", self, _expression(of), doc)
 
     def min(self, of: str | Expression, doc: str) -> "Column":
         """The least value; null where there is none."""
@@ -131,10 +131,11 @@ class Rollup:
 
     def __post_init__(self) -> None:
         _check_names(self.name, self.domain, [*self.key, *self.columns])
-        for kind in handled(self):
-            for part in self.key.values():
-                _check_fields(self.name, kind, part.value, None)
+        if not self.key or not self.columns:
+            raise BadDeclaration(f"{self.name}: a rollup has a key and columns")
         _check_columns(self.name, self.columns)
+        for name, part in self.key.items():
+            _check_value(f"{self.name}.{name}", handled(self), part.value)
 
     @property
     def key_docs(self) -> dict[str, str]:
@@ -161,6 +162,8 @@ class Entity:
         if (self.evolve is None) == (not self.columns):
             raise BadDeclaration(f"{self.name}: an entity has either columns or evolve")
         _check_columns(self.name, self.columns)
+        if self.evolve is not None:
+            _check_evolve(self.name, self.evolve)
         if any(kind.category != self.category for kind in handled(self)):
             raise BadDeclaration(f"{self.name}: an entity gathers events of its own category only")
         if self.deleted_when is not None and self.deleted_when not in self.category.events:
@@ -240,15 +243,28 @@ def _check_names(name: str, domain: str, columns: list[str]) -> None:
 
 def _check_columns(name: str, columns: Mapping[str, Column]) -> None:
     for column_name, column in columns.items():
-        for kind in column.of.types:
-            _check_fields(f"{name}.{column_name}", kind, column.value, column.of.condition)
+        where = f"{name}.{column_name}"
+        check_condition(where, column.of.types, column.of.condition)
+        if column.value is not None:
+            found = _check_value(where, column.of.types, column.value)
+            if column.gather == "sum":
+                sum_of(found, where)
 
 
-def _check_fields(where: str, kind: EventType, value: Expression | None, condition: Condition | None) -> None:
-    unknown = (fields_of(value) | fields_of(condition)) - ENVELOPE - set(kind.event.__struct_fields__)
-    if unknown:
-        raise BadDeclaration(f"{where}: {kind.event.__name__} has no field {', '.join(sorted(unknown))}")
-    if isinstance(value, ByEvent) and kind.event not in dict(value.words):
-        raise BadDeclaration(f"{where}: by_event names no word for {kind.event.__name__}")
-    if isinstance(value, Day) and value.of.name not in ENVELOPE and value.of.name not in kind.event.__struct_fields__:
-        raise BadDeclaration(f"{where}: day() needs a time")
+def _check_value(where: str, kinds: Sequence[EventType], value: Expression) -> ColumnType:
+    """The one type of an expression over some types of events. Raises BadDeclaration."""
+    found = common_type([value_type(kind, value, where)[0] for kind in kinds], where)
+    if isinstance(value, ByEvent):
+        check_words(where, value)
+    return found
+
+
+def _check_evolve(name: str, evolve: Evolve) -> None:
+    try:
+        hints = typing.get_type_hints(evolve.state, include_extras=True)
+    except (NameError, TypeError) as problem:
+        raise BadDeclaration(f"{name}: the types of {evolve.state.__name__} cannot be read: {problem}") from problem
+    for field_name in evolve.state.__struct_fields__:
+        of_python(hints[field_name], f"{name}.{field_name}")
+        if field_name not in evolve.docs:
+            raise BadDeclaration(f"{name}: no text for {field_name}")

@@ -1,23 +1,29 @@
 """What a declaration may say about one event: values and conditions, as data. Closed, so that it has one meaning everywhere.
 
-Comparisons are SQL's: with a missing (null) field none of them holds, `ne` neither.
+A constant is of the type of the field that it is compared with (`constants`). Comparisons are SQL's: with a missing (null) field none of them holds, `ne` neither.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from enum import Enum
 from typing import Literal
 
+from refold.projections.errors import BadDeclaration
 from refold.schemas.contracts import Event
 
-Constant = int | str | bool | Decimal | date | datetime
+Constant = int | str | bool | Decimal | date | datetime | Enum
 Operator = Literal["eq", "ne", "gt", "ge", "lt", "le", "in"]
 
 
 @dataclass(frozen=True)
 class Condition:
     """Something that holds for an event or does not. Combine with `&` and `|`."""
+
+    def __bool__(self) -> bool:
+        """`and`, `or` and `not` would drop a condition without a word. Raises BadDeclaration."""
+        raise BadDeclaration(f"{self!r} holds of an event, not by itself: join conditions by & and |, in parentheses")
 
     def __and__(self, other: "Condition") -> "Condition":
         return Both(self, other)
@@ -106,14 +112,14 @@ def field(name: str) -> Field:
     return Field(name)
 
 
-def day(of: Field) -> Day:
+def day(of: str | Field) -> Day:
     """The day (UTC) of a time."""
-    return Day(of)
+    return Day(Field(of) if isinstance(of, str) else of)
 
 
-def by_event(words: Mapping[type[Event], str]) -> ByEvent:
-    """A word for each type of event."""
-    return ByEvent(tuple(words.items()))
+def by_event(words: Mapping[type[Event], str | Enum]) -> ByEvent:
+    """A word for each type of event; a member of an enum stands for its value."""
+    return ByEvent(tuple((kind, word.value if isinstance(word, Enum) else word) for kind, word in words.items()))
 
 
 def fields_of(said: Expression | Condition | None) -> set[str]:

@@ -5,6 +5,7 @@ import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from enum import Enum
 from typing import Any
 
 from refold.projections.declaration import Evolve, Model, View, handled
@@ -57,6 +58,8 @@ def _said(value: Any) -> Any:
             said: Any = [_source(value.fold), _source(value.state)]
         case Category():
             said = value.name
+        case Enum() if not isinstance(value, str | int):
+            said = repr(value.value)  # as which it is compared
         case type():
             said = value.__name__
         case Mapping():

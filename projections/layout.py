@@ -4,25 +4,11 @@ import typing
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
-from functools import cache
 
-from refold.projections.declaration import Column, Entity, EventType, Model, Rollup, handled
+from refold.projections.declaration import Column, Entity, Model, Rollup, handled
 from refold.projections.errors import BadDeclaration
-from refold.projections.expressions import ByEvent, Day, Expression, Field
-from refold.projections.sql_types import (
-    BIGINT,
-    DATE,
-    ENVELOPE_TYPES,
-    INTEGER,
-    LONG_DIGITS,
-    TEXT,
-    TIME,
-    ColumnType,
-    of_avro,
-    of_python,
-    sum_of,
-)
-from refold.schemas.avro import schema_of
+from refold.projections.field_types import common_type, value_type
+from refold.projections.sql_types import BIGINT, LONG_DIGITS, TEXT, ColumnType, of_python, sum_of
 
 VERSION, DELETED = "_version", "_deleted"
 
@@ -121,7 +107,7 @@ def _rollup_key(model: Rollup, name: str) -> Stored:
     found = [value_type(kind, part.value, f"{model.name}.{name}") for kind in handled(model)]
     required = not any(nullable for _, nullable in found)
     return Stored(
-        name, _common([kind for kind, _ in found], f"{model.name}.{name}"), Merge.LEAST, part.doc, required=required
+        name, common_type([kind for kind, _ in found], f"{model.name}.{name}"), Merge.LEAST, part.doc, required=required
     )
 
 
@@ -144,7 +130,7 @@ def _stored(model: str, name: str, column: Column, order: str | None) -> Stored:
     if column.gather == "count":
         return Stored(name, BIGINT, Merge.ADD, column.doc, required=True)
     assert column.value is not None
-    kind = _common([value_type(t, column.value, where)[0] for t in column.of.types], where)
+    kind = common_type([value_type(t, column.value, where)[0] for t in column.of.types], where)
     if column.gather == "sum":
         return Stored(name, sum_of(kind, where), Merge.ADD, column.doc, required=True)
     return Stored(name, kind, _MERGES[column.gather], column.doc, order)
@@ -160,37 +146,3 @@ def _evolved(model: Entity) -> list[Stored]:
         Stored(name, of_python(hints[name], f"{model.name}.{name}"), Merge.REPLACE, model.evolve.docs[name])
         for name in model.evolve.state.__struct_fields__
     ]
-
-
-def value_type(kind: EventType, value: Expression, where: str) -> tuple[ColumnType, bool]:
-    """The type of an expression over one event type, and whether it may be null."""
-    match value:
-        case Field(name):
-            return _field_type(kind, name, where)
-        case Day(of):
-            found, nullable = _field_type(kind, of.name, where)
-            if found != TIME:
-                raise BadDeclaration(f"{where}: day() needs a time, {of.name} is {found.sql}")
-            return DATE, nullable
-        case ByEvent():
-            return TEXT, False
-
-
-def _field_type(kind: EventType, name: str, where: str) -> tuple[ColumnType, bool]:
-    if name in ENVELOPE_TYPES:
-        return ENVELOPE_TYPES[name], name in {"m_actor", "m_correlation_id"}
-    return of_avro(_avro_fields(kind)[name], where)
-
-
-@cache
-def _avro_fields(kind: EventType) -> dict[str, object]:
-    return {f["name"]: f["type"] for f in schema_of(kind.event, kind.category.name)["fields"]}
-
-
-def _common(found: list[ColumnType], where: str) -> ColumnType:
-    kinds = set(found)
-    if kinds == {INTEGER, BIGINT}:
-        return BIGINT
-    if len(kinds) != 1:
-        raise BadDeclaration(f"{where}: its events have it as {', '.join(sorted(kind.sql for kind in kinds))}")
-    return max(found, key=lambda kind: kind.digits)

@@ -6,13 +6,19 @@ interleaving, kills or when it was built. It holds because `merged` is commutati
 """
 
 from collections.abc import Mapping, Sequence
+from decimal import ROUND_FLOOR, Context, Decimal
+from functools import reduce
+from operator import or_
+from typing import Any
 
 import polars as pl
 
 from refold.projections import long_keys
+from refold.projections.constants import constants
 from refold.projections.declaration import Column, Entity, EventType, Rollup, handled
 from refold.projections.expressions import Both, ByEvent, Compare, Condition, Day, Either, Expression, Field, fields_of
-from refold.projections.layout import DELETED, VERSION, Layout, Merge, Stored, order_column, value_type
+from refold.projections.field_types import FieldType, field_type, value_type
+from refold.projections.layout import DELETED, VERSION, Layout, Merge, Stored, order_column
 from refold.projections.sql_types import INTEGER
 from refold.projections.wide_sums import LIMB, limbs, low
 from refold.schemas.upcast_columns import SUB
@@ -26,6 +32,7 @@ PLACE = "m_place"
 """Where an event stands in its stream: a thousand times the version, and which of those it is that one stored event became."""
 PLACES = 1000
 _DELETED_AT = "m_deleted_at"
+_EXACT = Context(prec=100)
 _ORDER = ("m_occurred_at", "m_stream", PLACE)
 
 
@@ -135,7 +142,7 @@ def _of_type(layout: Layout, kind: EventType, frame: pl.DataFrame) -> pl.DataFra
         else [pl.col("m_stream").alias(model.key_name)]
     )
     sums = [found for name, column in columns.items() for found in _gathered(layout, kind, name, column)]
-    found = frame.group_by(keys).agg(*sums, *_orders(model.columns, ordered), *_versions(layout, kind))
+    found = frame.group_by(keys).agg(*sums, *_orders(kind, model.columns, ordered), *_versions(layout, kind))
     return found.with_columns(_order_texts(layout, kind, found.columns)).select(_cast(layout, found.columns))
 
 
@@ -160,13 +167,13 @@ def _gathered(layout: Layout, kind: EventType, name: str, column: Column) -> lis
         return [_gather(kind, name, column)]
     value = value_of(kind, column.value)
     if column.of.condition is not None:
-        value = pl.when(condition_of(column.of.condition)).then(value)
+        value = pl.when(condition_of(kind, column.of.condition)).then(value)
     high, low_ = limbs(value)
     return [high.sum().alias(name), low_.sum().alias(low(name))]
 
 
 def _gather(kind: EventType, name: str, column: Column) -> pl.Expr:
-    holds = None if column.of.condition is None else condition_of(column.of.condition)
+    holds = None if column.of.condition is None else condition_of(kind, column.of.condition)
     if column.gather == "count":
         return (pl.len() if holds is None else holds.sum()).alias(name)
     assert column.value is not None
@@ -191,12 +198,12 @@ def _exact(value: pl.Expr, kind: EventType, column: Column) -> pl.Expr:
     return value.cast(pl.Decimal(38, 0)) if not isinstance(found.dtype, pl.Decimal) else value.cast(found.dtype)
 
 
-def _orders(all_columns: Mapping[str, Column], ordered: Mapping[str, Column]) -> list[pl.Expr]:
+def _orders(kind: EventType, all_columns: Mapping[str, Column], ordered: Mapping[str, Column]) -> list[pl.Expr]:
     """Time, stream and place of the event that each first or last took."""
     found: dict[str, list[pl.Expr]] = {}
     for column in ordered.values():
         order = str(order_column(column, all_columns.values()))
-        holds = None if column.of.condition is None else condition_of(column.of.condition)
+        holds = None if column.of.condition is None else condition_of(kind, column.of.condition)
         places = [pl.col(name) if holds is None else pl.col(name).filter(holds) for name in _ORDER]
         ends = [place.first() if column.gather == "first" else place.last() for place in places]
         found[order] = [end.alias(f"{order}{name}") for end, name in zip(ends, _ORDER, strict=True)]
@@ -246,17 +253,33 @@ def value_of(kind: EventType, value: Expression) -> pl.Expr:
             return pl.lit(dict(words)[kind.event], dtype=pl.String)
 
 
-def condition_of(condition: Condition) -> pl.Expr:
-    """A condition as a column without nulls: what is unknown does not hold."""
+def condition_of(kind: EventType, condition: Condition) -> pl.Expr:
+    """A condition on the events of one type as a column without nulls: what is unknown does not hold."""
     match condition:
         case Both(left, right):
-            return condition_of(left) & condition_of(right)
+            return condition_of(kind, left) & condition_of(kind, right)
         case Either(left, right):
-            return condition_of(left) | condition_of(right)
-        case Compare(name, "in", tuple(values)):
-            return pl.col(name).is_in(list(values)).fill_null(value=False)
-        case Compare(name, operator, value):
-            compared: pl.Expr = getattr(pl.col(name), operator)(value)
-            return compared.fill_null(value=False)
+            return condition_of(kind, left) | condition_of(kind, right)
+        case Compare(name, operator):
+            field = field_type(kind, name)
+            compared = [
+                _compared(field, pl.col(name), "eq" if operator == "in" else operator, value)
+                for value in constants(kind, condition)
+            ]
+            return reduce(or_, compared).fill_null(value=False)
         case _:
             raise TypeError(condition)
+
+
+def _compared(field: FieldType, column: pl.Expr, operator: str, value: Any) -> pl.Expr:
+    """A comparison of two values of one Polars type; a decimal of more places than the field has lies between two of the field's."""
+    dtype = pl.Decimal(field.digits, field.scale) if field.digits else field.column.dtype
+    if field.digits:
+        below = value.quantize(Decimal(1).scaleb(-field.scale), ROUND_FLOOR, _EXACT)
+        if below != value:
+            operator = {"gt": "gt", "ge": "gt", "lt": "le", "le": "le"}.get(operator, operator)
+            if operator in {"eq", "ne"}:
+                return column.ne(column) if operator == "eq" else column.eq(column)
+        value = below
+    found: pl.Expr = getattr(column, operator)(pl.lit(value, dtype))
+    return found

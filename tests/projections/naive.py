@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import Enum
 from hashlib import sha256
 from typing import Any
 
@@ -23,8 +24,15 @@ class Happened:
     sub: int = 0
 
     def get(self, name: str) -> Any:
-        envelope = {"m_stream": self.stream, "m_version": self.version, "m_occurred_at": self.occurred_at}
-        return envelope[name] if name in envelope else getattr(self.event, name)
+        envelope = {
+            "m_stream": self.stream,
+            "m_version": self.version,
+            "m_occurred_at": self.occurred_at,
+            "m_recorded_at": self.occurred_at,
+            "m_actor": None,
+            "m_correlation_id": None,
+        }
+        return _plain(envelope[name] if name in envelope else getattr(self.event, name))
 
     @property
     def place(self) -> tuple[int, int]:
@@ -94,7 +102,8 @@ def _value(value: Expression, item: Happened) -> Any:
         case Field(name):
             return item.get(name)
         case Day(of):
-            return item.get(of.name).astimezone(UTC).date()
+            at = item.get(of.name)
+            return None if at is None else at.astimezone(UTC).date()
         case ByEvent(words):
             return dict(words)[item.kind.event]
 
@@ -109,8 +118,13 @@ def _holds(condition: Condition, item: Happened) -> bool:
             value = item.get(name)
             if value is None:
                 return False
+            wanted = tuple(map(_plain, wanted)) if isinstance(wanted, tuple) else _plain(wanted)
             compared = {"eq": "__eq__", "ne": "__ne__", "gt": "__gt__", "ge": "__ge__", "lt": "__lt__", "le": "__le__"}
             if isinstance(wanted, tuple):
                 return value in wanted
             return bool(getattr(value, compared[operator])(wanted))
     raise TypeError(condition)
+
+
+def _plain(value: Any) -> Any:
+    return value.value if isinstance(value, Enum) else value

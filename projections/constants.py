@@ -1,0 +1,150 @@
+"""The constants of conditions: checked against the fields that they are compared with, then taken as the fields' values are.
+
+So both engines compare values of one type, and what could mean two things is refused where it is declared.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+
+from refold.projections.errors import BadDeclaration
+from refold.projections.expressions import Both, ByEvent, Compare, Condition, Either
+from refold.projections.field_types import EventType, FieldType, field_type
+from refold.projections.sql_types import BIGINT, BOOLEAN, DATE, INTEGER, TEXT, TIME, ColumnType
+
+_BITS = {INTEGER: 31, BIGINT: 63}
+_WITHOUT_ORDER = "has no order: say eq, ne or is_in"
+_NO_NULL = "nothing is equal to None, as in SQL: no condition holds of a field that is missing"
+
+
+class _Unfit(Exception):
+    """What is wrong with a constant, as the end of a sentence about it."""
+
+
+def check_condition(where: str, kinds: Sequence[EventType], said: Condition | None) -> None:
+    """Raise BadDeclaration for a condition that cannot be put to each of some types of events."""
+    match said:
+        case None:
+            return
+        case Both(left, right) | Either(left, right):
+            check_condition(where, kinds, left)
+            check_condition(where, kinds, right)
+        case Compare():
+            for kind in kinds:
+                constants(kind, said, where)
+        case _:
+            raise BadDeclaration(
+                f"{where}: {said!r} is no condition; a comparison is field('x').eq(1), not field('x') == 1"
+            )
+
+
+def check_words(where: str, said: ByEvent) -> None:
+    """Raise BadDeclaration for a word that no column can hold."""
+    for word in dict(said.words).values():
+        if not isinstance(word, str) or not _is_storable(word):
+            raise BadDeclaration(f"{where}: by_event: {word!r} is no text that Postgres can hold")
+
+
+def constants(kind: EventType, said: Compare, where: str = "") -> tuple[Any, ...]:
+    """What a field is compared with, as values of the field's type: one, or several of `in`. Raises BadDeclaration."""
+    field = field_type(kind, said.field, where)
+    several = said.operator == "in"
+    given = said.value if several and isinstance(said.value, tuple) else (said.value,)
+    if not given:
+        raise BadDeclaration(f"{where}: {said.field}: is_in() names no value")
+    if said.operator not in {"eq", "ne", "in"} and (field.enum is not None or field.column == BOOLEAN):
+        raise BadDeclaration(f"{where}: {said.field} is {field.word}, which {_WITHOUT_ORDER}")
+    found = []
+    for value in given:
+        try:
+            found.append(_constant(field, value))
+        except _Unfit as problem:
+            raise BadDeclaration(f"{where}: {said.field} is {field.word}, and {value!r:.100} {problem}") from None
+    return tuple(found)
+
+
+def _constant(field: FieldType, value: Any) -> Any:
+    if value is None:
+        raise _Unfit(f"is no value: {_NO_NULL}")
+    if isinstance(value, list | tuple | set | frozenset):
+        raise _Unfit("is several values: write is_in(a, b)")
+    if field.enum is not None:
+        return _member(field.enum, value)
+    plain = value.value if isinstance(value, Enum) else value
+    return _decimal(field, plain) if field.digits else _TAKEN[field.column](field, plain)
+
+
+def _member(enum: type[Enum], value: Any) -> str:
+    if isinstance(value, enum):
+        return str(value.value)
+    words = [member.value for member in enum]
+    if isinstance(value, Enum) or value not in words:
+        raise _Unfit(f"is none of {', '.join(map(repr, words))}")
+    return str(value)
+
+
+def _whole(field: FieldType, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise _Unfit("is no whole number")
+    if not -(1 << _BITS[field.column]) <= value < 1 << _BITS[field.column]:
+        raise _Unfit("is out of its bounds")
+    return int(value)
+
+
+def _decimal(field: FieldType, value: Any) -> Decimal:
+    """Of any number of places: a comparison is exact."""
+    if not isinstance(value, int | Decimal) or isinstance(value, bool):
+        raise _Unfit("is no Decimal and no whole number; a float or a text may be another number than it shows")
+    exact = Decimal(value)
+    if not exact.is_finite():
+        raise _Unfit("is no number")
+    if exact and exact.adjusted() >= field.digits - field.scale:
+        raise _Unfit("is out of its bounds")
+    return exact
+
+
+def _boolean(_: FieldType, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _Unfit("is neither True nor False")
+    return value
+
+
+def _text(_: FieldType, value: Any) -> str:
+    if not isinstance(value, str):
+        raise _Unfit("is no text")
+    if not _is_storable(value):
+        raise _Unfit("is no text that an event can hold")
+    return str.__str__(value)
+
+
+def _is_storable(text: str) -> bool:
+    return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def _time(_: FieldType, value: Any) -> datetime:
+    if not isinstance(value, datetime):
+        raise _Unfit("is no datetime")
+    if value.utcoffset() is None:
+        raise _Unfit("says no time zone: write datetime(…, tzinfo=UTC)")
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise _Unfit("lies outside of the years 1 to 9999 in UTC") from None
+
+
+def _date(_: FieldType, value: Any) -> date:
+    if not isinstance(value, date) or isinstance(value, datetime):
+        raise _Unfit("is no date")
+    return value
+
+
+_TAKEN: dict[ColumnType, Callable[[FieldType, Any], Any]] = {
+    INTEGER: _whole,
+    BIGINT: _whole,
+    BOOLEAN: _boolean,
+    TEXT: _text,
+    TIME: _time,
+    DATE: _date,
+}

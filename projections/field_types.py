@@ -1,0 +1,128 @@
+"""The types of what a declaration names: fields of events and of the envelope, and expressions over them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from functools import cache
+from typing import Any
+
+from msgspec import inspect
+
+from refold.projections.errors import BadDeclaration
+from refold.projections.expressions import ByEvent, Day, Expression, Field
+from refold.projections.sql_types import (
+    BIGINT,
+    BOOLEAN,
+    DATE,
+    ENVELOPE_TYPES,
+    INTEGER,
+    TEXT,
+    TIME,
+    ColumnType,
+    of_avro,
+)
+from refold.schemas.avro import resolved, schema_of
+from refold.schemas.contracts import Category, Event
+
+_WORDS = {
+    INTEGER: "an int",
+    BIGINT: "a long",
+    BOOLEAN: "a boolean",
+    TEXT: "a text",
+    TIME: "a time",
+    DATE: "a date",
+}
+
+
+@dataclass(frozen=True)
+class EventType:
+    """One type of event of one category."""
+
+    category: Category
+    event: type[Event]
+
+
+@dataclass(frozen=True)
+class FieldType:
+    """A field's type as a column has it, and what a column does not say: which enum it is, how many digits it has."""
+
+    column: ColumnType
+    nullable: bool
+    enum: type[Enum] | None = None
+    digits: int = 0
+    scale: int = 0
+
+    @property
+    def word(self) -> str:
+        """For people."""
+        if self.enum is not None:
+            return f"an enum ({self.enum.__name__})"
+        return f"a decimal({self.digits},{self.scale})" if self.digits else _WORDS[self.column]
+
+
+@cache
+def field_type(kind: EventType, name: str, where: str = "") -> FieldType:
+    """The type of a field of one type of event. Raises BadDeclaration for one that it lacks or that no column holds."""
+    if name in ENVELOPE_TYPES:
+        return FieldType(ENVELOPE_TYPES[name], nullable=name in {"m_actor", "m_correlation_id"})
+    avro = _avro_fields(kind).get(name)
+    if avro is None:
+        raise BadDeclaration(f"{where}: {kind.event.__name__} has no field {name}")
+    column, nullable = of_avro(avro, f"{where}: {kind.event.__name__}.{name}")
+    plain = avro[1] if isinstance(avro, list) else avro
+    if isinstance(plain, dict) and plain.get("logicalType") == "decimal":
+        return FieldType(column, nullable, digits=int(plain["precision"]), scale=int(plain.get("scale", 0)))
+    is_enum = isinstance(plain, dict) and plain["type"] == "enum"
+    return FieldType(column, nullable, _enum_of(kind, name) if is_enum else None)
+
+
+@cache
+def _avro_fields(kind: EventType) -> dict[str, Any]:
+    return {f["name"]: f["type"] for f in resolved(schema_of(kind.event, kind.category.name)["fields"][1:])}
+
+
+def _enum_of(kind: EventType, name: str) -> type[Enum]:
+    described = inspect.type_info(kind.event)
+    assert isinstance(described, inspect.StructType)
+    found = [enum for field in described.fields if field.name == name for enum in _enums(field.type)]
+    return found[0]
+
+
+def _enums(described: inspect.Type) -> list[type[Enum]]:
+    match described:
+        case inspect.Metadata(type=inner):
+            return _enums(inner)
+        case inspect.UnionType(types=parts):
+            return [enum for part in parts for enum in _enums(part)]
+        case inspect.EnumType(cls=cls):
+            return [cls]
+    return []
+
+
+def value_type(kind: EventType, value: Expression, where: str) -> tuple[ColumnType, bool]:
+    """The type of an expression over one event type, and whether it may be null. Raises BadDeclaration."""
+    match value:
+        case Field(name):
+            found = field_type(kind, name, where)
+            return found.column, found.nullable
+        case Day(Field(name)):
+            found = field_type(kind, name, where)
+            if found.column != TIME:
+                raise BadDeclaration(f"{where}: day() needs a time, and {name} is {found.word}")
+            return DATE, found.nullable
+        case ByEvent(words):
+            if kind.event not in dict(words):
+                raise BadDeclaration(f"{where}: by_event names no word for {kind.event.__name__}")
+            return TEXT, False
+        case _:
+            raise BadDeclaration(f"{where}: {value!r} is no field and no expression")
+
+
+def common_type(found: Sequence[ColumnType], where: str) -> ColumnType:
+    """The one type of a column that several events give. Raises BadDeclaration."""
+    kinds = set(found)
+    if kinds == {INTEGER, BIGINT}:
+        return BIGINT
+    if len(kinds) != 1:
+        raise BadDeclaration(f"{where}: its events have it as {', '.join(sorted(kind.sql for kind in kinds))}")
+    return max(found, key=lambda kind: kind.digits)

@@ -1,0 +1,172 @@
+"""Any declaration over any types: rows, columns, any chunking and Postgres give the rows of the naive fold."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from refold.projections import builds as all_builds
+from refold.projections import merge_sql, tables
+from refold.projections.batch import batch_of, counted_events
+from refold.projections.by_rows import partial_columns
+from refold.projections.declaration import Column, Entity, Model, Rollup, events, key
+from refold.projections.declared import declared_of
+from refold.projections.expressions import Condition, by_event, day, field
+from refold.projections.layout import Layout, layout_of
+from refold.projections.models import ModelsFold
+from refold.projections.models_process import ensure_builds
+from refold.projections.partial import merged, partial_of
+from refold.projections.row_batch import RowReader
+from refold.schemas.columns import ColumnDecoder
+from refold.streams.arrays import literal
+from refold.streams.postgres import Database
+from tests.projections.conftest import core_stands
+from tests.projections.naive import Happened, naive_rows
+from tests.projections.test_models import rows
+from tests.projections.typed import (
+    BERLIN,
+    CATALOG,
+    CATEGORY,
+    CONDITIONS,
+    LOGS,
+    NAMES,
+    TYPED,
+    Kind,
+    Typed,
+    chunk_of,
+    log_of,
+    random_log,
+)
+
+DECODER = ColumnDecoder(CATALOG, thin=True)
+SUMMED = tuple(name for name in NAMES if name.startswith(("amount", "number", "big")) or name == "m_version")
+typed = events(CATEGORY, Typed)
+
+
+def rollup(columns: dict[str, Column], by: Any = "m_stream") -> Rollup:
+    return Rollup(name="of_types", domain="typed", description="All.", key={"by": key(by, "A key.")}, columns=columns)
+
+
+def every_gather() -> dict[str, Column]:
+    """Each gather of each field: what a table of such columns holds."""
+    found = {"n": typed.count("All.")}
+    for name in NAMES:
+        for gather in ("min", "max", "first", "last"):
+            found[f"{gather}_{name}"] = getattr(typed, gather)(name, "A column.")
+    return {**found, **{f"sum_{name}": typed.sum(name, "A column.") for name in SUMMED}}
+
+
+WHOLE: list[Model] = [
+    rollup(every_gather()),
+    *(rollup(every_gather(), by) for by in ("kind", "flag_or_none", "amount", "at", "on", day("at_or_none"))),
+    Entity(
+        name="of_types", domain="typed", description="All.", category=CATEGORY, key_name="id", key_doc="Id.", columns=every_gather()
+    ),
+]  # fmt: skip
+
+
+def both(model: Model, log: Sequence[Happened]) -> pl.DataFrame:
+    """The partial by columns, which is also the one by rows, as Postgres gets it."""
+    layout, chunk = layout_of(model), chunk_of(log)
+    frames = counted_events(DECODER, [TYPED], batch_of("typed.row", [chunk]), {}, []).frames
+    by_columns = partial_of(layout, frames)
+    read = RowReader(CATALOG, "typed.row", [TYPED]).read([chunk], {})
+    assert read is not None
+    by_rows = partial_columns(layout, read)
+    for part in layout.stored:
+        assert by_rows[part.name] == by_columns[part.name].to_list()
+        assert literal(by_rows[part.name]) == literal(by_columns[part.name])
+    return by_columns
+
+
+def shown(layout: Layout, found: pl.DataFrame) -> list[dict[str, Any]]:
+    return found.select(part.name for part in layout.shown).to_dicts()
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    log=LOGS, condition=CONDITIONS, of=st.sampled_from(NAMES), summed=st.sampled_from(SUMMED), cut=st.integers(0, 12)
+)
+def test_any_condition_holds_alike_by_rows_by_columns_and_in_plain_python(
+    log: list[Any], condition: Condition, of: str, summed: str, cut: int
+) -> None:
+    some = typed.where(condition)
+    columns = {
+        "n": some.count("Some."),
+        "total": some.sum(summed, "Sum."),
+        "word": some.last(by_event({Typed: "x"}), "Word."),
+    }
+    gathered = {gather: getattr(some, gather)(of, "A column.") for gather in ("min", "max", "first", "last")}
+    model, happened = rollup({**columns, **gathered}), log_of(log)
+    layout, whole = layout_of(model), both(model, happened)
+    assert shown(layout, whole) == naive_rows(model, happened)
+    assert merged(layout, [both(model, happened[:cut]), both(model, happened[cut:])]).equals(whole)
+
+
+@pytest.mark.parametrize("operator", ["eq", "ne", "gt", "ge", "lt", "le", "is_in"])
+@pytest.mark.parametrize("constant", [Decimal("1.005"), Decimal("-0.001"), Decimal("1.00"), 1])
+def test_a_decimal_between_two_of_the_fields_compares_exactly(operator: str, constant: Decimal | int) -> None:
+    amounts = [Decimal("0.99"), Decimal("1.00"), Decimal("1.01"), Decimal("0.00"), Decimal("-0.01"), None]
+    (one, *_) = random_log(1, 1)
+    log = [
+        replace(one, stream=f"s{n}", event=msgspec.structs.replace(one.event, amount_or_none=amount))
+        for n, amount in enumerate(amounts)
+    ]
+    model = rollup({"n": typed.where(getattr(field("amount_or_none"), operator)(constant)).count("Some.")})
+    assert shown(layout_of(model), both(model, log)) == naive_rows(model, log)
+
+
+@pytest.mark.parametrize("model", WHOLE, ids=lambda model: str(getattr(model, "key", "entity"))[:40])
+@settings(max_examples=15, deadline=None)
+@given(log=LOGS)
+def test_each_gather_of_each_type_is_one_function(model: Model, log: list[Any]) -> None:
+    happened = log_of(log)
+    assert shown(layout_of(model), both(model, happened)) == naive_rows(model, happened)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_postgres_merges_as_partials_do(db: Database, seed: int) -> None:
+    happened = random_log(seed, 60)
+    for model in WHOLE:
+        layout = layout_of(model)
+        build = all_builds.create(db, layout, "f", "shadow")
+        tables.create(db, layout, build)
+        tables.point_view(db, layout, build)
+        for at in range(0, len(happened), 7):
+            merge_sql.add(db, layout, build.schema, both(model, happened[at : at + 7]))
+        assert rows(db, layout) == naive_rows(model, happened)
+        db.execute("DROP VIEW typed.of_types")
+
+
+CONDITIONED = {
+    "kind": field("kind").eq(Kind.A),
+    "kinds": field("kind_or_none").is_in(Kind.B, "Z"),
+    "since": field("at").ge(datetime(2026, 3, 1, 1, tzinfo=BERLIN)),
+    "within": field("amount").gt(1) & field("amount").lt(Decimal("1.015")),
+    "flagged": field("flag_or_none").ne(value=True),
+    "on": field("on").is_in(date(2026, 3, 1), date.max),
+    "text": field("text").gt("z") | field("big").eq(2**63 - 1),
+}
+
+
+def test_constants_of_all_types_count_alike_alone_and_in_a_burst(db: Database, database: str) -> None:
+    model = rollup({name: typed.where(condition).count("Some.") for name, condition in CONDITIONED.items()}, day("at"))
+    declared, log = declared_of([model]), random_log(5, 300)
+    ensure_builds(db, declared)
+    fold = ModelsFold(database, "", CATALOG, declared)
+    core_stands(db, {("typed.row.events", 0): len(log)})
+    fold.stored([("typed.row.events", 0)])
+    for at in range(20):
+        fold.apply([chunk_of(log[at : at + 1], at)])
+    assert rows(db, declared.named("of_types")) == naive_rows(model, log[:20])
+    fold.apply([chunk_of(log[20:], 20)])
+    fold.close()
+    assert rows(db, declared.named("of_types")) == naive_rows(model, log)
+    assert [build.detached_code for build in all_builds.builds(db)] == [None]
