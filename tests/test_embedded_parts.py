@@ -25,6 +25,15 @@ def server(folder: Path) -> ServerProcess:
     return ServerProcess(folder, folder / "log", lambda: Mark(folder, lambda words: "this-server" in words))
 
 
+def launched(process: ServerProcess, cwd: Path, command: list[str] = SLEEP) -> ServerProcess:
+    """Launch, and wait for the kernel: a program that has just begun shows no command line for a moment."""
+    process.launch(command, cwd=cwd)
+    assert process.pid is not None
+    while not psutil.Process(process.pid).cmdline():
+        pass
+    return process
+
+
 def test_ports_are_kept_while_they_are_free(tmp_path: Path) -> None:
     first = ports.kept_ports(tmp_path, ("a", "b"))
     assert ports.kept_ports(tmp_path, ("a", "b")) == first
@@ -38,8 +47,7 @@ def test_a_taken_port_is_replaced(tmp_path: Path) -> None:
 
 
 def test_a_process_is_found_again_and_stopped(tmp_path: Path) -> None:
-    first = server(tmp_path)
-    first.launch(SLEEP, cwd=tmp_path)
+    first = launched(server(tmp_path), tmp_path)
     second = server(tmp_path)
     assert second.adopt()
     assert second.pid == first.pid
@@ -65,8 +73,7 @@ def test_a_reused_pid_is_never_taken_for_the_server(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("record", [None, "", '{"pid": 1', "[7]", '{"pid": "x", "started": 1}', "of another program"])
 def test_a_server_whose_record_is_lost_is_found_by_what_it_runs_and_where(tmp_path: Path, record: str | None) -> None:
-    first, path = server(tmp_path), tmp_path / "pid.json"
-    first.launch(SLEEP, cwd=tmp_path)
+    first, path = launched(server(tmp_path), tmp_path), tmp_path / "pid.json"
     path.unlink()
     if record == "of another program":
         record = json.dumps({"pid": os.getpid(), "started": psutil.Process().create_time()})
@@ -83,9 +90,7 @@ def test_the_same_program_of_another_folder_and_another_program_of_this_one_are_
     here, there = tmp_path / "here", tmp_path / "there"
     here.mkdir()
     there.mkdir()
-    other_folder, other_program = server(there), server(here)
-    other_folder.launch(SLEEP, cwd=there)
-    other_program.launch(SLEEP[:-1], cwd=here)
+    other_folder, other_program = launched(server(there), there), launched(server(here), here, SLEEP[:-1])
     ours = server(here)
     assert not ours.adopt()
     ours.stop(signal.SIGTERM, 1)
@@ -98,8 +103,7 @@ def test_the_same_program_of_another_folder_and_another_program_of_this_one_are_
 def test_a_server_of_a_folder_that_was_deleted_and_made_again_is_not_of_this_one(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
-    old = server(folder)
-    old.launch(SLEEP, cwd=folder)
+    old = launched(server(folder), folder)
     shutil.rmtree(folder)
     folder.mkdir()
     assert not server(folder).adopt()
@@ -109,8 +113,7 @@ def test_a_server_of_a_folder_that_was_deleted_and_made_again_is_not_of_this_one
 def test_a_folder_that_was_moved_keeps_its_server(tmp_path: Path) -> None:
     folder, moved = tmp_path / "data", tmp_path / "moved"
     folder.mkdir()
-    first = server(folder)
-    first.launch(SLEEP, cwd=folder)
+    first = launched(server(folder), folder)
     (folder / "pid.json").unlink()
     folder.rename(moved)
     found = server(moved)
