@@ -55,11 +55,12 @@ def decide(decider: AnyDecider, incoming: Incoming, state: Any, version: int) ->
         message = f"the stream is at version {version}, expected was {incoming.expected_version}"
         return Decided((), state, Rejected(VERSION_CONFLICT, message))
     try:
-        decision = decider.decide(incoming.command, state)
-        if isinstance(decision, Rejected):
-            return Decided((), state, _in_words(decision))
-        events = _checked(decision, decider.category)
-        return Decided(events, decider.fold(events, state), None)
+        with authors_arithmetic():  # which holds for a generator of events, too
+            decision = decider.ask(incoming.command, state)
+            if isinstance(decision, Rejected):
+                return Decided((), state, _in_words(decision))
+            events = _checked(decision, decider.category)
+            return Decided(events, decider.go_on(events, state), None)
     except Exception as problem:
         return Decided((), state, _refusal(problem))
 
@@ -135,8 +136,7 @@ class Place(msgspec.Struct, frozen=True, gc=False):
 
 def _checked(decision: Event | Sequence[Event], category: Category) -> tuple[Event, ...]:
     """The events, each of today's types and within its bounds. Raises BadValue, EventRetired."""
-    with authors_arithmetic():  # a generator runs only now
-        events = (decision,) if isinstance(decision, Event) else tuple(decision)
+    events = (decision,) if isinstance(decision, Event) else tuple(decision)
     if not 1 <= len(events) <= MAX_EVENTS_PER_COMMAND:
         raise BadValue(f"{len(events)} events; 1 to {MAX_EVENTS_PER_COMMAND} are allowed")
     for event in events:

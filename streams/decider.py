@@ -38,17 +38,23 @@ class Decider(Generic[State, C, E]):
     decide: Callable[[C, State], Decision]
     evolve: Callable[[State, E], State]
     fingerprint: str = field(init=False)
+    ask: Callable[[C, State], Decision] = field(init=False, repr=False, compare=False)
+    """`decide` as the author wrote it, for who is in `authors_arithmetic` already, as `go_on` is."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fingerprint", _fingerprint(type(self.initial), self.evolve, self.category))
+        object.__setattr__(self, "ask", self.decide)
         object.__setattr__(self, "decide", in_authors_arithmetic(self.decide))
 
     def fold(self, events: tuple[Any, ...], state: State | None = None) -> State:
         """The state after the events, from `state` or from the beginning."""
-        state = self.initial if state is None else state
         with authors_arithmetic():
-            for event in events:
-                state = self.evolve(state, event)
+            return self.go_on(events, self.initial if state is None else state)
+
+    def go_on(self, events: tuple[Any, ...], state: State) -> State:
+        """The same for who is in `authors_arithmetic` already."""
+        for event in events:
+            state = self.evolve(state, event)
         return state
 
     def dump(self, state: State) -> bytes:
