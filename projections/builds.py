@@ -8,6 +8,8 @@ from refold.streams.postgres import Database, Rows, Statements, create_tables
 
 GROUP = "models"
 MEMBERS = ("serving", "shadow", "retired")
+OTHER_CODE = "fingerprint"
+"""Why a build is set apart: it is written by whoever has its code, at positions of its own, until no living process lacks it."""
 _GROUP_LOCK = 0x5EF01D_0001
 
 
@@ -35,6 +37,10 @@ class Build:
     @property
     def is_member(self) -> bool:
         return self.status in MEMBERS and self.detached_code is None
+
+    @property
+    def is_apart(self) -> bool:
+        return self.status in MEMBERS and self.detached_code == OTHER_CODE
 
 
 def bootstrap(db: Database) -> None:
@@ -87,16 +93,39 @@ def set_status(db: Database, build: Build, status: str) -> None:
 
 
 def detach(db: Database, build: Build, code: str, reason: str) -> None:
-    """Take a member out of the group where it stands; the rest goes on. Holds the exclusive lock for a moment."""
+    """Take a member out of the group where it stands, or end the life of one that is set apart; the rest goes on.
+
+    Holds the exclusive lock for a moment. A build that failed stays as it is until a rebuild.
+    """
     with db.transaction():
         lock_exclusive(db)
-        found = db.execute(
-            "UPDATE refold.builds SET detached_code = %s, detached_reason = %s, detached_at = now(), changed_at = now()"
-            " WHERE build = %s AND detached_code IS NULL AND status = ANY(%s) RETURNING build",
-            (code, reason[:2000], build.number, list(MEMBERS)),
-        ).fetchone()
-        if found is not None:
-            keep_positions(db, build)
+        detach_within(db, build, code, reason)
+
+
+def detach_within(db: Database, build: Build, code: str, reason: str) -> None:
+    """The same, in a transaction that holds the exclusive lock."""
+    found = db.execute(
+        "SELECT detached_code FROM refold.builds WHERE build = %s AND status = ANY(%s)"
+        " AND (detached_code IS NULL OR detached_code = %s AND detached_code <> %s)",
+        (build.number, list(MEMBERS), OTHER_CODE, code),
+    ).fetchone()
+    if found is None:
+        return
+    db.execute(
+        "UPDATE refold.builds SET detached_code = %s, detached_reason = %s, detached_at = now(), changed_at = now() WHERE build = %s",
+        (code, reason[:2000], build.number),
+    )
+    if found[0] is None:
+        keep_positions(db, build)
+
+
+def attach_within(db: Database, build: Build) -> None:
+    """A build that stands where the group does is a member again, in a transaction that holds the exclusive lock."""
+    db.execute(
+        "UPDATE refold.builds SET detached_code = NULL, detached_reason = NULL, detached_at = NULL, changed_at = now() WHERE build = %s",
+        (build.number,),
+    )
+    db.execute("DELETE FROM refold.positions WHERE grp = %s", (build.group,))
 
 
 def keep_positions(db: Database, build: Build) -> None:

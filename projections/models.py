@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import psycopg
 
-from refold.projections import builds, merge_sql, metrics, parking
+from refold.projections import apart, builds, merge_sql, metrics, parking
 from refold.projections.batch import Batch, Counted, batch_of, by_category, counted_events
 from refold.projections.builds import GROUP, Build
 from refold.projections.by_rows import Row, partial_columns
@@ -98,7 +98,9 @@ class ModelsFold:
                 failpoint("models.before-write")
                 for chunk in offered:
                     positions.move(db, GROUP, chunk)
-                self._fold(offered, allowed, self._members(builds.builds_of(there)), one_by_one=one_by_one)
+                found = builds.builds_of(there)
+                self._fold(offered, allowed, self._members(found), one_by_one=one_by_one)
+                self._fold_apart(offered, allowed, found, one_by_one=one_by_one)
                 notify(db, GROUP, {chunk.place: chunk.end for chunk in offered})
                 failpoint("models.before-commit")
         if offered:
@@ -107,29 +109,63 @@ class ModelsFold:
         chunk_metrics.RECORDS.labels(GROUP).inc(sum(len(chunk.values) for chunk in offered))
         return {chunk.place: moved.get(chunk.place, chunk.start) for chunk in chunks}
 
-    def members(self) -> list[tuple[Build, Layout]]:
-        """Who is written now. Raises ModelFailed for one whose declaration is not this code's."""
-        return self._members(builds.builds(self._db))
+    def topic(self, category: str) -> str:
+        """The topic of a category's events."""
+        return events_topic(self._prefix, category)
+
+    def divided(self, there: Sequence[Build]) -> tuple[list[tuple[Build, Layout]], list[Build]]:
+        """The members that this code can write, and those whose declaration is not this code's."""
+        known, lacking = [], []
+        for build in there:
+            name = (build.domain, build.model)
+            if build.is_member and self._declared.fingerprints.get(name) == build.fingerprint:
+                known.append((build, self._declared.layouts[name]))
+            elif build.is_member:
+                lacking.append(build)
+        return known, lacking
+
+    def apart(self, there: Sequence[Build]) -> list[tuple[Build, Layout]]:
+        """The builds that are set apart and that this code can write."""
+        return apart.known(self._declared, there)
 
     def _members(self, there: Sequence[Build]) -> list[tuple[Build, Layout]]:
-        found = []
-        for build in there:
-            if build.is_member:
-                name = (build.domain, build.model)
-                if self._declared.fingerprints.get(name) != build.fingerprint:
-                    raise ModelFailed(build.number, "this code declares it otherwise, or not at all")
-                found.append((build, self._declared.layouts[name]))
-        return found
+        known, lacking = self.divided(there)
+        for build in lacking:
+            raise ModelFailed(build.number, "this code declares it otherwise, or not at all")
+        return known
+
+    def _fold_apart(
+        self, chunks: Sequence[Chunk], allowed: Limits, there: Sequence[Build], *, one_by_one: bool
+    ) -> None:
+        """Builds that are set apart and that this code knows, where they stand at a chunk's start: they keep up with the group."""
+        together: dict[tuple[Place, ...], list[tuple[Build, Layout]]] = {}
+        for build, layout, places in apart.standing(
+            self._pipelined, self._prefix, self._declared, there, chunks, allowed
+        ):
+            together.setdefault(places, []).append((build, layout))
+        for places, followers in together.items():
+            theirs = [chunk for chunk in chunks if chunk.place in places]
+            for build, _ in followers:
+                for chunk in theirs:
+                    positions.move(self._pipelined, build.group, chunk)
+            self._fold(theirs, allowed, followers, one_by_one=one_by_one, told=False)
 
     def _fold(
-        self, chunks: Sequence[Chunk], allowed: Limits, members: Sequence[tuple[Build, Layout]], *, one_by_one: bool
+        self,
+        chunks: Sequence[Chunk],
+        allowed: Limits,
+        members: Sequence[tuple[Build, Layout]],
+        *,
+        one_by_one: bool,
+        told: bool = True,
     ) -> None:
+        """`told`: these are the group's, whose events are counted and whose unreadable ones are parked."""
         grouped = by_category(self._prefix, chunks)
         rows = self._rows(grouped, allowed, members)
         if rows is None:
-            self._fold_columns(grouped, allowed, members, one_by_one=one_by_one)
+            self._fold_columns(grouped, allowed, members, one_by_one=one_by_one, told=told)
             return
-        for category in grouped:
+        for category in grouped if told else ():
             metrics.EVENTS.labels(category).inc(sum(len(rows[kind]) for kind in rows if kind.category.name == category))
         with chunk_metrics.stage(GROUP, "merge"):
             for build, layout in members:
@@ -159,6 +195,7 @@ class ModelsFold:
         members: Sequence[tuple[Build, Layout]],
         *,
         one_by_one: bool,
+        told: bool,
     ) -> None:
         counted: dict[str, tuple[Batch, Counted]] = {}
         with chunk_metrics.stage(GROUP, "decode"):
@@ -169,7 +206,7 @@ class ModelsFold:
                     batch,
                     counted_events(self._decoder, self._declared.types[category], batch, allowed.voids, parked),
                 )
-        for category, (_, found) in counted.items():
+        for category, (_, found) in counted.items() if told else ():
             metrics.EVENTS.labels(category).inc(found.events)
             chunk_metrics.FALL_BACKS.labels(GROUP).inc(found.fell_back)
             chunk_metrics.UPCAST.labels(GROUP).inc(found.upcast)
@@ -182,10 +219,14 @@ class ModelsFold:
     def _detach(self, failed: ModelFailed) -> None:
         found = next(build for build in builds.builds(self._db) if build.number == failed.build)
         same = self._declared.fingerprints.get((found.domain, found.model)) == found.fingerprint
-        code = failed.code if same else "fingerprint"
+        code = failed.code if same else builds.OTHER_CODE
         builds.detach(self._db, found, code, failed.message)
         metrics.DETACHED.labels(found.model, code).inc()
-        _log.error("models: %s.%s (build %d) is detached: %s", found.domain, found.model, found.number, failed.message)
+        how = "is detached" if same else "goes on at positions of its own, written by whoever has its code"
+        _log.log(
+            logging.ERROR if same else logging.WARNING,
+            "models: %s.%s (build %d) %s: %s", found.domain, found.model, found.number, how, failed.message,
+        )  # fmt: skip
 
     @contextmanager
     def _detaching(self, build: Build, layout: Layout, *, one_by_one: bool) -> Iterator[None]:

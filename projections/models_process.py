@@ -1,17 +1,20 @@
 """The models group as a process: every member's table, up to where the core stands."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 
 from refold.projections import builds, tables
 from refold.projections.declared import Declared, declared
+from refold.projections.follower import FOLLOWERS, ApartFold, Follower
 from refold.projections.models import ModelsFold
 from refold.projections.views import Declaration, ensure_views, ours
 from refold.streams.agents import FoldKind, run_fold
 from refold.streams.continuity import check_continuity
 from refold.streams.core_limits import group_positions
 from refold.streams.domain import load_domains
+from refold.streams.guard import GuardedFold, process_guard
 from refold.streams.postgres import Database, answering, bootstrap, connect_patiently
+from refold.streams.presence import Name, live_processes
 from refold.streams.settings import Settings
 from refold.streams.topics import ensure_topics
 from refold.streams.waiting import when_kafka_answers
@@ -23,7 +26,26 @@ _PACE_S = 0.02
 
 def main(settings: Settings) -> None:
     """Fold until told to stop. Raises LogRefused when the log is not the one that the tables were folded from."""
-    run_fold(settings, [models_fold(settings)], FoldKind(follows=True, pace_s=_PACE_S))
+    fold = models_fold(settings)
+    following = follower(settings)
+    following.start()
+    try:
+        run_fold(settings, [fold], FoldKind(follows=True, pace_s=_PACE_S))
+    finally:
+        following.stop()
+
+
+def follower(settings: Settings) -> Follower:
+    """Keeps up the builds of other code that this code can write, in a thread beside the fold."""
+    domains, found = load_domains(settings.domains), declared(settings.domains)
+    fold = ApartFold(settings.dsn(), settings.topic_prefix, domains.catalog, found)
+    guarded = GuardedFold(fold, process_guard(settings, FOLLOWERS))
+    return Follower(fold, guarded, settings, living_writers)
+
+
+def living_writers(db: Database) -> list[Mapping[Name, str]]:
+    """What each living process of the group can write."""
+    return [process.writes for process in live_processes(db) if process.role == builds.GROUP]
 
 
 def models_fold(settings: Settings) -> ModelsFold:
@@ -33,8 +55,13 @@ def models_fold(settings: Settings) -> ModelsFold:
         bootstrap(db)
         when_kafka_answers(lambda: ensure_topics(settings, domains, db))
         when_kafka_answers(lambda: check_continuity(settings, domains, db))
-        ensure_builds(db, found)
+        ensure_builds(db, found, declarations(living_writers(db)))
     return ModelsFold(settings.dsn(), settings.topic_prefix, domains.catalog, found)
+
+
+def declarations(writers: Sequence[Mapping[Name, str]]) -> set[Declaration]:
+    """Everything that living processes declare, models and views."""
+    return {(*name, fingerprint) for writes in writers for name, fingerprint in writes.items()}
 
 
 def ensure_builds(db: Database, found: Declared, others: Collection[Declaration] = ()) -> None:

@@ -1,18 +1,20 @@
 """Letting a parked stream go on: all that waits is folded, in order, in the transaction that takes the park away."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from refold.projections import builds
-from refold.projections.batch import ALL_BUILDS, Batch, Counted, Park
-from refold.projections.builds import GROUP
+from refold.projections import builds, parking
+from refold.projections.batch import ALL_BUILDS, Batch, Park
+from refold.projections.builds import GROUP, Build
 from refold.projections.errors import NotParked, RebuildUnfinished
+from refold.projections.layout import Layout
 from refold.projections.limits import parked
 from refold.projections.member import detaching, write
 from refold.projections.models import ModelsFold
 from refold.streams import set_aside
+from refold.streams.chunk import Place
 from refold.streams.core_limits import group_positions
 from refold.streams.errors import StillUnreadable
 from refold.streams.history import NEWEST, History
@@ -42,34 +44,75 @@ def release(fold: ModelsFold, topic: str, category: str, stream: str, read: Read
     db = fold.db
     with db.transaction():
         builds.lock_exclusive(db)
-        parks = _parks(db, category, stream)
+        tables, lacking = _tables(fold)
+        parks = _parks(db, category, stream, lacking)
         if not parks:
             raise NotParked(f"{category} {stream} does not wait")
         _refuse_unfinished(db)
-        _forget(db, topic, category, stream)
+        _forget(db, topic, category, stream, parks)
+        _leave_for_others(db, parks, lacking)
         stands = group_positions(db, GROUP)
         offsets = History.offsets(db, category, stream, after=0, upto=NEWEST)
         passed = [(part, at) for part, at in offsets if at < stands.get((topic, part), 0)]
-        done = [_fold(fold, park, [place for place in passed if place[1] >= park.first_offset], read) for park in parks]
-        for left in _parks(db, category, stream):
+        done = [
+            _fold(fold, tables, park, [place for place in passed if place[1] >= park.first_offset], read)
+            for park in parks
+        ]
+        for left in _parks(db, category, stream, lacking):
             raise StillUnreadable(f"{category} {stream}: {left.code}: {left.reason}")
     return done
 
 
-def _fold(fold: ModelsFold, park: Park, places: Places, read: Read) -> Released:
-    batch = _batch(park.category, places, read)
-    counted = fold.decoded(batch)
-    for fault in counted.parks:
-        raise StillUnreadable(f"{park.category} {park.stream}: {fault.code}: {fault.reason}")
-    _write(fold, park, batch, counted)
+@dataclass(frozen=True)
+class _Table:
+    """A table that this code can write. `stands`: where it is, if it is set apart; None: where the group is."""
+
+    build: Build
+    layout: Layout
+    stands: dict[Place, int] | None
+
+    def passed(self, topic: str, places: Places) -> Places:
+        """Those of the places that the table has passed: what lies behind, its follower reads."""
+        if self.stands is None:
+            return places
+        return [(part, at) for part, at in places if at < self.stands.get((topic, part), 0)]
+
+
+def _tables(fold: ModelsFold) -> tuple[list[_Table], list[Build]]:
+    """What this code can write, and the builds of other code, which are set apart from now on."""
+    there, db = builds.builds(fold.db), fold.db
+    members, lacking = fold.divided(there)
+    for build in lacking:
+        builds.detach_within(db, build, builds.OTHER_CODE, "this code declares it otherwise, or not at all")
+    followed = fold.apart(there)
+    known = {build.number for build, _ in followed}
+    lacking += [build for build in there if build.is_apart and build.number not in known]
+    tables = [_Table(build, layout, None) for build, layout in members]
+    tables += [_Table(build, layout, group_positions(db, build.group)) for build, layout in followed]
+    return tables, lacking
+
+
+def _leave_for_others(db: Database, parks: Sequence[Park], lacking: Sequence[Build]) -> None:
+    """What has waited for all waits for a build of other code still: its rows lack what it has passed."""
+    for build in lacking:
+        parking.park(db, [replace(park, build=build.number) for park in parks if park.build == ALL_BUILDS], {})
+
+
+def _fold(fold: ModelsFold, tables: Sequence[_Table], park: Park, places: Places, read: Read) -> Released:
+    topic = fold.topic(park.category)
+    together: dict[tuple[tuple[int, int], ...], list[_Table]] = {}
+    for table in tables:
+        if park.build in (ALL_BUILDS, table.build.number):
+            together.setdefault(tuple(table.passed(topic, places)), []).append(table)
+    for theirs, some in together.items():
+        batch = _batch(park.category, list(theirs), read)
+        counted = fold.decoded(batch)
+        for fault in counted.parks:
+            raise StillUnreadable(f"{park.category} {park.stream}: {fault.code}: {fault.reason}")
+        for table in some:
+            with detaching(table.build, table.layout):
+                write(fold.db, table.build, table.layout, {park.category: (batch, counted)}, [])
     return Released(park.category, park.stream, park.build, park.code, len(places))
-
-
-def _write(fold: ModelsFold, park: Park, batch: Batch, counted: Counted) -> None:
-    for build, layout in fold.members():
-        if park.build in (ALL_BUILDS, build.number):
-            with detaching(build, layout):
-                write(fold.db, build, layout, {park.category: (batch, counted)}, [])
 
 
 def _batch(category: str, places: Places, read: Read) -> Batch:
@@ -78,10 +121,11 @@ def _batch(category: str, places: Places, read: Read) -> Batch:
     return Batch(category, (), read(category, places) if places else [], offsets, parts)
 
 
-def _parks(db: Database, category: str, stream: str) -> list[Park]:
-    """Those of single builds first: what they wait for includes what all wait for."""
+def _parks(db: Database, category: str, stream: str, lacking: Sequence[Build]) -> list[Park]:
+    """Those of single builds first: what they wait for includes what all wait for. Without those of builds of other code."""
+    theirs = {build.number for build in lacking}
     found = [park for park in parked(db) if (park.category, park.stream) == (category, stream)]
-    return sorted(found, key=lambda park: -park.build)
+    return sorted((park for park in found if park.build not in theirs), key=lambda park: -park.build)
 
 
 def _refuse_unfinished(db: Database) -> None:
@@ -90,7 +134,10 @@ def _refuse_unfinished(db: Database) -> None:
             raise RebuildUnfinished(f"build {build.number} of {build.model} is not done")
 
 
-def _forget(db: Database, topic: str, category: str, stream: str) -> None:
+def _forget(db: Database, topic: str, category: str, stream: str, parks: Sequence[Park]) -> None:
     """Take the parks away, and the stream's records from those that are set aside."""
-    db.execute("DELETE FROM refold.parked WHERE category = %s AND stream = %s", (category, stream))
+    db.execute(
+        "DELETE FROM refold.parked WHERE category = %s AND stream = %s AND build = ANY(%s)",
+        (category, stream, [park.build for park in parks]),
+    )
     set_aside.forget(db, topic, category, stream, models=True)

@@ -69,7 +69,7 @@ def forget(db: Database, topic: str, category: str, stream: str, *, models: bool
     """Give a stream's records back to the write side, to the read models only with `models`; why each was set aside."""
     rows = db.execute(
         "DELETE FROM refold.set_aside a USING refold.stream_offsets o WHERE o.category = %s AND o.stream = %s"
-        " AND a.topic = %s AND a.part = o.part AND a.record_offset = ANY(o.offsets) AND (%s OR a.grp <> 'models')"
+        " AND a.topic = %s AND a.part = o.part AND a.record_offset = ANY(o.offsets) AND (%s OR NOT a.grp ^@ 'models')"
         " RETURNING a.reason",
         (category, stream, topic, models),
     )
@@ -93,7 +93,7 @@ def refuse(db: Database, topic: str, places: Sequence[tuple[int, int]]) -> None:
     """Raise EventUnreadable if a process other than the models' died of one of these (partition, offset)."""
     parts, offsets = [part for part, _ in places], [offset for _, offset in places]
     row = db.execute(
-        "SELECT a.part, a.record_offset, a.reason FROM refold.set_aside a WHERE a.topic = %s AND a.grp <> 'models'"
+        "SELECT a.part, a.record_offset, a.reason FROM refold.set_aside a WHERE a.topic = %s AND NOT a.grp ^@ 'models'"
         " AND (a.part, a.record_offset) IN (SELECT * FROM unnest(%s::int[], %s::bigint[])) LIMIT 1",
         (topic, parts, offsets),
     ).fetchone()

@@ -57,8 +57,10 @@ def who(role: str, domains: Sequence[str]) -> Me:
 
 def _writes(domains: Sequence[str]) -> dict[tuple[str, str], str]:
     from refold.projections.declared import declared
+    from refold.projections.fingerprint import view_fingerprint
 
-    return declared(domains).fingerprints
+    found = declared(domains)
+    return found.fingerprints | {(view.domain, view.name): view_fingerprint(view) for view in found.views}
 
 
 def role_command(role: str) -> list[str]:

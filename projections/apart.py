@@ -1,0 +1,119 @@
+"""Builds of other code: set apart at positions of their own, kept up by whoever has their code, joined again when nobody lacks it.
+
+Old and new code run side by side during a deploy. A worker cannot write a table whose declaration it does not have, and must not hold
+it back either. So the build leaves the group with a copy of the group's positions, and from then on moves by itself.
+
+Invariants: a build that is set apart never stands behind what it holds, nor ahead of the group. Its position in a place moves in the
+transaction of its rows, and only from where it stood. It joins only where it stands at the group's position in every place that it
+reads, under the group's exclusive lock.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+from refold.projections import builds
+from refold.projections.batch import Park
+from refold.projections.builds import GROUP, Build
+from refold.projections.declaration import handled
+from refold.projections.declared import Declared
+from refold.projections.layout import Layout
+from refold.projections.limits import Limits
+from refold.streams.chunk import Chunk, Place
+from refold.streams.postgres import Database, Statements
+from refold.streams.topics import events_topic
+
+Apart = tuple[Build, Layout]
+_BEHIND = """
+    SELECT count(*) FROM refold.positions g LEFT JOIN refold.positions o ON (o.grp, o.topic, o.part) = (%s, g.topic, g.part)
+     WHERE g.grp = %s AND g.topic = ANY(%s) AND g.next_offset <> coalesce(o.next_offset, 0)
+"""
+SETTLED_S = 10.0
+"""So long a build stays apart at least: a process whose row in `refold.processes` is late would part it again at once."""
+
+
+def known(found: Declared, there: Sequence[Build]) -> list[Apart]:
+    """The builds that are set apart, and that this code can write."""
+    return [
+        (build, found.layouts[name])
+        for build in there
+        if build.is_apart and found.fingerprints.get(name := (build.domain, build.model)) == build.fingerprint
+    ]
+
+
+def topics_of(prefix: str, layout: Layout) -> set[str]:
+    """The topics whose events a model gathers."""
+    return {events_topic(prefix, kind.category.name) for kind in handled(layout.model)}
+
+
+def waits_for_itself(build: Build, layout: Layout, parked: Collection[Park]) -> list[Park]:
+    """Streams that wait for this build alone. Where `evolve` folds, its own fold looks after them."""
+    return [] if layout.evolves else [park for park in parked if park.build == build.number]
+
+
+def standing(
+    db: Statements, prefix: str, found: Declared, there: Sequence[Build], chunks: Sequence[Chunk], allowed: Limits
+) -> Iterator[tuple[Build, Layout, tuple[Place, ...]]]:
+    """The builds that are set apart and stand at the start of some chunks, with those places, whose positions are locked now.
+
+    What somebody else has locked is being moved by him, and so is not here.
+    """
+    ours = [one for one in known(found, there) if not waits_for_itself(*one, allowed.parked)]
+    if not ours:
+        return
+    at = _locked(db, [build.group for build, _ in ours], chunks, skips=True)
+    for build, layout in ours:
+        topics = topics_of(prefix, layout)
+        places = tuple(
+            sorted(c.place for c in chunks if c.topic in topics and at.get((build.group, c.place)) == c.start)
+        )
+        if places:
+            yield build, layout, places
+
+
+def locked(db: Statements, found: Sequence[Apart], chunks: Sequence[Chunk]) -> dict[tuple[str, Place], int]:
+    """Where builds stand in the places of some chunks, held until the transaction ends."""
+    return _locked(db, [build.group for build, _ in found], chunks, skips=False)
+
+
+def _locked(
+    db: Statements, groups: Sequence[str], chunks: Sequence[Chunk], *, skips: bool
+) -> dict[tuple[str, Place], int]:
+    topics, parts = [chunk.topic for chunk in chunks], [chunk.part for chunk in chunks]
+    rows = db.execute(
+        "SELECT grp, topic, part, next_offset FROM refold.positions WHERE grp = ANY(%s::text[])"
+        " AND (topic, part) IN (SELECT * FROM unnest(%s::text[], %s::int[])) ORDER BY grp, topic, part FOR UPDATE"
+        + (" SKIP LOCKED" if skips else ""),
+        (list(groups), topics, parts),
+    )
+    return {(group, (topic, part)): at for group, topic, part, at in rows.fetchall()}
+
+
+Writers = Callable[[Database], Sequence[Mapping[tuple[str, str], str]]]
+"""Of each living process of the group, the fingerprint of each model that it can write."""
+
+
+def join(db: Database, prefix: str, build: Build, layout: Layout, writers: Writers) -> bool:
+    """Make a build a member again, if every living process can write it and it stands where the group does; whether it is one now."""
+    if not _is_ripe(db, build, layout):
+        return False
+    living, name = writers(db), (build.domain, build.model)
+    if not living or any(writes.get(name) != build.fingerprint for writes in living):
+        return False
+    with db.transaction():
+        db.execute("SET LOCAL lock_timeout = '1s'")
+        builds.lock_exclusive(db)
+        if not _is_ripe(db, build, layout):
+            return False
+        row = db.execute(_BEHIND, (build.group, GROUP, sorted(topics_of(prefix, layout)))).fetchone()
+        if row is None or row[0]:
+            return False
+        builds.attach_within(db, build)
+    return True
+
+
+def _is_ripe(db: Database, build: Build, layout: Layout) -> bool:
+    row = db.execute(
+        "SELECT FROM refold.builds b WHERE b.build = %s AND b.detached_code = %s AND b.detached_at < now() - make_interval(secs => %s)"
+        " AND (%s OR NOT EXISTS (SELECT FROM refold.parked p WHERE p.build = b.build))",
+        (build.number, builds.OTHER_CODE, SETTLED_S, layout.evolves),
+    ).fetchone()
+    return row is not None

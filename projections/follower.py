@@ -1,0 +1,248 @@
+"""Keeping up the builds of other code: a thread of the models process that reads the log for those that this code can write.
+
+The live transaction writes them too wherever they stand at its chunks' start (`ModelsFold`), so there is nothing to do here for
+partitions that this process owns, once they have caught up. What other processes own, whose code lacks the build, is read here.
+"""
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+import psycopg
+
+from refold.projections import apart, builds, metrics, parking
+from refold.projections.apart import Apart, Writers
+from refold.projections.batch import ALL_BUILDS, Park, batch_of, by_category, counted_events
+from refold.projections.builds import GROUP
+from refold.projections.declared import Declared
+from refold.projections.errors import ModelFailed
+from refold.projections.limits import Limits, limits
+from refold.projections.member import detaching, write
+from refold.schemas.catalog import Catalog
+from refold.schemas.columns import ColumnDecoder
+from refold.schemas.errors import RefoldError
+from refold.streams import positions
+from refold.streams.chunk import Chunk, Place
+from refold.streams.core_limits import group_positions
+from refold.streams.intake import ChunkFold
+from refold.streams.log_reader import LogReader
+from refold.streams.postgres import connect_patiently, notify
+from refold.streams.refusals import first_line
+from refold.streams.settings import Settings
+
+FOLLOWERS = "models-apart"
+_log = logging.getLogger(__name__)
+_READ_RECORDS, _CLOSE_RECORDS = 5_000, 500
+_POLL_S, _NEXT_S, _IDLE_S, _LOOK_S, _AGAIN_S = 0.2, 0.02, 0.1, 1.0, 2.0
+
+Same = tuple[tuple[tuple[Place, int], ...], tuple[Park, ...]]
+"""What builds have in common that are folded at once: (place, first offset) of their records, and the streams that wait for them alone."""
+
+
+class ApartFold:
+    """Folds chunks into the builds that are set apart and that this connection follows. One connection, one thread."""
+
+    group = FOLLOWERS
+
+    def __init__(self, url: str, prefix: str, catalog: Catalog, found: Declared) -> None:
+        self._url, self._prefix, self._declared = url, prefix, found
+        self._decoder = ColumnDecoder(catalog, thin=True)
+        self.topics: Sequence[str] = ()
+        self.db = connect_patiently(url, application_name=FOLLOWERS, by_key=True)
+        self._followed: set[int] = set()
+
+    def reconnect(self) -> None:
+        """A new connection; whom it followed, others may follow now."""
+        self.close()
+        self.db = connect_patiently(self._url, application_name=FOLLOWERS, by_key=True)
+
+    def close(self) -> None:
+        self._followed.clear()
+        self.db.close()
+
+    def followed(self) -> list[Apart]:
+        """The builds that nobody else follows: their lock goes with the connection."""
+        found = apart.known(self._declared, builds.builds(self.db))
+        for number in self._followed - {build.number for build, _ in found}:
+            self.db.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (_lock(number),))
+            self._followed.discard(number)
+        return [one for one in found if self._follows(one[0].number)]
+
+    def stored(self, places: Sequence[Place]) -> dict[Place, int]:
+        """Of each place that a followed build reads, how far the one has come that has come least."""
+        least: dict[Place, int] = {}
+        for build, layout in self.followed():
+            topics = apart.topics_of(self._prefix, layout)
+            ours = [place for place in places if place[0] in topics]
+            for place, at in positions.stored(self.db, build.group, ours).items():
+                least[place] = min(at, least.get(place, at))
+        return least
+
+    def apply(self, chunks: Sequence[Chunk]) -> dict[Place, int]:
+        """Fold as far as the group has come, in one transaction; how far that is in each place. A build that fails is detached."""
+        while True:
+            try:
+                return self._transaction(chunks)
+            except ModelFailed as failed:
+                build = next(one for one in builds.builds(self.db) if one.number == failed.build)
+                builds.detach(self.db, build, failed.code, failed.message)
+                metrics.DETACHED.labels(build.model, failed.code).inc()
+                _log.error(
+                    "models: %s.%s (build %d) is detached: %s", build.domain, build.model, build.number, failed.message
+                )
+
+    def _transaction(self, chunks: Sequence[Chunk]) -> dict[Place, int]:
+        """Whoever is nearly there locks the group's positions first, as the live transaction does: so it reaches them for sure."""
+        db = self.db
+        with db.transaction():
+            db.execute("SET LOCAL lock_timeout = '10s'")
+            builds.lock_shared(db)
+            followed, stands = self.followed(), group_positions(db, GROUP)
+            if sum(len(_before(chunk, stands).values) for chunk in chunks) <= _CLOSE_RECORDS:
+                stands = {(topic, part): at for topic, part, at in positions.lock(db, GROUP, chunks).fetchall()}
+            at = apart.locked(db, followed, chunks)
+            behind = [_before(chunk, stands) for chunk in chunks]
+            allowed = limits(db, behind)
+            for (theirs, own_parks), some in self._together(followed, at, behind, allowed).items():
+                self._fold([_cut(behind, *one) for one in theirs], own_parks, some, allowed)
+            notify(db, GROUP, {chunk.place: chunk.end for chunk in behind if chunk.values})
+        return {chunk.place: chunk.end for chunk in behind}
+
+    def _together(
+        self, followed: Sequence[Apart], at: Mapping[tuple[str, Place], int], chunks: Sequence[Chunk], allowed: Limits
+    ) -> dict[Same, list[Apart]]:
+        """Builds that have the same records to fold, and the same streams to pass over, by (place, first offset) and parks."""
+        found: dict[Same, list[Apart]] = {}
+        for build, layout in followed:
+            topics = apart.topics_of(self._prefix, layout)
+            starts = []
+            for chunk in chunks:
+                start = at.get((build.group, chunk.place))
+                if chunk.topic in topics and start is not None and chunk.start <= start < chunk.end:
+                    starts.append((chunk.place, start))
+            if starts:
+                parks = tuple(apart.waits_for_itself(build, layout, allowed.parked))
+                found.setdefault((tuple(sorted(starts)), parks), []).append((build, layout))
+        return found
+
+    def _fold(self, chunks: Sequence[Chunk], own: Sequence[Park], some: Sequence[Apart], allowed: Limits) -> None:
+        """What this code cannot read, though the group's writer could, waits for these builds alone."""
+        parked = [*(park for park in allowed.parked if park.build == ALL_BUILDS), *own]
+        counted = {}
+        for category, of_it in by_category(self._prefix, chunks).items():
+            batch = batch_of(category, of_it)
+            types = self._declared.types[category]
+            counted[category] = (batch, counted_events(self._decoder, types, batch, allowed.voids, parked))
+        for build, layout in some:
+            with detaching(build, layout):
+                write(self.db, build, layout, counted, allowed.parked)
+            for _, found in counted.values():
+                waiting = {} if layout.evolves else found.waiting
+                parking.park(
+                    self.db, [replace(park, build=build.number) for park in found.parks], waiting, build.number
+                )
+            for chunk in chunks:
+                positions.move(self.db, build.group, chunk)
+
+    def _follows(self, number: int) -> bool:
+        if number not in self._followed:
+            row = self.db.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (_lock(number),)).fetchone()
+            if row is not None and row[0]:
+                self._followed.add(number)
+        return number in self._followed
+
+
+class Follower:
+    """The thread. It never ends its process: what fails is told and tried again."""
+
+    def __init__(self, fold: ApartFold, guarded: ChunkFold, settings: Settings, writers: Writers) -> None:
+        """`guarded`: the same fold, each batch of it an attempt."""
+        self._fold, self._guarded, self._settings, self._writers = fold, guarded, settings, writers
+        self._prefix = settings.topic_prefix
+        self._reader: LogReader | None = None
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="follow", daemon=True)
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Return when the transaction under way is done, or after some seconds."""
+        self._stopping.set()
+        self._thread.join(4.0)
+
+    def step(self) -> float:
+        """Go on with what is behind, and join what stands with the group; the seconds until it is worth another look."""
+        found = self._fold.followed()
+        if not found:
+            self._forget()
+            return _LOOK_S
+        topics = {topic for _, layout in found for topic in apart.topics_of(self._prefix, layout)}
+        places = [(topic, part) for topic in sorted(topics) for part in range(self._settings.partitions)]
+        at, stands = self._fold.stored(places), group_positions(self._fold.db, GROUP)
+        if all(stands.get(place, 0) <= at[place] for place in at):
+            self._join(found)
+            return _IDLE_S
+        chunks = self._read(at)
+        if chunks:
+            self._guarded.apply(chunks)
+        return _NEXT_S
+
+    def _join(self, found: Sequence[Apart]) -> None:
+        for build, layout in found:
+            with suppress(psycopg.errors.LockNotAvailable):
+                if apart.join(self._fold.db, self._prefix, build, layout, self._writers):
+                    _log.info(
+                        "models: %s.%s (build %d) is written by the group again",
+                        build.domain,
+                        build.model,
+                        build.number,
+                    )
+
+    def _read(self, at: Mapping[Place, int]) -> list[Chunk]:
+        if self._reader is None or self._reader.next.keys() != at.keys():
+            self._forget()
+            self._reader = LogReader(self._settings.kafka_servers(), at, records=_READ_RECORDS)
+        for place, offset in at.items():
+            if self._reader.next[place] != offset:
+                self._reader.seek(place, offset)
+        return self._reader.poll(_POLL_S)
+
+    def _forget(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def _run(self) -> None:
+        pause, told = 0.0, ""
+        while not self._stopping.wait(pause):
+            try:
+                pause, told = self.step(), ""
+            except (psycopg.Error, RefoldError) as problem:
+                if told != (told := first_line(problem)):
+                    _log.warning("models: builds of other code wait: %s", told)
+                pause = _AGAIN_S
+                self._begin_anew(problem)
+        self._forget()
+        self._fold.close()
+
+    def _begin_anew(self, problem: Exception) -> None:
+        with suppress(RefoldError):
+            self._forget()
+            if isinstance(problem, psycopg.Error):
+                self._fold.reconnect()
+
+
+def _before(chunk: Chunk, stands: Mapping[Place, int]) -> Chunk:
+    return chunk.upto(stands.get(chunk.place, 0))
+
+
+def _cut(chunks: Sequence[Chunk], place: Place, start: int) -> Chunk:
+    return next(chunk.since(start) for chunk in chunks if chunk.place == place)
+
+
+def _lock(number: int) -> str:
+    return f"refold/follow/{number}"
