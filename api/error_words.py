@@ -38,6 +38,7 @@ PARKED = {
     "event-failed": "The model's `evolve` raised, or gave what a column cannot hold.",
 }
 RULES = {
+    "no-category": "A category was released, and code has none of that name.",
     "not-frozen": "No frozen file equals the code.",
     "contract-invalid": "The class cannot become a schema.",
     "no-default": "A field was added or taken away that has no default.",

@@ -37,6 +37,7 @@ from refold.streams.postgres import Database, bootstrap, connect
 from refold.streams.settings import Settings
 from refold.streams.stuck import watching
 from refold.streams.topics import ensure_topics
+from refold.streams.uncoded import refuse_uncoded
 from refold.streams.waiting import when_kafka_answers
 
 READ_RECORDS = 40_000
@@ -91,7 +92,7 @@ class Replay:
     def execute(self, names: Sequence[str], progress: Progress, gates: Gates = NOTHING_CHANGES) -> Report:
         """Rebuild and promote what the gates let through; killed, the same call goes on.
 
-        Raises what `plan` raises, RebuildRunning, CannotJoin, RebuildDiffers, RowsLost, NotCompared.
+        Raises what `plan` raises, RebuildRunning, CannotJoin, RebuildDiffers, RowsLost, NotCompared, CategoryUncoded.
         """
         layouts, self._gates = self._layouts(names), gates
         with ExitStack() as held:
@@ -99,6 +100,8 @@ class Replay:
                 held.enter_context(_only_one(self._db, layout))
             began = time.perf_counter()
             fills = self._fills(layouts)
+            if fills and not gates.accept:
+                refuse_uncoded(self._settings, self._domains)
             starts = self._starts(layouts, fresh=fills)
             built = [self._build(staged, dict(start), progress, fills=fills) for start, staged in starts.items()]
             failed = [self._dropped(*found) for builder, _ in built for found in builder.failed]

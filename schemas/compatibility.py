@@ -27,6 +27,7 @@ from refold.schemas.upcast import upcasts_of
 CODE = "code"
 NOT_FROZEN = "not-frozen"
 NO_UPCASTER = "no-upcaster"
+NO_CATEGORY = "no-category"
 RETIRED_CHANGED = "retired-changed"
 _ABSENT = object()
 
@@ -52,8 +53,10 @@ def violations(categories: Iterable[Category], folder: Traversable) -> list[Viol
     by_name: dict[str, list[Released]] = {}
     for file in released(folder):
         by_name.setdefault(file.full_name, []).append(file)
+    categories = list(categories)
+    lost = list(_without_category({category.name for category in categories}, by_name))
     found = [v for category in categories for v in (*_code(category, by_name), *_retired(category, by_name))]
-    return [*found, *(v for versions in by_name.values() for v in of_versions(versions))]
+    return [*found, *lost, *(v for versions in by_name.values() for v in of_versions(versions))]
 
 
 def of_versions(versions: Sequence[Released]) -> list[Violation]:
@@ -111,6 +114,17 @@ def _retired(category: Category, by_name: dict[str, list[Released]]) -> Iterator
         name = f"{category.name}.{cls.__name__}"
         if schema_id(schema_of(cls, category.name)) not in {schema_id(v.schema) for v in by_name.get(name, [])}:
             yield Violation(RETIRED_CHANGED, name, CODE, "", "$", "is retired, and no frozen file equals the code")
+
+
+def _without_category(names: set[str], by_name: dict[str, list[Released]]) -> Iterator[Violation]:
+    """A released category is never renamed: its topic, and all that was folded from it, would be left behind without a word."""
+    released_in: dict[str, list[Released]] = {}
+    for versions in by_name.values():
+        released_in.setdefault(versions[0].schema["namespace"], []).extend(versions)
+    for category, versions in released_in.items():
+        if category not in names:
+            message = f"was released with {len(versions)} schemas, and code has no category of that name"
+            yield Violation(NO_CATEGORY, category, versions[-1].version, versions[-1].file, "$", message)
 
 
 def _is_event(schema: Schema) -> bool:

@@ -14,6 +14,7 @@ RefoldError
 ├── NameTaken           name-taken: a domain that is called as something of the platform
 ├── QueueFull           queue-full: the producer holds as much as it may
 ├── DeliveryFailed      delivery-failed: the broker did not acknowledge a record
+├── CategoryUncoded     category-without-code: the log holds a category that no configured domain has
 ├── LogRefused          log-*: the log is not the one that the tables were folded from
 │   ├── WrongTopic          log-wrong-settings, log-wrong-partitions, log-topic-recreated
 │   ├── LogTrimmed          log-trimmed: it starts after the stored position
@@ -164,6 +165,13 @@ class DeliveryFailed(RefoldError):
 
     code = "delivery-failed"
     remedy = "Send the same command again under the same id: it takes effect once."
+
+
+class CategoryUncoded(RefoldError):
+    """The log holds events of a category that no configured domain has: nothing would be folded from them."""
+
+    code = "category-without-code"
+    remedy = "Give the category its old name back, or configure the domain that has it; a released category is never renamed."
 
 
 class LogRefused(RefoldError):

@@ -20,6 +20,7 @@ from refold.streams.domain import Domains
 from refold.streams.postgres import Database
 from refold.streams.settings import Settings
 from refold.streams.topics import category_of
+from refold.streams.uncoded import uncoded_categories
 from refold.streams.whole_log import places_of, whole_log
 
 LISTED = 20
@@ -64,6 +65,8 @@ class Found:
     standings: dict[str, int] = field(default_factory=lambda: {"event": 0, "void": 0, "command": 0})
     listed: list[Unread] = field(default_factory=list)
     voids_known: bool = True
+    uncoded: dict[str, int] = field(default_factory=dict)
+    """Categories that the log has and code has not, with their records; none of them is read."""
 
     @property
     def failed(self) -> int:
@@ -168,6 +171,7 @@ class LogCheck:
 def check_log(settings: Settings, domains: Domains, db: Database | None, progress: Progress) -> Found:
     """Read all that the log holds now, and decode it. Raises KafkaUnavailable, LogTrimmed, LogHole."""
     check = LogCheck(settings.topic_prefix, domains, db)
+    check.found.uncoded = uncoded_categories(settings, domains)
     pending: deque[Future[None]] = deque()
     with ThreadPoolExecutor(1, thread_name_prefix="check") as checking:
         for chunk, done, whole in whole_log(settings, places_of(settings, domains)):

@@ -24,6 +24,7 @@ BY_KIND: dict[type[RefoldError], int] = {
     errors.DataInUse: PRECONDITION,
     errors.ExtraMissing: PRECONDITION,
     errors.LogRefused: PRECONDITION,
+    errors.CategoryUncoded: PRECONDITION,
     errors.NewerRules: PRECONDITION,
     errors.NoPermission: PRECONDITION,
     errors.Refused: PRECONDITION,

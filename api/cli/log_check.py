@@ -44,7 +44,7 @@ def log_check(*, json: bool = False) -> int:
         print_json({**_document(found), **rates})
     else:
         _show(found, seconds)
-    return exits.DIFFERENT if found.failed else exits.DONE
+    return exits.DIFFERENT if found.failed or found.uncoded else exits.DONE
 
 
 def _database(settings: Settings) -> Database | None:
@@ -60,6 +60,7 @@ def _document(found: Found) -> dict[str, Any]:
         "failed": found.failed,
         "void": found.standings["void"],
         "commands": found.standings["command"],
+        "without_code": found.uncoded,
         "voids_known": found.voids_known,
         "fell_back": sum(count.fell_back for count in found.schemas.values()),
         "schemas": [asdict(count) for count in _ordered(found)],
@@ -87,6 +88,8 @@ def _show(found: Found, seconds: float) -> None:
     others = sum(found.standings.values()) - len(found.listed)
     if others:
         print(f"… and {others:,} more")
+    for category, records in found.uncoded.items():
+        print(f"{category}: {records:,} records, and no configured domain has the category: nothing reads them")
     if not found.voids_known:
         say("No Postgres was reached: which records do not count is unknown, so every unreadable event is a failure.")
     say(
@@ -95,6 +98,8 @@ def _show(found: Found, seconds: float) -> None:
 
 
 def _verdict(found: Found) -> str:
+    if not found.failed and found.uncoded:
+        return f"Nothing reads {', '.join(found.uncoded)}."
     if not found.failed:
         return "Every event that counts can be read."
     first = next(one for one in found.in_order() if one.standing == "event")

@@ -190,3 +190,8 @@ def test_retired_classes_are_not_frozen_again_and_may_not_change() -> None:
     with pytest.raises(SchemaNotFrozen, match="First has no frozen schema") as caught:
         Catalog([category(to_today)], [today])
     assert caught.value.remedy.startswith("Put the retired class back")
+
+
+def test_a_released_category_that_code_has_no_more_is_a_violation() -> None:
+    found = violations([Category("tests.renamed", (), ())], released(First))
+    assert [(v.rule, v.schema, v.version) for v in found] == [("no-category", "tests.retired", "v1")]
