@@ -103,8 +103,6 @@ Expression = Field | Day | ByEvent
 
 OCCURRED_AT = Field("m_occurred_at")
 STREAM = Field("m_stream")
-ENVELOPE = {"m_occurred_at", "m_recorded_at", "m_stream", "m_version", "m_actor", "m_correlation_id"}
-"""What of the envelope a declaration may use."""
 
 
 def field(name: str) -> Field:

@@ -46,6 +46,7 @@ ENVELOPE_TYPES = {
     "m_actor": TEXT,
     "m_correlation_id": TEXT,
 }
+"""What of the envelope a declaration may use."""
 _NUMERIC = re.compile(
     r"(?:pg_catalog\.)?(?:numeric|decimal|dec)\b\s*(?:\(\s*(?P<digits>[0-9]{1,9})\s*(?:,\s*(?P<scale>-?[0-9]{1,9})\s*)?\))?.*",
     re.IGNORECASE | re.DOTALL,

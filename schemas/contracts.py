@@ -84,9 +84,13 @@ def is_stream_id(text: str | bytes) -> bool:
 
 
 def categories_by_name(categories: Iterable[Category]) -> dict[str, Category]:
-    """Index categories by name; a name twice is an error of the author."""
+    """Index categories by name; a name twice, or two that Kafka cannot tell apart, are errors of the author: ContractError."""
     found: dict[str, Category] = {}
+    topics: dict[str, str] = {}
     for category in categories:
+        other = topics.setdefault(category.name.replace(".", "_"), category.name)
+        if other != category.name:
+            raise ContractError(f"{other} and {category.name} cannot both have topics: to Kafka, _ and . are one there")
         if category.name in found:
             raise ContractError(f"category {category.name} is declared twice")
         found[category.name] = category

@@ -223,6 +223,8 @@ def test_categories_say_what_is_wrong_with_them() -> None:
         Category("tests.lost", (Lost,), ())
     with pytest.raises(ContractError, match="Empty is the name of two classes"):
         Category("tests.empty", (), (shapes.Empty, shapes.Empty))
+    with pytest.raises(ContractError, match=r"a\.b_c and a_b\.c cannot both have topics"):
+        Catalog([Category("a.b_c", (), ()), Category("a_b.c", (), ())], [])
     with pytest.raises(ContractError, match="twice"):
         Catalog([shapes.SHAPES, shapes.SHAPES], shapes.schemas())
 
