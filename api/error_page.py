@@ -9,7 +9,7 @@ from refold.api.errors import ApiError
 from refold.schemas.errors import RefoldError
 
 PACKAGES = ("schemas", "streams", "projections", "api")
-_STATUS_OF_OTHERS = {"bad-value": 422, "record-too-large": 413}
+_STATUS_OF_OTHERS = {"bad-value": 422, "record-too-large": 413, "command-too-large": 413}
 _AWAY = frozenset(
     {
         "kafka-unavailable",

@@ -9,7 +9,7 @@ REJECTIONS = {
     "stream-unreadable": "An event of the stream cannot be read or folded, so nothing can be decided on it.",
     "decide-failed": "The domain's `decide` raised.",
     "code-kills": "The domain's `decide`, or `evolve` of the stream's state, ended the process on the command, or never came to an end; it is set aside.",
-    "events-refused": "The domain gave events that their types forbid, none, more than 500, or larger than a record may be.",
+    "events-refused": "The domain gave events that their types forbid, none, more than 500, or larger than a record or their topic may hold.",
 }
 UNREADABLE = {
     "null": "No value.",

@@ -2,21 +2,31 @@
 
 import logging
 
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from refold.streams import kafka
+from refold.streams.errors import KafkaRefused
+from refold.streams.refusals import TOO_LARGE, of_kafka
 from refold.streams.topics import events_topic
 
 _log = logging.getLogger(__name__)
 _APPEND_S = 10.0
+_LEAST_BYTES = 1800
+"""A claim and a rejection fit into this, whatever they are of."""
 
 
 class KafkaLog:
-    """An `EventLog` on Kafka. A record without an acknowledgement for 10 s has failed."""
+    """An `EventLog` on Kafka. A record without an acknowledgement for 10 s has failed.
+
+    Raises KafkaRefused for what no other record would change: rights, policies, a topic that takes hardly anything.
+    """
 
     def __init__(self, servers: str, prefix: str) -> None:
         self._servers, self._prefix = servers, prefix
         self._failed = False
+        self._refused: KafkaError | None = None
+        self._too_large = set[str]()
+        self._largest: dict[str, int] = {}
         self._producer = self._new_producer()
 
     def append(self, category: str, part: int, key: bytes | None, value: bytes) -> None:
@@ -30,20 +40,47 @@ class KafkaLog:
             else:
                 return
 
+    def fits(self, category: str, key: bytes, value: bytes) -> bool:
+        """Whether the topic is known to take the record, or not known to refuse it."""
+        largest = self._largest.get(events_topic(self._prefix, category)) if self._largest else None
+        return largest is None or kafka.fits(largest, key, value)
+
     def failed(self) -> bool:
         """Serve the producer's reports; whether one of them was an error."""
         self._producer.poll(0)
+        if self._refused is not None:
+            raise of_kafka(self._refused, "an event cannot be appended")
         failed, self._failed = self._failed, False
         return failed
 
     def discard(self) -> None:
         """A new producer; reports of the old one are not for us any more."""
         self._producer.purge()
+        for topic in self._too_large:
+            self._learn(topic)
+        self._too_large.clear()
         self._producer = self._new_producer()
         self._failed = False
 
-    def _reported(self, error: KafkaError | None, _: Message) -> None:
+    def _learn(self, topic: str) -> None:
+        """What a topic takes since it refused a record, or a batch of them. Raises KafkaUnavailable, KafkaRefused."""
+        try:
+            largest = kafka.largest_batch(self._servers, topic)
+        except KafkaException as problem:
+            raise of_kafka(problem.args[0], f"{topic} does not say what it takes") from problem
+        if largest < _LEAST_BYTES or largest == self._largest.get(topic):
+            raise KafkaRefused(
+                f"{topic} refuses records, and has max.message.bytes={largest}",
+                remedy=f"Set max.message.bytes={kafka.MAX_MESSAGE_BYTES} on the topic, and start again.",
+            )
+        self._largest[topic] = largest
+
+    def _reported(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:
+            if error.code() in TOO_LARGE:
+                self._too_large.add(message.topic() or "")
+            elif isinstance(of_kafka(error, ""), KafkaRefused):
+                self._refused = error
             if not self._failed:
                 _log.warning("an append failed: %s", error)
             self._failed = True
@@ -57,5 +94,6 @@ class KafkaLog:
                 "delivery.report.only.error": True,
                 "queue.buffering.max.messages": 200_000,
                 "queue.buffering.max.kbytes": 524_288,
+                **({"batch.size": min(self._largest.values())} if self._largest else {}),
             },
         )

@@ -18,15 +18,26 @@ from refold.streams.holder import Holder
 
 Refold = Callable[[str, int], Any]
 """A stream's state at a version, folded anew from the log. Raises Undecodable, Away."""
+Fits = Callable[[bytes, bytes], bool]
+"""Whether the log takes a record with this key and value."""
+_CODE, _MESSAGE = 64, 128
 
 
 class Deciding:
     """One batch on one snapshot. Its events bear the time at which the batch was begun."""
 
-    def __init__(self, decider: AnyDecider, codec: Codec, holder: Holder, seen: Snapshot, refold: Refold) -> None:
+    def __init__(
+        self,
+        decider: AnyDecider,
+        codec: Codec,
+        holder: Holder,
+        seen: Snapshot,
+        refold: Refold,
+        fits: Fits = lambda *_: True,
+    ) -> None:
         assert holder.writer is not None, "only an owner decides"
         self._decider, self._codec, self._holder = decider, codec, holder
-        self._seen, self._refold = seen, refold
+        self._seen, self._refold, self._fits = seen, refold, fits
         self._writer, self._now = holder.writer.bytes, utc_now()
         self.outcomes: Counter[str] = Counter()
         self.rejections: Counter[str] = Counter()
@@ -43,11 +54,7 @@ class Deciding:
         except Undecodable as problem:
             state, decided = None, Decided((), None, Rejected(STATE_UNREADABLE, problem.message))
         at = Place(self._decider.category.name, self._writer, holder.next_seq, version, self._now)
-        try:
-            values = records(self._codec, incoming, decided, at)
-        except BadValue:
-            decided = Decided((), state, Rejected(EVENTS_REFUSED, "an event is larger than a record may be"))
-            values = records(self._codec, incoming, decided, at)
+        decided, values = self._written(incoming, decided, at)
         holder.decided(key, len(values), sum(map(len, values)))
         if decided.events:
             holder.moved(stream, decided.state, version + len(decided.events))
@@ -55,6 +62,25 @@ class Deciding:
         if decided.rejection:
             self.rejections[decided.rejection.code] += 1
         return values
+
+    def _written(self, incoming: Incoming, decided: Decided, at: Place) -> tuple[Decided, list[bytes]]:
+        """The records of a decision, or of its rejection where they are larger than the log takes. Both are records once."""
+        with suppress(BadValue):
+            values = records(self._codec, incoming, decided, at)
+            if self._fit(incoming, values):
+                return decided, values
+        rejected = decided.rejection or Rejected(EVENTS_REFUSED, "an event is larger than a record may be")
+        decided = Decided((), decided.state, rejected)
+        values = records(self._codec, incoming, decided, at)
+        if not self._fit(incoming, values):  # the sender's and the domain's texts leave it no room
+            decided = Decided((), decided.state, Rejected(rejected.code[:_CODE], rejected.message[:_MESSAGE]))
+            unnamed = msgspec.structs.replace(incoming, actor=None, correlation_id=None)
+            values = records(self._codec, unnamed, decided, at)
+        return decided, values
+
+    def _fit(self, incoming: Incoming, values: list[bytes]) -> bool:
+        key = incoming.stream.encode()
+        return all(self._fits(key, value) for value in values)
 
     def _state(self, stream: str, stored: StoredStream | None) -> Any:
         """The stored state, or a cold refold from the log where the code's fold has changed. Raises Undecodable."""

@@ -14,6 +14,7 @@ RefoldError
 ├── NameTaken           name-taken: a domain that is called as something of the platform
 ├── QueueFull           queue-full: the producer holds as much as it may
 ├── DeliveryFailed      delivery-failed: the broker did not acknowledge a record
+│   └── CommandTooLarge     command-too-large: the topic takes no record so large
 ├── CategoryUncoded     category-without-code: the log holds a category that no configured domain has
 ├── LogRefused          log-*: the log is not the one that the tables were folded from
 │   ├── WrongTopic          log-wrong-settings, log-wrong-partitions, log-topic-recreated
@@ -165,6 +166,13 @@ class DeliveryFailed(RefoldError):
 
     code = "delivery-failed"
     remedy = "Send the same command again under the same id: it takes effect once."
+
+
+class CommandTooLarge(DeliveryFailed):
+    """The commands' topic takes no record so large; it is not in the log, and sending it again changes nothing."""
+
+    code = "command-too-large"
+    remedy = "Send shorter texts and lists, or let the topic take larger records (max.message.bytes)."
 
 
 class CategoryUncoded(RefoldError):

@@ -231,7 +231,7 @@ class Handler:
             return False
         decider = self._domains.deciders[held.category]
         refold = partial(self._tables.refold, held.category)
-        deciding = Deciding(decider, self._codec, held.holder, seen, refold)
+        deciding = Deciding(decider, self._codec, held.holder, seen, refold, partial(self._log.fits, held.category))
         groups: list[tuple[bytes, list[bytes]]] = []
         try:
             with metrics.stage(GROUP, "decide"):

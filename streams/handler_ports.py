@@ -44,6 +44,9 @@ class EventLog(Protocol):
     def append(self, category: str, part: int, key: bytes | None, value: bytes) -> None:
         """Queue one record."""
 
+    def fits(self, category: str, key: bytes, value: bytes) -> bool:
+        """Whether the log may take a record of this size; what it refused once for its size it always refuses."""
+
     def failed(self) -> bool:
         """Whether an append failed since this was last asked: what was appended behind it may be void."""
 

@@ -5,12 +5,15 @@ import time
 from typing import Any
 
 from confluent_kafka import Consumer, Producer
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
 MAX_MESSAGE_BYTES = (1 << 20) + 65_536
 """A record of ours has at most 1 MiB; the rest is for its key and what Kafka puts around it."""
 LEAST_MESSAGE_BYTES = 1 << 20
 """What a topic made by others must take: Kafka's default does, and the few commands and events that lie between are refused one by one."""
+_ASK_S = 10.0
+_AROUND_BYTES = 128
+"""What a batch and a record have besides key and value: 61 and some 20, and what compression may add."""
 _QUIET_S = 30.0
 _COMMON: dict[str, Any] = {
     "reconnect.backoff.ms": 100,
@@ -93,3 +96,16 @@ def producer(servers: str, **settings: Any) -> Producer:
 def admin(servers: str) -> AdminClient:
     """The client that creates and describes topics."""
     return AdminClient({**_COMMON, "bootstrap.servers": servers}, logger=_log)
+
+
+def largest_batch(servers: str, topic: str, seconds: float = _ASK_S) -> int:
+    """How many bytes of records a topic takes at once: its max.message.bytes, as it is now. Raises KafkaException."""
+    resource = ConfigResource(ResourceType.TOPIC, topic)
+    client = admin(servers)
+    (future,) = client.describe_configs([resource], request_timeout=seconds).values()
+    return int(future.result()["max.message.bytes"].value)
+
+
+def fits(largest: int, key: bytes | None, value: bytes) -> bool:
+    """Whether a record alone is certain to be taken, however little it can be compressed."""
+    return len(key or b"") + len(value) + _AROUND_BYTES <= largest

@@ -20,7 +20,8 @@ from refold.schemas.meta import CommandMeta
 from refold.streams import kafka
 from refold.streams.command_record import Addressed, CommandRecord
 from refold.streams.domain import Domains
-from refold.streams.errors import DeliveryFailed, QueueFull
+from refold.streams.errors import CommandTooLarge, DeliveryFailed, QueueFull
+from refold.streams.refusals import TOO_LARGE
 
 _log = logging.getLogger(__name__)
 Delivered = Callable[[DeliveryFailed | None], None]
@@ -48,6 +49,9 @@ class Producer:
         limits = {"queue.buffering.max.messages": queue_records, "queue.buffering.max.kbytes": 262_144}
         timing = {"linger.ms": linger_ms, "message.timeout.ms": int(timeout_s * 1000)}
         self._new_client = partial(kafka.producer, servers, **limits, **timing)
+        self._servers = servers
+        self._batch: dict[str, int] = {}
+        self._too_large: CommandTooLarge | None = None
         self._client = self._new_client()
         self._ended: list[Client] = []
         self._renewing = threading.Lock()
@@ -83,11 +87,13 @@ class Producer:
         """Queue a command that is a record already. Raises QueueFull, DeliveryFailed where the client takes none."""
 
         def report(error: KafkaError | None, _: Message) -> None:
-            problem = DeliveryFailed(f"{record.topic}: {error}") if error else None
+            problem = self._failure(error, record, client) if error else None
             if on_delivery is not None:
                 on_delivery(problem)
             elif problem is not None:
                 self._failed[problem.message] += 1
+                if isinstance(problem, CommandTooLarge):
+                    self._too_large = problem
 
         client = self._client
         try:
@@ -97,15 +103,30 @@ class Producer:
         except KafkaException as problem:  # a topic that is gone, or a client that can no longer go on
             if problem.args[0].fatal():
                 self._replace(client)
-            raise DeliveryFailed(f"{record.topic}: {problem.args[0]}") from problem
+            raise self._failure(problem.args[0], record, client) from problem
+
+    def _failure(self, error: KafkaError, record: CommandRecord, client: Client) -> DeliveryFailed:
+        """Why a record is not in the log. One that is refused with the others of its batch may fit alone."""
+        if error.code() in TOO_LARGE:
+            try:
+                largest = kafka.largest_batch(self._servers, record.topic)
+            except KafkaException as unknown:
+                return DeliveryFailed(f"{record.topic}: {error}; {unknown.args[0]}")
+            self._batch = {"batch.size": largest}
+            self._replace(client)
+            if not kafka.fits(largest, record.stream.encode(), record.value):
+                return CommandTooLarge(
+                    f"{record.topic} takes records of {largest} bytes, and the command has {len(record.value)} with its envelope"
+                )
+        return DeliveryFailed(f"{record.topic}: {error}")
 
     def _replace(self, client: Client) -> None:
-        """After a fatal error it takes no record for ever; the next one goes to a new client, what this one has is still reported."""
+        """The next record goes to a new client; what this one has is still reported."""
         with self._renewing:
             if self._client is client:
-                _log.error("a Kafka client has met a fatal error; a new one takes its place")
+                _log.error("a Kafka client can no longer go on as it is; a new one takes its place")
                 self._ended.append(client)
-                self._client = self._new_client()
+                self._client = self._new_client(**self._batch)
 
     async def send_acked(self, command: Command, *, command_id: UUID, **envelope: object) -> None:
         """Queue one command and wait for the broker's acknowledgement. Raises DeliveryFailed, QueueFull, BadValue."""
@@ -128,9 +149,12 @@ class Producer:
         await acked
 
     def flush(self, seconds: float = 60.0) -> None:
-        """Wait until all is acknowledged. Raises DeliveryFailed naming what was not."""
+        """Wait until all is acknowledged. Raises DeliveryFailed naming what was not, CommandTooLarge where that is all."""
         left = sum(client.flush(seconds) for client in (*self._ended, self._client))
         failed, self._failed = self._failed, Counter[str]()
+        too_large, self._too_large = self._too_large, None
+        if too_large is not None and left + failed.total() == 1:
+            raise too_large
         if left or failed:
             first = next(iter(failed), "no answer in time")
             raise DeliveryFailed(f"{left + failed.total()} commands were not acknowledged: {first}")

@@ -20,7 +20,7 @@ from refold.api.http.outcomes import Outcome
 from refold.api.http.problems import problem_body
 from refold.api.http.services import CommandServices
 from refold.schemas.errors import BadValue, RefoldError
-from refold.streams.errors import DeliveryFailed, QueueFull
+from refold.streams.errors import CommandTooLarge, DeliveryFailed, QueueFull
 
 WINDOW_CHUNKS = 16
 """Chunks that are appended and not answered: with 128 lines each, what one batch may have in flight."""
@@ -161,7 +161,7 @@ class Batch:
                 self._services.queue(intent, line.delivered)
             except QueueFull:
                 await asyncio.sleep(_PAUSE_S)
-            except BadValue as wrong:
+            except (BadValue, CommandTooLarge) as wrong:
                 line.fail(wrong)
                 return
             except RefoldError as away:
@@ -214,7 +214,8 @@ class Batch:
             if line.problem is None and not line.acked and waited >= max(self._wait, ACK_S):
                 line.problem = AppendUnknown("Kafka has not acknowledged the command yet")
             if line.problem is not None:
-                self._away = line.problem
+                if not isinstance(line.problem, CommandTooLarge):
+                    self._away = line.problem
                 line.fail(line.problem)
             elif line.acked and waited >= self._wait:
                 line.leave()

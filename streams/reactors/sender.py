@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from refold.streams.command_record import CommandRecord
-from refold.streams.errors import DeliveryFailed, KafkaUnavailable, QueueFull
+from refold.streams.errors import CommandTooLarge, DeliveryFailed, KafkaRefused, KafkaUnavailable, QueueFull
 from refold.streams.producer import Producer
 
 MOST_UNDER_WAY = 10_000
@@ -23,11 +23,14 @@ class Sender:
         self._producer: Producer | None = None
 
     def send(self, records: Sequence[CommandRecord]) -> None:
-        """Return once all are acknowledged. Raises KafkaUnavailable: some may be in the log, and all are to be sent again."""
+        """Return once all are acknowledged. Raises KafkaUnavailable: some may be in the log, and all are to be sent again; KafkaRefused."""
         if not records:
             return
         try:
             self._send(records)
+        except CommandTooLarge as problem:
+            self.close()
+            raise KafkaRefused(f"a reactor's command: {problem.message}", problem.remedy) from problem
         except (DeliveryFailed, KafkaUnavailable) as problem:
             self.close()
             raise KafkaUnavailable(f"commands of reactors were not acknowledged: {problem.message}") from problem
