@@ -68,6 +68,44 @@ RETURNS TABLE (topic text, part int, next_offset bigint) LANGUAGE sql STABLE AS 
         'models')
 $$;
 
+-- What every view of ours does with a write.
+CREATE OR REPLACE FUNCTION refold.refuse_write() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '%.% is a fold of the log: its rows are not written by hand', TG_TABLE_SCHEMA, TG_TABLE_NAME
+        USING ERRCODE = 'read_only_sql_transaction', HINT = 'Send a command; what it decides changes the rows.';
+END
+$$;
+
+-- How fresh the rows of each read model are, for whoever reads them by SQL. What the core has not folded yet is not known here.
+-- Made once: to replace a view would wait for everybody who reads it.
+DO $$ BEGIN
+    IF to_regclass('refold.freshness') IS NULL THEN
+        CREATE VIEW refold.freshness AS
+        SELECT b.domain, b.model, b.detached_code,
+               string_agg(c.category || '.events/' || core.part || ':' || coalesce(p.next_offset, 0), ','
+                          ORDER BY c.category, core.part) AS position,
+               coalesce(sum(greatest(core.next_offset - coalesce(p.next_offset, 0), 0)), 0)::bigint AS records_behind,
+               coalesce(max(extract(epoch FROM now() - p.last_at)) FILTER (WHERE core.next_offset > p.next_offset), 0)::float8
+                   AS seconds_behind,
+               max(p.last_at) AS last_event_at
+          FROM refold.builds b
+          CROSS JOIN LATERAL jsonb_array_elements_text(b.served -> 'categories') AS c(category)
+          LEFT JOIN refold.positions core
+            ON core.grp = 'core' AND right(core.topic, length(c.category) + 7) = c.category || '.events'
+          LEFT JOIN refold.positions p
+            ON (p.topic, p.part) = (core.topic, core.part)
+           AND p.grp = CASE WHEN b.detached_code IS NULL THEN 'models' ELSE 'build:' || b.build END
+         WHERE b.status = 'serving'
+         GROUP BY b.build, b.domain, b.model, b.detached_code;
+        COMMENT ON VIEW refold.freshness IS 'One row for each read model: where its rows stand in the log, and how far that is behind what is folded.';
+        COMMENT ON COLUMN refold.freshness.detached_code IS 'Not null: the rows stay where they are, for this reason.';
+        COMMENT ON COLUMN refold.freshness.position IS 'As the API''s Refold-Position: topic/partition:next offset.';
+        COMMENT ON COLUMN refold.freshness.records_behind IS 'Records that the core has folded and the model has not; 0: as fresh as it can be.';
+        COMMENT ON COLUMN refold.freshness.seconds_behind IS 'Age of the last record that the rows show, of the slowest partition that is behind; else 0.';
+        COMMENT ON COLUMN refold.freshness.last_event_at IS 'When the last record that the rows show was appended, by the broker''s clock.';
+    END IF;
+END $$;
+
 DO $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'refold_analyst') THEN
@@ -75,5 +113,16 @@ BEGIN
     END IF;
 EXCEPTION WHEN insufficient_privilege OR duplicate_object OR unique_violation THEN
     NULL;  -- a database whose owner may not make roles works without this one
+END
+$$;
+
+-- Of what is ours it may read how fresh the rows are, and nothing else.
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'refold_analyst')
+       AND NOT has_table_privilege('refold_analyst', 'refold.freshness', 'SELECT') THEN
+        GRANT USAGE ON SCHEMA refold TO refold_analyst;
+        GRANT SELECT ON refold.freshness TO refold_analyst;
+    END IF;
 END
 $$;

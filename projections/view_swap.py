@@ -71,10 +71,10 @@ def replace(db: Database, name: Name, body: sql.Composable, ours: Sequence[Name]
     statement = sql.SQL("CREATE OR REPLACE VIEW {} AS {}").format(sql.Identifier(*name), body)
     try:
         with db.transaction():
-            db.execute(statement)
+            _make(db, name, statement)
     except psycopg.errors.InvalidTableDefinition:
         with _dropped(db, name, ours):
-            db.execute(statement)
+            _make(db, name, statement)
 
 
 def drop(db: Database, name: Name, ours: Sequence[Name] = ()) -> None:
@@ -82,6 +82,17 @@ def drop(db: Database, name: Name, ours: Sequence[Name] = ()) -> None:
     for view in reversed(_on_top(db, name, ours)):
         db.execute(sql.SQL("DROP VIEW {}").format(sql.Identifier(*view.name)))
     _drop(db, name)
+
+
+def _make(db: Database, name: Name, statement: sql.Composed) -> None:
+    """A view that nobody can write through, its owner neither: Postgres would hand an UPDATE on to the table. Reads are as before."""
+    db.execute(statement)
+    db.execute(
+        sql.SQL(
+            "CREATE OR REPLACE TRIGGER refold_read_only INSTEAD OF INSERT OR UPDATE OR DELETE ON {}"
+            " FOR EACH ROW EXECUTE FUNCTION refold.refuse_write()"
+        ).format(sql.Identifier(*name))
+    )
 
 
 @contextmanager
@@ -101,12 +112,7 @@ def _make_again(db: Database, view: OnTop) -> None:
     """As it was. One that reads a column which is gone stays away: the code that declares it says what comes in its place."""
     try:
         with db.transaction():
-            db.execute(
-                sql.SQL("CREATE VIEW {} AS {}").format(
-                    sql.Identifier(*view.name),
-                    sql.SQL(view.body),
-                )
-            )
+            _make(db, view.name, sql.SQL("CREATE VIEW {} AS {}").format(sql.Identifier(*view.name), sql.SQL(view.body)))
             _give_back(db, view.name, view.rights)
     except (psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedFunction, psycopg.errors.DatatypeMismatch):
         return

@@ -14,6 +14,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 import refold
+from refold.schemas.errors import RefoldError
 from refold.streams.chunk import Place
 from refold.streams.postgres import Database, connect, create_tables
 from refold.streams.refusals import first_line
@@ -23,7 +24,7 @@ BEAT_S = 3.0
 STALE_S = 10.0
 """A row that was not touched for so long is a dead process's."""
 _SOON_S, _REFUSED_S, _FORGET_S = 0.5, 60.0, 60.0
-_REFUSED = (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction)
+_REFUSED = (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction, RefoldError)
 _log = logging.getLogger(__name__)
 
 Name = tuple[str, str]
@@ -163,7 +164,7 @@ class Presence:
         """Touch our row; the seconds until it is to be touched again."""
         try:
             self._me.beat(self._connected())
-        except psycopg.Error as problem:
+        except (psycopg.Error, RefoldError) as problem:
             self._hang_up()
             if not self._told:
                 _log.info("`refold status` does not show this process: %s", first_line(problem))

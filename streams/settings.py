@@ -33,6 +33,10 @@ class Settings(BaseModel):
     database_url: SecretStr | None = Field(
         default=None, description="Postgres, postgresql://user:password@host:port/name. None: the embedded one."
     )
+    analyst_url: SecretStr | None = Field(
+        default=None,
+        description="The same with a login that may only read, for `refold sql` and whoever it is shown to. None: the embedded one's.",
+    )
     data: Path = Field(default=Path(".refold"), description="Folder of the embedded servers' data, logs and metrics.")
     topic_prefix: str = Field(
         default="", pattern=r"^[A-Za-z0-9._-]*$", max_length=100, description="Put in front of every topic's name."
@@ -69,7 +73,7 @@ class Settings(BaseModel):
         description="Seconds of CPU time after which a worker's attempt at some records is taken not to end: its process ends, a death.",
     )
 
-    @field_validator("database_url")
+    @field_validator("database_url", "analyst_url")
     @classmethod
     def _readable(cls, url: SecretStr | None) -> SecretStr | None:
         """By libpq's own word, here: where it is used, its complaint would print what is wrong, mostly the password."""
@@ -138,8 +142,8 @@ class Settings(BaseModel):
         """The variables that give a child process exactly these settings."""
         lists = {"domains": ",".join(self.domains), "domain_path": ",".join(map(str, self.domain_path)) or None}
         shown = self.model_dump() | lists | {"data": str(self.data.absolute())}
-        secret = self.database_url
-        shown["database_url"] = secret and secret.get_secret_value()
+        for name, secret in (("database_url", self.database_url), ("analyst_url", self.analyst_url)):
+            shown[name] = secret and secret.get_secret_value()
         return {f"{PREFIX}{name.upper()}": str(value) for name, value in shown.items() if value is not None}
 
 

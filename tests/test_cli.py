@@ -13,7 +13,7 @@ from refold.streams.errors import NotConnected
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = [["dev"], ["demo"], ["worker"], ["api"], ["version"], ["config", "show"]]
-COMMANDS += [["status"], ["replay", "rebuild"], ["replay", "release"]]
+COMMANDS += [["status"], ["sql"], ["replay", "rebuild"], ["replay", "release"]]
 COMMANDS += [["schemas", name] for name in ("freeze", "check", "list", "log-check")]
 
 

@@ -10,7 +10,6 @@ import pytest
 
 from refold.api.cli import app as cli
 from refold.api.cli.stack import Stack
-from refold.streams.embedded.postgres import wheel_binaries
 from refold.streams.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -43,7 +42,7 @@ def test_chores_exist() -> None:
 @pytest.mark.e2e
 @pytest.mark.timeout(300)
 def test_the_tours_of_the_readme_run(tmp_path: Path) -> None:
-    """All blocks marked `sh`, as one shell session beside a running stack."""
+    """All blocks marked `sh`, as one session of a new terminal beside a running stack: nothing is set there."""
     tmp_path.chmod(0o755)
     tours = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
     with Stack(Settings(data=tmp_path / ".refold", api_port=0), lambda _: None) as stack:
@@ -51,27 +50,19 @@ def test_the_tours_of_the_readme_run(tmp_path: Path) -> None:
         script = "set -euo pipefail\n" + "\n".join(tours).replace(
             "127.0.0.1:8080", stack.api_url.removeprefix("http://")
         )
-        done = _bash(script, tmp_path, stack.settings)
+        done = _bash(script, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count('"events":1') >= 4, "three commands accepted, one of them asked again"
     assert "basket-exists" in done.stdout
     assert '"status":"paid"' in done.stdout.replace(" ", "")
     assert "differing" in done.stdout
     assert '"ok":true' in done.stdout
+    assert "records_behind" in done.stdout
 
 
-def _bash(script: str, folder: Path, settings: Settings) -> "subprocess.CompletedProcess[str]":
+def _bash(script: str, folder: Path) -> "subprocess.CompletedProcess[str]":
     environment = {name: value for name, value in os.environ.items() if not name.startswith("REFOLD_")}
-    environment["REFOLD_DATABASE_URL"] = settings.dsn()
-    environment["PATH"] = f"{_tools(folder)}:{Path(sys.executable).parent}:{environment['PATH']}"
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
     return subprocess.run(
         ["bash", "-c", script], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=200
     )
-
-
-def _tools(folder: Path) -> Path:
-    """`psql` as the embedded Postgres's wheel brings it, for machines without one."""
-    tools = folder / "tools"
-    tools.mkdir()
-    (tools / "psql").symlink_to(wheel_binaries() / "psql")
-    return tools

@@ -1,5 +1,6 @@
 """Real servers: found again after their parent was killed, restarted where they were, stopped whole."""
 
+import json
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import psutil
 import psycopg
 import pytest
 
+from refold.api.cli.app import run
 from refold.api.cli.stack import Stack
 from refold.streams.embedded.kafka import answers_api_versions
 from refold.streams.embedded.postgres import PostgresServer
@@ -159,7 +161,42 @@ def test_the_password_is_private_and_asked_for(servers: Endpoints) -> None:
         psycopg.connect(f"postgresql://{user.partition(':')[0]}:wrong@{address}")
 
 
-def test_refold_dev_prints_addresses_and_leaves_nothing_behind(data: Path) -> None:
+def another_terminal(
+    data: Path, endpoints: Endpoints, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is set there but the folder: addresses are told, secrets only where they are asked for, and nobody writes."""
+    for name in [name for name in os.environ if name.startswith("REFOLD_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("REFOLD_DATA", str(data))
+    assert run(["config", "show", "--json"]) == 0
+    text = capsys.readouterr().out
+    shown = {row["setting"]: row for row in json.loads(text)}
+    assert (shown["kafka"]["value"], shown["kafka"]["origin"]) == (endpoints.kafka, "embedded server, running")
+    port = (endpoints.database_url or "").rpartition(":")[2].partition("/")[0]
+    for name in ("database_url", "analyst_url"):
+        assert f"port={port}" in shown[name]["value"]
+        assert "password=**********" in shown[name]["value"]
+
+    assert run(["sql"]) == 0
+    address = capsys.readouterr().out.strip()
+    secret = (data / "postgres/analyst-password").read_text()
+    assert secret in address
+    assert secret not in text
+    assert (data / "postgres/analyst-password").stat().st_mode & 0o777 == 0o600
+    assert run(["sql", "SELECT current_user AS me, 1.50::numeric AS price", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == [{"me": "refold_analyst", "price": "1.50"}]
+    assert run(["sql", "CREATE TABLE mine (a int)"]) == 1
+    assert "refold: 25006: " in capsys.readouterr().err
+    with psycopg.connect(address, autocommit=True) as db:
+        db.execute("SET default_transaction_read_only = off")
+        for statement in ("CREATE TABLE mine (a int)", "CREATE SCHEMA mine", "ALTER ROLE refold PASSWORD 'x'"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                db.execute(statement.encode())
+
+
+def test_refold_dev_prints_addresses_and_leaves_nothing_behind(
+    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     command = [sys.executable, "-m", "refold.api.cli.app", "dev", "--services-only"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("REFOLD_")}
     with subprocess.Popen(
@@ -171,6 +208,7 @@ def test_refold_dev_prints_addresses_and_leaves_nothing_behind(data: Path) -> No
         assert endpoints == find_running(data)
         assert kafka_answers(endpoints)
         assert postgres_answers(endpoints)
+        another_terminal(data, endpoints, monkeypatch, capsys)
         process.terminate()
         assert process.wait(30) == 0
     assert find_running(data) == Endpoints(None, None)

@@ -71,6 +71,16 @@ app.command(
     Example: refold status --json""",
 )
 
+app.command(
+    "refold.api.cli.sql:sql",
+    name="sql",
+    help="""Ask the read models by SQL, with the login that may only read; without QUERY print its address, for any Postgres client.
+
+    Example: refold sql 'SELECT * FROM refold.freshness'
+
+    Example: psql "$(refold sql)" -c 'TABLE retail.store_daily'""",
+)
+
 schemas = App(name="schemas", help="Events and commands as frozen Avro schemas, like migrations.")
 schemas.command(
     "refold.api.cli.schemas:freeze",

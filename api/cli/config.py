@@ -1,17 +1,26 @@
 """`refold config show`."""
 
+from psycopg import pq
+from pydantic import SecretStr
+
 from refold.api.cli.output import print_json, print_table
+from refold.streams.embedded.servers import analyst_address, find_running
 from refold.streams.settings import Settings
+
+ADDRESSES = ("kafka", "database_url", "analyst_url")
+RUNNING = "embedded server, running"
 
 
 def show(*, json: bool = False) -> None:
-    """Print the settings.
+    """Print the settings as they are in effect: also the addresses of the embedded servers that run in the data folder.
 
     Args:
         json: print one JSON document.
     """
     settings, origins = Settings.load_with_origins()
-    shown = settings.model_dump(mode="json")
+    effective = in_effect(settings)
+    origins |= {name: RUNNING for name in ADDRESSES if getattr(settings, name) is None and getattr(effective, name)}
+    shown = effective.model_dump(mode="json") | {name: masked(getattr(effective, name)) for name in ADDRESSES[1:]}
     rows = [
         {"setting": name, "value": shown[name], "origin": origins[name], "meaning": field.description}
         for name, field in Settings.model_fields.items()
@@ -20,3 +29,29 @@ def show(*, json: bool = False) -> None:
         print_json(rows)
     else:
         print_table(rows)
+
+
+def in_effect(settings: Settings) -> Settings:
+    """With the addresses that commands in this folder use."""
+    found = find_running(settings.data)
+    database, analysts = settings.database_url or found.database_url, analyst_address(settings)
+    return settings.model_copy(
+        update={
+            "kafka": settings.kafka or found.kafka,
+            "database_url": SecretStr(database) if isinstance(database, str) else database,
+            "analyst_url": SecretStr(analysts) if analysts else None,
+        }
+    )
+
+
+def masked(url: SecretStr | None) -> str | None:
+    """The address without what is secret in it."""
+    if url is None:
+        return None
+    parts = {
+        part.keyword.decode(): part.val.decode()
+        for part in pq.Conninfo.parse(url.get_secret_value().encode())
+        if part.val
+    }
+    hidden = {name: "**********" if "password" in name else value for name, value in parts.items()}
+    return " ".join(f"{name}={value}" for name, value in hidden.items())

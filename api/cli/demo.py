@@ -7,6 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter, validators
 from rich.console import Console
 
+from refold.api.cli.dev import addresses
 from refold.api.cli.exits import DIFFERENT, DONE, INTERRUPTED
 from refold.api.cli.output import data, progress, reporting, say
 from refold.api.cli.signals import finish_undisturbed, interrupt_on_sigterm
@@ -71,8 +72,7 @@ def _stay(stack: Stack) -> None:
     url = stack.api_url
     say(
         f"\nIt stays up. Read models: {url}/v1/retail   documentation: {url}/docs   metrics: {url}/metrics\n"
-        f"SQL: psql '{stack.settings.dsn()}'   Kafka: {stack.settings.kafka_servers()}\n"
-        f"In another terminal: refold status   Ctrl-C stops everything"
+        f"{addresses(stack)}   Ctrl-C stops everything"
     )
     try:
         stack.wait()

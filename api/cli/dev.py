@@ -8,6 +8,7 @@ from refold.api.cli.output import reporting, say
 from refold.api.cli.roles import ALL
 from refold.api.cli.signals import finish_undisturbed, interrupt_on_sigterm
 from refold.api.cli.stack import Stack
+from refold.streams.embedded.servers import analyst_address
 from refold.streams.settings import Settings
 
 
@@ -38,4 +39,15 @@ def announce(stack: Stack, *, services_only: bool) -> None:
         print(f"REFOLD_KAFKA={stack.settings.kafka_servers()}")
         print(f"REFOLD_DATABASE_URL={stack.settings.dsn()}", flush=True)
     else:
-        say(f"API: {stack.api_url}   its documentation: {stack.api_url}/docs   Ctrl-C stops everything")
+        say(
+            f"API: {stack.api_url}   its documentation: {stack.api_url}/docs   Ctrl-C stops everything\n{addresses(stack)}"
+        )
+
+
+def addresses(stack: Stack) -> str:
+    """How others reach the servers: by a login that may only read, where there is one, and what to type in another terminal."""
+    settings = stack.settings
+    analysts = analyst_address(settings)
+    sql = f"SQL (may only read): psql '{analysts}'\n" if analysts else ""
+    there = "In another terminal, in this folder: refold status   refold sql 'SELECT * FROM refold.freshness'"
+    return f"{sql}Kafka: {settings.kafka_servers()}\n{there}"

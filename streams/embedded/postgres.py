@@ -7,6 +7,9 @@ import subprocess
 import time
 from pathlib import Path
 
+import psycopg
+from psycopg import sql
+
 from refold.streams.embedded.belonging import Mark, Words
 from refold.streams.embedded.jars import Report
 from refold.streams.embedded.ports import HOST, kept_ports, recorded_ports
@@ -15,6 +18,7 @@ from refold.streams.embedded.unprivileged import Account, account_for_postgres, 
 from refold.streams.errors import EmbeddedFailed, ExtraMissing
 
 USER = DATABASE = "refold"
+ANALYST, ANALYST_PASSWORD = "refold_analyst", "analyst-password"
 STOP_BOUND_S = 20.0
 LEFT_BOUND_S = 5.0
 # fsync, full_page_writes and synchronous_commit stay on: a fold that committed is kept through a power cut.
@@ -52,6 +56,26 @@ class PostgresServer:
         port = recorded_ports(self._folder).get("postgres")
         password = self._folder / "password"
         return f"postgresql://{USER}:{password.read_text()}@{HOST}:{port}/{DATABASE}" if port else None
+
+    @property
+    def analyst_address(self) -> str | None:
+        """The same with a login that may only read."""
+        port, password = recorded_ports(self._folder).get("postgres"), self._folder / ANALYST_PASSWORD
+        if not port or not password.exists():
+            return None
+        return f"postgresql://{ANALYST}:{password.read_text()}@{HOST}:{port}/{DATABASE}"
+
+    def admit_analysts(self) -> None:
+        """Give the analysts' role its login. Its password is made once; the server that answers is told it at each start."""
+        if not (self._folder / ANALYST_PASSWORD).exists():
+            write_private(self._folder / ANALYST_PASSWORD, secrets.token_urlsafe(24))
+        password = sql.Literal((self._folder / ANALYST_PASSWORD).read_text())
+        role = sql.Identifier(ANALYST)
+        with psycopg.connect(self.address or "", autocommit=True, connect_timeout=10) as db:
+            if db.execute("SELECT FROM pg_roles WHERE rolname = %s", (ANALYST,)).fetchone() is None:
+                db.execute(sql.SQL("CREATE ROLE {}").format(role))
+            db.execute(sql.SQL("ALTER ROLE {} LOGIN CONNECTION LIMIT 30 PASSWORD {}").format(role, password))
+            db.execute(sql.SQL("ALTER ROLE {} SET default_transaction_read_only = on").format(role))
 
     def prepare(self, report: Report) -> None:
         """Everything before the first launch: port, password, user, cluster."""

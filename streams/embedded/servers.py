@@ -65,6 +65,9 @@ class Servers:
         try:
             require_space(self._data)
             self._bring_up()
+            for server in self._servers:
+                if isinstance(server, PostgresServer):
+                    server.admit_analysts()
         except BaseException:
             self.stop()
             raise
@@ -159,6 +162,16 @@ def find_running(data: Path) -> Endpoints:
     servers: Iterable[Server] = (KafkaServer(data.absolute()), PostgresServer(data.absolute()))
     kafka, postgres = (server.address if server.process.adopt() else None for server in servers)
     return Endpoints(kafka, postgres)
+
+
+def analyst_address(settings: Settings) -> str | None:
+    """The address with the analysts' login: the configured one, else the embedded Postgres's where that is used and runs."""
+    if settings.analyst_url is not None:
+        return settings.analyst_url.get_secret_value()
+    server = PostgresServer(settings.data.absolute())
+    embedded = server.address if server.process.adopt() else None
+    ours = settings.database_url is None or settings.dsn() == embedded
+    return server.analyst_address if embedded is not None and ours else None
 
 
 def connected(settings: Settings) -> Settings:
