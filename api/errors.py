@@ -277,6 +277,13 @@ class NotPrepared(ApiError):
     remedy = "Wait for the workers' first start (`refold status`); then it answers by itself."
 
 
+class ModelNotBuilt(ApiError):
+    """This code declares the read model, and no table of it has been built yet; all others are served."""
+
+    code, status, retry_after = "model-not-built", 503, 10
+    remedy = "Build it with this code: `refold replay rebuild NAME --execute`."
+
+
 class ReadModelFailed(ApiError):
     """The read model, or a declared SQL view, cannot be made or read as it is declared; all others are served."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from refold.projections.declaration import EventType, ReadModel, View, handled
 from refold.projections.errors import BadDeclaration, UnknownModel
-from refold.projections.fingerprint import fingerprint
+from refold.projections.fingerprint import fingerprint, view_fingerprint
 from refold.projections.layout import Layout, layout_of
 from refold.projections.view_order import in_order
 from refold.streams.domain import domain_module, refuse_taken
@@ -23,6 +23,11 @@ class Declared:
     fingerprints: dict[tuple[str, str], str]
     views: tuple[View, ...]
     types: dict[str, list[EventType]]
+
+    @property
+    def all_fingerprints(self) -> dict[tuple[str, str], str]:
+        """Those of the tables and of the SQL views."""
+        return self.fingerprints | {(view.domain, view.name): view_fingerprint(view) for view in self.views}
 
     def named(self, name: str) -> Layout:
         """A model by name, or by domain.name. Raises UnknownModel."""

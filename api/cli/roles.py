@@ -57,10 +57,8 @@ def who(role: str, domains: Sequence[str]) -> Me:
 
 def _writes(domains: Sequence[str]) -> dict[tuple[str, str], str]:
     from refold.projections.declared import declared
-    from refold.projections.fingerprint import view_fingerprint
 
-    found = declared(domains)
-    return found.fingerprints | {(view.domain, view.name): view_fingerprint(view) for view in found.views}
+    return declared(domains).all_fingerprints
 
 
 def role_command(role: str) -> list[str]:

@@ -19,7 +19,9 @@ from refold.api.http.model_faults import faults_said
 from refold.api.http.positions import Place, Positions, missing, read_token, token
 from refold.api.http.query_plan import Plan, plan_query, plan_row
 from refold.api.http.query_request import read_key, read_query, shown
+from refold.api.http.served_now import as_served
 from refold.api.http.services import ModelServices
+from refold.projections.builds import OTHER_CODE
 from refold.projections.serving import ServedModel
 
 DEFAULT_WAIT_S = 5.0
@@ -68,6 +70,7 @@ class Page:
 
 
 @get("/v1/{domain:str}/{model:str}")
+@as_served
 async def read_rows(request: AnyRequest, models: Services, domain: FromPath[str], model: FromPath[str]) -> Answer:
     """A page of rows."""
     served = find_model(models, domain, model)
@@ -83,6 +86,7 @@ async def read_rows(request: AnyRequest, models: Services, domain: FromPath[str]
 
 
 @get("/v1/{domain:str}/{model:str}/{key:str}")
+@as_served
 async def read_row(
     request: AnyRequest, models: Services, domain: FromPath[str], model: FromPath[str], key: FromPath[str]
 ) -> Answer:
@@ -120,7 +124,7 @@ async def _fresh_page(models: ModelServices, plan: Plan, headers: Mapping[str, s
         remaining = until - asyncio.get_running_loop().time()
         if not left:
             return page
-        if remaining <= 0 or page.detached:
+        if remaining <= 0 or page.detached not in (None, OTHER_CODE):
             stands = f"detached ({page.detached})" if page.detached else "behind"
             place = token(page.positions) or "the beginning"
             raise PositionNotReached(f"{plan.model.name} is {stands}: it stands at {place}, not at {token(left)}")

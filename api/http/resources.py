@@ -18,6 +18,7 @@ from refold.api.http.outcomes import Outcomes
 from refold.api.http.positions import Positions
 from refold.api.http.preparation import Preparation
 from refold.api.http.registry import SchemaRegistry
+from refold.api.http.served_now import ServedNow
 from refold.api.http.services import (
     Check,
     CommandServices,
@@ -26,6 +27,7 @@ from refold.api.http.services import (
     OperationServices,
     StreamServices,
 )
+from refold.projections.declared import declared
 from refold.projections.serving import served_models
 from refold.schemas.avro import Schema
 from refold.schemas.errors import RefoldError
@@ -58,6 +60,13 @@ class Resources:
         self.lookups = Lookups(settings.dsn())
         self.outcomes = Outcomes(self.lookups.fetch, self.notices)
         self.preparation = Preparation(settings, domains)
+        self._statements: dict[tuple[str, str], bytes] = {}
+        self.served = ServedNow(
+            served_models(domains.names),
+            declared(domains.names).all_fingerprints,
+            self.database.fetch,
+            self._statements,
+        )
         kafka, prefix = settings.kafka_servers(), settings.topic_prefix
         self._producers = {
             sent: Producer(kafka, prefix, domains, queue_records=10_000, timeout_s=delivery_s, linger_ms=linger_ms)
@@ -72,7 +81,7 @@ class Resources:
         settings = self.settings
         for _ in range(READERS):
             self._readers.put_nowait(History(settings.kafka_servers(), settings.topic_prefix, self.domains))
-        parts = (self.database, self.lookups, self.notices, self.outcomes, self.preparation)
+        parts = (self.database, self.lookups, self.notices, self.outcomes, self.preparation, self.served)
         for part in parts:
             await part.open()
         try:
@@ -97,9 +106,8 @@ class Resources:
 
     def models(self) -> ModelServices:
         """For read models."""
-        models = {(model.domain, model.name): model for model in served_models(self.domains.names)}
-        reads = ModelReads(self.database.fetch, self.lookups.fetch, self._moved, self._is_behind)
-        return ModelServices(self.domains, models, reads, self.settings.topic_prefix)
+        reads = ModelReads(self.database.fetch, self.lookups.fetch, self._moved, self._is_behind, self._statements)
+        return ModelServices(self.domains, self.served, reads, self.settings.topic_prefix)
 
     def operations(self) -> OperationServices:
         """For probes and metrics."""

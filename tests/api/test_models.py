@@ -141,7 +141,7 @@ def test_a_position_that_is_not_reached_is_412_never_stale_rows(client: Client, 
 
 
 def test_a_detached_model_is_not_waited_for(client: Client, world: Any) -> None:
-    world.pages = [page(row(1), at=10, detached="fingerprint")]
+    world.pages = [page(row(1), at=10, detached="model-failed")]
     answer = client.get(PATH, headers={"Refold-Min-Position": "retail.basket.events/0:12", "Prefer": "wait=30"})
     assert (answer.status_code, len(world.fetched)) == (412, 1)
     assert "detached (fingerprint)" in answer.json()["detail"]

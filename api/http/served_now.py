@@ -1,0 +1,145 @@
+"""Read models as they are served now: a table or view of other code is served with its own columns, and the answer says so.
+
+During a deploy the table that serves may be of older or newer code than this process. What its view shows is kept beside it
+(`refold.builds`, `refold.views`); it is looked at each second, and at once when a read fails.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
+from functools import wraps
+from typing import Any
+
+import msgspec
+
+from refold.api.errors import FilterInvalid, ModelNotBuilt, NotPrepared, OrderInvalid, ReadModelFailed, UnknownParameter
+from refold.api.http.answer import Answer
+from refold.api.http.services import Fetch, ModelServices
+from refold.projections.served import ServedModel, of_json
+from refold.schemas.errors import RefoldError
+
+Name = tuple[str, str]
+OTHER = {"Refold-Declaration": "other"}
+"""Of an answer whose rows are of another declaration than this process has."""
+_LOOK_S, _JUST_S = 1.0, 0.1
+_TABLE_CHANGED = (NotPrepared, ReadModelFailed)
+_MAYBE_STALE = (*_TABLE_CHANGED, FilterInvalid, OrderInvalid, UnknownParameter)
+_SERVING = """
+    SELECT domain, model, fingerprint, served::text, false FROM refold.builds WHERE status = 'serving'
+    UNION ALL
+    SELECT v.domain, v.name, v.fingerprint, v.served::text,
+           EXISTS (SELECT FROM refold.view_faults f WHERE f.domain = v.domain AND f.view = v.name AND f.fingerprint = ANY(%s))
+      FROM refold.views v WHERE v.serving
+"""
+_FOLDED = "SELECT EXISTS (SELECT FROM refold.positions WHERE grp = 'models' AND next_offset > 0)"
+_log = logging.getLogger(__name__)
+
+
+class ServedNow(Mapping[Name, ServedModel]):
+    """The declared read models, each as the table or view that serves has it."""
+
+    def __init__(
+        self,
+        declared: Sequence[ServedModel],
+        fingerprints: Mapping[Name, str],
+        fetch: Fetch,
+        statements: MutableMapping[Name, bytes],
+    ) -> None:
+        """`statements` are of what is served now: emptied when that changes."""
+        self._declared = {(model.domain, model.name): model for model in declared}
+        self._fingerprints, self._fetch, self._statements = fingerprints, fetch, statements
+        self._now: Mapping[Name, ServedModel] = dict(self._declared)
+        self._missing: frozenset[Name] = frozenset()
+        self._looked = 0.0
+        self._task: asyncio.Task[None] | None = None
+
+    def __getitem__(self, name: Name) -> ServedModel:
+        return self._now[name]
+
+    def __iter__(self) -> Iterator[Name]:
+        return iter(self._now)
+
+    def __len__(self) -> int:
+        return len(self._now)
+
+    def is_other(self, name: Name) -> bool:
+        """Whether what serves is of other code."""
+        return self._now.get(name) != self._declared.get(name)
+
+    def is_missing(self, name: Name) -> bool:
+        """Whether this code declares it, others are folded, and no table of it serves."""
+        return name in self._missing
+
+    async def open(self) -> None:
+        """Begin to look."""
+        self._task = asyncio.create_task(self._look_for_ever(), name="served-now")
+
+    async def close(self) -> None:
+        """Stop looking."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def look_again(self, problem: Exception) -> None:
+        """After a read that failed; a client's own mistakes are worth few looks. Raises what the database's door raises."""
+        if isinstance(problem, _TABLE_CHANGED) or asyncio.get_running_loop().time() - self._looked > _JUST_S:
+            await self.look()
+
+    async def look(self) -> None:
+        """Learn what serves now. Raises what the database's door raises."""
+        rows = await self._fetch(_SERVING, (list(self._fingerprints.values()),))
+        ((folded,),) = await self._fetch(_FOLDED, ())
+        self._looked = asyncio.get_running_loop().time()
+        now = dict(self._declared)
+        for domain, name, fingerprint, served, faulty in rows:
+            ours = self._fingerprints.get((domain, name))
+            if ours is not None and ours != fingerprint and served is not None and not faulty:
+                now[domain, name] = of_json(served)
+        there = {(domain, name) for domain, name, *_ in rows}
+        self._missing = frozenset(self._declared.keys() - there) if folded else frozenset()
+        if now != self._now:
+            self._now = now
+            self._statements.clear()
+
+    async def _look_for_ever(self) -> None:
+        while True:
+            try:
+                await self.look()
+            except RefoldError as problem:
+                _log.debug("what serves now is not known: %s", problem.message)
+            except (ValueError, msgspec.MsgspecError):
+                _log.exception("what serves now cannot be read")
+            await asyncio.sleep(_LOOK_S)
+
+
+def as_served(route: Callable[..., Awaitable[Answer]]) -> Callable[..., Awaitable[Answer]]:
+    """A route of a read model: answered again where it met a table that has just changed. Raises ModelNotBuilt."""
+
+    @wraps(route)
+    async def answered(models: ModelServices, domain: str, model: str, **more: Any) -> Answer:
+        now = models.models
+        if not isinstance(now, ServedNow):
+            return await route(models=models, domain=domain, model=model, **more)
+        name, before = (domain, model), now.get((domain, model))
+        try:
+            answer = await route(models=models, domain=domain, model=model, **more)
+        except _MAYBE_STALE as problem:
+            await now.look_again(problem)
+            if now.get(name) != before:
+                answer = await route(models=models, domain=domain, model=model, **more)
+            elif isinstance(problem, NotPrepared) and now.is_missing(name):
+                raise ModelNotBuilt(f"{domain}.{model} is declared, and no table of it is built yet") from problem
+            elif isinstance(problem, UnknownParameter) and now.is_other(name):
+                raise UnknownParameter(f"{problem.message} ({_OTHER_CODE})", *problem.faults) from problem
+            else:
+                raise
+        if now.is_other(name):
+            answer.headers.update(OTHER)
+        return answer
+
+    return answered
+
+
+_OTHER_CODE = "the table that serves is of another declaration than this process has"
