@@ -8,9 +8,11 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any
 
+import polars as pl
+
 from refold.projections.declaration import Evolve, Model, View, handled
 from refold.projections.errors import BadDeclaration
-from refold.projections.layout import layout_of
+from refold.projections.layout import Merge, Stored, layout_of
 from refold.schemas.contracts import Category
 from refold.schemas.upcast import upcasts_of
 
@@ -21,7 +23,7 @@ _TEXTS = {"doc", "docs", "description", "key_doc", "key_docs"}
 
 def fingerprint(model: Model) -> str:
     """16 hex digits over what the model gathers, its columns' types, and the source of `evolve` and of upcasters on the way."""
-    columns = [(part.name, part.type.sql, part.merge.value, part.order) for part in layout_of(model).stored]
+    columns = [_column(part) for part in layout_of(model).stored]
     text = json.dumps([ENGINE, _said(model), columns, _upcasters(model)], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -31,6 +33,12 @@ def view_fingerprint(view: View) -> str:
     said = [ENGINE, view.sql, [[name, *column] for name, column in view.columns.items()], view.key, view.reads]
     text = json.dumps([said, view.description], default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _column(part: Stored) -> tuple[str | None, ...]:
+    """Sums of many digits, and decimals of `evolve`, lost digits once: tables from then are built anew."""
+    exact = part.is_wide or (part.merge is Merge.REPLACE and isinstance(part.type.dtype, pl.Decimal))
+    return (part.name, part.type.sql, part.merge.value, part.order, *(["exact"] if exact else []))
 
 
 def _upcasters(model: Model) -> list[Any]:

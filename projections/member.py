@@ -73,7 +73,9 @@ def overflowing(layout: Layout) -> Iterator[None]:
     try:
         yield
     except psycopg.errors.NumericValueOutOfRange as problem:
-        raise SumOverflow.of(layout.name, [part.name for part in layout.columns if part.is_wide]) from problem
+        if not (wide := [part.name for part in layout.columns if part.is_wide]):
+            raise
+        raise SumOverflow.of(layout.name, wide) from problem
 
 
 def frames_for(layout: Layout, counted: Mapping[str, tuple[Batch, Counted]]) -> dict[EventType, Any]:

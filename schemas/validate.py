@@ -176,7 +176,7 @@ def _step(kind: Any) -> Step | None:
         case {"logicalType": "decimal"}:
             return _decimal(kind["precision"], kind["scale"])
         case {"logicalType": "timestamp-micros"}:
-            return _in_utc
+            return in_utc
     steps: dict[str, Step] = {"string": _text, "long": _long}
     return steps.get(kind) if isinstance(kind, str) else None
 
@@ -219,7 +219,8 @@ def _decimal(precision: int, scale: int) -> Step:
     return fix
 
 
-def _in_utc(held: datetime, path: str) -> datetime:
+def in_utc(held: datetime, path: str) -> datetime:
+    """A time in UTC. Raises BadValue for one without its offset, or outside the years 1-9999 there."""
     if held.tzinfo is UTC:
         return held
     if held.tzinfo is None:

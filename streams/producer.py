@@ -17,6 +17,7 @@ from confluent_kafka import Producer as Client
 
 from refold.schemas.contracts import Command
 from refold.schemas.meta import CommandMeta
+from refold.schemas.validate import in_utc
 from refold.streams import kafka
 from refold.streams.command_record import Addressed, CommandRecord
 from refold.streams.domain import Domains
@@ -70,13 +71,13 @@ class Producer:
         correlation_id: str | None = None,
         on_delivery: Delivered | None = None,
     ) -> None:
-        """Queue one command. Raises BadValue for a field, QueueFull when the broker does not keep up, DeliveryFailed."""
+        """Queue one command. Raises BadValue for a field or a time without its offset, QueueFull when the broker does not keep up, DeliveryFailed."""
         category, stream = self._addressed.target(command)
         meta = CommandMeta(
             command_id=command_id,
             category=category.name,
             stream=stream,
-            occurred_at=(occurred_at or datetime.now(UTC)).astimezone(UTC),
+            occurred_at=datetime.now(UTC) if occurred_at is None else in_utc(occurred_at, "occurred_at"),
             expected_version=expected_version,
             actor=actor,
             correlation_id=correlation_id,

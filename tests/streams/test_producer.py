@@ -3,11 +3,13 @@
 import asyncio
 import threading
 import time
+from datetime import datetime, timedelta, timezone
 from uuid import uuid4
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
+from refold.schemas.errors import BadValue
 from refold.schemas.retail.basket import OpenBasket
 from refold.streams.errors import DeliveryFailed
 from refold.streams.producer import Producer
@@ -94,3 +96,17 @@ def test_a_client_that_takes_no_record_is_said_in_our_words(*, fatal: bool) -> N
         producer.send(OpenBasket(basket_id="b", store_id=1), command_id=uuid4())
     with pytest.raises(DeliveryFailed, match=f"^{1 + fatal} commands were not acknowledged"):
         producer.close()
+
+
+NAIVE = datetime(2026, 1, 1)  # noqa: DTZ001 - what is refused
+LATE = datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-2)))
+
+
+@pytest.mark.parametrize("moment", [NAIVE, LATE])
+def test_a_time_that_means_nothing_in_utc_is_refused(moment: datetime) -> None:
+    """It was taken for a time of the machine's own zone."""
+    producer = Producer(NOWHERE, "", DOMAINS, timeout_s=0.3)
+    with pytest.raises(BadValue) as refused:
+        producer.send(OpenBasket(basket_id="b", store_id=1), command_id=uuid4(), occurred_at=moment)
+    assert refused.value.field == "$.occurred_at"
+    producer.close()
