@@ -18,7 +18,7 @@ WATCHED = {
     "flush: copy": "refold.projections.merge_sql.copy",
     "finish: keys, later flushes": "refold.projections.staging.Staging.finish",
     "join": "refold.projections.promote.join",
-    "compare": "refold.projections.promote.compare",
+    "compare": "refold.projections.replay.compare",
     "promote": "refold.projections.promote.promote",
 }
 
