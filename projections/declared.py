@@ -9,7 +9,7 @@ from refold.projections.errors import BadDeclaration, UnknownModel
 from refold.projections.fingerprint import fingerprint, view_fingerprint
 from refold.projections.layout import Layout, layout_of
 from refold.projections.view_order import in_order
-from refold.streams.domain import domain_module, refuse_taken
+from refold.streams.domain import domain_part, refuse_taken
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,14 @@ class Declared:
 
 def declared(domains: Sequence[str]) -> Declared:
     """Import each domain's `projections`. Raises UnknownDomain, BadDeclaration."""
-    return declared_of([model for name in domains for model in domain_module(name, "projections").READ_MODELS])
+    return declared_of([model for name in domains for model in domain_part(name, "projections", "READ_MODELS")])
 
 
 def declared_of(models: Sequence[ReadModel]) -> Declared:
     """Lay out read models. Raises BadDeclaration, NameTaken."""
     for model in models:
+        if not isinstance(model, ReadModel):
+            raise BadDeclaration(f"READ_MODELS holds {model!r}, which is no Rollup, Entity or View")
         refuse_taken(model.domain, model.name)
     _refuse_twice(models)
     views = in_order(models)

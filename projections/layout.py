@@ -10,6 +10,7 @@ from refold.projections.errors import BadDeclaration
 from refold.projections.field_types import common_type, value_type
 from refold.projections.sql_types import BIGINT, LONG_DIGITS, TEXT, ColumnType, of_python, sum_of
 
+_KEYS, _COLUMNS = 32, 1600
 VERSION, DELETED = "_version", "_deleted"
 
 
@@ -88,7 +89,17 @@ def order_column(column: Column, columns: Iterable[Column]) -> str | None:
 
 
 def layout_of(model: Model) -> Layout:
-    """The table of a declaration. Raises BadDeclaration where a column's type cannot be."""
+    """The table of a declaration. Raises BadDeclaration where a column's type cannot be, or Postgres has no room for them."""
+    layout = _laid_out(model)
+    for number, most, what in ((len(layout.keys), _KEYS, "key columns"), (len(layout.stored), _COLUMNS, "columns")):
+        if number > most:
+            raise BadDeclaration(
+                f"{model.name}: {number} {what}, hidden ones included; a table of Postgres has at most {most}"
+            )
+    return layout
+
+
+def _laid_out(model: Model) -> Layout:
     if isinstance(model, Rollup):
         keys = tuple(_rollup_key(model, name) for name in model.key)
         return Layout(model, keys, (*_gathered(model, TEXT),))

@@ -3,9 +3,13 @@
 import logging
 from collections.abc import Collection, Mapping, Sequence
 
+import psycopg
+
 from refold.projections import builds, tables
 from refold.projections.declared import Declared, declared
+from refold.projections.errors import CannotPromote
 from refold.projections.follower import FOLLOWERS, ApartFold, Follower
+from refold.projections.layout import Layout
 from refold.projections.models import ModelsFold
 from refold.projections.views import Declaration, ensure_views, ours
 from refold.streams.agents import FoldKind, run_fold
@@ -15,6 +19,7 @@ from refold.streams.domain import load_domains
 from refold.streams.guard import GuardedFold, process_guard
 from refold.streams.postgres import Database, answering, bootstrap, connect_patiently
 from refold.streams.presence import Name, live_processes
+from refold.streams.refusals import first_line, is_away, refusal_of
 from refold.streams.settings import Settings
 from refold.streams.topics import ensure_topics
 from refold.streams.waiting import when_kafka_answers
@@ -76,9 +81,22 @@ def ensure_builds(db: Database, found: Declared, others: Collection[Declaration]
         at_start = not any(group_positions(db, builds.GROUP).values())
         for name, layout in found.layouts.items():
             if name not in there and at_start:
-                build = builds.create(db, layout, found.fingerprints[name], "serving")
-                tables.create(db, layout, build)
-                tables.point_view(db, layout, build, ours(db, found))
+                _begin(db, found, layout)
             elif name not in there:
                 _log.warning("models: %s.%s is not built yet: refold replay rebuild %s --execute", *name, name[1])
         ensure_views(db, found, others)
+
+
+def _begin(db: Database, found: Declared, layout: Layout) -> None:
+    """A model's first table; where Postgres does not take it, the model is detached, and the others go on."""
+    name = (layout.model.domain, layout.name)
+    build = builds.create(db, layout, found.fingerprints[name], "serving")
+    try:
+        with db.transaction():
+            tables.create(db, layout, build)
+            tables.point_view(db, layout, build, ours(db, found))
+    except (psycopg.Error, CannotPromote) as problem:
+        if isinstance(problem, psycopg.Error) and (is_away(problem) or refusal_of(problem) is not None):
+            raise
+        builds.detach(db, build, "model-failed", f"its table cannot be made: {first_line(problem)}")
+        _log.error("models: the table of %s.%s cannot be made: %s", *name, first_line(problem))

@@ -10,7 +10,7 @@ from psycopg import sql
 from refold.projections import builds, tables
 from refold.projections.builds import GROUP, Build
 from refold.projections.declared import Declared
-from refold.projections.errors import CannotJoin, CannotPromote
+from refold.projections.errors import BadDeclaration, CannotJoin, CannotPromote
 from refold.projections.layout import Layout
 from refold.projections.rebuild import Builder
 from refold.projections.source import Source
@@ -18,6 +18,7 @@ from refold.projections.views import ensure_views, ours
 from refold.streams.core_limits import group_positions
 from refold.streams.errors import KafkaUnavailable
 from refold.streams.postgres import Database, notify
+from refold.streams.refusals import first_line, is_away, refusal_of
 
 T = TypeVar("T")
 _PATIENCE_S = 60.0
@@ -41,7 +42,13 @@ def begin(db: Database, layout: Layout, fingerprint: str, resumed: Build | None)
         if resumed is not None:
             return resumed
         build = builds.create(db, layout, fingerprint, "building")
-        tables.create(db, layout, build, with_key=layout.evolves)
+        try:
+            with db.transaction():
+                tables.create(db, layout, build, with_key=layout.evolves)
+        except psycopg.Error as problem:
+            if is_away(problem) or refusal_of(problem) is not None:
+                raise
+            raise BadDeclaration(f"{layout.name}: Postgres does not take its table: {first_line(problem)}") from problem
         return build
 
     return _retried(db, "1s", step, CannotJoin("the live tables were never still for a moment"))

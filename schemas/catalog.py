@@ -10,7 +10,7 @@ from typing import Any
 
 from refold.schemas.avro import Schema, resolved, schema_id, schema_of, without_docs
 from refold.schemas.contracts import Category, Command, Event, categories_by_name
-from refold.schemas.errors import EventRetired, SchemaCollision, SchemaNotFrozen
+from refold.schemas.errors import EventRetired, FrozenUnreadable, SchemaCollision, SchemaNotFrozen
 from refold.schemas.meta import CLAIM, REJECTED
 from refold.schemas.record import Record
 from refold.schemas.upcast import Upcasts, upcasts_of
@@ -137,9 +137,18 @@ class Catalog:
 
 
 def frozen_schemas(folders: Iterable[Traversable]) -> list[Schema]:
-    """The committed `.avsc` files of some packages, in a stable order."""
+    """The committed `.avsc` files of some packages, in a stable order. Raises FrozenUnreadable."""
     files = sorted((f for folder in folders if folder.is_dir() for f in folder.iterdir()), key=lambda f: f.name)
-    return [json.loads(file.read_text(encoding="utf-8")) for file in files if file.name.endswith(".avsc")]
+    return [_schema_in(file) for file in files if file.name.endswith(".avsc")]
+
+
+def _schema_in(file: Traversable) -> Schema:
+    try:
+        schema: Schema = json.loads(file.read_text(encoding="utf-8"))
+        _ = schema["namespace"], schema["name"], schema["fields"][0]["type"]["name"]
+    except (ValueError, KeyError, TypeError, IndexError) as problem:
+        raise FrozenUnreadable(f"{file.name} is not readable: {problem!r}") from problem
+    return schema
 
 
 def _writer(schema: Schema, classes: Mapping[tuple[str, str], type[Event | Command]]) -> Writer:

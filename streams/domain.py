@@ -1,6 +1,8 @@
 """The domains named in the configuration, loaded: contracts, rules, and the catalog of their schemas."""
 
 import sys
+import traceback
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -11,9 +13,11 @@ from typing import Any
 
 from refold.schemas.catalog import Catalog, frozen_schemas
 from refold.schemas.contracts import Category
+from refold.schemas.errors import RefoldError
 from refold.streams.decider import Decider
 from refold.streams.domain_path import searched
-from refold.streams.errors import NameTaken, UnknownDomain
+from refold.streams.errors import DomainInvalid, NameTaken, UnknownDomain
+from refold.streams.refusals import first_line
 
 AnyDecider = Decider[Any, Any, Any]
 BUILT_IN = ("retail",)
@@ -35,17 +39,25 @@ class Domains:
 
 def load_domains(names: Sequence[str]) -> Domains:
     """Import each domain's `schemas` and `streams`. Raises UnknownDomain, NameTaken, SchemaNotFrozen, SchemaCollision."""
-    contracts = {name: domain_module(name, "schemas") for name in names}
-    rules = {name: domain_module(name, "streams") for name in names}
-    for category in (c for module in contracts.values() for c in module.CATEGORIES):
+    contracts = [category for name in names for category in domain_part(name, "schemas", "CATEGORIES")]
+    rules = [decider for name in names for decider in domain_part(name, "streams", "DECIDERS")]
+    for category in contracts:
         refuse_taken(category.domain, category.name)
-    frozen = {name: files(module) / "frozen" for name, module in contracts.items()}
-    catalog = Catalog((c for m in contracts.values() for c in m.CATEGORIES), frozen_schemas(frozen.values()))
-    deciders = {d.category.name: d for m in rules.values() for d in m.DECIDERS}
+    _refuse_twice([category.name for category in contracts], "category")
+    _refuse_twice([decider.category.name for decider in rules], "decider of")
+    frozen = {name: frozen_folder(name) for name in names}
+    catalog = Catalog(contracts, frozen_schemas(frozen.values()))
+    deciders = {d.category.name: d for d in rules}
     missing = catalog.categories.keys() - deciders.keys()
     if missing:
         raise UnknownDomain(f"no DECIDERS entry for {', '.join(sorted(missing))}")
     return Domains(tuple(names), catalog.categories, deciders, frozen, catalog)
+
+
+def _refuse_twice(names: Sequence[str], what: str) -> None:
+    for name, number in Counter(names).items():
+        if number > 1:
+            raise DomainInvalid(f"the {what} {name} is declared {number} times")
 
 
 def refuse_taken(domain: str, what: str) -> None:
@@ -54,15 +66,59 @@ def refuse_taken(domain: str, what: str) -> None:
         raise NameTaken(f"{what}: no domain can be called {domain}")
 
 
+def frozen_folder(name: str) -> Traversable:
+    """Where a domain's released schemas lie: beside its contracts. Raises DomainInvalid where those are no package."""
+    module = domain_module(name, "schemas")
+    if not hasattr(module, "__path__"):
+        raise DomainInvalid(
+            f"{module.__name__} is a file, and frozen schemas need a folder beside it: {module.__file__}",
+            f"Make it a package: move it to {name}/schemas/__init__.py.",
+        )
+    return files(module) / "frozen"
+
+
+def domain_part(name: str, part: str, named: str) -> tuple[Any, ...]:
+    """What a domain's module names in a tuple: CATEGORIES, DECIDERS or READ_MODELS. Raises UnknownDomain, DomainInvalid."""
+    return named_in(domain_module(name, part), named)
+
+
+def named_in(module: ModuleType, named: str) -> tuple[Any, ...]:
+    """A tuple of a domain's module. Raises DomainInvalid."""
+    found = getattr(module, named, None)
+    if not isinstance(found, tuple | list):
+        raise DomainInvalid(f"{module.__name__} has no tuple {named}: {module.__file__}")
+    return tuple(found)
+
+
 def domain_module(name: str, part: str) -> ModuleType:
     """`part` (schemas, streams or projections) of a domain: Refold's own, or `<package>.<part>`."""
     path = f"refold.{part}.{name}" if name in BUILT_IN else f"{name}.{part}"
+    return imported(name, path)
+
+
+def imported(name: str, path: str) -> ModuleType:
+    """A module of a domain. Raises UnknownDomain where it is not found, DomainInvalid where it raises; a RefoldError goes through."""
     try:
         return import_module(path)
     except ModuleNotFoundError as problem:
         if problem.name is None:
             raise
         raise UnknownDomain(_not_found(name, path, problem.name)) from problem
+    except RefoldError:
+        raise
+    except Exception as problem:  # an author's module may raise anything
+        raise DomainInvalid(f"{path} cannot be imported: {_with_place(problem)}") from problem
+
+
+def _with_place(problem: Exception) -> str:
+    """What an author's module raised, and the line of it; a syntax error is not yet in any line that ran."""
+    if isinstance(problem, SyntaxError):
+        return f"{type(problem).__name__}: {problem.msg} ({problem.filename}, line {problem.lineno})"
+    ours = str(files("refold"))
+    frames = [frame for frame in traceback.extract_tb(problem.__traceback__) if "importlib" not in frame.filename]
+    theirs = [frame for frame in frames if not frame.filename.startswith(ours)] or frames
+    place = f" ({theirs[-1].filename}, line {theirs[-1].lineno})" if theirs else ""
+    return f"{type(problem).__name__}: {first_line(problem)}{place}"
 
 
 def _not_found(domain: str, path: str, missing: str) -> str:

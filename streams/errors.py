@@ -10,6 +10,7 @@ RefoldError
 │   ├── KafkaRefused        kafka-refused
 │   └── DatabaseRefused     database-refused
 ├── UnknownDomain       unknown-domain: a configured domain that cannot be loaded
+├── DomainInvalid       domain-invalid: a configured domain whose modules are at fault
 ├── BadReactor          bad-reactor: a reactor that cannot be
 ├── NameTaken           name-taken: a domain that is called as something of the platform
 ├── QueueFull           queue-full: the producer holds as much as it may
@@ -134,6 +135,13 @@ class UnknownDomain(RefoldError):
 
     code = "unknown-domain"
     remedy = "A domain is a package with the modules schemas, streams and projections; see docs/domains.md."
+
+
+class DomainInvalid(RefoldError):
+    """A configured domain whose modules raise when they are imported, or do not name what they should."""
+
+    code = "domain-invalid"
+    remedy = "Correct the module at the place that the message names; docs/domains.md shows each."
 
 
 class BadReactor(RefoldError):

@@ -2,7 +2,15 @@
 
 from refold.api.errors import FileUnreadable
 from refold.projections.errors import BadDeclaration, BadGate, NotCompared, RebuildDiffers, RowsLost, UnknownModel
-from refold.schemas.errors import FrozenUnreadable, RefoldError, SchemaIncompatible
+from refold.schemas.errors import (
+    BadUpcaster,
+    ContractError,
+    FrozenUnreadable,
+    RefoldError,
+    SchemaCollision,
+    SchemaIncompatible,
+    SchemaNotFrozen,
+)
 from refold.streams import errors
 
 DONE = 0
@@ -19,6 +27,11 @@ BY_KIND: dict[type[RefoldError], int] = {
     FileUnreadable: USAGE,
     errors.BadSettings: USAGE,
     errors.UnknownDomain: USAGE,
+    errors.DomainInvalid: USAGE,
+    ContractError: USAGE,
+    BadUpcaster: USAGE,
+    SchemaNotFrozen: PRECONDITION,
+    SchemaCollision: PRECONDITION,
     errors.NameTaken: USAGE,
     errors.BadReactor: USAGE,
     errors.DataInUse: PRECONDITION,

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.resources import files
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,7 +14,7 @@ from refold.schemas.compatibility import CODE, NOT_FROZEN, Violation, violations
 from refold.schemas.errors import SchemaIncompatible
 from refold.schemas.freeze import freeze as write_frozen
 from refold.schemas.freeze import unfrozen
-from refold.streams.domain import domain_module
+from refold.streams.domain import domain_module, domain_part, frozen_folder
 from refold.streams.settings import Settings
 
 
@@ -47,8 +46,11 @@ def check(*, json: bool = False) -> int:
 
 def contracts() -> list[tuple[ModuleType, Path]]:
     """Of each configured domain its contracts and the folder of their frozen files."""
-    modules = [domain_module(name, "schemas") for name in Settings.load().domains]
-    return [(module, Path(str(files(module) / "frozen"))) for module in modules]
+    domains = Settings.load().domains
+    for name in domains:
+        domain_part(name, "schemas", "CATEGORIES")
+    modules = [domain_module(name, "schemas") for name in domains]
+    return [(module, Path(str(frozen_folder(name)))) for name, module in zip(domains, modules, strict=True)]
 
 
 def show(rows: Sequence[dict[str, Any]], *, json: bool) -> None:

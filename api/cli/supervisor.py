@@ -14,13 +14,13 @@ from typing import Self
 import psutil
 from prometheus_client.multiprocess import mark_process_dead
 
-from refold.api.cli.exits import PRECONDITION, USAGE
+from refold.api.cli.exits import DIFFERENT, PRECONDITION, USAGE
 from refold.api.cli.logs import Output
 from refold.api.cli.roles import GRACE_S, METRICS_VARIABLE, metrics_folder, role_command
 from refold.streams.settings import Settings
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S, HEALTHY_S = 0.2, 5.0, 10.0
-FINAL = {USAGE, PRECONDITION}  # a restart would only say the same again
+FINAL = {USAGE, DIFFERENT, PRECONDITION}  # a restart would only say the same again
 
 
 class Child:

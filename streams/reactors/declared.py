@@ -1,10 +1,9 @@
 """The reactors of the configured domains. A domain without a module `reactors` has none."""
 
 from collections.abc import Sequence
-from importlib import import_module
 from importlib.util import find_spec
 
-from refold.streams.domain import BUILT_IN, Domains
+from refold.streams.domain import BUILT_IN, Domains, imported, named_in
 from refold.streams.errors import BadReactor, UnknownDomain
 from refold.streams.reactors.reactor import Reactor
 
@@ -27,5 +26,4 @@ def _of(domain: str) -> Sequence[Reactor]:
     path = f"refold.streams.reactors.{domain}" if domain in BUILT_IN else f"{domain}.reactors"
     if find_spec(path) is None:
         return ()
-    reactors: Sequence[Reactor] = import_module(path).REACTORS
-    return reactors
+    return named_in(imported(domain, path), "REACTORS")

@@ -20,7 +20,7 @@ DOMAINS = load_domains(["retail"])
 
 def test_reactors_are_found_by_domain(monkeypatch: pytest.MonkeyPatch) -> None:
     assert declared_reactors(DOMAINS) == REACTORS
-    monkeypatch.setattr(declared, "import_module", lambda _: SimpleNamespace(REACTORS=REACTORS * 2))
+    monkeypatch.setattr(declared, "imported", lambda *_: SimpleNamespace(REACTORS=REACTORS * 2))
     with pytest.raises(BadReactor, match="more than one reactor is named points"):
         declared_reactors(DOMAINS)
 
@@ -28,7 +28,7 @@ def test_reactors_are_found_by_domain(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_reactor_of_a_category_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     category = type(BASKET)("other.basket", BASKET.commands, BASKET.events)
     stray = Reactor("stray", category, (BasketPaid,), POINTS.react)
-    monkeypatch.setattr(declared, "import_module", lambda _: SimpleNamespace(REACTORS=(stray,)))
+    monkeypatch.setattr(declared, "imported", lambda *_: SimpleNamespace(REACTORS=(stray,)))
     with pytest.raises(UnknownDomain, match=r"other\.basket"):
         declared_reactors(DOMAINS)
 
