@@ -3,7 +3,7 @@
 import random
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, LiteralString
 
 import pytest
 from psycopg import sql
@@ -208,21 +208,28 @@ def test_an_event_that_evolve_cannot_fold_parks_the_stream_for_that_model_alone(
     ]
 
 
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        "ALTER TABLE {} DROP COLUMN payments CASCADE",
+        "CREATE INDEX ON {} (last_owner)",  # of an operator's: it refuses a long text by 54000, an OperationalError
+        "ALTER TABLE {} ADD CHECK (payments < 0)",
+    ],
+)
 def test_a_model_that_cannot_be_written_is_detached_and_the_others_go_on(
-    fold: ModelsFold, db: Database, sample: Declared
+    fold: ModelsFold, db: Database, sample: Declared, spoilt: LiteralString
 ) -> None:
     number = _build(db, "by_owner")
-    db.execute(
-        sql.SQL("ALTER TABLE {} DROP COLUMN payments CASCADE").format(sql.Identifier(f"refold_b{number}", "by_owner"))
-    )
+    db.execute(sql.SQL(spoilt).format(sql.Identifier(f"refold_b{number}", "by_owner")))
     log = random_log(5)
     feed(fold, db, log, 5)
     assert rows(db, sample.named("accounts")) == naive_rows(ACCOUNTS, as_today(log))
     assert db.execute("SELECT detached_code FROM refold.builds WHERE build = %s", (number,)).fetchone() == (
         "model-failed",
     )
-    stands = db.execute("SELECT sum(next_offset) FROM refold.model_positions('sample', 'by_owner')").fetchone()
-    assert stands == (0,)
+    if "INDEX" not in spoilt:  # the others fail on the first event already
+        stands = db.execute("SELECT sum(next_offset) FROM refold.model_positions('sample', 'by_owner')").fetchone()
+        assert stands == (0,)
 
 
 def test_a_model_of_another_declaration_is_detached(fold: ModelsFold, db: Database, sample: Declared) -> None:

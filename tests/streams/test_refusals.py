@@ -1,0 +1,116 @@
+"""Who waits for a server, and who does not: one judgement, asked by each loop that waits."""
+
+from threading import Event
+from typing import Any
+
+import psycopg
+import pytest
+from confluent_kafka import KafkaError
+
+from refold.streams import kafka
+from refold.streams.appender import KafkaLog
+from refold.streams.chunk import Chunk, Place
+from refold.streams.errors import DatabaseRefused, KafkaRefused, KafkaUnavailable
+from refold.streams.intake import Intake
+from refold.streams.refusals import of_kafka
+from tests.streams.flow import Flow
+
+PLACE: Place = ("retail.basket.events", 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "refused"),
+    [
+        ("TOPIC_AUTHORIZATION_FAILED", True), ("GROUP_AUTHORIZATION_FAILED", True), ("CLUSTER_AUTHORIZATION_FAILED", True),
+        ("SASL_AUTHENTICATION_FAILED", True), ("TOPIC_EXCEPTION", True), ("POLICY_VIOLATION", True), ("MSG_SIZE_TOO_LARGE", True),
+        ("INVALID_CONFIG", True), ("_TRANSPORT", False), ("_ALL_BROKERS_DOWN", False), ("_TIMED_OUT", False), ("_MSG_TIMED_OUT", False),
+        ("LEADER_NOT_AVAILABLE", False), ("NOT_ENOUGH_REPLICAS", False), ("UNKNOWN_TOPIC_OR_PART", False), ("KAFKA_STORAGE_ERROR", False),
+        ("COORDINATOR_LOAD_IN_PROGRESS", False), ("INVALID_REPLICATION_FACTOR", False),
+    ],
+)  # fmt: skip
+def test_each_of_kafkas_errors_passes_or_does_not(name: str, refused: bool) -> None:
+    found = of_kafka(KafkaError(getattr(KafkaError, name)), "it cannot be done")
+    assert type(found) is (KafkaRefused if refused else KafkaUnavailable)
+    assert found.message.startswith("it cannot be done: ")
+
+
+class Failing:
+    """A fold that fails as often as it is told to, and counts how often it has connected anew."""
+
+    group, topics = "core", ("retail.basket.events",)
+
+    def __init__(self, *problems: Exception) -> None:
+        self.problems, self.connected = list(problems), 0
+
+    def stored(self, places: Any) -> dict[Place, int]:
+        return dict.fromkeys(places, 0)
+
+    def apply(self, chunks: Any) -> dict[Place, int]:
+        if self.problems:
+            raise self.problems.pop(0)
+        return {chunk.place: chunk.end for chunk in chunks}
+
+    def reconnect(self) -> None:
+        self.connected += 1
+
+    def close(self) -> None: ...
+
+
+def test_a_fold_waits_for_a_server_that_is_away_or_busy() -> None:
+    passing = [
+        psycopg.OperationalError("the connection is lost"),
+        psycopg.errors.DiskFull("53100"),
+        psycopg.errors.AdminShutdown(),
+    ]
+    fold = Failing(*passing, psycopg.errors.IdleInTransactionSessionTimeout("25P03"))
+    take(fold)
+    assert (fold.problems, fold.connected) == ([], 4)
+
+
+@pytest.mark.parametrize(
+    "problem", [psycopg.errors.InsufficientPrivilege("no"), psycopg.errors.InvalidCatalogName("no")]
+)
+def test_a_fold_does_not_wait_for_what_is_refused(problem: psycopg.Error) -> None:
+    with pytest.raises(DatabaseRefused):
+        take(Failing(problem))
+
+
+def test_a_fold_does_not_take_a_statement_that_fails_for_a_server_that_is_away() -> None:
+    with pytest.raises(psycopg.errors.ProgramLimitExceeded):
+        take(Failing(psycopg.errors.ProgramLimitExceeded("index row size 5016 exceeds the maximum")))
+
+
+def take(fold: Failing) -> None:
+    Intake(fold, Flow(PLACE), 100, Event()).take([Chunk(*PLACE, 0, [b"a"])])
+
+
+def test_an_append_that_is_refused_for_good_ends_the_handler() -> None:
+    log = KafkaLog("127.0.0.1:9", "")
+    log._reported(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED), Told("retail.basket.events"))
+    with pytest.raises(KafkaRefused, match="an event cannot be appended"):
+        log.failed()
+
+
+def test_a_topic_that_refuses_what_it_says_that_it_takes_is_not_tried_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka, "largest_batch", lambda *_: 5000)
+    log = KafkaLog("127.0.0.1:9", "")
+    too_large = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE), Told("retail.basket.events")
+    log._reported(*too_large)
+    assert log.failed()
+    log.discard()
+    assert not log.fits("retail.basket", b"7", bytes(5000))
+    assert log.fits("retail.basket", b"7", bytes(4000))
+    assert log.fits("retail.product", b"7", bytes(5000))
+    log._reported(*too_large)
+    with pytest.raises(KafkaRefused, match=r"max\.message\.bytes=5000"):
+        log.discard()
+
+
+class Told:
+    """A report's message, as far as it is looked at."""
+
+    def __init__(self, topic: str) -> None:
+        self._topic = topic
+
+    def topic(self) -> str:
+        return self._topic
