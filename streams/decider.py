@@ -12,6 +12,7 @@ import msgspec.inspect
 from refold.schemas.arithmetic import AUTHORS, authors_arithmetic, in_authors_arithmetic
 from refold.schemas.contracts import Category, Command, Event
 from refold.schemas.upcast import upcasts_of
+from refold.streams.state_bytes import dumped, may_hold_times
 
 State = TypeVar("State", bound=msgspec.Struct)
 C = TypeVar("C", bound=Command)
@@ -38,11 +39,14 @@ class Decider(Generic[State, C, E]):
     decide: Callable[[C, State], Decision]
     evolve: Callable[[State, E], State]
     fingerprint: str = field(init=False)
+    times: bool = field(init=False, repr=False, compare=False)
+    """Whether states may hold times."""
     ask: Callable[[C, State], Decision] = field(init=False, repr=False, compare=False)
     """`decide` as the author wrote it, for who is in `authors_arithmetic` already, as `go_on` is."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fingerprint", _fingerprint(type(self.initial), self.evolve, self.category))
+        object.__setattr__(self, "times", may_hold_times(held_by(type(self.initial))))
         object.__setattr__(self, "ask", self.decide)
         object.__setattr__(self, "decide", in_authors_arithmetic(self.decide))
 
@@ -59,7 +63,7 @@ class Decider(Generic[State, C, E]):
 
     def dump(self, state: State) -> bytes:
         """The state as the bytes that the core's tables hold."""
-        return msgspec.json.encode(state)
+        return dumped(state, holds_times=self.times)
 
     def load(self, stored: bytes | None) -> State:
         """The state from its stored bytes; none is the initial one."""
@@ -78,8 +82,12 @@ def _fingerprint(state: type, evolve: Callable[..., Any], category: Category) ->
 
 def sums_of(state: type) -> str:
     """How exactly decimals of a state were computed: states from before may have been rounded."""
-    held = repr([described(state), structs_within(state)])
-    return f"decimals of {AUTHORS.prec} digits" if "Decimal" in held else ""
+    return f"decimals of {AUTHORS.prec} digits" if "Decimal" in repr(held_by(state)) else ""
+
+
+def held_by(state: type) -> list[Any]:
+    """What lies in a state, at any depth."""
+    return [described(state), structs_within(state)]
 
 
 def described(struct: Any) -> list[tuple[str, str, str]]:

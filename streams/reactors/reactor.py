@@ -13,8 +13,9 @@ import msgspec
 
 from refold.schemas.arithmetic import authors_arithmetic, in_authors_arithmetic
 from refold.schemas.contracts import Category, Command, Event
-from refold.streams.decider import described, structs_within, sums_of
+from refold.streams.decider import described, held_by, structs_within, sums_of
 from refold.streams.errors import BadReactor
+from refold.streams.state_bytes import dumped, may_hold_times
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,60}")
 MAX_COMMANDS_PER_EVENT = 500
@@ -60,6 +61,8 @@ class Reactor:
     initial: msgspec.Struct = NOTHING
     evolve: Callable[[Any, Any], Any] = unchanged
     fingerprint: str = field(init=False)
+    times: bool = field(init=False, repr=False, compare=False)
+    """Whether states may hold times."""
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
@@ -67,6 +70,7 @@ class Reactor:
         if foreign := [event.__name__ for event in self.reads if event not in self.category.events]:
             raise BadReactor(f"the reactor {self.name} reads {', '.join(foreign)}, which {self.category.name} lacks")
         object.__setattr__(self, "fingerprint", self._fingerprint())
+        object.__setattr__(self, "times", may_hold_times(held_by(type(self.initial))))
         object.__setattr__(self, "react", in_authors_arithmetic(self.react))
 
     @property
@@ -85,7 +89,7 @@ class Reactor:
 
     def dump(self, state: Any) -> bytes:
         """The state as the bytes that the table holds."""
-        return msgspec.json.encode(state)
+        return dumped(state, holds_times=self.times)
 
     def load(self, stored: bytes) -> Any:
         """The state from its stored bytes."""

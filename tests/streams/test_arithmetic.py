@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from decimal import Context, Decimal, getcontext, localcontext
 from typing import Annotated, Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
@@ -170,3 +171,28 @@ def test_records_of_38_digits_are_read_as_they_were_written() -> None:
     most = Decimal((0, (9,) * 38, -18))
     for amount in (most, most.copy_negate(), LONG, Decimal((1, (1,), -18))):
         assert codec.read_event(codec.event(META, Stood(amount=amount)))[1] == Stood(amount=amount)
+
+
+class Visits(msgspec.Struct, frozen=True):
+    last: datetime | None = None
+    all: tuple[datetime, ...] = ()
+    by_name: dict[str, datetime] = {}
+    total: Decimal = Decimal(0)
+    naive: datetime | None = None
+
+
+def visited(visits: Visits, _event: Stood) -> Visits:
+    return visits
+
+
+def test_a_state_keeps_moments_whatever_their_offset() -> None:
+    """The offset of Monrovia had seconds until 1972: written with its minutes alone it is another moment."""
+    monrovia = datetime(1970, 1, 1, tzinfo=ZoneInfo("Africa/Monrovia"))
+    naive = datetime(2026, 1, 1)  # noqa: DTZ001 - the author's own
+    state = Visits(monrovia, (monrovia,), {"a": monrovia}, LONG, naive)
+    rules: Decider[Any, Any, Any] = Decider(JAR, Visits(), put, visited)
+    assert rules.load(rules.dump(state)) == state
+    reactor = Reactor("visits", JAR, (Stood,), react, Visits(), visited)
+    assert reactor.load(reactor.dump(state)) == state
+    plain = Visits(total=LONG)
+    assert rules.dump(plain) == msgspec.json.encode(plain)
