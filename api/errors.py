@@ -1,7 +1,7 @@
 """What can go wrong at the edge, each with a stable code and an HTTP status. `error_page.py` lists every package's.
 
 RefoldError
-├── ApiError         one class for each code, in the order of their statuses: 400, 404, 405, 408, 409, 412, 413, 415, 422, 429, 500, 503
+├── ApiError         one class for each code, in the order of their statuses: 400, 404, 405, 408, 409, 410, 412, 413, 415, 422, 429, 500, 503
 └── FileUnreadable   file-unreadable: on the command line only
 """
 
@@ -28,6 +28,8 @@ class ApiError(RefoldError):
     def __init__(self, message: str, *faults: Fault, remedy: str | None = None) -> None:
         super().__init__(message, remedy)
         self.faults = faults
+        self.headers: dict[str, str] = {}
+        """Sent with the answer: the position that it reflects."""
 
 
 class MalformedJson(ApiError):
@@ -80,17 +82,17 @@ class TokenMalformed(ApiError):
 
 
 class UnknownParameter(ApiError):
-    """A query parameter names no column of the read model and none of `order`, `limit`, `cursor`."""
+    """A query parameter that means nothing at this path."""
 
     code, status = "parameter-unknown", 400
-    remedy = "GET /v1/{domain} lists the read models with their columns."
+    remedy = "Leave it out. GET /v1/{domain} lists the read models with their columns; a column named as a parameter stands in double quotes."
 
 
 class UnknownOperator(ApiError):
     """A filter does not begin with an operator that exists."""
 
     code, status = "operator-unknown", 400
-    remedy = "Write `column=eq.value` or `column=is.null`."
+    remedy = "Write `column=eq.value`, `column=is.null` or `column=is.not_null`."
 
 
 class FilterInvalid(ApiError):
@@ -101,7 +103,7 @@ class FilterInvalid(ApiError):
 
 
 class OrderInvalid(ApiError):
-    """`order` is not a list of columns with `.asc` or `.desc`."""
+    """`order` is not a list of columns with `.asc` or `.desc`, `.nullsfirst` or `.nullslast`."""
 
     code, status = "order-invalid", 400
     remedy = "Write for example `order=day.desc,store_id.asc`."
@@ -125,7 +127,7 @@ class RowKeyInvalid(ApiError):
     """The key in the path does not fit the read model's key."""
 
     code, status = "row-key-invalid", 400
-    remedy = "Write the key's columns in order, joined by commas; a comma inside a value as %2C."
+    remedy = "Write the key's columns in order, joined by commas; a value with a comma in double quotes. Or ask for the list with column=eq.value for each."
 
 
 class RouteUnknown(ApiError):
@@ -175,6 +177,13 @@ class RowAbsent(ApiError):
 
     code, status = "row-absent", 404
     remedy = "Send `Refold-Min-Position` with the position of the write that you wait for."
+
+
+class CursorExpired(ApiError):
+    """The rows that the cursor went on from have all changed since; rows would be lost or doubled."""
+
+    code, status = "cursor-expired", 410
+    remedy = "Begin again without a cursor; order by shorter values, or ask for more rows a page."
 
 
 class MethodNotAllowed(ApiError):

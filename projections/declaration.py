@@ -19,6 +19,7 @@ from refold.projections.field_types import (
     EventType as EventType,  # noqa: PLC0414 - all others import it from here
 )
 from refold.projections.field_types import common_type, value_type
+from refold.projections.served_types import served_type
 from refold.projections.sql_types import ColumnType, of_python, places_fault, sum_of
 from refold.projections.view_sql import fault_of
 from refold.schemas.contracts import Category, Event
@@ -202,6 +203,7 @@ class View:
         for name, (kind, _) in self.columns.items():
             if not _SQL_TYPE.fullmatch(kind):
                 raise BadDeclaration(f"{self.name}.{name}: {kind!r} is no name of a Postgres type")
+            _check_type(f"{self.name}.{name}", kind)
             if (fault := places_fault(kind)) is not None:
                 raise BadDeclaration(f"{self.name}.{name}: {fault}")
 
@@ -239,6 +241,13 @@ def _check_names(name: str, domain: str, columns: list[str]) -> None:
         )
     if len(set(columns)) != len(columns):
         raise BadDeclaration(f"{name}: a column is declared twice")
+
+
+def _check_type(where: str, kind: str) -> None:
+    try:
+        served_type(kind)
+    except BadDeclaration as problem:
+        raise BadDeclaration(f"{where}: {problem.message}") from None
 
 
 def _check_columns(name: str, columns: Mapping[str, Column]) -> None:

@@ -61,7 +61,8 @@ def served_view(
     view: View, tables: tuple[str, ...], categories: Mapping[tuple[str, str], tuple[str, ...]]
 ) -> ServedModel:
     """A declared SQL view; `tables` that its rows come from in the end, `categories` of the read models of its domain."""
-    columns = tuple(ServedColumn(name, kind, name not in view.key, doc) for name, (kind, doc) in view.columns.items())
+    # Any column of a view may be null, its key's too: no declaration can promise otherwise.
+    columns = tuple(ServedColumn(name, kind, nullable=True, doc=doc) for name, (kind, doc) in view.columns.items())
     found = dict.fromkeys(category for name in tables for category in categories[view.domain, name])
     return ServedModel(
         view.domain, view.name, view.description, columns, view.key, tuple(found), tables, view_fingerprint(view)

@@ -10,6 +10,7 @@ from litestar.di import Provide
 from refold.api.http import batches, commands, models, operations, problems, registry, streams
 from refold.api.http.limited import Room
 from refold.api.http.metrics import counting
+from refold.api.http.paths import known_parameters
 from refold.api.http.services import CommandServices, ModelServices, OperationServices, StreamServices
 
 Opened = Callable[[], AbstractAsyncContextManager[None]]
@@ -48,7 +49,7 @@ def application(
             "registry": _given(for_registry),
         },
         exception_handlers=problems.HANDLERS,
-        middleware=[counting, Room().limited],
+        middleware=[counting, Room().limited, known_parameters],
         lifespan=[lifespan],
         request_max_body_size=None,  # `bodies` reads them, and bounds them
         openapi_config=None,

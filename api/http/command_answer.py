@@ -1,6 +1,7 @@
 """Answer: an outcome as an HTTP response. Pure."""
 
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from msgspec import json
@@ -23,7 +24,7 @@ def decided(outcome: Outcome) -> Answer:
         if isinstance(error, VersionConflict):
             headers["ETag"] = f'"{outcome.base_version}"'
         return problem(error, headers=headers, about=about, code=_own_code(error, outcome))
-    headers["Location"] = f"{stream_path(outcome.category, outcome.stream)}?after_version={outcome.base_version}"
+    headers["Location"] = stream_path(outcome.category, outcome.stream, after_version=outcome.base_version)
     headers["ETag"] = f'"{outcome.version}"'
     return Answer(json.encode(accepted_body(outcome)), status_code=201, media_type=JSON, headers=headers)
 
@@ -77,14 +78,21 @@ def outcome(command_id: UUID, stream: str, found: Outcome | None) -> Answer:
     return Answer(json.encode(body), media_type=JSON, headers={"Refold-Position": found.position})
 
 
-def stream_path(category: str, stream: str) -> str:
-    """Where a stream is; its id needs no quoting in a path."""
+def stream_path(category: str, stream: str, **parameters: object) -> str:
+    """Where a stream is. Its id needs no quoting in a path, but clients tidy `.` and `..` away: those go as a parameter."""
     domain, _, short = category.partition(".")
-    return f"/v1/streams/{domain}/{short}/{stream}"
+    path = f"/v1/streams/{domain}/{short}"
+    if stream in {".", ".."}:
+        parameters = {"stream": stream} | parameters
+    else:
+        path += f"/{stream}"
+    return f"{path}?{urlencode(parameters)}" if parameters else path
 
 
 def outcome_path(category: str, stream: str, command_id: UUID) -> str:
     """Where the outcome of a command is."""
+    if stream in {".", ".."}:
+        return stream_path(category, stream, command=command_id)
     return f"{stream_path(category, stream)}/commands/{command_id}"
 
 

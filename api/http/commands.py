@@ -1,6 +1,7 @@
 """A command over HTTP: parse (command_request), look up or append and wait (here), answer (command_answer)."""
 
 from typing import Any
+from urllib.parse import unquote
 
 from litestar import Request, Router, get, post
 from litestar.di import NamedDependency
@@ -20,8 +21,10 @@ from refold.api.http.command_request import (
     read_wait,
 )
 from refold.api.http.outcomes import Outcome
+from refold.api.http.paths import raw_behind
 from refold.api.http.sending import Sending
 from refold.api.http.services import CommandServices
+from refold.schemas.contracts import Category
 from refold.schemas.identity import outcome_key
 
 ACK_S = 5.0
@@ -44,14 +47,20 @@ async def send_command(
     return command_answer.pending(intent) if outcome is None else command_answer.decided(outcome)
 
 
-@get("/v1/streams/{domain:str}/{category:str}/{stream:str}/commands/{key:str}")
+@get("/v1/streams/{domain:str}/{category:str}/{stream:str}/commands/{key:path}")
 async def read_outcome(
-    commands: Services, domain: FromPath[str], category: FromPath[str], stream: FromPath[str], key: FromPath[str]
+    request: AnyRequest, commands: Services, domain: FromPath[str], category: FromPath[str], stream: FromPath[str]
 ) -> Answer:
-    """What became of a command."""
+    """What became of a command: its key is all that is behind `commands/`, slashes included."""
     found = find_category(commands.domains, domain, category)
+    key = raw_behind(request, "v1", "streams", domain, category, stream, "commands")
+    return await outcome_of(commands, found, checked_stream(stream), unquote(key or b"", "latin-1"))
+
+
+async def outcome_of(commands: CommandServices, category: Category, stream: str, key: str) -> Answer:
+    """The outcome as it stands. Raises KeyInvalid."""
     command_id = command_uuid_of(key)
-    where = outcome_key(found.name, checked_stream(stream), command_id.bytes)
+    where = outcome_key(category.name, stream, command_id.bytes)
     return command_answer.outcome(command_id, stream, await commands.outcomes.find(where))
 
 

@@ -24,6 +24,9 @@ _MISSING = (
     psycopg.errors.InvalidSchemaName,
 )
 
+_OF_THE_STATEMENT = (psycopg.errors.StatementTooComplex, psycopg.errors.ProgramLimitExceeded)
+"""Operational by their class; of a value that is nested too deep, or too long, and never of a server that is away."""
+
 Statement = sql.Composed | sql.SQL | str
 Parameters = Sequence[Any] | Mapping[str, Any]
 Row = tuple[Any, ...]
@@ -38,6 +41,8 @@ def api_errors() -> Iterator[None]:
         raise QueryTimeout(f"the query took longer than {STATEMENT_TIMEOUT_MS / 1000:g} s") from None
     except _MISSING as problem:
         raise NotPrepared(f"Postgres does not have it yet: {first_line(problem)}") from None
+    except _OF_THE_STATEMENT:
+        raise
     except TooManyRequests:
         raise TooManyWaiting("too many queries wait for a connection to Postgres") from None
     except (psycopg.InterfaceError, PoolTimeout, TimeoutError) as problem:

@@ -1,46 +1,60 @@
 """A read model over HTTP: parse (query_request), plan (query_plan), query (here), answer (here)."""
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
+import psycopg
 from litestar import Request, Router, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath, SkipValidation
 from psycopg import sql
 
-from refold.api.errors import DomainUnknown, ModelUnknown, PositionNotReached, RowAbsent
+from refold.api.errors import (
+    CursorExpired,
+    DomainUnknown,
+    ModelUnknown,
+    PositionNotReached,
+    RowAbsent,
+)
 from refold.api.http.answer import Answer
+from refold.api.http.column_values import Value, bound, not_of
 from refold.api.http.command_answer import JSON
 from refold.api.http.command_request import read_wait
+from refold.api.http.keyset import not_ours
 from refold.api.http.model_faults import faults_said
+from refold.api.http.paths import ANY, raw_behind
 from refold.api.http.positions import Place, Positions, missing, read_token, token
 from refold.api.http.query_plan import Plan, plan_query, plan_row
-from refold.api.http.query_request import read_key, read_query, shown
+from refold.api.http.query_request import read_key, read_query, refuse_unknown, shown
 from refold.api.http.served_now import as_served
-from refold.api.http.services import ModelServices
+from refold.api.http.services import ModelReads, ModelServices
 from refold.projections.builds import OTHER_CODE
 from refold.projections.serving import ServedModel
 
 DEFAULT_WAIT_S = 5.0
+MOST_LINK = 8000
+"""Bytes of a `Link`: clients refuse an answer with longer headers. `next` in the body has it all the same."""
 Services = NamedDependency[SkipValidation[ModelServices]]
 AnyRequest = Request[Any, Any, Any]
 
 # Rows and the position that they reflect come from one statement, so from one snapshot.
 _PAGE = sql.SQL("""
-WITH reached AS ({reached}), serving AS (
+WITH {tables}, "_Reached" AS ({reached}), "_Serving" AS (
     SELECT b.build, b.detached_code FROM refold.builds b WHERE b.domain = %s AND b.model = {models} AND b.status = 'serving'
 )
-SELECT (SELECT coalesce(json_agg(page), '[]')::text FROM ({rows}) page),
-       (SELECT coalesce(json_agg(json_build_array(topic, part, next_offset)), '[]')::text FROM reached),
-       (SELECT coalesce(sum(greatest(c.next_offset - coalesce(m.next_offset, 0), 0)), 0)::bigint
-          FROM refold.positions c LEFT JOIN reached m USING (topic, part)
-         WHERE c.grp = 'core' AND c.topic = ANY(%s)),
+SELECT ({rows}),
+       (SELECT coalesce(json_agg(json_build_array("_At".topic, "_At".part, "_At".next_offset)), '[]')::text FROM "_Reached" "_At"),
+       (SELECT coalesce(sum(greatest("_Core".next_offset - coalesce("_At".next_offset, 0), 0)), 0)::bigint
+          FROM refold.positions "_Core" LEFT JOIN "_Reached" "_At" USING (topic, part)
+         WHERE "_Core".grp = 'core' AND "_Core".topic = ANY(%s)),
        (SELECT count(*) FROM refold.parked p
-         WHERE p.category = ANY(%s) AND (p.build = 0 OR p.build IN (SELECT build FROM serving))),
-       (SELECT min(detached_code) FROM serving)
+         WHERE p.category = ANY(%s) AND (p.build = 0 OR p.build IN (SELECT build FROM "_Serving"))),
+       (SELECT min(detached_code) FROM "_Serving")
+       {ends}
 """)
 _OF_TABLE = {
     "reached": sql.SQL(
@@ -60,43 +74,59 @@ _OF_VIEW = {
 
 @dataclass(frozen=True)
 class Page:
-    """Rows of a read model, the position they reflect, and what is known to be missing from them."""
+    """Rows of a read model as JSON texts, the position they reflect, and what is known to be missing from them.
 
-    rows: list[dict[str, Any]]
+    `ends`: what `Plan.cursor_after` takes; None where no page follows.
+    """
+
+    rows: list[str]
     positions: Positions
     behind: int
     parked: int
     detached: str | None
+    ends: tuple[list[Value] | None, list[str]] | None = None
+
+    @property
+    def position(self) -> str:
+        return token(self.positions)
 
 
-@get("/v1/{domain:str}/{model:str}")
+@get("/v1/{domain:str}/{model:str}", parameters=ANY)
 @as_served
 async def read_rows(request: AnyRequest, models: Services, domain: FromPath[str], model: FromPath[str]) -> Answer:
-    """A page of rows."""
+    """A page of rows. A path that ends with a slash is one of a row, whose key is empty or begins with a slash."""
+    key = raw_behind(request, "v1", domain, model)
+    if key is not None:
+        refuse_unknown(request.scope["query_string"], ())
+        return await _row(request, models, find_model(models, domain, model), key)
     served = find_model(models, domain, model)
     plan = plan_query(served, read_query(request.scope["query_string"]))
     page = await _fresh_page(models, plan, request.headers)
-    rows, more = page.rows[: plan.limit], len(page.rows) > plan.limit
-    body: dict[str, Any] = {"rows": rows, "next": None, "position": token(page.positions)}
+    following = None if page.ends is None else _next_path(request, plan.cursor_after(*page.ends))
     headers = _headers(page)
-    if more:
-        body["next"] = _next_path(request, plan.cursor_after(rows[-1]))
-        headers["Link"] = f'<{body["next"]}>; rel="next"'
+    if following is not None and len(following) <= MOST_LINK:
+        headers["Link"] = f'<{following}>; rel="next"'
+    rows = msgspec.Raw(f"[{','.join(page.rows)}]".encode())
+    body = {"rows": rows, "next": following, "position": page.position}
     return Answer(msgspec.json.encode(body), media_type=JSON, headers=headers)
 
 
-@get("/v1/{domain:str}/{model:str}/{key:str}")
+@get("/v1/{domain:str}/{model:str}/{key:path}", parameters=())
 @as_served
-async def read_row(
-    request: AnyRequest, models: Services, domain: FromPath[str], model: FromPath[str], key: FromPath[str]
-) -> Answer:
-    """One row by its key."""
-    served = find_model(models, domain, model)
-    raw = request.scope["raw_path"].rstrip(b"/").rpartition(b"/")[2]
-    page = await _fresh_page(models, plan_row(served, read_key(raw)), request.headers, by_key=True)
+async def read_row(request: AnyRequest, models: Services, domain: FromPath[str], model: FromPath[str]) -> Answer:
+    """One row by its key: all that is behind the model's name, since a proxy may have decoded a slash in it."""
+    key = raw_behind(request, "v1", domain, model)
+    return await _row(request, models, find_model(models, domain, model), key or b"")
+
+
+async def _row(request: AnyRequest, models: ModelServices, served: ServedModel, raw: bytes) -> Answer:
+    key = read_key(raw, len(served.key))
+    page = await _fresh_page(models, plan_row(served, key), request.headers, by_key=True)
     if not page.rows:
-        raise RowAbsent(f"{served.name} has no row {shown(key)} at {token(page.positions) or 'the beginning'}")
-    body = {"row": page.rows[0], "position": token(page.positions)}
+        absent = RowAbsent(f"{served.name} has no row {shown(','.join(key))} at {page.position or 'the beginning'}")
+        absent.headers = _headers(page)
+        raise absent
+    body = {"row": msgspec.Raw(page.rows[0].encode()), "position": page.position}
     return Answer(msgspec.json.encode(body), media_type=JSON, headers=_headers(page))
 
 
@@ -126,8 +156,10 @@ async def _fresh_page(models: ModelServices, plan: Plan, headers: Mapping[str, s
             return page
         if remaining <= 0 or page.detached not in (None, OTHER_CODE):
             stands = f"detached ({page.detached})" if page.detached else "behind"
-            place = token(page.positions) or "the beginning"
-            raise PositionNotReached(f"{plan.model.name} is {stands}: it stands at {place}, not at {token(left)}")
+            place = page.position or "the beginning"
+            error = PositionNotReached(f"{plan.model.name} is {stands}: it stands at {place}, not at {token(left)}")
+            error.headers = _headers(page)
+            raise error
         await models.reads.moved(left, remaining)
 
 
@@ -144,31 +176,59 @@ async def _page(models: ModelServices, plan: Plan, *, by_key: bool) -> Page:
     model, categories = plan.model, list(plan.model.categories)
     topics = [f"{models.topic_prefix}{name}.events" for name in categories]
     named = [model.domain, list(model.reads) if model.reads else model.name]
-    values = [*named, topics, *named, *plan.values, topics, categories]
-    async with faults_said(models.reads, model):
+    values = [*plan.values, *named, topics, *named, topics, categories]
+    async with faults_said(models.reads, model), values_judged(models.reads, plan):
         if by_key:
             found = await models.reads.look_up(_by_key(models.reads.by_key, plan), values)
         else:
             found = await models.reads.fetch(_statement(plan), values)
-    ((rows, positions, behind, parked, detached),) = found
+    ((rows, positions, behind, parked, detached, *ends),) = found
     stands = {(topic.removeprefix(models.topic_prefix), part): at for topic, part, at in msgspec.json.decode(positions)}
-    return Page(msgspec.json.decode(rows), stands, behind, parked, detached)
+    page = Page(rows or [], stands, behind, parked, detached)
+    if not ends:
+        return page
+    last, hashes, more, marked = ends
+    if plan.cursor is not None and plan.cursor.rows and not marked:
+        raise _expired(page)
+    return replace(page, ends=(last, hashes)) if more else page
 
 
-def _statement(plan: Plan) -> sql.Composed:
-    return _PAGE.format(rows=plan.rows(), **(_OF_VIEW if plan.model.reads else _OF_TABLE))
+def _expired(page: Page) -> CursorExpired:
+    error = CursorExpired("the rows that the cursor went on from have all changed since the page was read")
+    error.headers = _headers(page)
+    return error
+
+
+@asynccontextmanager
+async def values_judged(reads: ModelReads, plan: Plan) -> AsyncIterator[None]:
+    """Around a statement: where Postgres refuses it, whether a value of the client's is to blame. Raises FilterInvalid, CursorInvalid."""
+    try:
+        yield
+    except psycopg.Error as problem:
+        for given in plan.given:
+            try:
+                await reads.fetch(sql.SQL("SELECT {} IS NULL").format(bound(given.column)), [given.value])
+            except psycopg.Error:
+                raise (not_ours() if given.in_cursor else not_of(given.column, given.value or "")) from problem
+        raise
+
+
+def _statement(plan: Plan, *, ends: bool = True) -> sql.Composed:
+    more = sql.SQL(", {}").format(plan.ends()) if ends else sql.SQL("")
+    parts = {"tables": plan.tables(), "rows": plan.rows(), "ends": more}
+    return _PAGE.format(**parts, **(_OF_VIEW if plan.model.reads else _OF_TABLE))
 
 
 def _by_key(statements: dict[tuple[str, str], bytes], plan: Plan) -> bytes:
     """The statement that finds one row: the same for all of a model's."""
     name = plan.model.domain, plan.model.name
     if name not in statements:
-        statements[name] = _statement(plan).as_bytes()
+        statements[name] = _statement(plan, ends=False).as_bytes()
     return statements[name]
 
 
 def _headers(page: Page) -> dict[str, str]:
-    headers = {"Refold-Position": token(page.positions), "Refold-Lag": str(page.behind)}
+    headers = {"Refold-Position": page.position, "Refold-Lag": str(page.behind)}
     if page.parked:
         headers["Refold-Parked"] = str(page.parked)
     if page.detached:

@@ -83,7 +83,8 @@ def on_refold_error(request: Request[Any, Any, Any], error: RefoldError) -> Answ
     if status_of(error) == 500:
         _log.error("%s %s: %s: %s", request.method, request.url.path, error.code, error.message, exc_info=error)
     # What is left of the body would be read as the next request.
-    return problem(error, headers={"Connection": "close"} if isinstance(error, BodyTimeout) else None)
+    headers = error.headers if isinstance(error, ApiError) else {}
+    return problem(error, headers=headers | ({"Connection": "close"} if isinstance(error, BodyTimeout) else {}))
 
 
 def on_http_error(_: Request[Any, Any, Any], error: HTTPException) -> Answer:

@@ -1,19 +1,30 @@
-"""Plan: a query compared with a read model's declaration, as one statement. The client's text is bound, never SQL."""
+"""Plan: a query compared with a read model's declaration, as one statement. The client's text is bound, never SQL.
 
-import base64
-import hashlib
-import json
+Every name of ours in a statement holds upper case, which no name of an author can.
+"""
+
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import msgspec
 from psycopg import sql
 
-from refold.api.errors import CursorInvalid, Fault, FilterInvalid, OrderInvalid, RowKeyInvalid, UnknownParameter
-from refold.api.http.column_values import Value, base_type, bound, read_value
+from refold.api.errors import Fault, FilterInvalid, OrderInvalid, RowKeyInvalid, UnknownParameter
+from refold.api.http import keyset
+from refold.api.http.column_values import Value, bound, read_value, shown_as
+from refold.api.http.keyset import MARK, MOST_VALUES, ROWS_NAMED, VIEW, Cursor, Term
 from refold.api.http.query_request import Filter, Order, Query, shown
 from refold.projections.serving import ServedColumn, ServedModel
+
+Parameter = Value | list[str]
+
+
+@dataclass(frozen=True)
+class Given:
+    """A client's value, so that the one which Postgres refuses can be told."""
+
+    column: ServedColumn
+    value: Value
+    in_cursor: bool = False
 
 
 @dataclass(frozen=True)
@@ -22,42 +33,103 @@ class Plan:
 
     model: ServedModel
     conditions: tuple[sql.Composable, ...]
-    values: tuple[Value, ...]
-    order: tuple[Order, ...]
+    given: tuple[Given, ...]
+    terms: tuple[Term, ...]
     limit: int
     binding: str
+    cursor: Cursor | None = None
 
-    def rows(self) -> sql.Composed:
-        """The page as SQL, a row a JSON object; money as text, so that no client reads it as a float."""
-        where = sql.SQL(" AND ").join(self.conditions) if self.conditions else sql.SQL("true")
-        return sql.SQL("SELECT {columns} FROM {view} WHERE {where} ORDER BY {order} LIMIT {limit}").format(
-            columns=sql.SQL(", ").join(_shown_as(column) for column in self.model.columns),
-            view=sql.Identifier(self.model.domain, self.model.name),
-            where=where,
-            order=sql.SQL(", ").join(_ordered(self.model, term) for term in self.order),
+    @property
+    def values(self) -> list[Parameter]:
+        """What the statement takes, in order."""
+        filters = [one.value for one in self.given if not one.in_cursor]
+        if self.cursor is not None and self.cursor.rows:
+            return [self.cursor.rows[-1], *filters, list(self.cursor.rows), *filters]
+        return [one.value for one in self.given]
+
+    def tables(self) -> sql.Composed:
+        """`_Page`: its rows, numbered, each column under a name of ours. `_Mark`, where the cursor names rows by hashes."""
+        source = self._source()
+        marked = self.cursor is not None and bool(self.cursor.rows)
+        cut = sql.SQL("SELECT {columns} {source} ORDER BY {order} LIMIT {limit}").format(
+            columns=sql.SQL(", ").join(
+                sql.SQL("{}.{} AS {}").format(VIEW, sql.Identifier(column.name), _place(place))
+                for place, column in enumerate(self.model.columns)
+            ),
+            source=source if not marked else self._behind_mark(),
+            order=sql.SQL(", ").join(term.sql() for term in self.terms),
             limit=sql.Literal(self.limit + 1),
         )
+        page = sql.SQL('"_Page" AS MATERIALIZED (SELECT row_number() OVER () AS "_Nr", * FROM ({}) "_Cut")').format(cut)
+        found = keyset.mark(self.terms, source) if marked else sql.SQL('"_Mark" AS (SELECT 1)')
+        return sql.SQL("{}, {}").format(found, page)
 
-    def cursor_after(self, row: dict[str, Any]) -> str:
-        """The cursor that goes on behind a row: its values of the ordered columns, bound to this query."""
-        body = json.dumps([self.binding, [row[term.column] for term in self.order]], separators=(",", ":"))
-        return base64.urlsafe_b64encode(body.encode()).decode().rstrip("=")
+    def rows(self) -> sql.Composed:
+        """The rows as an array of JSON texts, as Postgres prints values."""
+        columns = sql.SQL(", ").join(
+            sql.SQL("{} AS {}").format(shown_as(column, _place(place)), sql.Identifier(column.name))
+            for place, column in enumerate(self.model.columns)
+        )
+        return sql.SQL(
+            'SELECT array_agg((SELECT row_to_json("_Row")::text FROM (SELECT {columns}) "_Row") ORDER BY "_Nr")'
+            ' FROM "_Page" WHERE "_Nr" <= {limit}'
+        ).format(columns=columns, limit=sql.Literal(self.limit))
+
+    def ends(self) -> sql.Composed:
+        """What a cursor is made of: the last row's values, where they are short, and hashes of rows at the page's end."""
+        ordered = self._ordered()
+        row = sql.SQL("ROW({})::text").format(sql.SQL(", ").join(ordered))
+        return sql.SQL(
+            '(SELECT CASE WHEN octet_length({row}) <= {most} THEN ARRAY[{texts}] END FROM "_Page" WHERE "_Nr" = {limit}),'
+            ' (SELECT array_agg({hash} ORDER BY "_Nr") FROM "_Page" WHERE "_Nr" > {first}),'
+            ' (SELECT count(*) > {limit} FROM "_Page"), (SELECT count(*) FROM "_Mark")'
+        ).format(
+            row=row,
+            most=sql.Literal(MOST_VALUES),
+            texts=sql.SQL(", ").join(sql.SQL("{}::text").format(value) for value in ordered),
+            hash=keyset.row_hash(ordered),
+            limit=sql.Literal(self.limit),
+            first=sql.Literal(self.limit - ROWS_NAMED),
+        )
+
+    def cursor_after(self, values: Sequence[Value] | None, hashes: Sequence[str]) -> str:
+        """The cursor that goes on behind a page: by its last row's values, or by hashes."""
+        if values is not None:
+            return keyset.written(self.binding, Cursor(values=tuple(values)))
+        before = self.cursor.rows[:-1] if self.cursor is not None else ()
+        return keyset.written(self.binding, Cursor(rows=(*before, *hashes)[-ROWS_NAMED - 1 :]))
+
+    def _source(self) -> sql.Composed:
+        where = sql.SQL(" AND ").join(self.conditions) if self.conditions else sql.SQL("true")
+        view = sql.Identifier(self.model.domain, self.model.name)
+        return sql.SQL("FROM {} AS {} WHERE {}").format(view, VIEW, where)
+
+    def _behind_mark(self) -> sql.Composed:
+        view = sql.Identifier(self.model.domain, self.model.name)
+        where = sql.SQL(" AND ").join([*self.conditions, keyset.behind_mark(self.terms)])
+        return sql.SQL("FROM {} AS {}, {} WHERE {}").format(view, VIEW, MARK, where)
+
+    def _ordered(self) -> list[sql.Composable]:
+        places = {column.name: place for place, column in enumerate(self.model.columns)}
+        return [_place(places[term.column.name]) for term in self.terms]
 
 
 def plan_query(model: ServedModel, query: Query) -> Plan:
     """Raises UnknownParameter, FilterInvalid, OrderInvalid or CursorInvalid."""
     columns = {column.name: column for column in model.columns}
     planned = [_condition(columns, wanted) for wanted in query.filters]
-    order = _total_order(model, columns, query.order)
-    binding = _binding(model, query.filters, order)
+    terms = _total_order(model, columns, query.order)
+    asked = sorted((f.column, f.operator, f.value) for f in query.filters)
+    order = [(term.column.name, term.descending, term.nulls_first) for term in terms]
+    binding = keyset.bound_to(model.domain, model.name, asked, order)
     conditions = [condition for condition, _ in planned]
-    values = [value for _, held in planned for value in held]
-    if query.cursor is not None:
-        after = _read_cursor(query.cursor, binding, [columns[term.column] for term in order])
-        condition, further = _behind([(columns[term.column], term.descending) for term in order], after)
+    given = [one for _, held in planned for one in held]
+    cursor = None if query.cursor is None else keyset.read(query.cursor, binding, len(terms))
+    if cursor is not None and not cursor.rows:
+        condition, values = keyset.behind(terms, cursor.values)
         conditions.append(condition)
-        values += further
-    return Plan(model, tuple(conditions), tuple(values), order, query.limit, binding)
+        given += [Given(column, value, in_cursor=True) for column, value in values]
+    return Plan(model, tuple(conditions), tuple(given), terms, query.limit, binding, cursor)
 
 
 def plan_row(model: ServedModel, key: Sequence[str]) -> Plan:
@@ -73,92 +145,32 @@ def plan_row(model: ServedModel, key: Sequence[str]) -> Plan:
         raise RowKeyInvalid(problem.message, *problem.faults) from None
 
 
-def _condition(columns: dict[str, ServedColumn], wanted: Filter) -> tuple[sql.Composable, list[Value]]:
+def _place(place: int) -> sql.Identifier:
+    return sql.Identifier(f"_C{place}")
+
+
+def _condition(columns: dict[str, ServedColumn], wanted: Filter) -> tuple[sql.Composable, list[Given]]:
     column = columns.get(wanted.column)
     if column is None:
         message = (
             f"there is no column {shown(wanted.column)}; there are: {', '.join(columns)}, and order, limit, cursor"
         )
         raise UnknownParameter(message, Fault(wanted.column[:100], "parameter-unknown", message))
+    name = Term(column).name
     if wanted.operator == "is":
-        return sql.SQL("{} IS NULL").format(sql.Identifier(column.name)), []
-    return sql.SQL("{} = {}").format(sql.Identifier(column.name), bound(column)), [read_value(column, wanted.value)]
+        return sql.SQL("{} IS NULL" if wanted.value == "null" else "{} IS NOT NULL").format(name), []
+    return sql.SQL("{} = {}").format(name, bound(column)), [Given(column, read_value(column, wanted.value))]
 
 
-def _total_order(model: ServedModel, columns: dict[str, ServedColumn], order: Sequence[Order]) -> tuple[Order, ...]:
+def _total_order(model: ServedModel, columns: dict[str, ServedColumn], order: Sequence[Order]) -> tuple[Term, ...]:
+    """What the client asks for, then the key, then of a declared view all other columns: its key may be none."""
     for term in order:
         if term.column not in columns:
             message = f"order: there is no column {shown(term.column)}; there are: {', '.join(columns)}"
             raise OrderInvalid(message, Fault("order", "order-invalid", message))
-    named = {term.column for term in order}
-    return (*order, *(Order(name) for name in model.key if name not in named))
-
-
-def _behind(order: Sequence[tuple[ServedColumn, bool]], after: Sequence[Value]) -> tuple[sql.Composable, list[Value]]:
-    """Rows that follow the given values. One row comparison where an index can serve it, else term by term."""
-    directions = {descending for _, descending in order}
-    if len(directions) == 1 and not any(column.nullable for column, _ in order):
-        names = sql.SQL(", ").join(sql.Identifier(column.name) for column, _ in order)
-        places = sql.SQL(", ").join(bound(column) for column, _ in order)
-        sign = sql.SQL("<" if directions == {True} else ">")
-        return sql.SQL("({}) {} ({})").format(names, sign, places), list(after)
-    options, values = [], list[Value]()
-    for last in range(len(order)):
-        terms = [_same(column) for column, _ in order[:last]]
-        further, further_values = _further(*order[last], after[last])
-        options.append(sql.SQL("({})").format(sql.SQL(" AND ").join([*terms, further])))
-        values += [*after[:last], *further_values]
-    return sql.SQL("({})").format(sql.SQL(" OR ").join(options)), values
-
-
-def _same(column: ServedColumn) -> sql.Composable:
-    return sql.SQL("{} IS NOT DISTINCT FROM {}").format(sql.Identifier(column.name), bound(column))
-
-
-def _further(column: ServedColumn, descending: bool, value: Value) -> tuple[sql.Composable, list[Value]]:  # noqa: FBT001
-    """Postgres puts nulls last when ascending and first when descending."""
-    name = sql.Identifier(column.name)
-    if value is None:
-        return (sql.SQL("{} IS NOT NULL").format(name) if descending else sql.SQL("false")), []
-    if descending:
-        return sql.SQL("{} < {}").format(name, bound(column)), [value]
-    return sql.SQL("({name} > {value} OR {name} IS NULL)").format(name=name, value=bound(column)), [value]
-
-
-def _binding(model: ServedModel, filters: Sequence[Filter], order: Sequence[Order]) -> str:
-    """What a cursor belongs to; a cursor of another query would silently skip rows."""
     asked = [
-        model.domain,
-        model.name,
-        sorted((f.column, f.operator, f.value) for f in filters),
-        [(o.column, o.descending) for o in order],
+        Term(columns[t.column], t.descending, t.descending if t.nulls_first is None else t.nulls_first) for t in order
     ]
-    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
-
-
-def _read_cursor(cursor: str, binding: str, columns: Sequence[ServedColumn]) -> list[Value]:
-    try:
-        body = base64.b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        bound_to, values = msgspec.json.decode(body, type=tuple[str, list[Value]])
-        held = list(zip(columns, values, strict=True))
-        read = [None if value is None else read_value(column, _as_text(value)) for column, value in held]
-    except (ValueError, msgspec.MsgspecError, FilterInvalid):
-        bound_to, read = "", []
-    if bound_to != binding:
-        message = "the cursor is not one of this query: same read model, same filters, same order"
-        raise CursorInvalid(message, Fault("cursor", "cursor-invalid", message))
-    return read
-
-
-def _as_text(value: Value) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _shown_as(column: ServedColumn) -> sql.Composable:
-    name = sql.Identifier(column.name)
-    return sql.SQL("{0}::text AS {0}").format(name) if base_type(column) == "numeric" else name
-
-
-def _ordered(model: ServedModel, term: Order) -> sql.Composable:
-    """Named with its view: a bare name would be the page's column, which for money is text."""
-    return sql.SQL("{} DESC" if term.descending else "{}").format(sql.Identifier(model.name, term.column))
+    further = [*model.key, *(columns if model.reads else ())]
+    named = {term.column for term in order}
+    return (*asked, *(Term(columns[name]) for name in dict.fromkeys(further) if name not in named))

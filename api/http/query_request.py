@@ -1,19 +1,48 @@
 """Parse: a query string in PostgREST's grammar. Knows nothing of any read model."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-from refold.api.errors import Fault, FilterInvalid, LimitInvalid, OrderInvalid, RowKeyInvalid, UnknownOperator
+from refold.api.errors import (
+    Fault,
+    FilterInvalid,
+    LimitInvalid,
+    OrderInvalid,
+    RowKeyInvalid,
+    UnknownOperator,
+    UnknownParameter,
+)
 
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
 MAX_FILTERS, MAX_ORDER = 20, 10
 OPERATORS = ("eq", "is")
+PAGING = ("order", "limit", "cursor")
+RESERVED = frozenset(
+    {
+        *PAGING,
+        "select",
+        "offset",
+        "and",
+        "or",
+        "not",
+        "not.and",
+        "not.or",
+        "columns",
+        "on_conflict",
+        "format",
+        "snapshot",
+    }
+)
+"""Parameters of PostgREST's grammar and of ours. A column of such a name is written in double quotes: `"limit"=eq.5`."""
+_TERM = re.compile(r'("[^"]*"|[^".]+)(?:\.(asc|desc))?(?:\.nulls(first|last))?')
+_ELEMENT = re.compile(r'"((?:[^"\\]|\\.)*)"|([^,]*)', re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Filter:
-    """`column=operator.value`; `is` takes only `null`."""
+    """`column=operator.value`; `is` takes only `null` and `not_null`."""
 
     column: str
     operator: str
@@ -22,10 +51,11 @@ class Filter:
 
 @dataclass(frozen=True)
 class Order:
-    """A column and its direction."""
+    """A column, its direction, and where its nulls come (None: as in Postgres)."""
 
     column: str
     descending: bool = False
+    nulls_first: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -39,12 +69,14 @@ class Query:
 
 
 def read_query(raw: bytes) -> Query:
-    """The query of a raw query string. Raises FilterInvalid, OrderInvalid, LimitInvalid or UnknownOperator."""
+    """The query of a raw query string. Raises FilterInvalid, OrderInvalid, LimitInvalid, UnknownOperator, UnknownParameter."""
     reserved: dict[str, str] = {}
     filters: list[Filter] = []
     for name, value in _pairs(raw):
-        if name not in {"order", "limit", "cursor"}:
-            filters.append(_filter(name, value))
+        if name not in RESERVED:
+            filters.append(_filter(_unquoted(name), value))
+        elif name not in PAGING:
+            raise unknown_parameter(name, PAGING, f'; a column of that name is written "{name}", in double quotes')
         elif name in reserved:
             raise _bad_filter(name, f"{name} is there twice")
         else:
@@ -60,22 +92,75 @@ def read_query(raw: bytes) -> Query:
     )
 
 
-def read_key(raw: bytes) -> tuple[str, ...]:
-    """The values of a key in a raw path: joined by commas, percent-encoded. Raises RowKeyInvalid."""
+def read_key(raw: bytes, columns: int) -> tuple[str, ...]:
+    """The values of a key in a raw path. Raises RowKeyInvalid.
+
+    Of one column: all of it, whatever it holds. Of several: joined by commas, which a client may have percent-encoded; a value
+    that holds a comma or begins with a double quote stands in double quotes, with backslashes before quotes and backslashes.
+    """
+    parts = raw.split(b",") if columns > 1 else [raw]
     try:
-        return tuple(_text(part) for part in raw.split(b","))
+        if len(parts) == columns:
+            return tuple(_text(part) if columns == 1 else _unquoted(_text(part)) for part in parts)
+        return tuple(_elements(_text(raw)))
     except UnicodeDecodeError:
         raise RowKeyInvalid("the key is not UTF-8") from None
 
 
+def _elements(text: str) -> Iterator[str]:
+    """The values of a list, some of them in double quotes."""
+    at = 0
+    while (found := _ELEMENT.match(text, at)) is not None:
+        yield _unquoted(found.group())
+        at = found.end() + 1
+        if found.end() == len(text):
+            return
+        if text[found.end()] != ",":
+            break
+    raise RowKeyInvalid(f"behind a value in double quotes comes a comma or nothing, not {shown(text[at - 1 :])}")
+
+
+def _unquoted(text: str) -> str:
+    """Without the double quotes around it, if it has them."""
+    if len(text) >= 2 and text[0] == text[-1] == '"':
+        return re.sub(r"\\(.)", r"\1", text[1:-1], flags=re.DOTALL)
+    return text
+
+
+def refuse_unknown(raw: bytes, known: Collection[str]) -> None:
+    """Raises UnknownParameter for a parameter that is none of those."""
+    for part in raw.split(b"&") if raw else ():
+        name = unquote_to_bytes(part.partition(b"=")[0].replace(b"+", b" ")).decode(errors="replace")
+        if name not in known:
+            raise unknown_parameter(name, known)
+
+
+def unknown_parameter(name: str, known: Collection[str], hint: str = "") -> UnknownParameter:
+    """The error of a parameter that means nothing here."""
+    there = f"there are: {', '.join(known)}" if known else "there are none here"
+    message = f"there is no parameter {shown(name)}; {there}{hint}"
+    return UnknownParameter(message, Fault(name[:100], "parameter-unknown", message))
+
+
 def read_numbers(raw: bytes, **allowed: tuple[int, int, int]) -> dict[str, int]:
-    """Whole-number parameters, each `name=(default, least, most)`. Raises FilterInvalid or LimitInvalid."""
+    """Whole-number parameters, each `name=(default, least, most)`; others are not looked at. Raises FilterInvalid, LimitInvalid."""
     found = {name: default for name, (default, _, _) in allowed.items()}
     for name, value in _pairs(raw):
         if name not in allowed:
-            raise _bad_filter(name, f"there is no parameter {shown(name)}; there are: {', '.join(allowed)}")
+            continue
         _, least, most = allowed[name]
         found[name] = whole(name, value, least, most)
+    return found
+
+
+def read_texts(raw: bytes, *names: str) -> dict[str, str]:
+    """Text parameters that are there. Raises FilterInvalid where one is there twice."""
+    found: dict[str, str] = {}
+    for name, value in _pairs(raw):
+        if name in found:
+            raise _bad_filter(name, f"{name} is there twice")
+        if name in names:
+            found[name] = value
     return found
 
 
@@ -115,8 +200,8 @@ def _filter(column: str, text: str) -> Filter:
         message = f"{shown(column)} has no operator{hint}" if not dot else f"there is no operator {shown(operator)}"
         message += f" (there are: {', '.join(OPERATORS)})"
         raise UnknownOperator(message, Fault(column[:100], "operator-unknown", message))
-    if operator == "is" and value != "null":
-        raise _bad_filter(column, "`is` takes only `null`")
+    if operator == "is" and value not in {"null", "not_null"}:
+        raise _bad_filter(column, "`is` takes only `null` and `not_null`")
     return Filter(column, operator, value)
 
 
@@ -130,10 +215,11 @@ def _order(text: str) -> tuple[Order, ...]:
 
 
 def _order_term(text: str) -> Order:
-    column, dot, direction = text.partition(".")
-    if not column or (dot and direction not in {"asc", "desc"}):
-        raise _bad_order(f"{shown(text)} is not column, column.asc or column.desc")
-    return Order(column, direction == "desc")
+    found = _TERM.fullmatch(text)
+    if found is None:
+        raise _bad_order(f"{shown(text)} is not column, column.asc or column.desc, then .nullsfirst or .nullslast")
+    column, direction, nulls = found.groups()
+    return Order(_unquoted(column), direction == "desc", None if nulls is None else nulls == "first")
 
 
 def _bad_filter(name: str, message: str) -> FilterInvalid:

@@ -11,8 +11,10 @@ from litestar import Request, Router, delete, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, SkipValidation
 
+from refold.api.errors import UnknownParameter
 from refold.api.http.answer import Answer
 from refold.api.http.bodies import whole_body
+from refold.api.http.paths import ANY
 from refold.api.http.registry_view import Registered, RegistryView
 from refold.schemas.avro import Schema
 from refold.schemas.errors import RefoldError
@@ -21,6 +23,10 @@ MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
 FRESH_S = 5.0
 """A schema written by newer code is found at the latest after that long."""
 _MOST_VERSION = 2**31 - 1
+_TAKEN = ("subject", "format", "reference_format", "deleted", "deleted_only", "normalize", "offset", "limit")
+_TAKEN_TOO = ("fetchMaxId", "defaultToGlobal", "verbose", "lookupDeletedSchema", "latestOnly")
+TAKEN = (*_TAKEN, *_TAKEN_TOO)
+"""Parameters that Confluent's clients send with each question. Nothing is deleted here, and lists are given whole."""
 AnyRequest = Request[Any, Any, Any]
 
 
@@ -88,57 +94,57 @@ class SchemaRegistry:
 Schemas = NamedDependency[SkipValidation[SchemaRegistry]]
 
 
-@get("/schemas/ids/{number:int}")
+@get("/schemas/ids/{number:int}", parameters=TAKEN)
 async def schema_by_id(registry: Schemas, number: FromPath[int]) -> Answer:
     """The schema of an id, as a deserializer asks for it."""
     view = await registry.with_schema(number)
     return _answer({"schema": json.dumps(view.schemas[number])})
 
 
-@get("/schemas/ids/{number:int}/versions")
+@get("/schemas/ids/{number:int}/versions", parameters=TAKEN)
 async def versions_by_id(registry: Schemas, number: FromPath[int]) -> Answer:
     """The subjects and versions that an id is."""
     found = (await registry.with_schema(number)).uses(number)
     return _answer([{"subject": use.subject, "version": use.version} for use in found])
 
 
-@get("/schemas/ids/{number:int}/subjects")
+@get("/schemas/ids/{number:int}/subjects", parameters=TAKEN)
 async def subjects_by_id(registry: Schemas, number: FromPath[int]) -> Answer:
     """The subjects that have an id among their versions."""
     return _answer([use.subject for use in (await registry.with_schema(number)).uses(number)])
 
 
-@get("/schemas/types")
+@get("/schemas/types", parameters=TAKEN)
 async def types() -> Answer:
     """The kinds of schema there are."""
     return _answer(["AVRO"])
 
 
-@get("/subjects")
+@get("/subjects", parameters=TAKEN)
 async def subjects(registry: Schemas) -> Answer:
     """Every subject: `<topic>-<full name of the record>`."""
     return _answer(list((await registry.view()).subjects))
 
 
-@get("/subjects/{subject:str}/versions")
+@get("/subjects/{subject:str}/versions", parameters=TAKEN)
 async def versions(registry: Schemas, subject: FromPath[str]) -> Answer:
     """The numbers of a subject's versions."""
     return _answer([found.version for found in await registry.versions(subject)])
 
 
-@get("/subjects/{subject:str}/versions/{version:str}")
+@get("/subjects/{subject:str}/versions/{version:str}", parameters=TAKEN)
 async def version(registry: Schemas, subject: FromPath[str], version: FromPath[str]) -> Answer:
     """One version of a subject."""
     return _answer((await registry.version(subject, version)).body())
 
 
-@get("/subjects/{subject:str}/versions/{version:str}/schema")
+@get("/subjects/{subject:str}/versions/{version:str}/schema", parameters=TAKEN)
 async def schema_of_version(registry: Schemas, subject: FromPath[str], version: FromPath[str]) -> Answer:
     """The bare schema of one version."""
     return _answer(json.loads((await registry.version(subject, version)).schema))
 
 
-@post("/subjects/{subject:str}", status_code=200)
+@post("/subjects/{subject:str}", status_code=200, parameters=TAKEN)
 async def look_up(request: AnyRequest, registry: Schemas, subject: FromPath[str]) -> Answer:
     """The version that equals the schema in the body."""
     await registry.versions(subject)
@@ -152,13 +158,13 @@ async def look_up(request: AnyRequest, registry: Schemas, subject: FromPath[str]
     return _answer(found.body())
 
 
-@get(["/config", "/config/{subject:str}"])
+@get(["/config", "/config/{subject:str}"], parameters=TAKEN)
 async def config() -> Answer:
     """How schemas may change."""
     return _answer({"compatibilityLevel": "FULL_TRANSITIVE"})
 
 
-@get(["/mode", "/mode/{subject:str}"])
+@get(["/mode", "/mode/{subject:str}"], parameters=TAKEN)
 async def mode() -> Answer:
     """Schemas come from the code's frozen files, never from here."""
     return _answer({"mode": "READONLY"})
@@ -167,19 +173,23 @@ async def mode() -> Answer:
 _WRITES = ["/subjects/{subject:str}/versions", "/config", "/config/{subject:str}", "/mode", "/mode/{subject:str}"]
 
 
-@post(_WRITES[:1])
+@post(_WRITES[:1], parameters=ANY)
 async def register() -> Answer:
     """Refused."""
     raise _read_only()
 
 
-@put(_WRITES[1:])
+@put(_WRITES[1:], parameters=ANY)
 async def change() -> Answer:
     """Refused."""
     raise _read_only()
 
 
-@delete(["/subjects/{subject:str}", "/subjects/{subject:str}/versions/{version:str}", *_WRITES[1:]], status_code=200)
+@delete(
+    ["/subjects/{subject:str}", "/subjects/{subject:str}/versions/{version:str}", *_WRITES[1:]],
+    status_code=200,
+    parameters=ANY,
+)
 async def remove() -> Answer:
     """Refused."""
     raise _read_only()
@@ -209,9 +219,13 @@ def _on_error(_: AnyRequest, error: RegistryError) -> Answer:
     return _answer({"error_code": error.code, "message": error.message}, error.status)
 
 
+def _on_parameter(_: AnyRequest, error: UnknownParameter) -> Answer:
+    return _answer({"error_code": 400, "message": error.message}, 400)
+
+
 _READS = [schema_by_id, versions_by_id, subjects_by_id, types, subjects, versions, version, schema_of_version, look_up]
 ROUTES = Router(
     "/registry",
     route_handlers=[*_READS, config, mode, register, change, remove],
-    exception_handlers={RegistryError: _on_error},
+    exception_handlers={RegistryError: _on_error, UnknownParameter: _on_parameter},
 )

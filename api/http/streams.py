@@ -12,13 +12,16 @@ from litestar import Request, Router, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath, SkipValidation
 
-from refold.api.errors import ApiError, Fault, StreamAbsent, StreamUnreadable
+from refold.api.errors import ApiError, Fault, RouteUnknown, StreamAbsent, StreamUnreadable
 from refold.api.http.answer import Answer
 from refold.api.http.command_answer import JSON, stream_path
 from refold.api.http.command_request import checked_stream, find_category
+from refold.api.http.commands import Services as Commands
+from refold.api.http.commands import outcome_of
 from refold.api.http.database import Row
+from refold.api.http.paths import raw_behind
 from refold.api.http.positions import token
-from refold.api.http.query_request import read_numbers
+from refold.api.http.query_request import read_numbers, read_texts, refuse_unknown
 from refold.api.http.services import StreamServices
 from refold.schemas.contracts import Category
 from refold.streams.domain import AnyDecider
@@ -56,7 +59,7 @@ SELECT s.version, s.state, s.state_fingerprint, w.part, p.next_offset, o.first_v
 """
 
 
-@get("/v1/streams/{domain:str}/{category:str}/{stream:str}")
+@get("/v1/streams/{domain:str}/{category:str}/{stream:str}", parameters=("after_version", "limit"))
 async def read_stream(
     request: Request[Any, Any, Any],
     streams: Services,
@@ -65,10 +68,36 @@ async def read_stream(
     stream: FromPath[str],
 ) -> Answer:
     """State, version and a page of events."""
+    if raw_behind(request, "v1", "streams", domain, category, stream) is not None:
+        raise RouteUnknown("there is nothing at this path")
     found = find_category(streams.domains, domain, category)
-    page = read_numbers(request.scope["query_string"], after_version=(0, 0, 2**62), limit=(100, 0, MAX_EVENTS))
+    return await _read(streams, found, checked_stream(stream), request.scope["query_string"])
+
+
+@get("/v1/streams/{domain:str}/{category:str}", parameters=("stream", "command", "after_version", "limit"))
+async def read_by_parameter(
+    request: Request[Any, Any, Any],
+    streams: Services,
+    commands: Commands,
+    domain: FromPath[str],
+    category: FromPath[str],
+) -> Answer:
+    """The same, or the outcome of a command of it, for ids and keys that no path can hold: clients tidy `.` and `..` away."""
+    if raw_behind(request, "v1", "streams", domain, category) is not None:
+        raise RouteUnknown("there is nothing at this path")
+    found, raw = find_category(streams.domains, domain, category), request.scope["query_string"]
+    asked = read_texts(raw, "stream", "command")
+    stream = checked_stream(asked.get("stream", ""))
+    if "command" not in asked:
+        return await _read(streams, found, stream, raw)
+    refuse_unknown(raw, ("stream", "command"))
+    return await outcome_of(commands, found, stream, asked["command"])
+
+
+async def _read(streams: StreamServices, found: Category, stream: str, raw: bytes) -> Answer:
+    page = read_numbers(raw, after_version=(0, 0, 2**62), limit=(100, 0, MAX_EVENTS))
     first, last = page["after_version"] + 1, page["after_version"] + page["limit"]
-    where = {"category": found.name, "stream": checked_stream(stream), "first": first, "last": last}
+    where = {"category": found.name, "stream": stream, "first": first, "last": last}
     topic = f"{streams.topic_prefix}{found.name}.events"
     rows = await streams.fetch(_STREAM, {**where, "topic": topic})
     if not rows:
@@ -81,10 +110,10 @@ async def read_stream(
         events = await streams.read(found.name, places) if places else []
     except EventUnreadable as problem:
         raise _unreadable(problem) from problem
-    state = msgspec.Raw(raw) if (raw := await _state(streams, found, where, rows)) is not None else None
+    state = msgspec.Raw(folded) if (folded := await _state(streams, found, where, rows)) is not None else None
     reached = events[-1].meta.version if events else 0  # fewer than asked for, where their bytes fill a page
     more = 0 < reached < rows[0][0]
-    following = f"{stream_path(found.name, stream)}?after_version={reached}&limit={page['limit']}" if more else None
+    following = stream_path(found.name, stream, after_version=reached, limit=page["limit"]) if more else None
     return _answer(found, stream, rows, {"state": state, "events": [_event(e) for e in events], "next": following})
 
 
@@ -167,4 +196,4 @@ def _event(recorded: Recorded) -> dict[str, Any]:
     }
 
 
-ROUTES = Router("/", route_handlers=[read_stream])
+ROUTES = Router("/", route_handlers=[read_stream, read_by_parameter])

@@ -34,6 +34,7 @@ def test_every_route_that_reads_or_sends_is_in_the_document(client: Client, app:
         missing |= {(path, verb.lower()) for verb in getattr(route, "methods", ())} - {(path, "options")}
     of_domains = {
         "/v1/commands/{}/{}/{}",
+        "/v1/streams/{}/{}",
         "/v1/streams/{}/{}/{}",
         "/v1/streams/{}/{}/{}/commands/{}",
         "/v1/{}/{}",

@@ -1,0 +1,41 @@
+"""What a request's line says: the path as it was sent, and no parameter that its route does not know.
+
+A route says which parameters it has (`parameters=…`), none unless it does; ANY leaves them to the route's own grammar.
+"""
+
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from litestar import Request
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from refold.api.errors import RouteUnknown
+from refold.api.http.query_request import refuse_unknown
+
+ANY = None
+
+
+def raw_behind(request: Request[Any, Any, Any], *segments: str) -> bytes | None:
+    """What the raw path has behind these segments and a slash, None where it ends with them. Raises RouteUnknown.
+
+    The framework's own path is decoded, and its slashes are tidied up: `%2F`, `//` and a last `/` mean something in a key.
+    """
+    parts = request.scope["raw_path"].partition(b"?")[0].split(b"/", len(segments) + 1)
+    named = [unquote_to_bytes(part) for part in parts[1 : len(segments) + 1]]
+    if named != [segment.encode() for segment in segments]:
+        raise RouteUnknown("there is nothing at this path")
+    return parts[-1] if len(parts) == len(segments) + 2 else None
+
+
+def known_parameters(app: ASGIApp) -> ASGIApp:
+    """Refuse what no route reads: an answer that ignores a parameter is an answer to another question."""
+
+    async def checked(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == ScopeType.HTTP and scope["query_string"]:
+            known = scope["route_handler"].opt.get("parameters", ())
+            if known is not ANY:
+                refuse_unknown(scope["query_string"], known)
+        await app(scope, receive, send)
+
+    return checked
