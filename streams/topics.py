@@ -109,7 +109,12 @@ def _logs(settings: Settings, domains: Domains) -> list[str]:
 
 
 def _create(client: AdminClient, names: list[str], settings: Settings) -> None:
-    wanted = new_topics(names, settings, brokers=len(client.list_topics(timeout=_TIMEOUT_S).brokers))
+    there = client.list_topics(timeout=_TIMEOUT_S)
+    wanted = [
+        topic for topic in new_topics(names, settings, brokers=len(there.brokers)) if topic.topic not in there.topics
+    ]
+    if not wanted:  # who may create nothing works with what is there
+        return
     for name, future in client.create_topics(wanted, operation_timeout=_TIMEOUT_S).items():
         try:
             future.result()

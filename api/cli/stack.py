@@ -12,10 +12,11 @@ from refold.api.cli.roles import ALL, processes
 from refold.api.cli.supervisor import Supervisor
 from refold.streams.embedded.jars import Report
 from refold.streams.embedded.servers import Servers
-from refold.streams.errors import Unreachable
+from refold.streams.errors import Refused, Unreachable
 from refold.streams.settings import Settings
 
 READY_BOUND_S = 90.0
+_LAST_WORDS = "refold: "
 
 
 class Stack:
@@ -34,6 +35,7 @@ class Stack:
         self._output = output
         self._servers: Servers | None = None
         self._supervisor: Supervisor | None = None
+        self._said = ""
         self.settings = settings
 
     @property
@@ -50,19 +52,31 @@ class Stack:
         """Start the servers, then the processes; returns when the servers answer."""
         self.settings = self._with_free_port(self._with_servers())
         output = self._output or keep_in_files(self.settings.data.absolute() / "logs")  # the folder is ours now
-        self._supervisor = Supervisor(self.settings, processes(self.settings, self._roles), output)
+        self._supervisor = Supervisor(self.settings, processes(self.settings, self._roles), self._remembering(output))
         self._supervisor.start()
 
     def wait_until_ready(self, bound_s: float = READY_BOUND_S) -> None:
-        """Wait until the API says that it is ready."""
+        """Wait until the API says that it is ready. Raises Refused where a process says that it never will, Unreachable."""
         deadline = time.monotonic() + bound_s
         while not self._api_is_ready():
+            if self.ended() is not None and self._said:
+                raise Refused(self._said, f"The logs are in {self.settings.data.absolute() / 'logs'}.")
             if self.ended() is not None or time.monotonic() > deadline:
                 raise Unreachable(
                     f"The API at {self.api_url} did not become ready.",
                     f"Read the logs in {self.settings.data.absolute() / 'logs'}.",
                 )
             time.sleep(0.1)
+
+    def _remembering(self, output: Output) -> Output:
+        """What a process says as it ends for good is said by whoever waits for it, too."""
+
+        def passed_on(name: str, line: str) -> None:
+            if line.startswith(_LAST_WORDS):
+                self._said = f"{name}: {line.removeprefix(_LAST_WORDS)}"
+            output(name, line)
+
+        return passed_on
 
     def wait(self, seconds: float | None = None) -> int | None:
         """Wait until a process ended for good; its exit code, or None when the time is over."""

@@ -13,9 +13,11 @@ from psycopg import sql
 from pydantic import SecretStr
 
 from refold.api.cli import exits
+from refold.api.cli.stack import Stack
 from refold.api.http.preparation import Preparation
 from refold.streams import kafka
 from refold.streams.domain import Domains
+from refold.streams.errors import Refused
 from refold.streams.settings import Settings
 from refold.streams.waiting import when_kafka_answers
 from tests.conftest import database_named
@@ -70,6 +72,12 @@ def test_a_supervised_role_that_is_refused_ends_the_supervisor(run: Run, setting
     assert "password authentication failed" in text
     assert "Traceback" not in text
     assert "starting it again" not in text
+
+
+def test_a_stack_says_what_its_processes_refuse(settings: Settings) -> None:
+    absent = settings.model_copy(update={"database_url": SecretStr(database_named(settings.dsn(), "absent"))})
+    with Stack(absent, lambda _: None) as stack, pytest.raises(Refused, match='database "absent" does not exist'):
+        stack.wait_until_ready()
 
 
 @pytest.fixture
