@@ -31,6 +31,7 @@ from refold.streams.handler_ports import Away, EventLog, HandlerTables
 from refold.streams.holder import Change, Holder, Mode
 from refold.streams.incoming import CommandReader
 from refold.streams.intake import Reader
+from refold.streams.standing import goes_on, waits
 from refold.streams.topics import category_of
 
 _log = logging.getLogger(__name__)
@@ -118,7 +119,9 @@ class Handler:
                 self._look()
             for place, held in list(self._held.items()):
                 self._work(place, held)
+            goes_on(self)
         except Away as problem:
+            waits(self, str(problem))
             _log.warning("handler: waiting for a server: %s", problem)
             self._around.stopping.wait(_PAUSE_S)
 

@@ -12,9 +12,9 @@ from refold.streams.handler_store import PostgresTables
 from refold.streams.history import History
 from refold.streams.lane import Worker
 from refold.streams.postgres import answering, bootstrap, connect_patiently
-from refold.streams.presence import STANDING
 from refold.streams.reader import GroupReader, ReaderConfig
 from refold.streams.settings import Settings
+from refold.streams.standing import STANDING
 from refold.streams.topics import commands_topic, ensure_topics
 from refold.streams.waiting import when_kafka_answers
 

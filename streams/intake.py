@@ -13,6 +13,7 @@ from refold.streams import metrics
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import Lost, Unreachable
 from refold.streams.refusals import first_line, is_away, refusal_of
+from refold.streams.standing import goes_on, waits
 
 _log = logging.getLogger(__name__)
 _RETRY_S = 0.2
@@ -99,6 +100,7 @@ class Intake:
             except (psycopg.Error, Unreachable) as problem:
                 self._reconnect(problem)
             else:
+                goes_on(self)
                 self._settle(reached)
                 return
 
@@ -206,6 +208,7 @@ class Intake:
             except (psycopg.Error, Unreachable) as problem:
                 self._reconnect(problem)
             else:
+                goes_on(self)
                 return
 
     def _reconnect(self, problem: psycopg.Error | Unreachable) -> None:
@@ -213,6 +216,7 @@ class Intake:
         if isinstance(problem, psycopg.Error) and not is_away(problem):
             raise refusal_of(problem) or problem
         _log.warning("%s: waiting for a server: %s", self._fold.group, first_line(problem))
+        waits(self, first_line(problem))
         self._stopping.wait(_RETRY_S)
         if not self._stopping.is_set() and isinstance(problem, psycopg.Error):
             self._fold.reconnect()

@@ -16,6 +16,7 @@ from refold.streams.errors import LogRefused, NewerRules, Refused
 from refold.streams.fold_worker import FollowingWorker
 from refold.streams.intake import Reader
 from refold.streams.notices import POLL_S
+from refold.streams.presence import ending
 from refold.streams.reader import MOST_BYTES, REFUSED, ReaderConfig
 
 _log = logging.getLogger(__name__)
@@ -171,5 +172,6 @@ class Lane:
                 _log.error("%s: %s %s", problem.code, problem.message, problem.remedy)
             else:
                 _log.exception("the worker of group %s failed", self._config.group)
+            ending(problem)
             logging.shutdown()
             os._exit(REFUSED if isinstance(problem, LogRefused | NewerRules | Refused) else FAILED)

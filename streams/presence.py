@@ -4,7 +4,9 @@ import logging
 import os
 import socket
 import threading
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Self
@@ -19,6 +21,7 @@ from refold.streams.chunk import Place
 from refold.streams.postgres import Database, connect, create_tables
 from refold.streams.refusals import first_line
 from refold.streams.running_code import Code
+from refold.streams.standing import STANDING, waits_longest
 
 BEAT_S = 3.0
 STALE_S = 10.0
@@ -29,19 +32,25 @@ _log = logging.getLogger(__name__)
 
 Name = tuple[str, str]
 """Domain and model."""
-STANDING: dict[Place, tuple[UUID, int]] = {}
-"""Of the handler of this process: by partition of commands its claim's writer, and the next offset that is neither decided nor
-passed over. The tables do not show it where the last commands are repeats, since nothing is appended for these."""
-
 _BEAT = """
-    INSERT INTO refold.processes (process, role, host, pid, started_at, seen_at, version, code, writes, standing)
-    VALUES (%s, %s, %s, %s, now(), now(), %s, %s, %s, %s)
-    ON CONFLICT (process) DO UPDATE SET seen_at = now(), standing = excluded.standing
+    INSERT INTO refold.processes (process, role, host, pid, started_at, seen_at, version, code, writes, standing, trouble, trouble_at)
+    VALUES (%s, %s, %s, %s, now(), now(), %s, %s, %s, %s, %s, now() - make_interval(secs => %s))
+    ON CONFLICT (process) DO UPDATE
+       SET seen_at = now(), standing = excluded.standing, trouble = excluded.trouble, trouble_at = excluded.trouble_at
 """
+TROUBLES_NOW = f"""
+    SELECT role, host, pid, trouble, extract(epoch FROM now() - trouble_at)::float8 FROM refold.processes
+     WHERE trouble IS NOT NULL AND seen_at >= now() - interval '1 s' *
+           CASE WHEN starts_with(trouble, 'ended: ') THEN {_FORGET_S} ELSE {STALE_S} END
+     ORDER BY trouble_at, role, host, pid
+"""
+"""The rows of `troubles`."""
 _PRUNE = "DELETE FROM refold.processes WHERE seen_at < now() - make_interval(secs => %s)"
 _LIVE = """
     SELECT process, role, host, pid, started_at, extract(epoch FROM now() - seen_at)::float8, version, code, writes
-      FROM refold.processes WHERE seen_at >= now() - make_interval(secs => %s) ORDER BY role, host, pid
+      FROM refold.processes
+     WHERE seen_at >= now() - make_interval(secs => %s) AND NOT starts_with(coalesce(trouble, ''), 'ended: ')
+     ORDER BY role, host, pid
 """
 
 
@@ -69,16 +78,18 @@ class Me:
     writes: Mapping[Name, str] = field(default_factory=dict)
     process: UUID = field(default_factory=uuid4)
 
-    def beat(self, db: Database) -> None:
-        """Say that we live, and forget who does not. Raises psycopg.Error."""
+    def beat(self, db: Database, ended: str | None = None) -> None:
+        """Say that we live, or what we end by, and forget who does not live. Raises psycopg.Error."""
         writes = [{"domain": d, "model": m, "fingerprint": print_} for (d, m), print_ in sorted(self.writes.items())]
         code = Jsonb([asdict(each) for each in self.code])
         standing = [
             {"topic": topic, "part": part, "writer": str(writer), "next": at}
             for (topic, part), (writer, at) in sorted(STANDING.copy().items())
         ]
-        host, pid, rows = socket.gethostname(), os.getpid(), (Jsonb(writes), Jsonb(standing))
-        row = (self.process, self.role, host, pid, refold.__version__, code, *rows)
+        trouble = (0.0, f"ended: {ended}") if ended else waits_longest()
+        since, why = trouble or (None, None)
+        host, pid, said = socket.gethostname(), os.getpid(), (Jsonb(writes), Jsonb(standing), why, since)
+        row = (self.process, self.role, host, pid, refold.__version__, code, *said)
         with db.transaction():
             db.execute(_BEAT, row)
             db.execute(_PRUNE, (_FORGET_S,))
@@ -130,6 +141,44 @@ def handlers_at(db: Database) -> dict[tuple[Place, UUID], int]:
     return {((topic, part), writer): at for topic, part, writer, at in rows}
 
 
+@dataclass(frozen=True)
+class Trouble:
+    """A process that waits for something, or one that ended by an error within the last minute (`ended: …`)."""
+
+    role: str
+    host: str
+    pid: int
+    says: str
+    seconds: float
+
+    @property
+    def has_ended(self) -> bool:
+        return self.says.startswith("ended: ")
+
+
+def troubles(db: Database) -> list[Trouble]:
+    """Of all processes, the longest first. Raises psycopg.Error."""
+    if not _is_there(db):
+        return []
+    return [Trouble(*row) for row in db.execute(TROUBLES_NOW.encode()).fetchall()]
+
+
+def stand_still(found: Sequence[Trouble]) -> list[Trouble]:
+    """Those that do not go on: a wait that is no moment's, and a role that has ended more than once in a minute."""
+    ended = Counter(trouble.role for trouble in found if trouble.has_ended)
+    return [each for each in found if (ended[each.role] > 1 if each.has_ended else each.seconds > STALE_S)]
+
+
+def ending(problem: BaseException) -> None:
+    """Leave word why this process ends, for a minute; whatever fails meanwhile is left at that."""
+    if _HERE:
+        with suppress(psycopg.Error, RefoldError):
+            _HERE[-1].say_last(f"{getattr(problem, 'code', type(problem).__name__)}: {first_line(problem)}")
+
+
+_HERE: list["Presence"] = []
+
+
 class Presence:
     """`with Presence(dsn, me):` a thread with a connection of its own keeps our row. What fails there disturbs nobody."""
 
@@ -144,16 +193,26 @@ class Presence:
         """The first row is written before the process does anything else, where Postgres answers."""
         self._pause = self._beat()
         self._thread.start()
+        _HERE.append(self)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def say_last(self, ended: str) -> None:
+        """On a connection of its own: the thread's may be in use. Raises psycopg.Error, RefoldError."""
+        self._stopping.set()
+        with closing(connect(self._dsn, application_name="presence")) as db:
+            self._me.beat(db, ended[:500])
+
+    def __exit__(self, _: object, problem: BaseException | None, __: object) -> None:
+        if isinstance(problem, Exception):
+            ending(problem)
+        _HERE.remove(self)
         self._stopping.set()
         self._thread.join(_FORGET_S)
         try:
-            if self._db is not None:
+            if self._db is not None and not isinstance(problem, Exception):
                 self._me.leave(self._db)
-        except psycopg.Error as problem:
-            _log.debug("the row of this process stays until it is stale: %s", first_line(problem))
+        except psycopg.Error as refused:
+            _log.debug("the row of this process stays until it is stale: %s", first_line(refused))
         self._hang_up()
 
     def _keep(self) -> None:

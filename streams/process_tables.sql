@@ -11,5 +11,7 @@ CREATE TABLE IF NOT EXISTS refold.processes (
     version text NOT NULL,            -- Refold's
     code jsonb NOT NULL,              -- [{"domain", "file", "fingerprint"}]
     writes jsonb NOT NULL,            -- of the role models: [{"domain", "model", "fingerprint"}], the tables it can write
-    standing jsonb NOT NULL           -- of the role handler: [{"topic", "part", "writer", "next"}], the next command to decide
+    standing jsonb NOT NULL,          -- of the role handler: [{"topic", "part", "writer", "next"}], the next command to decide
+    trouble text,                     -- what it waits for now, or `ended: …`; null while all goes well
+    trouble_at timestamptz            -- since when
 );

@@ -15,7 +15,7 @@ from refold.streams.domain import Domains, load_domains
 from refold.streams.embedded.servers import connected
 from refold.streams.lag import Lag, LagReader
 from refold.streams.postgres import Database, answering, connect
-from refold.streams.presence import disagreements, live_processes
+from refold.streams.presence import disagreements, live_processes, troubles
 from refold.streams.running_code import running_code
 from refold.streams.settings import Settings
 
@@ -56,12 +56,14 @@ def _status(db: Database, settings: Settings, domains: Domains) -> dict[str, Any
             "parked": [],
             "processes": [],
             "disagreements": [],
+            "troubles": [],
         }
     reader = LagReader(settings, domains)
     lags = reader.read(db)
     has_models = _has(db, "refold.builds")
     live = live_processes(db)
     return {
+        "troubles": [asdict(trouble) for trouble in troubles(db)],
         "disagreements": disagreements(live, running_code(settings.domains)),
         "processes": [{**asdict(process), "writes": _named(process.writes)} for process in live],
         "writes": _writes(db, settings, reader, lags),
@@ -131,6 +133,9 @@ def _named(writes: Mapping[tuple[str, str], str]) -> dict[str, str]:
 def _print(found: dict[str, Any]) -> None:
     for sentence in found["disagreements"]:
         say(f"WARNING: {sentence}")
+    for trouble in found["troubles"]:
+        what = trouble["says"] if trouble["says"].startswith("ended: ") else f"waits: {trouble['says']}"
+        say(f"WARNING: {trouble['role']} {trouble['pid']}@{trouble['host']} {what} ({trouble['seconds']:.0f} s ago)")
     print(f"writes: {found['writes']}")
     if found["processes"]:
         print_table([_process(process) for process in found["processes"]], "processes")

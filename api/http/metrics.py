@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections import Counter as Counted
 from collections.abc import Iterable, Iterator
 from time import perf_counter
 
@@ -14,10 +15,9 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import REGISTRY, Collector
 
 from refold.schemas.errors import RefoldError
-from refold.streams.errors import DatabaseRefused
 from refold.streams.lag import Lag, LagReader
 from refold.streams.postgres import Database, connect
-from refold.streams.presence import STALE_S, Live, live_processes
+from refold.streams.presence import STALE_S, Live, Trouble, live_processes, troubles
 from refold.streams.settings import Settings
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -78,14 +78,23 @@ class _Standing(Collector):
             with contextlib.closing(connect(self._settings.dsn(), application_name="metrics")) as db:
                 up.add_metric(["postgres"], 1)
                 metrics += _from_tables(db)
-                metrics.append(_codes(live_processes(db)))
-                metrics += _from_lags(self._lag.read(db))
-                up.add_metric(["kafka"], 1)
-        except (psycopg.Error, DatabaseRefused):
-            up.add_metric(["postgres"], 0)
-        except RefoldError:
-            up.add_metric(["kafka"], 0)
+                metrics += self._from_processes(db)
+                up.add_metric(["kafka"], self._from_kafka(db, metrics))
+        except (psycopg.Error, RefoldError):
+            if not up.samples:
+                up.add_metric(["postgres"], 0)
         return metrics
+
+    def _from_kafka(self, db: Database, metrics: list[Metric]) -> int:
+        """Add what the log's ends tell; whether Kafka answered."""
+        try:
+            metrics += _from_lags(self._lag.read(db))
+        except RefoldError:
+            return 0
+        return 1
+
+    def _from_processes(self, db: Database) -> list[Metric]:
+        return [_codes(live_processes(db)), _troubles(troubles(db))]
 
 
 def _from_lags(lags: list[Lag]) -> Iterator[Metric]:
@@ -112,6 +121,15 @@ def _codes(live: list[Live]) -> Metric:
         found.setdefault(code.domain, set()).add(code.fingerprint)
     for domain, fingerprints in sorted(found.items()):
         family.add_metric([domain], len(fingerprints))
+    return family
+
+
+def _troubles(found: list[Trouble]) -> Metric:
+    family = GaugeMetricFamily(
+        "refold_troubles", "Processes that wait for something, or ended by an error within a minute.", labels=["role"]
+    )
+    for role, number in sorted(Counted(trouble.role for trouble in found).items()):
+        family.add_metric([role], number)
     return family
 
 
@@ -162,6 +180,9 @@ def _from_tables(db: Database) -> Iterator[Metric]:
         ((known,),) = db.execute("SELECT to_regclass(%s) IS NOT NULL", (table,)).fetchall()
         if known:
             family = GaugeMetricFamily(name, _HELP[name], labels=labels)
-            for *values, number in db.execute(statement.encode()).fetchall():
-                family.add_metric([str(value) for value in values], float(number))
+            with contextlib.suppress(
+                psycopg.ProgrammingError
+            ):  # a table that somebody changed hides nothing of the others
+                for *values, number in db.execute(statement.encode()).fetchall():
+                    family.add_metric([str(value) for value in values], float(number))
             yield family

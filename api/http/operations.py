@@ -30,7 +30,7 @@ async def livez() -> Response[bytes]:
 
 @get("/readyz")
 async def readyz(operations: Operations) -> Response[bytes]:
-    """Whether Kafka, Postgres and the platform's own topics and tables are there; lag is not a reason to be unready."""
+    """Whether Kafka, Postgres, the platform's own topics and tables are there, and no worker stands still; lag is no reason to be unready."""
     checks = await operations.ready()
     ok = all(check.ok for check in checks)
     return _json({"ok": ok, "checks": checks}, status=200 if ok else 503)

@@ -36,6 +36,7 @@ from refold.streams.errors import DeliveryFailed
 from refold.streams.history import History, Recorded
 from refold.streams.lag import LagReader
 from refold.streams.notices import POLL_S
+from refold.streams.presence import TROUBLES_NOW, Trouble, stand_still
 from refold.streams.producer import Delivered, Producer
 from refold.streams.settings import Settings
 from refold.streams.topics import logged_schemas
@@ -165,7 +166,19 @@ class Resources:
         checks = {"postgres": self._ask_postgres(), "kafka": asyncio.to_thread(self._lag.ends)}
         found = await asyncio.gather(*(_checked(name, asked) for name, asked in checks.items()))
         problem = self.preparation.problem
+        stuck = await self._standing_still()
+        found.append(Check("workers", not stuck, "; ".join(stuck)))
         return [*found, Check("prepared", problem is None, f"{problem.code}: {problem.message}" if problem else "")]
+
+    async def _standing_still(self) -> list[str]:
+        """Workers that do not go on. What cannot be asked now is told by the other checks."""
+        try:
+            rows = await self.database.fetch(TROUBLES_NOW)
+        except RefoldError:
+            return []
+        return [
+            f"{each.role} {each.pid}@{each.host}: {each.says}" for each in stand_still([Trouble(*row) for row in rows])
+        ]
 
     async def _ask_postgres(self) -> None:
         await self.database.fetch("SELECT 1")

@@ -14,6 +14,7 @@ from refold.api.cli.app import run
 from refold.api.cli.stack import Stack
 from refold.schemas.retail.basket import OpenBasket
 from refold.streams.domain import load_domains
+from refold.streams.postgres import connect
 from refold.streams.producer import Producer
 from refold.streams.running_code import running_code
 from refold.streams.settings import Settings
@@ -90,3 +91,21 @@ def test_commands_that_wait_to_be_decided_are_the_handlers_lag(settings: Setting
     assert lag_of(found, "handler", "basket.commands") == 30
     assert lag_of(found, "core", "basket.events") == 0
     assert {lag["group"] for lag in found["lag"]} == {"handler", "core", "models", "reactors"}
+
+
+def test_a_worker_that_dies_again_and_again_is_told_with_its_reason(stack: Stack, status: Status) -> None:
+    """Somebody takes a column away: neither waiting nor another start brings it back."""
+    with connect(stack.settings.dsn(), application_name="test") as db:
+        db.execute("ALTER TABLE refold.claims RENAME COLUMN epoch TO gone")
+        try:
+            eventually(lambda: httpx.get(f"{stack.api_url}/readyz", timeout=30).status_code == 503)
+            checks = httpx.get(f"{stack.api_url}/readyz", timeout=30).json()["checks"]
+            (workers,) = [check for check in checks if check["name"] == "workers"]
+            assert "ended: " in workers["detail"]
+            assert "epoch" in workers["detail"]
+            page = httpx.get(f"{stack.api_url}/metrics", timeout=30).text
+            assert 'refold_troubles{role="handler"}' in page
+        finally:
+            db.execute("ALTER TABLE refold.claims RENAME COLUMN gone TO epoch")
+    told = [trouble["says"] for trouble in status(stack.settings)["troubles"]]
+    assert any("epoch" in says for says in told)

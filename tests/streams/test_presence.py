@@ -9,8 +9,10 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from refold.streams import standing
+from refold.streams.errors import Lost
 from refold.streams.postgres import Database, connect
-from refold.streams.presence import Live, Me, Presence, disagreements, live_processes
+from refold.streams.presence import Live, Me, Presence, disagreements, live_processes, stand_still, troubles
 from refold.streams.running_code import Code, running_code
 
 V1, V2 = Code("shop", "/one/shop/schemas.py", "aa"), Code("shop", "/two/shop/schemas.py", "bb")
@@ -55,6 +57,31 @@ def test_a_process_that_may_not_write_goes_on_without_a_row(database: str, caplo
             assert live_processes(db) == []
         db.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
     assert "does not show this process: permission denied" in caplog.text
+
+
+@pytest.mark.servers
+def test_what_a_process_waits_for_and_what_it_ended_by_are_told(database: str) -> None:
+    part = object()
+    with connect(database, application_name="test") as db:
+        with Presence(database, ME):
+            standing.waits(part, "no space left on device")
+            ME.beat(db)
+            (found,) = troubles(db)
+            assert (found.role, found.says, found.has_ended) == ("models", "no space left on device", False)
+            assert stand_still([found]) == [], "not yet"
+            assert stand_still([replace(found, seconds=11)]) == [replace(found, seconds=11)]
+            standing.goes_on(part)
+            ME.beat(db)
+            assert troubles(db) == []
+        assert live_processes(db) == []
+
+        for _ in range(2):
+            with pytest.raises(Lost), Presence(database, Me("core", [V1])):
+                raise Lost([])
+        lost = "ended: lost: the stored position is not where the chunk starts: ()"
+        assert [each.says for each in troubles(db)] == [lost, lost]
+        assert len(stand_still(troubles(db))) == 2
+        assert stand_still(troubles(db)[:1]) == [], "once is no more than a death"
 
 
 def test_a_server_that_is_away_ends_nothing() -> None:

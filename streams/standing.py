@@ -1,0 +1,30 @@
+"""What this process says of itself while it runs: how far its handler has come, and what its work waits for."""
+
+import time
+from uuid import UUID
+
+from refold.streams.chunk import Place
+
+STANDING: dict[Place, tuple[UUID, int]] = {}
+"""By partition of commands its claim's writer, and the next offset that is neither decided nor passed over. The tables do not show
+it where the last commands are repeats, since nothing is appended for these."""
+
+_WAITS: dict[int, tuple[float, str]] = {}
+
+
+def waits(who: object, why: str) -> None:
+    """Some part of the process cannot go on now, and will try again."""
+    since, _ = _WAITS.get(id(who), (time.monotonic(), ""))
+    _WAITS[id(who)] = since, why
+
+
+def goes_on(who: object) -> None:
+    """It has gone on. Costs nothing where it never waited."""
+    if _WAITS:
+        _WAITS.pop(id(who), None)
+
+
+def waits_longest() -> tuple[float, str] | None:
+    """For how many seconds some part has waited, and for what."""
+    found = min(_WAITS.copy().values(), default=None)
+    return found and (time.monotonic() - found[0], found[1])
