@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import refold.api
 import refold.projections
 import refold.schemas
 import refold.streams
@@ -18,7 +19,10 @@ _FRAMES = frozenset({"with_columns", "select", "agg", "rename", "group_by", "sor
 @cache
 def own_names() -> list[str]:
     """Words that are a string of their own, that stand in SQL, or that name a column of a frame."""
-    folders = [Path(next(iter(package.__path__))) for package in (refold.projections, refold.schemas, refold.streams)]
+    folders = [
+        Path(next(iter(package.__path__)))
+        for package in (refold.api, refold.projections, refold.schemas, refold.streams)
+    ]
     files = [file for folder in folders for file in folder.rglob("*") if "retail" not in file.parts[-1]]
     found: set[str] = set()
     for file in files:

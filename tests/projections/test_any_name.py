@@ -43,6 +43,7 @@ MODEL_NAMES = [
     ("side", "bytes", "table"),
     ("user", "unmatched", "both_tables"),
     ("p", "o", "x_flush0001"),
+    ("d", "r", "rows"),
 ]
 PLACE = ("named.row.events", 0)
 
