@@ -12,19 +12,29 @@ from refold.api.errors import (
     BodyTooLarge,
     CommandIdReused,
     CommandRejected,
+    CursorExpired,
+    CursorInvalid,
+    FilterInvalid,
+    KeyInvalid,
     KeyMissing,
+    LimitInvalid,
     MalformedJson,
     MediaTypeUnsupported,
+    OrderInvalid,
     PositionNotReached,
     RowAbsent,
+    RowKeyInvalid,
     StreamAbsent,
+    StreamIdInvalid,
     TooManyWaiting,
+    UnknownOperator,
     UnknownParameter,
     VersionConflict,
 )
 from refold.api.http import openapi_fixed
 from refold.api.http.openapi_parts import ABOUT, JSON_TYPES, MIN_POSITION, PREFER, SCHEMAS, TEXT, WHOLE, Json, parameter
-from refold.api.http.query_request import DEFAULT_LIMIT, MAX_LIMIT
+from refold.api.http.query_request import DEFAULT_LIMIT, MAX_LIMIT, RESERVED
+from refold.projections.served_types import served_type
 from refold.projections.serving import ServedColumn, ServedModel
 from refold.schemas.contracts import Category
 from refold.schemas.errors import BadValue
@@ -47,6 +57,7 @@ def document(domains: Domains, models: Iterable[ServedModel]) -> Json:
         base = f"/v1/streams/{category.domain}/{category.short}/{{stream}}"
         paths[base] = {"get": _stream(category)}
         paths[f"{base}/commands/{{key}}"] = {"get": _outcome(category)}
+        paths[base.removesuffix("/{stream}")] = {"get": _by_parameter(category)}
     for model in models:
         schemas[f"{model.domain}.{model.name}"] = model_schema(model)
         paths[f"/v1/{model.domain}/{model.name}"] = {"get": _rows(model)}
@@ -84,10 +95,13 @@ def model_schema(model: ServedModel) -> Json:
 
 
 def _column_schema(column: ServedColumn) -> Json:
-    base = column.sql_type.partition("(")[0]
-    schema: Json = dict(JSON_TYPES.get(base, TEXT))
-    if column.nullable:
-        schema["type"] = [schema["type"], "null"]
+    kind = served_type(column.sql_type)
+    schema: Json = dict(JSON_TYPES.get(kind.name, TEXT))
+    if kind.array:
+        schema = {"type": "array"}
+    if column.nullable and "type" in schema:
+        types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+        schema["type"] = [*types, "null"]
     return {**schema, "description": column.doc}
 
 
@@ -124,30 +138,47 @@ def _command(category: Category, name: str, schema: Json) -> Json:
 
 
 def _stream(category: Category) -> Json:
-    parameters = [
-        _path("stream", "The stream's id."),
-        _query("after_version", {**WHOLE, "minimum": 0, "default": 0}, "Events after this version."),
-        _query("limit", {**WHOLE, "minimum": 0, "maximum": 1000, "default": 100}, "Most versions."),
-    ]
-    answers = {"200": _ok("State, version and events.", _ref("Stream")), **_problems(StreamAbsent)}
+    parameters = [_path("stream", "The stream's id."), *_VERSIONS]
+    answers = {
+        "200": _ok("State, version and events.", _ref("Stream")),
+        **_problems(StreamAbsent, StreamIdInvalid, UnknownParameter),
+    }
     return _operation(
         f"{category.name}.stream", category.name, "State, version and events of a stream.", parameters, answers
     )
 
 
+def _by_parameter(category: Category) -> Json:
+    text = "A stream, or the outcome of a command of it: for ids and keys that clients tidy out of a path (`.`, `..`)."
+    parameters = [
+        parameter("query", "stream", TEXT, "The stream's id.", required=True),
+        _query("command", TEXT, "Id or Idempotency-Key of a command: its outcome is answered."),
+        *_VERSIONS,
+    ]
+    either = {"anyOf": [_ref("Stream"), _ref("Outcome")]}
+    answers = {"200": _ok(text, either), **_problems(StreamAbsent, StreamIdInvalid, UnknownParameter)}
+    return _operation(f"{category.name}.by_parameter", category.name, text, parameters, answers)
+
+
 def _outcome(category: Category) -> Json:
     parameters = [
         _path("stream", "The stream's id."),
-        _path("key", "The command's id, or the Idempotency-Key it was sent with."),
+        _path("key", "The command's id, or the Idempotency-Key it was sent with; a slash in it may be encoded or not."),
     ]
-    answers = {"200": _ok("accepted, rejected or pending.", _ref("Outcome"))}
+    answers = {
+        "200": _ok("accepted, rejected or pending.", _ref("Outcome")),
+        **_problems(KeyInvalid, StreamIdInvalid, UnknownParameter),
+    }
     return _operation(f"{category.name}.outcome", category.name, "What became of a command.", parameters, answers)
 
 
 def _rows(model: ServedModel) -> Json:
-    columns = [_query(c.name, TEXT, f"`eq.VALUE` ({c.sql_type}) or `is.null`. {c.doc}") for c in model.columns]
+    columns = [
+        _query(_quoted(c.name), TEXT, f"`eq.VALUE` ({c.sql_type}), `is.null` or `is.not_null`. {c.doc}")
+        for c in model.columns
+    ]
     paging = [
-        _query("order", TEXT, "`column.asc,column.desc`; the key is always appended."),
+        _query("order", TEXT, "`column.asc,column.desc.nullslast`; the key is always appended."),
         _query("limit", {**WHOLE, "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}, "Most rows."),
         _query("cursor", TEXT, "From `next` of the page before."),
     ]
@@ -159,7 +190,7 @@ def _rows(model: ServedModel) -> Json:
             "position": TEXT,
         },
     }
-    answers = {"200": _ok("A page of rows.", page), **_problems(UnknownParameter, PositionNotReached)}
+    answers = {"200": _ok("A page of rows.", page), **_problems(*_BAD_QUERIES, CursorExpired, PositionNotReached)}
     return _operation(
         f"{model.domain}.{model.name}", model.domain, model.doc, [*columns, *paging, MIN_POSITION, PREFER], answers
     )
@@ -167,11 +198,21 @@ def _rows(model: ServedModel) -> Json:
 
 def _row(model: ServedModel) -> Json:
     row = {"type": "object", "properties": {"row": _ref(f"{model.domain}.{model.name}"), "position": TEXT}}
-    parameters = [_path("key", f"The key: {','.join(model.key)}."), MIN_POSITION, PREFER]
-    answers = {"200": _ok("The row.", row), **_problems(RowAbsent, PositionNotReached)}
+    several = " A value with a comma in it, or a double quote at its beginning, stands in double quotes."
+    text = f"The key: {','.join(model.key)}; a slash or comma may be percent-encoded.{several * (len(model.key) > 1)}"
+    parameters = [_path("key", text), MIN_POSITION, PREFER]
+    answers = {
+        "200": _ok("The row.", row),
+        **_problems(RowKeyInvalid, UnknownParameter, RowAbsent, PositionNotReached),
+    }
     return _operation(
         f"{model.domain}.{model.name}.row", model.domain, f"One row of {model.name}.", parameters, answers
     )
+
+
+def _quoted(column: str) -> str:
+    """A column that is named as a parameter, as a query names it."""
+    return f'"{column}"' if column in RESERVED else column
 
 
 def _operation(name: str, tag: str, summary: str, parameters: list[Json], answers: Json) -> Json:
@@ -204,3 +245,10 @@ def _query(name: str, schema: Json, text: str) -> Json:
 
 def _path(name: str, text: str) -> Json:
     return parameter("path", name, TEXT, text, required=True)
+
+
+_VERSIONS = (
+    _query("after_version", {**WHOLE, "minimum": 0, "default": 0}, "Events after this version."),
+    _query("limit", {**WHOLE, "minimum": 0, "maximum": 1000, "default": 100}, "Most versions."),
+)
+_BAD_QUERIES = (UnknownParameter, UnknownOperator, FilterInvalid, OrderInvalid, LimitInvalid, CursorInvalid)

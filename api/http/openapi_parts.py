@@ -17,6 +17,10 @@ JSON_TYPES: dict[str, Json] = {
     "date": {"type": "string", "format": "date"},
     "timestamptz": _TIME,
     "uuid": _UUID,
+    # What is no number in JSON (NaN, Infinity) is a text; an interval and the like are texts as they are.
+    "real": {"type": ["number", "string"]},
+    "double precision": {"type": ["number", "string"]},
+    "jsonb": {},
 }
 
 ABOUT = (

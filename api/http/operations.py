@@ -117,7 +117,7 @@ def _columns(model: Any) -> list[dict[str, Any]]:
             "type": c.sql_type,
             "nullable": c.nullable,
             "description": c.doc,
-            "json": shapes[c.name]["type"],
+            "json": shapes[c.name].get("type", "any"),
         }
         for c in model.columns
     ]

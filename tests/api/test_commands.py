@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote, urlencode
 from uuid import uuid4
 
 import pytest
@@ -119,6 +120,32 @@ def test_the_outcome_is_a_resource(client: Client) -> None:
     client.post(PATH, json=GOOD, headers={"Idempotency-Key": "k"})
     found = client.get("/v1/streams/retail/basket/b1/commands/k").json()
     assert (found["status"], found["version"], found["events"]) == ("accepted", 1, 1)
+
+
+@pytest.mark.parametrize("key", ["order/7", "order//7/", "a b", "?#%2F", "'", ",", "...", "~", "plain"])
+def test_the_outcome_is_found_under_every_key(client: Client, key: str) -> None:
+    sent = client.post(PATH, json=GOOD, headers={"Idempotency-Key": key}).json()
+    paths = [f"/v1/streams/retail/basket/b1/commands/{quote(key, safe='')}"]
+    paths += [f"/v1/streams/retail/basket/b1/commands/{quote(key, safe='/')}"]
+    paths += [f"/v1/streams/retail/basket?{urlencode({'stream': 'b1', 'command': key})}"]
+    for path in paths:
+        assert client.get(path).json()["command_id"] == sent["command_id"] == str(command_uuid(key)), path
+
+
+@pytest.mark.parametrize("stream", [".", ".."])
+def test_a_stream_that_clients_tidy_out_of_a_path_is_reached_by_its_location(
+    client: Client, world: Any, stream: str
+) -> None:
+    body = GOOD | {"basket_id": stream}
+    pending = client.post(PATH, json=body, headers=headers(Prefer="wait=0"))
+    decided = client.post(PATH, json=body, headers=headers())
+    assert decided.headers["location"] == f"/v1/streams/retail/basket?stream={stream}&after_version=0"
+    found = client.get(pending.headers["location"]).json()
+    assert (found["stream"], found["status"]) == (stream, "accepted")
+    world.pages = [[]]
+    absent = client.get(decided.headers["location"])
+    assert (absent.status_code, absent.json()["code"]) == (404, "stream-absent")
+    assert world.fetched[-1][1]["stream"] == stream
 
 
 def test_kafka_away_is_503_with_a_time_to_come_back(client: Client, world: Any) -> None:

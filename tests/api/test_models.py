@@ -201,7 +201,7 @@ def test_a_detached_model_is_not_waited_for(client: Client, world: Any) -> None:
     answer = client.get(PATH, headers={"Refold-Min-Position": "retail.basket.events/0:12", "Prefer": "wait=30"})
     assert (answer.status_code, len(world.fetched)) == (412, 1)
     assert "detached (model-failed)" in answer.json()["detail"]
-    assert client.get(PATH).headers["refold-detached"] == "fingerprint"
+    assert client.get(PATH).headers["refold-detached"] == "model-failed"
 
 
 def test_positions_of_other_categories_do_not_concern_a_model(client: Client, world: Any) -> None:
