@@ -26,11 +26,12 @@ _LOOK_S, _JUST_S = 1.0, 0.1
 _TABLE_CHANGED = (NotPrepared, ReadModelFailed)
 _MAYBE_STALE = (*_TABLE_CHANGED, FilterInvalid, OrderInvalid, UnknownParameter)
 _SERVING = """
-    SELECT domain, model, fingerprint, served::text, false FROM refold.builds WHERE status = 'serving'
+    SELECT domain, model, fingerprint, served::text, false, 1 AS nr FROM refold.builds WHERE status = 'serving'
     UNION ALL
     SELECT v.domain, v.name, v.fingerprint, v.served::text,
-           EXISTS (SELECT FROM refold.view_faults f WHERE f.domain = v.domain AND f.view = v.name AND f.fingerprint = ANY(%s))
+           EXISTS (SELECT FROM refold.view_faults f WHERE f.domain = v.domain AND f.view = v.name AND f.fingerprint = ANY(%s)), 2
       FROM refold.views v WHERE v.serving
+     ORDER BY nr
 """
 _FOLDED = "SELECT EXISTS (SELECT FROM refold.positions WHERE grp = 'models' AND next_offset > 0)"
 _log = logging.getLogger(__name__)
@@ -93,9 +94,12 @@ class ServedNow(Mapping[Name, ServedModel]):
         ((folded,),) = await self._fetch(_FOLDED, ())
         self._looked = asyncio.get_running_loop().time()
         now = dict(self._declared)
-        for domain, name, fingerprint, served, faulty in rows:
-            ours = self._fingerprints.get((domain, name))
-            if ours is not None and ours != fingerprint and served is not None and not faulty:
+        for domain, name, fingerprint, served, faulty, _ in rows:  # tables come before the views that read them
+            model, ours = self._declared.get((domain, name)), self._fingerprints.get((domain, name))
+            if model is None or ours == fingerprint or served is None:
+                continue
+            waits = any(now.get((domain, read)) != self._declared.get((domain, read)) for read in model.reads)
+            if waits or not faulty:  # a view that waits for its table is not at fault yet
                 now[domain, name] = of_json(served)
         there = {(domain, name) for domain, name, *_ in rows}
         self._missing = frozenset(self._declared.keys() - there) if folded else frozenset()

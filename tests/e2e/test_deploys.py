@@ -1,0 +1,274 @@
+"""Old and new code of a domain side by side under load, forth and back: every API answers, every table is right, nothing stays apart."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.request import urlopen
+
+import psycopg
+import pytest
+
+import refold.schemas.retail
+from benchmarks.log_writer import LogWriter
+from benchmarks.receipts import Decided
+from refold.schemas.retail.basket import BASKET, BasketOpened, ItemScanned
+from refold.streams.domain import load_domains
+from refold.streams.settings import Settings
+from tests.e2e.tables import until
+
+WELL = "well"
+STORES, BATCH, EVERY_S = 5, 40, 0.2
+SCHEMAS = "from refold.schemas.retail import CATEGORIES\n"
+RULES = "from refold.streams.retail import DECIDERS\n"
+HEAD = """
+from refold.projections.declaration import Rollup, View, events, key
+from refold.schemas.retail.basket import BASKET, BasketOpened, ItemScanned
+
+opened, scanned = events(BASKET, BasketOpened), events(BASKET, ItemScanned)
+
+
+def by_store(name, **columns):
+    return Rollup(name=name, domain="shop", description="D.", key={"store": key("store_id", "S.")}, columns=columns)
+
+
+def best(column, kind):
+    return View(name="best", domain="shop", description="V.", columns={"store": ("integer", "S."), "worth": (kind, "W.")},
+                key=("store",), reads=("totals",), sql=f"SELECT store, {column} AS worth FROM shop.totals")
+
+
+LINES, REVENUE = scanned.count("Lines."), scanned.sum("amount", "Money.")
+"""
+OLD = """
+READ_MODELS = (
+    by_store("kept", lines=LINES),
+    by_store("totals", lines=LINES, removed=LINES, revenue=REVENUE),
+    by_store("gone", lines=LINES),
+    by_store("before", lines=LINES),
+    best("lines", "bigint"),
+)
+"""
+NEW = """
+READ_MODELS = (
+    by_store("kept", lines=LINES),
+    by_store("totals", inserted=opened.count("Baskets."), lines=REVENUE, renamed=REVENUE, added=LINES),
+    by_store("after", lines=LINES),
+    by_store("more", lines=LINES),
+    best("renamed", "numeric(38,2)"),
+)
+"""
+
+
+class Site:
+    """Processes of two versions of one domain, on one log and one database."""
+
+    def __init__(self, settings: Settings, room: Path) -> None:
+        self.settings, self._room = settings, room
+        self.answers: dict[str, Counter[str]] = {}
+        self._ports: dict[str, int] = {}
+        self._running: dict[tuple[str, str], subprocess.Popen[bytes]] = {}
+        frozen = Path(str(refold.schemas.retail.__file__)).parent / "frozen"
+        for version, models in {"old": OLD, "new": NEW}.items():
+            package = room / version / "shop"
+            (package / "schemas").mkdir(parents=True)
+            shutil.copytree(frozen, package / "schemas" / "frozen")
+            (package / "__init__.py").write_text("")
+            (package / "schemas" / "__init__.py").write_text(SCHEMAS)
+            (package / "streams.py").write_text(RULES)
+            (package / "projections.py").write_text(HEAD + models)
+
+    def start(self, version: str, *roles: str) -> None:
+        """One process for each role."""
+        for role in roles:
+            more = {}
+            if role == "api":
+                with socket.create_server(("127.0.0.1", 0)) as probe:
+                    self._ports[version] = probe.getsockname()[1]
+                more = {"REFOLD_API_PORT": str(self._ports[version])}
+            words = ["api"] if role == "api" else ["worker", role]
+            with (self._room / f"{version}-{role}.log").open("ab") as log:
+                self._running[version, role] = subprocess.Popen(
+                    self._command(*words), env=self._environment(version) | more, stdout=log, stderr=log
+                )
+
+    def stop(self, version: str, *roles: str) -> None:
+        """Each in peace."""
+        for role in roles:
+            process = self._running.pop((version, role))
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) in (0, -signal.SIGTERM), (self._room / f"{version}-{role}.log").read_text()[-3000:]
+
+    def kill(self) -> None:
+        for process in self._running.values():
+            process.kill()
+            process.wait()
+
+    def run(self, version: str, *words: str) -> str:
+        """A command of one version; its output. Fails where it does."""
+        done = subprocess.run(
+            self._command(*words),
+            env=self._environment(version),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout
+
+    def rows(self, statement: str) -> list[tuple[object, ...]]:
+        with psycopg.connect(self.settings.dsn()) as db:
+            return db.execute(statement.encode()).fetchall()
+
+    def get(self, version: str, path: str) -> str:
+        """What is answered, in a word: well, or what is wrong where."""
+        try:
+            with urlopen(f"http://127.0.0.1:{self._ports[version]}{path}", timeout=15):
+                return WELL
+        except HTTPError as refused:
+            return f"{path}: {refused.read().decode()}"
+        except (URLError, ConnectionError) as problem:
+            return f"{path}: {problem}"
+
+    @contextmanager
+    def asked(self, version: str, *models: str) -> Iterator[None]:
+        """Each model is asked for all the time while the block lasts; `answers` counts what came."""
+        counts = self.answers.setdefault(version, Counter())
+        done = threading.Event()
+
+        def ask() -> None:
+            while not done.is_set():
+                counts.update(self.get(version, f"/v1/shop/{model}?limit=1") for model in models)
+                done.wait(0.02)
+
+        thread = threading.Thread(target=ask, daemon=True)
+        thread.start()
+        yield
+        done.set()
+        thread.join()
+
+    def _command(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "refold.api.cli.app", *words]
+
+    def _environment(self, version: str) -> dict[str, str]:
+        settings = self.settings.model_copy(update={"domains": ["shop"], "domain_path": [self._room / version]})
+        return os.environ | settings.environment() | {"REFOLD_DATA": str(self._room / f"data-{version}")}
+
+
+@pytest.fixture
+def site(settings: Settings, tmp_path: Path) -> Iterator[Site]:
+    found = Site(settings, tmp_path)
+    yield found
+    found.kill()
+
+
+class Load:
+    """Baskets of one line each, written all the time while the block lasts."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._writer = LogWriter(settings, load_domains(["retail"]))
+        self.lines = 0
+        self._done = threading.Event()
+
+    @contextmanager
+    def written(self) -> Iterator[None]:
+        self._done.clear()
+        thread = threading.Thread(target=self._write, daemon=True)
+        thread.start()
+        yield
+        self._done.set()
+        thread.join()
+
+    def _write(self) -> None:
+        start = datetime(2026, 1, 1, tzinfo=UTC)
+        while not self._done.wait(EVERY_S):
+            more = []
+            for basket in range(self.lines + 1, self.lines + BATCH + 1):
+                at, store = start + timedelta(seconds=basket), basket % STORES
+                line = ItemScanned(
+                    store_id=store, product_id=1, quantity=1, amount=Decimal(basket) / 100, discount=Decimal("0.00")
+                )
+                events = BasketOpened(store_id=store), line
+                more += [Decided(BASKET.name, f"b{basket}", at, event) for event in events]
+            self._writer.write(more)
+            self.lines += BATCH
+
+
+_BEHIND = """
+    SELECT b.model FROM refold.builds b WHERE b.status = 'serving' AND b.model = ANY('{{{models}}}') AND EXISTS (
+        SELECT FROM refold.positions c LEFT JOIN refold.model_positions('shop', b.model) m USING (topic, part)
+         WHERE c.grp = 'core' AND c.topic LIKE '%retail.basket.events' AND c.next_offset > coalesce(m.next_offset, 0))
+"""
+
+
+def fresh(site: Site, *models: str) -> None:
+    """Until each of the models stands where the core stood or further: read twice, since both move."""
+    until(lambda: not site.rows(_BEHIND.format(models=",".join(models))), 60, f"{models} stay behind")
+
+
+def apart(site: Site) -> list[tuple[object, ...]]:
+    return site.rows(
+        "SELECT model, status, detached_code FROM refold.builds WHERE status = 'serving' AND detached_code IS NOT NULL"
+    )
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(420)
+def test_two_versions_side_by_side_under_load_forth_and_back(site: Site) -> None:
+    site.start("old", "core", "models", "api")
+    until(lambda: site.get("old", "/readyz") == WELL, 60, "the old API is not ready")
+    load = Load(site.settings)
+    with load.written():
+        fresh(site, "kept", "totals", "gone", "before")
+        with site.asked("old", "kept", "totals", "gone", "before", "best"):
+            site.start("new", "models", "api")
+            until(lambda: site.get("new", "/readyz") == WELL, 60, "the new API is not ready")
+            until(lambda: len(apart(site)) == 3, 30, "the new code lacks three")
+            with site.asked("new", "kept", "totals", "best"):
+                time.sleep(2)
+                site.run("new", "replay", "rebuild", "--all", "--execute")
+                until(lambda: len(apart(site)) >= 3, 30, "the old code lacks what is new")
+                time.sleep(2)
+                assert site.get("new", "/v1/shop/after?limit=1") == WELL
+                site.stop("old", "models")
+                until(
+                    lambda: {model for model, *_ in apart(site)} == {"gone", "before"}, 60, "what is new is not joined"
+                )
+    assert {version: set(counts) for version, counts in site.answers.items()} == {"old": {WELL}, "new": {WELL}}
+    site.stop("old", "api")
+    fresh(site, "kept", "totals", "after", "more")
+    check(site, "new", "lines", "added", load.lines)
+
+    with load.written():
+        site.start("old", "models", "api")
+        until(lambda: site.get("old", "/readyz") == WELL, 60, "the old API is not ready")
+        with site.asked("old", "kept", "totals", "gone", "before", "best"):
+            site.run("old", "replay", "rebuild", "--all", "--execute")
+            site.stop("new", "models", "api")
+            until(lambda: {model for model, *_ in apart(site)} == {"after", "more"}, 60, "what is old is not joined")
+    assert set(site.answers["old"]) == {WELL}
+    fresh(site, "kept", "totals", "gone", "before")
+    check(site, "old", "revenue", "lines", load.lines)
+    report = json.loads(site.run("old", "replay", "rebuild", "--all", "--execute", "--json"))
+    assert {model["differing"] for model in report["models"]} == {0}
+
+
+def check(site: Site, version: str, money: str, lines: str, written: int) -> None:
+    """Both tables say what was written, and so does the view."""
+    ((counted, total),) = site.rows(f"SELECT sum({lines})::bigint, sum({money}) FROM shop.totals")
+    assert counted == written
+    assert site.rows("SELECT sum(lines)::bigint FROM shop.kept") == [(written,)]
+    worth = {"new": total, "old": counted}[version]
+    assert site.rows("SELECT sum(worth) FROM shop.best") == [(worth,)]
