@@ -34,6 +34,7 @@ def main() -> int:
             "ZOMBIE_ROUNDS": options.rounds,
             "BELIEVERS_S": options.believers,
             "RESTORES": "all",
+            "DEPLOYS": "there and back",
             results.VARIABLE: noted,
         }
         environment = os.environ | {name: str(value) for name, value in sizes.items()}
