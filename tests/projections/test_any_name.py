@@ -53,6 +53,7 @@ def test_the_names_are_found_in_the_code() -> None:
         *own_names()
     }
     assert {"row", "class", "from", "group", "version"} <= {*WORDS}
+    assert {"deleted_at", "park_from", "t", "page", "limit", "order", "cursor"} <= {*WORDS}
     assert len(WORDS) > 400
 
 
@@ -192,6 +193,32 @@ def test_live_by_rows_live_by_columns_and_rebuilt_tables_are_the_naive_fold(
         ]
         assert db.execute(shown[0]).fetchall() == db.execute(shown[1]).fetchall()
     assert not [build for build in builds(db) if build.detached_code]
+
+
+def test_an_event_field_called_deleted_at_leaves_deleted_when_as_it_is(db: Database, database: str) -> None:
+    named = Named(("deleted_at", "park_from"))
+    said = events(named.category, named.said)
+    model = Entity(
+        name="posts",
+        domain="named",
+        description="Posts.",
+        category=named.category,
+        key_name="id",
+        key_doc="Id.",
+        columns={"posts": said.count("Since it was removed.")},
+        deleted_when=named.gone,
+    )
+    declared, log = declared_of([model]), named.log(streams=60)
+    ensure_builds(db, declared)
+    fold = ModelsFold(database, "", named.catalog, declared)
+    core_stands(db, {PLACE: len(log)})
+    fold.stored([PLACE])
+    fold.apply([named.chunk(log)])  # Post, Remove, Post of all streams in one batch
+    fold.close()
+    found = rows(db, declared.named("posts"))
+    assert [row["posts"] for row in found] == [1] * 60
+    rebuild(db, declared, declared.named("posts"), named, log)
+    assert rows(db, declared.named("posts")) == found
 
 
 def evolved(layout: Layout, log: Sequence[Happened]) -> list[dict[str, Any]]:
