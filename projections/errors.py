@@ -9,7 +9,7 @@ RefoldError
 ├── CannotPromote        cannot-promote: the view cannot be re-pointed
 ├── RebuildDiffers       rebuild-differs: the rebuilt table is not the live one
 ├── RowsLost             rows-lost: a rebuild would leave a read model without rows
-├── NotCompared          not-compared: gates were named, and nothing to compare with
+├── NotCompared          not-compared: the served table cannot be compared with the rebuilt one
 ├── BadGate              gate-invalid: a gate names no column or no share
 ├── ViewInvalid          view-invalid: a declared view that Postgres does not take
 ├── NotParked            not-parked: no such stream waits
@@ -91,10 +91,10 @@ class RowsLost(RefoldError):
 
 
 class NotCompared(RefoldError):
-    """Gates say what may change, and the served table cannot be compared: another declaration made it, or it stands elsewhere."""
+    """The served table cannot be compared: it was dropped or altered by hand; or gates say what may change, and it is another declaration's."""
 
     code = "not-compared"
-    remedy = "Leave the gates out, or promote what the log says with `--accept`."
+    remedy = "Promote what the log says with `--accept`; where only gates ask for the comparison, leave them out."
 
 
 class BadGate(RefoldError):

@@ -26,6 +26,8 @@ class Judged:
     compared: Compared | None
     empties: bool
     """Whether readers see rows now and would see none."""
+    damaged: str | None = None
+    """Why the served table, which stands there as declared, could not be compared: somebody dropped it, or changed its columns."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class Gates:
         name, compared = f"{judged.build.domain}.{judged.build.model}", judged.compared
         if judged.empties:
             raise RowsLost(f"{name}: the served table has rows, the rebuilt one (build {judged.build.number}) has none")
+        if judged.damaged is not None:
+            raise NotCompared(f"{name}: the served table is not as it was made: {judged.damaged}")
         if compared is None:
             if judged.serving is not None and (self.expected is not None or self.most_percent is not None):
                 raise NotCompared(f"{name}: the served table is of another declaration, or stands elsewhere")

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from typing import Self
 
+import psycopg
 from psycopg import sql
 
 from refold.projections import builds, merge_sql, promote, tables
@@ -34,6 +35,7 @@ from refold.streams.core_process import core_folds
 from refold.streams.domain import load_domains
 from refold.streams.guard import GuardedFold, command_guard
 from refold.streams.postgres import Database, bootstrap, connect
+from refold.streams.refusals import first_line
 from refold.streams.settings import Settings
 from refold.streams.stuck import watching
 from refold.streams.topics import ensure_topics
@@ -210,11 +212,19 @@ class Replay:
         named = (build.domain, build.model, "serving")
         serving = next((b for b in builds.builds(self._db) if (b.domain, b.model, b.status) == named), None)
         same = serving is not None and serving.is_member and serving.fingerprint == build.fingerprint
-        compared = compare(self._db, layout, build, serving) if serving is not None and same else None
+        compared, damaged = None, None
+        if serving is not None and same:
+            try:
+                compared = compare(self._db, layout, build, serving)
+            except (
+                psycopg.errors.UndefinedTable,
+                psycopg.errors.UndefinedColumn,
+                psycopg.errors.UndefinedFunction,
+            ) as problem:
+                damaged = first_line(problem)
         served = serving is not None and has_rows(self._db, sql.Identifier(build.domain, build.model))
-        return Judged(
-            build, layout, serving, compared, served and not has_rows(self._db, tables.shown_rows(layout, build))
-        )
+        empties = served and not has_rows(self._db, tables.shown_rows(layout, build))
+        return Judged(build, layout, serving, compared, empties, damaged)
 
     def _promote(self, judged: Judged) -> Rebuilt:
         build, compared = judged.build, judged.compared

@@ -92,6 +92,18 @@ def connect_patiently(url: str, *, application_name: str, seconds: float = 3600.
             time.sleep(0.25)
 
 
+_ABSENT = (
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedColumn,
+    psycopg.errors.UndefinedFunction,
+    psycopg.errors.InvalidSchemaName,
+)
+_MAKE_AGAIN = (
+    "It was dropped or altered by hand, or is another release's. Starting the workers makes what is missing; what it held is in the"
+    " log: fill an empty database with `refold replay rebuild --all --execute`."
+)
+
+
 @contextmanager
 def answering() -> Iterator[None]:
     """What psycopg says of a server that is away or refuses, as errors of ours. Raises DatabaseUnavailable, DatabaseRefused."""
@@ -100,6 +112,8 @@ def answering() -> Iterator[None]:
     except psycopg.Error as problem:
         if is_away(problem):
             raise DatabaseUnavailable(f"Postgres does not answer: {first_line(problem)}") from problem
+        if isinstance(problem, _ABSENT):
+            raise DatabaseRefused(f"a table is not as it was made: {first_line(problem)}", _MAKE_AGAIN) from problem
         raise refusals.refusal_of(problem) or problem from problem
 
 

@@ -12,6 +12,7 @@ from benchmarks.log_writer import LogWriter
 from benchmarks.receipts import Decided
 from refold.api.cli import app as cli
 from refold.api.cli import exits
+from refold.projections import builds
 from refold.schemas.retail.basket import BASKET, BasketOpened, ItemScanned
 from refold.streams.postgres import Database, connect
 from refold.streams.settings import Settings
@@ -56,6 +57,12 @@ def run(settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     return command
 
 
+def by_hand(db: Database, statement: str, model: str) -> None:
+    """A statement on the model's own table: through its view nothing can be written."""
+    (found,) = [build for build in builds.builds(db) if (build.model, build.status) == (model, "serving")]
+    db.execute(statement.format(f"{found.schema}.{model}").encode())
+
+
 def revenue(db: Database) -> list[tuple[int, Decimal]]:
     return db.execute("SELECT store_id, revenue FROM retail.store_daily ORDER BY 1").fetchall()
 
@@ -63,7 +70,7 @@ def revenue(db: Database) -> list[tuple[int, Decimal]]:
 @pytest.mark.usefixtures("servers")
 def test_a_row_changed_by_hand_is_named_and_accepted_the_log_decides(db: Database, run: Run) -> None:
     right = revenue(db)
-    db.execute("UPDATE retail.store_daily SET revenue = 0, lines = 5 WHERE store_id = 7")
+    by_hand(db, "UPDATE {} SET revenue = 0, lines = 5 WHERE store_id = 7", "store_daily")
 
     code, found, words = run("store_daily")
     assert (code, found["code"]) == (exits.DIFFERENT, "rebuild-differs")
@@ -98,7 +105,7 @@ def test_a_row_changed_by_hand_is_named_and_accepted_the_log_decides(db: Databas
     assert (code, found["models"][0]["differing"], len(found["models"][0]["differences"])) == (exits.DONE, 1, 1)
     assert revenue(db) == right
 
-    db.execute("DELETE FROM retail.store_daily WHERE store_id = 8")
+    by_hand(db, "DELETE FROM {} WHERE store_id = 8", "store_daily")
     assert run("store_daily", "--expect-changes", "store_daily")[0] == exits.DIFFERENT, "which rows there are"
     code, found, _ = run("store_daily", "--accept")
     assert (code, found["models"][0]["differing"], revenue(db)) == (exits.DONE, 1, right)
@@ -106,8 +113,10 @@ def test_a_row_changed_by_hand_is_named_and_accepted_the_log_decides(db: Databas
 
 @pytest.mark.usefixtures("servers")
 def test_a_rebuild_that_would_leave_no_row_is_refused_unless_accepted(db: Database, run: Run) -> None:
-    db.execute(
-        "INSERT INTO retail.households (household_id, campaigns, coupons, baskets, points) VALUES ('h', 1, 0, 0, 0)"
+    by_hand(
+        db,
+        "INSERT INTO {} (household_id, campaigns, coupons, baskets, points) VALUES ('h', 1, 0, 0, 0)",
+        "households",
     )
     code, _, words = run("households")
     assert (code, "rows-lost: retail.households" in words) == (exits.DIFFERENT, True)
@@ -115,6 +124,34 @@ def test_a_rebuild_that_would_leave_no_row_is_refused_unless_accepted(db: Databa
     assert run("households", "--max-changed", "100%")[0] == exits.DIFFERENT
     assert run("households", "--accept")[0] == exits.DONE
     assert db.execute("SELECT count(*) FROM retail.households").fetchone() == (0,)
+
+
+@pytest.mark.usefixtures("servers")
+@pytest.mark.parametrize("harm", ["DROP TABLE {} CASCADE", "ALTER TABLE {} DROP COLUMN lines CASCADE"])
+def test_a_table_dropped_or_altered_by_hand_is_said_and_made_again(db: Database, run: Run, harm: str) -> None:
+    right = revenue(db)
+    by_hand(db, harm, "store_daily")
+    code, _, words = run("store_daily")
+    assert (code, "not-compared: retail.store_daily: the served table is not as it was made" in words) == (
+        exits.DIFFERENT,
+        True,
+    )
+    assert run("store_daily", "--accept")[0] == exits.DONE
+    assert revenue(db) == right
+    assert db.execute("SELECT count(*) FROM retail.store_totals").fetchone() == (4,), "the view over it is back"
+
+
+@pytest.mark.usefixtures("servers")
+def test_a_table_of_the_platform_that_somebody_dropped_is_one_sentence(
+    db: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    db.execute("DROP TABLE refold.parked")
+    for name, value in settings.environment().items():
+        monkeypatch.setenv(name, value)
+    assert cli.run(["status"]) == exits.PRECONDITION
+    assert 'a table is not as it was made: relation "refold.parked" does not exist' in " ".join(
+        capsys.readouterr().err.split()
+    )
 
 
 @pytest.mark.usefixtures("servers")
