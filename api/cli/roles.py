@@ -36,7 +36,8 @@ def run_role(role: str, settings: Settings, *, supervised: bool = False) -> None
         threading.Thread(target=_stop_with_parent, name="parent-watch", daemon=True).start()
     # prometheus-client reads the variable when it is imported, which the role's module does.
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
-    for noisy in ("mode", "faust", "asyncio", "litestar", "uvicorn.access"):
+    # Of `agents` only Faust's services log, under the module of their class: that they start and stop.
+    for noisy in ("mode", "faust", "asyncio", "litestar", "uvicorn.access", "refold.streams.agents"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     os.environ.setdefault(METRICS_VARIABLE, str(metrics_folder(settings)))
     Path(os.environ[METRICS_VARIABLE]).mkdir(parents=True, exist_ok=True)

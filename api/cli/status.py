@@ -139,11 +139,28 @@ def _print(found: dict[str, Any]) -> None:
     print(f"writes: {found['writes']}")
     if found["processes"]:
         print_table([_process(process) for process in found["processes"]], "processes")
-    columns = ("group", "topic", "part", "position", "end", "records", "seconds")
-    print_table([{name: lag[name] for name in columns} for lag in found["lag"]], "lag")
+    print_table(_by_topic(found["lag"]), "lag (--json has each partition)")
     for name in ("owners", "rejections", "voids", "models", "views", "builds", "parked", "reactors_parked"):
         if found[name]:
             print_table(found[name], name)
+
+
+def _by_topic(lags: list[dict[str, Any]]) -> list[dict[str, object]]:
+    """A line for each group and topic: all that is behind, and where."""
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for lag in lags:
+        found.setdefault((lag["group"], lag["topic"]), []).append(lag)
+    return [
+        {
+            "group": group,
+            "topic": topic,
+            "records behind": sum(lag["records"] for lag in parts),
+            "seconds": max((lag["seconds"] or 0.0 for lag in parts), default=0.0),
+            "of all": sum(lag["end"] for lag in parts),
+            "partitions behind": ", ".join(str(lag["part"]) for lag in parts if lag["records"]),
+        }
+        for (group, topic), parts in found.items()
+    ]
 
 
 def _process(process: dict[str, Any]) -> dict[str, object]:
