@@ -10,7 +10,8 @@ from psycopg.errors import NumericValueOutOfRange
 
 from refold.projections import builds, promote
 from refold.projections.batch import batch_of, counted_events
-from refold.projections.declaration import View
+from refold.projections.declaration import Entity, View
+from refold.projections.declaration import events as events_of
 from refold.projections.declared import Declared, declared_of
 from refold.projections.models import ModelsFold
 from refold.projections.models_process import ensure_builds
@@ -26,6 +27,7 @@ from tests.projections.numbers import (
     EDGES,
     HELD,
     LEDGER,
+    MOVED,
     SCALES,
     TOTALS,
     Ends,
@@ -285,3 +287,27 @@ def test_a_views_sum_that_does_not_fit_is_an_error_and_no_other_number(db: Datab
     live(db, database, declared_of([TOTALS[18], SHOWN]), [[moved(18, MOST)]])
     with pytest.raises(NumericValueOutOfRange):
         db.execute("SELECT scaled FROM numbers.shown")
+
+
+KEPT = Entity(
+    name="kept",
+    domain="numbers",
+    description="A row for each stream, until its end.",
+    category=LEDGER,
+    key_name="stream",
+    key_doc="Stream.",
+    columns={"total": events_of(LEDGER, MOVED[5]).sum("amount", "Sum.")},
+    deleted_when=Ends,
+)
+
+
+def test_a_wide_chunk_behind_a_delete_counts_from_there(db: Database, database: str) -> None:
+    end, found = edges()[0], declared_of([KEPT])
+    up, down = moved(5, NINE), moved(5, -NINE)
+    chunks = [[up], [end, down], [up, up], [end, up, up, down], [down], [down], [up, up]]
+    live(db, database, found, chunks)
+    assert db.execute("SELECT total FROM numbers.kept").fetchall() == [(number(NINE, 5),)]
+    for flushes in (True, False):
+        builder = rebuilt(db, found, chunks, flushes=flushes)
+        assert not builder.failed
+        assert built(db, builder) == tables(db, found)
