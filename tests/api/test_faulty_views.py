@@ -43,12 +43,6 @@ FAULTY = {
     "no_column": (view("no_column", "SELECT store_id FROM retail.store_daily"), "column declared.n does not exist"),
     "no_function": (view("no_function", "SELECT store_id, nope(1) AS n FROM retail.store_daily"), "function nope"),
     "no_cast": (view("no_cast", "SELECT store_id, day AS n FROM retail.store_daily"), "cannot cast type date"),
-    "no_type": (
-        replace(
-            view("no_type", "SELECT store_id, 1 AS n FROM retail.store_daily"), columns=ONE | {"n": ("intt", "N.")}
-        ),
-        'type "intt" does not exist',
-    ),
     "unsaid": (
         view("unsaid", "SELECT 1 AS store_id, count(*) AS n FROM retail.baskets"),
         "reads retail.baskets, which",
