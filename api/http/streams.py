@@ -58,6 +58,11 @@ SELECT s.version, s.state, s.state_fingerprint, w.part, p.next_offset, o.first_v
  ORDER BY o.first_version
 """
 
+_ABSENT = """
+SELECT p.part, p.next_offset, EXISTS (SELECT FROM refold.streams s WHERE s.category = %(category)s AND s.stream = %(stream)s)
+  FROM refold.positions p WHERE p.grp = 'core' AND p.topic = %(topic)s
+"""
+
 
 @get("/v1/streams/{domain:str}/{category:str}/{stream:str}", parameters=("after_version", "limit"))
 async def read_stream(
@@ -101,7 +106,7 @@ async def _read(streams: StreamServices, found: Category, stream: str, raw: byte
     topic = f"{streams.topic_prefix}{found.name}.events"
     rows = await streams.fetch(_STREAM, {**where, "topic": topic})
     if not rows:
-        raise StreamAbsent(f"{found.name} {stream} has no events")
+        return await _absent(streams, found, {**where, "topic": topic}, raw)
     places = _places(rows, first, last)
     for *_, part, _, _, _, aside in rows:
         if aside is not None:
@@ -115,6 +120,17 @@ async def _read(streams: StreamServices, found: Category, stream: str, raw: byte
     more = 0 < reached < rows[0][0]
     following = stream_path(found.name, stream, after_version=reached, limit=page["limit"]) if more else None
     return _answer(found, stream, rows, {"state": state, "events": [_event(e) for e in events], "next": following})
+
+
+async def _absent(streams: StreamServices, found: Category, where: dict[str, Any], raw: bytes) -> Answer:
+    """Where the core stands that has not seen the stream. Raises StreamAbsent; one that has come meanwhile is answered."""
+    rows = await streams.fetch(_ABSENT, where)
+    if any(is_there for _, _, is_there in rows):
+        return await _read(streams, found, where["stream"], raw)
+    absent = StreamAbsent(f"{found.name} {where['stream']} has no events")
+    if rows:
+        absent.headers = {"Refold-Position": token({(f"{found.name}.events", part): at for part, at, _ in rows})}
+    raise absent
 
 
 def _unreadable(problem: EventUnreadable) -> StreamUnreadable:

@@ -148,6 +148,13 @@ def test_a_stream_that_clients_tidy_out_of_a_path_is_reached_by_its_location(
     assert world.fetched[-1][1]["stream"] == stream
 
 
+def test_a_stream_that_is_not_there_is_absent_at_a_position(client: Client, world: Any) -> None:
+    world.pages = [[], [(0, 7, False), (2, 41, False)]]
+    absent = client.get("/v1/streams/retail/basket/b9")
+    assert (absent.status_code, absent.json()["code"]) == (404, "stream-absent")
+    assert absent.headers["refold-position"] == "retail.basket.events/0:7,retail.basket.events/2:41"
+
+
 def test_kafka_away_is_503_with_a_time_to_come_back(client: Client, world: Any) -> None:
     world.append_error = DeliveryFailed("no broker")
     answer = client.post(PATH, json=GOOD, headers=headers())
