@@ -209,4 +209,4 @@ def test_the_command_line_sends_and_tells(
     found = json.loads(capsys.readouterr().out)
     assert {owner["epoch"] for owner in found["owners"]} == {1}
     assert found["writes"] == "open"
-    assert {lag["group"] for lag in found["lag"]} == {"core", "models", "reactors"}
+    assert {lag["group"] for lag in found["lag"]} == {"handler", "core", "models", "reactors"}
