@@ -3,6 +3,7 @@
 RefoldError
 ├── BadDeclaration       bad-declaration: a read model that cannot be
 ├── UnknownModel         unknown-model: no read model has that name
+├── StillDeclared        still-declared: living processes declare what is to be dropped
 ├── RebuildRunning       rebuild-running: another process rebuilds the model
 ├── NothingFolded        nothing-folded: the tables stand at the log's beginning
 ├── CannotJoin           cannot-join: the build did not reach the live tables in time
@@ -41,6 +42,13 @@ class UnknownModel(RefoldError):
 
     code = "unknown-model"
     remedy = "Name one of the declared read models, or use --all."
+
+
+class StillDeclared(RefoldError):
+    """Living processes declare the read model or view that is to be dropped."""
+
+    code = "still-declared"
+    remedy = "Stop the processes that the message names, or wait until they are of this code."
 
 
 class RebuildRunning(RefoldError):

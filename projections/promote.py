@@ -147,6 +147,11 @@ def drop(db: Database, build: Build) -> None:
     tables.drop(db, build)
 
 
+def retried(db: Database, step: Callable[[], None]) -> None:
+    """Run a transaction that takes views away, as a promote does. Raises CannotPromote."""
+    _retried(db, "2s", step, CannotPromote("somebody holds the view for longer than a minute"))
+
+
 def _retried(db: Database, lock_timeout: str, step: Callable[[], T], failure: CannotJoin | CannotPromote) -> T:
     """Run a transaction; when a lock is not free in time, or two waited for each other, again after a pause."""
     until, pause = time.monotonic() + _PATIENCE_S, 0.05

@@ -124,7 +124,9 @@ def _drop(db: Database, name: Name) -> None:
             db.execute(sql.SQL("DROP VIEW IF EXISTS {}").format(sql.Identifier(*name)))
     except psycopg.errors.DependentObjectsStillExist as problem:
         detail = (problem.diag.message_detail or first_line(problem)).replace("\n", "; ")
-        raise CannotPromote(f"{'.'.join(name)} changes its columns, and others stand on it: {detail}") from problem
+        raise CannotPromote(
+            f"{'.'.join(name)} has to go, if only for a moment, and others stand on it: {detail}"
+        ) from problem
 
 
 def _on_top(db: Database, name: Name, ours: Sequence[Name]) -> list[OnTop]:
@@ -136,7 +138,7 @@ def _on_top(db: Database, name: Name, ours: Sequence[Name]) -> list[OnTop]:
     ]
     if strange:
         raise CannotPromote(
-            f"{'.'.join(name)} changes its columns, and views of your own stand on it: {', '.join(strange)}",
+            f"{'.'.join(name)} has to go, if only for a moment, and views of your own stand on it: {', '.join(strange)}",
             "Drop the views that the message names, run the same command again, and make them again.",
         )
     return [OnTop((schema, view), body, _rights(db, (schema, view))) for schema, view, _, body in found]

@@ -134,6 +134,15 @@ replay.command(
 
     Example: refold replay release retail.basket 4711""",
 )
+replay.command(
+    "refold.api.cli.drop:drop_",
+    name="drop",
+    help="""Drop tables and views of read models that this code does not declare any more; `refold status` lists them.
+
+    Without --execute it says what it would do. What living processes still declare, and what views of your own stand on, stays.
+
+    Example: refold replay drop store_weekly --execute""",
+)
 app.command(replay)
 
 config = App(name="config", help="What is configured, and where from.")

@@ -8,7 +8,9 @@ from typing import Any
 
 from refold.api.cli import exits
 from refold.api.cli.output import print_json, print_table, say
+from refold.projections.declared import declared
 from refold.projections.serving import model_states, view_faults
+from refold.projections.undeclared import undeclared
 from refold.streams.chunk import Place
 from refold.streams.claims_ahead import waiting
 from refold.streams.domain import Domains, load_domains
@@ -51,6 +53,7 @@ def _status(db: Database, settings: Settings, domains: Domains) -> dict[str, Any
             "voids": [],
             "models": [],
             "views": [],
+            "undeclared": [],
             "builds": [],
             "reactors_parked": [],
             "parked": [],
@@ -85,6 +88,7 @@ def _status(db: Database, settings: Settings, domains: Domains) -> dict[str, Any
         if has_models
         else [],
         "views": [asdict(fault) for fault in view_faults(db, settings.domains)] if has_models else [],
+        "undeclared": _undeclared(db, settings) if has_models and _has(db, "refold.views") else [],
         "builds": _rows(
             db,
             "SELECT build, domain, model, status, detached_code, changed_at FROM refold.builds WHERE status <> 'dropped' ORDER BY 1",
@@ -100,6 +104,16 @@ def _status(db: Database, settings: Settings, domains: Domains) -> dict[str, Any
         else [],
         "parked": _rows(db, _PARKED) if has_models else [],
     }
+
+
+def _undeclared(db: Database, settings: Settings) -> list[dict[str, Any]]:
+    """Tables and views that this code does not declare, each with what drops it."""
+    found = undeclared(db, declared(settings.domains))
+    shown = [(part, ", ".join(part.declared_by) or None) for part in found]
+    return [
+        {"domain": part.domain, "name": part.name, "kind": part.kind, "declared_by": by, "drop": part.command}
+        for part, by in shown
+    ]
 
 
 def _writes(db: Database, settings: Settings, reader: LagReader, lags: list[Lag]) -> str:
@@ -140,7 +154,8 @@ def _print(found: dict[str, Any]) -> None:
     if found["processes"]:
         print_table([_process(process) for process in found["processes"]], "processes")
     print_table(_by_topic(found["lag"]), "lag (--json has each partition)")
-    for name in ("owners", "rejections", "voids", "models", "views", "builds", "parked", "reactors_parked"):
+    tables = "owners", "rejections", "voids", "models", "views", "undeclared", "builds", "parked", "reactors_parked"
+    for name in tables:
         if found[name]:
             print_table(found[name], name)
 

@@ -1,15 +1,18 @@
 """A promote changes a view's columns: our own declared views go and come back, grants stay, and other people's are named."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from refold.projections import builds, promote, tables
 from refold.projections.declaration import Column, Rollup, View, key
 from refold.projections.declared import Declared, declared_of
-from refold.projections.errors import CannotPromote
+from refold.projections.errors import CannotPromote, StillDeclared, UnknownModel
 from refold.projections.models_process import ensure_builds
-from refold.streams.postgres import Database
+from refold.projections.undeclared import chosen, drop, undeclared
+from refold.streams.postgres import Database, create_tables
+from refold.streams.presence import Me
 from tests.projections.sample import spent
 
 PAYMENTS, AMOUNT, MOST = spent.count("All."), spent.sum("amount", "All."), spent.max("amount", "Most.")
@@ -142,3 +145,34 @@ def test_a_declaration_that_was_replaced_comes_back_only_once_nobody_declares_th
     assert [name for name, _ in columns_of(db, "v")] == ["owner", "amount"]
     ensure_builds(db, old)
     assert [name for name, _ in columns_of(db, "v")] == ["owner", "payments"]
+
+
+def test_what_is_not_declared_any_more_is_listed_and_dropped_with_its_views(db: Database) -> None:
+    old = declared_of((rollup(V1), replace(rollup(V1), name="gone"), view("counts", "payments")))
+    ensure_builds(db, old)
+    new = version(V1)
+    assert undeclared(db, old) == []
+    assert [(part.name, part.kind) for part in undeclared(db, new)] == [("counts", "view"), ("gone", "table")]
+    drop(db, new, chosen(undeclared(db, new), ["sample.gone", "counts"]))
+    assert name_only(db) == {"totals"}
+    assert undeclared(db, new) == []
+    assert [build.model for build in builds.builds(db)] == ["totals"]
+    with pytest.raises(UnknownModel):
+        chosen(undeclared(db, new), ["totals"])
+
+
+def test_what_is_not_declared_stays_while_somebody_stands_on_it_or_declares_it(db: Database) -> None:
+    old, new = declared_of((rollup(V1), replace(rollup(V1), name="gone"))), version(V1)
+    ensure_builds(db, old)
+    db.execute("CREATE VIEW public.mine AS SELECT payments FROM sample.gone")
+    with pytest.raises(CannotPromote, match=r"public\.mine"):
+        drop(db, new, undeclared(db, new))
+    db.execute("DROP VIEW public.mine")
+    create_tables(db, "refold.streams", "process_tables.sql")
+    old_worker = Me("models", (), old.all_fingerprints)
+    old_worker.beat(db)
+    with pytest.raises(StillDeclared, match="models"):
+        drop(db, new, undeclared(db, new))
+    old_worker.leave(db)
+    drop(db, new, undeclared(db, new))
+    assert name_only(db) == {"totals"}

@@ -1,0 +1,42 @@
+"""`refold replay drop`: plan by default, act with --execute."""
+
+from contextlib import closing
+from dataclasses import asdict
+
+from refold.api.cli import exits
+from refold.api.cli.output import print_json, print_table, say
+from refold.projections import builds
+from refold.projections.declared import declared
+from refold.projections.undeclared import chosen, drop, undeclared
+from refold.streams.embedded.servers import connected
+from refold.streams.postgres import answering, connect
+from refold.streams.settings import Settings
+
+
+def drop_(*names: str, all: bool = False, execute: bool = False, json: bool = False) -> int:  # noqa: A002 - the flag is --all
+    """Drop tables and views of read models that this code does not declare any more.
+
+    Args:
+        names: as `gone` or `retail.gone`.
+        all: everything that `refold status` lists as undeclared.
+        execute: do it; without, only say what would be done.
+        json: print one JSON document.
+    """
+    if all == bool(names):
+        say("refold: name what is undeclared, or say --all")
+        return exits.USAGE
+    settings = connected(Settings.load())
+    found = declared(settings.domains)
+    with answering(), closing(connect(settings.dsn(), application_name="drop")) as db:
+        builds.bootstrap(db)
+        there = undeclared(db, found)
+        parts = chosen(there, [f"{one.domain}.{one.name}" for one in there] if all else names)
+        if execute:
+            drop(db, found, parts)
+    rows = [asdict(part) for part in parts]
+    if json:
+        print_json({"dropped": execute, "undeclared": rows})
+    else:
+        print_table(rows)
+        say(f"Dropped: {len(parts)}." if execute else f"Would drop {len(parts)}. Add --execute to do it.")
+    return exits.DONE

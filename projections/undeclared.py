@@ -1,0 +1,96 @@
+"""Tables and views that Refold made and this code does not declare: a model that was removed or renamed. Shown, and dropped by a command.
+
+They go on answering in SQL. While processes of other code declare them they are that code's; then their rows stand still.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from refold.projections import builds, promote, view_swap
+from refold.projections.declared import Declared
+from refold.projections.errors import StillDeclared, UnknownModel
+from refold.streams.postgres import Database
+from refold.streams.presence import Live, live_processes
+
+_VIEWS = "SELECT DISTINCT domain, name FROM refold.views ORDER BY 1, 2"
+Name = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Undeclared:
+    """What this code does not declare. `declared_by`: living processes whose code does, as `role pid@host`."""
+
+    domain: str
+    name: str
+    kind: Literal["table", "view"]
+    builds: tuple[int, ...]
+    declared_by: tuple[str, ...]
+
+    @property
+    def command(self) -> str:
+        """What drops it."""
+        return f"refold replay drop {self.domain}.{self.name} --execute"
+
+
+def undeclared(db: Database, found: Declared) -> list[Undeclared]:
+    """Everything that this code does not declare, by name."""
+    living = live_processes(db)
+    tables: dict[Name, list[int]] = {}
+    for build in builds.builds(db):
+        if (build.domain, build.model) not in found.layouts:
+            tables.setdefault((build.domain, build.model), []).append(build.number)
+    known = {(view.domain, view.name) for view in found.views} | found.layouts.keys()
+    views = [name for name in db.execute(_VIEWS).fetchall() if name not in known and name not in tables]
+    parts = [
+        Undeclared(domain, name, "table", tuple(numbers), _by(living, (domain, name)))
+        for (domain, name), numbers in tables.items()
+    ]
+    parts += [Undeclared(domain, name, "view", (), _by(living, (domain, name))) for domain, name in views]
+    return sorted(parts, key=_order)
+
+
+def chosen(there: Sequence[Undeclared], names: Sequence[str]) -> list[Undeclared]:
+    """Those of the names, as `name` or `domain.name`; views first, since they stand on tables. Raises UnknownModel."""
+    picked = {}
+    for name in names:
+        matching = [one for one in there if name in (one.name, f"{one.domain}.{one.name}")]
+        if len(matching) != 1:
+            named = ", ".join(f"{one.domain}.{one.name}" for one in there) or "none"
+            raise UnknownModel(f"{name!r} is not one thing that this code does not declare; there are: {named}")
+        picked[matching[0].domain, matching[0].name] = matching[0]
+    return sorted(picked.values(), key=lambda one: (one.kind == "table", _order(one)))
+
+
+def drop(db: Database, found: Declared, parts: Sequence[Undeclared]) -> None:
+    """Drop views and tables in one transaction. Raises StillDeclared, CannotPromote where views of somebody else stand on one."""
+    for part in parts:
+        if part.declared_by:
+            raise StillDeclared(f"{part.domain}.{part.name} is declared by {', '.join(part.declared_by)}")
+
+    def step() -> None:
+        builds.lock_exclusive(db)
+        for part in parts:
+            _drop(db, found, part)
+
+    promote.retried(db, step)
+
+
+def _drop(db: Database, found: Declared, part: Undeclared) -> None:
+    """A view of that name that this code declares, where it was a table before, stays."""
+    name = (part.domain, part.name)
+    if name not in {(view.domain, view.name) for view in found.views}:
+        view_swap.drop(db, name)
+        db.execute("DELETE FROM refold.views WHERE (domain, name) = (%s, %s)", name)
+        db.execute("DELETE FROM refold.view_faults WHERE (domain, view) = (%s, %s)", name)
+    for build in builds.builds(db):
+        if build.number in part.builds:
+            promote.drop(db, build)
+
+
+def _by(living: Sequence[Live], name: Name) -> tuple[str, ...]:
+    return tuple(f"{process.role} {process.pid}@{process.host}" for process in living if name in process.writes)
+
+
+def _order(part: Undeclared) -> Name:
+    return part.domain, part.name
