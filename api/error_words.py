@@ -16,7 +16,7 @@ UNREADABLE = {
     "no-header": "Not Confluent's wire format: fewer than 9 bytes, or the first is not 0.",
     "size": "Another length than the envelope says: cut off, or with bytes behind it.",
     "no-envelope": "The envelope cannot be read.",
-    "unknown-schema": "The schema's id is none of those that this code can read.",
+    "unknown-schema": "The schema's id is none that this code or the log (`refold.schemas`) knows.",
     "malformed": "The bytes are not a record of the schema they name.",
     "trailing": "Bytes are left behind the record.",
     "bad-value": "A field has a value that its class forbids.",
@@ -26,6 +26,7 @@ UNREADABLE = {
     "wrong-topic": "The schema belongs to another category's topic, or to no event.",
     "decode-kills": "Decoding it killed the process; it is set aside ([guarantees.md](guarantees.md)).",
     "code-kills": "The domain's own code ended the process on it, or never came to an end; it is set aside ([guarantees.md](guarantees.md)).",
+    "newer-schema": "Newer code wrote it, and this code cannot read it ([deploys.md](deploys.md)).",
     "no-class": "Today's code has no class for the schema, and no upcaster from it.",
     "upcast-failed": "The upcaster from it raised, or gave what its type forbids.",
 }

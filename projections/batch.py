@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from refold.projections.declaration import EventType
 from refold.schemas.binary_column import joined
-from refold.schemas.catalog import Catalog, Kind
+from refold.schemas.catalog import Catalog, Kind, Writer
 from refold.schemas.codec import read_envelope
 from refold.schemas.columns import ROW, Bad, ColumnDecoder, Heads, read_heads
-from refold.schemas.errors import Undecodable
+from refold.schemas.errors import NewerSchema, Undecodable
 from refold.schemas.meta import Meta
 from refold.schemas.upcast_columns import todays_events
 from refold.streams.chunk import Chunk
@@ -90,6 +90,7 @@ def counted_events(
 ) -> Counted:
     """Decode what counts and some model reads. `parked` are the streams that wait for all builds."""
     heads = _without_voids(read_heads(batch.values), batch, voids)
+    decoder.catalog.know(heads.present)
     found = todays_events(decoder, batch.category, [kind.event.__name__ for kind in types], batch.values, heads)
     frames = {kind: found.frames[name] for kind in types if (name := kind.event.__name__) in found.frames}
     bad = found.bad + _unknown(decoder.catalog, heads, batch)
@@ -114,7 +115,10 @@ def _without_voids(heads: Heads, batch: Batch, voids: Voids) -> Heads:
 
 
 def _unknown(catalog: Catalog, heads: Heads, batch: Batch) -> list[Bad]:
-    """Core let them pass by their envelopes, though this code has no schema for the rest, no class and no upcaster, or one of another topic."""
+    """Core let them pass by their envelopes, though this code has no schema for the rest, no class and no upcaster, or one of another topic.
+
+    An event of a type that only newer code has is none of them: no model of this code gathers it.
+    """
     found = []
     for number in heads.present:
         writer = catalog.by_id.get(number)
@@ -123,13 +127,17 @@ def _unknown(catalog: Catalog, heads: Heads, batch: Batch) -> list[Bad]:
         elif writer.kind is Kind.COMMAND or writer.category not in (batch.category, "refold"):
             reason = "wrong-topic"
         else:
-            reason = "no-class" if (writer.kind, writer.cls) == (Kind.EVENT, None) else ""
+            reason = _without_class(writer) if (writer.kind, writer.cls) == (Kind.EVENT, None) else ""
         if reason:
             rows = heads.rows_of(number).tolist()
             found += [
                 Bad(row, value.reason if isinstance(value := batch.values[row], SetAside) else reason) for row in rows
             ]
     return found
+
+
+def _without_class(writer: Writer) -> str:
+    return "" if writer.is_newer_type else NewerSchema.code if writer.newer else "no-class"
 
 
 def _unstorable(frame: pl.DataFrame) -> list[Bad]:

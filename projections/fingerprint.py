@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from refold.projections.declaration import Evolve, Model, View, handled
+from refold.projections.declaration import Entity, Evolve, Model, View, handled
 from refold.projections.errors import BadDeclaration
 from refold.projections.layout import Merge, Stored, layout_of
 from refold.schemas.contracts import Category
@@ -24,7 +24,8 @@ _TEXTS = {"doc", "docs", "description", "key_doc", "key_docs"}
 def fingerprint(model: Model) -> str:
     """16 hex digits over what the model gathers, its columns' types, and the source of `evolve` and of upcasters on the way."""
     columns = [_column(part) for part in layout_of(model).stored]
-    text = json.dumps([ENGINE, _said(model), columns, _upcasters(model)], sort_keys=True, default=str)
+    said = [ENGINE, _said(model), columns, _upcasters(model), *_evolved_types(model)]
+    text = json.dumps(said, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -50,6 +51,13 @@ def _upcasters(model: Model) -> list[Any]:
         for name, category in categories
     ]
     return [[name, steps] for name, steps in found if steps]
+
+
+def _evolved_types(model: Model) -> list[list[str]]:
+    """`evolve` is given every event of its category: code that lacks one of the types would fold other rows."""
+    if not isinstance(model, Entity) or model.evolve is None:
+        return []
+    return [[kind.event.__name__ for kind in handled(model)]]
 
 
 def _source(code: Any) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from refold.projections import metrics
 from refold.projections.batch import ALL_BUILDS, Park
-from refold.streams.postgres import Statements
+from refold.streams.postgres import Database, Statements
 
 
 def park(
@@ -32,3 +32,8 @@ def park(
             "UPDATE refold.parked SET waiting = waiting + %s WHERE build = %s AND category = %s AND stream = %s",
             (number, build, category, stream),
         )
+
+
+def all_parked(db: Database) -> list[tuple[str, str, str]]:
+    """Category, stream and code of each park."""
+    return db.execute("SELECT DISTINCT category, stream, code FROM refold.parked").fetchall()

@@ -46,7 +46,7 @@ class RowReader:
 
     def _row(self, value: bytes | None) -> tuple[EventType, Row] | None:
         """None for what no model reads. Raises Undecodable."""
-        writer = self._catalog.by_id.get(framed(value))
+        writer = self._catalog.find(framed(value))
         if writer is None or self._is_ours_and_old(writer) or self._is_of_another_topic(writer):
             raise Undecodable("not an event of this code as it is", "unknown-schema")
         kind = self._types.get(writer.cls) if writer.category == self._category else None  # type: ignore[arg-type]  # None and commands are no keys
@@ -58,7 +58,9 @@ class RowReader:
 
     def _is_ours_and_old(self, writer: Writer) -> bool:
         is_event = writer.kind is Kind.EVENT and writer.category == self._category
-        return is_event and (writer.cls is None or self._catalog.is_retired(writer.cls))
+        if not is_event or writer.is_newer_type:
+            return False
+        return writer.cls is None or self._catalog.is_retired(writer.cls)
 
     def _is_of_another_topic(self, writer: Writer) -> bool:
         return writer.kind is Kind.COMMAND or writer.category not in (self._category, "refold")

@@ -70,6 +70,11 @@ def schema_of(kind: type[Event | Command], category: str) -> Schema:
     }
 
 
+def is_field_name(name: str) -> bool:
+    """Whether a field may be called so."""
+    return bool(_FIELD_NAME.fullmatch(name)) and name not in _TAKEN and not name.startswith("m_")
+
+
 def schema_id(schema: Schema) -> int:
     """31 bits of SHA-256 over the schema without its texts, so that a better doc is not another schema."""
     text = json.dumps(without_docs(schema), sort_keys=True, separators=(",", ":"))
@@ -114,7 +119,7 @@ def _field(field: inspect.Field, owner: type, seen: dict[str, type]) -> Schema:
     where = f"{owner.__name__}.{field.name}"
     if field.encode_name != field.name:
         raise ContractError(f"{where}: its other name, {field.encode_name}, is not followed; a field has one name")
-    if not _FIELD_NAME.fullmatch(field.name) or field.name in _TAKEN or field.name.startswith("m_"):
+    if not is_field_name(field.name):
         raise ContractError(f"{where}: a field's name is lower case, neither meta nor m_…")
     described, doc, _ = _unwrapped(field.type)
     doc = doc or _doc_inside(described)

@@ -1,23 +1,36 @@
-"""Every schema this code can read: the frozen `.avsc` files, by id; and the one it writes for each class."""
+"""Every schema this code can read: the frozen `.avsc` files, by id; and the one it writes for each class.
+
+Code that is released later writes under schemas that no file here has. The log explains them (`refold.schemas`): a catalog that
+follows the log learns each when it is first met, so every reader of records reads them by Avro's resolution, as it reads old ones.
+"""
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
 from importlib.resources.abc import Traversable
+from threading import RLock
 from typing import Any
 
 from refold.schemas.avro import Schema, resolved, schema_id, schema_of, without_docs
 from refold.schemas.contracts import Category, Command, Event, categories_by_name
 from refold.schemas.errors import EventRetired, FrozenUnreadable, SchemaCollision, SchemaNotFrozen
 from refold.schemas.meta import CLAIM, REJECTED
+from refold.schemas.newer import explains, why_unresolved
 from refold.schemas.record import Record
 from refold.schemas.upcast import Upcasts, upcasts_of
 
 RETIRED_CHANGED = (
     "Put the retired class back as it was released last: nobody writes it, so no new version can be frozen."
 )
+
+
+Ask = Callable[[], Mapping[int, Schema]]
+"""The schemas that the log has now, by id. May raise what says that it cannot be asked."""
+_IDS = range(1 << 31)
+"""What a schema can have as its id: neither what is no record of ours nor what is set aside."""
+_MOST_NOWHERE = 10_000
 
 
 class Kind(Enum):
@@ -31,7 +44,11 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Writer:
-    """A released schema: its id, what it describes, and the class that code has for it (None: it was taken out)."""
+    """A released schema: its id, what it describes, and the class that code has for it.
+
+    None for the class: it was taken out; or, where the schema is `newer` than this code, this code cannot read it: it has no
+    such type, or `unresolved` says why a record of it cannot be read as the type that it has.
+    """
 
     id: int
     kind: Kind
@@ -39,6 +56,18 @@ class Writer:
     name: str
     schema: Schema
     cls: type[Event | Command] | None = None
+    newer: bool = False
+    unresolved: str = ""
+
+    @property
+    def is_newer_type(self) -> bool:
+        """A command or event that only newer code has."""
+        return self.newer and self.cls is None and not self.unresolved
+
+    @property
+    def needs_newer_code(self) -> bool:
+        """Whether the log explains it and this code cannot read it."""
+        return self.newer and self.cls is None
 
     @cached_property
     def body(self) -> Record:
@@ -65,12 +94,57 @@ class Catalog:
         classes = {(c.name, cls.__name__): cls for c in self.categories.values() for cls in self._classes(c)}
         for schema in frozen:
             self._add(_writer(schema, classes))
+        self._classes_by_name = classes
         self._latest = {cls: self._writer_now(cls, category) for (category, _), cls in classes.items()}
         self._current = {cls: self._latest[cls] for c in self.categories.values() for cls in c.classes}
         self._retired = {cls: upcasts for upcasts in self.upcasts.values() for cls in upcasts.retired}
 
-    @cached_property
-    def retired_ids(self) -> dict[str, list[int]]:
+        self.retired_ids = self._retired_ids()
+        self._ask: Ask | None = None
+        self._nowhere: set[int] = set()
+        self._learning = RLock()
+
+    def follow(self, ask: Ask) -> None:
+        """Learn from the log from now on, where a record names a schema that nobody here knows. Learns nothing yet."""
+        self._ask, self._nowhere = ask, set()
+
+    def find(self, number: int) -> Writer | None:
+        """The schema of that id: this code's, or one that the log explains. Raises what asking the log raises."""
+        found = self.by_id.get(number)
+        if found is not None or self._ask is None or number not in _IDS or number in self._nowhere:
+            return found
+        with self._learning:
+            self.learn(self._ask())
+            if number not in self.by_id and len(self._nowhere) < _MOST_NOWHERE:
+                self._nowhere.add(number)  # a schema is in the log before its first record
+        return self.by_id.get(number)
+
+    def know(self, numbers: Iterable[int]) -> None:
+        """`find` each, before many records are read at once."""
+        for number in numbers:
+            if number not in self.by_id:
+                self.find(number)
+
+    def learn(self, schemas: Mapping[int, Schema]) -> None:
+        """Add what the log explains of this code's categories. Others read `by_id` meanwhile: it is replaced, never changed."""
+        with self._learning:
+            unknown = {number: schema for number, schema in schemas.items() if number not in self.by_id}
+            new = {
+                n: self._newer(n, s) for n, s in unknown.items() if explains(n, s) and s["namespace"] in self.categories
+            }
+            if new:
+                self.by_id = {**self.by_id, **new}
+                self.retired_ids = self._retired_ids()
+
+    def _newer(self, number: int, schema: Schema) -> Writer:
+        """A schema of newer code: of a type that code has too, if its records can be read as that."""
+        found = replace(_writer(schema, self._classes_by_name), id=number, newer=True)
+        if found.cls is None:
+            return found
+        why = why_unresolved(schema, self._latest[found.cls].schema)
+        return replace(found, cls=None, unresolved=why) if why else found
+
+    def _retired_ids(self) -> dict[str, list[int]]:
         """The ids of the released schemas of retired events, by category."""
         found: dict[str, list[int]] = {}
         for writer in self.by_id.values():

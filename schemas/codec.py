@@ -12,7 +12,8 @@ from refold.schemas import envelope
 from refold.schemas.catalog import CLAIM_WRITER, REJECTION_WRITER, Catalog, Kind, Writer
 from refold.schemas.contracts import Command, Event
 from refold.schemas.envelope import CLAIMED, COMMAND, EVENT, FRAME_BYTES, Envelope, Values, frame, framed
-from refold.schemas.errors import BadValue, Undecodable, UpcastFailed
+from refold.schemas.errors import BadValue, NewerSchema, Undecodable, UpcastFailed
+from refold.schemas.identity import body_hash, sent_hash
 from refold.schemas.meta import Claim, CommandMeta, Meta
 from refold.schemas.validate import canonical, from_avro, from_log
 
@@ -45,28 +46,33 @@ class Codec:
         return _encode(self.catalog.current(type(command)), COMMAND, meta, msgspec.structs.astuple(command))
 
     def read_command(self, value: bytes | None) -> tuple[CommandMeta, Command]:
-        """A whole command. Raises Undecodable (with `reason`) or BadValue (a bound that msgspec checks)."""
-        head, command = self.read_command_under(value)
+        """A whole command. Raises Undecodable (with `reason`; NewerSchema among them) or BadValue (a bound that msgspec checks)."""
+        head, command, _ = self.read_command_under(value)
         return envelope.as_command_meta(head), command
 
-    def read_command_under(self, value: bytes | None) -> tuple[Values, Command]:
-        """The same, the envelope as its values in the order of `COMMAND.names`."""
-        writer = self.catalog.by_id.get(framed(value))
-        if value is None or writer is None or writer.kind is not Kind.COMMAND or writer.cls is None:
-            raise Undecodable("the schema id names no command of this code", "unknown-schema")
+    def read_command_under(self, value: bytes | None) -> tuple[Values, Command, bytes]:
+        """The same, the envelope as its values in the order of `COMMAND.names`; and the body's hash.
+
+        That of newer code's command is over the body as it was sent, with what this code does not have: whoever sends it again
+        finds its outcome, whichever code decided it.
+        """
+        writer = self._written_by(value, Kind.COMMAND)
+        assert value is not None
+        assert writer.cls is not None
         head, fields = _decode(writer, COMMAND, value)
-        command = from_avro(_of_today(fields, writer, self.catalog.latest(writer.cls)), writer.cls)
+        today = self.catalog.latest(writer.cls)
+        command = from_avro(_of_today(fields, writer, today), writer.cls)
         assert isinstance(command, Command)
-        return head, command
+        return head, command, sent_hash(writer.name, writer.fields, fields) if writer.newer else body_hash(command)
 
     def read_event(self, value: bytes | None) -> tuple[Meta, Event | Rejection]:
         """A whole event or rejection; an event of a retired type as its own class. Raises Undecodable."""
-        writer = self.catalog.by_id.get(framed(value))
-        if value is not None and writer is REJECTION_WRITER:
-            head, fields = _decode(writer, EVENT, value)
+        if framed(value) == REJECTION_WRITER.id and value is not None:
+            head, fields = _decode(REJECTION_WRITER, EVENT, value)
             return envelope.as_meta(head), Rejection(**fields)
-        if value is None or writer is None or writer.kind is not Kind.EVENT or writer.cls is None:
-            raise Undecodable("the schema id names no event of this code", "unknown-schema")
+        writer = self._written_by(value, Kind.EVENT)
+        assert value is not None
+        assert writer.cls is not None
         head, fields = _decode(writer, EVENT, value)
         try:
             event = from_log(_of_today(fields, writer, self.catalog.latest(writer.cls)), writer.cls)
@@ -84,6 +90,18 @@ class Codec:
             return meta, (found,)
         events = [self.read_event(today)[1] for today in self.upcast(value)]
         return meta, tuple(event for event in events if isinstance(event, Event))
+
+    def _written_by(self, value: bytes | None, kind: Kind) -> Writer:
+        """The schema of a record that this code can read. Raises Undecodable, and what asking the log raises."""
+        writer = self.catalog.find(framed(value))
+        if writer is None or writer.kind is not kind:
+            raise Undecodable(f"the schema id names no {kind.value} of this code", "unknown-schema")
+        if writer.needs_newer_code:
+            why = writer.unresolved or f"this code has no such {kind.value}"
+            raise NewerSchema(f"{writer.category}.{writer.name} (schema {writer.id}) is of newer code: {why}")
+        if writer.cls is None:
+            raise Undecodable(f"the schema id names no {kind.value} of this code", "unknown-schema")
+        return writer
 
     def upcast(self, value: bytes | None) -> list[bytes]:
         """The records that would stand in the log had today's code written a retired event. Raises Undecodable.

@@ -93,7 +93,7 @@ class Decoded:
 
 
 def unreadable(values: Sequence[bytes | None], heads: Heads, catalog: Catalog) -> list[Bad]:
-    """The records that no decoder of the catalog takes: without a sound frame, or of a schema it does not have."""
+    """The records that no decoder of the catalog takes: without a sound frame, or of a schema that neither it nor the log has."""
     known = [UNFRAMED, *(i for i in heads.present if i in catalog.by_id)]
     foreign = np.flatnonzero(~np.isin(heads.schema_ids, known)).tolist()
     unframed = [Bad(row, _frame_fault(values[row])) for row in heads.rows_of(UNFRAMED).tolist()]
@@ -183,7 +183,8 @@ class ColumnDecoder:
         Nothing is upcast: those of a retired type stay what they are (`upcast_columns` gives today's events).
         """
         today = self.reader(self._today(category, name))
-        found = [w for w in self.catalog.event_writers(category, name) if w.id in heads.present]
+        writers = self.catalog.event_writers(category, name)
+        found = [w for w in writers if w.id in heads.present and not w.needs_newer_code]
         parts = [self.read(w.id, values, heads) for w in found]
         frames = [_as_today(part.frame, w, today) for part, w in zip(parts, found, strict=True)]
         frame = pl.concat(frames) if frames else today.read([], np.array([], np.int64)).frame

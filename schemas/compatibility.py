@@ -16,11 +16,12 @@ import avro.schema
 from avro.compatibility import ReaderWriterCompatibilityChecker, SchemaCompatibilityType
 from avro.errors import AvroException
 
-from refold.schemas.avro import Schema, resolved, schema_id, schema_of, without_docs
+from refold.schemas.avro import Schema, schema_id, schema_of
 from refold.schemas.contracts import Category
 from refold.schemas.errors import BadUpcaster, ContractError
 from refold.schemas.freeze import Released, released
 from refold.schemas.meta import EVENT_META
+from refold.schemas.resolution import by_field, fields_of, retyped
 from refold.schemas.soundness import Fault, faults
 from refold.schemas.upcast import upcasts_of
 
@@ -78,7 +79,7 @@ def of_versions(versions: Sequence[Released]) -> list[Violation]:
 
 def between(old: Schema, new: Schema) -> list[Fault]:
     """Why one of two sound schemas does not read what the other wrote; empty when both do."""
-    found = list(_by_field(_fields(old), _fields(new)))
+    found = list(by_field(old, new))
     return found or list(_by_avro(old, new))
 
 
@@ -136,57 +137,14 @@ def _violation(version: Released, file: str, fault: Fault) -> Violation:
     return Violation(fault.rule, version.full_name, version.version, file, fault.path, fault.message)
 
 
-def _by_field(old: dict[str, Schema], new: dict[str, Schema]) -> Iterator[Fault]:
-    for name in dict.fromkeys((*old, *new)):
-        path = f"$.{name}"
-        if name not in new:
-            if "default" not in old[name]:
-                yield Fault(
-                    "no-default", path, "taken away, though it has no default: old code could not read new records"
-                )
-        elif name not in old:
-            if "default" not in new[name]:
-                yield Fault("no-default", path, "added without a default: old records do not have it")
-        else:
-            yield from _retyped(old[name]["type"], new[name]["type"], path)
-
-
-def _retyped(old: Any, new: Any, path: str) -> Iterator[Fault]:
-    if path == "$.meta":
-        if without_docs(old) != without_docs(new):
-            yield Fault("envelope", path, "a command cannot become an event, nor an event a command")
-    elif isinstance(old, list) and isinstance(new, list):
-        yield from _retyped(old[1], new[1], path)
-    elif _physical(old) != _physical(new):
-        yield Fault("type", path, f"{_words(old)} became {_words(new)}")
-    elif _physical(old) == "array":
-        yield from _retyped(old["items"], new["items"], f"{path}[]")
-    elif _physical(old) == "enum":
-        yield from _enum_changed(old, new, path)
-    elif _words(old) != _words(new):
-        yield Fault("logical-type", path, f"{_words(old)} became {_words(new)}, with the same bytes")
-
-
-def _enum_changed(old: Schema, new: Schema, path: str) -> Iterator[Fault]:
-    if old["name"] != new["name"]:
-        yield Fault("type", path, f"the enum {old['name']} became {new['name']}")
-    lost, gained = (
-        sorted({*a} - {*b}) for a, b in ((old["symbols"], new["symbols"]), (new["symbols"], old["symbols"]))
-    )
-    if lost:
-        yield Fault("enum-symbols", path, f"{old['name']} lost {', '.join(lost)}, which old records may hold")
-    if gained:
-        yield Fault("enum-symbols", path, f"{old['name']} gained {', '.join(gained)}, which old code cannot read")
-
-
 def _moved_defaults(earlier: Sequence[Released], schema: Schema) -> Iterator[tuple[Released, Fault]]:
     """Records without the field would mean something else from now on, and a rebuild come to other rows."""
-    for name, field in _fields(schema).items():
-        had = [(version, _fields(version.schema).get(name)) for version in earlier]
+    for name, field in fields_of(schema).items():
+        had = [(version, fields_of(version.schema).get(name)) for version in earlier]
         if all(before is not None for _, before in had):
             continue
         for version, before in had:
-            if before is None or any(_retyped(before["type"], field["type"], name)):
+            if before is None or any(retyped(before["type"], field["type"], name)):
                 continue
             if before.get("default", _ABSENT) != field.get("default", _ABSENT):
                 message = (
@@ -217,28 +175,3 @@ def _parse(schema: Schema) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return avro.schema.parse(json.dumps(schema))
-
-
-def _fields(schema: Schema) -> dict[str, Schema]:
-    """By name, with types written out. The envelope stays as it is."""
-    meta, *body = schema["fields"]
-    return {"meta": meta, **{field["name"]: field for field in resolved(body)}}
-
-
-def _physical(kind: Any) -> str:
-    if isinstance(kind, list):
-        return "optional"
-    return kind if isinstance(kind, str) else str(kind["type"])
-
-
-def _words(kind: Any) -> str:
-    match kind:
-        case str():
-            return kind
-        case list():
-            return f"optional {_words(kind[1])}"
-        case {"type": "array", "items": items}:
-            return f"list of {_words(items)}"
-        case {"logicalType": "decimal"}:
-            return f"decimal({kind['precision']},{kind.get('scale', 0)})"
-    return str(kind.get("logicalType") or kind.get("name") or kind["type"])

@@ -12,7 +12,8 @@ RefoldError
 ├── BadValue             bad-value: a field that its type forbids
 │   └── RecordTooLarge       record-too-large: more than a record may hold
 └── Undecodable          undecodable: bytes that are not a record of their schema
-    └── UpcastFailed        upcast-failed: a retired event that its upcaster cannot read as events of today
+    ├── UpcastFailed        upcast-failed: a retired event that its upcaster cannot read as events of today
+    └── NewerSchema         newer-schema: a record of newer code, of which this code has no such type
 """
 
 
@@ -123,6 +124,16 @@ class UpcastFailed(Undecodable):
 
     code = "upcast-failed"
     remedy = "Correct the upcaster: every event of the type that the log has must be readable."
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, self.code)
+
+
+class NewerSchema(Undecodable):
+    """A record of newer code: the log explains its schema, and this code cannot read it. Says nothing against the record."""
+
+    code = "newer-schema"
+    remedy = "Nothing is lost: what needs the record waits for a process of newer code. Go on with the upgrade (docs/deploys.md)."
 
     def __init__(self, message: str) -> None:
         super().__init__(message, self.code)

@@ -48,7 +48,11 @@ def todays_events(
 ) -> Todays:
     """All events of some types; a type that the chunk has no event of has no frame. Never raises for bad records."""
     found, catalog, wanted = Todays(), decoder.catalog, list(names)
-    written = {w.name for w in catalog.by_id.values() if w.category == category and w.id in heads.present}
+    written = {
+        w.name
+        for w in catalog.by_id.values()
+        if w.category == category and w.id in heads.present and not w.needs_newer_code
+    }
     for name in wanted:
         if name in written:
             decoded = decoder.events(category, name, values, heads)

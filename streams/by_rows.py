@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from refold.schemas.codec import Codec, Rejection, read_envelope
 from refold.schemas.contracts import Event
-from refold.schemas.errors import Undecodable
+from refold.schemas.errors import NewerSchema, Undecodable
 from refold.schemas.identity import outcome_key
 from refold.schemas.meta import Claim, Meta
 from refold.streams.chunk import Chunk
@@ -65,11 +65,11 @@ class _CountedGroup:
         return len(self.offsets) if self.first.is_event else 0
 
     @property
-    def events(self) -> list[Event | None]:
+    def events(self) -> list[Event | NewerSchema | None]:
         """The events of today, None for one that cannot be read; nothing for a rejection."""
         if not self.first.is_event:
             return []
-        return [event for b in self.bodies for event in ((None,) if b is None or isinstance(b, Rejection) else b)]
+        return [event for b in self.bodies for event in (b if isinstance(b, tuple) else (_not_read(b),))]
 
     @property
     def rejection(self) -> Rejection | None:
@@ -126,11 +126,17 @@ def _offsets(groups: Sequence[_CountedGroup]) -> Columns:
     }
 
 
-def _body(codec: Codec, value: bytes | None) -> tuple[Event, ...] | Rejection | None:
+def _body(codec: Codec, value: bytes | None) -> tuple[Event, ...] | Rejection | NewerSchema | None:
     try:
         return codec.read_events(value)[1]
+    except NewerSchema as problem:
+        return problem
     except Undecodable:
         return None
+
+
+def _not_read(body: Rejection | NewerSchema | None) -> NewerSchema | None:
+    return body if isinstance(body, NewerSchema) else None
 
 
 def _voids(envelopes: Sequence[Envelope], counted: set[int], start: int) -> list[Void]:

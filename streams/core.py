@@ -6,7 +6,7 @@ position moves in the transaction of the rows it speaks for, or not at all.
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -21,7 +21,6 @@ from refold.streams.core_store import AskedBefore, StoredClaim
 from refold.streams.decoded import EventDecoder
 from refold.streams.domain import AnyDecider, Domains
 from refold.streams.effects import Before, Folded, Refold
-from refold.streams.errors import UnknownSchema
 from refold.streams.failpoints import failpoint
 from refold.streams.history import History
 from refold.streams.pipelined import Pipelined
@@ -34,8 +33,6 @@ _log = logging.getLogger(__name__)
 GROUP = "core"
 FEW = 64
 """Columns cost some milliseconds before their first record: so many of a live chunk are folded one by one in less."""
-_IDS = range(1 << 31)
-"""What a schema can have as its id: neither what is no record of ours nor what is set aside."""
 _WARY_FOR = 100
 """Transactions that look at outcomes first, once a command was found that had been decided before."""
 
@@ -64,12 +61,8 @@ class CoreFold:
 
     group = GROUP
 
-    def __init__(
-        self, url: str, prefix: str, domains: Domains, history: History, logged_schemas: Callable[[], Iterable[int]]
-    ) -> None:
-        """`logged_schemas`: the ids of those in the log as it is now. Raises KafkaUnavailable."""
+    def __init__(self, url: str, prefix: str, domains: Domains, history: History) -> None:
         self._url, self._prefix, self._domains, self._history = url, prefix, domains, history
-        self._logged, self._nowhere = logged_schemas, set[int]()
         self._decoder = EventDecoder(domains.catalog)
         self._codec = Codec(domains.catalog)
         self.topics: Sequence[str] = [events_topic(prefix, name) for name in sorted(domains.categories)]
@@ -88,7 +81,7 @@ class CoreFold:
         return positions.stored(self._db, GROUP, places)
 
     def apply(self, chunks: Sequence[Chunk]) -> dict[Place, int]:
-        """Fold as far as groups are whole, in one transaction. Raises Lost, NewerRules, UnknownSchema, KafkaUnavailable.
+        """Fold as far as groups are whole, in one transaction. Raises Lost, NewerRules, KafkaUnavailable.
 
         No look at outcomes that may be there: a handler decides no command twice. Where one is there all the same, the table refuses
         it, and the transaction is made once more by the rules for such a log.
@@ -125,19 +118,6 @@ class CoreFold:
         """Give the connection back."""
         self._db.close()
 
-    def _refuse_unknown(self, chunk: Chunk, heads: Heads) -> None:
-        """A schema that the log has and this code lacks: a newer release writes; wait for the upgrade.
-
-        A schema is in the log before its first record, and may have come there since this process began.
-        """
-        unknown = {number for number in heads.present if number in _IDS}
-        unknown -= self._domains.catalog.by_id.keys() | self._nowhere
-        if not unknown:
-            return
-        if newer := sorted(unknown.intersection(self._logged())):
-            raise UnknownSchema(f"{chunk.topic}/{chunk.part}: records have the schemas {newer}, which this code lacks")
-        self._nowhere |= unknown
-
     def _count_retired(self, category: str, heads: Heads) -> None:
         """The records that are read through upcasters one by one; those decoded by columns are counted there."""
         retired = self._domains.catalog.retired_ids.get(category, ())
@@ -148,7 +128,7 @@ class CoreFold:
         """What the rules look at: columns where that pays and all of the chunk can be read by them, else record by record."""
         decider, heads = self._domains.deciders[category_of(self._prefix, chunk.topic)], read_heads(chunk.values)
         category = decider.category.name
-        self._refuse_unknown(chunk, heads)
+        self._domains.catalog.know(heads.present)
         if len(chunk.values) <= FEW:
             self._count_retired(category, heads)
             return self._view_by_rows(chunk, decider)

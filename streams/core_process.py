@@ -1,7 +1,5 @@
 """The core as a process: the log's rules applied to every category's events."""
 
-from functools import partial
-
 from refold.schemas.contracts import MAX_EVENTS_PER_COMMAND
 from refold.streams.agents import FoldKind, run_fold
 from refold.streams.continuity import check_continuity
@@ -10,7 +8,7 @@ from refold.streams.domain import load_domains
 from refold.streams.history import History
 from refold.streams.postgres import answering, bootstrap, connect_patiently
 from refold.streams.settings import Settings
-from refold.streams.topics import ensure_topics, logged_schemas
+from refold.streams.topics import ensure_topics
 from refold.streams.waiting import when_kafka_answers
 
 LANES = 2
@@ -29,6 +27,5 @@ def core_folds(settings: Settings, count: int = 1) -> list[CoreFold]:
         bootstrap(db)
         when_kafka_answers(lambda: ensure_topics(settings, domains, db))
         when_kafka_answers(lambda: check_continuity(settings, domains, db))
-    logged = partial(logged_schemas, settings)
     histories = [History(settings.kafka_servers(), settings.topic_prefix, domains) for _ in range(count)]
-    return [CoreFold(settings.dsn(), settings.topic_prefix, domains, history, logged) for history in histories]
+    return [CoreFold(settings.dsn(), settings.topic_prefix, domains, history) for history in histories]

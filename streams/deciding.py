@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from refold.schemas.codec import Codec
-from refold.schemas.errors import BadValue, Undecodable
+from refold.schemas.errors import BadValue, NewerSchema, Undecodable
 from refold.streams.decide import EVENTS_REFUSED, STATE_UNREADABLE, Decided, Incoming, Place, decide, records, utc_now
 from refold.streams.decider import Rejected
 from refold.streams.domain import AnyDecider
@@ -43,7 +43,7 @@ class Deciding:
         self.rejections: Counter[str] = Counter()
 
     def records(self, key: bytes, incoming: Incoming) -> list[bytes]:
-        """The records of one command's group; the overlay counts them as appended."""
+        """The records of one command's group; the overlay counts them as appended. Raises NewerSchema, and counts nothing then."""
         holder, stream = self._holder, incoming.stream
         ahead = holder.ahead(stream)
         stored = self._seen.streams.get(stream)
@@ -51,6 +51,8 @@ class Deciding:
         try:
             state = ahead.state if ahead else self._state(stream, stored)
             decided = decide(self._decider, incoming, state, version)
+        except NewerSchema:  # the stream has events of newer code, which decides what follows them
+            raise
         except Undecodable as problem:
             state, decided = None, Decided((), None, Rejected(STATE_UNREADABLE, problem.message))
         at = Place(self._decider.category.name, self._writer, holder.next_seq, version, self._now)

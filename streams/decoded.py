@@ -59,7 +59,7 @@ class EventDecoder:
         names = {
             w.name
             for i in heads.present
-            if (w := self._catalog.by_id.get(i)) and w.kind is Kind.EVENT and w.cls and w.category == category
+            if (w := self._catalog.find(i)) and w.kind is Kind.EVENT and w.cls and w.category == category
         }
         for name in sorted(names):
             decoded = self._columns.events(category, name, chunk.values, heads)

@@ -8,6 +8,7 @@ import polars as pl
 import psycopg
 
 from refold.schemas.contracts import Event
+from refold.schemas.errors import NewerSchema
 from refold.streams.chunk import Chunk
 from refold.streams.domain import AnyDecider
 from refold.streams.errors import LogRefused, Refused, Unreachable
@@ -15,6 +16,8 @@ from refold.streams.fold import ClaimState
 
 BROKEN = "broken"
 """The fingerprint of a state that could not be folded: commands to the stream are refused, and say why."""
+NEWER = "newer"
+"""The fingerprint of a state that only newer code can fold: whoever can does so when it is next needed; nothing is decided before."""
 Columns = Mapping[str, Sequence[Any] | pl.Series]
 """Rows to write, column by column."""
 Void = tuple[int, int, str]
@@ -65,12 +68,14 @@ class Folded:
 
 
 def state_after(
-    decider: AnyDecider, stream: str, events: Sequence[Event | None], before: Before, refold: Refold
+    decider: AnyDecider, stream: str, events: Sequence[Event | NewerSchema | None], before: Before, refold: Refold
 ) -> tuple[bytes | None, str]:
-    """A stream's state and its fingerprint after some events. One that cannot be folded is BROKEN, not guessed."""
+    """A stream's state and its fingerprint after some events. One that cannot be folded is BROKEN, or NEWER, not guessed."""
     stored = before.streams.get(stream)
     if any(event is None for event in events):
         return None, BROKEN
+    if any(isinstance(event, NewerSchema) for event in events):
+        return None, NEWER
     try:
         if stored is None:
             state = decider.initial
@@ -79,6 +84,8 @@ def state_after(
         else:
             state = refold(stream, stored.version)
         return decider.dump(decider.fold(tuple(events), state)), decider.fingerprint
+    except NewerSchema:
+        return None, NEWER
     except (
         psycopg.Error,
         Unreachable,

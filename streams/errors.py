@@ -27,7 +27,6 @@ RefoldError
 ├── EventUnreadable     event-unreadable: an event of a stream's history, by its place (an Undecodable, too)
 ├── StillUnreadable     still-unreadable: what parked the stream is still there
 ├── NewerRules          newer-rules: the log was written under rules that this code does not know
-├── UnknownSchema       unknown-schema: a released schema that this code does not have
 └── Lost                lost: another process moved the position; read it again
 ├── EmbeddedFailed      embedded-*: an embedded server could not be fetched, started or kept
 │   ├── ExtraMissing        embedded-extra-missing
@@ -275,13 +274,6 @@ class NewerRules(RefoldError):
 
     code = "newer-rules"
     remedy = "Upgrade this process: a newer version of Refold writes to the log."
-
-
-class UnknownSchema(RefoldError):
-    """A record of a released schema that this code does not have."""
-
-    code = "unknown-schema"
-    remedy = "Upgrade this process: newer code of the domain writes to the log."
 
 
 class Lost(RefoldError):

@@ -9,7 +9,6 @@ import logging
 import random
 import socket
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,6 +16,7 @@ from threading import Event
 from uuid import UUID
 
 from refold.schemas.codec import Codec, encode_claim
+from refold.schemas.errors import NewerSchema
 from refold.schemas.identity import outcome_key
 from refold.schemas.meta import RULES, Claim
 from refold.streams import metrics
@@ -24,10 +24,12 @@ from refold.streams.chunk import Chunk, Place
 from refold.streams.decide import Incoming, utc_now
 from refold.streams.deciding import Deciding
 from refold.streams.domain import Domains
+from refold.streams.errors import Unreachable
 from refold.streams.failpoints import failpoint
 from refold.streams.fold import ClaimState
 from refold.streams.guard import Guard, Unguarded
 from refold.streams.handler_ports import Away, EventLog, HandlerTables
+from refold.streams.held import Held
 from refold.streams.holder import Change, Holder, Mode
 from refold.streams.incoming import CommandReader
 from refold.streams.intake import Reader
@@ -36,34 +38,8 @@ from refold.streams.topics import category_of
 
 _log = logging.getLogger(__name__)
 GROUP = "handler"
-_PAUSE_S, _LOOK_S = 0.2, 0.1
-MOST_OUTSTANDING = 20_000
-MOST_BYTES = 64 << 20
-"""Of a partition: of commands that wait to be decided, and again of records that are appended and not folded yet."""
+_PAUSE_S, _LOOK_S, _NEWER_S = 0.2, 0.1, 1.0
 _BATCH, _BATCH_BYTES = 1_000, 8 << 20
-
-
-@dataclass
-class Held:
-    """A partition of commands that the group gave to this process."""
-
-    category: str
-    part: int
-    assignment: int | None
-    holder: Holder
-    commands: CommandReader
-    generation: int = -1
-    paused: bool = True
-    waiting: deque[Chunk] = field(default_factory=deque)
-
-    def is_full(self) -> bool:
-        """Whether enough commands wait."""
-        records = sum(len(chunk.values) for chunk in self.waiting)
-        return records > MOST_OUTSTANDING or sum(chunk.size for chunk in self.waiting) > MOST_BYTES
-
-    def has_room(self) -> bool:
-        """Whether more may be decided before the core has counted what is appended."""
-        return self.holder.outstanding < MOST_OUTSTANDING and self.holder.outstanding_bytes < MOST_BYTES
 
 
 @dataclass(frozen=True)
@@ -139,7 +115,7 @@ class Handler:
         """A revoked partition only drops its overlay; a new one, or one lost and given back between two looks, begins without a claim."""
         ours = self._reader.assignments()
         for place in [place for place, held in self._held.items() if ours.get(place) != held.assignment]:
-            del self._held[place]
+            goes_on(self._held.pop(place))
             self._around.standing.pop(place, None)
         for place in sorted(ours.keys() - self._held.keys()):
             category = category_of(self._names.prefix, place[0])
@@ -178,7 +154,8 @@ class Handler:
 
     def _lost(self, place: Place, held: Held, why: str) -> None:
         held.waiting.clear()
-        held.generation, held.paused = -1, True
+        held.generation, held.paused, held.waits_until = -1, True, 0.0
+        goes_on(held)
         self._around.standing.pop(place, None)
         self._reader.pause(place)
         metrics.CLAIMS.labels("lost").inc()
@@ -194,7 +171,9 @@ class Handler:
 
     def _work(self, place: Place, held: Held) -> None:
         """Decide what waits, a batch at a time, while the overlay has room."""
-        while held.waiting and held.has_room() and not self._around.stopping.is_set():
+        while held.waiting and held.has_room() and self._around.clock() >= held.waits_until:
+            if self._around.stopping.is_set():
+                return
             chunk = held.waiting[0]
             head = chunk.first(_BATCH, _BATCH_BYTES)
             reached = self._around.guard.attempt([head], partial(self._read_and_decide, held))[place]
@@ -221,30 +200,59 @@ class Handler:
 
     def _read_and_decide(self, held: Held, heads: Sequence[Chunk]) -> dict[Place, int]:
         """How far it comes: what is read is decided at once, so that a death tells of both."""
-        return {h.place: h.end if self._decide(h.place, held, held.commands.read(h)) else h.start for h in heads}
+        return {head.place: self._read_and_decide_one(held, head) for head in heads}
 
-    def _decide(self, place: Place, held: Held, batch: Sequence[Incoming]) -> bool:
-        """Decide a batch on one snapshot; False if the snapshot may not be used (then: look again)."""
+    def _read_and_decide_one(self, held: Held, head: Chunk) -> int:
+        """Up to the chunk's end, or to the first command that only newer code can decide: it is left undecided, never rejected.
+
+        All behind it waits, too: a partition's commands are decided in order, and where the next owner goes on is one offset.
+        """
+        try:
+            batch, unread = held.commands.read(head)
+        except Unreachable as problem:  # the log explains a schema, and does not answer now
+            raise Away(str(problem)) from problem
+        decided, undecided = self._decide(head.place, held, batch) if batch else (0, None)
+        newer = undecided or (unread if decided == len(batch) else None)
+        if newer is not None:
+            self._wait_for_newer(held, head.start + decided, newer)
+        elif decided:
+            goes_on(held)
+        return head.start + decided
+
+    def _wait_for_newer(self, held: Held, offset: int, newer: NewerSchema) -> None:
+        why = f"the command at {offset} of {held.category}/{held.part} waits for newer code: {newer.message}"
+        held.waits_until = self._around.clock() + _NEWER_S
+        if held.newer != offset:
+            held.newer = offset
+            _log.warning("handler: %s", why)
+        waits(held, why)
+
+    def _decide(self, place: Place, held: Held, batch: Sequence[Incoming]) -> tuple[int, NewerSchema | None]:
+        """Decide a batch on one snapshot; how many were decided (0: the snapshot may not be used), and why not all of them."""
         keys = [outcome_key(held.category, c.stream, c.command_id) for c in batch]
         with metrics.stage(GROUP, "snapshot"):
             seen = self._tables.snapshot(held.category, held.part, keys, {c.stream for c in batch})
         if held.holder.observe(seen.row, self._around.clock()) is Change.LOST:
             self._lost(place, held, "its claim is passed")
         if not held.holder.usable(seen.row):
-            return False
+            return 0, None
         decider = self._domains.deciders[held.category]
         refold = partial(self._tables.refold, held.category)
         deciding = Deciding(decider, self._codec, held.holder, seen, refold, partial(self._log.fits, held.category))
         groups: list[tuple[bytes, list[bytes]]] = []
+        done = 0
         try:
             with metrics.stage(GROUP, "decide"):
                 for key, incoming in zip(keys, batch, strict=True):
                     if key not in seen.outcomes and not held.holder.has_decided(key):
                         groups.append((incoming.stream.encode(), deciding.records(key, incoming)))
+                    done += 1
+        except NewerSchema as problem:
+            return done, problem
         finally:  # whatever stopped it: what the overlay says is appended must be
             self._append(held, groups)
             _count(held.category, deciding)
-        return True
+        return done, None
 
     def _append(self, held: Held, groups: list[tuple[bytes, list[bytes]]]) -> None:
         """All of a batch at once: trickling, each few of them would cost the folds a transaction."""

@@ -32,7 +32,7 @@ class HandlerTables(Protocol):
         """Everything for a batch of decisions, of ONE moment."""
 
     def refold(self, category: str, stream: str, version: int) -> Any:
-        """A stream's state from the log, where the stored one was folded by other code. Raises Undecodable."""
+        """A stream's state from the log, where the stored one was folded by other code. Raises Undecodable (NewerSchema among them)."""
 
     def close(self) -> None:
         """The process ends."""

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import psycopg
 
-from refold.schemas.errors import Undecodable
+from refold.schemas.errors import NewerSchema, Undecodable
 from refold.streams import core_store
 from refold.streams.chunk import Place
 from refold.streams.domain import Domains
@@ -44,7 +44,7 @@ class PostgresTables:
             return self._asked(lambda db: self._history.state(db.db, decider, stream, version))
         except (Away, Unreachable) as problem:
             raise Away(str(problem)) from problem
-        except (psycopg.Error, Refused, LogRefused):
+        except (psycopg.Error, Refused, LogRefused, NewerSchema):
             raise
         except Exception as problem:
             raise Undecodable(f"its events cannot be folded: {problem}", "evolve") from problem

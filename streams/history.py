@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, TopicPartition
 from refold.schemas.codec import Codec, Rejection
 from refold.schemas.contracts import Event
 from refold.schemas.envelope import framed
-from refold.schemas.errors import Undecodable
+from refold.schemas.errors import NewerSchema, Undecodable
 from refold.schemas.meta import Meta
 from refold.streams import kafka, set_aside, stuck
 from refold.streams.domain import AnyDecider, Domains
@@ -67,7 +67,7 @@ class History:
     def pages(self, db: Database, category: str, stream: str, *, after: int, upto: int) -> Iterator[list[Recorded]]:
         """The events with versions after+1 … upto, as many at a time as PAGE_BYTES hold.
 
-        Raises EventUnreadable, KafkaUnavailable, DatabaseUnavailable where the tables have not all of them: they were restored
+        Raises EventUnreadable, NewerSchema, KafkaUnavailable, DatabaseUnavailable where the tables have not all of them: they were restored
         since the version was read, and what is folded from fewer events would be another state.
         """
         places = self.offsets(db, category, stream, after=after, upto=upto)
@@ -94,7 +94,7 @@ class History:
     def read(self, category: str, places: list[tuple[int, int]]) -> list[Recorded]:
         """The events at the first of these places, all of one partition in ascending order: as many as PAGE_BYTES hold, at least one.
 
-        Raises EventUnreadable.
+        Raises EventUnreadable, NewerSchema.
         """
         return self._events(category, places, self.values(category, places, PAGE_BYTES))
 
@@ -123,6 +123,9 @@ class History:
     def _recorded(self, category: str, part: int, offset: int, value: bytes | None) -> list[Recorded]:
         try:
             meta, events = self._codec.read_events(value)
+        except NewerSchema as problem:
+            topic = events_topic(self._prefix, category)
+            raise NewerSchema(f"{topic}/{part}@{offset}: {problem.message}") from problem
         except Undecodable as problem:
             place = events_topic(self._prefix, category), part
             raise EventUnreadable(place, offset, problem.reason, problem.message) from problem

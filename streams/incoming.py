@@ -6,8 +6,8 @@ from functools import lru_cache
 
 from refold.schemas.codec import Codec, read_command_envelope
 from refold.schemas.contracts import Command, is_stream_id
-from refold.schemas.errors import BadValue, Undecodable
-from refold.schemas.identity import body_hash, raw_hash, unreadable_command_uuid
+from refold.schemas.errors import BadValue, NewerSchema, Undecodable
+from refold.schemas.identity import raw_hash, unreadable_command_uuid
 from refold.streams import metrics
 from refold.streams.chunk import Chunk
 from refold.streams.decide import UNREADABLE, Incoming
@@ -27,25 +27,37 @@ class CommandReader:
     def __init__(self, codec: Codec, category: str, partitions: int) -> None:
         self._codec, self._category, self._partitions = codec, codec.catalog.categories[category], partitions
 
-    def read(self, chunk: Chunk) -> list[Incoming]:
-        """Each record of the chunk, in order."""
+    def read(self, chunk: Chunk) -> tuple[list[Incoming], NewerSchema | None]:
+        """Each record of the chunk, in order, up to the first that only newer code can read: that one is left undecided.
+
+        Raises what asking the log for a schema raises.
+        """
         keys: Sequence[bytes | None] = chunk.keys or [None] * len(chunk.values)
-        rows = enumerate(zip(chunk.values, keys, strict=True), chunk.start)
-        return [self._one(chunk, offset, value, key) for offset, (value, key) in rows]
+        found: list[Incoming] = []
+        try:
+            for offset, (value, key) in enumerate(zip(chunk.values, keys, strict=True), chunk.start):
+                found.append(self._one(chunk, offset, value, key))
+        except NewerSchema as problem:
+            return found, problem
+        return found, None
 
     def _one(self, chunk: Chunk, offset: int, value: bytes | None, key: bytes | None) -> Incoming:
         try:
-            head, command = self._codec.read_command_under(_decodable(value))
+            head, command, body_hash = self._codec.read_command_under(_decodable(value))
             command_id, category, stream, expected_version, occurred_at, actor, correlation_id = head
             self._belongs(category, stream, key, chunk.part)
             self._names_its_stream(command, stream)
+        except NewerSchema:
+            if not self._is_ours(chunk, value, key):
+                return self._unreadable(chunk, offset, value, key, Undecodable("it lies in the wrong place", "key"))
+            raise
         except (Undecodable, BadValue) as problem:
             return self._unreadable(chunk, offset, value, key, problem)
         return Incoming(
             type(command).__name__,
             _KILLS if isinstance(value, SetAside) else command,
             command_id,
-            body_hash(command),
+            body_hash,
             stream,
             offset,
             occurred_at,
@@ -53,6 +65,15 @@ class CommandReader:
             actor,
             correlation_id,
         )
+
+    def _is_ours(self, chunk: Chunk, value: bytes | None, key: bytes | None) -> bool:
+        """Whether what only newer code can read lies where commands of this category do; nobody waits for another."""
+        try:
+            meta = read_command_envelope(original(value))
+            self._belongs(meta.category, meta.stream, key, chunk.part)
+        except Undecodable:
+            return False
+        return True
 
     def _belongs(self, category: str, stream: str, key: bytes | None, part: int) -> None:
         """A record under another key or in another partition than its stream's would be decided out of order."""

@@ -14,6 +14,7 @@ import psycopg
 
 from refold.schemas.catalog import Kind, Writer
 from refold.schemas.columns import Bad, ColumnDecoder, Heads, read_heads, unreadable
+from refold.schemas.errors import NewerSchema
 from refold.schemas.upcast_columns import todays_events
 from refold.streams.chunk import Chunk
 from refold.streams.domain import Domains
@@ -96,6 +97,7 @@ class LogCheck:
     def check(self, chunk: Chunk) -> None:
         """Decode every record of a chunk."""
         heads = read_heads(chunk.values)
+        self._catalog.know(heads.present)
         bad = unreadable(chunk.values, heads, self._catalog)
         for number in heads.present:
             count = self._count(number)
@@ -111,6 +113,8 @@ class LogCheck:
         if (writer.kind is Kind.COMMAND) != _is_commands(chunk.topic) or writer.category not in (category, "refold"):
             return [Bad(row, "wrong-topic") for row in rows.tolist()]
         if writer.cls is None and writer.kind in (Kind.EVENT, Kind.COMMAND):
+            if writer.newer:
+                return [Bad(row, NewerSchema.code, writer.unresolved) for row in rows.tolist()]
             return [Bad(row, "no-class") for row in rows.tolist()]
         if writer.kind is Kind.EVENT:
             only = Heads(np.where(heads.schema_ids == writer.id, writer.id, _OTHER_SCHEMA))

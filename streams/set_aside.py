@@ -16,6 +16,7 @@ from refold.streams.postgres import Database
 REASON = "decode-kills"
 CODE_KILLS = "code-kills"
 """Decoded it is sound; the domain's own code ends the process on it, or never comes to an end."""
+REASONS = frozenset({REASON, CODE_KILLS})
 KILLED = "it killed the process that read it, and is set aside"
 _NO_SCHEMA = 0x80
 """Ids have 31 bits: with the first bit set, one is nobody's."""

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
@@ -57,11 +58,13 @@ def ensure_topics(settings: Settings, domains: Domains, db: Database) -> None:
 
 
 def publish_schemas(settings: Settings, domains: Domains) -> None:
-    """Write each schema of this code that the log does not have yet; acknowledged on return."""
+    """Write each schema of this code that the log does not have yet, acknowledged on return; learn those of other code."""
     known = logged_schemas(settings)
+    domains.catalog.learn(known)
+    follow_log(settings, domains)
     producer = kafka.producer(settings.kafka_servers())
     failed: list[KafkaError] = []
-    for writer in domains.catalog.by_id.values():
+    for writer in (w for w in domains.catalog.by_id.values() if not w.newer):
         if writer.id not in known:
             producer.produce(
                 schemas_topic(settings.topic_prefix),
@@ -74,6 +77,11 @@ def publish_schemas(settings: Settings, domains: Domains) -> None:
         raise of_kafka(failed[0], "the schemas cannot be written to the log")
     if left:
         raise KafkaUnavailable("the schemas could not be written to the log")
+
+
+def follow_log(settings: Settings, domains: Domains) -> None:
+    """From now on ask the log for a schema that a record names and nobody here knows: newer code may have begun to write."""
+    domains.catalog.follow(partial(logged_schemas, settings))
 
 
 def logged_schemas(settings: Settings) -> dict[int, dict[str, Any]]:

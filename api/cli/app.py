@@ -132,7 +132,11 @@ replay.command(
     name="release",
     help="""Let a parked stream go on: what waits is folded into the read models, or answered by a reactor, in order.
 
-    Example: refold replay release retail.basket 4711""",
+    With --all every stream that waits, but for those with an event that killed the process which read it: name these. What
+    still cannot be read goes on waiting, and is listed.
+
+    Example: refold replay release retail.basket 4711
+    Example: refold replay release --all""",
 )
 replay.command(
     "refold.api.cli.drop:drop_",

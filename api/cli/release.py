@@ -1,24 +1,29 @@
-"""`refold replay release`: a parked stream goes on, once code is there that can read it."""
+"""`refold replay release`: parked streams go on, once code is there that can read what they wait at."""
 
-from collections.abc import Callable, Sequence
-from contextlib import closing
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from refold.api.cli import exits
 from refold.api.cli.output import print_json, print_table, say
+from refold.projections import builds
 from refold.projections.errors import NotParked
+from refold.projections.models import ModelsFold
 from refold.projections.models_process import models_fold
+from refold.projections.parking import all_parked
 from refold.projections.release import Released
 from refold.projections.release import release as release_models
 from refold.schemas.errors import RefoldError
 from refold.streams import set_aside
-from refold.streams.domain import Domains, load_domains
+from refold.streams.domain import load_domains
 from refold.streams.embedded.servers import connected
 from refold.streams.history import History
-from refold.streams.postgres import answering, connect
+from refold.streams.postgres import Database, answering, connect
 from refold.streams.reactors import store
 from refold.streams.reactors.declared import declared_reactors
 from refold.streams.reactors.process import sender
+from refold.streams.reactors.reactor import Reactor
 from refold.streams.reactors.release import Release, Waited
 from refold.streams.settings import Settings
 from refold.streams.topics import events_topic
@@ -34,35 +39,120 @@ class Readable:
     events: int
 
 
-One = Released | Waited | Readable
+@dataclass(frozen=True)
+class Left:
+    """A stream that goes on waiting, and why."""
+
+    category: str
+    stream: str
+    code: str
+    reason: str
+
+
+One = Released | Waited | Readable | Left
 Done = Sequence[One]
 
 
-def release(category: str, stream: str, *, json: bool = False) -> int:
-    """Let a parked stream go on: fold what waits of it into the read models, and answer what waits for reactors, in order.
+@dataclass(frozen=True)
+class Releasing:
+    """What releases: opened once for any number of streams. The models' fold is opened when it is first needed."""
+
+    settings: Settings
+    db: Database
+    history: History
+    reactors: Release
+    declared: Sequence[Reactor]
+    _folds: list[ModelsFold] = field(default_factory=list)
+
+    def one(self, category: str, stream: str) -> list[One]:
+        """Everything that one stream waits for, whatever becomes of a part of it; then what went wrong first. Raises NotParked."""
+        return _each(
+            lambda: self._models(category, stream),
+            lambda: self.reactors.release(category, stream, self.declared),
+            lambda: self._core(category, stream),
+        )
+
+    def waiting(self) -> list[tuple[str, str]]:
+        """The streams that wait for read models or reactors, but for what is set aside since it killed a process."""
+        found = {*all_parked(self.db), *store.all_parked(self.db)}
+        return sorted((category, stream) for category, stream, code in found if code not in set_aside.REASONS)
+
+    def close(self) -> None:
+        """Give the models' connections back."""
+        for fold in self._folds:
+            fold.close()
+
+    def _models(self, category: str, stream: str) -> Done:
+        if not self._folds:
+            self._folds.append(models_fold(self.settings))
+        topic = events_topic(self.settings.topic_prefix, category)
+        return release_models(self._folds[0], topic, category, stream, self.history.values)
+
+    def _core(self, category: str, stream: str) -> Done:
+        """What is set aside for the core alone parks nothing; the stream's state is folded anew with the next command."""
+        reasons = set_aside.forget(self.db, events_topic(self.settings.topic_prefix, category), category, stream)
+        return [Readable(category, stream, code, reasons.count(code)) for code in sorted(set(reasons))]
+
+
+def release(
+    category: str | None = None,
+    stream: str | None = None,
+    *,
+    all: bool = False,  # noqa: A002 - the flag is --all
+    json: bool = False,
+) -> int:
+    """Let parked streams go on: fold what waits of them into the read models, and answer what waits for reactors, in order.
 
     Args:
         category: the stream's category, as `retail.basket`.
         stream: the stream's id.
+        all: every stream that waits.
         json: print what was done as JSON.
     """
-    settings = connected(Settings.load())
+    if (category is None) != (stream is None) or all == (stream is not None):
+        say("refold: name a category and a stream, or say --all")
+        return exits.USAGE
+    with _releasing(connected(Settings.load())) as releasing:
+        done = _all(releasing) if category is None or stream is None else releasing.one(category, stream)
+    _show(done, json=json)
+    left = any(isinstance(one, Left) for one in done)
+    if not json and not left:
+        say("Nothing waits." if not done else f"{category} {stream} goes on." if category else "They go on.")
+    return exits.FAILED if left else exits.DONE
+
+
+@contextmanager
+def _releasing(settings: Settings) -> Iterator[Releasing]:
     domains = load_domains(settings.domains)
-    with answering():
-        connect(settings.dsn(), application_name="release").close()  # the models' fold would wait for it as workers do
-        done = _each(
-            lambda: _of_models(settings, domains, category, stream),
-            lambda: _of_reactors(settings, domains, category, stream),
-            lambda: _of_core(settings, category, stream),
-        )
-    rows = [asdict(one) for one in done]
+    with answering(), connect(settings.dsn(), application_name="release") as db:
+        history = History(settings.kafka_servers(), settings.topic_prefix, domains)
+        with closing(history), closing(sender(settings, domains)) as sending:
+            builds.bootstrap(db)
+            store.bootstrap(db)
+            reactors = Release(db, settings.topic_prefix, domains, history, sending)
+            with closing(Releasing(settings, db, history, reactors, declared_reactors(domains))) as releasing:
+                yield releasing
+
+
+def _all(releasing: Releasing) -> list[One]:
+    done: list[One] = []
+    for category, stream in releasing.waiting():
+        try:
+            done += releasing.one(category, stream)
+        except NotParked:  # a worker let it go on meanwhile
+            continue
+        except RefoldError as problem:
+            done.append(Left(category, stream, problem.code, problem.message))
+    return done
+
+
+def _show(done: Done, *, json: bool) -> None:
+    rows: list[dict[str, Any]] = [asdict(one) for one in done]
     if json:
         print_json(rows)
-    else:
-        for kind in {type(one) for one in done}:
-            print_table([row for row, one in zip(rows, done, strict=True) if isinstance(one, kind)])
-        say(f"{category} {stream} goes on.")
-    return exits.DONE
+        return
+    for kind in dict.fromkeys(type(one) for one in done):
+        print_table([row for row, one in zip(rows, done, strict=True) if isinstance(one, kind)])
 
 
 def _each(*releases: Callable[[], Done]) -> list[One]:
@@ -78,29 +168,3 @@ def _each(*releases: Callable[[], Done]) -> list[One]:
     if failed:
         raise failed[0]
     return done
-
-
-def _of_models(settings: Settings, domains: Domains, category: str, stream: str) -> Done:
-    history = History(settings.kafka_servers(), settings.topic_prefix, domains)
-    with closing(history), closing(models_fold(settings)) as fold:
-        topic = events_topic(settings.topic_prefix, category)
-        return release_models(fold, topic, category, stream, history.values)
-
-
-def _of_reactors(settings: Settings, domains: Domains, category: str, stream: str) -> Done:
-    history = History(settings.kafka_servers(), settings.topic_prefix, domains)
-    with (
-        closing(history),
-        closing(sender(settings, domains)) as sending,
-        connect(settings.dsn(), application_name="reactors-release") as db,
-    ):
-        store.bootstrap(db)
-        releasing = Release(db, settings.topic_prefix, domains, history, sending)
-        return releasing.release(category, stream, declared_reactors(domains))
-
-
-def _of_core(settings: Settings, category: str, stream: str) -> Done:
-    """What is set aside for the core alone parks nothing; the stream's state is folded anew with the next command."""
-    with connect(settings.dsn(), application_name="core-release") as db:
-        reasons = set_aside.forget(db, events_topic(settings.topic_prefix, category), category, stream)
-    return [Readable(category, stream, code, reasons.count(code)) for code in sorted(set(reasons))]

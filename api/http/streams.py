@@ -24,6 +24,7 @@ from refold.api.http.positions import token
 from refold.api.http.query_request import read_numbers, read_texts, refuse_unknown
 from refold.api.http.services import StreamServices
 from refold.schemas.contracts import Category
+from refold.schemas.errors import NewerSchema
 from refold.streams.domain import AnyDecider
 from refold.streams.effects import BROKEN
 from refold.streams.errors import EventUnreadable, Unreachable
@@ -115,6 +116,9 @@ async def _read(streams: StreamServices, found: Category, stream: str, raw: byte
         events = await streams.read(found.name, places) if places else []
     except EventUnreadable as problem:
         raise _unreadable(problem) from problem
+    except NewerSchema as problem:
+        message = f"an event of the page is of newer code: {problem.message}"
+        raise StreamUnreadable(message, Fault(stream, problem.code, problem.message)) from problem
     state = msgspec.Raw(folded) if (folded := await _state(streams, found, where, rows)) is not None else None
     reached = events[-1].meta.version if events else 0  # fewer than asked for, where their bytes fill a page
     more = 0 < reached < rows[0][0]

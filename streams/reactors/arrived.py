@@ -1,12 +1,12 @@
 """The events of a chunk that count and that some reactor reads, one by one: types that nobody reads are not even decoded."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from refold.schemas.catalog import Catalog, Kind
+from refold.schemas.catalog import Catalog, Kind, Writer
 from refold.schemas.codec import Codec, Rejection, read_envelope
 from refold.schemas.columns import read_heads
 from refold.schemas.contracts import Event
@@ -29,26 +29,38 @@ class Arrived:
 
 
 class Readers:
-    """Who reads which schema of one category. A schema that this code does not know may be anyone's."""
+    """Who reads which schema of one category. A schema that this code does not know may be anyone's.
+
+    So may an event of newer code: the reactors of that code may read it, and they go on from the same position.
+    """
 
     def __init__(self, catalog: Catalog, category: str, reactors: Sequence[Reactor]) -> None:
+        self._catalog, self._category = catalog, category
         self._all = tuple(reactor for reactor in reactors if reactor.category.name == category)
-        self._known = {
-            number for number, writer in catalog.by_id.items() if writer.kind is not Kind.EVENT or writer.cls
-        }
-        found: dict[int, list[Reactor]] = {}
-        for reactor in self._all:
-            names = [event.__name__ for event in reactor.reads]
-            writers = [writer for name in names for writer in catalog.event_writers(category, name)]
-            for number in {writer.id for writer in (*writers, *catalog.retired_writers(category, into=names))}:
-                found.setdefault(number, []).append(reactor)
-        self._by_id: Mapping[int, Sequence[Reactor]] = found
+        self._by_id: dict[int, Sequence[Reactor]] = {}
 
     def of(self, schema_id: int) -> Sequence[Reactor]:
-        """The reactors of a schema; none of a record that is not even framed."""
-        if schema_id in self._known or schema_id < 0:
-            return self._by_id.get(schema_id, ())
-        return self._all
+        """The reactors of a schema; none of a record that is not even framed. Raises what asking the log raises."""
+        found = self._by_id.get(schema_id)
+        if found is not None or schema_id < 0:
+            return found or ()
+        writer = self._catalog.find(schema_id)
+        if writer is None:
+            return self._all
+        found = self._by_id[schema_id] = self._of(writer)
+        return found
+
+    def _of(self, writer: Writer) -> Sequence[Reactor]:
+        if writer.kind is not Kind.EVENT:
+            return ()
+        if writer.cls is None:
+            return self._all
+        return [reactor for reactor in self._all if writer in self._read_by(reactor)]
+
+    def _read_by(self, reactor: Reactor) -> list[Writer]:
+        names = [event.__name__ for event in reactor.reads]
+        writers = [writer for name in names for writer in self._catalog.event_writers(self._category, name)]
+        return [*writers, *self._catalog.retired_writers(self._category, into=names)]
 
 
 def arrived(codec: Codec, readers: Readers, chunk: Chunk, voids: Sequence[tuple[int, int]]) -> list[Arrived]:

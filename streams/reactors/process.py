@@ -3,18 +3,23 @@
 import logging
 import signal
 import threading
+from contextlib import closing
 
+from refold.schemas.errors import NewerSchema
 from refold.streams.agents import FoldKind, run_fold
 from refold.streams.continuity import check_continuity
 from refold.streams.domain import Domains, load_domains
+from refold.streams.errors import StillUnreadable
+from refold.streams.history import History
 from refold.streams.postgres import answering, bootstrap, connect_patiently
 from refold.streams.producer import Producer
 from refold.streams.reactors import store
 from refold.streams.reactors.declared import declared_reactors
 from refold.streams.reactors.fold import ReactorsFold
+from refold.streams.reactors.release import Release
 from refold.streams.reactors.sender import MOST_UNDER_WAY, Sender
 from refold.streams.settings import Settings
-from refold.streams.topics import ensure_topics
+from refold.streams.topics import ensure_topics, follow_log
 from refold.streams.waiting import when_kafka_answers
 
 _log = logging.getLogger(__name__)
@@ -26,6 +31,7 @@ _PACE_S = 0.1
 def main(settings: Settings) -> None:
     """React until told to stop. Raises LogRefused when the log is not the one that the tables were folded from."""
     if declared_reactors(load_domains(settings.domains)):
+        _go_on_where_this_code_was_waited_for(settings)
         run_fold(settings, [reactors_fold(settings)], FoldKind(pace_s=_PACE_S))
     else:
         _log.info("no configured domain has reactors: nothing to do")
@@ -42,6 +48,29 @@ def reactors_fold(settings: Settings) -> ReactorsFold:
         store.bootstrap(db)
 
     return ReactorsFold(settings, domains, declared_reactors(domains), sender(settings, domains))
+
+
+def _go_on_where_this_code_was_waited_for(settings: Settings) -> None:
+    """Streams that older code left at an event of newer code: this may be that code."""
+    domains = load_domains(settings.domains)
+    with (
+        answering(),
+        connect_patiently(settings.dsn(), application_name="reactors-start") as db,
+        closing(History(settings.kafka_servers(), settings.topic_prefix, domains)) as history,
+        closing(sender(settings, domains)) as sending,
+    ):
+        bootstrap(db)
+        store.bootstrap(db)
+        when_kafka_answers(lambda: follow_log(settings, domains))
+        release = Release(db, settings.topic_prefix, domains, history, sending)
+        for category, stream, code in store.all_parked(db):
+            if code != NewerSchema.code:
+                continue
+            try:
+                release.release(category, stream, declared_reactors(domains))
+                _log.info("reactors: %s %s goes on: this code can read what it waited at", category, stream)
+            except (StillUnreadable, NewerSchema) as problem:
+                _log.warning("reactors: %s %s waits still: %s", category, stream, problem.message)
 
 
 def sender(settings: Settings, domains: Domains) -> Sender:

@@ -13,7 +13,7 @@ import psycopg
 
 from refold.schemas.arithmetic import authors_arithmetic
 from refold.schemas.contracts import Command
-from refold.schemas.errors import BadValue, Undecodable
+from refold.schemas.errors import BadValue, NewerSchema, Undecodable
 from refold.schemas.identity import reaction_uuid
 from refold.schemas.meta import CommandMeta, Meta
 from refold.streams.command_record import Addressed, CommandRecord
@@ -148,6 +148,8 @@ class Reacting:
             return self._recall(reactor, key[1], version - 1)
         except (psycopg.Error, Unreachable, Refused, LogRefused):
             raise
+        except NewerSchema as problem:
+            raise _Unanswerable(problem.code, problem) from problem
         except Exception as problem:  # as above: an earlier event that cannot be read or folded
             raise _Unanswerable(STATE_UNREADABLE, problem) from problem
 

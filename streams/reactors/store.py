@@ -30,6 +30,11 @@ def parked(db: Database) -> dict[Key, int]:
     return {(reactor, stream): first for reactor, stream, first in rows}
 
 
+def all_parked(db: Database) -> list[tuple[str, str, str]]:
+    """Category, stream and code of each park."""
+    return db.execute("SELECT DISTINCT category, stream, code FROM refold.reactor_parked").fetchall()
+
+
 def parks_of(db: Database, category: str, stream: str) -> list[tuple[str, str]]:
     """The reactors that a stream waits for, and why."""
     return db.execute(

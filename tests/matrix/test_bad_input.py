@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from refold.api import error_words
-from refold.schemas.errors import UpcastFailed
+from refold.schemas.errors import NewerSchema, UpcastFailed
 from refold.streams import set_aside
 from tests.matrix import over_http, over_kafka, over_schemas
 from tests.matrix.rows import Row
@@ -47,7 +47,7 @@ def test_every_word_in_the_code_is_explained_and_no_other() -> None:
     found = set(words_in_code())
     reasons = {word for callee, word in found if callee != "Fault"}
     rules = {word for callee, word in found if callee == "Fault"}
-    assert reasons | {set_aside.REASON, set_aside.CODE_KILLS, UpcastFailed.code} == (
+    assert reasons | {set_aside.REASON, set_aside.CODE_KILLS, UpcastFailed.code, NewerSchema.code} == (
         error_words.UNREADABLE.keys() | {"value-unstorable"}
     )
     assert rules | {"not-frozen", "contract-invalid"} == error_words.RULES.keys()

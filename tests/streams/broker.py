@@ -19,7 +19,7 @@ from refold.streams.intake import ChunkFold
 from refold.streams.log_reader import LogReader
 from refold.streams.postgres import bootstrap, connect
 from refold.streams.settings import Settings
-from refold.streams.topics import ensure_topics, events_topic, logged_schemas
+from refold.streams.topics import ensure_topics, events_topic
 from refold.streams.waiting import when_kafka_answers
 
 DOMAINS = load_domains(["retail"])
@@ -56,7 +56,7 @@ def claimed(claim: Claim) -> tuple[None, bytes]:
 
 def core(settings: Settings) -> CoreFold:
     history = History(settings.kafka_servers(), settings.topic_prefix, DOMAINS)
-    return CoreFold(settings.dsn(), settings.topic_prefix, DOMAINS, history, lambda: logged_schemas(settings))
+    return CoreFold(settings.dsn(), settings.topic_prefix, DOMAINS, history)
 
 
 def fold_all(settings: Settings, records: int = 5000) -> dict[Place, int]:

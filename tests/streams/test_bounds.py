@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from refold.schemas.codec import Codec
-from refold.streams import handler, intake, reader
+from refold.streams import held as held_module
+from refold.streams import intake, reader
 from refold.streams.chunk import Chunk, Place
 from refold.streams.fold import ClaimState
-from refold.streams.handler import Held
+from refold.streams.held import Held
 from refold.streams.holder import Holder
 from refold.streams.incoming import CommandReader
 from refold.streams.intake import Intake
@@ -64,8 +65,8 @@ def held() -> Held:
 
 
 def test_commands_that_wait_are_bounded_by_number_and_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handler, "MOST_OUTSTANDING", 20)
-    monkeypatch.setattr(handler, "MOST_BYTES", 5000)
+    monkeypatch.setattr(held_module, "MOST_OUTSTANDING", 20)
+    monkeypatch.setattr(held_module, "MOST_BYTES", 5000)
     found = held()
     found.waiting.append(Chunk(*PLACE, 0, [b""] * 20))
     assert not found.is_full()
@@ -79,8 +80,8 @@ def test_commands_that_wait_are_bounded_by_number_and_by_bytes(monkeypatch: pyte
 def test_what_is_appended_and_not_folded_is_bounded_and_gives_room_once_it_is_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(handler, "MOST_OUTSTANDING", 3)
-    monkeypatch.setattr(handler, "MOST_BYTES", 5000)
+    monkeypatch.setattr(held_module, "MOST_OUTSTANDING", 3)
+    monkeypatch.setattr(held_module, "MOST_BYTES", 5000)
     found = held()
     epoch, writer = found.holder.claim(None)
     row = ClaimState(epoch=epoch, writer=writer)

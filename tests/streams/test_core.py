@@ -1,18 +1,21 @@
 """The core on a real log and real tables: what counts, what does not, what is hostile, and the same again from nothing."""
 
+import json
 import random
+from copy import deepcopy
 from decimal import Decimal
 
 import psycopg
 import pytest
 from confluent_kafka import TopicPartition
 
+from refold.schemas.avro import schema_id
 from refold.schemas.contracts import Event
 from refold.schemas.identity import outcome_key
 from refold.schemas.retail.basket import BasketOpened, BasketPaid, ItemScanned
 from refold.streams import kafka
 from refold.streams.chunk import Chunk
-from refold.streams.errors import Lost, UnknownSchema
+from refold.streams.errors import Lost
 from refold.streams.settings import Settings
 from refold.streams.topics import events_topic, schemas_topic
 from tests.streams.broker import (
@@ -219,31 +222,40 @@ def test_a_foreign_reader_sees_what_does_not_count(settings: Settings) -> None:
 
 
 @pytest.mark.usefixtures("servers")
-def test_a_released_schema_that_this_code_lacks_pauses_the_core(settings: Settings) -> None:
-    """In the log's schemas but not in the code: upgrade me. In neither: the stream is held, the rest goes on."""
+def test_an_event_of_newer_code_counts_and_its_state_waits_for_that_code(settings: Settings) -> None:
+    """In the log's schemas but not in the code: newer code folds the state. In neither: the stream is held. The rest goes on."""
     prepare(settings)
-    meta = record("A", 0, "c", "s", 0)
-    value = bytearray(CODEC.event(meta, OPENED))
-    value[1:5] = (123456).to_bytes(4)
+    newer = deepcopy(CODEC.catalog.latest(BasketOpened).schema)
+    newer["name"] = "BasketWeighed"
+    values = {
+        "s": CODEC.event(record("A", 0, "c", "s", 0), OPENED),
+        "u": CODEC.event(record("A", 1, "e", "u", 0), OPENED),
+    }
+    odd = {
+        stream: value[:1] + number.to_bytes(4) + value[5:]
+        for (stream, value), number in zip(values.items(), (schema_id(newer), 123456), strict=True)
+    }
     append(
         settings,
         BASKET,
         0,
-        [claimed(claim("A", 1)), (b"s", bytes(value)), encoded(record("A", 1, "d", "t", 0), OPENED)],
+        [
+            claimed(claim("A", 1)),
+            *((stream.encode(), value) for stream, value in odd.items()),
+            encoded(record("A", 2, "d", "t", 0), OPENED),
+        ],
     )
     fold = core(settings)
     publisher = kafka.producer(settings.kafka_servers())  # newer code, which begins after this core
-    publisher.produce(schemas_topic(settings.topic_prefix), b"{}", b"123456")
+    publisher.produce(schemas_topic(settings.topic_prefix), json.dumps(newer).encode(), str(schema_id(newer)).encode())
     assert publisher.flush(20) == 0
-    with pytest.raises(UnknownSchema):
-        fold.apply([Chunk(events_topic(settings.topic_prefix, BASKET), 0, 0, [bytes(value)], [b"s"])])
+    fold_with(settings, fold)
     fold.close()
-    later = core(settings)
-    later._logged = lambda: ()
-    fold_with(settings, later)
-    later.close()
-    found = rows(settings, "SELECT stream, version, state_fingerprint = 'broken' FROM refold.streams ORDER BY 1")
-    assert found == [("s", 1, True), ("t", 1, False)]
+    found = rows(
+        settings, "SELECT stream, version, state_fingerprint FROM refold.streams WHERE stream IN ('s', 'u') ORDER BY 1"
+    )
+    assert found == [("s", 1, "newer"), ("u", 1, "broken")]
+    assert rows(settings, "SELECT version FROM refold.streams WHERE stream = 't'") == [(1,)]
 
 
 @pytest.mark.usefixtures("servers")

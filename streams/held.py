@@ -1,0 +1,38 @@
+"""A partition of commands in a handler's hands: its claim, what waits to be decided, and how much of it there may be."""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from refold.streams.chunk import Chunk
+from refold.streams.holder import Holder
+from refold.streams.incoming import CommandReader
+
+MOST_OUTSTANDING = 20_000
+MOST_BYTES = 64 << 20
+"""Of a partition: of commands that wait to be decided, and again of records that are appended and not folded yet."""
+
+
+@dataclass
+class Held:
+    """A partition of commands that the group gave to this process."""
+
+    category: str
+    part: int
+    assignment: int | None
+    holder: Holder
+    commands: CommandReader
+    generation: int = -1
+    paused: bool = True
+    waiting: deque[Chunk] = field(default_factory=deque)
+    waits_until: float = 0.0
+    newer: int | None = None
+    """Until when nothing is tried again, and the command that newer code has to decide."""
+
+    def is_full(self) -> bool:
+        """Whether enough commands wait."""
+        records = sum(len(chunk.values) for chunk in self.waiting)
+        return records > MOST_OUTSTANDING or sum(chunk.size for chunk in self.waiting) > MOST_BYTES
+
+    def has_room(self) -> bool:
+        """Whether more may be decided before the core has counted what is appended."""
+        return self.holder.outstanding < MOST_OUTSTANDING and self.holder.outstanding_bytes < MOST_BYTES
