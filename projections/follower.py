@@ -6,7 +6,8 @@ partitions that this process owns, once they have caught up. What other processe
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -28,7 +29,7 @@ from refold.streams.chunk import Chunk, Place
 from refold.streams.core_limits import group_positions
 from refold.streams.intake import ChunkFold
 from refold.streams.log_reader import LogReader
-from refold.streams.postgres import connect_patiently, notify
+from refold.streams.postgres import Database, connect_patiently, notify
 from refold.streams.refusals import first_line
 from refold.streams.settings import Settings
 
@@ -36,6 +37,7 @@ FOLLOWERS = "models-apart"
 _log = logging.getLogger(__name__)
 _READ_RECORDS, _CLOSE_RECORDS = 5_000, 500
 _POLL_S, _NEXT_S, _IDLE_S, _LOOK_S, _AGAIN_S = 0.2, 0.02, 0.1, 1.0, 2.0
+_MEND_S = 5.0
 
 Same = tuple[tuple[tuple[Place, int], ...], tuple[Park, ...]]
 """What builds have in common that are folded at once: (place, first offset) of their records, and the streams that wait for them alone."""
@@ -157,8 +159,16 @@ class ApartFold:
 class Follower:
     """The thread. It never ends its process: what fails is told and tried again."""
 
-    def __init__(self, fold: ApartFold, guarded: ChunkFold, settings: Settings, writers: Writers) -> None:
-        """`guarded`: the same fold, each batch of it an attempt."""
+    def __init__(
+        self,
+        fold: ApartFold,
+        guarded: ChunkFold,
+        settings: Settings,
+        writers: Writers,
+        mend: Callable[[Database], object],
+    ) -> None:
+        """`guarded`: the same fold, each batch of it an attempt. `mend`: asked now and then, for what else a deploy leaves behind."""
+        self._mend, self._mended = mend, time.monotonic()
         self._fold, self._guarded, self._settings, self._writers = fold, guarded, settings, writers
         self._prefix = settings.topic_prefix
         self._reader: LogReader | None = None
@@ -176,6 +186,9 @@ class Follower:
 
     def step(self) -> float:
         """Go on with what is behind, and join what stands with the group; the seconds until it is worth another look."""
+        if time.monotonic() - self._mended > _MEND_S:
+            self._mended = time.monotonic()
+            self._mend(self._fold.db)
         found = self._fold.followed()
         if not found:
             self._forget()

@@ -11,7 +11,7 @@ from refold.projections.errors import CannotPromote
 from refold.projections.follower import FOLLOWERS, ApartFold, Follower
 from refold.projections.layout import Layout
 from refold.projections.models import ModelsFold
-from refold.projections.views import Declaration, ensure_views, ours
+from refold.projections.views import Declaration, ensure_views, ours, restore_views
 from refold.streams.agents import FoldKind, run_fold
 from refold.streams.continuity import check_continuity
 from refold.streams.core_limits import group_positions
@@ -45,7 +45,12 @@ def follower(settings: Settings) -> Follower:
     domains, found = load_domains(settings.domains), declared(settings.domains)
     fold = ApartFold(settings.dsn(), settings.topic_prefix, domains.catalog, found)
     guarded = GuardedFold(fold, process_guard(settings, FOLLOWERS))
-    return Follower(fold, guarded, settings, living_writers)
+
+    def mend(db: Database) -> None:
+        if restore_views(db, found, declarations(living_writers(db))):
+            _log.info("models: views of this code are shown again")
+
+    return Follower(fold, guarded, settings, living_writers, mend)
 
 
 def living_writers(db: Database) -> list[Mapping[Name, str]]:

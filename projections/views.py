@@ -68,6 +68,25 @@ def ensure_views(db: Database, found: Declared, others: Collection[Declaration] 
                 _note(db, found, view, wanted)
 
 
+def restore_views(db: Database, found: Declared, others: Collection[Declaration]) -> bool:
+    """Bring back views of this code that newer code replaced, once nobody declares that any more; whether there was one."""
+    shown, faulty = _shown(db), set(db.execute("SELECT domain, view, fingerprint FROM refold.view_faults").fetchall())
+    for view in found.views:
+        name, wanted = (view.domain, view.name), view_fingerprint(view)
+        now = shown.get((*name, True), [])
+        if (*name, wanted) in faulty:
+            continue  # it is tried again with the promote of a table that it needs
+        if wanted in shown.get((*name, False), []) and now and not any((*name, one) in others for one in now):
+            break
+    else:
+        return False
+    with db.transaction():
+        db.execute("SET LOCAL lock_timeout = '1s'")
+        builds.lock_exclusive(db)
+        ensure_views(db, found, others)
+    return True
+
+
 def _made(db: Database, found: Declared, view: View) -> str | None:
     """Make a view; why it cannot be made, if it cannot. Raises what says nothing of the view."""
     try:

@@ -1,11 +1,12 @@
 """A parked stream that is released has the rows that it would have had, and one that cannot be is left as it was."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
 from refold.projections import builds
-from refold.projections.declared import Declared
+from refold.projections.declared import Declared, declared_of
 from refold.projections.errors import NotParked, RebuildUnfinished
 from refold.projections.models import ModelsFold
 from refold.projections.release import Places, release
@@ -15,7 +16,18 @@ from refold.streams.postgres import Database
 from refold.streams.set_aside import masked
 from tests.projections.conftest import core_stands
 from tests.projections.naive import Happened, naive_rows
-from tests.projections.sample import ACCOUNTS, BY_OWNER, Closed, Opened, Paid, chunks_of, log_of, partition_of
+from tests.projections.sample import (
+    ACCOUNTS,
+    BALANCES,
+    BY_OWNER,
+    CATALOG,
+    Closed,
+    Opened,
+    Paid,
+    chunks_of,
+    log_of,
+    partition_of,
+)
 from tests.projections.test_models import rows
 
 CATEGORY = "sample.account"
@@ -116,3 +128,27 @@ def test_a_rebuild_that_is_not_done_comes_first(fold: ModelsFold, db: Database, 
     with pytest.raises(RebuildUnfinished):
         release(fold, TOPIC, CATEGORY, "a", lambda *_: [])
     assert len(parked(db)) == 1
+
+
+def test_a_table_of_other_code_keeps_its_own_park_until_that_code_releases_it(
+    fold: ModelsFold, db: Database, database: str, sample: Declared
+) -> None:
+    """The code that releases cannot write it; forgotten, its rows would lack the stream for good."""
+    without = replace(BY_OWNER, columns={"payments": BY_OWNER.columns["payments"]})
+    new = ModelsFold(database, "", CATALOG, declared_of((ACCOUNTS, BALANCES, without)))
+    found = log()
+    chunk = fold_broken(fold, db, found, 1)
+    release(new, TOPIC, CATEGORY, "a", lambda _, places: [chunk.values[at] for _, at in places])
+    (by_owner,) = [build for build in builds.builds(db) if build.model == "by_owner"]
+    assert by_owner.is_apart
+    assert db.execute("SELECT build FROM refold.parked").fetchall() == [(by_owner.number,)]
+    assert rows(db, sample.named("accounts")) == naive_rows(ACCOUNTS, found)
+    assert rows(db, sample.named("by_owner")) != naive_rows(BY_OWNER, found)
+    with pytest.raises(NotParked):
+        release(new, TOPIC, CATEGORY, "a", lambda *_: [])
+
+    release(fold, TOPIC, CATEGORY, "a", lambda _, places: [chunk.values[at] for _, at in places])
+    assert rows(db, sample.named("by_owner")) == naive_rows(BY_OWNER, found)
+    assert rows(db, sample.named("accounts")) == naive_rows(ACCOUNTS, found)
+    assert parked(db) == []
+    new.close()

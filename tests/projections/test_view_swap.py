@@ -11,6 +11,7 @@ from refold.projections.declared import Declared, declared_of
 from refold.projections.errors import CannotPromote, StillDeclared, UnknownModel
 from refold.projections.models_process import ensure_builds
 from refold.projections.undeclared import chosen, drop, undeclared
+from refold.projections.views import restore_views
 from refold.streams.postgres import Database, create_tables
 from refold.streams.presence import Me
 from tests.projections.sample import spent
@@ -145,6 +146,19 @@ def test_a_declaration_that_was_replaced_comes_back_only_once_nobody_declares_th
     assert [name for name, _ in columns_of(db, "v")] == ["owner", "amount"]
     ensure_builds(db, old)
     assert [name for name, _ in columns_of(db, "v")] == ["owner", "payments"]
+
+
+def test_a_worker_of_old_code_brings_its_view_back_when_the_new_code_is_gone(db: Database) -> None:
+    old, new = version(V1, view("v", "payments")), version(V1, view("v", "amount", "numeric(38,2)"))
+    ensure_builds(db, old)
+    assert not restore_views(db, old, set())
+    ensure_builds(db, new)
+    living = {(*name, fingerprint) for name, fingerprint in new.all_fingerprints.items()}
+    assert not restore_views(db, old, living)
+    assert not restore_views(db, new, set())
+    assert restore_views(db, old, set())
+    assert [name for name, _ in columns_of(db, "v")] == ["owner", "payments"]
+    assert not restore_views(db, old, set())
 
 
 def test_what_is_not_declared_any_more_is_listed_and_dropped_with_its_views(db: Database) -> None:
