@@ -10,7 +10,7 @@ from refold.schemas.arithmetic import authors_arithmetic
 from refold.schemas.codec import Codec, Rejection, encode_rejection
 from refold.schemas.contracts import MAX_EVENTS_PER_COMMAND, Category, Command, Event
 from refold.schemas.envelope import Values
-from refold.schemas.errors import BadValue, EventRetired, RecordTooLarge
+from refold.schemas.errors import BadValue, EventRetired, NewerSchema, RecordTooLarge
 from refold.schemas.identity import event_id
 from refold.schemas.upcast import upcasts_of
 from refold.schemas.validate import from_fields
@@ -25,10 +25,13 @@ EVENTS_REFUSED = "events-refused"
 
 
 class Incoming(msgspec.Struct, frozen=True, gc=False):
-    """A command as read from the log, or what is known of one that cannot be read (`command` is then a rejection)."""
+    """A command as read from the log, or what is known of one that cannot be read (`command` is then a rejection).
+
+    Of one that only newer code can read: its envelope, and why it is left undecided.
+    """
 
     name: str
-    command: Command | Rejected
+    command: Command | Rejected | NewerSchema
     command_id: bytes
     body_hash: bytes
     stream: str
@@ -49,11 +52,8 @@ class Decided(msgspec.Struct, frozen=True, gc=False):
 
 def decide(decider: AnyDecider, incoming: Incoming, state: Any, version: int) -> Decided:
     """Ask the domain. A wrong expected version or any failure is a rejection."""
-    if isinstance(incoming.command, Rejected):
-        return Decided((), state, incoming.command)
-    if incoming.expected_version is not None and incoming.expected_version != version:
-        message = f"the stream is at version {version}, expected was {incoming.expected_version}"
-        return Decided((), state, Rejected(VERSION_CONFLICT, message))
+    if (refused := refused_unseen(incoming, version)) is not None:
+        return Decided((), state, refused)
     try:
         with authors_arithmetic():  # which holds for a generator of events, too
             decision = decider.ask(incoming.command, state)
@@ -63,6 +63,18 @@ def decide(decider: AnyDecider, incoming: Incoming, state: Any, version: int) ->
             return Decided(events, decider.go_on(events, state), None)
     except Exception as problem:
         return Decided((), state, _refusal(problem))
+
+
+def refused_unseen(incoming: Incoming, version: int) -> Rejected | None:
+    """The rejection of a command that no state would change. Raises NewerSchema for one that only newer code can decide."""
+    if isinstance(incoming.command, NewerSchema):
+        raise incoming.command
+    if isinstance(incoming.command, Rejected):
+        return incoming.command
+    if incoming.expected_version is not None and incoming.expected_version != version:
+        message = f"the stream is at version {version}, expected was {incoming.expected_version}"
+        return Rejected(VERSION_CONFLICT, message)
+    return None
 
 
 def _refusal(problem: Exception) -> Rejected:

@@ -9,7 +9,17 @@ import msgspec
 
 from refold.schemas.codec import Codec
 from refold.schemas.errors import BadValue, NewerSchema, Undecodable
-from refold.streams.decide import EVENTS_REFUSED, STATE_UNREADABLE, Decided, Incoming, Place, decide, records, utc_now
+from refold.streams.decide import (
+    EVENTS_REFUSED,
+    STATE_UNREADABLE,
+    Decided,
+    Incoming,
+    Place,
+    decide,
+    records,
+    refused_unseen,
+    utc_now,
+)
 from refold.streams.decider import Rejected
 from refold.streams.domain import AnyDecider
 from refold.streams.effects import StoredStream
@@ -52,7 +62,9 @@ class Deciding:
             state = ahead.state if ahead else self._state(stream, stored)
             decided = decide(self._decider, incoming, state, version)
         except NewerSchema:  # the stream has events of newer code, which decides what follows them
-            raise
+            if (refused := refused_unseen(incoming, version)) is None:
+                raise
+            state, decided = None, Decided((), None, refused)
         except Undecodable as problem:
             state, decided = None, Decided((), None, Rejected(STATE_UNREADABLE, problem.message))
         at = Place(self._decider.category.name, self._writer, holder.next_seq, version, self._now)

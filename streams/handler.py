@@ -208,11 +208,10 @@ class Handler:
         All behind it waits, too: a partition's commands are decided in order, and where the next owner goes on is one offset.
         """
         try:
-            batch, unread = held.commands.read(head)
+            batch = held.commands.read(head)
         except Unreachable as problem:  # the log explains a schema, and does not answer now
             raise Away(str(problem)) from problem
-        decided, undecided = self._decide(head.place, held, batch) if batch else (0, None)
-        newer = undecided or (unread if decided == len(batch) else None)
+        decided, newer = self._decide(head.place, held, batch)
         if newer is not None:
             self._wait_for_newer(held, head.start + decided, newer)
         elif decided:

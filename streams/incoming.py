@@ -27,19 +27,11 @@ class CommandReader:
     def __init__(self, codec: Codec, category: str, partitions: int) -> None:
         self._codec, self._category, self._partitions = codec, codec.catalog.categories[category], partitions
 
-    def read(self, chunk: Chunk) -> tuple[list[Incoming], NewerSchema | None]:
-        """Each record of the chunk, in order, up to the first that only newer code can read: that one is left undecided.
-
-        Raises what asking the log for a schema raises.
-        """
+    def read(self, chunk: Chunk) -> list[Incoming]:
+        """Each record of the chunk, in order. Raises what asking the log for a schema raises."""
         keys: Sequence[bytes | None] = chunk.keys or [None] * len(chunk.values)
-        found: list[Incoming] = []
-        try:
-            for offset, (value, key) in enumerate(zip(chunk.values, keys, strict=True), chunk.start):
-                found.append(self._one(chunk, offset, value, key))
-        except NewerSchema as problem:
-            return found, problem
-        return found, None
+        rows = enumerate(zip(chunk.values, keys, strict=True), chunk.start)
+        return [self._one(chunk, offset, value, key) for offset, (value, key) in rows]
 
     def _one(self, chunk: Chunk, offset: int, value: bytes | None, key: bytes | None) -> Incoming:
         try:
@@ -47,10 +39,6 @@ class CommandReader:
             command_id, category, stream, expected_version, occurred_at, actor, correlation_id = head
             self._belongs(category, stream, key, chunk.part)
             self._names_its_stream(command, stream)
-        except NewerSchema:
-            if not self._is_ours(chunk, value, key):
-                return self._unreadable(chunk, offset, value, key, Undecodable("it lies in the wrong place", "key"))
-            raise
         except (Undecodable, BadValue) as problem:
             return self._unreadable(chunk, offset, value, key, problem)
         return Incoming(
@@ -65,15 +53,6 @@ class CommandReader:
             actor,
             correlation_id,
         )
-
-    def _is_ours(self, chunk: Chunk, value: bytes | None, key: bytes | None) -> bool:
-        """Whether what only newer code can read lies where commands of this category do; nobody waits for another."""
-        try:
-            meta = read_command_envelope(original(value))
-            self._belongs(meta.category, meta.stream, key, chunk.part)
-        except Undecodable:
-            return False
-        return True
 
     def _belongs(self, category: str, stream: str, key: bytes | None, part: int) -> None:
         """A record under another key or in another partition than its stream's would be decided out of order."""
@@ -90,14 +69,22 @@ class CommandReader:
     def _unreadable(
         self, chunk: Chunk, offset: int, value: bytes | None, key: bytes | None, problem: Undecodable | BadValue
     ) -> Incoming:
-        """Rejected under its own id if its envelope is sound, so that its sender gets the answer; else under its place's."""
+        """Rejected under its own id if its envelope is sound, so that its sender gets the answer; else under its place's.
+
+        One of newer code is not rejected, unless it lies where no command of its stream counts.
+        """
         reason = problem.reason if isinstance(problem, Undecodable) else problem.code
-        metrics.UNREADABLE.labels(self._category, reason).inc()
-        rejection = Rejected(UNREADABLE, problem.message)
+        rejection: Rejected | NewerSchema = Rejected(UNREADABLE, problem.message)
         try:
             meta = read_command_envelope(value)
             self._belongs(meta.category, meta.stream, key, chunk.part)
-        except Undecodable:
+            if isinstance(problem, NewerSchema):
+                rejection = problem
+            else:
+                metrics.UNREADABLE.labels(self._category, reason).inc()
+        except Undecodable as misplaced:
+            metrics.UNREADABLE.labels(self._category, reason).inc()
+            rejection = Rejected(UNREADABLE, (misplaced if isinstance(problem, NewerSchema) else problem).message)
             return Incoming(
                 name=UNKNOWN_NAME,
                 command=rejection,

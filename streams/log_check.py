@@ -20,7 +20,7 @@ from refold.streams.chunk import Chunk
 from refold.streams.domain import Domains
 from refold.streams.postgres import Database
 from refold.streams.settings import Settings
-from refold.streams.topics import category_of
+from refold.streams.topics import category_of, follow_log
 from refold.streams.uncoded import uncoded_categories
 from refold.streams.whole_log import places_of, whole_log
 
@@ -174,6 +174,7 @@ class LogCheck:
 
 def check_log(settings: Settings, domains: Domains, db: Database | None, progress: Progress) -> Found:
     """Read all that the log holds now, and decode it. Raises KafkaUnavailable, LogTrimmed, LogHole."""
+    follow_log(settings, domains)
     check = LogCheck(settings.topic_prefix, domains, db)
     check.found.uncoded = uncoded_categories(settings, domains)
     pending: deque[Future[None]] = deque()

@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Iterable, Mapping
-from functools import partial
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
@@ -15,6 +14,7 @@ from refold.streams.errors import KafkaUnavailable, TopicRecreated, WrongPartiti
 from refold.streams.log import records_of
 from refold.streams.postgres import Database
 from refold.streams.refusals import of_kafka
+from refold.streams.schema_log import SchemaLog
 from refold.streams.settings import Settings
 
 FOR_EVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
@@ -81,7 +81,7 @@ def publish_schemas(settings: Settings, domains: Domains) -> None:
 
 def follow_log(settings: Settings, domains: Domains) -> None:
     """From now on ask the log for a schema that a record names and nobody here knows: newer code may have begun to write."""
-    domains.catalog.follow(partial(logged_schemas, settings))
+    domains.catalog.follow(SchemaLog(settings.kafka_servers(), schemas_topic(settings.topic_prefix)))
 
 
 def logged_schemas(settings: Settings) -> dict[int, dict[str, Any]]:

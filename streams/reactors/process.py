@@ -3,15 +3,19 @@
 import logging
 import signal
 import threading
+import time
+from collections.abc import Sequence
 from contextlib import closing
 
-from refold.schemas.errors import NewerSchema
+import psycopg
+
+from refold.schemas.errors import NewerSchema, RefoldError
 from refold.streams.agents import FoldKind, run_fold
 from refold.streams.continuity import check_continuity
 from refold.streams.domain import Domains, load_domains
 from refold.streams.errors import StillUnreadable
 from refold.streams.history import History
-from refold.streams.postgres import answering, bootstrap, connect_patiently
+from refold.streams.postgres import Database, answering, bootstrap, connect_patiently
 from refold.streams.producer import Producer
 from refold.streams.reactors import store
 from refold.streams.reactors.declared import declared_reactors
@@ -24,6 +28,7 @@ from refold.streams.waiting import when_kafka_answers
 
 _log = logging.getLogger(__name__)
 
+_NEWER_S = 30.0
 _PACE_S = 0.1
 """Nobody waits for a reaction as for an answer: ten transactions a second leave the processor to those who do."""
 
@@ -31,7 +36,7 @@ _PACE_S = 0.1
 def main(settings: Settings) -> None:
     """React until told to stop. Raises LogRefused when the log is not the one that the tables were folded from."""
     if declared_reactors(load_domains(settings.domains)):
-        _go_on_where_this_code_was_waited_for(settings)
+        threading.Thread(target=_go_on_for_ever, args=(settings,), name="newer", daemon=True).start()
         run_fold(settings, [reactors_fold(settings)], FoldKind(pace_s=_PACE_S))
     else:
         _log.info("no configured domain has reactors: nothing to do")
@@ -50,22 +55,29 @@ def reactors_fold(settings: Settings) -> ReactorsFold:
     return ReactorsFold(settings, domains, declared_reactors(domains), sender(settings, domains))
 
 
-def _go_on_where_this_code_was_waited_for(settings: Settings) -> None:
-    """Streams that older code left at an event of newer code: this may be that code."""
+def _go_on_for_ever(settings: Settings) -> None:
+    """Older processes leave streams at events of newer code for as long as they run: this may be that code."""
+    while True:
+        try:
+            with answering(), connect_patiently(settings.dsn(), application_name="reactors-newer") as db:
+                store.bootstrap(db)
+                if streams := [(c, s) for c, s, code in store.all_parked(db) if code == NewerSchema.code]:
+                    go_on(settings, db, streams)
+        except (RefoldError, psycopg.Error) as problem:
+            _log.warning("reactors: streams that wait for newer code are looked at again later: %s", problem)
+        time.sleep(_NEWER_S)
+
+
+def go_on(settings: Settings, db: Database, streams: Sequence[tuple[str, str]]) -> None:
+    """Release streams that waited for code that this may be; those that still cannot be read go on waiting."""
     domains = load_domains(settings.domains)
+    follow_log(settings, domains)
     with (
-        answering(),
-        connect_patiently(settings.dsn(), application_name="reactors-start") as db,
         closing(History(settings.kafka_servers(), settings.topic_prefix, domains)) as history,
         closing(sender(settings, domains)) as sending,
     ):
-        bootstrap(db)
-        store.bootstrap(db)
-        when_kafka_answers(lambda: follow_log(settings, domains))
         release = Release(db, settings.topic_prefix, domains, history, sending)
-        for category, stream, code in store.all_parked(db):
-            if code != NewerSchema.code:
-                continue
+        for category, stream in streams:
             try:
                 release.release(category, stream, declared_reactors(domains))
                 _log.info("reactors: %s %s goes on: this code can read what it waited at", category, stream)

@@ -189,9 +189,7 @@ def _fold(found: Truth, category: str, chunk: Chunk, commands: Chunk, partitions
 
 def _incoming(category: str, commands: Chunk, partitions: int) -> Sequence[Incoming]:
     """The commands of a partition by their offset."""
-    found, newer = CommandReader(CODEC, category, partitions).read(commands)
-    assert newer is None
-    return found
+    return CommandReader(CODEC, category, partitions).read(commands)
 
 
 def _stand_at(settings: Settings, want: dict[Place, int]) -> bool:

@@ -15,6 +15,7 @@ from refold.streams.partitioner import partition_of
 from refold.streams.postgres import connect
 from refold.streams.producer import Producer
 from refold.streams.reactors import fold as fold_module
+from refold.streams.reactors import process as process_module
 from refold.streams.reactors.fold import ReactorsFold
 from refold.streams.reactors.reactor import Reactor
 from refold.streams.reactors.release import Release, Waited
@@ -146,3 +147,33 @@ def is_event(value: bytes | None) -> bool:
 def run_until(settings: Settings, chunk: Chunk) -> None:
     with closing(ReactorsFold(settings, DOMAINS, (failing(opened=True),), sender(settings))) as fold:
         fold.apply([chunk])
+
+
+def test_streams_that_older_code_left_at_newer_events_go_on_by_themselves(log: Settings) -> None:
+    run_with(log, failing(opened=True))
+    with connect(log.dsn(), application_name="t") as db:
+        db.execute("UPDATE refold.reactor_parked SET code = 'newer-schema'")  # as older code leaves them
+        process_module.go_on(log, db, [(BASKET.name, "b8"), (BASKET.name, "no-such-stream")])
+    assert waits(log) == []
+    assert_once_each(log, range(60))
+
+
+def test_all_streams_that_wait_are_released_at_once_but_those_that_killed(
+    log: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_with(log, failing(opened=True))
+    for name, value in log.environment().items():
+        monkeypatch.setenv(name, value)
+    with connect(log.dsn(), application_name="t") as db:
+        db.execute("UPDATE refold.reactor_parked SET code = 'code-kills'")
+        assert cli.run(["replay", "release", "--all", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out) == []
+        assert len(waits(log)) == 1
+        db.execute("UPDATE refold.reactor_parked SET code = 'react-failed'")
+        assert cli.run(["replay", "release", "--all", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == [
+        {"category": BASKET.name, "stream": "b8", "reactor": "points", "code": "react-failed", "events": 2}
+    ]
+    assert waits(log) == []
+    assert cli.run(["replay", "release", "--all", BASKET.name, "b8"]) == 2
+    assert_once_each(log, range(60))

@@ -1,0 +1,72 @@
+"""The topic of the schemas as a process follows it: asked only when a record names a schema that nobody here knows."""
+
+import json
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from refold.streams import kafka
+from refold.streams.errors import KafkaUnavailable
+from refold.streams.log import records_of
+
+_log = logging.getLogger(__name__)
+_TIMEOUT_S = 20.0
+_NO_TOPIC = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)  # noqa: SLF001 - public constants of the library
+
+
+class SchemaLog:
+    """All schemas in the log by id, up to its end at each call; what was read before is not read again. One caller at a time."""
+
+    def __init__(self, servers: str, topic: str) -> None:
+        self._servers, self._topic = servers, topic
+        self._client: Consumer | None = None
+        self._read: dict[int, dict[str, Any]] = {}
+        self._seen = 0
+
+    def __call__(self) -> Mapping[int, dict[str, Any]]:
+        """Raises KafkaUnavailable."""
+        try:
+            if self._client is None:
+                self._client = kafka.consumer(self._servers)
+                self._client.assign([TopicPartition(self._topic, 0, self._seen)])
+            self._read_on(self._client)
+        except KafkaException as problem:
+            self._forget()
+            if problem.args[0].code() in _NO_TOPIC:
+                return {}
+            raise KafkaUnavailable(f"the schemas cannot be read: {problem.args[0]}") from problem
+        except KafkaUnavailable:
+            self._forget()
+            raise
+        return self._read
+
+    def _read_on(self, client: Consumer) -> None:
+        _, end = client.get_watermark_offsets(TopicPartition(self._topic, 0), timeout=_TIMEOUT_S)
+        heard = time.monotonic()
+        while self._seen < end:
+            for message in records_of(client.consume(500, 0.2)):
+                self._take(message)
+                self._seen, heard = (message.offset() or 0) + 1, time.monotonic()
+            if time.monotonic() - heard > _TIMEOUT_S:
+                raise KafkaUnavailable(f"{self._topic}: offset {self._seen} of {end} is reached, and nothing follows")
+
+    def _take(self, message: Message) -> None:
+        """Anyone may write into a topic: what is no schema under an id explains nothing."""
+        try:
+            number, schema = int(message.key() or b""), json.loads(message.value() or b"null")
+        except ValueError:
+            _log.warning("%s@%s is no schema", self._topic, message.offset())
+            return
+        if isinstance(schema, dict):
+            self._read[number] = schema
+        else:
+            self._read.pop(number, None)
+
+    def _forget(self) -> None:
+        """The next call begins anew, with another client."""
+        if self._client is not None:
+            self._client.close()
+        self._client, self._seen = None, 0
