@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import LiteralString
 
 import psutil
 import psycopg
@@ -20,7 +21,7 @@ from refold.streams.embedded.kafka import answers_api_versions
 from refold.streams.embedded.postgres import PostgresServer
 from refold.streams.embedded.removal import remove_data
 from refold.streams.embedded.servers import Endpoints, Servers, connected, find_running
-from refold.streams.errors import DataInUse
+from refold.streams.errors import DatabaseRefused, DataInUse
 from refold.streams.settings import Settings
 from tests.conftest import PREFIX
 
@@ -102,6 +103,28 @@ def test_a_life_of_the_servers(data: Path) -> None:
 
     assert find_running(data) == Endpoints(None, None)
     assert not postgres_answers(endpoints)
+
+
+def test_servers_start_whatever_became_of_their_database_so_that_a_hand_can_mend_it(data: Path) -> None:
+    def by_hand(endpoints: Endpoints, *statements: LiteralString) -> None:
+        ours = "-c default_transaction_read_only=off -c statement_timeout=0"
+        with psycopg.connect(endpoints.database_url or "", dbname="postgres", options=ours, autocommit=True) as db:
+            for statement in statements:
+                db.execute(statement)
+
+    with Servers(data, lambda _: None, kafka=False) as servers:
+        by_hand(servers.endpoints(), "ALTER ROLE refold SET default_transaction_read_only = on")
+        by_hand(servers.endpoints(), "ALTER DATABASE refold ALLOW_CONNECTIONS false")
+    with Servers(data, lambda _: None, kafka=False) as servers:
+        assert not postgres_answers(servers.endpoints())
+        by_hand(servers.endpoints(), "DROP DATABASE refold")
+    with Servers(data, lambda _: None, kafka=False) as servers:
+        by_hand(servers.endpoints(), "CREATE DATABASE refold")
+        assert postgres_answers(servers.endpoints())
+        by_hand(servers.endpoints(), "ALTER ROLE refold PASSWORD 'another'")
+    with pytest.raises(DatabaseRefused, match="password") as refused:
+        Servers(data, lambda _: None, kafka=False).start()
+    assert str(data / "postgres/password") in refused.value.remedy
 
 
 @pytest.mark.parametrize("seconds", [0.3, 1.5, 4.0])

@@ -8,14 +8,16 @@ import time
 from pathlib import Path
 
 import psycopg
-from psycopg import sql
+from psycopg import conninfo, sql
 
 from refold.streams.embedded.belonging import Mark, Words
 from refold.streams.embedded.jars import Report
 from refold.streams.embedded.ports import HOST, kept_ports, recorded_ports
 from refold.streams.embedded.processes import ServerProcess, write_private
 from refold.streams.embedded.unprivileged import Account, account_for_postgres, binaries_for, home_for, recorded_home
-from refold.streams.errors import EmbeddedFailed, ExtraMissing
+from refold.streams.errors import DatabaseRefused, EmbeddedFailed, ExtraMissing
+from refold.streams.postgres import connect
+from refold.streams.refusals import first_line
 
 USER = DATABASE = "refold"
 ANALYST, ANALYST_PASSWORD = "refold_analyst", "analyst-password"
@@ -66,16 +68,29 @@ class PostgresServer:
         return f"postgresql://{ANALYST}:{password.read_text()}@{HOST}:{port}/{DATABASE}"
 
     def admit_analysts(self) -> None:
-        """Give the analysts' role its login. Its password is made once; the server that answers is told it at each start."""
+        """Give the analysts' role its login. Its password is made once; the server that answers is told it at each start.
+
+        A role is the whole server's: our own database may be closed, renamed or gone, and whoever mends that needs the server up.
+        Raises DatabaseRefused, EmbeddedFailed.
+        """
         if not (self._folder / ANALYST_PASSWORD).exists():
             write_private(self._folder / ANALYST_PASSWORD, secrets.token_urlsafe(24))
         password = sql.Literal((self._folder / ANALYST_PASSWORD).read_text())
         role = sql.Identifier(ANALYST)
-        with psycopg.connect(self.address or "", autocommit=True, connect_timeout=10) as db:
-            if db.execute("SELECT FROM pg_roles WHERE rolname = %s", (ANALYST,)).fetchone() is None:
-                db.execute(sql.SQL("CREATE ROLE {}").format(role))
-            db.execute(sql.SQL("ALTER ROLE {} LOGIN CONNECTION LIMIT 30 PASSWORD {}").format(role, password))
-            db.execute(sql.SQL("ALTER ROLE {} SET default_transaction_read_only = on").format(role))
+        url = conninfo.make_conninfo(self.address or "", dbname="postgres", connect_timeout=10)
+        try:
+            with connect(url, application_name="servers") as db:
+                if db.execute("SELECT FROM pg_roles WHERE rolname = %s", (ANALYST,)).fetchone() is None:
+                    db.execute(sql.SQL("CREATE ROLE {}").format(role))
+                db.execute(sql.SQL("ALTER ROLE {} LOGIN CONNECTION LIMIT 30 PASSWORD {}").format(role, password))
+                db.execute(sql.SQL("ALTER ROLE {} SET default_transaction_read_only = on").format(role))
+        except psycopg.Error as problem:
+            raise EmbeddedFailed(f"the role {ANALYST} cannot be given its login: {first_line(problem)}") from problem
+        except DatabaseRefused as problem:
+            remedy = (
+                f"The role {USER} needs its superuser's rights and the password of {self._folder / 'password'} back."
+            )
+            raise DatabaseRefused(problem.message, remedy=remedy) from problem
 
     def prepare(self, report: Report) -> None:
         """Everything before the first launch: port, password, user, cluster."""
