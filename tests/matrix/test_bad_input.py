@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from refold.api import error_words
+from refold.schemas.compatibility import NO_CATEGORY
 from refold.schemas.errors import NewerSchema, UpcastFailed
 from refold.streams import set_aside
 from tests.matrix import over_http, over_kafka, over_schemas
@@ -50,4 +51,4 @@ def test_every_word_in_the_code_is_explained_and_no_other() -> None:
     assert reasons | {set_aside.REASON, set_aside.CODE_KILLS, UpcastFailed.code, NewerSchema.code} == (
         error_words.UNREADABLE.keys() | {"value-unstorable"}
     )
-    assert rules | {"not-frozen", "contract-invalid"} == error_words.RULES.keys()
+    assert rules | {"not-frozen", "contract-invalid", NO_CATEGORY} == error_words.RULES.keys()
