@@ -40,6 +40,8 @@ PARKED = {
 }
 RULES = {
     "no-category": "A category was released, and code has none of that name.",
+    "no-upcaster": "An event was released, and code has neither the event nor an upcaster for it.",
+    "retired-changed": "A retired class that no frozen file equals.",
     "not-frozen": "No frozen file equals the code.",
     "contract-invalid": "The class cannot become a schema.",
     "no-default": "A field was added or taken away that has no default.",

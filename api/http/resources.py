@@ -167,15 +167,16 @@ class Resources:
         found = await asyncio.gather(*(_checked(name, asked) for name, asked in checks.items()))
         problem = self.preparation.problem
         stuck = await self._standing_still()
-        found.append(Check("workers", not stuck, "; ".join(stuck)))
+        if stuck is not None:
+            found.append(Check("workers", not stuck, "; ".join(stuck)))
         return [*found, Check("prepared", problem is None, f"{problem.code}: {problem.message}" if problem else "")]
 
-    async def _standing_still(self) -> list[str]:
-        """Workers that do not go on. What cannot be asked now is told by the other checks."""
+    async def _standing_still(self) -> list[str] | None:
+        """Workers that do not go on; None while Postgres cannot be asked, which its own check tells."""
         try:
             rows = await self.database.fetch(TROUBLES_NOW)
         except RefoldError:
-            return []
+            return None
         return [
             f"{each.role} {each.pid}@{each.host}: {each.says}" for each in stand_still([Trouble(*row) for row in rows])
         ]

@@ -182,7 +182,11 @@ def registered(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     name = f"checked_{uuid.uuid4().hex[:8]}"
     package = folder / name / "schemas"
     package.mkdir(parents=True)
-    (package / "__init__.py").write_text("CATEGORIES = ()\n")
+    (package / "__init__.py").write_text(
+        "from refold.schemas import Category\n"
+        "from tests.schemas.test_compatibility import Packed\n"
+        'CATEGORIES = (Category("tests.packed", (), (Packed,)),)\n'
+    )
     (path,) = freeze([BASE], package / "frozen")
     path.with_name(path.name.replace(".v1.", ".v2.")).write_text(json.dumps(changed(given)))
     monkeypatch.syspath_prepend(folder)

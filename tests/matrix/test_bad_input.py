@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from refold.api import error_words
-from refold.schemas.compatibility import NO_CATEGORY
-from refold.schemas.errors import NewerSchema, UpcastFailed
+from refold.schemas import compatibility
+from refold.schemas.errors import ContractError, NewerSchema, UpcastFailed
 from refold.streams import set_aside
 from tests.matrix import over_http, over_kafka, over_schemas
 from tests.matrix.rows import Row
@@ -44,11 +44,20 @@ def words_in_code() -> Iterator[tuple[str, str]]:
                     yield node.func.id, str(word.value)
 
 
+def rules_of_a_release() -> Iterator[str]:
+    """Each rule that a violation names by a constant of the module."""
+    for node in ast.walk(ast.parse((ROOT / "schemas/compatibility.py").read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Violation":
+            rule = node.args[0]
+            if isinstance(rule, ast.Name):
+                yield getattr(compatibility, rule.id)
+
+
 def test_every_word_in_the_code_is_explained_and_no_other() -> None:
     found = set(words_in_code())
     reasons = {word for callee, word in found if callee != "Fault"}
-    rules = {word for callee, word in found if callee == "Fault"}
+    rules = {word for callee, word in found if callee == "Fault"} | set(rules_of_a_release())
     assert reasons | {set_aside.REASON, set_aside.CODE_KILLS, UpcastFailed.code, NewerSchema.code} == (
         error_words.UNREADABLE.keys() | {"value-unstorable"}
     )
-    assert rules | {"not-frozen", "contract-invalid", NO_CATEGORY} == error_words.RULES.keys()
+    assert rules | {ContractError.code} == error_words.RULES.keys()
