@@ -217,6 +217,8 @@ def another_terminal(
     assert (data / "postgres/analyst-password").stat().st_mode & 0o777 == 0o600
     assert run(["sql", "SELECT current_user AS me, 1.50::numeric AS price", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == [{"me": "refold_analyst", "price": "1.50"}]
+    assert run(["sql", "SELECT 1; SELECT 2"]) == 1  # the first alone would be half an answer
+    assert "refold: 42601: " in capsys.readouterr().err
     assert run(["sql", "CREATE TABLE mine (a int)"]) == 1
     assert "refold: 25006: " in capsys.readouterr().err
     with psycopg.connect(address, autocommit=True) as db:

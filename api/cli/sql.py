@@ -36,7 +36,7 @@ def sql(query: Query = None, /, *, json: bool = False) -> int:
     options = "-c default_transaction_read_only=on -c timezone=UTC"
     with answering(), closing(psycopg.connect(address, autocommit=True, connect_timeout=5, options=options)) as db:
         try:
-            cursor = db.execute(query.encode())
+            cursor = db.execute(query.encode(), prepare=True)  # Postgres prepares one statement, and refuses several
         except psycopg.OperationalError:
             raise
         except psycopg.Error as problem:

@@ -7,6 +7,7 @@ from litestar import Request, Router, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, SkipValidation
 
+from refold.api.errors import RouteUnknown
 from refold.api.http import command_answer
 from refold.api.http.answer import Answer
 from refold.api.http.bodies import whole_body
@@ -47,14 +48,21 @@ async def send_command(
     return command_answer.pending(intent) if outcome is None else command_answer.decided(outcome)
 
 
-@get("/v1/streams/{domain:str}/{category:str}/{stream:str}/commands/{key:path}")
+@get(
+    [  # a key of slashes alone is tidied away from the framework's path
+        "/v1/streams/{domain:str}/{category:str}/{stream:str}/commands/{key:path}",
+        "/v1/streams/{domain:str}/{category:str}/{stream:str}/commands",
+    ]
+)
 async def read_outcome(
     request: AnyRequest, commands: Services, domain: FromPath[str], category: FromPath[str], stream: FromPath[str]
 ) -> Answer:
     """What became of a command: its key is all that is behind `commands/`, slashes included."""
     found = find_category(commands.domains, domain, category)
     key = raw_behind(request, "v1", "streams", domain, category, stream, "commands")
-    return await outcome_of(commands, found, checked_stream(stream), unquote(key or b"", "latin-1"))
+    if key is None:
+        raise RouteUnknown("there is nothing at this path")
+    return await outcome_of(commands, found, checked_stream(stream), unquote(key, "latin-1"))
 
 
 async def outcome_of(commands: CommandServices, category: Category, stream: str, key: str) -> Answer:

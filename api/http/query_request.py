@@ -128,11 +128,15 @@ def _unquoted(text: str) -> str:
 
 
 def refuse_unknown(raw: bytes, known: Collection[str]) -> None:
-    """Raises UnknownParameter for a parameter that is none of those."""
+    """Raises UnknownParameter for a parameter that is none of those, FilterInvalid for one that is there twice."""
+    seen = set[str]()
     for part in raw.split(b"&") if raw else ():
         name = unquote_to_bytes(part.partition(b"=")[0].replace(b"+", b" ")).decode(errors="replace")
         if name not in known:
             raise unknown_parameter(name, known)
+        if name in seen:
+            raise _bad_filter(name, f"{name} is there twice")
+        seen.add(name)
 
 
 def unknown_parameter(name: str, known: Collection[str], hint: str = "") -> UnknownParameter:

@@ -148,6 +148,8 @@ PATHS: list[tuple[str, str, int, str]] = [
     ("GET", "/v1/retail/store_daily?limit=0", 400, "limit-invalid"),
     ("GET", "/v1/retail/store_daily?limit=1001", 400, "limit-invalid"),
     ("GET", "/v1/retail/store_daily?limit=1&limit=2", 400, "filter-invalid"),
+    ("GET", "/v1/streams/retail/basket/b1?limit=1&limit=2", 400, "filter-invalid"),
+    ("GET", "/registry/subjects?deleted=true&deleted=false", 400, "filter-invalid"),
     ("GET", "/v1/retail/store_daily?cursor=abc", 400, "cursor-invalid"),
     ("GET", "/v1/retail/store_daily/330", 400, "row-key-invalid"),
     ("GET", "/v1/retail/store_daily/330,2026-02-30", 400, "row-key-invalid"),
