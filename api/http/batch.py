@@ -11,7 +11,6 @@ from typing import Any
 from uuid import UUID
 
 from refold.api.error_page import retry_after_of
-from refold.api.errors import AppendUnknown
 from refold.api.http.batch_line import LineReader
 from refold.api.http.batch_text import LineSplitter, Text
 from refold.api.http.command_answer import decided_body, outcome_path
@@ -19,6 +18,7 @@ from refold.api.http.command_request import Intent
 from refold.api.http.outcomes import Outcome
 from refold.api.http.problems import problem_body
 from refold.api.http.services import CommandServices
+from refold.api.unavailable import AppendUnknown
 from refold.schemas.errors import BadValue, RefoldError
 from refold.streams.errors import CommandTooLarge, DeliveryFailed, QueueFull
 

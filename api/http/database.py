@@ -9,7 +9,8 @@ import psycopg
 from psycopg import sql
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
-from refold.api.errors import NotPrepared, QueryTimeout, TooManyWaiting
+from refold.api.errors import TooManyWaiting
+from refold.api.unavailable import NotPrepared, QueryTimeout
 from refold.streams import session
 from refold.streams.errors import DatabaseUnavailable
 from refold.streams.postgres import settle

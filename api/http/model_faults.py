@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 import psycopg
 from psycopg import sql
 
-from refold.api.errors import NotPrepared, ReadModelFailed
 from refold.api.http.services import ModelReads
+from refold.api.unavailable import NotPrepared, ReadModelFailed
 from refold.projections.serving import ServedModel
 from refold.streams.errors import DatabaseUnavailable
 

@@ -13,13 +13,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, SkipValidation
 from psycopg import sql
 
-from refold.api.errors import (
-    CursorExpired,
-    DomainUnknown,
-    ModelUnknown,
-    PositionNotReached,
-    RowAbsent,
-)
+from refold.api.errors import CursorExpired, DomainUnknown, ModelUnknown, PositionNotReached, RowAbsent
 from refold.api.http.answer import Answer
 from refold.api.http.column_values import Value, bound, not_of
 from refold.api.http.command_answer import JSON

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 
-from refold.api.errors import NotPrepared
+from refold.api.unavailable import NotPrepared
 from refold.schemas.errors import RefoldError
 from refold.streams.domain import Domains
 from refold.streams.postgres import answering, bootstrap, connect

@@ -10,14 +10,7 @@ from litestar.exceptions import HTTPException
 from litestar.params import FromPath
 
 from refold.api.error_page import catalogue, meaning, retry_after_of, status_of
-from refold.api.errors import (
-    ApiError,
-    BodyTimeout,
-    Fault,
-    InternalError,
-    MethodNotAllowed,
-    RouteUnknown,
-)
+from refold.api.errors import ApiError, BodyTimeout, Fault, InternalError, MethodNotAllowed, RouteUnknown
 from refold.api.http.answer import Answer
 from refold.schemas.errors import BadValue, RefoldError
 

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 
 from litestar import Litestar
 
-from refold.api.errors import LogUnreadable
 from refold.api.http.application import application
 from refold.api.http.command_request import Intent
 from refold.api.http.database import Database
@@ -27,6 +26,7 @@ from refold.api.http.services import (
     OperationServices,
     StreamServices,
 )
+from refold.api.unavailable import LogUnreadable
 from refold.projections.declared import declared
 from refold.projections.serving import served_models
 from refold.schemas.avro import Schema

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from refold.api.errors import AppendUnknown
+from refold.api.unavailable import AppendUnknown
 from refold.streams.errors import DeliveryFailed
 
 

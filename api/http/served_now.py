@@ -13,9 +13,10 @@ from typing import Any
 
 import msgspec
 
-from refold.api.errors import FilterInvalid, ModelNotBuilt, NotPrepared, OrderInvalid, ReadModelFailed, UnknownParameter
+from refold.api.errors import FilterInvalid, OrderInvalid, UnknownParameter
 from refold.api.http.answer import Answer
 from refold.api.http.services import Fetch, ModelServices
+from refold.api.unavailable import ModelNotBuilt, NotPrepared, ReadModelFailed
 from refold.projections.served import ServedModel, of_json
 from refold.schemas.errors import RefoldError
 

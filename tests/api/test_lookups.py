@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from refold.api.errors import NotPrepared, QueryTimeout, TooManyWaiting
+from refold.api.errors import TooManyWaiting
 from refold.api.http import lookups
 from refold.api.http.lookups import Lookups
+from refold.api.unavailable import NotPrepared, QueryTimeout
 from refold.streams.errors import DatabaseUnavailable
 from refold.streams.postgres import connect
 

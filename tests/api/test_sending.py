@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from refold.api.errors import AppendUnknown
 from refold.api.http.sending import Sending
+from refold.api.unavailable import AppendUnknown
 from refold.streams.errors import DeliveryFailed
 
 FAILED = DeliveryFailed("no broker")

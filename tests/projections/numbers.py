@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 
-from refold.projections.declaration import Entity, EventType, Evolve, Rollup, events, key
+from refold.projections.declaration import Entity, EventType, Evolve, Rollup, View, events, key
 from refold.schemas.avro import schema_of
 from refold.schemas.catalog import Catalog
 from refold.schemas.codec import Codec
@@ -141,3 +141,34 @@ def _record(event: Event, version: int, stream: str) -> bytes:
         occurred_at=_BASE, recorded_at=_BASE,
     )  # fmt: skip
     return CODEC.event(meta, event)
+
+
+DECLARED = {
+    "account": "text", "scaled": "numeric(38,18)", "most": "numeric(38,2)", "average": "numeric(12,3)", "whole": "numeric(38,0)",
+    "moves": "bigint", "small": "integer", "at": "timestamp with time zone", "precise": "timestamp(3) with time zone",
+    "short": "character varying(9)", "day": "date", "truth": "boolean", "span": "interval", "real": "double precision",
+}  # fmt: skip
+SHOWN = View(
+    name="shown",
+    domain="numbers",
+    description="Declared types.",
+    columns={name: (kind, "A column.") for name, kind in DECLARED.items()},
+    key=("account",),
+    reads=("totals_18",),
+    sql="""
+        SELECT account, sum(total) AS scaled, max(v) AS most, avg(v) AS average, count(*) AS whole, sum(moves) AS moves, 1 AS small,
+               now() AS at, now() AS precise, 'text' AS short, now() AS day, true AS truth, interval '1 mon' AS span, 1.5 AS real
+          FROM numbers.totals_18, (VALUES (1.10), (1.1), (1.100)) AS n(v) GROUP BY account
+    """,
+)
+
+KEPT = Entity(
+    name="kept",
+    domain="numbers",
+    description="A row for each stream, until its end.",
+    category=LEDGER,
+    key_name="stream",
+    key_doc="Stream.",
+    columns={"total": events(LEDGER, MOVED[5]).sum("amount", "Sum.")},
+    deleted_when=Ends,
+)

@@ -10,8 +10,6 @@ from psycopg.errors import NumericValueOutOfRange
 
 from refold.projections import builds, promote
 from refold.projections.batch import batch_of, counted_events
-from refold.projections.declaration import Entity, View
-from refold.projections.declaration import events as events_of
 from refold.projections.declared import Declared, declared_of
 from refold.projections.models import ModelsFold
 from refold.projections.models_process import ensure_builds
@@ -24,11 +22,13 @@ from refold.streams.postgres import Database, connect
 from tests.projections.conftest import core_stands
 from tests.projections.numbers import (
     CATALOG,
+    DECLARED,
     EDGES,
     HELD,
+    KEPT,
     LEDGER,
-    MOVED,
     SCALES,
+    SHOWN,
     TOTALS,
     Ends,
     chunk_of,
@@ -250,26 +250,6 @@ def test_at_each_position_a_total_is_exact_or_its_model_is_refused(
         assert built(db, builder) == tables(db, found)
 
 
-DECLARED = {
-    "account": "text", "scaled": "numeric(38,18)", "most": "numeric(38,2)", "average": "numeric(12,3)", "whole": "numeric(38,0)",
-    "moves": "bigint", "small": "integer", "at": "timestamp with time zone", "precise": "timestamp(3) with time zone",
-    "short": "character varying(9)", "day": "date", "truth": "boolean", "span": "interval", "real": "double precision",
-}  # fmt: skip
-SHOWN = View(
-    name="shown",
-    domain="numbers",
-    description="Declared types.",
-    columns={name: (kind, "A column.") for name, kind in DECLARED.items()},
-    key=("account",),
-    reads=("totals_18",),
-    sql="""
-        SELECT account, sum(total) AS scaled, max(v) AS most, avg(v) AS average, count(*) AS whole, sum(moves) AS moves, 1 AS small,
-               now() AS at, now() AS precise, 'text' AS short, now() AS day, true AS truth, interval '1 mon' AS span, 1.5 AS real
-          FROM numbers.totals_18, (VALUES (1.10), (1.1), (1.100)) AS n(v) GROUP BY account
-    """,
-)
-
-
 def test_a_views_columns_have_the_types_that_it_declares(db: Database, database: str) -> None:
     """To the scale, as other readers see it; of equal numbers it shows one text, whichever came last."""
     found = declared_of([TOTALS[18], SHOWN])
@@ -287,18 +267,6 @@ def test_a_views_sum_that_does_not_fit_is_an_error_and_no_other_number(db: Datab
     live(db, database, declared_of([TOTALS[18], SHOWN]), [[moved(18, MOST)]])
     with pytest.raises(NumericValueOutOfRange):
         db.execute("SELECT scaled FROM numbers.shown")
-
-
-KEPT = Entity(
-    name="kept",
-    domain="numbers",
-    description="A row for each stream, until its end.",
-    category=LEDGER,
-    key_name="stream",
-    key_doc="Stream.",
-    columns={"total": events_of(LEDGER, MOVED[5]).sum("amount", "Sum.")},
-    deleted_when=Ends,
-)
 
 
 def test_a_wide_chunk_behind_a_delete_counts_from_there(db: Database, database: str) -> None:
