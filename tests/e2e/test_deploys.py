@@ -3,10 +3,6 @@
 import json
 import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -15,10 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from urllib.error import HTTPError, URLError
-from urllib.request import urlopen
 
-import psycopg
 import pytest
 
 import refold.schemas.retail
@@ -28,8 +21,8 @@ from refold.schemas.retail.basket import BASKET, BasketOpened, ItemScanned
 from refold.streams.domain import load_domains
 from refold.streams.settings import Settings
 from tests.e2e.tables import until
+from tests.e2e.versions import WELL, Versions
 
-WELL = "well"
 STORES, BATCH, EVERY_S = 5, 40, 0.2
 SCHEMAS = "from refold.schemas.retail import CATEGORIES\n"
 RULES = "from refold.streams.retail import DECIDERS\n"
@@ -71,14 +64,12 @@ READ_MODELS = (
 """
 
 
-class Site:
-    """Processes of two versions of one domain, on one log and one database."""
+class Site(Versions):
+    """Shops of two versions, and what their APIs answered."""
 
     def __init__(self, settings: Settings, room: Path) -> None:
-        self.settings, self._room = settings, room
+        super().__init__(settings, room, "shop")
         self.answers: dict[str, Counter[str]] = {}
-        self._ports: dict[str, int] = {}
-        self._running: dict[tuple[str, str], subprocess.Popen[bytes]] = {}
         frozen = Path(str(refold.schemas.retail.__file__)).parent / "frozen"
         for version, models in {"old": OLD, "new": NEW}.items():
             package = room / version / "shop"
@@ -88,59 +79,6 @@ class Site:
             (package / "schemas" / "__init__.py").write_text(SCHEMAS)
             (package / "streams.py").write_text(RULES)
             (package / "projections.py").write_text(HEAD + models)
-
-    def start(self, version: str, *roles: str) -> None:
-        """One process for each role."""
-        for role in roles:
-            more = {}
-            if role == "api":
-                with socket.create_server(("127.0.0.1", 0)) as probe:
-                    self._ports[version] = probe.getsockname()[1]
-                more = {"REFOLD_API_PORT": str(self._ports[version])}
-            words = ["api"] if role == "api" else ["worker", role]
-            with (self._room / f"{version}-{role}.log").open("ab") as log:
-                self._running[version, role] = subprocess.Popen(
-                    self._command(*words), env=self._environment(version) | more, stdout=log, stderr=log
-                )
-
-    def stop(self, version: str, *roles: str) -> None:
-        """Each in peace."""
-        for role in roles:
-            process = self._running.pop((version, role))
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(20) in (0, -signal.SIGTERM), (self._room / f"{version}-{role}.log").read_text()[-3000:]
-
-    def kill(self) -> None:
-        for process in self._running.values():
-            process.kill()
-            process.wait()
-
-    def run(self, version: str, *words: str) -> str:
-        """A command of one version; its output. Fails where it does."""
-        done = subprocess.run(
-            self._command(*words),
-            env=self._environment(version),
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-        return done.stdout
-
-    def rows(self, statement: str) -> list[tuple[object, ...]]:
-        with psycopg.connect(self.settings.dsn()) as db:
-            return db.execute(statement.encode()).fetchall()
-
-    def get(self, version: str, path: str) -> str:
-        """What is answered, in a word: well, or what is wrong where."""
-        try:
-            with urlopen(f"http://127.0.0.1:{self._ports[version]}{path}", timeout=15):
-                return WELL
-        except HTTPError as refused:
-            return f"{path}: {refused.read().decode()}"
-        except (URLError, ConnectionError) as problem:
-            return f"{path}: {problem}"
 
     @contextmanager
     def asked(self, version: str, *models: str) -> Iterator[None]:
@@ -158,13 +96,6 @@ class Site:
         yield
         done.set()
         thread.join()
-
-    def _command(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "refold.api.cli.app", *words]
-
-    def _environment(self, version: str) -> dict[str, str]:
-        settings = self.settings.model_copy(update={"domains": ["shop"], "domain_path": [self._room / version]})
-        return os.environ | settings.environment() | {"REFOLD_DATA": str(self._room / f"data-{version}")}
 
 
 @pytest.fixture
