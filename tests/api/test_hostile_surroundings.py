@@ -87,7 +87,7 @@ def used(settings: Settings) -> str:
                 }
                 answer = api.post(f"/v1/commands/retail/{path}", json=body, headers=key)
                 assert answer.status_code == 201, answer.text
-            fresh = {"Refold-Min-Position": answer.headers["refold-position"]}
+            fresh = {"Refold-Min-Position": answer.headers["refold-position"], "Prefer": "wait=30"}
             row = api.get(f"/v1/retail/baskets/{basket}", headers=fresh).json()
             stream = api.get(f"/v1/streams/retail/product/{product}").json()
             state = api.get(f"/v1/streams/retail/basket/{basket}").json()["state"]

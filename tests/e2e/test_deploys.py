@@ -162,6 +162,8 @@ def test_two_versions_side_by_side_under_load_forth_and_back(site: Site) -> None
     until(lambda: site.get("old", "/readyz") == WELL, 60, "the old API is not ready")
     load = Load(site.settings)
     with load.written():
+        for model in ("kept", "totals", "gone", "before", "best"):
+            until(lambda of=model: site.get("old", f"/v1/shop/{of}?limit=1") == WELL, 60, f"{model} is not served")  # type: ignore[misc]  # bound at once
         fresh(site, "kept", "totals", "gone", "before")
         with site.asked("old", "kept", "totals", "gone", "before", "best"):
             site.start("new", "models", "api")

@@ -34,4 +34,5 @@ def endless(of: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 BASKETS, POINTS = DECIDERS[0], REACTORS[0]
 object.__setattr__(BASKETS, "decide", endless("decide", BASKETS.decide))
+object.__setattr__(BASKETS, "ask", endless("decide", BASKETS.ask))  # which the handler calls
 object.__setattr__(POINTS, "react", endless("react", POINTS.react))

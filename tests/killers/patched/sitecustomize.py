@@ -46,6 +46,7 @@ def dying(of: str, place: int, role: str | None, function: Callable[..., Any]) -
 
 BASKETS, POINTS = DECIDERS[0], REACTORS[0]
 object.__setattr__(BASKETS, "decide", dying("kills-decide", 0, "handler", BASKETS.decide))
+object.__setattr__(BASKETS, "ask", dying("kills-decide", 0, "handler", BASKETS.ask))  # which the handler calls
 object.__setattr__(BASKETS, "evolve", dying("kills-evolve", 1, "core", BASKETS.evolve))
 object.__setattr__(POINTS, "react", dying("kills-react", 0, "reactors", POINTS.react))
 pl.read_avro = read_avro  # type: ignore[assignment]  # the one call there is has one argument
