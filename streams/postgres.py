@@ -54,6 +54,7 @@ def connect(url: str, *, application_name: str, by_key: bool = False) -> Databas
     except BaseException:
         db.close()
         raise
+    refusals.ADMISSION.granted = True
     return db
 
 

@@ -9,6 +9,7 @@ import re
 import select
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -58,6 +59,18 @@ _REFUSED = frozenset(
 TOO_LARGE = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE})
 
 
+@dataclass
+class Admission:
+    """Whether Postgres let this process in once. What it refuses to a role that runs passes: its database is being restored, say."""
+
+    waits: bool = False
+    granted: bool = False
+
+
+ADMISSION = Admission()
+"""`waits` is set by processes of roles; a command that is run by hand says at once what is refused."""
+
+
 def first_line(problem: BaseException) -> str:
     """The first line of a driver's message: the rest is for the driver's authors."""
     return (str(problem).strip().splitlines() or [type(problem).__name__])[0]
@@ -97,9 +110,10 @@ def of_connecting(url: str, parameters: Mapping[str, Any], problem: psycopg.Erro
     states = [found.decode() for found in _SQLSTATE.findall(traced)]
     refused = [state for state in states if state[:2] not in _AWAY_CLASSES or _UNSUPPORTED in text]
     if not came_about and ((states and refused == states) or any(said in text for said in _CLIENT_REFUSES)):
-        return DatabaseRefused(
-            f"Postgres refuses the connection: {first_line(Exception(text.rpartition('FATAL:')[2]))}"
-        )
+        why = first_line(Exception(text.rpartition("FATAL:")[2]))
+        if ADMISSION.waits and ADMISSION.granted:
+            return psycopg.OperationalError(f"it refuses the connection now: {why}")
+        return DatabaseRefused(f"Postgres refuses the connection: {why}")
     return problem
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import refold
 from refold.streams.embedded.servers import connected
 from refold.streams.presence import Me, Presence
+from refold.streams.refusals import ADMISSION
 from refold.streams.running_code import running_code
 from refold.streams.settings import Settings
 
@@ -25,6 +26,8 @@ MODULES = {
 }
 WORKERS = ("handler", "core", "models", "reactors")
 ALL = (*WORKERS, "api")
+ADMITTED_VARIABLE = "_REFOLD_ADMITTED"
+"""Set by the supervisor for a role that ran before: what Postgres refuses to it now may pass, so it waits."""
 METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 GRACE_S = 8.0
 _log = logging.getLogger(__name__)
@@ -33,6 +36,7 @@ _log = logging.getLogger(__name__)
 def run_role(role: str, settings: Settings, *, supervised: bool = False) -> None:
     """Run one role in this process until it is told to stop."""
     if supervised:
+        ADMISSION.waits, ADMISSION.granted = True, ADMITTED_VARIABLE in os.environ
         threading.Thread(target=_stop_with_parent, name="parent-watch", daemon=True).start()
     # prometheus-client reads the variable when it is imported, which the role's module does.
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")

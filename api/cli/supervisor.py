@@ -16,7 +16,7 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from refold.api.cli.exits import DIFFERENT, PRECONDITION, USAGE
 from refold.api.cli.logs import Output
-from refold.api.cli.roles import GRACE_S, METRICS_VARIABLE, metrics_folder, role_command
+from refold.api.cli.roles import ADMITTED_VARIABLE, GRACE_S, METRICS_VARIABLE, metrics_folder, role_command
 from refold.streams.settings import Settings
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S, HEALTHY_S = 0.2, 5.0, 10.0
@@ -69,7 +69,9 @@ class Child:
             if code in FINAL:
                 self._on_final(code)
                 return
-            pause = FIRST_PAUSE_S if time.monotonic() - began > HEALTHY_S else pause
+            if time.monotonic() - began > HEALTHY_S:
+                pause = FIRST_PAUSE_S
+                self._environment = self._environment | {ADMITTED_VARIABLE: "1"}
             self._output(self.name, f"ended ({_how_it_ended(code)}); starting it again in {pause:g} s")
             self._stopping.wait(pause)
             pause = min(pause * 2, LONGEST_PAUSE_S)

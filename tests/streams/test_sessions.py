@@ -11,6 +11,7 @@ from psycopg import sql
 
 from refold.api.http.database import Database as ApiDatabase
 from refold.api.http.lookups import Lookups
+from refold.streams import refusals
 from refold.streams.errors import DatabaseRefused, DatabaseUnavailable
 from refold.streams.postgres import answering, bootstrap, connect, connect_async, connect_patiently
 from refold.streams.refusals import is_away
@@ -22,7 +23,7 @@ HOSTILE = {
     "lock_timeout": "'1ms'",
     "idle_in_transaction_session_timeout": "'1ms'",
     "idle_session_timeout": "'50ms'",
-    "transaction_timeout": "'1ms'",
+    "transaction_timeout": "'50ms'",
     "default_transaction_isolation": "'serializable'",
     "default_transaction_read_only": "'on'",
     "search_path": "'nowhere'",
@@ -149,6 +150,21 @@ def test_what_never_passes_is_no_server_that_is_away(database: str, role: tuple[
         admin.execute(sql.SQL("ALTER ROLE {} NOLOGIN").format(sql.Identifier(name)))
     with pytest.raises(DatabaseRefused, match="not permitted to log in"):
         connect_patiently(url, application_name="test")
+
+
+def test_a_role_that_was_let_in_once_waits_while_its_database_is_restored(
+    role: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    absent = database_named(role[1], "absent")
+    monkeypatch.setattr(refusals, "ADMISSION", refusals.Admission(waits=True))
+    with pytest.raises(DatabaseRefused):
+        connect(absent, application_name="test")
+    connect(role[1], application_name="test").close()
+    with pytest.raises(
+        psycopg.OperationalError, match=r'refuses the connection now: .*database "absent" does not exist'
+    ) as problem:
+        connect(absent, application_name="test")
+    assert refusals.is_away(problem.value)
 
 
 def test_a_refusal_is_told_in_an_event_loop_too(role: tuple[str, str]) -> None:
