@@ -11,6 +11,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from refold.streams import kafka
 from refold.streams.errors import KafkaUnavailable
 from refold.streams.log import records_of
+from refold.streams.refusals import of_kafka
 
 _log = logging.getLogger(__name__)
 _TIMEOUT_S = 20.0
@@ -27,7 +28,7 @@ class SchemaLog:
         self._seen = 0
 
     def __call__(self) -> Mapping[int, dict[str, Any]]:
-        """Raises KafkaUnavailable."""
+        """Raises KafkaUnavailable, KafkaRefused."""
         try:
             if self._client is None:
                 self._client = kafka.consumer(self._servers)
@@ -37,7 +38,7 @@ class SchemaLog:
             self._forget()
             if problem.args[0].code() in _NO_TOPIC:
                 return {}
-            raise KafkaUnavailable(f"the schemas cannot be read: {problem.args[0]}") from problem
+            raise of_kafka(problem.args[0], "the schemas cannot be read") from problem
         except KafkaUnavailable:
             self._forget()
             raise
