@@ -1,4 +1,4 @@
-"""The topic of the schemas as a process follows it: asked only when a record names a schema that nobody here knows."""
+"""The topic of the schemas: read whole, or followed by a process that asks when a record names a schema that nobody here knows."""
 
 import json
 import logging
@@ -8,6 +8,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from refold.schemas.avro import schema_id
 from refold.streams import kafka
 from refold.streams.errors import KafkaUnavailable
 from refold.streams.log import records_of
@@ -35,12 +36,12 @@ class SchemaLog:
                 self._client.assign([TopicPartition(self._topic, 0, self._seen)])
             self._read_on(self._client)
         except KafkaException as problem:
-            self._forget()
+            self.close()
             if problem.args[0].code() in _NO_TOPIC:
                 return {}
             raise of_kafka(problem.args[0], "the schemas cannot be read") from problem
         except KafkaUnavailable:
-            self._forget()
+            self.close()
             raise
         return self._read
 
@@ -55,19 +56,26 @@ class SchemaLog:
                 raise KafkaUnavailable(f"{self._topic}: offset {self._seen} of {end} is reached, and nothing follows")
 
     def _take(self, message: Message) -> None:
-        """Anyone may write into a topic: what is no schema under an id explains nothing."""
+        """Anyone may write into a topic: only a schema under its own id explains records."""
         try:
             number, schema = int(message.key() or b""), json.loads(message.value() or b"null")
-        except ValueError:
-            _log.warning("%s@%s is no schema", self._topic, message.offset())
-            return
-        if isinstance(schema, dict):
-            self._read[number] = schema
-        else:
+            sound = schema is None or _is_schema(number, schema)
+        except (ValueError, RecursionError):
+            sound = False
+        if not sound:
+            _log.warning("%s@%s is no schema under its id: it is passed over", self._topic, message.offset())
+        elif schema is None:
             self._read.pop(number, None)
+        else:
+            self._read[number] = schema
 
-    def _forget(self) -> None:
+    def close(self) -> None:
         """The next call begins anew, with another client."""
         if self._client is not None:
             self._client.close()
         self._client, self._seen = None, 0
+
+
+def _is_schema(number: int, schema: Any) -> bool:
+    named = isinstance(schema, dict) and all(isinstance(schema.get(part), str) for part in ("name", "namespace"))
+    return named and schema_id(schema) == number

@@ -1,17 +1,16 @@
 """The topics of the configured domains: created right, checked at every start, and self-explaining."""
 
 import json
-import time
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 from refold.streams import kafka
 from refold.streams.domain import Domains
 from refold.streams.errors import KafkaUnavailable, TopicRecreated, WrongPartitions, WrongSettings
-from refold.streams.log import records_of
 from refold.streams.postgres import Database
 from refold.streams.refusals import of_kafka
 from refold.streams.schema_log import SchemaLog
@@ -85,28 +84,9 @@ def follow_log(settings: Settings, domains: Domains) -> None:
 
 
 def logged_schemas(settings: Settings) -> dict[int, dict[str, Any]]:
-    """Every schema in the log, by id. Raises KafkaUnavailable."""
-    reader = kafka.consumer(settings.kafka_servers())
-    try:
-        return _schemas_read(reader, schemas_topic(settings.topic_prefix))
-    except KafkaException as problem:
-        raise of_kafka(problem.args[0], "the schemas cannot be read") from problem
-    finally:
-        reader.close()
-
-
-def _schemas_read(reader: Consumer, topic: str) -> dict[int, dict[str, Any]]:
-    _, end = reader.get_watermark_offsets(TopicPartition(topic, 0), timeout=_TIMEOUT_S)
-    reader.assign([TopicPartition(topic, 0, 0)])
-    found: dict[int, dict[str, Any]] = {}
-    seen, heard = 0, time.monotonic()
-    while seen < end:
-        for message in records_of(reader.consume(500, 0.2)):
-            found[int(message.key() or b"0")] = json.loads(message.value() or b"{}")
-            seen, heard = (message.offset() or 0) + 1, time.monotonic()
-        if time.monotonic() - heard > _TIMEOUT_S:
-            raise KafkaUnavailable(f"{topic}: no schema for {_TIMEOUT_S:g} s, and offset {seen} of {end} is reached")
-    return found
+    """Every schema in the log, by id; none where there is no topic of them. Raises KafkaUnavailable, KafkaRefused."""
+    with closing(SchemaLog(settings.kafka_servers(), schemas_topic(settings.topic_prefix))) as log:
+        return dict(log())
 
 
 def _logs(settings: Settings, domains: Domains) -> list[str]:

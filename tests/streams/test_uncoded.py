@@ -8,7 +8,7 @@ from refold.api.cli import app as cli
 from refold.api.cli import exits
 from refold.projections.gates import Gates
 from refold.projections.replay import Replay
-from refold.schemas.avro import schema_of
+from refold.schemas.avro import schema_id, schema_of
 from refold.schemas.retail.basket import BasketOpened
 from refold.streams import kafka
 from refold.streams.errors import CategoryUncoded
@@ -30,7 +30,7 @@ def test_a_renamed_category_is_said_by_log_check_and_refused_by_the_first_fill(
     for done in client.create_topics(topics[:1]).values():
         done.result()
     producer = kafka.producer(settings.kafka_servers())
-    producer.produce(schemas_topic(settings.topic_prefix), json.dumps(schema).encode(), b"1")
+    producer.produce(schemas_topic(settings.topic_prefix), json.dumps(schema).encode(), str(schema_id(schema)).encode())
     producer.produce(events_topic(settings.topic_prefix, WAS), b"one", b"s")
     producer.produce(events_topic(settings.topic_prefix, WAS), b"two", b"s")
     assert producer.flush(30) == 0
