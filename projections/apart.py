@@ -54,9 +54,10 @@ def standing(
 ) -> Iterator[tuple[Build, Layout, tuple[Place, ...]]]:
     """The builds that are set apart and stand at the start of some chunks, with those places, whose positions are locked now.
 
-    What somebody else has locked is being moved by him, and so is not here.
+    What somebody else has locked is being moved by him, and so is not here; nor is what Postgres refuses, which the follower tries again.
     """
-    ours = [one for one in known(found, there) if not waits_for_itself(*one, allowed.parked)]
+    let_in = [build for build in there if build.detached_code != builds.REFUSED]
+    ours = [one for one in known(found, let_in) if not waits_for_itself(*one, allowed.parked)]
     if not ours:
         return
     at = _locked(db, [build.group for build, _ in ours], chunks, skips=True)
@@ -112,8 +113,8 @@ def join(db: Database, prefix: str, build: Build, layout: Layout, writers: Write
 
 def _is_ripe(db: Database, build: Build, layout: Layout) -> bool:
     row = db.execute(
-        "SELECT FROM refold.builds b WHERE b.build = %s AND b.detached_code = %s AND b.detached_at < now() - make_interval(secs => %s)"
+        "SELECT FROM refold.builds b WHERE b.build = %s AND b.detached_code = ANY(%s) AND b.detached_at < now() - make_interval(secs => %s)"
         " AND (%s OR NOT EXISTS (SELECT FROM refold.parked p WHERE p.build = b.build))",
-        (build.number, builds.OTHER_CODE, SETTLED_S, layout.evolves),
+        (build.number, list(builds.APART), SETTLED_S, layout.evolves),
     ).fetchone()
     return row is not None

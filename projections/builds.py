@@ -10,6 +10,9 @@ GROUP = "models"
 MEMBERS = ("serving", "shadow", "retired")
 OTHER_CODE = "fingerprint"
 """Why a build is set apart: it is written by whoever has its code, at positions of its own, until no living process lacks it."""
+REFUSED = "refused"
+"""Why one is, too: Postgres does not let its writer at its table. It is tried again until it does."""
+APART = (OTHER_CODE, REFUSED)
 _GROUP_LOCK = 0x5EF01D_0001
 
 
@@ -40,7 +43,7 @@ class Build:
 
     @property
     def is_apart(self) -> bool:
-        return self.status in MEMBERS and self.detached_code == OTHER_CODE
+        return self.status in MEMBERS and self.detached_code in APART
 
 
 def bootstrap(db: Database) -> None:
@@ -106,8 +109,8 @@ def detach_within(db: Database, build: Build, code: str, reason: str) -> None:
     """The same, in a transaction that holds the exclusive lock."""
     found = db.execute(
         "SELECT detached_code FROM refold.builds WHERE build = %s AND status = ANY(%s)"
-        " AND (detached_code IS NULL OR detached_code = %s AND detached_code <> %s)",
-        (build.number, list(MEMBERS), OTHER_CODE, code),
+        " AND (detached_code IS NULL OR detached_code = ANY(%s) AND detached_code <> %s)",
+        (build.number, list(MEMBERS), list(APART), code),
     ).fetchone()
     if found is None:
         return

@@ -27,6 +27,7 @@ from refold.schemas.errors import RefoldError
 from refold.streams import positions
 from refold.streams.chunk import Chunk, Place
 from refold.streams.core_limits import group_positions
+from refold.streams.errors import DatabaseRefused
 from refold.streams.intake import ChunkFold
 from refold.streams.log_reader import LogReader
 from refold.streams.postgres import Database, connect_patiently, notify
@@ -88,6 +89,8 @@ class ApartFold:
             try:
                 return self._transaction(chunks)
             except ModelFailed as failed:
+                if failed.code == builds.REFUSED:
+                    raise DatabaseRefused(failed.message) from failed
                 build = next(one for one in builds.builds(self.db) if one.number == failed.build)
                 builds.detach(self.db, build, failed.code, failed.message)
                 metrics.DETACHED.labels(build.model, failed.code).inc()

@@ -9,7 +9,7 @@ from psycopg import sql
 
 from refold.projections import merge_sql, parking
 from refold.projections.batch import Batch, Counted, Park
-from refold.projections.builds import Build
+from refold.projections.builds import REFUSED, Build
 from refold.projections.declaration import EventType, handled
 from refold.projections.errors import ModelFailed, SumOverflow
 from refold.projections.evolve import Evolved, Held, Target, evolve_batch, held_of, rows_of
@@ -59,6 +59,8 @@ def detaching(build: Build, layout: Layout) -> Iterator[None]:
             yield
     except SumOverflow as problem:
         raise ModelFailed(build.number, problem.message, problem.code) from problem
+    except psycopg.errors.InsufficientPrivilege as problem:
+        raise ModelFailed(build.number, f"Postgres refuses: {first_line(problem)}", REFUSED) from problem
     except Exception as problem:
         if isinstance(problem, Unreachable | Refused | MemoryError) or (
             isinstance(problem, psycopg.Error) and is_away(problem)

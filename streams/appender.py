@@ -1,16 +1,18 @@
 """The events' side of the log for a handler: one idempotent producer, errors remembered until they are asked for."""
 
 import logging
+import time
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from refold.streams import kafka
 from refold.streams.errors import KafkaRefused
+from refold.streams.handler_ports import Away
 from refold.streams.refusals import TOO_LARGE, of_kafka
 from refold.streams.topics import events_topic
 
 _log = logging.getLogger(__name__)
-_APPEND_S = 10.0
+_APPEND_S, _ASK_AGAIN_S = 10.0, 1.0
 _LEAST_BYTES = 1800
 """A claim and a rejection fit into this, whatever they are of."""
 
@@ -27,6 +29,7 @@ class KafkaLog:
         self._refused: KafkaError | None = None
         self._too_large = set[str]()
         self._largest: dict[str, int] = {}
+        self._asked: dict[str, float] = {}
         self._producer = self._new_producer()
 
     def append(self, category: str, part: int, key: bytes | None, value: bytes) -> None:
@@ -42,8 +45,23 @@ class KafkaLog:
 
     def fits(self, category: str, key: bytes, value: bytes) -> bool:
         """Whether the topic is known to take the record, or not known to refuse it."""
-        largest = self._largest.get(events_topic(self._prefix, category)) if self._largest else None
-        return largest is None or kafka.fits(largest, key, value)
+        largest = self._largest.get(topic := events_topic(self._prefix, category)) if self._largest else None
+        if largest is None or kafka.fits(largest, key, value):
+            return True
+        return kafka.fits(
+            self._takes_now(topic, largest), key, value
+        )  # a rejection is for ever, a topic's settings are not
+
+    def _takes_now(self, topic: str, known: int) -> int:
+        """What a topic takes: once in a while it is asked again. Raises Away."""
+        now = time.monotonic()
+        if now - self._asked.get(topic, now - _ASK_AGAIN_S) >= _ASK_AGAIN_S:
+            try:
+                self._largest[topic] = kafka.largest_batch(self._servers, topic)
+            except KafkaException as problem:
+                raise Away(f"Kafka: {topic} does not say what it takes: {problem.args[0]}") from problem
+            self._asked[topic] = now
+        return self._largest.get(topic, known)
 
     def failed(self) -> bool:
         """Serve the producer's reports; whether one of them was an error."""

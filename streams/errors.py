@@ -210,7 +210,7 @@ class WrongPartitions(LogRefused):
 
 
 class TopicRecreated(LogRefused):
-    """A topic with the name, but not the id, of the one that the tables were folded from."""
+    """A topic that the tables were folded from is gone, or there is another one of its name."""
 
     code = "log-topic-recreated"
     remedy = "Bring the old topic back from its backup, or drop the database and fold the new log with `refold replay rebuild --all --execute`."

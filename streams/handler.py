@@ -97,8 +97,8 @@ class Handler:
                 self._work(place, held)
             goes_on(self)
         except Away as problem:
-            waits(self, str(problem))
-            _log.warning("handler: waiting for a server: %s", problem)
+            if waits(self, str(problem)):
+                _log.warning("handler: waiting for a server: %s", problem)
             self._around.stopping.wait(_PAUSE_S)
 
     def is_waiting(self) -> bool:

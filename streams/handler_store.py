@@ -15,7 +15,7 @@ from refold.streams.handler_ports import Away, Snapshot
 from refold.streams.history import History
 from refold.streams.pipelined import Pipelined
 from refold.streams.postgres import connect
-from refold.streams.refusals import first_line, is_away, refusal_of
+from refold.streams.refusals import first_line, may_pass, refusal_of
 
 Answer = TypeVar("Answer")
 
@@ -65,7 +65,7 @@ class PostgresTables:
             return question(self._connected)
         except psycopg.Error as problem:
             self._disconnect()
-            if not is_away(problem):
+            if not may_pass(problem):
                 raise refusal_of(problem) or problem from problem
             raise Away(f"Postgres: {first_line(problem)}") from problem
 

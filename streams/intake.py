@@ -12,7 +12,7 @@ import psycopg
 from refold.streams import metrics
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import Lost, Unreachable
-from refold.streams.refusals import first_line, is_away, refusal_of
+from refold.streams.refusals import first_line, may_pass, refusal_of
 from refold.streams.standing import goes_on, waits
 
 _log = logging.getLogger(__name__)
@@ -212,11 +212,11 @@ class Intake:
                 return
 
     def _reconnect(self, problem: psycopg.Error | Unreachable) -> None:
-        """Wait for a server that is away. Raises DatabaseRefused, or the problem itself where waiting would not help."""
-        if isinstance(problem, psycopg.Error) and not is_away(problem):
+        """Wait for a server that is away, or does not grant now what it did. Raises DatabaseRefused, or the problem itself where waiting would not help."""
+        if isinstance(problem, psycopg.Error) and not may_pass(problem):
             raise refusal_of(problem) or problem
-        _log.warning("%s: waiting for a server: %s", self._fold.group, first_line(problem))
-        waits(self, first_line(problem))
+        if waits(self, first_line(problem)):
+            _log.warning("%s: waiting for a server: %s", self._fold.group, first_line(problem))
         self._stopping.wait(_RETRY_S)
         if not self._stopping.is_set() and isinstance(problem, psycopg.Error):
             self._fold.reconnect()

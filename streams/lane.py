@@ -18,6 +18,7 @@ from refold.streams.intake import Reader
 from refold.streams.notices import POLL_S
 from refold.streams.presence import ending
 from refold.streams.reader import MOST_BYTES, REFUSED, ReaderConfig
+from refold.streams.refusals import is_passing
 
 _log = logging.getLogger(__name__)
 _SOON_S = 0.02
@@ -174,4 +175,5 @@ class Lane:
                 _log.exception("the worker of group %s failed", self._config.group)
             ending(problem)
             logging.shutdown()
-            os._exit(REFUSED if isinstance(problem, LogRefused | NewerRules | Refused) else FAILED)
+            final = isinstance(problem, LogRefused | NewerRules | Refused) and not is_passing(problem)
+            os._exit(REFUSED if final else FAILED)

@@ -115,6 +115,8 @@ def answering() -> Iterator[None]:
             raise DatabaseUnavailable(f"Postgres does not answer: {first_line(problem)}") from problem
         if isinstance(problem, _ABSENT):
             raise DatabaseRefused(f"a table is not as it was made: {first_line(problem)}", _MAKE_AGAIN) from problem
+        if refusals.may_pass(problem):
+            raise DatabaseUnavailable(f"Postgres refuses now: {first_line(problem)}") from problem
         raise refusals.refusal_of(problem) or problem from problem
 
 

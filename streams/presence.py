@@ -26,7 +26,7 @@ from refold.streams.standing import STANDING, waits_longest
 BEAT_S = 3.0
 STALE_S = 10.0
 """A row that was not touched for so long is a dead process's."""
-_SOON_S, _REFUSED_S, _FORGET_S = 0.5, 60.0, 60.0
+_SOON_S, _REFUSED_S, _FORGET_S = 0.5, 10.0, 60.0
 _REFUSED = (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction, RefoldError)
 _log = logging.getLogger(__name__)
 

@@ -17,12 +17,15 @@ from dataclasses import dataclass, replace
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
+from refold.schemas.errors import RefoldError
 from refold.streams import kafka
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import KafkaUnavailable, LogRefused, Refused
 from refold.streams.log import check_range, cut, follow, records_of
 from refold.streams.membership import FORGOTTEN_S, Membership
 from refold.streams.pace import Pace
+from refold.streams.presence import ending
+from refold.streams.refusals import is_passing
 
 _log = logging.getLogger(__name__)
 _TICK_S, _ASK_S = 0.1, 2.0
@@ -81,9 +84,12 @@ class GroupReader:
         """Read until `stop`; anything unexpected ends the process, and its supervisor starts it anew."""
         try:
             self._read()
-        except (LogRefused, Refused) as problem:
+        except RefoldError as problem:
+            if self._stopping.is_set():
+                return
             _log.error("%s: %s %s", problem.code, problem.message, problem.remedy)
-            os._exit(REFUSED)
+            ending(problem)
+            os._exit(REFUSED if isinstance(problem, LogRefused | Refused) and not is_passing(problem) else CRASHED)
         except Exception:
             if self._stopping.is_set():
                 return

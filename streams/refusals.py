@@ -16,7 +16,13 @@ import psycopg
 from confluent_kafka import KafkaError
 from psycopg import conninfo, pq
 
-from refold.streams.errors import DatabaseRefused, KafkaRefused, KafkaUnavailable
+from refold.streams.errors import (
+    DatabaseRefused,
+    KafkaRefused,
+    KafkaUnavailable,
+    Refused,
+    WrongSettings,
+)
 
 _AWAY_CLASSES = frozenset({"08", "40", "53", "57", "58"})
 """Connection lost; serialization and deadlock; out of disk, memory or connections; shut down or cancelled; the system's own errors."""
@@ -59,16 +65,30 @@ _REFUSED = frozenset(
 TOO_LARGE = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE})
 
 
+STEADY_S = 10.0
+"""A role that has run for so long had all that it needs: what is refused to it now was granted before, and may be again."""
+
+
 @dataclass
 class Admission:
-    """Whether Postgres let this process in once. What it refuses to a role that runs passes: its database is being restored, say."""
+    """Whether a server let this process in once. What is refused to a role that ran passes: its database is being restored, say."""
 
     waits: bool = False
     granted: bool = False
+    steady_from: float = 0.0
+
+    def begin(self, *, ran_before: bool) -> None:
+        """A supervised role starts, for the first time or again."""
+        self.waits, self.granted = True, ran_before
+        self.steady_from = time.monotonic() + (0.0 if ran_before else STEADY_S)
+
+    def is_steady(self) -> bool:
+        """Whether what is refused is waited for, of whatever kind it is."""
+        return self.waits and time.monotonic() >= self.steady_from
 
 
 ADMISSION = Admission()
-"""`waits` is set by processes of roles; a command that is run by hand says at once what is refused."""
+"""Begun by supervised roles; a command or role that is run by hand says at once what is refused."""
 
 
 def first_line(problem: BaseException) -> str:
@@ -90,6 +110,16 @@ def refusal_of(problem: psycopg.Error) -> DatabaseRefused | None:
     if state in _RIGHTS or state[:2] in _RIGHTS_CLASSES:
         return DatabaseRefused(f"Postgres refuses: {first_line(problem)}")
     return None
+
+
+def may_pass(problem: psycopg.Error) -> bool:
+    """Whether to ask again: the server is away, or refuses to a role that ran before what it granted then."""
+    return is_away(problem) or (ADMISSION.is_steady() and refusal_of(problem) is not None)
+
+
+def is_passing(problem: BaseException) -> bool:
+    """Whether a role that ends by it is to be started again: it ran before, so a hand has changed what is refused, and may change it back."""
+    return isinstance(problem, Refused | WrongSettings) and ADMISSION.is_steady()
 
 
 def of_connecting(url: str, parameters: Mapping[str, Any], problem: psycopg.Error) -> psycopg.Error | DatabaseRefused:

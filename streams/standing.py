@@ -12,10 +12,11 @@ it where the last commands are repeats, since nothing is appended for these."""
 _WAITS: dict[int, tuple[float, str]] = {}
 
 
-def waits(who: object, why: str) -> None:
-    """Some part of the process cannot go on now, and will try again."""
-    since, _ = _WAITS.get(id(who), (time.monotonic(), ""))
+def waits(who: object, why: str) -> bool:
+    """Some part of the process cannot go on now, and will try again; whether it has not said so yet: a log is told once."""
+    since, said = _WAITS.get(id(who), (time.monotonic(), ""))
     _WAITS[id(who)] = since, why
+    return why != said
 
 
 def goes_on(who: object) -> None:

@@ -1,6 +1,7 @@
 """The topics of the configured domains: created right, checked at every start, and self-explaining."""
 
 import json
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from typing import Any
@@ -18,6 +19,8 @@ from refold.streams.settings import Settings
 
 FOR_EVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 _TIMEOUT_S = 20.0
+_HEARSAY_S = 3.0
+"""A broker may hear a moment later than another of a topic that was just made."""
 
 
 def commands_topic(prefix: str, category: str) -> str:
@@ -48,12 +51,27 @@ def ensure_topics(settings: Settings, domains: Domains, db: Database) -> None:
     client = kafka.admin(settings.kafka_servers())
     try:
         names = _logs(settings, domains)
+        _check_presence(client, names, db)
         _create(client, names, settings)
         _check_settings(client, names)
         _check_identity(client, names, settings.partitions, db)
         publish_schemas(settings, domains)
     except KafkaException as problem:
         raise of_kafka(problem.args[0], "the topics cannot be used") from problem
+
+
+def check_topics(settings: Settings, domains: Domains, db: Database) -> None:
+    """Whether the topics are still what they were at the start: settings can be changed, partitions added by hand, at any time.
+
+    Makes nothing. Raises WrongSettings, WrongPartitions, TopicRecreated, KafkaUnavailable, KafkaRefused.
+    """
+    client, names = kafka.admin(settings.kafka_servers()), _logs(settings, domains)
+    try:
+        _check_presence(client, names, db)
+        _check_settings(client, names)
+        _check_identity(client, names, settings.partitions, db)
+    except KafkaException as problem:
+        raise of_kafka(problem.args[0], "the topics cannot be asked") from problem
 
 
 def publish_schemas(settings: Settings, domains: Domains) -> None:
@@ -94,6 +112,15 @@ def _logs(settings: Settings, domains: Domains) -> list[str]:
     return [
         topic for name in domains.categories for topic in (commands_topic(prefix, name), events_topic(prefix, name))
     ]
+
+
+def _check_presence(client: AdminClient, names: Iterable[str], db: Database) -> None:
+    """A topic that was there and is gone took its records with it: a new one of its name would only hide that."""
+    known, until = _known(db, names).keys(), time.monotonic() + _HEARSAY_S
+    while gone := sorted(known - client.list_topics(timeout=_TIMEOUT_S).topics.keys()):
+        if time.monotonic() > until:
+            raise TopicRecreated(f"the topic {gone[0]}, which the tables were folded from, is gone: it was deleted")
+        time.sleep(0.2)
 
 
 def _create(client: AdminClient, names: list[str], settings: Settings) -> None:

@@ -11,9 +11,11 @@ from importlib import import_module
 from pathlib import Path
 
 import refold
+from refold.api.cli.exits import UNREACHABLE
+from refold.schemas.errors import RefoldError
 from refold.streams.embedded.servers import connected
 from refold.streams.presence import Me, Presence
-from refold.streams.refusals import ADMISSION
+from refold.streams.refusals import ADMISSION, is_passing
 from refold.streams.running_code import running_code
 from refold.streams.settings import Settings
 
@@ -36,18 +38,25 @@ _log = logging.getLogger(__name__)
 def run_role(role: str, settings: Settings, *, supervised: bool = False) -> None:
     """Run one role in this process until it is told to stop."""
     if supervised:
-        ADMISSION.waits, ADMISSION.granted = True, ADMITTED_VARIABLE in os.environ
+        ADMISSION.begin(ran_before=ADMITTED_VARIABLE in os.environ)
         threading.Thread(target=_stop_with_parent, name="parent-watch", daemon=True).start()
     # prometheus-client reads the variable when it is imported, which the role's module does.
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
-    # Of `agents` only Faust's services log, under the module of their class: that they start and stop.
-    for noisy in ("mode", "faust", "asyncio", "litestar", "uvicorn.access", "refold.streams.agents"):
+    for noisy in ("mode", "faust", "asyncio", "litestar", "uvicorn.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # Of `agents` only Faust's services log, under the module of their class: that they start and stop, and that a timer waits as we do.
+    logging.getLogger("refold.streams.agents").setLevel(logging.ERROR)
     os.environ.setdefault(METRICS_VARIABLE, str(metrics_folder(settings)))
     Path(os.environ[METRICS_VARIABLE]).mkdir(parents=True, exist_ok=True)
     connected_settings = connected(settings)
-    with Presence(connected_settings.dsn(), who(role, settings.domains)):
-        import_module(MODULES[role]).main(connected_settings)
+    try:
+        with Presence(connected_settings.dsn(), who(role, settings.domains)):
+            import_module(MODULES[role]).main(connected_settings)
+    except RefoldError as problem:
+        if not is_passing(problem):
+            raise
+        _log.error("%s: %s %s", problem.code, problem.message, problem.remedy)
+        raise SystemExit(UNREACHABLE) from problem  # what was granted before may be again: the supervisor goes on
 
 
 def who(role: str, domains: Sequence[str]) -> Me:

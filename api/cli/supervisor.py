@@ -17,9 +17,10 @@ from prometheus_client.multiprocess import mark_process_dead
 from refold.api.cli.exits import DIFFERENT, PRECONDITION, USAGE
 from refold.api.cli.logs import Output
 from refold.api.cli.roles import ADMITTED_VARIABLE, GRACE_S, METRICS_VARIABLE, metrics_folder, role_command
+from refold.streams.refusals import STEADY_S
 from refold.streams.settings import Settings
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S, HEALTHY_S = 0.2, 5.0, 10.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
 FINAL = {USAGE, DIFFERENT, PRECONDITION}  # a restart would only say the same again
 
 
@@ -69,7 +70,7 @@ class Child:
             if code in FINAL:
                 self._on_final(code)
                 return
-            if time.monotonic() - began > HEALTHY_S:
+            if time.monotonic() - began > STEADY_S:
                 pause = FIRST_PAUSE_S
                 self._environment = self._environment | {ADMITTED_VARIABLE: "1"}
             self._output(self.name, f"ended ({_how_it_ended(code)}); starting it again in {pause:g} s")

@@ -26,7 +26,7 @@ from refold.api.http.query_plan import Plan, plan_query, plan_row
 from refold.api.http.query_request import read_key, read_query, refuse_unknown, shown
 from refold.api.http.served_now import as_served
 from refold.api.http.services import ModelReads, ModelServices
-from refold.projections.builds import OTHER_CODE
+from refold.projections.builds import APART
 from refold.projections.serving import ServedModel
 
 DEFAULT_WAIT_S = 5.0
@@ -148,7 +148,7 @@ async def _fresh_page(models: ModelServices, plan: Plan, headers: Mapping[str, s
         remaining = until - asyncio.get_running_loop().time()
         if not left:
             return page
-        if remaining <= 0 or page.detached not in (None, OTHER_CODE):
+        if remaining <= 0 or page.detached not in (None, *APART):
             stands = f"detached ({page.detached})" if page.detached else "behind"
             place = page.position or "the beginning"
             error = PositionNotReached(f"{plan.model.name} is {stands}: it stands at {place}, not at {token(left)}")

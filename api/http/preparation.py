@@ -7,20 +7,22 @@ import logging
 from refold.api.unavailable import NotPrepared
 from refold.schemas.errors import RefoldError
 from refold.streams.domain import Domains
+from refold.streams.errors import LogRefused
 from refold.streams.postgres import answering, bootstrap, connect
 from refold.streams.settings import Settings
-from refold.streams.topics import ensure_topics
+from refold.streams.topics import check_topics, ensure_topics
 
-_RETRY_S = 1.0
+_RETRY_S, _LOOK_S = 1.0, 10.0
 _log = logging.getLogger(__name__)
 
 
 class Preparation:
-    """Tries until it succeeds; the API serves what it can meanwhile."""
+    """Tries until it succeeds, and looks again from time to time; the API serves what it can meanwhile."""
 
     def __init__(self, settings: Settings, domains: Domains) -> None:
         self._settings, self._domains = settings, domains
         self._task: asyncio.Task[None] | None = None
+        self._done = asyncio.Event()
         self.problem: RefoldError | None = NotPrepared("the API has just started")
 
     async def open(self) -> None:
@@ -41,12 +43,13 @@ class Preparation:
 
     async def ready(self, seconds: float) -> None:
         """Wait until nothing stands in the way. Raises what still does after that many seconds."""
-        assert self._task is not None
-        await asyncio.wait({self._task}, timeout=seconds)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._done.wait()
         self.check()
 
     async def _try_for_ever(self) -> None:
-        while self.problem is not None:
+        while not self._done.is_set():
             try:
                 await asyncio.to_thread(self._prepare)
             except RefoldError as problem:
@@ -57,11 +60,37 @@ class Preparation:
                 await asyncio.sleep(10 * _RETRY_S)
             else:
                 self.problem = None
+                self._done.set()
+        await self._look_again_for_ever()
+
+    async def _look_again_for_ever(self) -> None:
+        """What is acknowledged into a log that loses records is lost: a topic that a hand has changed takes no command until it is right."""
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            try:
+                await asyncio.to_thread(self._look)
+            except LogRefused as problem:
+                self._tell(problem)
+            except RefoldError as problem:  # whoever needs the server says that it is away
+                _log.debug("the topics are looked at again later: %s", problem.message)
+            except Exception:
+                _log.exception("the topics cannot be looked at")
+            else:
+                self._put_right()
 
     def _prepare(self) -> None:
         with answering(), contextlib.closing(connect(self._settings.dsn(), application_name="api-prepare")) as db:
             bootstrap(db)
             ensure_topics(self._settings, self._domains, db)
+
+    def _look(self) -> None:
+        with answering(), contextlib.closing(connect(self._settings.dsn(), application_name="api-prepare")) as db:
+            check_topics(self._settings, self._domains, db)
+
+    def _put_right(self) -> None:
+        if self.problem is not None:
+            _log.info("ready for commands again")
+            self.problem = None
 
     def _tell(self, problem: RefoldError) -> None:
         if self.problem is None or problem.code != self.problem.code:

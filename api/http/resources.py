@@ -1,6 +1,7 @@
 """The real things behind the routes: Postgres, Kafka, and the tasks that watch them. Starts without either."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
@@ -26,7 +27,7 @@ from refold.api.http.services import (
     OperationServices,
     StreamServices,
 )
-from refold.api.unavailable import LogUnreadable
+from refold.api.unavailable import LogUnreadable, NotPrepared
 from refold.projections.declared import declared
 from refold.projections.serving import served_models
 from refold.schemas.avro import Schema
@@ -47,6 +48,9 @@ _LINGER_MS = {"alone": 0.2, "together": 3.0, "batch": 10.0}
 """A client waits for its single command. Of many that wait, and of a batch's lines, some go together: the broker has less to do."""
 _MANY = 16
 """Commands that wait for their outcomes: then theirs go together, too, since all wait for what each of them costs."""
+_TABLES = (
+    "SELECT FROM refold.topics, refold.outcomes, refold.streams, refold.positions, refold.builds, refold.parked LIMIT 0"
+)
 _log = logging.getLogger(__name__)
 
 
@@ -182,7 +186,10 @@ class Resources:
         ]
 
     async def _ask_postgres(self) -> None:
+        """By both ways in which requests ask, and for what they ask: a role may be let in, and to no table."""
         await self.database.fetch("SELECT 1")
+        with contextlib.suppress(NotPrepared):  # its own check tells
+            await self.lookups.fetch(_TABLES)
 
     def _metrics(self) -> bytes:
         return metrics_page(self.settings, self._lag)

@@ -1,23 +1,31 @@
 """A server that refuses is told in one sentence, with the exit code of a precondition, by every role and command."""
 
+import asyncio
 import os
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
-from confluent_kafka.admin import NewTopic
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
+from litestar import Litestar
+from litestar.testing import TestClient
 from psycopg import sql
 from pydantic import SecretStr
 
 from refold.api.cli import exits
 from refold.api.cli.stack import Stack
+from refold.api.http import preparation
 from refold.api.http.preparation import Preparation
+from refold.api.http.resources import Resources
+from refold.projections import builds
 from refold.streams import kafka
 from refold.streams.domain import Domains
-from refold.streams.errors import Refused
+from refold.streams.errors import Refused, WrongSettings
+from refold.streams.postgres import connect
 from refold.streams.settings import Settings
 from refold.streams.waiting import when_kafka_answers
 from tests.conftest import database_named
@@ -118,6 +126,67 @@ def test_topics_that_do_not_take_the_largest_record(run: Run, settings: Settings
     _make(settings, topic, **{"max.message.bytes": "2000"})
     for role in ("handler", "core"):
         _is_one_sentence(run("worker", role), "log-wrong-settings", f"{topic} has max.message.bytes=2000")
+
+
+def test_the_api_takes_no_command_while_a_topic_that_a_hand_has_changed_would_lose_it(
+    settings: Settings, domains: Domains, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preparation, "_LOOK_S", 0.05)
+    _prepare(settings, domains)
+    topic, admin = f"{settings.topic_prefix}retail.basket.events", kafka.admin(settings.kafka_servers())
+
+    def keeps(value: str) -> None:
+        entry = ConfigEntry("cleanup.policy", value, incremental_operation=AlterConfigOpType.SET)
+        changed = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+        admin.incremental_alter_configs([changed])[changed].result(20)
+
+    def becomes(prepared: Preparation, code: str | None) -> None:
+        until = time.monotonic() + 20
+        while (prepared.problem and prepared.problem.code) != code:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+
+    async def watched() -> None:
+        prepared = Preparation(settings, domains)
+        await prepared.open()
+        await prepared.ready(20)
+        keeps("compact")
+        await asyncio.to_thread(becomes, prepared, "log-wrong-settings")
+        with pytest.raises(WrongSettings, match=f"{topic} has cleanup.policy=compact"):
+            prepared.check()
+        keeps("delete")
+        await asyncio.to_thread(becomes, prepared, None)
+        prepared.check()
+        await prepared.close()
+
+    asyncio.run(watched())
+
+
+def test_an_api_that_may_not_read_what_commands_need_is_not_ready(settings: Settings, domains: Domains) -> None:
+    _prepare(settings, domains)
+    with connect(settings.dsn(), application_name="test") as db:
+        builds.bootstrap(db)
+    name, database = f"r_{uuid.uuid4().hex}", settings.dsn()
+    role = sql.Identifier(name)
+    with psycopg.connect(database, autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'right'").format(role))
+        admin.execute(sql.SQL("GRANT USAGE ON SCHEMA refold TO {}").format(role))
+        admin.execute(sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA refold TO {}").format(role))
+        url = SecretStr(f"postgresql://{name}:right@{database.rpartition('@')[2]}")
+        with TestClient(Resources(settings.model_copy(update={"database_url": url}), domains).application()) as client:
+            assert _postgres(client) == (True, "")
+            admin.execute(sql.SQL("REVOKE SELECT ON refold.outcomes FROM {}").format(role))
+            ok, said = _postgres(client)
+            assert (ok, said) == (False, "database-refused: Postgres refuses: permission denied for table outcomes")
+            admin.execute(sql.SQL("GRANT SELECT ON refold.outcomes TO {}").format(role))
+            assert _postgres(client) == (True, "")
+        admin.execute(sql.SQL("DROP OWNED BY {}").format(role))
+        admin.execute(sql.SQL("DROP ROLE {}").format(role))
+
+
+def _postgres(client: TestClient[Litestar]) -> tuple[bool, str]:
+    (check,) = [check for check in client.get("/readyz").json()["checks"] if check["name"] == "postgres"]
+    return check["ok"], check["detail"]
 
 
 def test_topics_of_kafkas_own_size_are_taken(settings: Settings, domains: Domains) -> None:

@@ -1,10 +1,12 @@
 """Old and new code side by side: each writes what it can, no table loses a row, and nothing stays apart when the old code is gone."""
 
 import random
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
+from psycopg import sql
 
 from refold.projections import apart, builds, promote, tables
 from refold.projections.apart import Writers
@@ -15,7 +17,7 @@ from refold.projections.models import ModelsFold
 from refold.projections.models_process import ensure_builds
 from refold.streams.chunk import Chunk, Place
 from refold.streams.core_limits import group_positions
-from refold.streams.errors import Lost
+from refold.streams.errors import DatabaseRefused, Lost
 from refold.streams.postgres import Database
 from tests.projections.conftest import core_stands
 from tests.projections.naive import Happened, naive_rows
@@ -232,6 +234,45 @@ def test_a_build_is_followed_by_one_process_at_a_time(
     follows_old.reconnect()
     assert [build.number for build, _ in other.followed()] == [3]
     other.close()
+
+
+def test_a_table_that_postgres_refuses_is_set_apart_until_it_is_granted_again(
+    db: Database, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apart, "SETTLED_S", 0.0)
+    ensure_builds(db, OLD)
+    name = sql.Identifier(f"r_{uuid.uuid4().hex}")
+    db.execute(
+        sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'right' IN ROLE pg_read_all_data, pg_write_all_data").format(name)
+    )
+    url = f"postgresql://{name.as_string().strip(chr(34))}:right@{database.rpartition('@')[2]}"
+    fold, follower, log = ModelsFold(url, "", CATALOG, OLD), ApartFold(url, "", CATALOG, OLD), Log(db, 8)
+    while len(log.whole) < PLACES:
+        log.grow()
+    places = sorted(log.whole)
+    log.fold(fold, places)
+
+    db.execute(sql.SQL("REVOKE pg_write_all_data FROM {}").format(name))
+    for schema in ("refold", "refold_b1", "refold_b2"):
+        db.execute(sql.SQL("GRANT ALL ON ALL TABLES IN SCHEMA {} TO {}").format(sql.Identifier(schema), name))
+    for _ in range(2):
+        log.grow()
+        log.fold(fold, places)
+        with pytest.raises(DatabaseRefused, match="permission denied"):
+            log.follow(follower)
+    assert states(db)["by_owner 3"] == ("serving", True)
+    assert shown(db, OLD, "accounts") == right(OLD, log, "accounts")
+
+    db.execute(sql.SQL("GRANT ALL ON refold_b3.by_owner TO {}").format(name))
+    log.follow(follower)
+    assert joined(db, OLD, living(OLD)) == ["by_owner"]
+    log.grow()
+    log.fold(fold, places)
+    assert shown(db, OLD, "by_owner") == right(OLD, log, "by_owner")
+    fold.close()
+    follower.close()
+    db.execute(sql.SQL("DROP OWNED BY {}").format(name))
+    db.execute(sql.SQL("DROP ROLE {}").format(name))
 
 
 def test_a_build_that_failed_is_not_followed_and_joins_no_more(

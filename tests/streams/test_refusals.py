@@ -5,14 +5,24 @@ from typing import Any
 
 import psycopg
 import pytest
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 
-from refold.streams import kafka
+from refold.streams import kafka, refusals
 from refold.streams.appender import KafkaLog
 from refold.streams.chunk import Chunk, Place
-from refold.streams.errors import DatabaseRefused, KafkaRefused, KafkaUnavailable
+from refold.streams.errors import (
+    DatabaseRefused,
+    DatabaseUnavailable,
+    KafkaRefused,
+    KafkaUnavailable,
+    LogShorter,
+    TopicRecreated,
+    WrongSettings,
+)
+from refold.streams.handler_ports import Away
 from refold.streams.intake import Intake
-from refold.streams.refusals import of_kafka
+from refold.streams.postgres import answering
+from refold.streams.refusals import is_passing, of_kafka
 from tests.streams.flow import Flow
 
 PLACE: Place = ("retail.basket.events", 0)
@@ -75,6 +85,45 @@ def test_a_fold_does_not_wait_for_what_is_refused(problem: psycopg.Error) -> Non
         take(Failing(problem))
 
 
+@pytest.fixture
+def steady(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A supervised role that ran before."""
+    admission = refusals.Admission()
+    admission.begin(ran_before=True)
+    monkeypatch.setattr(refusals, "ADMISSION", admission)
+
+
+@pytest.mark.usefixtures("steady")
+def test_a_fold_that_ran_before_waits_for_rights_that_a_hand_took_away_and_says_so_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    problem = psycopg.errors.InsufficientPrivilege("permission denied for table positions")
+    fold = Failing(problem, problem, problem)
+    take(fold)
+    assert (fold.problems, fold.connected) == ([], 3)
+    assert caplog.messages == ["core: waiting for a server: permission denied for table positions"]
+
+
+@pytest.mark.usefixtures("steady")
+def test_a_role_that_ran_before_is_started_again_after_what_a_hand_may_put_right() -> None:
+    for passes in (DatabaseRefused("no"), KafkaRefused("no"), WrongSettings("compacted")):
+        assert is_passing(passes)
+    for stays in (TopicRecreated("another"), LogShorter("cut off"), ValueError("ours")):
+        assert not is_passing(stays)
+    with pytest.raises(DatabaseUnavailable, match="refuses now: permission denied"), answering():
+        raise psycopg.errors.InsufficientPrivilege("permission denied")
+
+
+def test_a_role_that_starts_is_told_at_once_and_waits_only_when_it_is_steady(monkeypatch: pytest.MonkeyPatch) -> None:
+    admission = refusals.Admission()
+    monkeypatch.setattr(refusals, "ADMISSION", admission)
+    assert not is_passing(DatabaseRefused("no")), "a command that is run by hand"
+    admission.begin(ran_before=False)
+    assert not is_passing(DatabaseRefused("no"))
+    admission.steady_from -= refusals.STEADY_S
+    assert is_passing(DatabaseRefused("no"))
+
+
 def test_a_fold_does_not_take_a_statement_that_fails_for_a_server_that_is_away() -> None:
     with pytest.raises(psycopg.errors.ProgramLimitExceeded):
         take(Failing(psycopg.errors.ProgramLimitExceeded("index row size 5016 exceeds the maximum")))
@@ -104,6 +153,26 @@ def test_a_topic_that_refuses_what_it_says_that_it_takes_is_not_tried_for_ever(m
     log._reported(*too_large)
     with pytest.raises(KafkaRefused, match=r"max\.message\.bytes=5000"):
         log.discard()
+
+
+def test_a_topic_that_takes_more_again_is_believed_before_a_command_is_rejected_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    takes = [3000]
+    monkeypatch.setattr(kafka, "largest_batch", lambda *_: takes[0])
+    log = KafkaLog("127.0.0.1:9", "")
+    log._reported(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE), Told("retail.basket.events"))
+    log.discard()
+    takes[0] = 5000
+    assert log.fits("retail.basket", b"7", bytes(4000))
+
+    def away(*_: object) -> int:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+
+    monkeypatch.setattr(kafka, "largest_batch", away)
+    log._asked.clear()
+    with pytest.raises(Away, match="does not say what it takes"):
+        log.fits("retail.basket", b"7", bytes(9000))
 
 
 class Told:

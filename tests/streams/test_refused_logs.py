@@ -4,12 +4,12 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
-from refold.streams import kafka
+from refold.streams import kafka, topics
 from refold.streams.continuity import check_continuity
 from refold.streams.errors import LogShorter, LogTrimmed, TopicRecreated, WrongPartitions, WrongSettings
 from refold.streams.postgres import connect
 from refold.streams.settings import Settings
-from refold.streams.topics import ensure_topics, events_topic
+from refold.streams.topics import check_topics, ensure_topics, events_topic
 from tests.streams.broker import DOMAINS, append, claimed, fold_all, prepare
 from tests.streams.logs import claim
 from tests.streams.test_core import BASKET, basket
@@ -55,7 +55,23 @@ def test_topics_that_would_lose_events_are_refused(settings: Settings) -> None:
         db.execute("UPDATE refold.topics SET topic_id = 'other' WHERE topic = %s", (topic,))
         with pytest.raises(TopicRecreated):
             ensure_topics(settings, DOMAINS, db)
+        with pytest.raises(TopicRecreated, match="made anew"):
+            check_topics(settings, DOMAINS, db)
     for future in admin.delete_records([TopicPartition(topic, 0, 3)]).values():
         future.result()
     with pytest.raises(LogTrimmed):
         fold_all(settings)
+
+
+@pytest.mark.usefixtures("servers")
+def test_a_topic_that_was_deleted_is_not_made_anew(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topics, "_HEARSAY_S", 0.2)
+    prepare(settings)
+    admin, topic = kafka.admin(settings.kafka_servers()), events_topic(settings.topic_prefix, BASKET)
+    with connect(settings.dsn(), application_name="test") as db:
+        ensure_topics(settings, DOMAINS, db)
+        admin.delete_topics([topic])[topic].result()
+        for ask in (check_topics, ensure_topics):
+            with pytest.raises(TopicRecreated, match=f"the topic {topic}, which the tables were folded from, is gone"):
+                ask(settings, DOMAINS, db)
+    assert topic not in admin.list_topics(timeout=20).topics
