@@ -31,7 +31,20 @@ _AWAY = frozenset({"25006", "25P03", "25P04", "55006", "55P03"})
 _RIGHTS_CLASSES = frozenset({"28", "3D", "0P"})
 _RIGHTS = frozenset({"42501"})
 _SQLSTATE = re.compile(rb'ErrorResponse\t.*? C "([0-9A-Z]{5})"')
-_CLIENT_REFUSES = ("no password supplied", "SSL was required", "certificate verify failed", "authentication method")
+_CLIENT_REFUSES = (
+    "no password supplied",
+    "SSL was required",
+    "certificate",
+    "authentication method",
+    "channel binding required",
+    "GSSAPI encryption required",
+)
+_CLIENTS_REMEDY = (
+    "Correct REFOLD_DATABASE_URL, or the variables PG… of the environment (PGSSLMODE, PGSERVICE, …), and start again."
+)
+_WHICH_SERVER = re.compile(
+    r"^(connection failed: )?connection to server at .+?, port \d+ failed: |^connection is bad: "
+)
 _CROWDED = ("too many", "remaining connection slots")
 _UNSUPPORTED = "unsupported startup parameter"
 _PATIENCE_S = 5.0
@@ -131,6 +144,8 @@ def of_connecting(url: str, parameters: Mapping[str, Any], problem: psycopg.Erro
     if not isinstance(problem, psycopg.OperationalError):
         return DatabaseRefused("the address of the database cannot be read", remedy="Correct REFOLD_DATABASE_URL.")
     whole = conninfo.make_conninfo(url, **{name: value for name, value in parameters.items() if name != "autocommit"})
+    if any(said in str(problem) for said in _CLIENT_REFUSES) or _ping(whole) == pq.Ping.NO_ATTEMPT:
+        return _refused(first_line(problem), _CLIENTS_REMEDY)
     if not _is_up(whole, str(problem)):
         return problem
     try:
@@ -139,17 +154,25 @@ def of_connecting(url: str, parameters: Mapping[str, Any], problem: psycopg.Erro
         return problem
     states = [found.decode() for found in _SQLSTATE.findall(traced)]
     refused = [state for state in states if state[:2] not in _AWAY_CLASSES or _UNSUPPORTED in text]
-    if not came_about and ((states and refused == states) or any(said in text for said in _CLIENT_REFUSES)):
-        why = first_line(Exception(text.rpartition("FATAL:")[2]))
-        if ADMISSION.waits and ADMISSION.granted:
-            return psycopg.OperationalError(f"it refuses the connection now: {why}")
-        return DatabaseRefused(f"Postgres refuses the connection: {why}")
+    if not came_about and states and refused == states:
+        return _refused(first_line(Exception(text.rpartition("FATAL:")[2])))
     return problem
+
+
+def _refused(why: str, remedy: str | None = None) -> psycopg.Error | DatabaseRefused:
+    why = _WHICH_SERVER.sub("", why)
+    if ADMISSION.waits and ADMISSION.granted:
+        return psycopg.OperationalError(f"it refuses the connection now: {why}")
+    return DatabaseRefused(f"Postgres refuses the connection: {why}", remedy)
 
 
 def _is_up(url: str, text: str) -> bool:
     """Whether the server answers at all, is not just starting, and has not too many clients."""
-    return not any(said in text for said in _CROWDED) and pq.PGconn.ping(url.encode()) == pq.Ping.OK
+    return not any(said in text for said in _CROWDED) and _ping(url) == pq.Ping.OK
+
+
+def _ping(url: str) -> int:
+    return pq.PGconn.ping(url.encode())
 
 
 def _traced_start(url: str) -> tuple[bool, str, bytes]:

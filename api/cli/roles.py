@@ -44,8 +44,9 @@ def run_role(role: str, settings: Settings, *, supervised: bool = False) -> None
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
     for noisy in ("mode", "faust", "asyncio", "litestar", "uvicorn.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    # Of `agents` only Faust's services log, under the module of their class: that they start and stop, and that a timer waits as we do.
-    logging.getLogger("refold.streams.agents").setLevel(logging.ERROR)
+    # Of `agents` only Faust's services log, under the module of their class, that they start and stop; timers, that they wait as we do.
+    for noisy in ("refold.streams.agents", "mode.timers"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
     os.environ.setdefault(METRICS_VARIABLE, str(metrics_folder(settings)))
     Path(os.environ[METRICS_VARIABLE]).mkdir(parents=True, exist_ok=True)
     connected_settings = connected(settings)

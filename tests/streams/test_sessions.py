@@ -152,6 +152,40 @@ def test_what_never_passes_is_no_server_that_is_away(database: str, role: tuple[
         connect_patiently(url, application_name="test")
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("PGSSLMODE", "require", "server does not support SSL, but SSL was required"),
+        ("PGSSLMODE", "bogus", 'invalid sslmode value: "bogus"'),
+        ("PGSERVICE", "nowhere", 'definition of service "nowhere" not found'),
+        ("PGCHANNELBINDING", "require", "channel binding required"),
+        ("PGREQUIREAUTH", "md5", "authentication method requirement"),
+        ("PGGSSENCMODE", "require", "GSSAPI"),
+        ("PGSSLCERTMODE", "require", "certificate"),
+        ("PGTARGETSESSIONATTRS", "nonsense", "invalid target_session_attrs value"),
+    ],
+)
+def test_what_the_environment_demands_of_a_server_is_no_server_that_is_away(
+    role: tuple[str, str], monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(DatabaseRefused, match=said) as refused:
+        connect_patiently(role[1], application_name="test")
+    assert "PGSSLMODE" in refused.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("PGTARGETSESSIONATTRS", "standby"), ("PGHOSTADDR", "127.0.0.9"), ("PGHOST", "elsewhere")]
+)
+def test_a_server_of_another_kind_or_place_may_come_yet(
+    role: tuple[str, str], monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    url = role[1].replace("@127.0.0.1", "@nowhere.invalid") if variable == "PGHOST" else role[1]
+    with pytest.raises(psycopg.OperationalError):
+        connect(url, application_name="test")
+
+
 def test_a_role_that_was_let_in_once_waits_while_its_database_is_restored(
     role: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
