@@ -9,6 +9,7 @@ RefoldError
 ├── Refused             refused: a server that answers, and refuses for good
 │   ├── KafkaRefused        kafka-refused
 │   └── DatabaseRefused     database-refused
+├── StatementFailed     statement-failed: Postgres fails a statement of ours that should pass
 ├── UnknownDomain       unknown-domain: a configured domain that cannot be loaded
 ├── DomainInvalid       domain-invalid: a configured domain whose modules are at fault
 ├── BadReactor          bad-reactor: a reactor that cannot be
@@ -127,6 +128,13 @@ class DatabaseRefused(Refused):
 
     code = "database-refused"
     remedy = "Correct REFOLD_DATABASE_URL, or give the role what it lacks, and start again."
+
+
+class StatementFailed(RefoldError):
+    """Postgres fails a statement of Refold's own: by a trigger or constraint of another's, a damaged table, or a fault of Refold."""
+
+    code = "statement-failed"
+    remedy = "Take away what the message names; the log of Postgres has the statement. A role under the supervisor tries again by itself."
 
 
 class UnknownDomain(RefoldError):

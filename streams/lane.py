@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from threading import Event
 from typing import Protocol
 
+import psycopg
+
 from refold.schemas.errors import RefoldError
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import LogRefused, NewerRules, Refused
@@ -18,7 +20,7 @@ from refold.streams.intake import Reader
 from refold.streams.notices import POLL_S
 from refold.streams.presence import ending
 from refold.streams.reader import MOST_BYTES, REFUSED, ReaderConfig
-from refold.streams.refusals import is_passing
+from refold.streams.refusals import is_passing, of_statement
 
 _log = logging.getLogger(__name__)
 _SOON_S = 0.02
@@ -169,6 +171,8 @@ class Lane:
         except BaseException as problem:
             if self._stopping.is_set():
                 return
+            if isinstance(problem, psycopg.Error):
+                problem = of_statement(problem)
             if isinstance(problem, RefoldError):
                 _log.error("%s: %s %s", problem.code, problem.message, problem.remedy)
             else:

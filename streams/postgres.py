@@ -107,7 +107,7 @@ _MAKE_AGAIN = (
 
 @contextmanager
 def answering() -> Iterator[None]:
-    """What psycopg says of a server that is away or refuses, as errors of ours. Raises DatabaseUnavailable, DatabaseRefused."""
+    """What psycopg says of a server that is away or refuses, as errors of ours. Raises DatabaseUnavailable, DatabaseRefused, StatementFailed."""
     try:
         yield
     except psycopg.Error as problem:
@@ -117,7 +117,7 @@ def answering() -> Iterator[None]:
             raise DatabaseRefused(f"a table is not as it was made: {first_line(problem)}", _MAKE_AGAIN) from problem
         if refusals.may_pass(problem):
             raise DatabaseUnavailable(f"Postgres refuses now: {first_line(problem)}") from problem
-        raise refusals.refusal_of(problem) or problem from problem
+        raise refusals.of_statement(problem) from problem
 
 
 def bootstrap(db: Database) -> None:

@@ -21,6 +21,7 @@ from refold.streams.errors import (
     KafkaRefused,
     KafkaUnavailable,
     Refused,
+    StatementFailed,
     WrongSettings,
 )
 
@@ -123,6 +124,12 @@ def refusal_of(problem: psycopg.Error) -> DatabaseRefused | None:
     if state in _RIGHTS or state[:2] in _RIGHTS_CLASSES:
         return DatabaseRefused(f"Postgres refuses: {first_line(problem)}")
     return None
+
+
+def of_statement(problem: psycopg.Error) -> DatabaseRefused | StatementFailed:
+    """What a statement of ours fails by, where no server is away."""
+    state = f" (SQLSTATE {problem.sqlstate})" if problem.sqlstate else ""
+    return refusal_of(problem) or StatementFailed(f"Postgres says: {first_line(problem)}{state}")
 
 
 def may_pass(problem: psycopg.Error) -> bool:

@@ -63,12 +63,12 @@ def ensure_topics(settings: Settings, domains: Domains, db: Database) -> None:
 def check_topics(settings: Settings, domains: Domains, db: Database) -> None:
     """Whether the topics are still what they were at the start: settings can be changed, partitions added by hand, at any time.
 
-    Makes nothing. Raises WrongSettings, WrongPartitions, TopicRecreated, KafkaUnavailable, KafkaRefused.
+    Makes nothing. What a topic takes at most is not asked: each record that is too large is refused alone. Raises WrongSettings, WrongPartitions, TopicRecreated, KafkaUnavailable, KafkaRefused.
     """
     client, names = kafka.admin(settings.kafka_servers()), _logs(settings, domains)
     try:
         _check_presence(client, names, db)
-        _check_settings(client, names)
+        _settings(client, names)
         _check_identity(client, names, settings.partitions, db)
     except KafkaException as problem:
         raise of_kafka(problem.args[0], "the topics cannot be asked") from problem
@@ -162,19 +162,26 @@ def new_topics(names: Iterable[str], settings: Settings, brokers: int) -> list[N
 
 
 def _check_settings(client: AdminClient, names: Iterable[str]) -> None:
+    for name, found in _settings(client, names).items():
+        if int(found["max.message.bytes"].value) < kafka.LEAST_MESSAGE_BYTES:
+            raise WrongSettings(
+                f"the topic {name} has max.message.bytes={found['max.message.bytes'].value}:"
+                f" a command or an event with its envelope takes up to {kafka.MAX_MESSAGE_BYTES}",
+                remedy=f"Set max.message.bytes={kafka.MAX_MESSAGE_BYTES} on the topic, and start again.",
+            )
+
+
+def _settings(client: AdminClient, names: Iterable[str]) -> dict[str, Any]:
+    """What is set for each topic. Raises WrongSettings where its records would not be kept for ever."""
     resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+    settings = {}
     for resource, future in client.describe_configs(resources, request_timeout=_TIMEOUT_S).items():
-        found = future.result()
+        settings[resource.name] = found = future.result()
         wrong = {key: found[key].value for key, right in FOR_EVER.items() if found[key].value != right}
         if wrong:
             said = ", ".join(f"{key}={value}" for key, value in wrong.items())
             raise WrongSettings(f"the topic {resource.name} has {said}: events could be lost")
-        if int(found["max.message.bytes"].value) < kafka.LEAST_MESSAGE_BYTES:
-            raise WrongSettings(
-                f"the topic {resource.name} has max.message.bytes={found['max.message.bytes'].value}:"
-                f" a command or an event with its envelope takes up to {kafka.MAX_MESSAGE_BYTES}",
-                remedy=f"Set max.message.bytes={kafka.MAX_MESSAGE_BYTES} on the topic, and start again.",
-            )
+    return settings
 
 
 def _check_identity(client: AdminClient, names: list[str], partitions: int, db: Database) -> None:

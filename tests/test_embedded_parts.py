@@ -71,7 +71,9 @@ def test_a_reused_pid_is_never_taken_for_the_server(tmp_path: Path) -> None:
     assert recorded_process(record) is None
 
 
-@pytest.mark.parametrize("record", [None, "", '{"pid": 1', "[7]", '{"pid": "x", "started": 1}', "of another program"])
+@pytest.mark.parametrize(
+    "record", [None, "", '{"pid": 1', "[7]", '{"pid": "x", "started": 1}', "[" * 5000, "of another program"]
+)
 def test_a_server_whose_record_is_lost_is_found_by_what_it_runs_and_where(tmp_path: Path, record: str | None) -> None:
     first, path = launched(server(tmp_path), tmp_path), tmp_path / "pid.json"
     path.unlink()

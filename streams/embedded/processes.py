@@ -103,7 +103,15 @@ def recorded_process(record: Path) -> psutil.Process | None:
         written = json.loads(record.read_text())
         process = psutil.Process(written["pid"])
         same = abs(process.create_time() - written["started"]) < START_TOLERANCE_S
-    except (OSError, ValueError, KeyError, TypeError, psutil.Error):  # half a record is none
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        OverflowError,
+        RecursionError,
+        psutil.Error,
+    ):  # half a record is none
         return None
     return process if same and is_running(process) else None
 

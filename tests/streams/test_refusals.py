@@ -16,12 +16,15 @@ from refold.streams.errors import (
     KafkaRefused,
     KafkaUnavailable,
     LogShorter,
+    StatementFailed,
     TopicRecreated,
     WrongSettings,
 )
 from refold.streams.handler_ports import Away
 from refold.streams.intake import Intake
+from refold.streams.lane import FAILED, Lane
 from refold.streams.postgres import answering
+from refold.streams.reader import ReaderConfig
 from refold.streams.refusals import is_passing, of_kafka
 from tests.streams.flow import Flow
 
@@ -127,6 +130,26 @@ def test_a_role_that_starts_is_told_at_once_and_waits_only_when_it_is_steady(mon
 def test_a_fold_does_not_take_a_statement_that_fails_for_a_server_that_is_away() -> None:
     with pytest.raises(psycopg.errors.ProgramLimitExceeded):
         take(Failing(psycopg.errors.ProgramLimitExceeded("index row size 5016 exceeds the maximum")))
+
+
+def test_a_statement_of_ours_that_postgres_fails_is_one_sentence_and_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(StatementFailed, match=r"Postgres says: a trigger of another's \(SQLSTATE P0001\)"), answering():
+        raise psycopg.errors.RaiseException("a trigger of another's")
+    ended: list[int] = []
+    monkeypatch.setattr("refold.streams.lane.os._exit", ended.append)
+    monkeypatch.setattr("refold.streams.lane.logging.shutdown", lambda: None)
+
+    class Worker:
+        def wake(self) -> None:
+            raise psycopg.errors.RaiseException("a trigger of another's")
+
+    worker: Any = Worker()
+    Lane(ReaderConfig("", "core", ["t"], 10, keys=False), worker, Event())._guarded(Worker.wake, worker)
+    assert ended == [FAILED], "to be started again"
+    (record,) = caplog.records
+    assert (record.exc_info, record.getMessage().startswith("statement-failed: Postgres says: ")) == (None, True)
 
 
 def take(fold: Failing) -> None:

@@ -38,18 +38,21 @@ def test_topics_that_would_lose_events_are_refused(settings: Settings) -> None:
     append(settings, BASKET, 0, [claimed(claim("A", 1)), *basket("A", 0, "s")])
     admin, topic = kafka.admin(settings.kafka_servers()), events_topic(settings.topic_prefix, BASKET)
 
-    def retain(value: str) -> None:
-        entry = ConfigEntry("retention.ms", value, incremental_operation=AlterConfigOpType.SET)
+    def sets(name: str, value: str) -> None:
+        entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
         for future in admin.incremental_alter_configs(
             [ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])]
         ).values():
             future.result()
 
     with connect(settings.dsn(), application_name="test") as db:
-        retain("1000000")
+        sets("retention.ms", "1000000")
         with pytest.raises(WrongSettings, match=r"retention\.ms=1000000"):
             ensure_topics(settings, DOMAINS, db)
-        retain("-1")
+        sets("retention.ms", "-1")
+        sets("max.message.bytes", "2000")
+        check_topics(settings, DOMAINS, db)  # while it runs, what is too large is refused one by one
+        sets("max.message.bytes", "1114112")
         with pytest.raises(WrongPartitions):
             ensure_topics(settings.model_copy(update={"partitions": 8}), DOMAINS, db)
         db.execute("UPDATE refold.topics SET topic_id = 'other' WHERE topic = %s", (topic,))
