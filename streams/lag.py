@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from refold.streams import kafka
@@ -22,6 +22,9 @@ from refold.streams.topics import commands_topic, events_topic
 HANDLER = "handler"
 GROUPS = ("core", "models")
 _ASK_S = 5.0
+_REMEMBERED = frozenset(
+    {KafkaError.FENCED_LEADER_EPOCH, KafkaError.UNKNOWN_LEADER_EPOCH, KafkaError.NOT_LEADER_FOR_PARTITION}
+)
 Key = tuple[str, str, int]
 """Group, topic, partition."""
 
@@ -68,15 +71,26 @@ class LagReader:
         return self._ends(self._topics.values())
 
     def _ends(self, topics: Iterable[str]) -> dict[Place, int]:
-        self._client = self._client or kafka.admin(self._servers)
         places = [TopicPartition(topic, part) for topic in topics for part in range(self._partitions)]
         try:
-            asked = self._client.list_offsets(dict.fromkeys(places, OffsetSpec.latest()), request_timeout=_ASK_S)
-            return {(place.topic, place.partition): future.result(_ASK_S).offset for place, future in asked.items()}
+            try:
+                return self._asked(places)
+            except KafkaException as problem:
+                self._client = None  # it may remember for a minute what a broker was before it was started again
+                if problem.args[0].code() not in _REMEMBERED:
+                    raise
+                return self._asked(places)
         except KafkaException as problem:
             raise of_kafka(problem.args[0], "Kafka does not say where its topics end") from problem
         except TimeoutError as problem:
-            raise KafkaUnavailable(f"Kafka does not say where its topics end: {problem}") from problem
+            raise KafkaUnavailable(
+                f"Kafka does not say where its topics end: no answer within {_ASK_S:g} s"
+            ) from problem
+
+    def _asked(self, places: Iterable[TopicPartition]) -> dict[Place, int]:
+        self._client = client = self._client or kafka.admin(self._servers)
+        asked = client.list_offsets(dict.fromkeys(places, OffsetSpec.latest()), request_timeout=_ASK_S)
+        return {(place.topic, place.partition): future.result(_ASK_S).offset for place, future in asked.items()}
 
     def _expected(self, of_events: Iterable[Place]) -> set[Key]:
         places = list(of_events)

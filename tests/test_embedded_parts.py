@@ -16,6 +16,7 @@ import pytest
 from refold.streams.embedded import jars, ports, servers, unprivileged
 from refold.streams.embedded.belonging import Mark
 from refold.streams.embedded.processes import ServerProcess, recorded_process
+from refold.streams.embedded.unprivileged import recorded_home
 from refold.streams.errors import DataInUse, DownloadFailed, EmbeddedFailed, NoPermission
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)", "this-server"]
@@ -243,3 +244,9 @@ def test_as_root_the_home_is_reachable_and_no_existing_mode_changes(tmp_path: Pa
 
 def test_as_an_ordinary_user_the_home_is_inside(tmp_path: Path) -> None:
     assert unprivileged.home_for(tmp_path, None) == tmp_path / "home"
+
+
+@pytest.mark.parametrize("record", [b"", b"\xff\xfe\x00", b"refold-postgres-gone"])
+def test_a_record_of_a_home_that_is_damaged_or_of_one_that_is_gone_is_none(tmp_path: Path, record: bytes) -> None:
+    (tmp_path / "home.path").write_bytes(record)
+    assert recorded_home(tmp_path) is None

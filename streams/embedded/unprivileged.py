@@ -59,7 +59,7 @@ def home_for(folder: Path, account: Account | None) -> Path:
 def recorded_home(folder: Path) -> Path | None:
     """The folder that was made for the server's user, while it exists."""
     record = folder / RECORD
-    home = folder / (record.read_text() or "nowhere") if record.exists() else None
+    home = folder / (record.read_text(errors="replace") or "nowhere") if record.exists() else None
     return home if home and home.is_dir() else None
 
 

@@ -1,8 +1,19 @@
 """How far behind: records against the log's end, seconds by the broker's clock."""
 
+from collections.abc import Iterable
+from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
 
-from refold.streams.lag import Lag, lags, worst
+import pytest
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+from refold.streams import kafka
+from refold.streams.errors import KafkaUnavailable
+from refold.streams.lag import Lag, LagReader, lags, worst
+from refold.streams.settings import Settings
+from tests.streams.broker import DOMAINS
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ENDS = {("t", 0): 10, ("t", 1): 5}
@@ -32,3 +43,52 @@ def test_the_worst_of_a_group() -> None:
     ]
     assert worst(found, "core") == (7, 4.0)
     assert worst(found, "models") == (10, 0.0)
+
+
+class Admin:
+    """A client that answers all, or nothing."""
+
+    def __init__(self, problem: int | None = None, *, silent: bool = False) -> None:
+        self.problem, self.silent = problem, silent
+
+    def list_offsets(self, places: Iterable[TopicPartition], **_: object) -> dict[TopicPartition, "Future[Any]"]:
+        return {place: self._answer() for place in places}
+
+    def _answer(self) -> "Future[Any]":
+        found: Future[Any] = Future()
+        if self.silent:
+            found.set_exception(TimeoutError())
+        elif self.problem is not None:
+            found.set_exception(KafkaException(KafkaError(self.problem)))
+        else:
+            found.set_result(SimpleNamespace(offset=7))
+        return found
+
+
+@pytest.fixture
+def clients(monkeypatch: pytest.MonkeyPatch) -> list[Admin]:
+    """Those that are made, in order."""
+    found: list[Admin] = []
+    monkeypatch.setattr(kafka, "admin", lambda _: found.pop(0))
+    return found
+
+
+@pytest.fixture
+def reader() -> LagReader:
+    return LagReader(Settings(kafka="nowhere:9"), DOMAINS)
+
+
+def test_what_a_client_remembers_of_a_broker_that_was_started_again_is_no_broker_that_is_away(
+    clients: list[Admin], reader: LagReader
+) -> None:
+    clients += [Admin(KafkaError.FENCED_LEADER_EPOCH), Admin()]
+    assert set(reader.ends().values()) == {7}
+    assert (clients, set(reader.ends().values())) == ([], {7}), "the new client is kept"
+
+
+def test_a_client_whose_broker_is_away_is_not_asked_again(clients: list[Admin], reader: LagReader) -> None:
+    clients += [Admin(KafkaError._TRANSPORT), Admin(silent=True)]
+    with pytest.raises(KafkaUnavailable, match="where its topics end: KafkaError"):
+        reader.ends()
+    with pytest.raises(KafkaUnavailable, match="where its topics end: no answer within 5 s"):
+        reader.ends()
