@@ -108,4 +108,9 @@ def largest_batch(servers: str, topic: str, seconds: float = _ASK_S) -> int:
 
 def fits(largest: int, key: bytes | None, value: bytes) -> bool:
     """Whether a record alone is certain to be taken, however little it can be compressed."""
-    return len(key or b"") + len(value) + _AROUND_BYTES <= largest
+    return taken(key, value) <= largest
+
+
+def taken(key: bytes | None, value: bytes) -> int:
+    """The most that a record takes of its topic's max.message.bytes."""
+    return len(key or b"") + len(value) + _AROUND_BYTES

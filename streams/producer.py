@@ -116,8 +116,9 @@ class Producer:
             self._batch = {"batch.size": largest}
             self._replace(client)
             if not kafka.fits(largest, record.stream.encode(), record.value):
+                size = kafka.taken(record.stream.encode(), record.value)
                 return CommandTooLarge(
-                    f"{record.topic} takes records of {largest} bytes, and the command has {len(record.value)} with its envelope"
+                    f"{record.topic} takes {largest} bytes at once, and the command takes {size} with its envelope"
                 )
         return DeliveryFailed(f"{record.topic}: {error}")
 
