@@ -24,7 +24,7 @@ from refold.streams.chunk import Chunk, Place
 from refold.streams.decide import Incoming, utc_now
 from refold.streams.deciding import Deciding
 from refold.streams.domain import Domains
-from refold.streams.errors import Unreachable
+from refold.streams.errors import Unreachable, WrongPartitions
 from refold.streams.failpoints import failpoint
 from refold.streams.fold import ClaimState
 from refold.streams.guard import Guard, Unguarded
@@ -118,6 +118,8 @@ class Handler:
             goes_on(self._held.pop(place))
             self._around.standing.pop(place, None)
         for place in sorted(ours.keys() - self._held.keys()):
+            if place[1] >= self._names.partitions:  # keys have moved: what is sent now would be taken for unreadable
+                raise WrongPartitions(f"the topic {place[0]} has got partitions beyond its {self._names.partitions}")
             category = category_of(self._names.prefix, place[0])
             commands = CommandReader(self._codec, category, self._names.partitions)
             self._held[place] = Held(category, place[1], ours[place], Holder(self._around.rng), commands)

@@ -1,5 +1,6 @@
 """Who waits for a server, and who does not: one judgement, asked by each loop that waits."""
 
+import random
 from threading import Event
 from typing import Any
 
@@ -18,14 +19,17 @@ from refold.streams.errors import (
     LogShorter,
     StatementFailed,
     TopicRecreated,
+    WrongPartitions,
     WrongSettings,
 )
+from refold.streams.handler import Handler, Names, Surroundings
 from refold.streams.handler_ports import Away
 from refold.streams.intake import Intake
 from refold.streams.lane import FAILED, Lane
 from refold.streams.postgres import answering
 from refold.streams.reader import ReaderConfig
 from refold.streams.refusals import is_passing, of_kafka
+from tests.streams.broker import DOMAINS
 from tests.streams.flow import Flow
 
 PLACE: Place = ("retail.basket.events", 0)
@@ -196,6 +200,17 @@ def test_a_topic_that_takes_more_again_is_believed_before_a_command_is_rejected_
     log._asked.clear()
     with pytest.raises(Away, match="does not say what it takes"):
         log.fits("retail.basket", b"7", bytes(9000))
+
+
+def test_a_handler_that_is_given_a_partition_that_was_added_by_hand_says_so_and_claims_nothing() -> None:
+    """Keys move with the number of partitions: what is sent now would be rejected for ever as unreadable."""
+    unasked: Any = None
+    log = KafkaLog("127.0.0.1:9", "")
+    handler = Handler(
+        unasked, log, Flow(("retail.basket.commands", 4)), DOMAINS, Names("", 4), Surroundings(rng=random.Random(1))
+    )
+    with pytest.raises(WrongPartitions, match=r"retail\.basket\.commands has got partitions beyond its 4"):
+        handler.wake()
 
 
 class Told:
