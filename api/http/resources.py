@@ -186,10 +186,13 @@ class Resources:
         ]
 
     async def _ask_postgres(self) -> None:
-        """By both ways in which requests ask, and for what they ask: a role may be let in, and to no table."""
-        await self.database.fetch("SELECT 1")
+        """By both ways in which requests ask, and for what they ask: a role may be let in, and to no table.
+
+        Look-ups first: they say why no connection comes about, the pool only that none does.
+        """
         with contextlib.suppress(NotPrepared):  # its own check tells
             await self.lookups.fetch(_TABLES)
+        await self.database.fetch("SELECT 1")
 
     def _metrics(self) -> bytes:
         return metrics_page(self.settings, self._lag)

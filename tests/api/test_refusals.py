@@ -180,6 +180,11 @@ def test_an_api_that_may_not_read_what_commands_need_is_not_ready(settings: Sett
             assert (ok, said) == (False, "database-refused: Postgres refuses: permission denied for table outcomes")
             admin.execute(sql.SQL("GRANT SELECT ON refold.outcomes TO {}").format(role))
             assert _postgres(client) == (True, "")
+            admin.execute(sql.SQL("ALTER ROLE {} NOLOGIN").format(role))
+            admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", (name,))
+            ok, said = _postgres(client)
+            assert not ok
+            assert "is not permitted to log in" in said, "why, not only that no connection comes about"
         admin.execute(sql.SQL("DROP OWNED BY {}").format(role))
         admin.execute(sql.SQL("DROP ROLE {}").format(role))
 
