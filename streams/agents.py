@@ -18,13 +18,14 @@ from faust.app.base import BootStrategy
 
 from refold.streams.chunk import Chunk, Place
 from refold.streams.fold_worker import FoldWorker, FollowingWorker
+from refold.streams.group_consumer import ReaderConfig
 from refold.streams.guard import GuardedFold, process_guard
 from refold.streams.intake import ChunkFold, Intake
 from refold.streams.lane import Lane, Share, Worker, lane_of
 from refold.streams.notices import listen
 from refold.streams.positions import stored
 from refold.streams.postgres import answering, connect_patiently
-from refold.streams.reader import GroupReader, ReaderConfig, Start, put_into
+from refold.streams.reader import GroupReader, Put, Start
 from refold.streams.settings import Settings
 from refold.streams.stuck import StuckWatch
 
@@ -53,6 +54,15 @@ class FoldKind:
     follows: bool = False
     pace_s: float = 0.0
     whole: int = 1
+
+
+def _put_into(channel_put: Callable[[list[Chunk]], "asyncio.Future[None]"], loop: asyncio.AbstractEventLoop) -> Put:
+    """A `Put` that hands chunks to a coroutine of another thread's loop."""
+
+    async def put(chunks: list[Chunk]) -> None:
+        await channel_put(chunks)
+
+    return lambda chunks: asyncio.run_coroutine_threadsafe(put(chunks), loop)
 
 
 class _NoKafka(BootStrategy):
@@ -147,7 +157,7 @@ class _Host:
         self.lanes: list[Lane] = []
 
     def start(self, loop: asyncio.AbstractEventLoop, put: Callable[[list[Chunk]], Any]) -> None:
-        self._reader = GroupReader(self._config, self._start, put_into(put, loop))
+        self._reader = GroupReader(self._config, self._start, _put_into(put, loop))
         workers = self._make(self._reader, self._stopping)
         self.lanes = [Lane(self._config, worker, self._stopping) for worker in workers]
         self._reading = threading.Thread(target=self._reader.run, name="read", daemon=True)

@@ -13,7 +13,7 @@ from refold.schemas.meta import Claim
 from refold.streams import kafka
 from refold.streams.chunk import Place
 from refold.streams.lag import Lag
-from refold.streams.log import records_of
+from refold.streams.log import sound
 
 _LAST = 16
 _ASK_S = 5.0
@@ -38,7 +38,10 @@ def _holds_a_claim(client: Consumer, lag: Lag) -> bool:
         message = client.poll(_ASK_S)
         if message is None:
             return False
-        for record in records_of([message]):
+        records, faults = sound([message])
+        if faults:  # its readers stand there, and say so
+            return False
+        for record in records:
             at = (record.offset() or 0) + 1
             if _is_claim(record.value()):
                 return True

@@ -11,7 +11,7 @@ from refold.schemas.contracts import Event
 from refold.schemas.errors import NewerSchema
 from refold.streams.chunk import Chunk
 from refold.streams.domain import AnyDecider
-from refold.streams.errors import LogRefused, Refused, Unreachable
+from refold.streams.errors import LogCorrupt, LogRefused, Refused, Unreachable
 from refold.streams.fold import ClaimState
 
 BROKEN = "broken"
@@ -70,7 +70,10 @@ class Folded:
 def state_after(
     decider: AnyDecider, stream: str, events: Sequence[Event | NewerSchema | None], before: Before, refold: Refold
 ) -> tuple[bytes | None, str]:
-    """A stream's state and its fingerprint after some events. One that cannot be folded is BROKEN, or NEWER, not guessed."""
+    """A stream's state and its fingerprint after some events. One that cannot be folded is BROKEN, or NEWER, not guessed.
+
+    Where bytes of earlier events are corrupt it is left to whoever reads them anew, as with newer code.
+    """
     stored = before.streams.get(stream)
     if any(event is None for event in events):
         return None, BROKEN
@@ -84,7 +87,7 @@ def state_after(
         else:
             state = refold(stream, stored.version)
         return decider.dump(decider.fold(tuple(events), state)), decider.fingerprint
-    except NewerSchema:
+    except (NewerSchema, LogCorrupt):
         return None, NEWER
     except (
         psycopg.Error,

@@ -24,7 +24,7 @@ from refold.streams.chunk import Chunk, Place
 from refold.streams.decide import Incoming, utc_now
 from refold.streams.deciding import Deciding
 from refold.streams.domain import Domains
-from refold.streams.errors import Unreachable, WrongPartitions
+from refold.streams.errors import LogCorrupt, Unreachable, WrongPartitions
 from refold.streams.failpoints import failpoint
 from refold.streams.fold import ClaimState
 from refold.streams.guard import Guard, Unguarded
@@ -38,7 +38,7 @@ from refold.streams.topics import category_of
 
 _log = logging.getLogger(__name__)
 GROUP = "handler"
-_PAUSE_S, _LOOK_S, _NEWER_S = 0.2, 0.1, 1.0
+_PAUSE_S, _LOOK_S, _AGAIN_S = 0.2, 0.1, 1.0
 _BATCH, _BATCH_BYTES = 1_000, 8 << 20
 
 
@@ -205,7 +205,7 @@ class Handler:
         return {head.place: self._read_and_decide_one(held, head) for head in heads}
 
     def _read_and_decide_one(self, held: Held, head: Chunk) -> int:
-        """Up to the chunk's end, or to the first command that only newer code can decide: it is left undecided, never rejected.
+        """Up to the chunk's end, or to the first command that only newer code, or a sound log, can decide: it is never rejected.
 
         All behind it waits, too: a partition's commands are decided in order, and where the next owner goes on is one offset.
         """
@@ -213,22 +213,25 @@ class Handler:
             batch = held.commands.read(head)
         except Unreachable as problem:  # the log explains a schema, and does not answer now
             raise Away(str(problem)) from problem
-        decided, newer = self._decide(head.place, held, batch)
-        if newer is not None:
-            self._wait_for_newer(held, head.start + decided, newer)
+        decided, why = self._decide(head.place, held, batch)
+        if why is not None:
+            self._leave_undecided(held, head.start + decided, why)
         elif decided:
             goes_on(held)
         return head.start + decided
 
-    def _wait_for_newer(self, held: Held, offset: int, newer: NewerSchema) -> None:
-        why = f"the command at {offset} of {held.category}/{held.part} waits for newer code: {newer.message}"
-        held.waits_until = self._around.clock() + _NEWER_S
-        if held.newer != offset:
-            held.newer = offset
+    def _leave_undecided(self, held: Held, offset: int, problem: NewerSchema | LogCorrupt) -> None:
+        awaited = "newer code" if isinstance(problem, NewerSchema) else f"a sound log ({problem.code})"
+        why = f"the command at {offset} of {held.category}/{held.part} waits for {awaited}: {problem.message}"
+        held.waits_until = self._around.clock() + _AGAIN_S
+        if held.undecided != offset:
+            held.undecided = offset
             _log.warning("handler: %s", why)
         waits(held, why)
 
-    def _decide(self, place: Place, held: Held, batch: Sequence[Incoming]) -> tuple[int, NewerSchema | None]:
+    def _decide(
+        self, place: Place, held: Held, batch: Sequence[Incoming]
+    ) -> tuple[int, NewerSchema | LogCorrupt | None]:
         """Decide a batch on one snapshot; how many were decided (0: the snapshot may not be used), and why not all of them."""
         keys = [outcome_key(held.category, c.stream, c.command_id) for c in batch]
         with metrics.stage(GROUP, "snapshot"):
@@ -248,7 +251,7 @@ class Handler:
                     if key not in seen.outcomes and not held.holder.has_decided(key):
                         groups.append((incoming.stream.encode(), deciding.records(key, incoming)))
                     done += 1
-        except NewerSchema as problem:
+        except (NewerSchema, LogCorrupt) as problem:
             return done, problem
         finally:  # whatever stopped it: what the overlay says is appended must be
             self._append(held, groups)

@@ -6,13 +6,14 @@ from refold.streams.agents import run_agent
 from refold.streams.appender import KafkaLog
 from refold.streams.chunk import Place
 from refold.streams.domain import load_domains
+from refold.streams.group_consumer import ReaderConfig
 from refold.streams.guard import process_guard
 from refold.streams.handler import GROUP, Handler, Names, Surroundings
 from refold.streams.handler_store import PostgresTables
 from refold.streams.history import History
 from refold.streams.lane import Worker
 from refold.streams.postgres import answering, bootstrap, connect_patiently
-from refold.streams.reader import GroupReader, ReaderConfig
+from refold.streams.reader import GroupReader
 from refold.streams.settings import Settings
 from refold.streams.standing import STANDING
 from refold.streams.topics import commands_topic, ensure_topics

@@ -25,8 +25,8 @@ class Held:
     paused: bool = True
     waiting: deque[Chunk] = field(default_factory=deque)
     waits_until: float = 0.0
-    newer: int | None = None
-    """Until when nothing is tried again, and the command that newer code has to decide."""
+    undecided: int | None = None
+    """Until when nothing is tried again, and the command that cannot be decided here now."""
 
     def is_full(self) -> bool:
         """Whether enough commands wait."""

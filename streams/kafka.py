@@ -55,7 +55,10 @@ def quieten(logger: str) -> None:
 
 
 def consumer(servers: str, **settings: Any) -> Consumer:
-    """A consumer that never moves by itself: positions are ours, and a missing offset is an error, not a jump."""
+    """A consumer that never moves by itself: positions are ours, and a missing offset is an error, not a jump.
+
+    Bytes are checked against their sums, which librdkafka does not do by itself.
+    """
     return Consumer(
         {
             **_COMMON,
@@ -64,6 +67,7 @@ def consumer(servers: str, **settings: Any) -> Consumer:
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "auto.offset.reset": "error",
+            "check.crcs": True,
             "fetch.wait.max.ms": 100,
             "fetch.queue.backoff.ms": 10,
             "queued.min.messages": 100_000,

@@ -16,10 +16,11 @@ from refold.schemas.errors import RefoldError
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import LogRefused, NewerRules, Refused
 from refold.streams.fold_worker import FollowingWorker
+from refold.streams.group_consumer import ReaderConfig
 from refold.streams.intake import Reader
 from refold.streams.notices import POLL_S
 from refold.streams.presence import ending
-from refold.streams.reader import MOST_BYTES, REFUSED, ReaderConfig
+from refold.streams.reader import MOST_BYTES, REFUSED
 from refold.streams.refusals import is_passing, of_statement
 
 _log = logging.getLogger(__name__)

@@ -3,13 +3,17 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from refold.streams.chunk import Chunk, Place
-from refold.streams.errors import KafkaUnavailable, LogHole, LogShorter, LogTrimmed
+from refold.streams.errors import KafkaUnavailable, LogCorrupt, LogHole, LogRefused, LogShorter, LogTrimmed
 from refold.streams.refusals import of_kafka
 
 _ASK_S = 10.0
+# ruff: noqa: SLF001 - public constants of the library
+_GONE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})
+_CORRUPT = frozenset({KafkaError._BAD_MSG, KafkaError._BAD_COMPRESSION, KafkaError._NOT_IMPLEMENTED})
+"""A checksum that does not fit; bytes that are not compressed as they say; a format that no batch of ours has."""
 
 
 def cut(messages: Sequence[Message], *, keys: bool = False) -> list[Chunk]:
@@ -37,13 +41,41 @@ def cut(messages: Sequence[Message], *, keys: bool = False) -> list[Chunk]:
 
 
 def raise_errors(messages: Sequence[Message]) -> None:
-    """Raises LogTrimmed where the position is not in the log; what librdkafka retries by itself is left to it."""
+    """Raises LogTrimmed where the position is not in the log, LogCorrupt; what librdkafka retries by itself is left to it."""
     for message in messages:
         error = message.error()
         if error is not None and not error.retriable():
-            if error.code() in (error._AUTO_OFFSET_RESET, error.OFFSET_OUT_OF_RANGE):  # noqa: SLF001 - a public constant of the library
-                raise LogTrimmed(f"{message.topic()}/{message.partition()}: {error.str()}")
-            raise of_kafka(error, f"{message.topic()}/{message.partition()}")
+            raise _fault(message, error) or of_kafka(error, f"{message.topic()}/{message.partition()}")
+
+
+def sound(messages: list[Message]) -> tuple[list[Message], dict[Place, LogRefused]]:
+    """The records, and the fault of each partition that has one: behind it librdkafka gives what no broker sent.
+
+    Raises as `raise_errors` what is no fault of a partition.
+    """
+    if all(message.error() is None for message in messages):
+        return messages, {}
+    records, faults = list[Message](), dict[Place, LogRefused]()
+    for message in messages:
+        place, error = (message.topic() or "", message.partition() or 0), message.error()
+        if place in faults:
+            continue
+        if error is None:
+            records.append(message)
+        elif (fault := _fault(message, error)) is not None:
+            faults[place] = fault
+        else:
+            raise_errors([message])
+    return records, faults
+
+
+def _fault(message: Message, error: KafkaError) -> LogRefused | None:
+    where = f"{message.topic()}/{message.partition()}"
+    if error.code() in _GONE:
+        return LogTrimmed(f"{where}: {error.str()}")
+    if error.code() in _CORRUPT:
+        return LogCorrupt(f"{where} cannot be read from offset {message.offset()} on: {error.str()}")
+    return None
 
 
 def check_range(client: Consumer, place: Place, position: int) -> int:

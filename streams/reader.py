@@ -4,13 +4,12 @@ Kafka's own offsets are never read or written: on assignment `start` says where 
 follows, which its commit compares. The thread alone touches the consumer; others ask through `seek`, `pause` and `resume`.
 """
 
-import asyncio
 import contextlib
 import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass, replace
@@ -18,19 +17,19 @@ from dataclasses import dataclass, replace
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from refold.schemas.errors import RefoldError
-from refold.streams import kafka
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import KafkaUnavailable, LogRefused, Refused
-from refold.streams.log import check_range, cut, follow, records_of
+from refold.streams.group_consumer import ReaderConfig, group_consumer, read_from
+from refold.streams.log import check_range, cut, follow, sound
 from refold.streams.membership import FORGOTTEN_S, Membership
 from refold.streams.pace import Pace
 from refold.streams.presence import ending
 from refold.streams.refusals import is_passing
+from refold.streams.stopped_places import StoppedPlaces
 
 _log = logging.getLogger(__name__)
 _TICK_S, _ASK_S = 0.1, 2.0
 _SLICE = 1000
-_GATHER_BYTES = 1 << 16
 MOST_BYTES = 32 << 20
 """Of one read: several of them wait for the fold at the same time."""
 CRASHED, REFUSED = 71, 4
@@ -43,24 +42,13 @@ Put = Callable[[list[Chunk]], "Future[None]"]
 
 @dataclass
 class At:
-    """Where the reader is in a place: the next offset, and which seek brought it there."""
+    """Where the reader is in a place: the next offset, which seek brought it there, and whether its fold asked for a pause."""
 
     offset: int
     generation: int
     assignment: int
     flowing: bool = True
-
-
-@dataclass(frozen=True)
-class ReaderConfig:
-    """What distinguishes one reader from another. `pace_s`: nobody waits for its answer, so it gathers so long for each read and transaction."""
-
-    servers: str
-    group: str
-    topics: Sequence[str]
-    records: int
-    keys: bool
-    pace_s: float = 0.0
+    paused: bool = False
 
 
 class GroupReader:
@@ -79,6 +67,7 @@ class GroupReader:
         self._taken_away: set[Place] = set()
         self._pace = Pace(config.records, config.pace_s)
         self._membership = Membership()
+        self._stopped = StoppedPlaces()
 
     def run(self) -> None:
         """Read until `stop`; anything unexpected ends the process, and its supervisor starts it anew."""
@@ -149,18 +138,7 @@ class GroupReader:
         return self._wanted[place][1] if place in self._wanted else self._at[place].generation
 
     def _read(self) -> None:
-        client = kafka.consumer(
-            self._config.servers,
-            **_gathering(self._config.pace_s),
-            **{
-                "group.id": self._config.group,
-                "client.id": f"refold-{self._config.group}",
-                "partition.assignment.strategy": "cooperative-sticky",
-                "session.timeout.ms": 6000,
-                "heartbeat.interval.ms": 500,
-                "max.poll.interval.ms": 300_000,
-            },
-        )
+        client = group_consumer(self._config)
         client.subscribe(
             list(self._config.topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
         )
@@ -177,9 +155,16 @@ class GroupReader:
         if first is None:
             self._be_remembered(client)
             return []
-        messages = records_of(self._gathered(client, first))
+        messages, faults = sound(self._gathered(client, first))
         self._pace.remember(len(messages))
-        return [stamped for chunk in cut(messages, keys=self._config.keys) if (stamped := self._stamped(chunk))]
+        found = list[Chunk]()
+        for chunk in cut(messages, keys=self._config.keys):
+            try:
+                found += self._stamped(chunk)
+            except LogRefused as problem:
+                faults.setdefault(chunk.place, problem)
+        self._stop_at(client, faults)
+        return found
 
     def _be_remembered(self, client: Consumer) -> None:
         """Raises KafkaUnavailable, which ends the process, where the group has forgotten us and the broker is there."""
@@ -208,17 +193,38 @@ class GroupReader:
             size += sum(len(message) for message in some)
         return len(found) > before
 
-    def _stamped(self, chunk: Chunk) -> Chunk | None:
-        """The chunk with its generation; None if its place is not ours or not flowing, or was not during all of this read: it is read again."""
+    def _stamped(self, chunk: Chunk) -> list[Chunk]:
+        """The chunk with its generation; none if its place is not ours or not flowing, or was not during all of this read: it is read again.
+
+        Raises LogHole.
+        """
         at = self._at.get(chunk.place)
-        if at is None or not at.flowing:
-            return None
+        if at is None or not at.flowing or chunk.place in self._stopped:
+            return []
         if chunk.place in self._taken_away:
             self.seek(chunk.place, at.offset)
-            return None
+            return []
         follow(chunk, at.offset)
         at.offset = chunk.end
-        return replace(chunk, generation=at.generation)
+        self._stopped.goes_on(chunk.place)
+        return [replace(chunk, generation=at.generation)]
+
+    def _stop_at(self, client: Consumer, faults: Mapping[Place, LogRefused]) -> None:
+        """A place whose log is unsound stands at its last sound record. What librdkafka has fetched of it is thrown away."""
+        for place, problem in faults.items():
+            at = self._at.get(place)
+            if at is not None and place not in self._stopped:
+                self._stopped.stop(place, problem)
+                read_from(client, place, at.offset)
+                client.pause([TopicPartition(*place)])
+
+    def _read_stopped_again(self, client: Consumer) -> None:
+        for place in self._stopped.due():
+            at = self._at.get(place)
+            if at is not None and read_from(client, place, at.offset):
+                self._stopped.reads_again(place)
+                if not at.paused:
+                    client.resume([TopicPartition(*place)])
 
     def _hand_over(self, client: Consumer, chunks: list[Chunk]) -> None:
         """Blocks while the channel is full: back-pressure. Never polls meanwhile, since what poll returned would be lost."""
@@ -239,21 +245,21 @@ class GroupReader:
         with self._lock:
             wanted = {place: want for place, want in self._wanted.items() if place in self._at}
         for place, (offset, generation) in wanted.items():
-            try:
-                client.incremental_unassign([TopicPartition(*place)])
-                client.incremental_assign([TopicPartition(*place, offset)])
-                client.resume([TopicPartition(*place)])  # librdkafka keeps a pause over both
-            except KafkaException as problem:
-                _log.warning("cannot seek %s/%s yet: %s", *place, problem.args[0])
+            if not read_from(client, place, offset):
                 continue
+            client.resume([TopicPartition(*place)])
+            self._stopped.reads_again(place)
             with self._lock:
                 self._at[place] = At(offset, generation, self._at[place].assignment)
                 if self._wanted.get(place) == (offset, generation):
                     del self._wanted[place]
         for place in list(self._flow):
-            flow = self._flow.pop(place)
-            if place in self._at:
-                (client.resume if flow else client.pause)([TopicPartition(*place)])
+            flow = self._flow.pop(place, None)
+            at = self._at.get(place)
+            if at is not None and flow is not None:
+                at.paused = not flow
+                (client.resume if flow and place not in self._stopped else client.pause)([TopicPartition(*place)])
+        self._read_stopped_again(client)
 
     def _assigned(self, client: Consumer, partitions: list[TopicPartition]) -> None:
         self._membership.assigned()
@@ -285,22 +291,9 @@ class GroupReader:
     def _revoked(self, client: Consumer, partitions: list[TopicPartition]) -> None:
         self._membership.revoked()
         self._taken_away |= {(tp.topic, tp.partition) for tp in partitions}
+        self._stopped.forget((tp.topic, tp.partition) for tp in partitions)
         with self._lock:
             for tp in partitions:
                 self._at.pop((tp.topic, tp.partition), None)
                 self._wanted.pop((tp.topic, tp.partition), None)
         client.incremental_unassign(partitions)
-
-
-def _gathering(pace_s: float) -> dict[str, int]:
-    """Where nobody waits for long, let the broker gather: each fetch costs it a good part of a millisecond."""
-    return {"fetch.min.bytes": _GATHER_BYTES, "fetch.wait.max.ms": int(pace_s * 1000)} if pace_s >= _TICK_S else {}
-
-
-def put_into(channel_put: Callable[[list[Chunk]], "asyncio.Future[None]"], loop: asyncio.AbstractEventLoop) -> Put:
-    """A `Put` that hands chunks to a coroutine of another thread's loop."""
-
-    async def put(chunks: list[Chunk]) -> None:
-        await channel_put(chunks)
-
-    return lambda chunks: asyncio.run_coroutine_threadsafe(put(chunks), loop)

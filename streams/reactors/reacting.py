@@ -17,7 +17,7 @@ from refold.schemas.errors import BadValue, NewerSchema, Undecodable
 from refold.schemas.identity import reaction_uuid
 from refold.schemas.meta import CommandMeta, Meta
 from refold.streams.command_record import Addressed, CommandRecord
-from refold.streams.errors import LogRefused, Refused, Unreachable
+from refold.streams.errors import LogCorrupt, LogRefused, Refused, Unreachable
 from refold.streams.reactors.arrived import Arrived
 from refold.streams.reactors.reactor import MAX_COMMANDS_PER_EVENT, Reactor, Seen
 
@@ -146,10 +146,10 @@ class Reacting:
             if stored is not None and stored.version < version and stored.fingerprint == reactor.fingerprint:
                 return reactor.load(stored.state)
             return self._recall(reactor, key[1], version - 1)
+        except (NewerSchema, LogCorrupt) as problem:
+            raise _Unanswerable(problem.code, problem) from problem
         except (psycopg.Error, Unreachable, Refused, LogRefused):
             raise
-        except NewerSchema as problem:
-            raise _Unanswerable(problem.code, problem) from problem
         except Exception as problem:  # as above: an earlier event that cannot be read or folded
             raise _Unanswerable(STATE_UNREADABLE, problem) from problem
 

@@ -11,12 +11,13 @@ from refold.streams import held as held_module
 from refold.streams import intake, reader
 from refold.streams.chunk import Chunk, Place
 from refold.streams.fold import ClaimState
+from refold.streams.group_consumer import ReaderConfig
 from refold.streams.held import Held
 from refold.streams.holder import Holder
 from refold.streams.incoming import CommandReader
 from refold.streams.intake import Intake
 from refold.streams.lane import Lane
-from refold.streams.reader import GroupReader, ReaderConfig
+from refold.streams.reader import GroupReader
 from refold.streams.state_cache import StateCache
 from tests.streams.broker import DOMAINS
 from tests.streams.flow import Flow

@@ -9,8 +9,9 @@ import pytest
 
 from refold.streams.agents import _Host
 from refold.streams.chunk import Chunk, Place
+from refold.streams.group_consumer import ReaderConfig
 from refold.streams.lane import Lane, Share
-from refold.streams.reader import GroupReader, ReaderConfig
+from refold.streams.reader import GroupReader
 
 FOUR = 4
 """Chunks that each lane gets, in two offers."""

@@ -35,11 +35,12 @@ from refold.streams.postgres import bootstrap, connect
 from refold.streams.producer import Producer
 from refold.streams.settings import Settings
 from refold.streams.standing import goes_on
-from refold.streams.topics import commands_topic, ensure_topics
+from refold.streams.topics import commands_topic, ensure_topics, events_topic
 from refold.streams.waiting import when_kafka_answers
 from tests.conftest import settings_for
 from tests.streams.broker import fold_with, rows
 from tests.streams.by_hand import HandReader, until
+from tests.streams.flipped import flip, segment
 from tests.streams.logs import record
 from tests.streams.versions import NOTES, Release, newer, older
 
@@ -208,7 +209,7 @@ class Diary:
             def step() -> bool:
                 handler.take(reader.read())
                 self.fold(folding)
-                is_left = any("newer code" in why for _, why in standing._WAITS.values())
+                is_left = any(" waits for " in why for _, why in standing._WAITS.values())
                 return len(self.outcomes()) >= want and is_left is (want < len(self.sent))
 
             until(step, f"not {want} outcomes of {len(self.sent)}")
@@ -257,3 +258,29 @@ def test_old_and_new_code_take_turns_and_every_command_is_decided_once(
     ]
     assert rows(settings, "SELECT * FROM diary.lines ORDER BY 1") == [("one", 3), ("two", 3)]
     assert rows(settings, "SELECT * FROM refold.parked") == []
+
+
+@pytest.mark.usefixtures("servers")
+def test_a_command_whose_stream_has_a_corrupt_event_waits_for_a_sound_log(
+    kafka: str, database: str, tmp_path: Path
+) -> None:
+    """Its state is to be folded anew from the log; it is neither rejected nor decided on less, and the process lives."""
+    settings = settings_for(kafka, database, tmp_path, partitions=1)
+    old, diary = older(), Diary(settings)
+    with at_work(settings, old):
+        pass  # the topics are there
+    diary.send(old, "AddLine", note="a", text="one")
+    diary.decide(old, old, 1)
+    diary.send(old, "AddLine", note="b", text="one")
+    diary.decide(old, old, 2)
+    file = segment(events_topic(settings.topic_prefix, NOTES), 0)
+    flip(file, 1)  # behind the claim
+    with connect(settings.dsn(), application_name="test") as db:
+        db.execute("UPDATE refold.streams SET state_fingerprint = 'earlier' WHERE stream = 'a'")
+    diary.send(old, "AddLine", note="a", text="two")
+    diary.decide(old, old, 2)
+    flip(file, 1)
+    diary.decide(old, old, 3)
+    assert rows(
+        settings, "SELECT version, convert_from(state, 'UTF8')::json ->> 'lines' FROM refold.streams WHERE stream = 'a'"
+    ) == [(2, "2")]

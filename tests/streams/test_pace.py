@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from refold.streams import pace
+from refold.streams.group_consumer import ReaderConfig
 from refold.streams.pace import Pace
-from refold.streams.reader import GroupReader, ReaderConfig
+from refold.streams.reader import GroupReader
 
 
 class Trickling:

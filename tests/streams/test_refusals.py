@@ -22,12 +22,12 @@ from refold.streams.errors import (
     WrongPartitions,
     WrongSettings,
 )
+from refold.streams.group_consumer import ReaderConfig
 from refold.streams.handler import Handler, Names, Surroundings
 from refold.streams.handler_ports import Away
 from refold.streams.intake import Intake
 from refold.streams.lane import FAILED, Lane
 from refold.streams.postgres import answering
-from refold.streams.reader import ReaderConfig
 from refold.streams.refusals import is_passing, of_kafka
 from tests.streams.broker import DOMAINS
 from tests.streams.flow import Flow
