@@ -17,7 +17,7 @@ from refold.projections.layout import Layout
 from refold.projections.partial import partial_of
 from refold.streams.errors import Refused, Unreachable
 from refold.streams.postgres import Statements
-from refold.streams.refusals import first_line, is_away
+from refold.streams.refusals import first_line, is_away, is_keyless
 
 
 def write(
@@ -63,7 +63,7 @@ def detaching(build: Build, layout: Layout) -> Iterator[None]:
         raise ModelFailed(build.number, f"Postgres refuses: {first_line(problem)}", REFUSED) from problem
     except Exception as problem:
         if isinstance(problem, Unreachable | Refused | MemoryError) or (
-            isinstance(problem, psycopg.Error) and is_away(problem)
+            isinstance(problem, psycopg.Error) and (is_away(problem) or is_keyless(problem))
         ):
             raise
         raise ModelFailed(build.number, f"{type(problem).__name__}: {first_line(problem)}") from problem

@@ -15,7 +15,7 @@ def park(
         metrics.PARKED.labels(found.category, found.code).inc()
         db.execute(
             "INSERT INTO refold.parked (build, category, stream, part, first_offset, code, reason) VALUES (%s, %s, %s, %s, %s, %s, %s)"
-            " ON CONFLICT DO NOTHING",
+            " ON CONFLICT (build, category, stream) DO NOTHING",
             (
                 found.build,
                 found.category,

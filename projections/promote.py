@@ -96,7 +96,8 @@ def take_over(db: Database, found: Declared, builder: Builder) -> None:
             )
         for (topic, part), at in sorted(builder.position.items()):
             db.execute(
-                "INSERT INTO refold.positions (grp, topic, part, next_offset) VALUES (%s, %s, %s, 0) ON CONFLICT DO NOTHING",
+                "INSERT INTO refold.positions (grp, topic, part, next_offset) VALUES (%s, %s, %s, 0)"
+                " ON CONFLICT (grp, topic, part) DO NOTHING",
                 (GROUP, topic, part),
             )
             db.execute(

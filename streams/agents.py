@@ -26,6 +26,7 @@ from refold.streams.notices import listen
 from refold.streams.positions import stored
 from refold.streams.postgres import answering, connect_patiently
 from refold.streams.reader import GroupReader, Put, Start
+from refold.streams.restoring import stand_aside
 from refold.streams.settings import Settings
 from refold.streams.stuck import StuckWatch
 
@@ -81,6 +82,7 @@ def run_fold(settings: Settings, folds: Sequence[ChunkFold], kind: FoldKind = Fo
 
     def start(places: list[Place]) -> dict[Place, int | None]:
         with answering(), connect_patiently(settings.dsn(), application_name=f"{group}-start") as db:
+            stand_aside(db, patient=True)
             return dict(stored(db, group, places))
 
     def workers(reader: GroupReader, stopping: threading.Event) -> list[Worker]:

@@ -8,6 +8,7 @@ from refold.streams.chunk import Place
 from refold.streams.effects import Before, Columns, Effects, StoredStream
 from refold.streams.fold import ClaimState
 from refold.streams.postgres import Rows, Statements
+from refold.streams.restoring import HAS_KEYS
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class StoredClaim:
 
 def read_claims(db: Statements, places: Iterable[Place]) -> dict[Place, StoredClaim]:
     """Rows by (category, part); a partition that was never folded has none."""
-    rows = _ask_claims(db, sorted(places)).fetchall()
+    rows = _ask_claims(db, sorted(places), whole=True).fetchall()
     return {(row[0], row[1]): StoredClaim(ClaimState(*row[2:7]), row[7]) for row in rows}
 
 
@@ -57,9 +58,16 @@ class AskedBefore:
     """
 
     def __init__(
-        self, db: Statements, category: str, part: int, streams: Iterable[str], keys: Sequence[bytes] | None
+        self,
+        db: Statements,
+        category: str,
+        part: int,
+        streams: Iterable[str],
+        keys: Sequence[bytes] | None,
+        *,
+        whole: bool = False,
     ) -> None:
-        self._claims = _ask_claims(db, [(category, part)])
+        self._claims = _ask_claims(db, [(category, part)], whole=whole)
         self._streams = _ask_streams(db, category, sorted(streams))
         self._known = None if keys is None else _ask_keys(db, keys)
 
@@ -139,10 +147,17 @@ ORDER BY 3, 4
 """
 
 
-def _ask_claims(db: Statements, places: Sequence[Place]) -> Rows:
+_CLAIMS = (
+    b"SELECT category, part, epoch, rules, writer, next_seq, last_command_offset, last_hash FROM refold.claims"
+    b" WHERE (category, part) IN (SELECT * FROM unnest(%s::text[], %s::int[]))"
+)
+_CLAIMS_OF_WHOLE = _CLAIMS + f" AND {HAS_KEYS}".encode()
+
+
+def _ask_claims(db: Statements, places: Sequence[Place], *, whole: bool) -> Rows:
+    """`whole`: none is there while a restore has still to add keys. The core has asked that of its position."""
     return db.execute(
-        "SELECT category, part, epoch, rules, writer, next_seq, last_command_offset, last_hash FROM refold.claims"
-        " WHERE (category, part) IN (SELECT * FROM unnest(%s::text[], %s::int[]))",
+        _CLAIMS_OF_WHOLE if whole else _CLAIMS,
         ([category for category, _ in places], [part for _, part in places]),
     )
 

@@ -104,7 +104,7 @@ class KafkaUnavailable(Unreachable):
 
 
 class DatabaseUnavailable(Unreachable):
-    """Postgres does not answer."""
+    """Postgres does not answer, or is being restored: the sentence says which."""
 
     code = "database-unavailable"
 

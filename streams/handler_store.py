@@ -74,6 +74,6 @@ def _snapshot(db: Pipelined, category: str, part: int, keys: Sequence[bytes], st
     """Begin, three questions and commit, sent as one."""
     with db.transaction():
         db.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        asked = core_store.AskedBefore(db, category, part, streams, keys)
+        asked = core_store.AskedBefore(db, category, part, streams, keys, whole=True)
     before = asked.answer()
     return Snapshot(None if before.first else before.state, set(before.known), dict(before.streams))

@@ -5,16 +5,22 @@ from collections.abc import Iterable, Sequence
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import Lost
 from refold.streams.postgres import Database, Rows, Statements
+from refold.streams.restoring import HAS_KEYS, whole
+
+_LOCK = (
+    "SELECT topic, part, next_offset FROM refold.positions WHERE grp = %s AND (topic, part) IN"
+    f" (SELECT * FROM unnest(%s::text[], %s::int[])) AND {HAS_KEYS} ORDER BY topic, part FOR UPDATE"
+).encode()
 
 
 def stored(db: Database, group: str, places: Iterable[Place]) -> dict[Place, int]:
-    """Where the group stands; a place that is new to it gets a row at 0."""
+    """Where the group stands; a place that is new to it gets a row at 0. Raises psycopg.OperationalError during a restore."""
     wanted = sorted(places)
     topics, parts = [topic for topic, _ in wanted], [part for _, part in wanted]
-    with db.transaction():
+    with whole(db), db.transaction():
         db.execute(
             "INSERT INTO refold.positions (grp, topic, part, next_offset)"
-            " SELECT %s, topic, part, 0 FROM unnest(%s::text[], %s::int[]) AS p(topic, part) ON CONFLICT DO NOTHING",
+            " SELECT %s, topic, part, 0 FROM unnest(%s::text[], %s::int[]) AS p(topic, part) ON CONFLICT (grp, topic, part) DO NOTHING",
             (group, topics, parts),
         )
         rows = db.execute(
@@ -26,11 +32,13 @@ def stored(db: Database, group: str, places: Iterable[Place]) -> dict[Place, int
 
 
 def lock(db: Statements, group: str, chunks: Sequence[Chunk]) -> Rows:
-    """Hold the places' rows, in place order: the first lock of the transaction after the group's. `compare` reads the answer."""
+    """Hold the places' rows, in place order: the first lock of the transaction after the group's. `compare` reads the answer.
+
+    Without the keys of a whole database no place is held: rows that a restore copies are nobody's yet.
+    """
     ordered = sorted(chunks, key=lambda chunk: chunk.place)
     return db.execute(
-        "SELECT topic, part, next_offset FROM refold.positions WHERE grp = %s"
-        " AND (topic, part) IN (SELECT * FROM unnest(%s::text[], %s::int[])) ORDER BY topic, part FOR UPDATE",
+        _LOCK,
         (group, [chunk.topic for chunk in ordered], [chunk.part for chunk in ordered]),
     )
 

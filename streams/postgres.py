@@ -12,7 +12,7 @@ from typing import Any, LiteralString, Protocol
 import psycopg
 from psycopg.rows import TupleRow
 
-from refold.streams import refusals, session
+from refold.streams import refusals, restoring, session
 from refold.streams.chunk import Place
 from refold.streams.errors import DatabaseRefused, DatabaseUnavailable
 from refold.streams.refusals import first_line, is_away
@@ -128,9 +128,11 @@ def bootstrap(db: Database) -> None:
 def create_tables(db: Database, package: str, name: str) -> None:
     """Run a package's SQL that creates what is missing; safe to run by many at once.
 
-    A role that may create nothing works with what is there. Raises DatabaseRefused where a table is not.
+    A role that may create nothing works with what is there. Roles wait while the database is being restored.
+    Raises DatabaseRefused where a table is not there, DatabaseUnavailable where a command does not wait.
     """
     statements = (files(package) / name).read_text(encoding="utf-8")
+    restoring.stand_aside(db, _TABLES.findall(statements))
     try:
         with db.transaction():
             db.execute("SELECT pg_advisory_xact_lock(%s)", (_BOOTSTRAP_LOCK,))

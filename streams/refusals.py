@@ -132,9 +132,14 @@ def of_statement(problem: psycopg.Error) -> DatabaseRefused | StatementFailed:
     return refusal_of(problem) or StatementFailed(f"Postgres says: {first_line(problem)}{state}")
 
 
+def is_keyless(problem: psycopg.Error) -> bool:
+    """Whether a key that a statement of ours names is not there. Every table is made with its key, so a restore has still to add it."""
+    return isinstance(problem, psycopg.errors.InvalidColumnReference)
+
+
 def may_pass(problem: psycopg.Error) -> bool:
-    """Whether to ask again: the server is away, or refuses to a role that ran before what it granted then."""
-    return is_away(problem) or (ADMISSION.is_steady() and refusal_of(problem) is not None)
+    """Whether to ask again: the server is away, is being restored, or refuses to a role that ran before what it granted then."""
+    return is_away(problem) or is_keyless(problem) or (ADMISSION.is_steady() and refusal_of(problem) is not None)
 
 
 def is_passing(problem: BaseException) -> bool:

@@ -61,7 +61,8 @@ def add(db: Database, group: str, place: Place, offsets: Sequence[int], reason: 
     """Note records for ever, or until they are released."""
     db.execute(
         "INSERT INTO refold.set_aside (grp, topic, part, record_offset, reason)"
-        " SELECT %s, %s, %s, unnest(%s::bigint[]), %s ON CONFLICT DO NOTHING",
+        " SELECT %s, %s, %s, unnest(%s::bigint[]), %s"
+        " ON CONFLICT (topic, part, record_offset, grp) DO NOTHING",
         (group, *place, list(offsets), reason),
     )
 

@@ -205,7 +205,9 @@ def _recorded(db: Database, seen: Mapping[str, tuple[str, int]]) -> dict[str, tu
     if new := sorted(seen.keys() - known.keys()):
         with db.transaction():
             for name in new:
-                db.execute("INSERT INTO refold.topics VALUES (%s, %s, %s) ON CONFLICT DO NOTHING", (name, *seen[name]))
+                db.execute(
+                    "INSERT INTO refold.topics VALUES (%s, %s, %s) ON CONFLICT (topic) DO NOTHING", (name, *seen[name])
+                )
         known = _known(db, seen)
     return known
 

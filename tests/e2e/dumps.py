@@ -27,6 +27,11 @@ def put_in_place(admin_url: str, url: str, dumped: Path | None) -> None:
         _swap(admin, name, fresh)
 
 
+def restore_in_place(url: str, dumped: Path) -> None:
+    """`pg_restore --clean` into the database that everybody is connected to: tables go, come, are filled, and get their keys last."""
+    _run("pg_restore", "--clean", "--if-exists", f"--dbname={url}", str(dumped))
+
+
 def empty(url: str) -> None:
     """Every table that is a fold of the log, connections left alone. Which tables there are is no fold (builds, topics)."""
     with psycopg.connect(url, autocommit=True) as db:

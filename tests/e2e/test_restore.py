@@ -19,14 +19,15 @@ from tests.conftest import fresh_database, settings_for
 from tests.e2e import results
 from tests.e2e.agreement import assert_agreement
 from tests.e2e.clients import Crowd, asked_again, counted
-from tests.e2e.dumps import dump, empty, put_in_place
+from tests.e2e.dumps import dump, empty, put_in_place, restore_in_place
 from tests.e2e.oracle import Truth, assert_tables_are_the_fold_of_the_log, differences
 from tests.e2e.tables import number, query, until
 
 PAUSE_S = 3.0
 DUMP, EMPTIED, NOTHING = "an older dump", "every table emptied", "an empty database"
+IN_PLACE = "an older dump, restored in place"
 ALL = os.environ.get("RESTORES") == "all"
-UNDER_LOAD = (DUMP, EMPTIED, NOTHING) if ALL else (DUMP, EMPTIED)
+UNDER_LOAD = (DUMP, IN_PLACE, EMPTIED, NOTHING) if ALL else (DUMP, IN_PLACE, EMPTIED)
 IN_QUIET = (DUMP, EMPTIED, NOTHING) if ALL else (EMPTIED,)
 
 
@@ -46,6 +47,7 @@ class Restored:
         url = self.settings.dsn()
         return {
             DUMP: lambda: put_in_place(self.admin_url, url, self.dumped),
+            IN_PLACE: lambda: restore_in_place(url, self.dumped),
             EMPTIED: lambda: empty(url),
             NOTHING: lambda: put_in_place(self.admin_url, url, None),
         }

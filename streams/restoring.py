@@ -1,0 +1,65 @@
+"""Whether the database is being restored now: who writes stands aside until it is whole.
+
+A restore makes the tables, fills them, and adds their keys last. In between a row can be there twice, and one table may speak of
+another moment than the next. So no position is moved, and no table made, while a key is missing or pg_restore is at work.
+"""
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+
+from refold.streams import standing
+from refold.streams.errors import DatabaseUnavailable
+from refold.streams.refusals import ADMISSION
+
+_log = logging.getLogger(__name__)
+_PAUSE_S = 0.5
+_BASE = ("claims", "outcomes", "positions", "stream_offsets", "streams", "voids")
+HAS_KEYS = " AND ".join(f"to_regclass('refold.{name}_pkey') IS NOT NULL" for name in _BASE)
+"""In SQL: the keys of what the core writes are there. Look-ups in Postgres' own caches, some microseconds in all."""
+
+_RESTORER = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND starts_with(application_name, 'pg_restore') LIMIT 1"
+_KEYLESS = """
+    SELECT relname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+     WHERE nspname = 'refold' AND relkind = 'r' AND relname = ANY(%s)
+       AND NOT EXISTS (SELECT FROM pg_index WHERE indrelid = c.oid AND indisprimary AND indisvalid)
+     ORDER BY relname
+"""
+
+
+def why_not_whole(db: psycopg.Connection[Any], tables: Sequence[str] = _BASE) -> str | None:
+    """Why nobody may write now, in a sentence; None if all is well. Raises psycopg.Error."""
+    if (found := db.execute(_RESTORER).fetchone()) is not None:
+        return f"the database is being restored (pg_restore, Postgres process {found[0]})"
+    if keyless := [name for (name,) in db.execute(_KEYLESS, (list(tables),)).fetchall()]:
+        return f"refold.{', refold.'.join(keyless)} has no key: the database is being restored, or a restore was broken off"
+    return None
+
+
+def stand_aside(db: psycopg.Connection[Any], tables: Sequence[str] = _BASE, *, patient: bool = False) -> None:
+    """Return once the database is whole. A command that is run by hand does not wait: DatabaseUnavailable.
+
+    `patient`: whoever it is waits. Raises psycopg.Error.
+    """
+    while (why := why_not_whole(db, tables)) is not None:
+        if not (patient or ADMISSION.waits):
+            raise DatabaseUnavailable(why)
+        if standing.waits(stand_aside, why):
+            _log.warning("waiting: %s", why)
+        time.sleep(_PAUSE_S)
+    standing.goes_on(stand_aside)
+
+
+@contextmanager
+def whole(db: psycopg.Connection[Any]) -> Iterator[None]:
+    """For statements that rely on keys. A missing one is as a server that is away: psycopg.OperationalError."""
+    if (why := why_not_whole(db)) is not None:
+        raise psycopg.OperationalError(why)
+    try:
+        yield
+    except psycopg.errors.InvalidColumnReference as problem:
+        raise psycopg.OperationalError("a key is missing: the database is being restored") from problem
