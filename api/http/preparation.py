@@ -55,8 +55,9 @@ class Preparation:
             except RefoldError as problem:
                 self._tell(problem)
                 await asyncio.sleep(_RETRY_S)
-            except Exception:
+            except Exception as problem:
                 _log.exception("the API could not be prepared")
+                self.problem = NotPrepared(f"the API could not be prepared: {type(problem).__name__}: {problem}")
                 await asyncio.sleep(10 * _RETRY_S)
             else:
                 self.problem = None

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from litestar import Litestar
@@ -17,6 +17,7 @@ from refold.api.http.notices import Notices
 from refold.api.http.outcomes import Outcomes
 from refold.api.http.positions import Positions
 from refold.api.http.preparation import Preparation
+from refold.api.http.readiness import Readiness
 from refold.api.http.registry import SchemaRegistry
 from refold.api.http.served_now import ServedNow
 from refold.api.http.services import (
@@ -31,7 +32,6 @@ from refold.api.unavailable import LogUnreadable, NotPrepared
 from refold.projections.declared import declared
 from refold.projections.serving import served_models
 from refold.schemas.avro import Schema
-from refold.schemas.errors import RefoldError
 from refold.streams.domain import Domains
 from refold.streams.errors import DeliveryFailed
 from refold.streams.history import History, Recorded
@@ -78,6 +78,9 @@ class Resources:
             for sent, linger_ms in _LINGER_MS.items()
         }
         self._lag = LagReader(settings, domains)
+        self.readiness = Readiness(
+            {"postgres": self._check_postgres, "kafka": self._check_kafka, "workers": self._check_workers}
+        )
         self._readers: asyncio.Queue[History] = asyncio.Queue()
 
     @asynccontextmanager
@@ -86,7 +89,15 @@ class Resources:
         settings = self.settings
         for _ in range(READERS):
             self._readers.put_nowait(History(settings.kafka_servers(), settings.topic_prefix, self.domains))
-        parts = (self.database, self.lookups, self.notices, self.outcomes, self.preparation, self.served)
+        parts = (
+            self.database,
+            self.lookups,
+            self.notices,
+            self.outcomes,
+            self.preparation,
+            self.served,
+            self.readiness,
+        )
         for part in parts:
             await part.open()
         try:
@@ -167,25 +178,28 @@ class Resources:
         return logged_schemas(self.settings)
 
     async def _ready(self) -> list[Check]:
-        checks = {"postgres": self._ask_postgres(), "kafka": asyncio.to_thread(self._lag.ends)}
-        found = await asyncio.gather(*(_checked(name, asked) for name, asked in checks.items()))
         problem = self.preparation.problem
-        stuck = await self._standing_still()
-        if stuck is not None:
-            found.append(Check("workers", not stuck, "; ".join(stuck)))
-        return [*found, Check("prepared", problem is None, f"{problem.code}: {problem.message}" if problem else "")]
-
-    async def _standing_still(self) -> list[str] | None:
-        """Workers that do not go on; None while Postgres cannot be asked, which its own check tells."""
-        try:
-            rows = await self.database.fetch(TROUBLES_NOW)
-        except RefoldError:
-            return None
+        found = {check.name: check for check in await self.readiness.checks()}
+        if not found["postgres"].ok:
+            del found["workers"]  # they are not known then, which is no second fault
         return [
-            f"{each.role} {each.pid}@{each.host}: {each.says}" for each in stand_still([Trouble(*row) for row in rows])
+            *found.values(),
+            Check("prepared", problem is None, f"{problem.code}: {problem.message}" if problem else ""),
         ]
 
-    async def _ask_postgres(self) -> None:
+    async def _check_kafka(self) -> Check:
+        await asyncio.to_thread(self._lag.ends)
+        return Check("kafka", ok=True)
+
+    async def _check_workers(self) -> Check:
+        """Workers that do not go on."""
+        rows = await self.database.fetch(TROUBLES_NOW)
+        stuck = [
+            f"{each.role} {each.pid}@{each.host}: {each.says}" for each in stand_still([Trouble(*row) for row in rows])
+        ]
+        return Check("workers", not stuck, "; ".join(stuck))
+
+    async def _check_postgres(self) -> Check:
         """By both ways in which requests ask, and for what they ask: a role may be let in, and to no table.
 
         Look-ups first: they say why no connection comes about, the pool only that none does.
@@ -193,6 +207,7 @@ class Resources:
         with contextlib.suppress(NotPrepared):  # its own check tells
             await self.lookups.fetch(_TABLES)
         await self.database.fetch("SELECT 1")
+        return Check("postgres", ok=True)
 
     def _metrics(self) -> bytes:
         return metrics_page(self.settings, self._lag)
@@ -204,11 +219,3 @@ def _close(producer: Producer) -> None:
         producer.close()
     except DeliveryFailed as problem:
         _log.warning("closed with %s", problem.message)
-
-
-async def _checked(name: str, asked: Awaitable[object]) -> Check:
-    try:
-        await asked
-    except RefoldError as problem:
-        return Check(name, ok=False, detail=f"{problem.code}: {problem.message}")
-    return Check(name, ok=True)
