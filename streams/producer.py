@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -27,6 +28,8 @@ from refold.streams.refusals import TOO_LARGE
 _log = logging.getLogger(__name__)
 Delivered = Callable[[DeliveryFailed | None], None]
 _POLL_S = 0.05
+_LET_GO_S = 60.0
+_FATAL = KafkaError._FATAL  # noqa: SLF001 - public but for its name; what produce() raises has this code, and says that it is not fatal
 
 
 class Producer:
@@ -54,7 +57,7 @@ class Producer:
         self._batch: dict[str, int] = {}
         self._too_large: CommandTooLarge | None = None
         self._client = self._new_client()
-        self._ended: list[Client] = []
+        self._ended: list[tuple[Client, float]] = []
         self._renewing = threading.Lock()
         self._closed = threading.Event()
         self._poller = threading.Thread(target=self._poll, name="refold-producer", daemon=True)
@@ -102,12 +105,12 @@ class Producer:
         except BufferError as full:
             raise QueueFull("the producer's queue is full") from full
         except KafkaException as problem:  # a topic that is gone, or a client that can no longer go on
-            if problem.args[0].fatal():
-                self._replace(client)
             raise self._failure(problem.args[0], record, client) from problem
 
     def _failure(self, error: KafkaError, record: CommandRecord, client: Client) -> DeliveryFailed:
         """Why a record is not in the log. One that is refused with the others of its batch may fit alone."""
+        if error.fatal() or error.code() == _FATAL:
+            self._replace(client)
         if error.code() in TOO_LARGE:
             try:
                 largest = kafka.largest_batch(self._servers, record.topic)
@@ -127,7 +130,7 @@ class Producer:
         with self._renewing:
             if self._client is client:
                 _log.error("a Kafka client can no longer go on as it is; a new one takes its place")
-                self._ended.append(client)
+                self._ended.append((client, time.monotonic()))
                 self._client = self._new_client(**self._batch)
 
     async def send_acked(self, command: Command, *, command_id: UUID, **envelope: object) -> None:
@@ -152,7 +155,7 @@ class Producer:
 
     def flush(self, seconds: float = 60.0) -> None:
         """Wait until all is acknowledged. Raises DeliveryFailed naming what was not, CommandTooLarge where that is all."""
-        left = sum(client.flush(seconds) for client in (*self._ended, self._client))
+        left = sum(_left(client, seconds) for client in (*(ended for ended, _ in self._ended), self._client))
         failed, self._failed = self._failed, Counter[str]()
         too_large, self._too_large = self._too_large, None
         if too_large is not None and left + failed.total() == 1:
@@ -183,9 +186,32 @@ class Producer:
 
     def _poll(self) -> None:
         while not self._closed.is_set():
-            try:
-                for ended in self._ended:
-                    ended.poll(0)
-                self._client.poll(_POLL_S)
-            except Exception:  # of a caller's on_delivery: the reports to all others go on
-                _log.exception("an on_delivery failed")
+            self._let_go()
+            for ended, _ in tuple(self._ended):
+                _report(ended, 0)
+            _report(self._client, _POLL_S)
+
+    def _let_go(self) -> None:
+        """Of a client that has nothing left, once nobody can be about to hand it a record."""
+        for each in tuple(self._ended):
+            client, since = each
+            if time.monotonic() - since > _LET_GO_S and not len(client):
+                with self._renewing:
+                    self._ended.remove(each)
+
+
+def _report(client: Client, seconds: float) -> None:
+    """Whatever is raised, by a caller's on_delivery or by a client that has ended, the reports to all others go on."""
+    try:
+        client.poll(seconds)
+    except Exception:
+        _log.exception("an on_delivery failed, or a Kafka client")
+
+
+def _left(client: Client, seconds: float) -> int:
+    """How many records are not acknowledged in that time. A client that has just met a fatal error raises it here, once."""
+    try:
+        return int(client.flush(seconds))
+    except (KafkaException, SystemError):  # SystemError: the client calls back with its own exception set
+        _log.exception("a Kafka client can no longer go on")
+        return int(client.flush(seconds))

@@ -84,10 +84,17 @@ class Ended:
         return 1
 
 
-@pytest.mark.parametrize("fatal", [False, True])
-def test_a_client_that_takes_no_record_is_said_in_our_words(*, fatal: bool) -> None:
+@pytest.mark.parametrize(
+    ("code", "flagged", "fatal"),
+    [
+        (KafkaError._FATAL, False, True),  # as produce() raises it: the flag is not set
+        (KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, True, True),  # as a delivery reports it
+        (KafkaError._UNKNOWN_TOPIC, False, False),
+    ],
+)
+def test_a_client_that_takes_no_record_is_said_in_our_words(code: int, *, flagged: bool, fatal: bool) -> None:
     """Over HTTP that is a 503 for each sender, and an answer for each line of a batch, not an internal error."""
-    producer, ended = Producer(NOWHERE, "", DOMAINS, timeout_s=0.3), Ended(KafkaError._FATAL, fatal=fatal)
+    producer, ended = Producer(NOWHERE, "", DOMAINS, timeout_s=0.3), Ended(code, fatal=flagged)
     producer._client = ended
     with pytest.raises(DeliveryFailed, match="the sequence is lost"):
         producer.send(OpenBasket(basket_id="b", store_id=1), command_id=uuid4())
