@@ -40,6 +40,11 @@ class KafkaLog:
                 self._producer.produce(topic, value, key, partition=part, on_delivery=self._reported)
             except BufferError:
                 self._producer.poll(0.05)
+            except (
+                KafkaException
+            ) as problem:  # this producer can no longer go on: its owner discards it, as after any failed append
+                self._has_failed(problem.args[0])
+                return
             else:
                 return
 
@@ -65,7 +70,10 @@ class KafkaLog:
 
     def failed(self) -> bool:
         """Serve the producer's reports; whether one of them was an error."""
-        self._producer.poll(0)
+        try:
+            self._producer.poll(0)
+        except KafkaException as problem:  # fatal, and said once here
+            self._has_failed(problem.args[0])
         if self._refused is not None:
             raise of_kafka(self._refused, "an event cannot be appended")
         failed, self._failed = self._failed, False
@@ -99,9 +107,12 @@ class KafkaLog:
                 self._too_large.add(message.topic() or "")
             elif isinstance(of_kafka(error, ""), KafkaRefused):
                 self._refused = error
-            if not self._failed:
-                _log.warning("an append failed: %s", error)
-            self._failed = True
+            self._has_failed(error)
+
+    def _has_failed(self, error: KafkaError) -> None:
+        if not self._failed:
+            _log.warning("an append failed: %s", error)
+        self._failed = True
 
     def _new_producer(self) -> Producer:
         return kafka.producer(

@@ -41,28 +41,28 @@ def cut(messages: Sequence[Message], *, keys: bool = False) -> list[Chunk]:
 
 
 def raise_errors(messages: Sequence[Message]) -> None:
-    """Raises LogTrimmed where the position is not in the log, LogCorrupt; what librdkafka retries by itself is left to it."""
+    """Raises LogTrimmed or LogShorter where the position is not in the log, LogCorrupt; what librdkafka retries by itself is left to it."""
     for message in messages:
         error = message.error()
         if error is not None and not error.retriable():
             raise _fault(message, error) or of_kafka(error, f"{message.topic()}/{message.partition()}")
 
 
-def sound(messages: list[Message]) -> tuple[list[Message], dict[Place, LogRefused]]:
-    """The records, and the fault of each partition that has one: behind it librdkafka gives what no broker sent.
+def sound(messages: list[Message]) -> tuple[list[Message], dict[Place, LogCorrupt | LogHole]]:
+    """The records, and the fault of each partition whose bytes are unsound: behind it librdkafka gives what no broker sent.
 
-    Raises as `raise_errors` what is no fault of a partition.
+    Raises as `raise_errors` what is not restored in place: a log that has not got what the tables were folded from.
     """
     if all(message.error() is None for message in messages):
         return messages, {}
-    records, faults = list[Message](), dict[Place, LogRefused]()
+    records, faults = list[Message](), dict[Place, LogCorrupt | LogHole]()
     for message in messages:
         place, error = (message.topic() or "", message.partition() or 0), message.error()
         if place in faults:
             continue
         if error is None:
             records.append(message)
-        elif (fault := _fault(message, error)) is not None:
+        elif isinstance(fault := _fault(message, error), LogCorrupt):
             faults[place] = fault
         else:
             raise_errors([message])
@@ -71,6 +71,8 @@ def sound(messages: list[Message]) -> tuple[list[Message], dict[Place, LogRefuse
 
 def _fault(message: Message, error: KafkaError) -> LogRefused | None:
     where = f"{message.topic()}/{message.partition()}"
+    if error.code() == KafkaError._LOG_TRUNCATION:
+        return LogShorter(f"{where} has lost its last records: {error.str()}")
     if error.code() in _GONE:
         return LogTrimmed(f"{where}: {error.str()}")
     if error.code() in _CORRUPT:

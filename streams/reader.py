@@ -12,18 +12,19 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from refold.schemas.errors import RefoldError
 from refold.streams.chunk import Chunk, Place
-from refold.streams.errors import KafkaUnavailable, LogRefused, Refused
+from refold.streams.errors import KafkaUnavailable, LogCorrupt, LogHole, LogRefused, LogTrimmed, Refused
 from refold.streams.group_consumer import ReaderConfig, group_consumer, read_from
 from refold.streams.log import check_range, cut, follow, sound
 from refold.streams.membership import FORGOTTEN_S, Membership
 from refold.streams.pace import Pace
 from refold.streams.presence import ending
+from refold.streams.read_place import At
 from refold.streams.refusals import is_passing
 from refold.streams.stopped_places import StoppedPlaces
 
@@ -38,17 +39,6 @@ Start = Callable[[list[Place]], dict[Place, int | None]]
 """Where to read assigned places from; None: not yet, a seek will say."""
 Put = Callable[[list[Chunk]], "Future[None]"]
 """Hands chunks over; the future is done when they were taken."""
-
-
-@dataclass
-class At:
-    """Where the reader is in a place: the next offset, which seek brought it there, and whether its fold asked for a pause."""
-
-    offset: int
-    generation: int
-    assignment: int
-    flowing: bool = True
-    paused: bool = False
 
 
 class GroupReader:
@@ -155,13 +145,17 @@ class GroupReader:
         if first is None:
             self._be_remembered(client)
             return []
-        messages, faults = sound(self._gathered(client, first))
+        try:
+            messages, faults = sound(self._gathered(client, first))
+        except LogTrimmed:
+            self._say_what_is_gone(client)
+            raise
         self._pace.remember(len(messages))
         found = list[Chunk]()
         for chunk in cut(messages, keys=self._config.keys):
             try:
                 found += self._stamped(chunk)
-            except LogRefused as problem:
+            except LogHole as problem:
                 faults.setdefault(chunk.place, problem)
         self._stop_at(client, faults)
         return found
@@ -209,7 +203,12 @@ class GroupReader:
         self._stopped.goes_on(chunk.place)
         return [replace(chunk, generation=at.generation)]
 
-    def _stop_at(self, client: Consumer, faults: Mapping[Place, LogRefused]) -> None:
+    def _say_what_is_gone(self, client: Consumer) -> None:
+        """A position that is not in the log lies before its beginning, or behind its end. Raises LogTrimmed, LogShorter."""
+        for place, at in self._at.items():
+            self._checked(client, place, at.offset)
+
+    def _stop_at(self, client: Consumer, faults: Mapping[Place, LogCorrupt | LogHole]) -> None:
         """A place whose log is unsound stands at its last sound record. What librdkafka has fetched of it is thrown away."""
         for place, problem in faults.items():
             at = self._at.get(place)
