@@ -1,6 +1,7 @@
 """An operator's restores, while everything runs: an older dump in place of the database, an empty one, or every table emptied."""
 
 import subprocess
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from psycopg import sql
 
 from refold.streams.embedded.postgres import wheel_binaries
 from tests.conftest import database_named
+
+_BEFORE_KEYS_S = 5.0
 
 
 def dump(url: str, path: Path) -> None:
@@ -28,8 +31,14 @@ def put_in_place(admin_url: str, url: str, dumped: Path | None) -> None:
 
 
 def restore_in_place(url: str, dumped: Path) -> None:
-    """`pg_restore --clean` into the database that everybody is connected to: tables go, come, are filled, and get their keys last."""
-    _run("pg_restore", "--clean", "--if-exists", f"--dbname={url}", str(dumped))
+    """`pg_restore --clean` into the database that everybody is connected to: tables go, come, are filled, and get their keys last.
+
+    Each step by itself, with a pause before the keys, as a large dump takes its time: all workers meet tables without keys.
+    """
+    _run("pg_restore", "--clean", "--if-exists", "--section=pre-data", f"--dbname={url}", str(dumped))
+    _run("pg_restore", "--section=data", f"--dbname={url}", str(dumped))
+    time.sleep(_BEFORE_KEYS_S)
+    _run("pg_restore", "--section=post-data", "--exit-on-error", f"--dbname={url}", str(dumped))
 
 
 def empty(url: str) -> None:
