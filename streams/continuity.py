@@ -2,10 +2,12 @@
 
 import hashlib
 import logging
+from collections.abc import Callable, Mapping
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from refold.streams import kafka
+from refold.streams.chunk import Place
 from refold.streams.domain import Domains
 from refold.streams.errors import KafkaUnavailable, LogCorrupt, LogShorter
 from refold.streams.log import check_range, records_of
@@ -36,6 +38,15 @@ def check_continuity(settings: Settings, domains: Domains, db: Database) -> None
                 _check(client, topic, part, position, last_hash)
     finally:
         client.close()
+
+
+def check_ends(ask: Callable[[], Mapping[Place, int]], db: Database) -> None:
+    """Compare the end of each partition of events with the core's position: one request. Raises LogShorter, KafkaUnavailable."""
+    rows = db.execute("SELECT topic, part, next_offset FROM refold.positions WHERE grp = 'core'").fetchall()
+    ends = ask()  # behind the positions: what is appended meanwhile makes no log shorter
+    for topic, part, position in rows:
+        if (end := ends.get((topic, part))) is not None and end < position:
+            raise LogShorter(f"{topic}/{part} ends at {end}, before the stored position {position}")
 
 
 def _check(client: Consumer, topic: str, part: int, position: int, last_hash: bytes) -> None:

@@ -37,12 +37,21 @@ def eventually(holds: Callable[[], bool], bound_s: float = 10.0) -> None:
         time.sleep(0.02)
 
 
+def lives(pid: int) -> bool:
+    """Whether the process runs; one whose parent has not asked for its end yet does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., tuple[Supervisor, Lines]]]:
     started: list[Supervisor] = []
 
-    def start(program: str, *roles: str) -> tuple[Supervisor, Lines]:
-        monkeypatch.setattr(supervisor, "role_command", lambda _: [sys.executable, "-c", program])
+    def start(program: str | dict[str, str], *roles: str) -> tuple[Supervisor, Lines]:
+        by_role = dict.fromkeys(roles, program) if isinstance(program, str) else program
+        monkeypatch.setattr(supervisor, "role_command", lambda role: [sys.executable, "-c", by_role[role]])
         lines = Lines()
         started.append(Supervisor(Settings(data=tmp_path), roles, lines))
         started[-1].start()
@@ -88,6 +97,29 @@ def test_what_a_restart_cannot_help_ends_the_supervisor(run: Run, code: int) -> 
     assert watched.wait(10) == code
 
 
+def test_a_role_that_is_refused_later_ends_no_other_and_is_tried_again(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A log that lost its tail, say: the API still answers what it can."""
+    monkeypatch.setattr(supervisor, "STEADY_S", 0.2)
+    monkeypatch.setattr(supervisor, "REFUSED_PAUSE_S", 0.2)
+    refused = "import time; print('up', flush=True); time.sleep(0.5); raise SystemExit(4)"
+    watched, lines = run({"core": refused, "api": LONG}, "core", "api")
+    lines.until(("core", "up"), count=2)
+    assert ("core", "ended (exit code 4); the others go on, it is tried again in 0.2 s") in lines
+    assert watched.wait(0) is None
+    assert "api" in watched.pids()
+    assert lines.count(("api", "up")) == 1
+
+
+def test_a_role_that_is_refused_when_no_other_runs_ends_the_supervisor(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "STEADY_S", 0.2)
+    watched, _ = run("import time; time.sleep(0.5); raise SystemExit(4)", "core")
+    assert watched.wait(10) == 4
+
+
 def test_stop_stops_all_and_kills_the_stubborn(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "GRACE_S", 0.3)
     watched, lines = run(STUBBORN, "core", "api")
@@ -96,7 +128,7 @@ def test_stop_stops_all_and_kills_the_stubborn(run: Run, monkeypatch: pytest.Mon
     pids = watched.pids()
     watched.stop()
     assert not watched.pids()
-    assert not any(psutil.pid_exists(pid) for pid in pids.values())
+    assert not any(lives(pid) for pid in pids.values())
 
 
 def test_children_end_when_the_supervisor_is_killed(tmp_path: Path) -> None:
@@ -119,7 +151,7 @@ time.sleep(60)
         assert process.stdout
         pid = int(process.stdout.readline())
         process.kill()
-    eventually(lambda: not psutil.pid_exists(pid))
+    eventually(lambda: not lives(pid))
 
 
 def test_metric_files_of_the_dead_are_removed(tmp_path: Path) -> None:

@@ -21,14 +21,23 @@ from refold.streams.refusals import STEADY_S
 from refold.streams.settings import Settings
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
-FINAL = {USAGE, DIFFERENT, PRECONDITION}  # a restart would only say the same again
+FINAL = {
+    USAGE,
+    DIFFERENT,
+    PRECONDITION,
+}  # a restart would only say the same again, until an operator has mended something
+REFUSED_PAUSE_S = 30.0
+"""After so long a role that is refused alone is tried again."""
 
 
 class Child:
-    """A process of a role, under a name of its own, and the thread that restarts it and passes its lines on."""
+    """A process of a role, under a name of its own, and the thread that restarts it and passes its lines on.
+
+    `on_final` hears of an exit code that no restart changes, and says whether that ends all.
+    """
 
     def __init__(
-        self, role: str, name: str, environment: dict[str, str], output: Output, on_final: Callable[[int], None]
+        self, role: str, name: str, environment: dict[str, str], output: Output, on_final: Callable[[int], bool]
     ) -> None:
         self.name, self._role = name, role
         self._environment = environment
@@ -67,9 +76,15 @@ class Child:
             code = self._run_once()
             if self._stopping.is_set():
                 return
-            if code in FINAL:
-                self._on_final(code)
+            if code in FINAL and self._on_final(code):
                 return
+            if code in FINAL:
+                self._output(
+                    self.name,
+                    f"ended ({_how_it_ended(code)}); the others go on, it is tried again in {REFUSED_PAUSE_S:g} s",
+                )
+                self._stopping.wait(REFUSED_PAUSE_S)
+                continue
             if time.monotonic() - began > STEADY_S:
                 pause = FIRST_PAUSE_S
                 self._environment = self._environment | {ADMITTED_VARIABLE: "1"}
@@ -114,10 +129,12 @@ class Supervisor:
         self._children = [Child(role, name, environment, output, self._end) for role, name in _named(roles)]
         self._ended = threading.Event()
         self._code = 0
+        self._began = time.monotonic()
 
     def start(self) -> None:
         """Start every process; returns at once."""
         empty_metrics(self._metrics)
+        self._began = time.monotonic()
         for child in self._children:
             child.start()
 
@@ -126,7 +143,7 @@ class Supervisor:
         return {child.name: pid for child in self._children if (pid := child.pid)}
 
     def wait(self, seconds: float | None = None) -> int | None:
-        """Wait until a process ended for good; its exit code, or None when the time is over."""
+        """Wait until a process ended all; its exit code, or None when the time is over."""
         return self._code if self._ended.wait(seconds) else None
 
     def stop(self) -> None:
@@ -137,9 +154,13 @@ class Supervisor:
         for child in self._children:
             child.join(deadline)
 
-    def _end(self, code: int) -> None:
+    def _end(self, code: int) -> bool:
+        """One role that is refused while others have run steadily ends none of them: what they do, they still can."""
+        if time.monotonic() - self._began > STEADY_S and self.pids():
+            return False
         self._code = code
         self._ended.set()
+        return True
 
     def __enter__(self) -> Self:
         self.start()

@@ -6,8 +6,10 @@ import logging
 
 from refold.api.unavailable import NotPrepared
 from refold.schemas.errors import RefoldError
+from refold.streams.continuity import check_continuity, check_ends
 from refold.streams.domain import Domains
 from refold.streams.errors import LogRefused
+from refold.streams.lag import LagReader
 from refold.streams.postgres import answering, bootstrap, connect
 from refold.streams.settings import Settings
 from refold.streams.topics import check_topics, ensure_topics
@@ -20,7 +22,7 @@ class Preparation:
     """Tries until it succeeds, and looks again from time to time; the API serves what it can meanwhile."""
 
     def __init__(self, settings: Settings, domains: Domains) -> None:
-        self._settings, self._domains = settings, domains
+        self._settings, self._domains, self._ends = settings, domains, LagReader(settings, domains).ends
         self._task: asyncio.Task[None] | None = None
         self._done = asyncio.Event()
         self.problem: RefoldError | None = NotPrepared("the API has just started")
@@ -54,7 +56,7 @@ class Preparation:
                 await asyncio.to_thread(self._prepare)
             except RefoldError as problem:
                 self._tell(problem)
-                await asyncio.sleep(_RETRY_S)
+                await asyncio.sleep(_LOOK_S if isinstance(problem, LogRefused) else _RETRY_S)
             except Exception as problem:
                 _log.exception("the API could not be prepared")
                 self.problem = NotPrepared(f"the API could not be prepared: {type(problem).__name__}: {problem}")
@@ -65,7 +67,7 @@ class Preparation:
         await self._look_again_for_ever()
 
     async def _look_again_for_ever(self) -> None:
-        """What is acknowledged into a log that loses records is lost: a topic that a hand has changed takes no command until it is right."""
+        """What is acknowledged into a log that loses records is lost: no command is taken until the log is that of the tables, and kept."""
         while True:
             await asyncio.sleep(_LOOK_S)
             try:
@@ -83,10 +85,12 @@ class Preparation:
         with answering(), contextlib.closing(connect(self._settings.dsn(), application_name="api-prepare")) as db:
             bootstrap(db)
             ensure_topics(self._settings, self._domains, db)
+            check_continuity(self._settings, self._domains, db)
 
     def _look(self) -> None:
         with answering(), contextlib.closing(connect(self._settings.dsn(), application_name="api-prepare")) as db:
             check_topics(self._settings, self._domains, db)
+            check_ends(self._ends, db)
 
     def _put_right(self) -> None:
         if self.problem is not None:

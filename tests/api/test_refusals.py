@@ -24,7 +24,7 @@ from refold.api.http.resources import Resources
 from refold.projections import builds
 from refold.streams import kafka
 from refold.streams.domain import Domains
-from refold.streams.errors import Refused, WrongSettings
+from refold.streams.errors import LogShorter, Refused, WrongSettings
 from refold.streams.postgres import connect
 from refold.streams.settings import Settings
 from refold.streams.waiting import when_kafka_answers
@@ -128,7 +128,7 @@ def test_topics_that_do_not_take_the_largest_record(run: Run, settings: Settings
         _is_one_sentence(run("worker", role), "log-wrong-settings", f"{topic} has max.message.bytes=2000")
 
 
-def test_the_api_takes_no_command_while_a_topic_that_a_hand_has_changed_would_lose_it(
+def test_the_api_takes_no_command_while_the_log_would_lose_it_or_is_not_that_of_the_tables(
     settings: Settings, domains: Domains, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(preparation, "_LOOK_S", 0.05)
@@ -139,6 +139,14 @@ def test_the_api_takes_no_command_while_a_topic_that_a_hand_has_changed_would_lo
         entry = ConfigEntry("cleanup.policy", value, incremental_operation=AlterConfigOpType.SET)
         changed = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
         admin.incremental_alter_configs([changed])[changed].result(20)
+
+    def stands(offset: int) -> None:
+        with psycopg.connect(settings.dsn(), autocommit=True) as db:
+            db.execute("DELETE FROM refold.positions WHERE grp = 'core'")
+            db.execute(
+                "INSERT INTO refold.positions (grp, topic, part, next_offset) VALUES ('core', %s, 0, %s)",
+                (topic, offset),
+            )
 
     def becomes(prepared: Preparation, code: str | None) -> None:
         until = time.monotonic() + 20
@@ -157,6 +165,12 @@ def test_the_api_takes_no_command_while_a_topic_that_a_hand_has_changed_would_lo
         keeps("delete")
         await asyncio.to_thread(becomes, prepared, None)
         prepared.check()
+        await asyncio.to_thread(stands, 99)  # a log that ends before what the tables have
+        await asyncio.to_thread(becomes, prepared, "log-shorter")
+        with pytest.raises(LogShorter, match=f"{topic}/0 ends at 0, before the stored position 99"):
+            prepared.check()
+        await asyncio.to_thread(stands, 0)
+        await asyncio.to_thread(becomes, prepared, None)
         await prepared.close()
 
     asyncio.run(watched())
