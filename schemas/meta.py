@@ -11,8 +11,10 @@ import msgspec
 
 HEADER_BYTES = 5
 SIZE_BYTES = 4
-RULES = 1
+RULES = 2
 """The version of the fold's rules that this code computes; a claim with a newer number stops the reader."""
+LAST_EPOCH = 2**63 - 1
+"""The greatest epoch that a claim can say."""
 
 _MICROS = {"type": "long", "logicalType": "timestamp-micros"}
 _TEXT_OR_NULL: list[str] = ["null", "string"]

@@ -25,7 +25,7 @@ class ByRows:
         self.keys: Sequence[bytes] = [outcome_key(category, e.stream, e.command_id.bytes) for e in ours if e.index == 0]
 
     def fold(self, decider: AnyDecider, before: Before, refold: Refold) -> Folded:
-        """Raises NewerRules."""
+        """What the chunk does, up to a claim that says newer rules."""
         chunk, category = self._chunk, decider.category.name
         tables = Tables(
             version=lambda stream: before.streams[stream].version if stream in before.streams else 0,
@@ -36,7 +36,7 @@ class ByRows:
         counted = {row for group in verdict.groups for row in group.rows}
         voids = _voids(self._envelopes[: verdict.taken], counted, chunk.start)
         if not verdict.groups:
-            return Folded(taken, verdict.state, None, voids)
+            return Folded(taken, verdict.state, None, voids, verdict.newer)
         groups = [_CountedGroup(chunk, group, self._envelopes, self._codec) for group in verdict.groups]
         effects = Effects(
             category,
@@ -45,7 +45,7 @@ class ByRows:
             _streams(groups, decider, before, refold),
             _offsets(groups),
         )
-        return Folded(taken, verdict.state, effects, voids)
+        return Folded(taken, verdict.state, effects, voids, verdict.newer)
 
 
 class _CountedGroup:

@@ -21,12 +21,14 @@ from refold.streams.core_store import AskedBefore, StoredClaim
 from refold.streams.decoded import EventDecoder
 from refold.streams.domain import AnyDecider, Domains
 from refold.streams.effects import Before, Folded, Refold
+from refold.streams.errors import NewerRules
 from refold.streams.failpoints import failpoint
 from refold.streams.history import History
 from refold.streams.pipelined import Pipelined
 from refold.streams.postgres import connect_patiently, notify
 from refold.streams.refusals import first_line
 from refold.streams.set_aside import original
+from refold.streams.stopped_places import StoppedPlaces
 from refold.streams.topics import category_of, events_topic
 
 _log = logging.getLogger(__name__)
@@ -61,7 +63,8 @@ class CoreFold:
 
     group = GROUP
 
-    def __init__(self, url: str, prefix: str, domains: Domains, history: History) -> None:
+    def __init__(self, url: str, prefix: str, domains: Domains, history: History, *, stands: bool = False) -> None:
+        """`stands`: a partition under newer rules stands alone, and others go on; else `apply` raises NewerRules."""
         self._url, self._prefix, self._domains, self._history = url, prefix, domains, history
         self._decoder = EventDecoder(domains.catalog)
         self._codec = Codec(domains.catalog)
@@ -69,6 +72,8 @@ class CoreFold:
         self._db = connect_patiently(url, application_name=GROUP, by_key=True)
         self._pipelined = Pipelined(self._db)
         self._wary = 0
+        self._stands = stands
+        self._stopped = StoppedPlaces()
 
     def reconnect(self) -> None:
         """A new connection, once Postgres is back."""
@@ -106,13 +111,24 @@ class CoreFold:
             positions.compare(locked, chunks)
             failpoint("core.before-write")
             for view, before in zip(views, asked, strict=True):
-                reached[view.chunk.place] = self._fold(view, before).chunk.end
+                folded = self._fold(view, before)
+                reached[view.chunk.place] = folded.chunk.end
+                self._judge_newer(view.chunk.place, folded.newer)
             moved = {chunk.place: reached[chunk.place] for chunk in chunks if reached[chunk.place] > chunk.start}
             if moved:
                 notify(self._pipelined, GROUP, moved)
                 failpoint("core.before-commit")
         failpoint("core.after-commit")
         return reached
+
+    def _judge_newer(self, place: Place, newer: NewerRules | None) -> None:
+        """Raises NewerRules, unless the place is to stand alone."""
+        if newer is None:
+            self._stopped.goes_on(place)
+        elif self._stands:
+            self._stopped.stop(place, NewerRules(f"{place[0]}/{place[1]}: {newer.message}"))
+        else:
+            raise newer
 
     def close(self) -> None:
         """Give the connection back."""

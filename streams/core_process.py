@@ -17,15 +17,15 @@ LANES = 2
 
 def main(settings: Settings) -> None:
     """Fold until told to stop. Raises LogRefused when the log is not the one that the tables were folded from."""
-    run_fold(settings, core_folds(settings, LANES), FoldKind(keys=True, whole=MAX_EVENTS_PER_COMMAND))
+    run_fold(settings, core_folds(settings, LANES, stand=True), FoldKind(keys=True, whole=MAX_EVENTS_PER_COMMAND))
 
 
-def core_folds(settings: Settings, count: int = 1) -> list[CoreFold]:
-    """So many of the core's fold, its tables and topics there and checked."""
+def core_folds(settings: Settings, count: int = 1, *, stand: bool = False) -> list[CoreFold]:
+    """So many of the core's fold, its tables and topics there and checked. `stand`: at newer rules a partition stands alone."""
     domains = load_domains(settings.domains)
     with answering(), connect_patiently(settings.dsn(), application_name="core-start") as db:
         bootstrap(db)
         when_kafka_answers(lambda: ensure_topics(settings, domains, db))
         when_kafka_answers(lambda: check_continuity(settings, domains, db))
     histories = [History(settings.kafka_servers(), settings.topic_prefix, domains) for _ in range(count)]
-    return [CoreFold(settings.dsn(), settings.topic_prefix, domains, history) for history in histories]
+    return [CoreFold(settings.dsn(), settings.topic_prefix, domains, history, stands=stand) for history in histories]

@@ -11,7 +11,7 @@ from refold.schemas.contracts import Event
 from refold.schemas.errors import NewerSchema
 from refold.streams.chunk import Chunk
 from refold.streams.domain import AnyDecider
-from refold.streams.errors import LogCorrupt, LogRefused, Refused, Unreachable
+from refold.streams.errors import LogCorrupt, LogRefused, NewerRules, Refused, Unreachable
 from refold.streams.fold import ClaimState
 
 BROKEN = "broken"
@@ -59,12 +59,13 @@ class Effects:
 
 @dataclass(frozen=True)
 class Folded:
-    """How far a chunk goes under the rules, the partition's state after it, and what it does."""
+    """How far a chunk goes under the rules, the partition's state after it, and what it does; `newer`: why it goes no further."""
 
     chunk: Chunk
     state: ClaimState
     effects: Effects | None
     voids: Sequence[Void] = ()
+    newer: NewerRules | None = None
 
 
 def state_after(

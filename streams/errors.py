@@ -278,7 +278,7 @@ class StillUnreadable(RefoldError):
 
 
 class NewerRules(RefoldError):
-    """A claim says rules that this code does not know."""
+    """A claim says rules that this code does not know; only its partition stands."""
 
     code = "newer-rules"
     remedy = "Upgrade this process: a newer version of Refold writes to the log."

@@ -12,6 +12,10 @@ from uuid import UUID
 from refold.schemas.meta import RULES, Claim, Meta
 from refold.streams.errors import NewerRules
 
+BOUNDED_SINCE = 2
+"""From these rules on a claim's epoch is bounded. A partition is under the newest rules that one of its claims has said."""
+MOST_AHEAD = 1000
+"""How far a claim's epoch may lie beyond the partition's. A handler's is the next one after an epoch that was folded: one ahead."""
 Envelope = Claim | Meta | None
 """What the rules see of a record; None is a foreign one, without a readable envelope."""
 
@@ -38,12 +42,14 @@ class Group:
 class Verdict:
     """What a run of records does: the state after the first `taken` of them, and the groups that took effect.
 
-    The rows from `taken` on belong to a group that is still open: they are judged again with what follows them.
+    The rows from `taken` on belong to a group that is still open: they are judged again with what follows them. Where `newer` says
+    so, they follow a claim whose rules this code does not know: only newer code can judge them.
     """
 
     state: ClaimState
     taken: int
     groups: list[Group]
+    newer: NewerRules | None = None
 
 
 @dataclass(slots=True)
@@ -67,12 +73,14 @@ class Tables:
 
 
 def judge(records: Sequence[Envelope], category: str, state: ClaimState, tables: Tables) -> Verdict:
-    """Apply the rules to the records that follow `state`. Raises NewerRules."""
+    """Apply the rules to the records that follow `state`, up to a claim that says newer rules."""
     groups: list[Group] = []
     open_rows: list[int] = []
     clean, taken = state, 0
     for row, record in enumerate(records):
         if isinstance(record, Claim):
+            if (newer := _newer(state, record)) is not None:
+                return Verdict(clean, taken, groups, newer)
             state, open_rows = _claimed(state, record, open_rows)
         elif record is not None and record.writer == state.writer and record.seq >= state.next_seq:
             state, open_rows = _next(state, record, row, open_rows, records, category)
@@ -86,12 +94,24 @@ def judge(records: Sequence[Envelope], category: str, state: ClaimState, tables:
 
 
 def _claimed(state: ClaimState, claim: Claim, open_rows: list[int]) -> tuple[ClaimState, list[int]]:
-    """Rule 1: a claim counts iff its epoch is greater; it voids the open group."""
-    if claim.epoch <= state.epoch:
+    """Rule 1: a claim counts iff its epoch is greater, and not far beyond; it voids the open group."""
+    if not _counts(state, claim):
         return state, open_rows
-    if claim.rules > RULES:
-        raise NewerRules(f"a claim of epoch {claim.epoch} says rules {claim.rules}, this code knows {RULES}")
-    return replace(state, epoch=claim.epoch, rules=claim.rules, writer=claim.writer, next_seq=0), []
+    rules = max(state.rules, claim.rules)
+    return replace(state, epoch=claim.epoch, rules=rules, writer=claim.writer, next_seq=0), []
+
+
+def _counts(state: ClaimState, claim: Claim) -> bool:
+    if claim.epoch <= state.epoch:
+        return False
+    bounded = max(state.rules, claim.rules) >= BOUNDED_SINCE
+    return not bounded or claim.epoch <= state.epoch + MOST_AHEAD
+
+
+def _newer(state: ClaimState, claim: Claim) -> NewerRules | None:
+    if claim.rules <= RULES or not _counts(state, claim):
+        return None
+    return NewerRules(f"a claim of epoch {claim.epoch} says rules {claim.rules}, this code knows {RULES}")
 
 
 def _next(

@@ -18,7 +18,7 @@ from uuid import UUID
 from refold.schemas.codec import Codec, encode_claim
 from refold.schemas.errors import NewerSchema
 from refold.schemas.identity import outcome_key
-from refold.schemas.meta import RULES, Claim
+from refold.schemas.meta import LAST_EPOCH, RULES, Claim
 from refold.streams import metrics
 from refold.streams.chunk import Chunk, Place
 from refold.streams.decide import Incoming, utc_now
@@ -164,6 +164,16 @@ class Handler:
         _log.warning("lost %s/%d: %s", held.category, held.part, why)
 
     def _claim(self, held: Held, row: ClaimState | None) -> None:
+        if (
+            row is not None and row.epoch >= LAST_EPOCH
+        ):  # forged under rules without a bound: others are claimed all the same
+            if waits(
+                held, f"{held.category}/{held.part} can be claimed by nobody: its epochs are used up ({row.epoch})"
+            ):
+                _log.error(
+                    "handler: %s/%d: its epochs are used up by a claim of %d", held.category, held.part, row.epoch
+                )
+            return
         epoch, writer = held.holder.claim(row)
         claim = Claim(writer=writer, epoch=epoch, rules=RULES, claimed_at=utc_now(), host=socket.gethostname())
         failpoint("handler.before-claim")

@@ -1,4 +1,4 @@
-"""Places of the log that cannot be read on: bytes that are not those that were written, or an offset that is missing.
+"""Places of the log that cannot be read on: bytes that are not those that were written, an offset that is missing, newer rules.
 
 Such a place stops alone and says so; all others go on. It is read again every so often, for its log may have been restored.
 """
@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 
 from refold.streams.chunk import Place
-from refold.streams.errors import LogCorrupt, LogHole
+from refold.streams.errors import LogCorrupt, LogHole, NewerRules
 from refold.streams.standing import goes_on, waits
 
 _log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class StoppedPlaces:
         """Whether nothing of the place is taken now."""
         return place in self._again_at
 
-    def stop(self, place: Place, problem: LogCorrupt | LogHole) -> None:
+    def stop(self, place: Place, problem: LogCorrupt | LogHole | NewerRules) -> None:
         """Take nothing of the place for a while. A log is told once, however often the place is read again."""
         if waits(self._stops.setdefault(place, _Stop()), f"{problem.code}: {problem.message}"):
             _log.error("%s: %s. This partition stands, others go on. %s", problem.code, problem.message, problem.remedy)

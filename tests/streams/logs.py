@@ -167,14 +167,14 @@ def envelope_frame(envelopes: Sequence[Envelope]) -> pl.DataFrame:
 def model(log: Sequence[Envelope]) -> Folded:
     """The rules once more, as the protocol's executable model states them: one record, one step, nothing shared with the code."""
     out = Folded()
-    epoch, writer, next_seq, last_command = 0, None, 0, -1
+    epoch, rules, writer, next_seq, last_command = 0, 1, None, 0, -1
     pending: list[tuple[int, Meta]] = []
     known: set[tuple[str, UUID]] = set()
     clean = (0, out.state)
     for at, r in enumerate(log):
         if isinstance(r, Claim):
-            if r.epoch > epoch:
-                epoch, writer, next_seq, pending = r.epoch, r.writer, 0, []
+            if r.epoch > epoch and (r.epoch - epoch <= 1000 or {rules, r.rules} == {1}):
+                epoch, rules, writer, next_seq, pending = r.epoch, max(rules, r.rules), r.writer, 0, []
         elif r is not None and r.writer == writer and r.seq >= next_seq:
             expected = [x for _, x in pending[:1]] or [r]
             shape = ("stream", "command_id", "count", "base_version", "command_offset", "body_hash")
@@ -200,6 +200,6 @@ def model(log: Sequence[Envelope]) -> Folded:
                         last_command = r.command_offset
                     pending = []
         if not pending:
-            clean = (at + 1, ClaimState(epoch, 1, writer, next_seq, last_command))
+            clean = (at + 1, ClaimState(epoch, rules, writer, next_seq, last_command))
     out.state, out.left = clean[1], len(log) - clean[0]
     return out

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from refold.schemas.meta import Meta
+from refold.schemas.meta import RULES, Meta
 from refold.streams.errors import NewerRules
-from refold.streams.fold import ClaimState, Envelope, Tables, judge
+from refold.streams.fold import MOST_AHEAD, ClaimState, Envelope, Tables, judge
 from tests.streams.logs import CATEGORY, Folded, by_columns, by_rows, claim, group, model, named, record
 
 
@@ -87,10 +87,41 @@ def test_other_category_or_key_does_not_count() -> None:
 
 
 def test_newer_rules_stop_the_reader() -> None:
-    """A claim that counts and says newer rules stops the fold; one that does not count is void like any other."""
-    with pytest.raises(NewerRules):
-        by_rows([claim("A", 1, rules=2)])
+    """What follows a claim that counts and says newer rules is left; one that does not count is void like any other."""
+    tables = Tables(version=lambda _: 0, known=lambda _, __: False)
+    log: list[Envelope] = [A, record("A", 0, "c", "s", 0), claim("B", 2, rules=RULES + 1), record("B", 0, "d", "s", 1)]
+    verdict = judge(log, CATEGORY, ClaimState(), tables)
+    assert (verdict.taken, verdict.state.writer, len(verdict.groups)) == (2, named("A"), 1)
+    assert isinstance(verdict.newer, NewerRules)
     assert by_rows([claim("A", 2), claim("B", 2, rules=9)]).state.writer == named("A")
+    far: list[Envelope] = [claim("A", 2), claim("B", 2 + MOST_AHEAD + 1, rules=9), record("A", 0, "c", "s", 0)]
+    assert by_rows(far).effects, "a forged claim does not count for the rules that it names, either"
+
+
+FAR = 1 + MOST_AHEAD
+
+
+@pytest.mark.parametrize(
+    ("log", "writer"),
+    [
+        pytest.param([claim("A", 1), claim("B", FAR + 1)], "B", id="under rules 1 any greater epoch counts, for ever"),
+        pytest.param([claim("A", 1, 2), claim("B", FAR + 1, 2)], "A", id="under rules 2 one far beyond does not"),
+        pytest.param([claim("A", 1, 2), claim("B", FAR + 1, 1)], "A", id="nor one that says older rules"),
+        pytest.param([claim("A", 1, 1), claim("B", FAR + 1, 2)], "A", id="nor one that would be the first under them"),
+        pytest.param([claim("A", 1, 2), claim("B", FAR, 2)], "B", id="the bound itself counts"),
+        pytest.param(
+            [claim("A", 1, 2), claim("B", 2, 1), claim("C", FAR + 2, 1)],
+            "B",
+            id="older code may claim, and the bound stays",
+        ),
+        pytest.param(
+            [claim("A", 1, 2), claim("B", 2**63 - 1, 2), claim("C", 2, 2)], "C", id="behind a forged claim others go on"
+        ),
+    ],
+)
+def test_a_claim_far_beyond_the_next_epoch_is_void(log: list[Envelope], writer: str) -> None:
+    for folded in (model(log), by_rows(log), by_rows(log, range(1, len(log)))):
+        assert folded.state.writer == named(writer)
 
 
 @st.composite
@@ -102,8 +133,9 @@ def logs(draw: st.DrawFn) -> list[Envelope]:
         move = draw(st.sampled_from(["claim", *["group"] * 6, "foreign", "stray"]))
         writer = draw(st.sampled_from("ABC"))
         if move == "claim":
-            epoch += draw(st.integers(0, 2))
-            log.append(claim(writer, epoch))
+            ahead = draw(st.sampled_from([0, 1, 1, 1, 2, MOST_AHEAD, MOST_AHEAD + 1, 10**9]))
+            log.append(claim(writer, epoch + ahead, draw(st.sampled_from([1, 2]))))
+            epoch += ahead if ahead <= MOST_AHEAD else 0
             seqs[writer] = 0
         elif move == "foreign":
             log.append(None)
