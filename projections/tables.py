@@ -9,6 +9,7 @@ from refold.projections.builds import Build
 from refold.projections.declaration import View
 from refold.projections.layout import DELETED, VERSION, Layout, Stored
 from refold.projections.merge_sql import table
+from refold.projections.served_types import served_type
 from refold.projections.view_swap import Name
 from refold.streams.postgres import Database
 
@@ -63,7 +64,7 @@ def point_view(db: Database, layout: Layout, build: Build, ours: Sequence[Name] 
 def create_view(db: Database, view: View, ours: Sequence[Name] = ()) -> None:
     """A declared SQL view. Raises CannotPromote."""
     columns = sql.SQL(", ").join(
-        sql.SQL("declared.{0}::{1} AS {0}").format(sql.Identifier(c), sql.SQL(t)) for c, (t, _) in view.columns.items()
+        sql.SQL("{} AS {}").format(_cast(c, t), sql.Identifier(c)) for c, (t, _) in view.columns.items()
     )
     # A line of its own for what ends the query: its last line may be a comment.
     body = sql.SQL("SELECT {} FROM (\n{}\n) AS declared").format(columns, sql.SQL(view.sql))
@@ -71,6 +72,12 @@ def create_view(db: Database, view: View, ours: Sequence[Name] = ()) -> None:
     view_swap.replace(db, (view.domain, view.name), body, ours)
     name = sql.Identifier(view.domain, view.name)
     _comment(db, name, view.description, {column: doc for column, (_, doc) in view.columns.items()})
+
+
+def _cast(name: str, declared: str) -> sql.Composed:
+    """A column as its declared type. A slice of an array counts from 1: what is printed as [5, 6] is one value, wherever it began."""
+    cast = sql.SQL("declared.{}::{}").format(sql.Identifier(name), sql.SQL(declared))
+    return sql.SQL("({})[:]").format(cast) if served_type(declared).array else cast
 
 
 def _column(part: Stored) -> sql.Composed:

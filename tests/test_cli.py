@@ -8,7 +8,7 @@ import pytest
 import refold
 from refold.api.cli import app as cli
 from refold.api.cli import exits
-from refold.api.cli.output import print_table
+from refold.api.cli.output import print_table, say
 from refold.streams.errors import NotConnected
 
 ROOT = Path(__file__).parent.parent
@@ -98,3 +98,23 @@ def test_a_table_that_is_piped_folds_no_name(capsys: pytest.CaptureFixture[str])
     name = "retail.household.events"
     print_table([{"group": "reactors", "topic": name, "more": "x" * 80, "end": 33513}])
     assert name in capsys.readouterr().out
+
+
+def test_a_table_shows_texts_letter_for_letter_and_nothing_that_a_terminal_obeys(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    texts = ["[/x]", "[bold]b[/bold]", ":warning:", "\x1b[31mred\x07\x9b", "é\U0001f600"]
+    print_table([{f"[i]{number}": text for number, text in enumerate(texts)}], "[/title] :bomb:")
+    say(":warning: [bold]\x1b[2J")
+    out, err = capsys.readouterr()
+    for text in (
+        "[/x]",
+        "[bold]b[/bold]",
+        ":warning:",
+        r"\x1b[31mred\x07\x9b",
+        "é\U0001f600",
+        "[i]0",
+        "[/title] :bomb:",
+    ):
+        assert text in out
+    assert err == ":warning: [bold]\\x1b[2J\n"

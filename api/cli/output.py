@@ -2,23 +2,26 @@
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from refold.streams.embedded.jars import Report
 
 _PIPED = 200
 """Columns of what is no terminal: nobody's window cuts it, and folded names cannot be searched for."""
 data = Console(width=None if sys.stdout.isatty() else _PIPED)
-progress = Console(stderr=True, highlight=False)
+progress = Console(stderr=True, highlight=False, emoji=False)
+_UNSEEN = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *range(127, 160))}
+"""Characters that a terminal obeys instead of showing them, but for tab and newline."""
 
 
 def say(text: str) -> None:
     """One line of progress."""
-    progress.print(text, markup=False, soft_wrap=True)
+    progress.print(text.translate(_UNSEEN), markup=False, soft_wrap=True)
 
 
 @contextmanager
@@ -50,9 +53,19 @@ def print_json(value: object) -> None:
 
 def print_table(rows: Sequence[Mapping[str, object]], title: str = "") -> None:
     """Rows with the same keys as a table on stdout."""
-    table = Table(title=title or None)
-    for name in rows[0] if rows else ():
-        table.add_column(name, overflow="fold")
+    names = tuple(rows[0]) if rows else ()
+    print_rows(names, [[None if value is None else str(value) for value in row.values()] for row in rows], title)
+
+
+def print_rows(names: Sequence[str], rows: Iterable[Sequence[str | None]], title: str = "") -> None:
+    """Texts as a table on stdout, letter for letter: no markup, no emoji, nothing that a terminal obeys."""
+    table = Table(title=_shown(title) if title else None)
+    for name in names:
+        table.add_column(_shown(name), overflow="fold")
     for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row.values()))
+        table.add_row(*("" if value is None else _shown(value) for value in row))
     data.print(table)
+
+
+def _shown(text: str) -> Text:
+    return Text(text.translate(_UNSEEN))

@@ -1,5 +1,8 @@
 """`refold sql`."""
 
+import json as json_texts
+import re
+from collections.abc import Sequence
 from contextlib import closing
 from typing import Annotated
 
@@ -7,7 +10,7 @@ import psycopg
 from cyclopts import Parameter
 
 from refold.api.cli.exits import DONE, FAILED
-from refold.api.cli.output import print_json, print_table, say
+from refold.api.cli.output import print_rows, say
 from refold.streams.embedded.servers import analyst_address
 from refold.streams.errors import NotConnected
 from refold.streams.postgres import answering
@@ -15,6 +18,18 @@ from refold.streams.refusals import first_line
 from refold.streams.settings import Settings
 
 Query = Annotated[str | None, Parameter(show_default=False)]
+Row = Sequence[str | None]
+_BOOLEAN = 16
+_NUMBERS = frozenset({20, 21, 23, 26, 700, 701})
+"""Whole numbers and floats, whose text is a JSON number (but for NaN and infinities)."""
+_JSON = frozenset({114, 3802})
+_WORDS = {"t": "true", "f": "false"}
+_NOT_FINITE = frozenset({"NaN", "Infinity", "-Infinity"})
+_WIDE = re.compile(r"[^\x00-\x7f]+")
+
+
+class _Refused(Exception):
+    """What Postgres, or this command, says of the statement: one sentence."""
 
 
 def sql(query: Query = None, /, *, json: bool = False) -> int:
@@ -33,19 +48,67 @@ def sql(query: Query = None, /, *, json: bool = False) -> int:
     if query is None:
         print(address)
         return DONE
-    options = "-c default_transaction_read_only=on -c timezone=UTC"
-    with answering(), closing(psycopg.connect(address, autocommit=True, connect_timeout=5, options=options)) as db:
+    try:
+        names, types, rows = _asked(address, query)
+        if json:
+            print(_document(names, types, rows))
+        else:
+            print_rows(names, rows)
+    except _Refused as refused:
+        say(f"refold: {refused}")
+        return FAILED
+    return DONE
+
+
+def _asked(address: str, query: str) -> tuple[list[str], list[int], list[Row]]:
+    """Columns, their types and rows as Postgres prints them: Python has no infinite day and no 24:00. Raises _Refused."""
+    options = "-c default_transaction_read_only=on -c timezone=UTC -c datestyle=ISO -c intervalstyle=postgres"
+    with (
+        answering(),
+        closing(
+            psycopg.connect(address, autocommit=True, connect_timeout=5, options=options, client_encoding="UTF8")
+        ) as db,
+    ):
         try:
             cursor = db.execute(query.encode(), prepare=True)  # Postgres prepares one statement, and refuses several
-        except psycopg.OperationalError:
-            raise
         except psycopg.Error as problem:
-            say(f"refold: {problem.sqlstate}: {first_line(problem)}")
-            return FAILED
-        names = [column.name for column in cursor.description or ()]
-        rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()] if names else []
-    if json:
-        print_json(rows)
-    else:
-        print_table(rows)
-    return DONE
+            if db.broken:
+                raise
+            raise _Refused(f"{problem.sqlstate or 'not-possible'}: {first_line(problem)}") from None
+        result = cursor.pgresult
+        if result is None or cursor.description is None:
+            return [], [], []
+        width = range(result.nfields)
+        rows: list[Row] = [
+            [_text(result.get_value(place, column)) for column in width] for place in range(result.ntuples)
+        ]
+        return [column.name for column in cursor.description], [result.ftype(column) for column in width], rows
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode()
+
+
+def _document(names: Sequence[str], types: Sequence[int], rows: Sequence[Row]) -> str:
+    """An array of objects. Raises _Refused where two columns have one name: readers of JSON keep one of them."""
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise _Refused(f"name-twice: two columns are called {twice}: give one of them another name by AS")
+    objects = []
+    for row in rows:
+        members = zip(names, types, row, strict=True)
+        lines = [f"    {json_texts.dumps(name)}: {_value(kind, text)}" for name, kind, text in members]
+        objects.append("  {\n" + ",\n".join(lines) + "\n  }")
+    return "[\n" + ",\n".join(objects) + "\n]" if names and rows else "[]"
+
+
+def _value(kind: int, text: str | None) -> str:
+    """As the HTTP API has it: numbers, booleans and JSON are JSON, digit for digit; decimals, times and all else are texts."""
+    if text is None:
+        return "null"
+    if kind == _BOOLEAN:
+        return _WORDS[text]
+    if kind in _NUMBERS and text not in _NOT_FINITE:
+        return text
+    if kind in _JSON:
+        return _WIDE.sub(lambda found: json_texts.dumps(found[0])[1:-1], text)
+    return json_texts.dumps(text)

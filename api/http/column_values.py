@@ -66,6 +66,7 @@ def shown_as(column: ServedColumn, value: sql.Composable) -> sql.Composable:
 def _plain(text: str) -> str:
     if "\0" in text:
         raise ValueError
+    text.encode()  # half a surrogate pair, which a JSON text may name, is a ValueError
     return text
 
 

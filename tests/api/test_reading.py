@@ -264,11 +264,13 @@ def test_a_cursor_over_long_texts_is_short_and_right_while_rows_change(site: Sit
 
 
 def test_a_value_that_only_postgres_refuses_is_told_and_a_view_that_fails_is_no_fault_of_the_client(site: Site) -> None:
-    path = site.make("odd", {"k": "integer", "j": "jsonb", "d": "double precision"}, ["k"], [[1, "{}", 1.0]])
-    for column, value in [("j", "{"), ("d", "1e400"), ("j", "[" * 20_000)]:
+    columns = {"k": "integer", "j": "jsonb", "d": "double precision", "t": "text[]", "i": "interval[]"}
+    path = site.make("odd", columns, ["k"], [[1, "{}", 1.0, "{}", "{}"]])
+    half = r'["\ud800"]'
+    for column, value in [("j", "{"), ("d", "1e400"), ("j", "[" * 20_000), ("t", half), ("i", half), ("j", half)]:
         refused = HTTP.get(f"{path}?{urlencode({column: f'eq.{value}'})}")
         assert (refused.status_code, refused.json()["code"]) == (400, "filter-invalid"), value[:20]
-    site.db.execute("CREATE VIEW shelf.broken AS SELECT k, j, d / 0 AS d FROM shelf.odd")
+    site.db.execute("CREATE VIEW shelf.broken AS SELECT k, j, d / 0 AS d, t, i FROM shelf.odd")
     site.models["shelf", "broken"] = replace(site.models["shelf", "odd"], name="broken")
     failed = HTTP.get(f"{site.url}/v1/shelf/broken")
     assert (failed.status_code, failed.json()["code"]) == (503, "read-model-failed")

@@ -98,6 +98,24 @@ def test_columns_change_under_a_declared_view_there_and_back(db: Database, colum
         assert (grants(db, "totals"), grants(db, "counts")) == kept
 
 
+def test_an_array_of_a_view_counts_from_one_wherever_it_began(db: Database) -> None:
+    arrays = View(
+        name="arrays",
+        domain="sample",
+        description="V.",
+        columns={"n": ("bigint", "N."), "a": ("integer[]", "A."), "t": ("varchar(2)[]", "T.")},
+        key=("n",),
+        reads=("totals",),
+        sql="""SELECT 1 AS n, '[0:1]={5,6}'::int[] AS a, '[3:3]={abc}'::text[] AS t
+            UNION ALL SELECT 2, '[2:3][0:1]={{1,2},{3,4}}', '{}' UNION ALL SELECT 3, NULL, '{NULL}'
+            UNION ALL SELECT count(*) + 4, NULL, NULL FROM sample.totals""",
+    )
+    ensure_builds(db, version(V1, arrays))
+    rows = db.execute("SELECT n, a::text, t::text FROM sample.arrays ORDER BY n").fetchall()
+    assert rows == [(1, "{5,6}", "{ab}"), (2, "{{1,2},{3,4}}", "{}"), (3, None, "{NULL}"), (4, None, None)]
+    assert db.execute("SELECT n FROM sample.arrays WHERE a = '{5,6}'").fetchall() == [(1,)]
+
+
 def test_a_view_that_changes_with_its_table_changes_in_one_transaction_with_it(db: Database) -> None:
     before = version(V1, view("money", "amount", "numeric(38,2)"))
     after = version({"payments": PAYMENTS, "net": AMOUNT}, view("money", "net", "numeric(38,2)"))
