@@ -3,7 +3,7 @@
 So both engines compare values of one type, and what could mean two things is refused where it is declared.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -13,8 +13,13 @@ from refold.projections.errors import BadDeclaration
 from refold.projections.expressions import Both, ByEvent, Compare, Condition, Either
 from refold.projections.field_types import EventType, FieldType, field_type
 from refold.projections.sql_types import BIGINT, BOOLEAN, DATE, INTEGER, TEXT, TIME, ColumnType
+from refold.schemas.contracts import is_storable
 
 _BITS = {INTEGER: 31, BIGINT: 63}
+_DEEPEST = 100
+"""Conditions within conditions: each is a call within a call wherever one is read."""
+_LONGEST_NUMBER = 10**100
+"""Of constants that are printed: Python refuses to print a whole number of more than 4,300 digits."""
 _WITHOUT_ORDER = "has no order: say eq, ne or is_in"
 _NO_NULL = "nothing is equal to None, as in SQL: no condition holds of a field that is missing"
 
@@ -23,14 +28,18 @@ class _Unfit(Exception):
     """What is wrong with a constant, as the end of a sentence about it."""
 
 
-def check_condition(where: str, kinds: Sequence[EventType], said: Condition | None) -> None:
+def check_condition(where: str, kinds: Sequence[EventType], said: Condition | None, depth: int = 0) -> None:
     """Raise BadDeclaration for a condition that cannot be put to each of some types of events."""
+    if depth > _DEEPEST:
+        raise BadDeclaration(
+            f"{where}: more than {_DEEPEST} conditions are joined in a row; several values are is_in(a, b, …)"
+        )
     match said:
         case None:
             return
         case Both(left, right) | Either(left, right):
-            check_condition(where, kinds, left)
-            check_condition(where, kinds, right)
+            check_condition(where, kinds, left, depth + 1)
+            check_condition(where, kinds, right, depth + 1)
         case Compare():
             for kind in kinds:
                 constants(kind, said, where)
@@ -40,10 +49,19 @@ def check_condition(where: str, kinds: Sequence[EventType], said: Condition | No
             )
 
 
+def check_texts(where: str, texts: Mapping[str, object]) -> None:
+    """Raise BadDeclaration for a description, of a model or a column, that Postgres cannot keep as a comment."""
+    for name, text in texts.items():
+        if not isinstance(text, str) or not is_storable(text):
+            raise BadDeclaration(
+                f"{where}: {name} is described by {text!r:.100}, which is no text that Postgres can hold"
+            )
+
+
 def check_words(where: str, said: ByEvent) -> None:
     """Raise BadDeclaration for a word that no column can hold."""
     for word in dict(said.words).values():
-        if not isinstance(word, str) or not _is_storable(word):
+        if not isinstance(word, str) or not is_storable(word):
             raise BadDeclaration(f"{where}: by_event: {word!r} is no text that Postgres can hold")
 
 
@@ -61,8 +79,14 @@ def constants(kind: EventType, said: Compare, where: str = "") -> tuple[Any, ...
         try:
             found.append(_constant(field, value))
         except _Unfit as problem:
-            raise BadDeclaration(f"{where}: {said.field} is {field.word}, and {value!r:.100} {problem}") from None
+            raise BadDeclaration(f"{where}: {said.field} is {field.word}, and {_shown(value)} {problem}") from None
     return tuple(found)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, int) and abs(value) > _LONGEST_NUMBER:
+        return "a number of more than 100 digits"
+    return f"{value!r:.100}"
 
 
 def _constant(field: FieldType, value: Any) -> Any:
@@ -114,13 +138,9 @@ def _boolean(_: FieldType, value: Any) -> bool:
 def _text(_: FieldType, value: Any) -> str:
     if not isinstance(value, str):
         raise _Unfit("is no text")
-    if not _is_storable(value):
+    if not is_storable(value):
         raise _Unfit("is no text that an event can hold")
     return str.__str__(value)
-
-
-def _is_storable(text: str) -> bool:
-    return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _time(_: FieldType, value: Any) -> datetime:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from refold.projections.constants import check_condition, check_words
+from refold.projections.constants import check_condition, check_texts, check_words
 from refold.projections.errors import BadDeclaration
 from refold.projections.expressions import ByEvent, Condition, Expression, Field
 from refold.projections.field_types import (
@@ -134,6 +134,7 @@ class Rollup:
         _check_names(self.name, self.domain, [*self.key, *self.columns])
         if not self.key or not self.columns:
             raise BadDeclaration(f"{self.name}: a rollup has a key and columns")
+        check_texts(self.name, {"it": self.description, **self.key_docs})
         _check_columns(self.name, self.columns)
         for name, part in self.key.items():
             _check_value(f"{self.name}.{name}", handled(self), part.value)
@@ -162,6 +163,7 @@ class Entity:
         _check_names(self.name, self.domain, [self.key_name, *names])
         if (self.evolve is None) == (not self.columns):
             raise BadDeclaration(f"{self.name}: an entity has either columns or evolve")
+        check_texts(self.name, {"it": self.description, **self.key_docs})
         _check_columns(self.name, self.columns)
         if self.evolve is not None:
             _check_evolve(self.name, self.evolve)
@@ -200,6 +202,7 @@ class View:
             raise BadDeclaration(f"{self.name}: `reads` is a tuple of the read models and views that its SQL reads")
         if (fault := fault_of(self.sql)) is not None:
             raise BadDeclaration(f"{self.name}: {fault}")
+        check_texts(self.name, {"it": self.description, **{name: doc for name, (_, doc) in self.columns.items()}})
         for name, (kind, _) in self.columns.items():
             if not _SQL_TYPE.fullmatch(kind):
                 raise BadDeclaration(f"{self.name}.{name}: {kind!r} is no name of a Postgres type")
@@ -251,16 +254,17 @@ def _check_type(where: str, kind: str) -> None:
 
 
 def _check_columns(name: str, columns: Mapping[str, Column]) -> None:
+    check_texts(name, {column_name: column.doc for column_name, column in columns.items()})
     for column_name, column in columns.items():
         where = f"{name}.{column_name}"
         check_condition(where, column.of.types, column.of.condition)
-        if column.value is not None:
+        if column.gather != "count":
             found = _check_value(where, column.of.types, column.value)
             if column.gather == "sum":
                 sum_of(found, where)
 
 
-def _check_value(where: str, kinds: Sequence[EventType], value: Expression) -> ColumnType:
+def _check_value(where: str, kinds: Sequence[EventType], value: Expression | None) -> ColumnType:
     """The one type of an expression over some types of events. Raises BadDeclaration."""
     found = common_type([value_type(kind, value, where)[0] for kind in kinds], where)
     if isinstance(value, ByEvent):
@@ -277,3 +281,4 @@ def _check_evolve(name: str, evolve: Evolve) -> None:
         of_python(hints[field_name], f"{name}.{field_name}")
         if field_name not in evolve.docs:
             raise BadDeclaration(f"{name}: no text for {field_name}")
+    check_texts(name, evolve.docs)

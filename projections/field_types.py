@@ -99,7 +99,7 @@ def _enums(described: inspect.Type) -> list[type[Enum]]:
     return []
 
 
-def value_type(kind: EventType, value: Expression, where: str) -> tuple[ColumnType, bool]:
+def value_type(kind: EventType, value: Expression | None, where: str) -> tuple[ColumnType, bool]:
     """The type of an expression over one event type, and whether it may be null. Raises BadDeclaration."""
     match value:
         case Field(name):

@@ -5,6 +5,8 @@ Postgres has the last word (`views.py`). These rules hold that what it is asked 
 
 import re
 
+from refold.schemas.contracts import is_storable
+
 _PART = re.compile(
     r"""
       (?P<line>--[^\n]*)
@@ -30,8 +32,8 @@ class _Fault(Exception):
 
 def fault_of(text: str) -> str | None:
     """What is wrong with a view's SQL, as the end of a sentence; None where Postgres has to say."""
-    if "\0" in text:
-        return "its SQL holds a NUL"
+    if not is_storable(text):
+        return "its SQL holds a NUL, or half a surrogate pair"
     try:
         first = _read(text)
     except _Fault as fault:

@@ -11,14 +11,15 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
-from refold.schemas.contracts import Command, Event
+from refold.schemas.contracts import Command, Event, is_storable
 from refold.schemas.errors import ContractError
 from refold.schemas.meta import COMMAND_META, EVENT_META
 
 Schema = dict[str, Any]
 MOST_DIGITS = 38
 _FIELD_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
-_CLASS_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_CLASS_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
+"""A frozen schema's file is called so, behind its category."""
 _SYMBOL = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _TAKEN = frozenset({"meta"})
 """With what begins with `m_`: the envelope, and in frames the columns that are ours."""
@@ -56,7 +57,11 @@ def schema_of(kind: type[Event | Command], category: str) -> Schema:
     meta = EVENT_META if issubclass(kind, Event) else COMMAND_META
     try:
         described = inspect.type_info(kind)
-    except TypeError as problem:
+    except (
+        TypeError,
+        NameError,
+        re.error,
+    ) as problem:  # a type that it does not know, a name that is not there, a pattern
         raise ContractError(f"{kind.__name__}: {problem}") from problem
     assert isinstance(described, inspect.StructType)
     seen: dict[str, type] = {_type_name(kind): kind}
@@ -109,7 +114,11 @@ def _resolved(kind: Any, named: dict[str, Any]) -> Any:
 
 
 def _class_doc(kind: type[Event | Command]) -> str:
-    doc = (vars(kind).get("__doc__") or "").strip()
+    doc = str(vars(kind).get("__doc__") or "").strip()
+    if not is_storable(doc):
+        raise ContractError(
+            f"{kind.__name__}: its docstring is no text that can be stored: a NUL, or half a surrogate pair"
+        )
     if not doc:
         raise ContractError(f"{kind.__name__} has no docstring: say in it what happened, or what is wished for")
     return doc
@@ -123,6 +132,8 @@ def _field(field: inspect.Field, owner: type, seen: dict[str, type]) -> Schema:
         raise ContractError(f"{where}: a field's name is lower case, neither meta nor m_…")
     described, doc, _ = _unwrapped(field.type)
     doc = doc or _doc_inside(described)
+    if not is_storable(doc):
+        raise ContractError(f"{where}: its description is no text that can be stored: a NUL, or half a surrogate pair")
     if not doc:
         raise ContractError(f"{where} has no description: Annotated[…, msgspec.Meta(description='…')]")
     schema: Schema = {"name": field.name, "type": _avro_type(field.type, where, seen), "doc": doc}
@@ -154,7 +165,7 @@ def _avro_type(declared: inspect.Type, where: str, seen: dict[str, type]) -> Any
 
 def _decimal(extra: dict[str, Any], where: str) -> Schema:
     precision, scale = extra.get("precision"), extra.get("scale")
-    if not isinstance(precision, int) or not isinstance(scale, int):
+    if type(precision) is not int or type(scale) is not int:  # a bool is an int, too
         raise ContractError(f"{where}: a Decimal needs its precision and scale (use Money)")
     if not 0 <= scale <= precision or not 1 <= precision <= MOST_DIGITS:
         raise ContractError(f"{where}: of a Decimal, 0 <= scale <= precision <= {MOST_DIGITS}")
@@ -180,7 +191,7 @@ def _type_name(cls: type) -> str:
     name = cls.__name__
     if not _CLASS_NAME.fullmatch(name) or name in _AVRO_WORDS:
         raise ContractError(
-            f"{name} is no name of a type in Avro: letters of ASCII, digits and _, and no word of its own"
+            f"{name} is no name of a type in Avro: at most 100 letters of ASCII, digits and _, and no word of its own"
         )
     return name
 
@@ -214,6 +225,8 @@ def _default(value: object, kind: Any, where: str) -> object:
     items = value if isinstance(value, list | tuple) else (value,)
     if any(isinstance(item, _NO_READABLE_DEFAULT) for item in items):
         raise ContractError(f"{where}: Avro has no readable default of this type; make the field optional (None)")
+    if any(isinstance(item, str) and not is_storable(item) for item in items):
+        raise ContractError(f"{where}: its default is no text that an event can hold: a NUL, or half a surrogate pair")
     plain = msgspec.to_builtins(value)
     return list(plain) if isinstance(plain, tuple) else plain
 

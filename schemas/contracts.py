@@ -49,14 +49,19 @@ class Category:
     upcasters: tuple[Upcaster, ...] = ()
 
     def __post_init__(self) -> None:
-        if not CATEGORY_NAME.fullmatch(self.name):
+        if not isinstance(self.name, str) or not CATEGORY_NAME.fullmatch(self.name):
             raise ContractError(f"category {self.name!r} is not of the form domain.category in lower case")
+        _check_classes(f"{self.name}.commands", self.commands, Command)
+        _check_classes(f"{self.name}.events", self.events, Event)
+        if not isinstance(self.upcasters, tuple):
+            raise ContractError(f"{self.name}.upcasters is a tuple of functions, not {self.upcasters!r:.100}")
         names = [cls.__name__ for cls in (*self.commands, *self.events)]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ContractError(f"{self.name}: {', '.join(twice)} is the name of two classes, and in the log it is one")
         for command in self.commands:
-            if command.stream_field not in command.__struct_fields__:
-                raise ContractError(f"{command.__name__}.stream_field names no field of it: {command.stream_field!r}")
+            named = getattr(command, "stream_field", None)
+            if named not in command.__struct_fields__:
+                raise ContractError(f"{command.__name__}.stream_field names no field of it: {named!r}")
 
     @property
     def classes(self) -> tuple[type[Event | Command], ...]:
@@ -75,6 +80,20 @@ class Category:
     def stream_of(self, command: Command) -> str:
         """The stream id a command is meant for."""
         return str(getattr(command, type(command).stream_field))
+
+
+def _check_classes(where: str, found: object, kind: type) -> None:
+    """Raise ContractError for what is no tuple of classes of commands, or of events."""
+    if not isinstance(found, tuple):
+        raise ContractError(f"{where} is a tuple of classes, not {found!r:.100}")
+    for cls in found:
+        if not isinstance(cls, type) or not issubclass(cls, kind):
+            raise ContractError(f"{where} holds {cls!r:.100}, which is no class of {kind.__name__}")
+
+
+def is_storable(text: str) -> bool:
+    """Whether UTF-8 and Postgres can hold a text: no NUL, no half of a surrogate pair."""
+    return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def is_stream_id(text: str | bytes) -> bool:

@@ -39,8 +39,8 @@ class Domains:
 
 def load_domains(names: Sequence[str]) -> Domains:
     """Import each domain's `schemas` and `streams`. Raises UnknownDomain, NameTaken, SchemaNotFrozen, SchemaCollision."""
-    contracts = [category for name in names for category in domain_part(name, "schemas", "CATEGORIES")]
-    rules = [decider for name in names for decider in domain_part(name, "streams", "DECIDERS")]
+    contracts = [category for name in names for category in domain_part(name, "schemas", "CATEGORIES", Category)]
+    rules = [decider for name in names for decider in domain_part(name, "streams", "DECIDERS", Decider)]
     for category in contracts:
         refuse_taken(category.domain, category.name)
     _refuse_twice([category.name for category in contracts], "category")
@@ -77,16 +77,19 @@ def frozen_folder(name: str) -> Traversable:
     return files(module) / "frozen"
 
 
-def domain_part(name: str, part: str, named: str) -> tuple[Any, ...]:
+def domain_part(name: str, part: str, named: str, kind: type = object) -> tuple[Any, ...]:
     """What a domain's module names in a tuple: CATEGORIES, DECIDERS or READ_MODELS. Raises UnknownDomain, DomainInvalid."""
-    return named_in(domain_module(name, part), named)
+    return named_in(domain_module(name, part), named, kind)
 
 
-def named_in(module: ModuleType, named: str) -> tuple[Any, ...]:
-    """A tuple of a domain's module. Raises DomainInvalid."""
+def named_in(module: ModuleType, named: str, kind: type) -> tuple[Any, ...]:
+    """A tuple of a domain's module, of things of one kind. Raises DomainInvalid."""
     found = getattr(module, named, None)
     if not isinstance(found, tuple | list):
         raise DomainInvalid(f"{module.__name__} has no tuple {named}: {module.__file__}")
+    for one in found:
+        if not isinstance(one, kind):
+            raise DomainInvalid(f"{named} holds {one!r:.100}, which is no {kind.__name__}: {module.__file__}")
     return tuple(found)
 
 

@@ -11,6 +11,7 @@ from refold.api.cli.output import print_json, print_table, say
 from refold.schemas.avro import Schema
 from refold.schemas.catalog import frozen_schemas
 from refold.schemas.compatibility import CODE, NOT_FROZEN, Violation, violations
+from refold.schemas.contracts import Category
 from refold.schemas.errors import SchemaIncompatible
 from refold.schemas.freeze import freeze as write_frozen
 from refold.schemas.freeze import unfrozen
@@ -48,7 +49,7 @@ def contracts() -> list[tuple[ModuleType, Path]]:
     """Of each configured domain its contracts and the folder of their frozen files."""
     domains = Settings.load().domains
     for name in domains:
-        domain_part(name, "schemas", "CATEGORIES")
+        domain_part(name, "schemas", "CATEGORIES", Category)
     modules = [domain_module(name, "schemas") for name in domains]
     return [(module, Path(str(frozen_folder(name)))) for name, module in zip(domains, modules, strict=True)]
 

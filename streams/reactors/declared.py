@@ -26,4 +26,4 @@ def _of(domain: str) -> Sequence[Reactor]:
     path = f"refold.streams.reactors.{domain}" if domain in BUILT_IN else f"{domain}.reactors"
     if find_spec(path) is None:
         return ()
-    return named_in(imported(domain, path), "REACTORS")
+    return named_in(imported(domain, path), "REACTORS", Reactor)

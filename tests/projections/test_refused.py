@@ -4,7 +4,8 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum, StrEnum
-from functools import partial
+from functools import partial, reduce
+from operator import or_
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,12 @@ typed = events(CATEGORY, Typed)
 
 class Other(Enum):
     A = "a"
+
+
+class Total(msgspec.Struct):
+    """A state."""
+
+    total: int
 
 
 class Words(StrEnum):
@@ -56,6 +63,14 @@ NO = {
     "too large an amount": (field("amount").lt(10**10), "out of its bounds"),
     "too large an int": (field("number").lt(2**31), "out of its bounds"),
     "too large a long": (field("big").ge(-(2**63) - 1), "big is a long, and -9223372036854775809 is out of its bounds"),
+    "an int that Python does not print": (
+        field("number").lt(10**5000),
+        "a number of more than 100 digits is out of its",
+    ),
+    "too many in a row": (
+        reduce(or_, [field("number").eq(n) for n in range(200)]),
+        r"more than 100 .* is_in\(a, b, …\)",
+    ),
     "a decimal is no int": (field("number").gt(Decimal(1)), "is no whole number"),
     "a float is no int": (field("number").gt(1.0), "is no whole number"),  # type: ignore[arg-type]
     "a text is no int": (field("number_or_none").is_in(1, "2"), "'2' is no whole number"),
@@ -100,6 +115,7 @@ NO_COLUMN: dict[str, tuple[Callable[[], Any], str]] = {
     "the sum of an enum": (lambda: typed.sum("kind", "No."), "have a sum, not text"),
     "the sum of a time": (lambda: typed.sum("m_occurred_at", "No."), "have a sum, not timestamptz"),
     "no field": (lambda: typed.max("nowhere", "No."), "Typed has no field nowhere"),
+    "nothing": (lambda: typed.sum(None, "No."), "None is no field and no expression"),  # type: ignore[arg-type]
     "no expression": (lambda: typed.max(1, "No."), "1 is no field and no expression"),  # type: ignore[arg-type]
     "the day of a date": (lambda: typed.max(day("on"), "No."), r"day\(\) needs a time, and on is a date"),
     "the day of a text": (lambda: typed.max(day("text"), "No."), "needs a time, and text is a text"),
@@ -118,6 +134,25 @@ def test_a_column_that_cannot_be_is_refused_when_it_is_declared(case: str) -> No
     )
     with pytest.raises(BadDeclaration, match=f"^model.column: .*{said}"):
         entity(columns={"column": column()})
+
+
+@pytest.mark.parametrize("text", [None, 5, b"x", "a\0b", "\ud800"])
+def test_a_description_that_postgres_cannot_keep_is_refused_wherever_it_stands(text: Any) -> None:
+    count, by = typed.count("Some."), {"by": key("text", "A key.")}
+    rollup: Any = partial(Rollup, name="model", domain="typed", description="A model.", key=by, columns={"n": count})
+    entity: Any = partial(
+        Entity, name="model", domain="typed", description="A model.", category=CATEGORY, key_name="id", key_doc="Id."
+    )
+    cases: dict[str, Callable[[], Any]] = {
+        "it": lambda: rollup(description=text),
+        "by": lambda: rollup(key={"by": key("text", text)}),
+        "n": lambda: rollup(columns={"n": typed.count(text)}),
+        "id": lambda: entity(key_doc=text, columns={"n": count}),
+        "total": lambda: entity(evolve=Evolve(Total, lambda state, _: state, {"total": text})),
+    }
+    for where, made in cases.items():
+        with pytest.raises(BadDeclaration, match=f"^model: {where} is described by .*, which is no text"):
+            made()
 
 
 @pytest.mark.parametrize(

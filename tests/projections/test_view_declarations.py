@@ -69,6 +69,9 @@ def test_what_is_not_one_whole_query_is_refused_with_its_place(sql: str, said: s
         ({"reads": ()}, "`reads` is a tuple"),
         ({"reads": "by_owner"}, "`reads` is a tuple"),
         ({"columns": {"owner": ("text) , (SELECT 1", "Who.")}}, "no name of a Postgres type"),
+        ({"columns": {"owner": ("text", "W\0")}}, r"totals: owner is described by 'W\x00', which is no text"),
+        ({"description": 5}, "totals: it is described by 5, which is no text"),
+        ({"sql": "SELECT '\ud800' AS owner"}, "half a surrogate pair"),
     ],
 )
 def test_what_cannot_be_served_is_refused(change: dict[str, Any], said: str) -> None:

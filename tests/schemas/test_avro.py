@@ -107,6 +107,29 @@ def test_a_fields_name_must_be_fit_for_a_column(name: str) -> None:
         schema_of(event_with(int, name=name), "tests.made")
 
 
+@pytest.mark.parametrize("text", ["a\0b", "\ud800"])
+def test_a_text_that_nothing_can_store_is_refused_wherever_it_stands(text: str) -> None:
+    described = Annotated[str, About(description=text)]
+    for fields in ([("field", described)], [("field", Annotated[str, About(description="A field.")], text)]):
+        with pytest.raises(ContractError, match=r"Made\.field: its .* no text"):
+            schema_of(made(fields), "tests.made")
+    silent = made([])
+    silent.__doc__ = text
+    with pytest.raises(ContractError, match="Made: its docstring is no text"):
+        schema_of(silent, "tests.made")
+
+
+def test_names_and_numbers_that_no_file_and_no_schema_can_have_are_refused() -> None:
+    long = made([])
+    long.__name__ = "L" * 101
+    with pytest.raises(ContractError, match="at most 100 letters"):
+        schema_of(long, "tests.made")
+    with pytest.raises(ContractError, match="precision and scale"):
+        schema_of(event_with(Annotated[Decimal, About(extra={"precision": True, "scale": False})]), "tests.made")
+    with pytest.raises(ContractError, match="Made: name 'Nowhere' is not defined"):
+        schema_of(made([("field", "Nowhere")]), "tests.made")
+
+
 def test_a_class_needs_a_docstring_of_its_own() -> None:
     class Silent(shapes.Empty):
         pass
@@ -221,6 +244,18 @@ def test_categories_say_what_is_wrong_with_them() -> None:
 
     with pytest.raises(ContractError, match="nowhere"):
         Category("tests.lost", (Lost,), ())
+    strange: list[tuple[Any, str]] = [
+        ((5, (), ()), "category 5 is not of the form"),
+        (("tests.odd", [], ()), r"tests\.odd\.commands is a tuple of classes, not \[\]"),
+        (("tests.odd", (shapes.Empty,), ()), r"tests\.odd\.commands holds .*Empty.*, which is no class of Command"),
+        (("tests.odd", (), (Lost,)), r"tests\.odd\.events holds .*Lost.*, which is no class of Event"),
+        (("tests.odd", (), (5,)), r"tests\.odd\.events holds 5"),
+        (("tests.odd", (Command,), ()), "stream_field names no field of it: None"),
+        (("tests.odd", (), (), 5), r"tests\.odd\.upcasters is a tuple"),
+    ]
+    for arguments, said in strange:
+        with pytest.raises(ContractError, match=said):
+            Category(*arguments)
     with pytest.raises(ContractError, match="Empty is the name of two classes"):
         Category("tests.empty", (), (shapes.Empty, shapes.Empty))
     with pytest.raises(ContractError, match=r"a\.b_c and a_b\.c cannot both have topics"):

@@ -43,6 +43,8 @@ FAULTS = {
         "READ_MODELS holds 'sales'",
         "no Rollup",
     ),
+    "no_category": ({"schemas": "CATEGORIES = (5,)"}, "domain-invalid", "CATEGORIES holds 5, which is no Category", ""),
+    "no_decider": ({"streams": "DECIDERS = (len,)"}, "domain-invalid", "holds <built-in function len>, which is", ""),
     "twice": (
         {"schemas": SCHEMAS + "CATEGORIES = (DOOR, DOOR)"},
         "domain-invalid",
