@@ -1,7 +1,7 @@
 """What can go wrong at the edge, each with a stable code and an HTTP status. `error_page.py` lists every package's.
 
 RefoldError
-├── ApiError         one class for each code, in the order of their statuses: 400, 404, 405, 408, 409, 410, 412, 413, 415, 422, 429, 500; 503 is in `unavailable`
+├── ApiError         one class for each code, in the order of their statuses: 400, 404, 405, 408, 409, 410, 412, 413, 414, 415, 422, 429, 431, 500; 503 is in `unavailable`
 └── FileUnreadable   file-unreadable: on the command line only
 """
 
@@ -30,6 +30,13 @@ class ApiError(RefoldError):
         self.faults = faults
         self.headers: dict[str, str] = {}
         """Sent with the answer: the position that it reflects."""
+
+
+class RequestMalformed(ApiError):
+    """What came over the connection is no HTTP/1.1 request."""
+
+    code, status = "request-malformed", 400
+    remedy = "Send HTTP/1.1 as RFC 9112 has it, without TLS unless a proxy in front takes it."
 
 
 class MalformedJson(ApiError):
@@ -214,6 +221,13 @@ class PositionNotReached(ApiError):
     remedy = "Ask again, or allow more time with `Prefer: wait=N` (at most 30)."
 
 
+class HeadersTimeout(ApiError):
+    """A request's headers did not end in time."""
+
+    code, status = "headers-timeout", 408
+    remedy = "Send a request's headers at once."
+
+
 class BodyTooLarge(ApiError):
     """The body is larger than 1 MiB."""
 
@@ -228,6 +242,13 @@ class BodyTimeout(ApiError):
     remedy = (
         "Send the whole body within 30 s, and a batch without pauses of 60 s; end a chunked body with its last chunk."
     )
+
+
+class TargetTooLong(ApiError):
+    """The path with its query is too long."""
+
+    code, status = "target-too-long", 414
+    remedy = "Filter by fewer or shorter values; docs/http-api.md has the limits."
 
 
 class MediaTypeUnsupported(ApiError):
@@ -256,6 +277,13 @@ class TooManyWaiting(ApiError):
 
     code, status, retry_after = "too-many-waiting", 429, 1
     remedy = "Send again after `Retry-After`, with the same Idempotency-Key."
+
+
+class HeadersTooLarge(ApiError):
+    """The headers are too many, or too long."""
+
+    code, status = "headers-too-large", 431
+    remedy = "Send fewer or shorter headers; docs/http-api.md has the limits."
 
 
 class InternalError(ApiError):

@@ -7,6 +7,7 @@ import psycopg
 import uvicorn
 from litestar.types import ASGIApp
 
+from refold.api.http.connections import KEEP_ALIVE_S, BoundedConnection
 from refold.api.http.limited import MAX_CONNECTIONS, uncrowded
 from refold.api.http.resources import Resources
 from refold.streams.domain import load_domains
@@ -42,7 +43,7 @@ def server_config(settings: Settings, app: ASGIApp) -> uvicorn.Config:
         host=settings.api_host,
         port=settings.api_port,
         loop="uvloop",
-        http="httptools",
+        http=BoundedConnection,
         ws="none",
         lifespan="on",
         access_log=False,
@@ -50,6 +51,6 @@ def server_config(settings: Settings, app: ASGIApp) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,
         limit_concurrency=HANG_UP,
-        timeout_keep_alive=30,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=10,
     )
