@@ -56,6 +56,12 @@ class Settings(BaseModel):
     )
     api_host: str = Field(default="127.0.0.1", description="Address the HTTP API listens on.")
     api_port: int = Field(default=8080, ge=0, le=65535, description="Port the HTTP API listens on; 0 takes a free one.")
+    api_drain_s: float = Field(
+        default=1.0,
+        ge=0,
+        le=60,
+        description="Seconds for which an API that is told to stop still answers, with /readyz at 503 and each connection closed after its answer.",
+    )
     chunk_records: int = Field(default=5000, ge=1, le=100_000, description="Most records that one transaction folds.")
     command_wait_s: float = Field(
         default=5.0, ge=0, le=60, description="Seconds a command's answer is waited for before 202."

@@ -124,6 +124,7 @@ class Supervisor:
 
     def __init__(self, settings: Settings, roles: Iterable[str], output: Output) -> None:
         self._metrics = metrics_folder(settings)
+        self._grace_s = GRACE_S + settings.api_drain_s
         environment = {name: value for name, value in os.environ.items() if not name.startswith("REFOLD_")}
         environment |= settings.environment() | {METRICS_VARIABLE: str(self._metrics), "PYTHONUNBUFFERED": "1"}
         self._children = [Child(role, name, environment, output, self._end) for role, name in _named(roles)]
@@ -150,7 +151,7 @@ class Supervisor:
         """Stop every process: politely at once, by force when the grace is over."""
         for child in self._children:
             child.ask_to_stop()
-        deadline = time.monotonic() + GRACE_S
+        deadline = time.monotonic() + self._grace_s
         for child in self._children:
             child.join(deadline)
 

@@ -114,6 +114,8 @@ class BoundedConnection(HttpToolsProtocol):
         self._idle_bytes = 0
         self._stop_head_timer()
         super().on_headers_complete()
+        if getattr(self.server_state, "draining", False):
+            self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
         """Bytes of which something came."""

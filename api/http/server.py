@@ -5,9 +5,10 @@ from contextlib import suppress
 
 import psycopg
 import uvicorn
-from litestar.types import ASGIApp
+from litestar.types import ASGIApp, Receive, Scope, Send
 
 from refold.api.http.connections import KEEP_ALIVE_S, BoundedConnection
+from refold.api.http.draining import DrainingServer
 from refold.api.http.limited import MAX_CONNECTIONS, uncrowded
 from refold.api.http.resources import Resources
 from refold.streams.domain import load_domains
@@ -28,11 +29,15 @@ def main(settings: Settings) -> None:
     server(settings, resources.application()).run()
 
 
-def server(settings: Settings, app: ASGIApp) -> uvicorn.Server:
+def server(settings: Settings, app: ASGIApp) -> DrainingServer:
     """The server of an application, which refuses what is more than its bounds."""
-    found: uvicorn.Server
+    found: DrainingServer
     crowd = uncrowded(app, lambda: len(found.server_state.connections))
-    found = uvicorn.Server(server_config(settings, crowd))
+
+    async def served(scope: Scope, receive: Receive, send: Send) -> None:
+        await found.unready(crowd, scope, receive, send)
+
+    found = DrainingServer(server_config(settings, served), settings.api_drain_s)
     return found
 
 

@@ -31,7 +31,7 @@ def low_limits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def port(app: Litestar) -> Iterator[int]:
-    with running(server(Settings(api_port=0), app)) as found:
+    with running(server(Settings(api_port=0, api_drain_s=0), app)) as found:
         yield found
 
 
@@ -108,7 +108,7 @@ def test_headers_that_do_not_end_are_408_and_a_silent_connection_is_closed(
 
 
 def test_a_probe_is_answered_while_connections_without_a_request_fill_the_limit(app: Litestar) -> None:
-    served = server(Settings(api_port=0), app)
+    served = server(Settings(api_port=0, api_drain_s=0), app)
     served.config.limit_concurrency = 5
     with running(served) as port, ExitStack() as opened:
         for _ in range(20):
@@ -131,7 +131,7 @@ def test_a_client_that_reads_no_answer_is_ended(monkeypatch: pytest.MonkeyPatch,
             await send(start)
             await send(end)
 
-    served = server(Settings(api_port=0), large)
+    served = server(Settings(api_port=0, api_drain_s=0), large)
     served.config.lifespan = "off"
     with running(served) as port, client(port) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\n\r\n")

@@ -57,7 +57,7 @@ def test_a_connection_too_many_is_told_when_to_come_back_and_closed(
 ) -> None:
     """Over real connections: those that are open stay, the next one is answered as a problem, a probe always."""
     monkeypatch.setattr(limited, "MAX_CONNECTIONS", 3)
-    served = server(Settings(api_port=0), app)
+    served = server(Settings(api_port=0, api_drain_s=0), app)
     with running(served) as port, ExitStack() as opened:
         held = [opened.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}")) for _ in range(4)]
         answers = [client.get("/v1/retail") for client in held]
