@@ -216,6 +216,8 @@ class Replay:
         if serving is not None and same:
             try:
                 compared = compare(self._db, layout, build, serving)
+                if not tables.has_key(self._db, layout, serving):
+                    compared, damaged = None, "its key is gone, so rows may be there twice"
             except (
                 psycopg.errors.UndefinedTable,
                 psycopg.errors.UndefinedColumn,

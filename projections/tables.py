@@ -33,6 +33,17 @@ def add_key(db: Database, layout: Layout, build: Build) -> None:
     db.execute(sql.SQL("ALTER TABLE {} ADD {} ({})").format(table(layout, build.schema), sql.SQL(kind), names))
 
 
+def has_key(db: Database, layout: Layout, build: Build) -> bool:
+    """Whether the table still has the key that it was made with: without it a row may be there twice."""
+    found = db.execute(
+        "SELECT FROM pg_constraint c WHERE c.conrelid = to_regclass(%s) AND c.contype IN ('p', 'u') AND %s::text[] = ARRAY("
+        "SELECT a.attname::text FROM unnest(c.conkey) WITH ORDINALITY k (number, place)"
+        "  JOIN pg_attribute a ON (a.attrelid, a.attnum) = (c.conrelid, k.number) ORDER BY k.place)",
+        (table(layout, build.schema).as_string(db), list(layout.key_names)),
+    )
+    return found.fetchone() is not None
+
+
 def drop(db: Database, build: Build) -> None:
     """Remove a build's tables."""
     db.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(build.schema)))

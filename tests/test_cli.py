@@ -69,7 +69,17 @@ def test_a_database_that_is_away_is_one_line_and_is_not_waited_for(
     assert "hidden" not in err
 
 
-@pytest.mark.parametrize("arguments", [["nope"], ["dev", "--nope"], ["worker", "cook"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nope"],
+        ["dev", "--nope"],
+        ["worker", "cook"],
+        *(["send", "a.b.C", "--expect", number] for number in ("1.5", "0x10", "1_000", "-1", "9" * 19, "1e3")),
+        *(["send", "a.b.C", "--wait", number] for number in ("nan", "inf", "-1", "1e999")),
+        ["demo", "--weeks", "2.6"],
+    ],
+)
 def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
     assert cli.run(arguments) == exits.USAGE
 

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from refold.api.cli.dev import addresses
 from refold.api.cli.exits import DIFFERENT, DONE, INTERRUPTED
+from refold.api.cli.numbers import whole
 from refold.api.cli.output import data, progress, reporting, say
 from refold.api.cli.signals import finish_undisturbed, interrupt_on_sigterm
 from refold.api.cli.stack import Stack
@@ -20,7 +21,7 @@ from refold.streams.settings import Settings
 
 WIDTH = 120
 
-Weeks = Annotated[int, Parameter(validator=validators.Number(gte=1))]
+Weeks = Annotated[int, Parameter(converter=whole, validator=validators.Number(gte=1))]
 All = Annotated[bool, Parameter(name="--all", negative=())]
 Exit = Annotated[bool, Parameter(name="--exit", negative=())]
 

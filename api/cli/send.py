@@ -3,10 +3,13 @@
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from uuid import uuid4
 
+from cyclopts import Parameter
+
 from refold.api.cli import exits
+from refold.api.cli.numbers import seconds, whole
 from refold.api.cli.output import print_json, print_table, say
 from refold.api.cli.send_file import send_file
 from refold.api.errors import CommandUnknown
@@ -30,8 +33,8 @@ def send(  # noqa: PLR0913 - the options of a command
     *,
     data: str = "",
     key: str | None = None,
-    expect: int | None = None,
-    wait: float = 30.0,
+    expect: Annotated[int | None, Parameter(converter=whole)] = None,
+    wait: Annotated[float, Parameter(converter=seconds)] = 30.0,
     file: Path | None = None,
     results: Path | None = None,
     json: bool = False,

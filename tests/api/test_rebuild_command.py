@@ -127,7 +127,14 @@ def test_a_rebuild_that_would_leave_no_row_is_refused_unless_accepted(db: Databa
 
 
 @pytest.mark.usefixtures("servers")
-@pytest.mark.parametrize("harm", ["DROP TABLE {} CASCADE", "ALTER TABLE {} DROP COLUMN lines CASCADE"])
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "DROP TABLE {} CASCADE",
+        "ALTER TABLE {} DROP COLUMN lines CASCADE",
+        "ALTER TABLE {0} DROP CONSTRAINT store_daily_pkey; INSERT INTO {0} SELECT * FROM {0}",
+    ],
+)
 def test_a_table_dropped_or_altered_by_hand_is_said_and_made_again(db: Database, run: Run, harm: str) -> None:
     right = revenue(db)
     by_hand(db, harm, "store_daily")
