@@ -8,6 +8,7 @@ import uvicorn
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from refold.api.http.connections import KEEP_ALIVE_S, BoundedConnection
+from refold.api.http.descriptors import connections_possible
 from refold.api.http.draining import DrainingServer
 from refold.api.http.limited import MAX_CONNECTIONS, uncrowded
 from refold.api.http.resources import Resources
@@ -26,7 +27,9 @@ def main(settings: Settings) -> None:
     with suppress(psycopg.OperationalError):  # away: it is waited for while other things are answered
         connect(settings.dsn(), application_name="api-start").close()
     resources = Resources(settings, load_domains(settings.domains))
-    server(settings, resources.application()).run()
+    found = server(settings, resources.application())
+    found.config.limit_concurrency = connections_possible(HANG_UP)
+    found.run()
 
 
 def server(settings: Settings, app: ASGIApp) -> DrainingServer:
