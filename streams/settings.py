@@ -123,9 +123,10 @@ class Settings(BaseModel):
             raise BadSettings("; ".join(faults))
         return settings
 
-    def with_servers(self, kafka: str, database_url: str) -> Self:
-        """The same settings, pointed at these servers."""
-        return self.model_copy(update={"kafka": kafka, "database_url": SecretStr(database_url)})
+    def with_servers(self, kafka: str | None, database_url: str | None) -> Self:
+        """The same settings, pointed at these servers; None where there is none."""
+        secret = None if database_url is None else SecretStr(database_url)
+        return self.model_copy(update={"kafka": kafka, "database_url": secret})
 
     def kafka_servers(self) -> str:
         """Kafka's bootstrap servers, or an error that says how to name some."""

@@ -14,7 +14,7 @@ from typing import Self
 import psutil
 from prometheus_client.multiprocess import mark_process_dead
 
-from refold.api.cli.exits import DIFFERENT, PRECONDITION, USAGE
+from refold.api.cli.exits import DIFFERENT, PRECONDITION, UNREACHABLE, USAGE
 from refold.api.cli.logs import Output
 from refold.api.cli.roles import ADMITTED_VARIABLE, GRACE_S, METRICS_VARIABLE, metrics_folder, role_command
 from refold.streams.refusals import STEADY_S
@@ -73,7 +73,11 @@ class Child:
         pause = FIRST_PAUSE_S
         while not self._stopping.is_set():
             began = time.monotonic()
-            code = self._run_once()
+            try:
+                code = self._run_once()
+            except OSError as error:  # no process, descriptor or memory is left: that passes
+                self._output(self.name, f"cannot be started: {error}")
+                code = UNREACHABLE
             if self._stopping.is_set():
                 return
             if code in FINAL and self._on_final(code):

@@ -175,14 +175,12 @@ def analyst_address(settings: Settings) -> str | None:
 
 
 def connected(settings: Settings) -> Settings:
-    """The settings with servers named: those configured, else the embedded ones that run in the data folder."""
+    """The settings with servers named: those configured, else the embedded ones that run in the data folder. One that is found nowhere stays unnamed."""
     if settings.kafka is not None and settings.database_url is not None:
         return settings
     found = find_running(settings.data)
     kafka = settings.kafka or found.kafka
     database_url = settings.dsn() if settings.database_url else found.database_url
-    if kafka is None or database_url is None:
-        return settings
     return settings.with_servers(kafka, database_url)
 
 
