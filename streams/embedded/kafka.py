@@ -15,6 +15,7 @@ from refold.streams.embedded.belonging import Mark
 from refold.streams.embedded.jars import Report, kafka_classpath
 from refold.streams.embedded.ports import HOST, kept_ports, recorded_ports
 from refold.streams.embedded.processes import ServerProcess
+from refold.streams.embedded.records import write_private
 from refold.streams.errors import EmbeddedFailed, ExtraMissing
 
 # ApiVersions, version 0, correlation id 0, no client id: the one request that every broker answers to everybody.
@@ -84,7 +85,7 @@ class KafkaServer:
         return self._folder / "log"
 
     def _write_properties(self, ports: dict[str, int]) -> None:
-        self._properties.write_text(self._properties_for(self._log, ports))
+        write_private(self._properties, self._properties_for(self._log, ports))
 
     def _properties_for(self, log: Path, ports: dict[str, int]) -> str:
         text = resources.files(__package__).joinpath("kafka.properties").read_text()
@@ -135,7 +136,9 @@ class KafkaServer:
 
     def _logging(self) -> list[str]:
         settings = self._folder / "log4j2.yaml"
-        settings.write_text(resources.files(__package__).joinpath("kafka-log4j2.yaml").read_text())
+        text = resources.files(__package__).joinpath("kafka-log4j2.yaml").read_text()
+        if not settings.exists() or settings.read_text() != text:  # a restart on a full disk needs no room for it
+            write_private(settings, text)
         return [f"-Dlog4j2.configurationFile={settings}"]
 
 

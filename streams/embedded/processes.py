@@ -11,10 +11,13 @@ from pathlib import Path
 import psutil
 
 from refold.streams.embedded.belonging import Mark, is_running
+from refold.streams.embedded.records import write_private
 from refold.streams.embedded.unprivileged import Account
+from refold.streams.errors import EmbeddedFailed
 
 LOG_LIMIT = 20_000_000
 START_TOLERANCE_S = 2.0
+UNRECORDED_BOUND_S = 5.0
 
 
 class ServerProcess:
@@ -37,7 +40,7 @@ class ServerProcess:
         return process.pid if process else None
 
     def launch(self, command: list[str], cwd: Path, account: Account | None = None) -> None:
-        """Start it in a session of its own, so that a Ctrl-C in the terminal reaches only us."""
+        """Start it in a session of its own, so that a Ctrl-C in the terminal reaches only us. One that cannot be recorded is stopped again."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         if self.log.exists() and self.log.stat().st_size > LOG_LIMIT:
             self.log.replace(self.log.with_suffix(".old.log"))
@@ -53,7 +56,14 @@ class ServerProcess:
                 **(account.popen_arguments() if account else {}),
             )
         started = psutil.Process(self._child.pid).create_time()
-        write_private(self._record, json.dumps({"pid": self._child.pid, "started": started}))
+        try:
+            write_private(self._record, json.dumps({"pid": self._child.pid, "started": started}))
+        except OSError as error:
+            self.stop(signal.SIGTERM, UNRECORDED_BOUND_S)
+            raise EmbeddedFailed(
+                f"The server was started and stopped again: {self._record} cannot be written ({error.strerror}).",
+                "Free some space, or choose another folder with REFOLD_DATA.",
+            ) from error
 
     def adopt(self) -> bool:
         """Find the process that an earlier parent started, also one that it could not record; false when it is gone."""
@@ -114,11 +124,3 @@ def recorded_process(record: Path) -> psutil.Process | None:
     ):  # half a record is none
         return None
     return process if same and is_running(process) else None
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
-    fresh = path.with_name(path.name + ".new")
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)
-    fresh.replace(path)

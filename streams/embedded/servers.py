@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, NamedTuple, Protocol, Self
 
@@ -153,6 +154,8 @@ class Servers:
                 server.launch()
             except OSError as error:
                 self._report(f"{server.name} cannot be started: {error}")
+            except EmbeddedFailed as problem:
+                self._report(f"{server.name}: {problem.message}")
             if self._stopping.wait(min(0.3 * 2**attempt, 5.0)) or server.process.alive():
                 return
 
@@ -188,7 +191,7 @@ def own(data: Path) -> IO[str]:
     """Take the folder for this process; the lock goes with the process, however it ends. A refusal changes nothing."""
     try:
         data.mkdir(parents=True, exist_ok=True)
-        lock = (data / "servers.lock").open("a+")
+        lock = os.fdopen(os.open(data / "servers.lock", os.O_RDWR | os.O_CREAT, 0o644), "r+")
     except OSError as error:
         raise NoPermission(f"The data folder {data} cannot be written ({error.strerror}).") from None
     try:
@@ -198,10 +201,15 @@ def own(data: Path) -> IO[str]:
         owner = lock.read(20).strip()
         lock.close()
         raise DataInUse(f"Another process{f' ({owner})' if owner else ''} runs the servers of {data}.") from None
-    lock.truncate(0)
-    lock.write(f"{os.getpid()}\n")
-    lock.flush()
+    _sign(lock.fileno())
     return lock
+
+
+def _sign(lock: int) -> None:
+    """Write the owner's pid into the lock, in place: a file renamed over it would be a second lock. It holds unsigned, too."""
+    os.ftruncate(lock, 0)
+    with suppress(OSError):
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
 
 
 def require_space(data: Path) -> None:

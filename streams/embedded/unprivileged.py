@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from refold.streams.embedded.records import write_private
 from refold.streams.errors import NoPermission
 
 NAME = "nobody"
@@ -50,9 +51,7 @@ def home_for(folder: Path, account: Account | None) -> Path:
     if recorded and recorded.stat().st_uid == account.uid:
         return recorded
     home = _make_home(folder, account)
-    fresh = folder / f"{RECORD}.new"
-    fresh.write_text(home.name if home.parent == folder else str(home))
-    fresh.replace(folder / RECORD)
+    write_private(folder / RECORD, home.name if home.parent == folder else str(home))
     return home
 
 
