@@ -8,6 +8,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from refold.streams import kafka
 from refold.streams.chunk import Place
+from refold.streams.members import client_id
 
 _log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ def group_consumer(config: ReaderConfig) -> Consumer:
         **_gathering(config.pace_s),
         **{
             "group.id": config.group,
-            "client.id": f"refold-{config.group}",
+            "client.id": client_id(config.group),
             "partition.assignment.strategy": "cooperative-sticky",
             "session.timeout.ms": 6000,
             "heartbeat.interval.ms": 500,

@@ -45,7 +45,16 @@ TROUBLES_NOW = f"""
      ORDER BY trouble_at, role, host, pid
 """
 """The rows of `troubles`."""
-_PRUNE = "DELETE FROM refold.processes WHERE seen_at < now() - make_interval(secs => %s)"
+_PRUNE = """
+    DELETE FROM refold.processes p WHERE seen_at < now() - make_interval(secs => %s)
+       AND EXISTS (SELECT 1 FROM refold.processes n WHERE n.role = p.role AND n.seen_at > p.seen_at)
+"""
+"""The last process of a role stays until it leaves or another comes: that nobody runs any more is what must be seen."""
+MISSING_NOW = f"""
+    SELECT role, max(seen_at) FROM refold.processes WHERE role <> 'api' AND role <> 'probe'
+     GROUP BY role HAVING max(seen_at) < now() - interval '{STALE_S} s' ORDER BY role
+"""
+"""The roles that ran and did not leave, and of which nobody runs: each with when it was last seen."""
 _LIVE = """
     SELECT process, role, host, pid, started_at, extract(epoch FROM now() - seen_at)::float8, version, code, writes
       FROM refold.processes

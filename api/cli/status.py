@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from refold.api.cli import exits
+from refold.api.cli.health import Health
 from refold.api.cli.output import print_json, print_table, say
 from refold.projections.declared import declared
 from refold.projections.serving import model_states, view_faults
@@ -15,7 +16,7 @@ from refold.streams.chunk import Place
 from refold.streams.claims_ahead import waiting
 from refold.streams.domain import Domains, load_domains
 from refold.streams.embedded.servers import connected
-from refold.streams.lag import Lag, LagReader
+from refold.streams.lag import Lag
 from refold.streams.postgres import Database, answering, connect
 from refold.streams.presence import disagreements, live_processes, troubles
 from refold.streams.running_code import running_code
@@ -23,7 +24,33 @@ from refold.streams.settings import Settings
 
 _SAMPLE_S = 1.0
 
-_PARKED = "SELECT category, stream, build, code, part || ':' || first_offset AS at, waiting FROM refold.parked ORDER BY at DESC LIMIT 50"
+_SHOWN = {
+    "owners": (
+        "refold.claims",
+        "SELECT category, part AS partition, epoch, writer, last_command_offset FROM refold.claims ORDER BY 1, 2",
+    ),
+    "rejections": (
+        "refold.outcomes",
+        "SELECT category, code, count(*) AS commands FROM refold.outcomes WHERE code IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2",
+    ),
+    "voids": (
+        "refold.voids",
+        "SELECT topic, reason, count(*) AS ranges, sum(last_offset - first_offset + 1)::bigint AS records FROM refold.voids GROUP BY 1, 2 ORDER BY 1, 2",
+    ),
+    "builds": (
+        "refold.builds",
+        "SELECT build, domain, model, status, detached_code, changed_at FROM refold.builds WHERE status <> 'dropped' ORDER BY 1",
+    ),
+    "reactors_parked": (
+        "refold.reactor_parked",
+        "SELECT reactor, category, code, count(*) AS streams, sum(waiting)::bigint AS events FROM refold.reactor_parked GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+    ),
+    "parked": (
+        "refold.parked",
+        "SELECT category, stream, build, code, part || ':' || first_offset AS at, waiting FROM refold.parked ORDER BY at DESC LIMIT 50",
+    ),
+}
+"""By the name under which it is shown: the table that it needs, and the statement."""
 
 
 def status(*, json: bool = False) -> int:
@@ -40,69 +67,30 @@ def status(*, json: bool = False) -> int:
         print_json(found)
     else:
         _print(found)
-    return exits.DONE
+    return exits.DIFFERENT if found["findings"] else exits.DONE
 
 
 def _status(db: Database, settings: Settings, domains: Domains) -> dict[str, Any]:
-    if not _has(db, "refold.positions"):
-        return {
-            "writes": "no worker has run on this database yet",
-            "lag": [],
-            "owners": [],
-            "rejections": [],
-            "voids": [],
-            "models": [],
-            "views": [],
-            "undeclared": [],
-            "builds": [],
-            "reactors_parked": [],
-            "parked": [],
-            "processes": [],
-            "disagreements": [],
-            "troubles": [],
-        }
-    reader = LagReader(settings, domains)
-    lags = reader.read(db)
-    has_models = _has(db, "refold.builds")
+    health = Health(db, settings, domains)
+    has_folded, has_models = _has(db, "refold.positions"), _has(db, "refold.builds")
     live = live_processes(db)
+    waits = troubles(db)
+    models = model_states(db, settings.domains) if has_models else []
+    found = health.findings(live, waits, models)
     return {
-        "troubles": [asdict(trouble) for trouble in troubles(db)],
+        "findings": [asdict(finding) for finding in found],
+        "partitions": health.partitions(live),
+        "troubles": [asdict(trouble) for trouble in waits],
         "disagreements": disagreements(live, running_code(settings.domains)),
         "processes": [{**asdict(process), "writes": _named(process.writes)} for process in live],
-        "writes": _writes(db, settings, reader, lags),
-        "lag": [asdict(lag) for lag in lags],
-        "owners": _rows(
-            db,
-            "SELECT category, part AS partition, epoch, writer, last_command_offset FROM refold.claims ORDER BY 1, 2",
-        ),
-        "rejections": _rows(
-            db,
-            "SELECT category, code, count(*) AS commands FROM refold.outcomes WHERE code IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2",
-        ),
-        "voids": _rows(
-            db,
-            "SELECT topic, reason, count(*) AS ranges, sum(last_offset - first_offset + 1)::bigint AS records"
-            " FROM refold.voids GROUP BY 1, 2 ORDER BY 1, 2",
-        ),
-        "models": [{**asdict(state), "status": state.status} for state in model_states(db, settings.domains)]
-        if has_models
-        else [],
+        "writes": _writes(db, settings, health, [finding.code for finding in found])
+        if has_folded
+        else "no worker has run on this database yet",
+        "lag": [asdict(lag) for lag in health.lags],
+        **{name: _rows(db, statement) if _has(db, table) else [] for name, (table, statement) in _SHOWN.items()},
+        "models": [{**asdict(state), "status": state.status} for state in models],
         "views": [asdict(fault) for fault in view_faults(db, settings.domains)] if has_models else [],
         "undeclared": _undeclared(db, settings) if has_models and _has(db, "refold.views") else [],
-        "builds": _rows(
-            db,
-            "SELECT build, domain, model, status, detached_code, changed_at FROM refold.builds WHERE status <> 'dropped' ORDER BY 1",
-        )
-        if has_models
-        else [],
-        "reactors_parked": _rows(
-            db,
-            "SELECT reactor, category, code, count(*) AS streams, sum(waiting)::bigint AS events"
-            " FROM refold.reactor_parked GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
-        )
-        if _has(db, "refold.reactor_parked")
-        else [],
-        "parked": _rows(db, _PARKED) if has_models else [],
     }
 
 
@@ -116,12 +104,15 @@ def _undeclared(db: Database, settings: Settings) -> list[dict[str, Any]]:
     ]
 
 
-def _writes(db: Database, settings: Settings, reader: LagReader, lags: list[Lag]) -> str:
+def _writes(db: Database, settings: Settings, health: Health, found: list[str]) -> str:
     """Whether commands are decided now: a handler decides once the fold has reached its claim, partition by partition."""
-    waits = waiting(settings.kafka_servers(), lags)
+    if nobody := [code.removeprefix("no-") for code in found if code in {"no-handler", "no-core"}]:
+        return f"closed: no {' and no '.join(nobody)} runs"
+    waits = waiting(settings.kafka_servers(), health.lags)
     if waits:
+        before = health.lags
         time.sleep(_SAMPLE_S)
-        return _waiting(waits, lags, reader.read(db))
+        return _waiting(waits, before, health.looked_again())
     claimed = _rows(db, "SELECT count(*) FILTER (WHERE writer IS NULL) AS none, count(*) AS all FROM refold.claims")[0]
     if claimed["all"] == 0:
         return "no handler has claimed a partition yet"
@@ -145,6 +136,8 @@ def _named(writes: Mapping[tuple[str, str], str]) -> dict[str, str]:
 
 
 def _print(found: dict[str, Any]) -> None:
+    for finding in found["findings"]:
+        say(f"STANDS STILL ({finding['code']}): {finding['says']}\n  {finding['do']}")
     for sentence in found["disagreements"]:
         say(f"WARNING: {sentence}")
     for trouble in found["troubles"]:

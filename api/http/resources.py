@@ -37,7 +37,7 @@ from refold.streams.errors import DeliveryFailed
 from refold.streams.history import History, Recorded
 from refold.streams.lag import LagReader
 from refold.streams.notices import POLL_S
-from refold.streams.presence import TROUBLES_NOW, Trouble, stand_still
+from refold.streams.presence import MISSING_NOW, TROUBLES_NOW, Trouble, stand_still
 from refold.streams.producer import Delivered, Producer
 from refold.streams.settings import Settings
 from refold.streams.topics import logged_schemas
@@ -192,12 +192,16 @@ class Resources:
         return Check("kafka", ok=True)
 
     async def _check_workers(self) -> Check:
-        """Workers that do not go on."""
+        """Roles of which nobody runs any more, and workers that do not go on."""
         rows = await self.database.fetch(TROUBLES_NOW)
         stuck = [
             f"{each.role} {each.pid}@{each.host}: {each.says}" for each in stand_still([Trouble(*row) for row in rows])
         ]
-        return Check("workers", not stuck, "; ".join(stuck))
+        gone = [
+            f"no {role} runs: the last one was seen at {seen_at:%H:%M:%S %Z}"
+            for role, seen_at in await self.database.fetch(MISSING_NOW)
+        ]
+        return Check("workers", not stuck and not gone, "; ".join([*gone, *stuck]))
 
     async def _check_postgres(self) -> Check:
         """By both ways in which requests ask, and for what they ask: a role may be let in, and to no table.

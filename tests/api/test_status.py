@@ -5,11 +5,13 @@ import re
 
 import pytest
 
+from refold.api.cli import exits
 from refold.api.cli.app import run
 from refold.streams.claims_ahead import waiting
 from refold.streams.domain import load_domains
 from refold.streams.lag import LagReader
 from refold.streams.postgres import connect
+from refold.streams.presence import Me, Presence
 from refold.streams.settings import Settings
 from refold.streams.topics import events_topic
 from tests.streams.broker import append, claimed, encoded, fold_all, prepare
@@ -29,8 +31,11 @@ def events(writer: str, first: int, number: int) -> list[tuple[bytes, bytes]]:
 def told(settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
     for name, value in settings.environment().items():
         monkeypatch.setenv(name, value)
-    assert run(["status", "--json"]) == 0
-    return str(json.loads(capsys.readouterr().out)["writes"])
+    with Presence(settings.dsn(), Me("handler", ())), Presence(settings.dsn(), Me("core", ())):
+        assert run(["status", "--json"]) == exits.DIFFERENT
+    found = json.loads(capsys.readouterr().out)
+    assert [each["code"] for each in found["findings"]] == ["no-models", "no-reactors"]
+    return str(found["writes"])
 
 
 def test_a_partition_waits_for_its_claim_and_not_for_what_others_are_behind(
@@ -58,3 +63,22 @@ def test_a_partition_waits_for_its_claim_and_not_for_what_others_are_behind(
     ), found
     fold_all(settings)
     assert told(settings, monkeypatch, capsys) == "open"
+
+
+def test_nobody_who_works_and_a_log_that_is_too_short_are_said(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in settings.environment().items():
+        monkeypatch.setenv(name, value)
+    prepare(settings)
+    append(settings, CATEGORY, 0, [claimed(claim("A", 1)), *events("A", 0, 3)])
+    fold_all(settings)
+    topic = events_topic(settings.topic_prefix, CATEGORY)
+    with connect(settings.dsn(), application_name="test") as db:
+        db.execute("UPDATE refold.positions SET next_offset = 99 WHERE topic = %s AND part = 0", (topic,))
+    assert run(["status", "--json"]) == exits.DIFFERENT
+    found = json.loads(capsys.readouterr().out)
+    says = {each["code"]: each["says"] for each in found["findings"]}
+    assert says.keys() == {"log-shorter", "no-handler", "no-core", "no-models", "no-reactors"}
+    assert says["log-shorter"] == f"{topic}/0 ends at 4, before the stored position 99"
+    assert found["writes"] == "closed: no handler and no core runs"

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from refold.api.cli import exits
 from refold.api.cli.app import run
 from refold.api.cli.stack import Stack
 from refold.schemas.retail.basket import OpenBasket
@@ -29,8 +30,9 @@ def status(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
     def ask(settings: Settings) -> dict[str, Any]:
         for name, value in settings.environment().items():
             monkeypatch.setenv(name, value)
-        assert run(["status", "--json"]) == 0
+        code = run(["status", "--json"])
         found: dict[str, Any] = json.loads(capsys.readouterr().out)
+        assert code == (exits.DIFFERENT if found["findings"] else exits.DONE)
         return found
 
     return ask

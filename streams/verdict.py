@@ -1,0 +1,142 @@
+"""Whether the whole goes on: what stands still, in one sentence each, and what to do. Pure; `docs/operations.md` has it as a table.
+
+Slow is not still: a group stands where it is behind, applied nothing for STILL_S seconds, and did not move while one looked.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from refold.streams.chunk import Place
+from refold.streams.lag import Key, Lag
+from refold.streams.members import Member
+from refold.streams.presence import Trouble, stand_still
+
+STILL_S = 30.0
+_MISSING = {
+    "handler": "commands are acknowledged and not decided",
+    "core": "nothing that is appended is counted, so no command gets its outcome",
+    "models": "read models are not brought up to date",
+    "reactors": "no event is answered with commands",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that stands still. `code`: what the table in docs/operations.md calls it."""
+
+    code: str
+    says: str
+    do: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What was found. A fact that could not be asked for is empty, and a finding of its own says why."""
+
+    roles: Sequence[str]
+    running: Mapping[str, int]
+    lags: Sequence[Lag] = ()
+    still: frozenset[Key] = frozenset()
+    members: Sequence[Member] = ()
+    troubles: Sequence[Trouble] = ()
+    detached: Mapping[str, str] = field(default_factory=dict)
+    """Why, by the model's name with its domain."""
+    parked: int = 0
+    unasked: Sequence[Finding] = field(default_factory=tuple)
+
+
+def findings(facts: Facts) -> list[Finding]:
+    """All that stands still, the causes before what follows from them."""
+    return [
+        *facts.unasked,
+        *_missing(facts),
+        *_waiting(facts.troubles),
+        *_foreign(facts.members),
+        *_still(facts),
+        *_models(facts),
+    ]
+
+
+def _missing(facts: Facts) -> Iterator[Finding]:
+    for role in facts.roles:
+        if not facts.running.get(role):
+            yield Finding(
+                f"no-{role}",
+                f"no {role} runs: {_MISSING[role]}",
+                f"start it (`refold worker {role}`), or look at why it ended: its log, and `docker compose logs {role}`",
+            )
+
+
+def _waiting(troubles: Sequence[Trouble]) -> Iterator[Finding]:
+    for each in stand_still(troubles):
+        code = "ends-again-and-again" if each.has_ended else "waits"
+        yield Finding(
+            code,
+            f"{each.role} {each.pid}@{each.host} {'' if each.has_ended else 'waits: '}{each.says}",
+            f"its code is in docs/errors.md with its remedy; what it waits for is asked for again by itself ({each.seconds:.0f} s now)",
+        )
+
+
+def _foreign(members: Sequence[Member]) -> Iterator[Finding]:
+    for each in members:
+        if each.is_foreign:
+            held = ", ".join(f"{topic}/{part}" for topic, part in each.places) or "no partition yet"
+            yield Finding(
+                "foreign-member",
+                f"a client that is not of ours ({each.client_id}, {each.address}) is in the group of the {each.group} and holds {held}",
+                "stop that client, or give it a group of its own: what lies in its partitions is read by nobody of ours",
+            )
+
+
+def _still(facts: Facts) -> Iterator[Finding]:
+    """One sentence a group, for roles that run: where none runs that is said already."""
+    by_group: dict[str, list[Lag]] = {}
+    for lag in facts.lags:
+        if (lag.group, lag.topic, lag.part) in facts.still and facts.running.get(lag.group):
+            by_group.setdefault(lag.group, []).append(lag)
+    for group, behind in by_group.items():
+        where = ", ".join(f"{lag.topic}/{lag.part}" for lag in behind)
+        records = sum(lag.records for lag in behind)
+        yield Finding(
+            "does-not-move",
+            f"the {group} does not move on {where}: {records:,} records wait",
+            f"look at the log of the {group}; ended by SIGKILL it begins anew where it stood, and loses nothing",
+        )
+
+
+def _models(facts: Facts) -> Iterator[Finding]:
+    for name, code in facts.detached.items():
+        yield Finding(
+            "detached",
+            f"the read model {name} is detached ({code}): its rows are frozen",
+            f"mend the reason, then `refold replay rebuild {name} --execute`",
+        )
+    if facts.parked:
+        yield Finding(
+            "parked",
+            f"{facts.parked:,} streams wait at an event that cannot be applied",
+            "mend the code that reads it, then `refold replay release --all`",
+        )
+
+
+def suspects(lags: Sequence[Lag]) -> set[Key]:
+    """Where something waits and nothing was applied for STILL_S: to be looked at once more, for slow is not still."""
+    return {
+        (lag.group, lag.topic, lag.part)
+        for lag in lags
+        if lag.records and (lag.seconds is None or lag.seconds > STILL_S)
+    }
+
+
+def unmoved(suspected: set[Key], before: Sequence[Lag], after: Sequence[Lag]) -> frozenset[Key]:
+    """Those that stand where they stood, and still have something to do."""
+    now = {(lag.group, lag.topic, lag.part): lag for lag in after}
+    then: dict[Key, Lag] = {(lag.group, lag.topic, lag.part): lag for lag in before}
+    return frozenset(
+        key for key in suspected if key in now and now[key].records and now[key].position == then[key].position
+    )
+
+
+def owners(members: Sequence[Member]) -> dict[tuple[str, Place], Member]:
+    """Whom Kafka gave each partition, by group."""
+    return {(member.group, place): member for member in members for place in member.places}

@@ -1,0 +1,58 @@
+"""What stands still and what to do, from facts alone; slow is not still, and idle is well."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from refold.streams.lag import Lag
+from refold.streams.members import Member, client_id
+from refold.streams.members import _member as member_of
+from refold.streams.presence import Trouble
+from refold.streams.verdict import STILL_S, Facts, findings, suspects, unmoved
+
+ROLES = ("handler", "core", "models", "reactors")
+WELL = Facts(ROLES, dict.fromkeys(ROLES, 1))
+BEHIND = Lag("core", "retail.basket.events", 2, 10, 50, 40, STILL_S + 1)
+KEY = ("core", "retail.basket.events", 2)
+FOREIGN = Member("core", "rdkafka", "/10.0.0.7", None, None, (("retail.basket.events", 1),))
+CORRUPT = "log-corrupt: retail.basket.events/0 cannot be read from offset 10 on"
+
+
+def test_all_is_well_when_all_run_and_nothing_waits() -> None:
+    assert findings(WELL) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "says"),
+    [
+        ({"running": {**WELL.running, "core": 0}}, "no-core", "no core runs: nothing that is appended is counted"),
+        ({"running": {"core": 1, "models": 1, "reactors": 2}}, "no-handler", "no handler runs: commands are acknowledged and not decided"),
+        ({"troubles": [Trouble("core", "h", 7, CORRUPT, 11.0)]}, "waits", f"core 7@h waits: {CORRUPT}"),
+        ({"troubles": [Trouble("core", "h", 7, "ended: x", 9.0), Trouble("core", "h", 8, "ended: x", 2.0)]}, "ends-again-and-again", "core 7@h ended: x"),
+        ({"members": [FOREIGN]}, "foreign-member", "a client that is not of ours (rdkafka, /10.0.0.7) is in the group of the core and holds retail.basket.events/1"),
+        ({"lags": [BEHIND], "still": frozenset({KEY})}, "does-not-move", "the core does not move on retail.basket.events/2: 40 records wait"),
+        ({"detached": {"retail.baskets": "sum-overflow"}}, "detached", "the read model retail.baskets is detached (sum-overflow)"),
+        ({"parked": 3}, "parked", "3 streams wait at an event that cannot be applied"),
+    ],
+)  # fmt: skip
+def test_each_fault_is_one_sentence_with_what_to_do(change: dict[str, Any], code: str, says: str) -> None:
+    found = findings(replace(WELL, **change))
+    assert found[0].code == code
+    assert found[0].says.startswith(says)
+    assert found[0].do
+
+
+def test_what_is_behind_and_moves_is_slow_and_not_still() -> None:
+    assert suspects([BEHIND, replace(BEHIND, part=3, seconds=1.0), replace(BEHIND, part=4, records=0)]) == {KEY}
+    assert unmoved({KEY}, [BEHIND], [replace(BEHIND, position=11)]) == frozenset()
+    assert unmoved({KEY}, [BEHIND], [BEHIND]) == {KEY}
+    assert unmoved({KEY}, [BEHIND], [replace(BEHIND, records=0)]) == frozenset()
+    assert findings(replace(WELL, lags=[BEHIND])) == []
+
+
+def test_a_process_of_ours_is_known_by_what_it_calls_itself_in_its_group() -> None:
+    ours = member_of("core", "refold-core", client_id("refold-core"), "/127.0.0.1", [])
+    assert not ours.is_foreign
+    for strange in ("rdkafka", "refold", client_id("refold-models"), "refold-refold-core@host"):
+        assert member_of("core", "refold-core", strange, "/127.0.0.1", []).is_foreign
