@@ -47,8 +47,7 @@ def run_role(role: str, settings: Settings, *, supervised: bool = False) -> None
     # Of `agents` only Faust's services log, under the module of their class, that they start and stop; timers, that they wait as we do.
     for noisy in ("refold.streams.agents", "mode.timers"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
-    os.environ.setdefault(METRICS_VARIABLE, str(metrics_folder(settings)))
-    Path(os.environ[METRICS_VARIABLE]).mkdir(parents=True, exist_ok=True)
+    _share_metrics(settings)
     connected_settings = connected(settings)
     try:
         with Presence(connected_settings.dsn(), who(role, settings.domains)):
@@ -58,6 +57,18 @@ def run_role(role: str, settings: Settings, *, supervised: bool = False) -> None
             raise
         _log.error("%s: %s %s", problem.code, problem.message, problem.remedy)
         raise SystemExit(UNREACHABLE) from problem  # what was granted before may be again: the supervisor goes on
+
+
+def _share_metrics(settings: Settings) -> None:
+    """Name the folder of metrics to prometheus-client, which is not imported yet. Without one they stay in this process."""
+    os.environ.setdefault(METRICS_VARIABLE, str(metrics_folder(settings)))
+    try:
+        Path(os.environ[METRICS_VARIABLE]).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        _log.warning("metrics are kept in this process alone: %s", error)
+        del os.environ[METRICS_VARIABLE]
+        return
+    import_module("refold.streams.metric_files").install()
 
 
 def who(role: str, domains: Sequence[str]) -> Me:

@@ -186,7 +186,8 @@ def _named(roles: Iterable[str]) -> list[tuple[str, str]]:
 
 def empty_metrics(folder: Path) -> None:
     """Remove the metric files of processes that are gone."""
-    folder.mkdir(parents=True, exist_ok=True)
+    with suppress(OSError):  # each role says what it does without
+        folder.mkdir(parents=True, exist_ok=True)
     for path in folder.glob("*.db"):
         pid = path.stem.rpartition("_")[2]
         if not pid.isdigit() or not psutil.pid_exists(int(pid)):
