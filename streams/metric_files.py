@@ -4,6 +4,7 @@ prometheus-client makes its files by `truncate`: they are sparse, and the first 
 is a SIGBUS. Here each byte is allocated before it is mapped. Where the disk refuses, the values live on in memory, unshared.
 """
 
+import errno
 import logging
 import mmap
 import os
@@ -70,7 +71,7 @@ def _make(filename: str) -> None:
     file = os.open(filename, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     size = os.fstat(file).st_size
     try:
-        os.posix_fallocate(file, 0, size or FIRST_BYTES)
+        _reserve(file, 0, size or FIRST_BYTES)
     except OSError:
         if not size:
             Path(filename).unlink(missing_ok=True)
@@ -82,7 +83,17 @@ def _make(filename: str) -> None:
 def _allocate(file: int, old: int, new: int) -> None:
     """Bytes `old` … `new - 1` belong to the file, or it is as it was."""
     try:
-        os.posix_fallocate(file, old, new - old)
+        _reserve(file, old, new)
     except OSError:
         os.ftruncate(file, old)
         raise
+
+
+def _reserve(file: int, start: int, end: int) -> None:
+    """Room on the disk for these bytes. Where there is no such call (macOS) what the file lacks is written."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, start, end - start)
+        return
+    lacking = end - (size := os.fstat(file).st_size)
+    if lacking > 0 and os.pwrite(file, bytes(lacking), size) < lacking:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -32,8 +32,9 @@ print(counter.labels(f"label-{7:0100}")._value.get(), generate_latest(registry).
 """
 
 
-def test_on_a_full_disk_values_are_kept_in_memory_with_one_line(tmp_path: Path) -> None:
-    said = on_a_full_disk(tmp_path, COUNT.replace("BEFORE", "").replace("AFTER", "")).splitlines()
+@pytest.mark.parametrize("before", ["", "del os.posix_fallocate"], ids=["", "where no such call is"])
+def test_on_a_full_disk_values_are_kept_in_memory_with_one_line(tmp_path: Path, before: str) -> None:
+    said = on_a_full_disk(tmp_path, COUNT.replace("BEFORE", before).replace("AFTER", "")).splitlines()
     assert [line.startswith("metrics of this process are kept in memory") for line in said] == [True, False]
     assert said[1] == "1.0 0"
 
