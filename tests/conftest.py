@@ -15,6 +15,7 @@ import pytest
 from psycopg import sql
 from pydantic import SecretStr
 
+from refold.streams import standing
 from refold.streams.embedded.removal import remove_abandoned, remove_data
 from refold.streams.embedded.servers import Endpoints, Servers
 from refold.streams.settings import Settings
@@ -30,6 +31,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "servers" in getattr(item, "fixturenames", ()):
             item.add_marker("servers")
     items.sort(key=lambda item: (bool(item.get_closest_marker("e2e")), bool(item.get_closest_marker("servers"))))
+
+
+@pytest.fixture(autouse=True)
+def nothing_waits() -> None:
+    """What a test before left waiting in this process is not this one's."""
+    standing._WAITS.clear()
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,16 @@ from psycopg import sql
 from refold.streams import standing
 from refold.streams.errors import Lost
 from refold.streams.postgres import Database, connect
-from refold.streams.presence import Live, Me, Presence, disagreements, live_processes, stand_still, troubles
+from refold.streams.presence import (
+    MISSING_NOW,
+    Live,
+    Me,
+    Presence,
+    disagreements,
+    live_processes,
+    stand_still,
+    troubles,
+)
 from refold.streams.running_code import Code, running_code
 
 V1, V2 = Code("shop", "/one/shop/schemas.py", "aa"), Code("shop", "/two/shop/schemas.py", "bb")
@@ -35,7 +44,9 @@ def test_a_process_is_seen_from_its_start_to_its_end(database: str) -> None:
 
 
 @pytest.mark.servers
-def test_a_killed_process_is_stale_then_forgotten_and_a_stopped_one_that_goes_on_is_seen_again(database: str) -> None:
+def test_a_killed_process_is_stale_and_a_stopped_one_that_goes_on_is_seen_again_and_the_last_of_a_role_is_kept(
+    database: str,
+) -> None:
     other = Me("core", [V1])
     with connect(database, application_name="test") as db, Presence(database, ME):
         other.beat(db)
@@ -45,7 +56,14 @@ def test_a_killed_process_is_stale_then_forgotten_and_a_stopped_one_that_goes_on
         assert seen_by(db) == [("core", 0), ("models", 1)]
         db.execute("UPDATE refold.processes SET seen_at = now() - interval '2 min' WHERE role = 'core'")
         ME.beat(db)
-        assert db.execute("SELECT role FROM refold.processes").fetchall() == [("models",)]
+        assert db.execute("SELECT role FROM refold.processes ORDER BY 1").fetchall() == [("core",), ("models",)]
+        assert [role for role, _ in db.execute(MISSING_NOW.encode()).fetchall()] == ["core"]
+        Me("core", [V1]).beat(db)
+        ME.beat(db)
+        assert db.execute("SELECT count(*) FROM refold.processes").fetchall() == [(2,)], (
+            "another has come: it is forgotten"
+        )
+        assert db.execute(MISSING_NOW.encode()).fetchall() == []
 
 
 @pytest.mark.servers
