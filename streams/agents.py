@@ -22,6 +22,7 @@ from refold.streams.group_consumer import ReaderConfig
 from refold.streams.guard import GuardedFold, process_guard
 from refold.streams.intake import ChunkFold, Intake
 from refold.streams.lane import Lane, Share, Worker, lane_of
+from refold.streams.members import group_name
 from refold.streams.notices import listen
 from refold.streams.positions import stored
 from refold.streams.postgres import answering, connect_patiently
@@ -91,7 +92,7 @@ def run_fold(settings: Settings, folds: Sequence[ChunkFold], kind: FoldKind = Fo
         most = 4 * settings.chunk_records
         return [worker(Intake(fold, share, most, stopping), fold) for fold, share in zip(guarded, shares, strict=True)]
 
-    name = f"{settings.topic_prefix}refold-{group}"
+    name = group_name(settings, group)
     config = ReaderConfig(
         settings.kafka_servers(), name, topics, settings.chunk_records, keys=kind.keys, pace_s=kind.pace_s
     )

@@ -40,9 +40,8 @@ class KafkaLog:
                 self._producer.produce(topic, value, key, partition=part, on_delivery=self._reported)
             except BufferError:
                 self._producer.poll(0.05)
-            except (
-                KafkaException
-            ) as problem:  # this producer can no longer go on: its owner discards it, as after any failed append
+            except KafkaException as problem:
+                # This producer can no longer go on; its owner discards it, as after any failed append.
                 self._has_failed(problem.args[0])
                 return
             else:
@@ -53,9 +52,8 @@ class KafkaLog:
         largest = self._largest.get(topic := events_topic(self._prefix, category)) if self._largest else None
         if largest is None or kafka.fits(largest, key, value):
             return True
-        return kafka.fits(
-            self._takes_now(topic, largest), key, value
-        )  # a rejection is for ever, a topic's settings are not
+        # A rejection is for ever, a topic's settings are not.
+        return kafka.fits(self._takes_now(topic, largest), key, value)
 
     def _takes_now(self, topic: str, known: int) -> int:
         """What a topic takes: once in a while it is asked again. Raises Away."""

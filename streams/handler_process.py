@@ -12,6 +12,7 @@ from refold.streams.handler import GROUP, Handler, Names, Surroundings
 from refold.streams.handler_store import PostgresTables
 from refold.streams.history import History
 from refold.streams.lane import Worker
+from refold.streams.members import group_name
 from refold.streams.postgres import answering, bootstrap, connect_patiently
 from refold.streams.reader import GroupReader
 from refold.streams.settings import Settings
@@ -36,7 +37,7 @@ def main(settings: Settings) -> None:
         log = KafkaLog(settings.kafka_servers(), settings.topic_prefix)
         return [Handler(tables, log, reader, domains, names, Surroundings(stopping, guard=guard, standing=STANDING))]
 
-    group = f"{settings.topic_prefix}refold-{GROUP}"
+    group = group_name(settings, GROUP)
     config = ReaderConfig(settings.kafka_servers(), group, topics, settings.chunk_records, keys=True)
     run_agent(settings, config, _held_back, handler)
 

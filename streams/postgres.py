@@ -164,3 +164,9 @@ def notify(db: Statements, group: str, moved: Mapping[Place, int]) -> None:
     """Tell listeners, once the transaction commits, where a group stands now."""
     payloads = [f"{group}/{topic}/{part}:{at}" for (topic, part), at in moved.items()]
     db.execute("SELECT pg_notify(%s, payload) FROM unnest(%s::text[]) payload", (channel(group), payloads))
+
+
+def has_table(db: Database, name: str) -> bool:
+    """Whether the database has a table or view of this name with its schema. Raises psycopg.Error."""
+    row = db.execute("SELECT to_regclass(%s) IS NOT NULL", (name,)).fetchone()
+    return row is not None and bool(row[0])

@@ -18,11 +18,12 @@ from psycopg.types.json import Jsonb
 import refold
 from refold.schemas.errors import RefoldError
 from refold.streams.chunk import Place
-from refold.streams.postgres import Database, connect, create_tables
+from refold.streams.postgres import Database, connect, create_tables, has_table
 from refold.streams.refusals import first_line
 from refold.streams.running_code import Code
 from refold.streams.standing import STANDING, waits_longest
 
+_TABLE = "refold.processes"
 BEAT_S = 3.0
 STALE_S = 10.0
 """A row that was not touched for so long is a dead process's."""
@@ -51,7 +52,7 @@ _PRUNE = """
 """
 """The last process of a role stays until it leaves or another comes: that nobody runs any more is what must be seen."""
 MISSING_NOW = f"""
-    SELECT role, max(seen_at) FROM refold.processes WHERE role <> 'api' AND role <> 'probe'
+    SELECT role, max(seen_at) FROM refold.processes WHERE role <> 'api'
      GROUP BY role HAVING max(seen_at) < now() - interval '{STALE_S} s' ORDER BY role
 """
 """The roles that ran and did not leave, and of which nobody runs: each with when it was last seen."""
@@ -110,7 +111,7 @@ class Me:
 
 def live_processes(db: Database) -> list[Live]:
     """Who runs now, by role; nobody where no process has made the table yet. Raises psycopg.Error."""
-    return [_live(row) for row in db.execute(_LIVE, (STALE_S,)).fetchall()] if _is_there(db) else []
+    return [_live(row) for row in db.execute(_LIVE, (STALE_S,)).fetchall()] if has_table(db, _TABLE) else []
 
 
 def _live(row: Sequence[Any]) -> Live:
@@ -139,7 +140,7 @@ def disagreements(live: Sequence[Live], ours: Sequence[Code]) -> list[str]:
 
 def handlers_at(db: Database) -> dict[tuple[Place, UUID], int]:
     """How far living handlers have come, by partition of commands and their claim's writer. Raises psycopg.Error."""
-    if not _is_there(db):
+    if not has_table(db, _TABLE):
         return {}
     rows = db.execute(
         "SELECT s.topic, s.part, s.writer, s.next FROM refold.processes,"
@@ -167,7 +168,7 @@ class Trouble:
 
 def troubles(db: Database) -> list[Trouble]:
     """Of all processes, the longest first. Raises psycopg.Error."""
-    if not _is_there(db):
+    if not has_table(db, _TABLE):
         return []
     return [Trouble(*row) for row in db.execute(TROUBLES_NOW.encode()).fetchall()]
 
@@ -244,7 +245,7 @@ class Presence:
     def _connected(self) -> Database:
         if self._db is None:
             self._db = connect(self._dsn, application_name="presence")
-            if not _is_there(self._db):
+            if not has_table(self._db, _TABLE):
                 create_tables(self._db, "refold.streams", "process_tables.sql")
         return self._db
 
@@ -252,8 +253,3 @@ class Presence:
         if self._db is not None:
             self._db.close()
         self._db = None
-
-
-def _is_there(db: Database) -> bool:
-    row = db.execute("SELECT to_regclass('refold.processes') IS NOT NULL").fetchone()
-    return row is not None and bool(row[0])

@@ -2,10 +2,11 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import psycopg
@@ -16,13 +17,14 @@ from refold.streams.domain import Domains
 from refold.streams.errors import LogRefused, Refused, Unreachable
 from refold.streams.lag import Lag, LagReader
 from refold.streams.members import Member, members
-from refold.streams.postgres import Database
+from refold.streams.postgres import Database, has_table
 from refold.streams.presence import Live, Trouble
 from refold.streams.reactors.declared import declared_reactors
 from refold.streams.refusals import first_line, is_away
 from refold.streams.settings import Settings
 from refold.streams.verdict import STILL_S, Facts, Finding, findings, owners, suspects, unmoved
 
+Answer = TypeVar("Answer")
 _LOOK_S = 3.0
 """So long one looks at what seems to stand: a fold moves twenty times in it."""
 _WRITES = "INSERT INTO refold.processes (process, role, host, pid, started_at, seen_at, version, code, writes, standing) VALUES (%s, 'probe', '', 0, now(), now(), '', '[]', '[]', '[]')"
@@ -32,12 +34,12 @@ class Health:
     """The facts of one look. Sources that do not answer become findings."""
 
     def __init__(self, db: Database, settings: Settings, domains: Domains) -> None:
-        self._db, self._settings = db, settings
+        self._db = db
         self._reader = LagReader(settings, domains)
         self._unasked: list[Finding] = []
         self.roles = ["handler", "core", "models", *(["reactors"] if declared_reactors(domains) else [])]
-        self.lags = self._lags() if self._has("refold.claims") else []
-        self.members = self._members() if self.lags else []
+        self.lags = self._lags() if has_table(self._db, "refold.claims") else []
+        self.members = (self._asked(lambda: members(settings, self.roles)) or []) if self.lags else []
 
     def findings(
         self, live: Sequence[Live], troubles: Sequence[Trouble], models: Sequence[ModelState]
@@ -49,7 +51,7 @@ class Health:
             time.sleep(_LOOK_S)
             still = unmoved(suspected, self.lags, self._lags())
         if self.lags:
-            self._ask_the_ends()
+            self._asked(partial(check_ends, self._reader.ends, self._db))
         self._try_to_write()
         return findings(
             Facts(
@@ -75,24 +77,15 @@ class Health:
         return self._lags()
 
     def _lags(self) -> list[Lag]:
-        try:
-            return self._reader.read(self._db)
-        except (Unreachable, Refused) as problem:
-            self._unasked.append(Finding(problem.code, problem.message, problem.remedy))
-            return []
+        return self._asked(lambda: self._reader.read(self._db)) or []
 
-    def _members(self) -> list[Member]:
+    def _asked(self, ask: Callable[[], Answer]) -> Answer | None:
+        """The answer; what stands in its way is a finding."""
         try:
-            return members(self._settings, self.roles)
-        except (Unreachable, Refused) as problem:
-            self._unasked.append(Finding(problem.code, problem.message, problem.remedy))
-            return []
-
-    def _ask_the_ends(self) -> None:
-        try:
-            check_ends(self._reader.ends, self._db)
+            return ask()
         except (LogRefused, Unreachable, Refused) as problem:
             self._unasked.append(Finding(problem.code, problem.message, problem.remedy))
+            return None
 
     def _try_to_write(self) -> None:
         """A full disk lets one read. What is written is rolled back; a role that may not write is not told anything by it."""
@@ -109,12 +102,8 @@ class Health:
                     )
                 )
 
-    def _has(self, table: str) -> bool:
-        row = self._db.execute("SELECT to_regclass(%s) IS NOT NULL", (table,)).fetchone()
-        return row is not None and bool(row[0])
-
     def _parked(self) -> int:
-        if not self._has("refold.parked"):
+        if not has_table(self._db, "refold.parked"):
             return 0
         found = self._db.execute("SELECT count(DISTINCT (category, stream)) FROM refold.parked").fetchone()
         return int(found[0]) if found else 0

@@ -17,7 +17,7 @@ from refold.streams.claims_ahead import waiting
 from refold.streams.domain import Domains, load_domains
 from refold.streams.embedded.servers import connected
 from refold.streams.lag import Lag
-from refold.streams.postgres import Database, answering, connect
+from refold.streams.postgres import Database, answering, connect, has_table
 from refold.streams.presence import disagreements, live_processes, troubles
 from refold.streams.running_code import running_code
 from refold.streams.settings import Settings
@@ -72,7 +72,7 @@ def status(*, json: bool = False) -> int:
 
 def _status(db: Database, settings: Settings, domains: Domains) -> dict[str, Any]:
     health = Health(db, settings, domains)
-    has_folded, has_models = _has(db, "refold.positions"), _has(db, "refold.builds")
+    has_folded, has_models = has_table(db, "refold.positions"), has_table(db, "refold.builds")
     live = live_processes(db)
     waits = troubles(db)
     models = model_states(db, settings.domains) if has_models else []
@@ -87,10 +87,10 @@ def _status(db: Database, settings: Settings, domains: Domains) -> dict[str, Any
         if has_folded
         else "no worker has run on this database yet",
         "lag": [asdict(lag) for lag in health.lags],
-        **{name: _rows(db, statement) if _has(db, table) else [] for name, (table, statement) in _SHOWN.items()},
+        **{name: _rows(db, statement) if has_table(db, table) else [] for name, (table, statement) in _SHOWN.items()},
         "models": [{**asdict(state), "status": state.status} for state in models],
         "views": [asdict(fault) for fault in view_faults(db, settings.domains)] if has_models else [],
-        "undeclared": _undeclared(db, settings) if has_models and _has(db, "refold.views") else [],
+        "undeclared": _undeclared(db, settings) if has_models and has_table(db, "refold.views") else [],
     }
 
 
@@ -181,8 +181,3 @@ def _rows(db: Database, statement: str) -> list[dict[str, Any]]:
     cursor = db.execute(statement.encode())
     names = [column.name for column in cursor.description or ()]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-
-
-def _has(db: Database, table: str) -> bool:
-    row = db.execute("SELECT to_regclass(%s) IS NOT NULL", (table,)).fetchone()
-    return row is not None and bool(row[0])
