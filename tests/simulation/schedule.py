@@ -11,18 +11,16 @@ from datetime import UTC, datetime
 from functools import partial
 from threading import Event
 from typing import Any
-from uuid import UUID
 
-from refold.schemas.codec import encode_claim
 from refold.schemas.identity import body_hash, outcome_key
-from refold.schemas.meta import LAST_EPOCH, RULES, Claim, CommandMeta, Meta
+from refold.schemas.meta import CommandMeta, Meta
 from refold.streams.decide import Incoming, decide
 from refold.streams.handler import Handler, Names, Surroundings
 from refold.streams.intake import Intake
 from tests.simulation.domain import DECIDER, DOMAINS
 from tests.simulation.folds import SimulatedCore, SimulatedModels
 from tests.simulation.reference import Violation
-from tests.simulation.sent import Sent, commands
+from tests.simulation.sent import Sent, commands, forged_claim
 from tests.simulation.world import (
     CODEC,
     COMMANDS,
@@ -140,7 +138,7 @@ class Schedule:
         for letter, sites, make in (("c", self.cores, self._core), ("m", self.models, self._model)):
             faults += [(f"{letter}{k} crashes", partial(self._crash_fold, sites, k, make)) for k in range(len(sites))]
             faults += [(f"{letter}{k} loses the partition", site.reader.revoke) for k, site in enumerate(sites)]
-        faults.append(("forged claim", self._forge))
+        faults.append(("forged claim", lambda: self.world.land(forged_claim(self.rng, self.world.reference[-1].epoch))))
         if self.world.late:
             faults += [("late record", self._land_late)] * 3
         return [fault for fault in faults if fault[0] not in self.ban]
@@ -198,15 +196,6 @@ class Schedule:
 
     def _land_late(self) -> None:
         self.world.land(self.world.late.pop(self.rng.randrange(len(self.world.late))))
-
-    def _forge(self) -> None:
-        """Somebody who may write to Kafka claims the partition: near, where it is a takeover by nobody, or far beyond."""
-        epoch = self.world.reference[-1].epoch
-        ahead = self.rng.choice((1, 2, 999, 1000, 1001, 10**6, LAST_EPOCH - epoch))
-        rules = self.rng.choice((1, RULES)) if epoch else RULES
-        writer = UUID(int=self.rng.getrandbits(128), version=4)
-        epoch = min(epoch + ahead, LAST_EPOCH)
-        self.world.land(encode_claim(Claim(writer=writer, epoch=epoch, rules=rules, claimed_at=NOW, host="forger")))
 
     def _crash(self, number: int) -> None:
         site = self.handlers[number]
