@@ -5,7 +5,7 @@ BIN   := $(VENV)/bin
 STAMP := $(VENV)/.refold-setup
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-deep test-chaos prove check bench dev lock clean
+.PHONY: help setup demo test test-deep test-chaos prove check fix site bench dev lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -39,12 +39,20 @@ demo: setup ## everything from nothing: servers, real receipts, the result (ARGS
 test: setup ## every test, fast ones first, two files at a time (ARGS="-k name")
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-check: setup ## lint, types, layers, and the tests that need no server
+check: setup ## lint, spelling, types, layers, the tests that need no server, and what they cover
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/typos
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/python -m pytest -m "not servers and not e2e" $(ARGS)
+	@$(BIN)/coverage run -m pytest -m "not servers and not e2e" $(ARGS)
+	@$(BIN)/coverage html --quiet
+	@printf 'these tests run %s %% of the code in their own process; each line is in build/coverage/index.html\n' "$$($(BIN)/coverage report --format=total)"
+
+fix: setup ## mend what can be mended by itself: lint, format, spelling
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+	@$(BIN)/typos --write-changes
 
 bench: setup ## the speed of rebuild, live, commands and latency
 	@for name in rebuild live commands latency; do $(BIN)/python -m benchmarks.$$name || exit 1; done
@@ -57,5 +65,5 @@ lock: setup ## write requirements.lock anew from pyproject.toml
 	  --no-emit-index-url --no-header --no-annotate --quiet -o requirements.lock
 
 clean: ## remove .venv and caches; data in .refold and the jars in your cache stay
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	@rm -rf $(VENV) .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

@@ -34,8 +34,8 @@ from tests.projections.sample import (
     log_of,
 )
 
-UNCOMPRESSIBLE = random.Random(54000).randbytes(2500).hex()
-OWNERS = [None, "ann", "eve", 'q"\\N,{}', "", UNCOMPRESSIBLE, "x" * 100_000]
+INCOMPRESSIBLE = random.Random(54000).randbytes(2500).hex()
+OWNERS = [None, "ann", "eve", 'q"\\N,{}', "", INCOMPRESSIBLE, "x" * 100_000]
 
 
 def random_log(seed: int, size: int = 60) -> list[Happened]:
