@@ -30,6 +30,7 @@ from refold.streams.reader import GroupReader, Put, Start
 from refold.streams.restoring import stand_aside
 from refold.streams.settings import Settings
 from refold.streams.stuck import StuckWatch
+from refold.streams.taking_part import HERE
 
 _ALLOCATIONS = 50_000
 _CORE = "core"
@@ -96,7 +97,7 @@ def run_fold(settings: Settings, folds: Sequence[ChunkFold], kind: FoldKind = Fo
     config = ReaderConfig(
         settings.kafka_servers(), name, topics, settings.chunk_records, keys=kind.keys, pace_s=kind.pace_s
     )
-    run_agent(settings, config, start, workers)
+    run_agent(settings, group, config, start, workers)
 
 
 def _leave_alone_what_stays() -> None:
@@ -106,7 +107,7 @@ def _leave_alone_what_stays() -> None:
     gc.set_threshold(_ALLOCATIONS)
 
 
-def run_agent(settings: Settings, config: ReaderConfig, start: Start, make: Workers) -> None:
+def run_agent(settings: Settings, role: str, config: ReaderConfig, start: Start, make: Workers) -> None:
     """Run one Faust app with one agent over chunks until SIGTERM or SIGINT."""
     sys.setswitchinterval(_SWITCH_S)
     StuckWatch(settings.stuck_cpu_s)
@@ -114,7 +115,7 @@ def run_agent(settings: Settings, config: ReaderConfig, start: Start, make: Work
     folder.mkdir(parents=True, exist_ok=True)
     app = _App(config.group, broker="kafka://unused", web_enabled=False, datadir=str(folder))
     channel = app.channel(maxsize=_CHANNEL_CHUNKS)
-    host = _Host(config, start, make)
+    host = _Host(role, config, start, make)
 
     @app.service
     class _Threads(faust.Service):
@@ -122,6 +123,10 @@ def run_agent(settings: Settings, config: ReaderConfig, start: Start, make: Work
             app.flow_control.resume()
             _leave_alone_what_stays()
             host.start(asyncio.get_running_loop(), channel.put)
+
+        @faust.Service.timer(_CHECK_S)
+        async def _turning(self) -> None:
+            HERE.turns()
 
         @faust.Service.task
         async def _listening(self) -> None:
@@ -152,7 +157,8 @@ def run_agent(settings: Settings, config: ReaderConfig, start: Start, make: Work
 class _Host:
     """The thread that reads, and the lanes that fold."""
 
-    def __init__(self, config: ReaderConfig, start: Start, make: Workers) -> None:
+    def __init__(self, role: str, config: ReaderConfig, start: Start, make: Workers) -> None:
+        self._role = role
         self._config, self._start, self._make = config, start, make
         self._stopping = threading.Event()
         self._reader: GroupReader | None = None
@@ -162,6 +168,7 @@ class _Host:
     def start(self, loop: asyncio.AbstractEventLoop, put: Callable[[list[Chunk]], Any]) -> None:
         self._reader = GroupReader(self._config, self._start, _put_into(put, loop))
         workers = self._make(self._reader, self._stopping)
+        HERE.begins(self._role, self._reader, workers)
         self.lanes = [Lane(self._config, worker, self._stopping) for worker in workers]
         self._reading = threading.Thread(target=self._reader.run, name="read", daemon=True)
         self._reading.start()
@@ -189,6 +196,7 @@ class _Host:
 
     async def stop(self) -> None:
         """Bounded: what is not done by then is done by the next process, from the stored position."""
+        HERE.stops()
         self._stopping.set()
         if self._reader is not None and self._reading is not None:
             self._reader.stop()

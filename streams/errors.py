@@ -3,6 +3,7 @@
 RefoldError
 ├── BadSettings         bad-settings: refold.toml or the environment says something that cannot be
 ├── NotConnected        not-connected: no Kafka or Postgres is named, and no embedded one runs
+├── AddressRefused      address-refused: nothing can listen on a configured address
 ├── Unreachable         unreachable: a server that should be there does not answer
 │   ├── KafkaUnavailable    kafka-unavailable
 │   └── DatabaseUnavailable database-unavailable
@@ -53,6 +54,15 @@ class NotConnected(RefoldError):
 
     code = "not-connected"
     remedy = "Run `refold dev` in another terminal, or set REFOLD_KAFKA and REFOLD_DATABASE_URL."
+
+
+class AddressRefused(RefoldError):
+    """An address on which this process is to listen is taken, or is not of this machine."""
+
+    code = "address-refused"
+    remedy = (
+        "Stop what listens there, or choose another with REFOLD_API_PORT or REFOLD_PROBE_PORT (`refold config show`)."
+    )
 
 
 class Unreachable(RefoldError):

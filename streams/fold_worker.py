@@ -1,9 +1,9 @@
 """Folds as the workers that an agent drives: what they do with what arrives, and which notices of the core matter to them."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from refold.streams.chunk import Chunk
+from refold.streams.chunk import Chunk, Place
 from refold.streams.intake import ChunkFold, Intake
 from refold.streams.notices import POLL_S, CorePositions
 
@@ -22,6 +22,9 @@ class FoldWorker:
 
     def is_waiting(self) -> bool:
         return False
+
+    def positions(self) -> Mapping[Place, int]:
+        return self._intake.positions()
 
     def check(self) -> None:
         self._intake.check()

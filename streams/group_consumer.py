@@ -1,5 +1,6 @@
 """The librdkafka consumer of a group of ours, as `reader` drives it."""
 
+import contextlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +9,8 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from refold.streams import kafka
 from refold.streams.chunk import Place
+from refold.streams.errors import KafkaUnavailable
+from refold.streams.log import check_range
 from refold.streams.members import client_id
 
 _log = logging.getLogger(__name__)
@@ -60,3 +63,9 @@ def read_from(client: Consumer, place: Place, offset: int) -> bool:
         _log.warning("cannot seek %s/%s yet: %s", *place, problem.args[0])
         return False
     return True
+
+
+def check_position(client: Consumer, place: Place, offset: int) -> None:
+    """A log that does not hold the position ends the process; a broker that is away is waited for by librdkafka. Raises LogRefused."""
+    with contextlib.suppress(KafkaUnavailable):
+        check_range(client, place, offset)

@@ -105,6 +105,10 @@ class Handler:
         """Whether a claim is waited for, or the core has much to count before more may be decided."""
         return any(held.holder.mode is not Mode.OWNING or not held.has_room() for held in list(self._held.values()))
 
+    def positions(self) -> dict[Place, int]:
+        """The next command of each partition whose claim is ours."""
+        return {place: at for place, (_, at) in self._around.standing.copy().items()}
+
     check = wake
 
     def close(self) -> None:

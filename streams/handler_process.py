@@ -39,7 +39,7 @@ def main(settings: Settings) -> None:
 
     group = group_name(settings, GROUP)
     config = ReaderConfig(settings.kafka_servers(), group, topics, settings.chunk_records, keys=True)
-    run_agent(settings, config, _held_back, handler)
+    run_agent(settings, GROUP, config, _held_back, handler)
 
 
 def _held_back(places: list[Place]) -> dict[Place, int | None]:

@@ -84,6 +84,10 @@ class Intake:
         """Whether something waits. May be asked in any thread."""
         return bool(self._kept)
 
+    def positions(self) -> dict[Place, int]:
+        """Where each place stands, as far as it is known. May be asked in any thread."""
+        return self._reached.copy()
+
     def starts(self) -> dict[Place, int]:
         """The first offset that waits, of each place that has one."""
         return {place: chunk.start for place, chunk in self._kept.items()}

@@ -42,6 +42,9 @@ class Worker(Protocol):
     def is_waiting(self) -> bool:
         """Whether something depends on what the core does next. Asked in another thread, at any time."""
 
+    def positions(self) -> Mapping[Place, int]:
+        """Where each place stands, as far as it is known. Asked in another thread, at any time."""
+
     def check(self) -> None:
         """A second went by."""
 

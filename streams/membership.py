@@ -8,7 +8,10 @@ runs one had such a stall: a handler lost its session while Kafka's connections 
 import time
 from collections.abc import Callable
 
+from refold.streams.standing import goes_on, waits
+
 FORGOTTEN_S = 45.0
+NO_WORD = "its group has not given it its partitions: Kafka is away, or the group is being balanced"
 
 
 class Membership:
@@ -25,6 +28,17 @@ class Membership:
     def revoked(self) -> None:
         """Something was taken away: the group's next word is due."""
         self._since = self._clock()
+
+    def is_settled(self) -> bool:
+        """Whether the group has given its word. May be asked in any thread."""
+        return self._since is None
+
+    def tell(self) -> None:
+        """Say of this process, as it is, that it waits for the group's word, or that it does not."""
+        if self._since is None:
+            goes_on(self)
+        else:
+            waits(self, NO_WORD)
 
     def is_overdue(self) -> bool:
         """Whether the group's word is due for so long; asked again, it is due from now on."""

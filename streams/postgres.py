@@ -12,7 +12,7 @@ from typing import Any, LiteralString, Protocol
 import psycopg
 from psycopg.rows import TupleRow
 
-from refold.streams import refusals, restoring, session
+from refold.streams import refusals, restoring, session, standing
 from refold.streams.chunk import Place
 from refold.streams.errors import DatabaseRefused, DatabaseUnavailable
 from refold.streams.refusals import first_line, is_away
@@ -80,17 +80,21 @@ async def settle(db: psycopg.AsyncConnection[Any]) -> None:
 
 def connect_patiently(url: str, *, application_name: str, seconds: float = 3600.0, by_key: bool = False) -> Database:
     """Connect, however long Postgres stays away, up to `seconds`. Raises DatabaseUnavailable, DatabaseRefused."""
-    until, told = time.monotonic() + seconds, False
-    while True:
-        try:
-            return connect(url, application_name=application_name, by_key=by_key)
-        except psycopg.OperationalError as problem:
-            if time.monotonic() > until:
-                raise DatabaseUnavailable(f"Postgres does not answer: {first_line(problem)}") from problem
-            if not told:
-                _log.warning("Postgres is away, waiting for it: %s", first_line(problem))
-                told = True
-            time.sleep(0.25)
+    until, told, waiter = time.monotonic() + seconds, False, object()
+    try:
+        while True:
+            try:
+                return connect(url, application_name=application_name, by_key=by_key)
+            except psycopg.OperationalError as problem:
+                if time.monotonic() > until:
+                    raise DatabaseUnavailable(f"Postgres does not answer: {first_line(problem)}") from problem
+                standing.waits(waiter, f"database-unavailable: Postgres does not answer: {first_line(problem)}")
+                if not told:
+                    _log.warning("Postgres is away, waiting for it: %s", first_line(problem))
+                    told = True
+                time.sleep(0.25)
+    finally:
+        standing.goes_on(waiter)
 
 
 _ABSENT = (

@@ -19,8 +19,8 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from refold.schemas.errors import RefoldError
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import KafkaUnavailable, LogCorrupt, LogHole, LogRefused, LogTrimmed, Refused
-from refold.streams.group_consumer import ReaderConfig, group_consumer, read_from
-from refold.streams.log import check_range, cut, follow, sound
+from refold.streams.group_consumer import ReaderConfig, check_position, group_consumer, read_from
+from refold.streams.log import cut, follow, sound
 from refold.streams.membership import FORGOTTEN_S, Membership
 from refold.streams.pace import Pace
 from refold.streams.presence import ending
@@ -97,6 +97,14 @@ class GroupReader:
         """The end of the log as of the last fetch, if known, and if what was read is let through to the folds."""
         return None if self._held_back else self._ends.get(place)
 
+    def last_end(self, place: Place) -> int | None:
+        """The end of the log as of the last fetch, if known."""
+        return self._ends.get(place)
+
+    def is_settled(self) -> bool:
+        """Whether the group has said which places are ours, be it none."""
+        return self._membership.is_settled()
+
     def hold_back(self, *, held: bool) -> None:
         """Whether a lane without room keeps what was read from all of them."""
         self._held_back = held
@@ -128,10 +136,8 @@ class GroupReader:
         return self._wanted[place][1] if place in self._wanted else self._at[place].generation
 
     def _read(self) -> None:
-        client = group_consumer(self._config)
-        client.subscribe(
-            list(self._config.topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
-        )
+        client, topics = group_consumer(self._config), list(self._config.topics)
+        client.subscribe(topics, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
         try:
             while not self._stopping.is_set():
                 self._obey(client)
@@ -162,6 +168,7 @@ class GroupReader:
 
     def _be_remembered(self, client: Consumer) -> None:
         """Raises KafkaUnavailable, which ends the process, where the group has forgotten us and the broker is there."""
+        self._membership.tell()
         if self._membership.is_overdue() and not self.places():
             with contextlib.suppress(KafkaException):
                 client.list_topics(timeout=_ASK_S)
@@ -206,7 +213,7 @@ class GroupReader:
     def _say_what_is_gone(self, client: Consumer) -> None:
         """A position that is not in the log lies before its beginning, or behind its end. Raises LogTrimmed, LogShorter."""
         for place, at in self._at.items():
-            self._checked(client, place, at.offset)
+            check_position(client, place, at.offset)
 
     def _stop_at(self, client: Consumer, faults: Mapping[Place, LogCorrupt | LogHole]) -> None:
         """A place whose log is unsound stands at its last sound record. What librdkafka has fetched of it is thrown away."""
@@ -266,7 +273,7 @@ class GroupReader:
         starts = self._start(places) if places else {}
         for place, offset in starts.items():
             if offset is not None:
-                self._checked(client, place, offset)
+                check_position(client, place, offset)
         client.incremental_assign([TopicPartition(*place, offset or 0) for place, offset in starts.items()])
         held = [TopicPartition(*place) for place, offset in starts.items() if offset is None]
         if held:
@@ -280,12 +287,6 @@ class GroupReader:
                 self._wanted.pop(place, None)
                 self._flow.pop(place, None)
         _log.info("group %s: assigned %s", self._config.group, [f"{t}/{p}" for t, p in places])
-
-    @staticmethod
-    def _checked(client: Consumer, place: Place, offset: int) -> None:
-        """A log that does not hold the position ends the process; a broker that is away is waited for by librdkafka."""
-        with contextlib.suppress(KafkaUnavailable):
-            check_range(client, place, offset)
 
     def _revoked(self, client: Consumer, partitions: list[TopicPartition]) -> None:
         self._membership.revoked()

@@ -62,6 +62,15 @@ class Settings(BaseModel):
         le=60,
         description="Seconds for which an API that is told to stop still answers, with /readyz at 503 and each connection closed after its answer.",
     )
+    probe_host: str = Field(
+        default="127.0.0.1", description="Address on which a worker answers /livez, /readyz and /metrics."
+    )
+    probe_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="Port on which it does; 0 takes a free one. Under a supervisor the handler has this one, core, models and reactors the next three, further handlers those behind. None: no worker listens.",
+    )
     chunk_records: int = Field(default=5000, ge=1, le=100_000, description="Most records that one transaction folds.")
     command_wait_s: float = Field(
         default=5.0, ge=0, le=60, description="Seconds a command's answer is waited for before 202."

@@ -9,6 +9,8 @@ STANDING: dict[Place, tuple[UUID, int]] = {}
 """By partition of commands its claim's writer, and the next offset that is neither decided nor passed over. The tables do not show
 it where the last commands are repeats, since nothing is appended for these."""
 
+STILL_S = 30.0
+"""Where something waits and nothing was applied for so long, somebody stands still."""
 _WAITS: dict[int, tuple[float, str]] = {}
 
 
@@ -25,7 +27,12 @@ def goes_on(who: object) -> None:
         _WAITS.pop(id(who), None)
 
 
+def all_waits() -> list[tuple[float, str]]:
+    """For how many seconds each part has waited, and for what; the longest first."""
+    now = time.monotonic()
+    return [(now - since, why) for since, why in sorted(_WAITS.copy().values())]
+
+
 def waits_longest() -> tuple[float, str] | None:
     """For how many seconds some part has waited, and for what."""
-    found = min(_WAITS.copy().values(), default=None)
-    return found and (time.monotonic() - found[0], found[1])
+    return next(iter(all_waits()), None)

@@ -10,8 +10,8 @@ from refold.streams.chunk import Place
 from refold.streams.lag import Key, Lag
 from refold.streams.members import Member
 from refold.streams.presence import Trouble, stand_still
+from refold.streams.standing import STILL_S
 
-STILL_S = 30.0
 _MISSING = {
     "handler": "commands are acknowledged and not decided",
     "core": "nothing that is appended is counted, so no command gets its outcome",

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 
 from refold.streams.errors import KafkaUnavailable
+from refold.streams.standing import goes_on, waits
 
 _log = logging.getLogger(__name__)
 _PAUSE_S = 0.5
@@ -13,13 +14,17 @@ _PAUSE_S = 0.5
 def when_kafka_answers(ask: Callable[[], None], seconds: float = float("inf")) -> None:
     """Ask again until Kafka answers, or until `seconds` are over (KafkaUnavailable); other errors pass through."""
     told, until = False, time.monotonic() + seconds
-    while True:
-        try:
-            return ask()
-        except KafkaUnavailable as problem:
-            if time.monotonic() > until:
-                raise
-            if not told:
-                _log.warning("Kafka is away, waiting for it: %s", problem.message)
-                told = True
-            time.sleep(_PAUSE_S)
+    try:
+        while True:
+            try:
+                return ask()
+            except KafkaUnavailable as problem:
+                if time.monotonic() > until:
+                    raise
+                waits(ask, f"{problem.code}: {problem.message}")
+                if not told:
+                    _log.warning("Kafka is away, waiting for it: %s", problem.message)
+                    told = True
+                time.sleep(_PAUSE_S)
+    finally:
+        goes_on(ask)

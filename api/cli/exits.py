@@ -34,6 +34,7 @@ BY_KIND: dict[type[RefoldError], int] = {
     SchemaCollision: PRECONDITION,
     errors.NameTaken: USAGE,
     errors.BadReactor: USAGE,
+    errors.AddressRefused: PRECONDITION,
     errors.DataInUse: PRECONDITION,
     errors.ExtraMissing: PRECONDITION,
     errors.LogRefused: PRECONDITION,

@@ -22,7 +22,8 @@ from refold.streams.presence import Live, Trouble
 from refold.streams.reactors.declared import declared_reactors
 from refold.streams.refusals import first_line, is_away
 from refold.streams.settings import Settings
-from refold.streams.verdict import STILL_S, Facts, Finding, findings, owners, suspects, unmoved
+from refold.streams.standing import STILL_S
+from refold.streams.verdict import Facts, Finding, findings, owners, suspects, unmoved
 
 Answer = TypeVar("Answer")
 _LOOK_S = 3.0

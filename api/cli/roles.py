@@ -14,6 +14,7 @@ import refold
 from refold.api.cli.exits import UNREACHABLE
 from refold.schemas.errors import RefoldError
 from refold.streams.embedded.servers import connected
+from refold.streams.errors import BadSettings
 from refold.streams.presence import Me, Presence
 from refold.streams.refusals import ADMISSION, is_passing
 from refold.streams.running_code import running_code
@@ -32,6 +33,7 @@ ADMITTED_VARIABLE = "_REFOLD_ADMITTED"
 """Set by the supervisor for a role that ran before: what Postgres refuses to it now may pass, so it waits."""
 METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 GRACE_S = 8.0
+LAST_PORT = 65535
 _log = logging.getLogger(__name__)
 
 
@@ -48,6 +50,10 @@ def run_role(role: str, settings: Settings, *, supervised: bool = False) -> None
     for noisy in ("refold.streams.agents", "mode.timers"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     _share_metrics(settings)
+    if role in WORKERS and settings.probe_port is not None:
+        from refold.api.http.probes import Probes  # imports prometheus-client, whose folder is named by now
+
+        Probes(role, settings.probe_host, settings.probe_port).start()
     connected_settings = connected(settings)
     try:
         with Presence(connected_settings.dsn(), who(role, settings.domains)):
@@ -96,6 +102,16 @@ def role_command(role: str) -> list[str]:
 def processes(settings: Settings, roles: Iterable[str]) -> tuple[str, ...]:
     """The roles, each as often as it has processes."""
     return tuple(role for role in roles for _ in range(settings.handlers if role == "handler" else 1))
+
+
+def probe_port(settings: Settings, role: str, number: int) -> int | None:
+    """The port of the `number`-th process of a role (from 1) under one supervisor. Raises BadSettings."""
+    if not settings.probe_port or role not in WORKERS:
+        return settings.probe_port
+    place = WORKERS.index(role) if number == 1 else len(WORKERS) + number - 2
+    if settings.probe_port + place > LAST_PORT:
+        raise BadSettings(f"probe_port: {settings.probe_port} leaves no port for {role} ({place} further on)")
+    return settings.probe_port + place
 
 
 def metrics_folder(settings: Settings) -> Path:

@@ -16,7 +16,7 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from refold.api.cli.exits import DIFFERENT, PRECONDITION, UNREACHABLE, USAGE
 from refold.api.cli.logs import Output
-from refold.api.cli.roles import ADMITTED_VARIABLE, GRACE_S, METRICS_VARIABLE, metrics_folder, role_command
+from refold.api.cli.roles import ADMITTED_VARIABLE, GRACE_S, METRICS_VARIABLE, metrics_folder, probe_port, role_command
 from refold.streams.refusals import STEADY_S
 from refold.streams.settings import Settings
 
@@ -130,8 +130,11 @@ class Supervisor:
         self._metrics = metrics_folder(settings)
         self._grace_s = GRACE_S + settings.api_drain_s
         environment = {name: value for name, value in os.environ.items() if not name.startswith("REFOLD_")}
-        environment |= settings.environment() | {METRICS_VARIABLE: str(self._metrics), "PYTHONUNBUFFERED": "1"}
-        self._children = [Child(role, name, environment, output, self._end) for role, name in _named(roles)]
+        environment |= {METRICS_VARIABLE: str(self._metrics), "PYTHONUNBUFFERED": "1"}
+        self._children = [
+            Child(role, name, environment | _given(settings, role, number), output, self._end)
+            for role, name, number in _named(roles)
+        ]
         self._ended = threading.Event()
         self._code = 0
         self._began = time.monotonic()
@@ -175,13 +178,18 @@ class Supervisor:
         self.stop()
 
 
-def _named(roles: Iterable[str]) -> list[tuple[str, str]]:
+def _named(roles: Iterable[str]) -> list[tuple[str, str, int]]:
     number = Counter[str]()
     found = []
     for role in roles:
         number[role] += 1
-        found.append((role, role if number[role] == 1 else f"{role}-{number[role]}"))
+        found.append((role, role if number[role] == 1 else f"{role}-{number[role]}", number[role]))
     return found
+
+
+def _given(settings: Settings, role: str, number: int) -> dict[str, str]:
+    """The settings of one process, as variables. Raises BadSettings."""
+    return settings.model_copy(update={"probe_port": probe_port(settings, role, number)}).environment()
 
 
 def empty_metrics(folder: Path) -> None:

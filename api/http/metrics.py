@@ -19,6 +19,7 @@ from refold.streams.lag import Lag, LagReader
 from refold.streams.postgres import Database, connect
 from refold.streams.presence import STALE_S, Live, Trouble, live_processes, troubles
 from refold.streams.settings import Settings
+from refold.streams.taking_part import Check
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -49,6 +50,28 @@ def counting(app: ASGIApp) -> ASGIApp:
             DURATION.labels(route).observe(perf_counter() - began)
 
     return counted
+
+
+def own_page(checks: Iterable[Check]) -> bytes:
+    """What this process alone counts, and whether it is ready."""
+    registry = CollectorRegistry()
+    registry.register(_Ready(checks))
+    return generate_latest(REGISTRY) + generate_latest(registry)
+
+
+class _Ready(Collector):
+    """The checks of a worker's /readyz."""
+
+    def __init__(self, checks: Iterable[Check]) -> None:
+        self._checks = list(checks)
+
+    def collect(self) -> Iterable[Metric]:
+        family = GaugeMetricFamily(
+            "refold_ready", "Whether a check of this worker's /readyz is well.", labels=["check"]
+        )
+        for check in self._checks:
+            family.add_metric([check.name], int(check.ok))
+        return [family]
 
 
 def metrics_page(settings: Settings, lag: LagReader) -> bytes:

@@ -11,6 +11,7 @@ from refold.api.http.connections import KEEP_ALIVE_S, BoundedConnection
 from refold.api.http.descriptors import connections_possible
 from refold.api.http.draining import DrainingServer
 from refold.api.http.limited import MAX_CONNECTIONS, uncrowded
+from refold.api.http.listening import address, listening
 from refold.api.http.resources import Resources
 from refold.streams.domain import load_domains
 from refold.streams.postgres import connect
@@ -22,14 +23,16 @@ _log = logging.getLogger(__name__)
 
 
 def main(settings: Settings) -> None:
-    """Serve until told to stop; a stop lets requests in flight finish. Raises DatabaseRefused: there will be nothing to serve."""
+    """Serve until told to stop; a stop lets requests in flight finish. Raises AddressRefused, DatabaseRefused: there will be nothing to serve."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     with suppress(psycopg.OperationalError):  # away: it is waited for while other things are answered
         connect(settings.dsn(), application_name="api-start").close()
     resources = Resources(settings, load_domains(settings.domains))
     found = server(settings, resources.application())
     found.config.limit_concurrency = connections_possible(HANG_UP)
-    found.run()
+    listener = listening(settings.api_host, settings.api_port)
+    _log.info("the API listens on %s", address(listener))
+    found.run([listener])
 
 
 def server(settings: Settings, app: ASGIApp) -> DrainingServer:

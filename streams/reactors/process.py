@@ -23,6 +23,7 @@ from refold.streams.reactors.fold import ReactorsFold
 from refold.streams.reactors.release import Release
 from refold.streams.reactors.sender import MOST_UNDER_WAY, Sender
 from refold.streams.settings import Settings
+from refold.streams.taking_part import HERE
 from refold.streams.topics import ensure_topics, follow_log
 from refold.streams.waiting import when_kafka_answers
 
@@ -40,6 +41,7 @@ def main(settings: Settings) -> None:
         run_fold(settings, [reactors_fold(settings)], FoldKind(pace_s=_PACE_S))
     else:
         _log.info("no configured domain has reactors: nothing to do")
+        HERE.has_nothing_to_do("no configured domain has reactors")
         _wait_to_be_stopped()
 
 

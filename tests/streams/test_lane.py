@@ -39,6 +39,9 @@ class Folding:
     def is_waiting(self) -> bool:
         return False
 
+    def positions(self) -> dict[Place, int]:
+        return {}
+
 
 class Assigned:
     """A reader with five partitions of two topics."""
@@ -65,7 +68,7 @@ def test_every_partition_is_of_one_lane_and_each_topic_is_spread() -> None:
 def test_a_lane_that_waits_holds_up_the_reader_and_not_the_other_lane(held: int) -> None:
     async def run() -> None:
         workers, stopping = [Folding(), Folding()], threading.Event()
-        host: Any = _Host(CONFIG, lambda _: {}, lambda *_: pytest.fail("no worker is made"))
+        host: Any = _Host("core", CONFIG, lambda _: {}, lambda *_: pytest.fail("no worker is made"))
         host.lanes = [Lane(CONFIG, worker, stopping) for worker in workers]
         host._reader = reader = GroupReader(CONFIG, lambda _: {}, lambda _: pytest.fail("nothing is read"))
         reader._ends["t", 0] = 1000

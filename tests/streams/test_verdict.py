@@ -9,7 +9,8 @@ from refold.streams.lag import Lag
 from refold.streams.members import Member, client_id
 from refold.streams.members import _member as member_of
 from refold.streams.presence import Trouble
-from refold.streams.verdict import STILL_S, Facts, findings, suspects, unmoved
+from refold.streams.standing import STILL_S
+from refold.streams.verdict import Facts, findings, suspects, unmoved
 
 ROLES = ("handler", "core", "models", "reactors")
 WELL = Facts(ROLES, dict.fromkeys(ROLES, 1))

@@ -1,0 +1,149 @@
+"""Whether this process takes part in its group's work, told by itself: no server is asked, so none holds up the answer.
+
+`refold status` looks from outside and sees all processes; this sees one from inside, by the same words and the same patience.
+Time is counted while the process runs: one that was stopped, or whose machine slept, has not stood still meanwhile.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from refold.streams import standing
+from refold.streams.chunk import Place
+from refold.streams.membership import NO_WORD
+from refold.streams.presence import STALE_S
+
+DEAD_LOOP_S = 60.0
+"""A process whose event loop has not turned for so long is stuck: nothing that takes long runs in that loop."""
+_BETWEEN_LOOKS_S = 2.0
+_SHOWN = 5
+
+
+class Reading(Protocol):
+    """What the thread that reads tells. Asked in another thread, at any time."""
+
+    def places(self) -> list[Place]: ...
+    def last_end(self, place: Place) -> int | None: ...
+    def is_settled(self) -> bool: ...
+
+
+class Working(Protocol):
+    """What a worker tells. Asked in another thread, at any time."""
+
+    def positions(self) -> Mapping[Place, int]: ...
+
+
+class Check(NamedTuple):
+    """Whether one thing that this process needs is so."""
+
+    name: str
+    ok: bool
+    detail: str = ""
+
+
+@dataclass
+class _Stood:
+    """Where a place stands, and since when, in seconds of this process's running."""
+
+    position: int | None
+    since: float
+
+
+class Part:
+    """One process's part. `look` and what asks are called by one thread, all else by those that work."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._looked, self._awake = clock, clock(), 0.0
+        self._reading: Reading | None = None
+        self._workers: Sequence[Working] = ()
+        self._role = ""
+        self._idle = self._stopping = ""
+        self._turned, self._turned_at = False, 0.0
+        self._turns = False
+        self._settled_at = 0.0
+        self._stood: dict[Place, _Stood] = {}
+
+    def begins(self, role: str, reading: Reading, workers: Sequence[Working]) -> None:
+        """The process is prepared, and asks its group for partitions."""
+        self._role, self._workers, self._reading = role, workers, reading
+
+    def has_nothing_to_do(self, why: str) -> None:
+        """It is as ready as it will ever be."""
+        self._idle = why
+
+    def stops(self) -> None:
+        """It was told to stop."""
+        self._stopping = "this process is stopping"
+
+    def turns(self) -> None:
+        """The event loop has turned; called each second from then on."""
+        self._turned = self._turns = True
+
+    def look(self) -> None:
+        """To be called each second: compare with what was seen last."""
+        now = self._clock()
+        self._awake += min(now - self._looked, _BETWEEN_LOOKS_S)
+        self._looked = now
+        if self._turned or not self._turns:
+            self._turned, self._turned_at = False, self._awake
+        if self._reading is not None:
+            if self._reading.is_settled():
+                self._settled_at = self._awake
+            self._compare(self._reading)
+
+    def stuck(self) -> str | None:
+        """Why this process does nothing any more, whatever the servers do; None if it lives."""
+        silent = self._awake - self._turned_at
+        return f"its event loop has not turned for {silent:.0f} s" if silent > DEAD_LOOP_S else None
+
+    def checks(self) -> list[Check]:
+        """What is so now."""
+        if self._stopping:
+            return [Check("started", ok=False, detail=self._stopping)]
+        waits = self._waits()
+        if self._idle or self._reading is None:
+            return [Check("started", bool(self._idle), self._idle or "it is being prepared"), waits]
+        return [Check("started", ok=True), self._assigned(self._reading), waits, self._moves()]
+
+    def _waits(self) -> Check:
+        """A wait that is no moment's is one of `refold status`, too."""
+        found = standing.all_waits()
+        told = "; ".join(f"waits: {why} ({seconds:.0f} s)" for seconds, why in found[:_SHOWN])
+        return Check("waits", all(seconds <= STALE_S for seconds, _ in found), told)
+
+    def _assigned(self, reading: Reading) -> Check:
+        """A process to which the group gave nothing takes part: it stands by."""
+        if reading.is_settled() or (self._settled_at and self._awake - self._settled_at <= STALE_S):
+            places = len(reading.places())
+            return Check("assigned", ok=True, detail=f"{places} partitions" if places else "no partition: it stands by")
+        return Check("assigned", ok=False, detail=NO_WORD)
+
+    def _compare(self, reading: Reading) -> None:
+        positions: dict[Place, int] = {}
+        for worker in self._workers:
+            positions |= worker.positions()
+        ours = reading.places()
+        for place in self._stood.keys() - set(ours):
+            del self._stood[place]
+        for place in ours:
+            at, end, before = positions.get(place), reading.last_end(place), self._stood.get(place)
+            waits = at is None or (end is not None and end > at)
+            if before is None or before.position != at or not waits:
+                self._stood[place] = _Stood(at, self._awake)
+
+    def _moves(self) -> Check:
+        """Places where something waits and nothing was applied for STILL_S (`standing`)."""
+        still = sorted(place for place, stood in self._stood.items() if self._awake - stood.since > standing.STILL_S)
+        if not still:
+            return Check("moves", ok=True)
+        where = ", ".join(self._where(place) for place in still[:_SHOWN])
+        return Check("moves", ok=False, detail=f"does-not-move: the {self._role} does not move on {where}")
+
+    def _where(self, place: Place) -> str:
+        at = self._stood[place].position
+        return f"{place[0]}/{place[1]} ({'not begun' if at is None else f'stands at {at:,}'})"
+
+
+HERE = Part()
+"""Of this process."""
