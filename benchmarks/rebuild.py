@@ -66,6 +66,7 @@ def plain_loop(settings: Settings, records: int) -> float:
             continue
         done += 1
         value = message.value()
+        assert value is not None
         found = schemas.get(int.from_bytes(value[1:5]))
         if found is None:
             continue

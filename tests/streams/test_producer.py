@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from datetime import datetime, timedelta, timezone
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -94,7 +95,8 @@ class Ended:
 )
 def test_a_client_that_takes_no_record_is_said_in_our_words(code: int, *, flagged: bool, fatal: bool) -> None:
     """Over HTTP that is a 503 for each sender, and an answer for each line of a batch, not an internal error."""
-    producer, ended = Producer(NOWHERE, "", DOMAINS, timeout_s=0.3), Ended(code, fatal=flagged)
+    producer = Producer(NOWHERE, "", DOMAINS, timeout_s=0.3)
+    ended: Any = Ended(code, fatal=flagged)
     producer._client = ended
     with pytest.raises(DeliveryFailed, match="the sequence is lost"):
         producer.send(OpenBasket(basket_id="b", store_id=1), command_id=uuid4())

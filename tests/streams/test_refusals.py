@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, Message
 
 from refold.streams import kafka, refusals
 from refold.streams.appender import KafkaLog
@@ -162,7 +162,7 @@ def take(fold: Failing) -> None:
 
 def test_an_append_that_is_refused_for_good_ends_the_handler() -> None:
     log = KafkaLog("127.0.0.1:9", "")
-    log._reported(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED), Told("retail.basket.events"))
+    log._reported(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED), Message(topic="retail.basket.events"))
     with pytest.raises(KafkaRefused, match="an event cannot be appended"):
         log.failed()
 
@@ -170,7 +170,7 @@ def test_an_append_that_is_refused_for_good_ends_the_handler() -> None:
 def test_a_topic_that_refuses_what_it_says_that_it_takes_is_not_tried_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kafka, "largest_batch", lambda *_: 5000)
     log = KafkaLog("127.0.0.1:9", "")
-    too_large = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE), Told("retail.basket.events")
+    too_large = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE), Message(topic="retail.basket.events")
     log._reported(*too_large)
     assert log.failed()
     log.discard()
@@ -188,7 +188,7 @@ def test_a_topic_that_takes_more_again_is_believed_before_a_command_is_rejected_
     takes = [3000]
     monkeypatch.setattr(kafka, "largest_batch", lambda *_: takes[0])
     log = KafkaLog("127.0.0.1:9", "")
-    log._reported(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE), Told("retail.basket.events"))
+    log._reported(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE), Message(topic="retail.basket.events"))
     log.discard()
     takes[0] = 5000
     assert log.fits("retail.basket", b"7", bytes(4000))
@@ -211,13 +211,3 @@ def test_a_handler_that_is_given_a_partition_that_was_added_by_hand_says_so_and_
     )
     with pytest.raises(WrongPartitions, match=r"retail\.basket\.commands has got partitions beyond its 4"):
         handler.wake()
-
-
-class Told:
-    """A report's message, as far as it is looked at."""
-
-    def __init__(self, topic: str) -> None:
-        self._topic = topic
-
-    def topic(self) -> str:
-        return self._topic
