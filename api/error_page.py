@@ -21,6 +21,7 @@ _AWAY = frozenset(
         "refused",
         "kafka-refused",
         "database-refused",
+        "database-pooled",
     }
 )
 

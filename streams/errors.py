@@ -10,6 +10,7 @@ RefoldError
 ├── Refused             refused: a server that answers, and refuses for good
 │   ├── KafkaRefused        kafka-refused
 │   └── DatabaseRefused     database-refused
+│       └── DatabasePooled      database-pooled
 ├── StatementFailed     statement-failed: Postgres fails a statement of ours that should pass
 ├── UnknownDomain       unknown-domain: a configured domain that cannot be loaded
 ├── DomainInvalid       domain-invalid: a configured domain whose modules are at fault
@@ -138,6 +139,13 @@ class DatabaseRefused(Refused):
 
     code = "database-refused"
     remedy = "Correct REFOLD_DATABASE_URL, or give the role what it lacks, and start again."
+
+
+class DatabasePooled(DatabaseRefused):
+    """A pooler stands before Postgres and keeps no session for its client: what is set, prepared or listened to is lost in it."""
+
+    code = "database-pooled"
+    remedy = "Let the pooler keep a session for each client (PgBouncer: pool_mode = session), or connect to Postgres itself; docs/configuration.md has its settings."
 
 
 class StatementFailed(RefoldError):

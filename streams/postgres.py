@@ -10,9 +10,10 @@ from importlib.resources import files
 from typing import Any, LiteralString, Protocol
 
 import psycopg
+from psycopg import pq
 from psycopg.rows import TupleRow
 
-from refold.streams import refusals, restoring, session, standing
+from refold.streams import pooling, refusals, restoring, session, standing
 from refold.streams.chunk import Place
 from refold.streams.errors import DatabaseRefused, DatabaseUnavailable
 from refold.streams.refusals import first_line, is_away
@@ -44,13 +45,10 @@ def connect(url: str, *, application_name: str, by_key: bool = False) -> Databas
     `by_key`: every statement finds its rows by a table's key. A plan prepared while a table was small and never analysed
     would otherwise go on scanning it from end to end as it grows.
     """
-    parameters = session.parameters(application_name, session.WORKER | (session.BY_KEY if by_key else {}))
+    settings = session.WORKER | (session.BY_KEY if by_key else {})
+    db = opened(url, session.parameters(application_name, settings))
     try:
-        db = psycopg.connect(url, **parameters)
-    except psycopg.Error as problem:
-        raise refusals.of_connecting(url, parameters, problem) from problem
-    try:
-        db.execute(session.settling(db.pgconn))
+        db.execute(session.settling(db.pgconn, settings))
     except BaseException:
         db.close()
         raise
@@ -58,7 +56,23 @@ def connect(url: str, *, application_name: str, by_key: bool = False) -> Databas
     return db
 
 
-async def connect_async(url: str, application_name: str, settings: dict[str, str]) -> psycopg.AsyncConnection[TupleRow]:
+def opened(url: str, parameters: Mapping[str, Any]) -> Database:
+    """A connection with a session of its own, to which nothing was said yet. Raises as `connect`."""
+    try:
+        db = psycopg.connect(url, **parameters)
+    except psycopg.Error as problem:
+        raise refusals.of_connecting(url, parameters, problem) from problem
+    try:
+        _refuse_pooled(url, parameters, db.pgconn)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+async def connect_async(
+    url: str, application_name: str, settings: Mapping[str, str]
+) -> psycopg.AsyncConnection[TupleRow]:
     """The same in an event loop, with the settings of a session. Raises as `connect`."""
     parameters = session.parameters(application_name, settings)
     try:
@@ -66,16 +80,24 @@ async def connect_async(url: str, application_name: str, settings: dict[str, str
     except psycopg.Error as problem:
         raise await asyncio.to_thread(refusals.of_connecting, url, parameters, problem) from problem
     try:
-        await settle(db)
+        await settle(db, url, application_name, settings)
     except BaseException:
         await db.close()
         raise
     return db
 
 
-async def settle(db: psycopg.AsyncConnection[Any]) -> None:
+async def settle(
+    db: psycopg.AsyncConnection[Any], url: str, application_name: str, settings: Mapping[str, str]
+) -> None:
     """Begin a new connection. Raises DatabaseRefused, psycopg.Error."""
-    await db.execute(session.settling(db.pgconn))
+    await asyncio.to_thread(_refuse_pooled, url, session.parameters(application_name, settings), db.pgconn)
+    await db.execute(session.settling(db.pgconn, settings))
+
+
+def _refuse_pooled(url: str, parameters: Mapping[str, Any], connection: pq.abc.PGconn) -> None:
+    if pooling.pools_transactions(url, parameters, connection):
+        raise refusals.of_pooler()
 
 
 def connect_patiently(url: str, *, application_name: str, seconds: float = 3600.0, by_key: bool = False) -> Database:

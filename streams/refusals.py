@@ -17,6 +17,7 @@ from confluent_kafka import KafkaError
 from psycopg import conninfo, pq
 
 from refold.streams.errors import (
+    DatabasePooled,
     DatabaseRefused,
     KafkaRefused,
     KafkaUnavailable,
@@ -48,6 +49,8 @@ _WHICH_SERVER = re.compile(
 )
 _CROWDED = ("too many", "remaining connection slots")
 _UNSUPPORTED = "unsupported startup parameter"
+_POOLERS_REMEDY = "Let the pooler ignore it (PgBouncer: ignore_startup_parameters = options), or connect to Postgres itself; docs/configuration.md has what a pooler needs."
+_POOLED = "a pooler gives each transaction, or each statement, another session of Postgres"
 _PATIENCE_S = 5.0
 
 _REFUSED = frozenset(
@@ -167,8 +170,17 @@ def of_connecting(url: str, parameters: Mapping[str, Any], problem: psycopg.Erro
     states = [found.decode() for found in _SQLSTATE.findall(traced)]
     refused = [state for state in states if state[:2] not in _AWAY_CLASSES or _UNSUPPORTED in text]
     if not came_about and states and refused == states:
-        return _refused(first_line(Exception(text.rpartition("FATAL:")[2])))
+        return _refused(
+            first_line(Exception(text.rpartition("FATAL:")[2])), _POOLERS_REMEDY if _UNSUPPORTED in text else None
+        )
     return problem
+
+
+def of_pooler() -> psycopg.Error | DatabasePooled:
+    """Of a connection whose statements may each meet another session. Waited for by a role that ran before."""
+    if ADMISSION.waits and ADMISSION.granted:
+        return psycopg.OperationalError(f"it cannot be used now: {_POOLED}")
+    return DatabasePooled(_POOLED)
 
 
 def _refused(why: str, remedy: str | None = None) -> psycopg.Error | DatabaseRefused:

@@ -1,9 +1,11 @@
 """What every connection of ours relies on, said by the connection itself: no default of a server, database, role or environment decides it.
 
 Settings travel with the connection's start, where a limit that is set for the database cannot meet them. What libpq takes from the
-environment (PGTZ, PGDATESTYLE) overrides those, and some servers do not know every setting: these are said once it stands.
+environment (PGTZ, PGDATESTYLE) overrides those, some servers do not know every setting, and a pooler may pass none of them on: so all are
+said again once it stands.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from psycopg import pq
@@ -53,13 +55,13 @@ READER = _RELIED_ON | {
 }
 """Of the API's reads."""
 
-_SAID_AGAIN = b"SET timezone = 'UTC'; SET datestyle = 'ISO, MDY'"
+_ENCODED = {"client_encoding": "UTF8"}
 _TRANSACTION_TIMEOUT = b"; SET transaction_timeout = 0"
 _SINCE_17 = 170_000
 _DURABLE = b"; SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
 
 
-def parameters(application_name: str, settings: dict[str, str]) -> dict[str, Any]:
+def parameters(application_name: str, settings: Mapping[str, str]) -> dict[str, Any]:
     """A connection's parameters, in autocommit: transactions are explicit blocks."""
     said = (f"-c {name}={value}" for name, value in ((n, v.replace(" ", "\\ ")) for n, v in settings.items()))
     return {
@@ -71,7 +73,17 @@ def parameters(application_name: str, settings: dict[str, str]) -> dict[str, Any
     }
 
 
-def settling(connection: pq.abc.PGconn) -> bytes:
+def said_again(settings: Mapping[str, str]) -> bytes:
+    """A statement that says them to a connection that stands."""
+    return "; ".join(f"SET {name} = {_quoted(value)}" for name, value in settings.items()).encode()
+
+
+def _quoted(value: str) -> str:
+    """A list's members each by itself: in one pair of quotes a search path would be one name."""
+    return ", ".join(f"'{part}'" for part in value.split(","))
+
+
+def settling(connection: pq.abc.PGconn, settings: Mapping[str, str]) -> bytes:
     """The statements with which a new connection begins. Raises DatabaseRefused for a database that cannot hold every text."""
     encoding = (connection.parameter_status(b"server_encoding") or b"UTF8").decode()
     if encoding != "UTF8":
@@ -80,4 +92,4 @@ def settling(connection: pq.abc.PGconn) -> bytes:
             remedy="Create a database with ENCODING 'UTF8' (TEMPLATE template0), and fold the log into it.",
         )
     timeout = _TRANSACTION_TIMEOUT if connection.server_version >= _SINCE_17 else b""
-    return _SAID_AGAIN + timeout + _DURABLE
+    return said_again({**_ENCODED, **settings}) + timeout + _DURABLE

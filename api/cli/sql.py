@@ -11,14 +11,22 @@ from cyclopts import Parameter
 
 from refold.api.cli.exits import DONE, FAILED
 from refold.api.cli.output import print_rows, say
+from refold.streams import session
 from refold.streams.embedded.servers import analyst_address
 from refold.streams.errors import NotConnected
-from refold.streams.postgres import answering
+from refold.streams.postgres import answering, opened
 from refold.streams.refusals import first_line
 from refold.streams.settings import Settings
 
 Query = Annotated[str | None, Parameter(show_default=False)]
 Row = Sequence[str | None]
+_SESSION = {
+    "client_encoding": "UTF8",
+    "default_transaction_read_only": "on",
+    "timezone": "UTC",
+    "datestyle": "ISO",
+    "intervalstyle": "postgres",
+}
 _BOOLEAN = 16
 _NUMBERS = frozenset({20, 21, 23, 26, 700, 701})
 """Whole numbers and floats, whose text is a JSON number (but for NaN and infinities)."""
@@ -62,13 +70,8 @@ def sql(query: Query = None, /, *, json: bool = False) -> int:
 
 def _asked(address: str, query: str) -> tuple[list[str], list[int], list[Row]]:
     """Columns, their types and rows as Postgres prints them: Python has no infinite day and no 24:00. Raises _Refused."""
-    options = "-c default_transaction_read_only=on -c timezone=UTC -c datestyle=ISO -c intervalstyle=postgres"
-    with (
-        answering(),
-        closing(
-            psycopg.connect(address, autocommit=True, connect_timeout=5, options=options, client_encoding="UTF8")
-        ) as db,
-    ):
+    with answering(), closing(opened(address, session.parameters("sql", _SESSION))) as db:
+        db.execute(session.said_again(_SESSION))
         try:
             cursor = db.execute(query.encode(), prepare=True)  # Postgres prepares one statement, and refuses several
         except psycopg.Error as problem:

@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
+from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
 from refold.api.errors import TooManyWaiting
@@ -59,10 +60,14 @@ class Database:
 
     def __init__(self, url: str, connections: int = 8) -> None:
         """`connections` bounds what one API process may ask of Postgres at once."""
+
+        async def settled(db: psycopg.AsyncConnection[TupleRow]) -> None:
+            await settle(db, url, "api", session.READER)
+
         self._pool = AsyncConnectionPool(
             url,
             kwargs=session.parameters("api", session.READER),
-            configure=settle,
+            configure=settled,
             min_size=2,
             max_size=connections,
             max_waiting=200,

@@ -29,6 +29,7 @@ from refold.streams.postgres import connect
 from refold.streams.settings import Settings
 from refold.streams.waiting import when_kafka_answers
 from tests.conftest import database_named
+from tests.streams.pooler import pooler
 
 ROLES = (("worker", "handler"), ("worker", "core"), ("worker", "models"), ("worker", "reactors"), ("api",))
 COMMANDS = (("status",), ("replay", "rebuild", "--all"), ("schemas", "log-check"), ("send", "retail.basket.OpenBasket"))
@@ -70,6 +71,18 @@ def _is_one_sentence(found: tuple[int, str], code: str, said: str) -> None:
 def test_a_database_that_does_not_exist(run: Run, settings: Settings, arguments: tuple[str, ...]) -> None:
     found = run(*arguments, REFOLD_DATABASE_URL=database_named(settings.dsn(), "absent"))
     _is_one_sentence(found, "database-refused", 'database "absent" does not exist')
+
+
+@pytest.mark.parametrize("arguments", [*ROLES, *COMMANDS], ids=" ".join)
+def test_a_pooler_that_keeps_no_session(run: Run, settings: Settings, arguments: tuple[str, ...]) -> None:
+    with pooler(settings.dsn(), "transaction") as url:
+        found = run(*arguments, REFOLD_DATABASE_URL=url)
+    _is_one_sentence(found, "database-pooled", "a pooler gives each transaction, or each statement, another session")
+
+
+def test_refold_sql_is_refused_a_pooler_that_keeps_no_session(run: Run, settings: Settings) -> None:
+    with pooler(settings.dsn(), "transaction") as url:
+        _is_one_sentence(run("sql", "SELECT 1", REFOLD_ANALYST_URL=url), "database-pooled", "a pooler gives each")
 
 
 def test_a_supervised_role_that_is_refused_ends_the_supervisor(run: Run, settings: Settings) -> None:
