@@ -54,6 +54,11 @@ fix: setup ## mend what can be mended by itself: lint, format, spelling
 	@$(BIN)/ruff format .
 	@$(BIN)/typos --write-changes
 
+site: setup ## the pages as a site with search, in build/site, every link checked
+	@$(BIN)/python docs/site.py
+	@$(BIN)/zensical build --strict --clean
+	@echo "read it: $(BIN)/python -m http.server --bind 127.0.0.1 --directory build/site"
+
 bench: setup ## the speed of rebuild, live, commands and latency
 	@for name in rebuild live commands latency; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
