@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import UUID
 
+from refold.retail.schemas.basket import ItemScanned, ScanItem
 from refold.schemas.codec import Codec
 from refold.schemas.identity import body_hash, event_uuid
 from refold.schemas.meta import CommandMeta, Meta
-from refold.schemas.retail.basket import ItemScanned, ScanItem
 from refold.schemas.validate import checked
 from refold.streams.domain import load_domains
 

@@ -8,10 +8,10 @@ from importlib.resources import files
 
 import polars as pl
 
+from refold.retail.schemas.basket import BASKET, BasketOpened, BasketPaid, ItemScanned
+from refold.retail.schemas.product import PRODUCT, ProductListed
 from refold.schemas.codec import Rejection
 from refold.schemas.contracts import Event
-from refold.schemas.retail.basket import BASKET, BasketOpened, BasketPaid, ItemScanned
-from refold.schemas.retail.product import PRODUCT, ProductListed
 
 
 @dataclass(frozen=True, slots=True)

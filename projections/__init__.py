@@ -1,1 +1,22 @@
-"""The read side: read `declaration.py`, then `models_process.py`."""
+"""The read side: declared read models, the fold that keeps them up to date, and the replay that builds them again.
+
+The names below are all that an author needs. Read first: `declaration` (what an author writes), then `models_process`.
+"""
+
+from refold.projections.declaration import Entity, Rollup, View, events, key
+from refold.projections.errors import BadDeclaration
+from refold.projections.expressions import OCCURRED_AT, STREAM, by_event, day, field
+
+__all__ = [
+    "OCCURRED_AT",
+    "STREAM",
+    "BadDeclaration",
+    "Entity",
+    "Rollup",
+    "View",
+    "by_event",
+    "day",
+    "events",
+    "field",
+    "key",
+]

@@ -1,4 +1,4 @@
-"""What an author writes: read models as typed, frozen declarations. `projections/retail.py` shows all of them.
+"""What an author writes: read models as typed, frozen declarations. `retail/projections.py` shows all of them.
 
 A declaration says what a row is (its key) and what each column gathers from which events; it holds no code but `evolve`,
 which is pure. One engine runs it, live and in a replay, so a table is a function of the declaration and the log.

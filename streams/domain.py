@@ -20,7 +20,6 @@ from refold.streams.errors import DomainInvalid, NameTaken, UnknownDomain
 from refold.streams.refusals import first_line
 
 AnyDecider = Decider[Any, Any, Any]
-BUILT_IN = ("retail",)
 TAKEN = frozenset({"commands", "streams", "registry", "problems", "refold", "public", "information_schema"})
 """`/v1/commands` and `/v1/streams` are paths, `refold` is the schema of our tables, and so on."""
 _TAKEN_PREFIXES = ("pg_", "refold_")
@@ -94,9 +93,13 @@ def named_in(module: ModuleType, named: str, kind: type) -> tuple[Any, ...]:
 
 
 def domain_module(name: str, part: str) -> ModuleType:
-    """`part` (schemas, streams or projections) of a domain: Refold's own, or `<package>.<part>`."""
-    path = f"refold.{part}.{name}" if name in BUILT_IN else f"{name}.{part}"
-    return imported(name, path)
+    """`part` of a domain's package: schemas, streams or projections."""
+    return imported(name, f"{package_of(name)}.{part}")
+
+
+def package_of(name: str) -> str:
+    """The package of a domain: the one of this name that Refold ships, else a top-level package."""
+    return f"refold.{name}" if files("refold").joinpath(name, "schemas").is_dir() else name
 
 
 def imported(name: str, path: str) -> ModuleType:

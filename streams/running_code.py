@@ -3,13 +3,11 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
 
-from refold.streams.domain import BUILT_IN, domain_module
+from refold.streams.domain import domain_module, package_of
 
-PARTS = ("schemas", "streams", "projections", "reactors")
 _DIGITS = 12
 
 
@@ -37,15 +35,7 @@ def _code(domain: str) -> Code:
 
 def _files(domain: str) -> Iterator[tuple[str, bytes]]:
     """Python and released schemas of the domain, by their place in it."""
-    if domain in BUILT_IN:
-        parts = [f"refold.streams.reactors.{domain}", *(f"refold.{part}.{domain}" for part in PARTS[:3])]
-        for part in parts:
-            yield from _of_spec(find_spec(part))
-    else:
-        yield from _of_spec(find_spec(domain))
-
-
-def _of_spec(spec: ModuleSpec | None) -> Iterator[tuple[str, bytes]]:
+    spec = find_spec(package_of(domain))
     if spec is None:
         return
     if spec.submodule_search_locations is None:

@@ -14,10 +14,10 @@ from uuid import UUID, uuid5
 import polars as pl
 
 from refold.api.demo.receipts import Receipts
+from refold.retail.schemas.basket import OpenBasket, PayBasket, ScanItem
+from refold.retail.schemas.product import ListProduct
 from refold.schemas.arithmetic import EXACT
 from refold.schemas.contracts import Command
-from refold.schemas.retail.basket import OpenBasket, PayBasket, ScanItem
-from refold.schemas.retail.product import ListProduct
 
 NAMESPACE = UUID("0b2a51d4-3f0f-5c6e-8a39-6f2f8a7c9e01")
 UNKNOWN = "UNKNOWN"  # what a few products have instead of a category or type

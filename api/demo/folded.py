@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from refold.api.demo.progress import Advance
 from refold.api.demo.tables import Tables
-from refold.schemas.retail.basket import BASKET
-from refold.schemas.retail.product import PRODUCT
+from refold.retail.schemas.basket import BASKET
+from refold.retail.schemas.product import PRODUCT
 from refold.streams.errors import Unreachable
 from refold.streams.settings import Settings
 from refold.streams.topics import events_topic

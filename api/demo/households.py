@@ -22,9 +22,9 @@ from refold.api.demo.progress import advancing
 from refold.api.demo.receipts import Receipts
 from refold.api.demo.sending import household_marker, open_producer, send, send_markers
 from refold.api.demo.tables import Tables
+from refold.retail.schemas.basket import BASKET
+from refold.retail.schemas.household import HOUSEHOLD
 from refold.schemas.identity import outcome_key
-from refold.schemas.retail.basket import BASKET
-from refold.schemas.retail.household import HOUSEHOLD
 
 HOUSEHOLDS = "/v1/retail/households?limit=1000"
 BEST = "/v1/retail/households?order=points.desc&limit=8"

@@ -14,7 +14,7 @@ import polars as pl
 
 from refold.api.demo.commands import NAMESPACE, Wish
 from refold.api.demo.receipts import package_data
-from refold.schemas.retail.household import EnrolInCampaign, RedeemCoupon
+from refold.retail.schemas.household import EnrolInCampaign, RedeemCoupon
 
 
 @dataclass(frozen=True)

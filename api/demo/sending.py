@@ -6,10 +6,10 @@ from uuid import uuid4
 
 from refold.api.demo.commands import Wish
 from refold.api.demo.progress import Advance
+from refold.retail.schemas.basket import BASKET, VoidBasket
+from refold.retail.schemas.household import RedeemCoupon
 from refold.schemas.contracts import Category, Command
 from refold.schemas.identity import outcome_key
-from refold.schemas.retail.basket import BASKET, VoidBasket
-from refold.schemas.retail.household import RedeemCoupon
 from refold.streams.domain import load_domains
 from refold.streams.errors import QueueFull
 from refold.streams.partitioner import partition_of

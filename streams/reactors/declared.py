@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from importlib.util import find_spec
 
-from refold.streams.domain import BUILT_IN, Domains, imported, named_in
+from refold.streams.domain import Domains, imported, named_in, package_of
 from refold.streams.errors import BadReactor, UnknownDomain
 from refold.streams.reactors.reactor import Reactor
 
@@ -23,7 +23,7 @@ def declared_reactors(domains: Domains) -> tuple[Reactor, ...]:
 
 
 def _of(domain: str) -> Sequence[Reactor]:
-    path = f"refold.streams.reactors.{domain}" if domain in BUILT_IN else f"{domain}.reactors"
+    path = f"{package_of(domain)}.reactors"
     if find_spec(path) is None:
         return ()
     return named_in(imported(domain, path), "REACTORS", Reactor)

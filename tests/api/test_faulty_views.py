@@ -12,13 +12,13 @@ from litestar.testing import TestClient
 from benchmarks.log_writer import LogWriter
 from benchmarks.receipts import Decided
 from refold.api.http.resources import Resources
-from refold.projections import retail
 from refold.projections.declaration import ReadModel, View
 from refold.projections.declared import declared
 from refold.projections.models_process import ensure_builds
 from refold.projections.replay import Replay
 from refold.projections.serving import view_faults
-from refold.schemas.retail.basket import BASKET, BasketOpened, ItemScanned
+from refold.retail import projections
+from refold.retail.schemas.basket import BASKET, BasketOpened, ItemScanned
 from refold.streams.postgres import connect
 from refold.streams.settings import Settings
 from tests.projections.test_replay import fold_live, quiet
@@ -26,7 +26,7 @@ from tests.streams.broker import DOMAINS, prepare
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 SCANNED = ItemScanned(store_id=7, product_id=5, quantity=1, amount=Decimal("1.10"), discount=Decimal("0.00"))
-TOTALS = retail.STORE_TOTALS
+TOTALS = projections.STORE_TOTALS
 ONE = {"store_id": ("integer", "Number of the store."), "n": ("integer", "Some number.")}
 
 
@@ -57,8 +57,8 @@ DIVIDED = view("divided", "SELECT store_id, 1 / (store_id - 7) AS n FROM retail.
 @pytest.fixture
 def settings(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """The retail domain with all of these views."""
-    models: tuple[ReadModel, ...] = (*(one for one, _ in FAULTY.values()), DIVIDED, *SOUND, *retail.READ_MODELS)
-    monkeypatch.setattr(retail, "READ_MODELS", models)
+    models: tuple[ReadModel, ...] = (*(one for one, _ in FAULTY.values()), DIVIDED, *SOUND, *projections.READ_MODELS)
+    monkeypatch.setattr(projections, "READ_MODELS", models)
     prepare(settings)
     log = [Decided(BASKET.name, "b1", NOW, BasketOpened(store_id=7)), Decided(BASKET.name, "b1", NOW, SCANNED)]
     LogWriter(settings, DOMAINS).write(log)
@@ -100,9 +100,9 @@ def test_each_faulty_view_is_named_with_its_reason_and_all_others_serve(
         assert all(model.differing == 0 for model in replay.execute((), quiet).models)
 
     mended = tuple(
-        replace(m, sql=SOUND[0].sql) if m.name == "typo" and isinstance(m, View) else m for m in retail.READ_MODELS
+        replace(m, sql=SOUND[0].sql) if m.name == "typo" and isinstance(m, View) else m for m in projections.READ_MODELS
     )
-    monkeypatch.setattr(retail, "READ_MODELS", mended)
+    monkeypatch.setattr(projections, "READ_MODELS", mended)
     with connect(settings.dsn(), application_name="test") as db:
         ensure_builds(db, declared(settings.domains))
         assert [fault.view for fault in view_faults(db, settings.domains)] == sorted(

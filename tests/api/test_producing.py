@@ -10,9 +10,9 @@ from uuid import UUID
 import pytest
 
 from refold.api.http.batch_line import LineReader
+from refold.retail.schemas.basket import OpenBasket
 from refold.schemas.codec import Codec
 from refold.schemas.meta import CommandMeta
-from refold.schemas.retail.basket import OpenBasket
 from refold.streams.domain import Domains
 
 PAGE = (Path(__file__).parents[2] / "docs/producing.md").read_text()

@@ -13,7 +13,7 @@ from benchmarks.receipts import Decided
 from refold.api.cli import app as cli
 from refold.api.cli import exits
 from refold.projections import builds
-from refold.schemas.retail.basket import BASKET, BasketOpened, ItemScanned
+from refold.retail.schemas.basket import BASKET, BasketOpened, ItemScanned
 from refold.streams.postgres import Database, connect
 from refold.streams.settings import Settings
 from tests.projections.test_replay import fold_live

@@ -16,7 +16,7 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 from refold.api.cli import exits
 from refold.api.cli.app import run
 from refold.api.cli.stack import Stack
-from refold.schemas.retail.product import ListProduct
+from refold.retail.schemas.product import ListProduct
 from refold.streams import kafka
 from refold.streams.domain import load_domains
 from refold.streams.errors import CommandTooLarge

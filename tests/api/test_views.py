@@ -12,7 +12,7 @@ from benchmarks.log_writer import LogWriter
 from benchmarks.receipts import Decided
 from refold.api.http.resources import Resources
 from refold.projections import builds
-from refold.schemas.retail.basket import BASKET, BasketOpened, ItemScanned
+from refold.retail.schemas.basket import BASKET, BasketOpened, ItemScanned
 from refold.streams.postgres import Database, connect
 from refold.streams.settings import Settings
 from tests.projections.test_replay import fold_live

@@ -13,7 +13,7 @@ import pytest
 from refold.api.cli import exits
 from refold.api.cli.app import run
 from refold.api.cli.stack import Stack
-from refold.schemas.retail.basket import OpenBasket
+from refold.retail.schemas.basket import OpenBasket
 from refold.streams.domain import load_domains
 from refold.streams.postgres import connect
 from refold.streams.producer import Producer

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from refold.api.demo.commands import Wish, commands, size
-from refold.schemas.retail.basket import OpenBasket, PayBasket, ScanItem
-from refold.schemas.retail.product import ListProduct
+from refold.retail.schemas.basket import OpenBasket, PayBasket, ScanItem
+from refold.retail.schemas.product import ListProduct
 from tests.demo.tiny import tiny
 
 

@@ -13,13 +13,13 @@ from refold.api.demo.commands import Wish, commands
 from refold.api.demo.household_oracle import ROW, expected_households
 from refold.api.demo.households import compare
 from refold.api.demo.loyalty import Loyalty, loyalty_of, wishes
+from refold.retail.reactors import REACTORS
+from refold.retail.schemas.basket import BASKET
+from refold.retail.schemas.household import EnrolInCampaign, PointsAwarded, RedeemCoupon
 from refold.schemas.contracts import Command
-from refold.schemas.retail.basket import BASKET
-from refold.schemas.retail.household import EnrolInCampaign, PointsAwarded, RedeemCoupon
 from refold.streams.decider import Rejected
 from refold.streams.domain import load_domains
 from refold.streams.reactors.reactor import Seen
-from refold.streams.reactors.retail import REACTORS
 from tests.demo.tiny import tiny
 
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from refold.api.demo.commands import commands
 from refold.api.demo.oracle import a_basket, expected
-from refold.schemas.retail.basket import ItemScanned
+from refold.retail.schemas.basket import ItemScanned
 from refold.streams.decider import Rejected
 from refold.streams.domain import load_domains
 from tests.demo.tiny import tiny

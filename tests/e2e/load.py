@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from uuid import NAMESPACE_URL, UUID, uuid5
 
+from refold.retail.schemas.basket import OpenBasket, PayBasket, ScanItem
 from refold.schemas.contracts import Command
-from refold.schemas.retail.basket import OpenBasket, PayBasket, ScanItem
 from refold.streams.domain import Domains
 from refold.streams.errors import DeliveryFailed, QueueFull
 from refold.streams.producer import Producer

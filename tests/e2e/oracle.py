@@ -11,10 +11,10 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from refold.retail.schemas.basket import ItemScanned
+from refold.retail.schemas.household import PointsAwarded
 from refold.schemas.codec import Codec, Rejection, read_envelope
 from refold.schemas.meta import Claim, Meta
-from refold.schemas.retail.basket import ItemScanned
-from refold.schemas.retail.household import PointsAwarded
 from refold.streams.chunk import Chunk, Place
 from refold.streams.decide import Incoming, decide
 from refold.streams.domain import load_domains

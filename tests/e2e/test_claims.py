@@ -10,9 +10,9 @@ from uuid import uuid4
 
 import pytest
 
+from refold.retail.schemas.basket import BasketOpened
 from refold.schemas.codec import read_envelope
 from refold.schemas.meta import RULES, Claim, Meta
-from refold.schemas.retail.basket import BasketOpened
 from refold.streams.decide import utc_now
 from refold.streams.settings import Settings
 from refold.streams.topics import events_topic

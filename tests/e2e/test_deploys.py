@@ -14,21 +14,21 @@ from pathlib import Path
 
 import pytest
 
-import refold.schemas.retail
+import refold.retail.schemas
 from benchmarks.log_writer import LogWriter
 from benchmarks.receipts import Decided
-from refold.schemas.retail.basket import BASKET, BasketOpened, ItemScanned
+from refold.retail.schemas.basket import BASKET, BasketOpened, ItemScanned
 from refold.streams.domain import load_domains
 from refold.streams.settings import Settings
 from tests.e2e.tables import until
 from tests.e2e.versions import WELL, Versions
 
 STORES, BATCH, EVERY_S = 5, 40, 0.2
-SCHEMAS = "from refold.schemas.retail import CATEGORIES\n"
-RULES = "from refold.streams.retail import DECIDERS\n"
+SCHEMAS = "from refold.retail.schemas import CATEGORIES\n"
+RULES = "from refold.retail.streams import DECIDERS\n"
 HEAD = """
 from refold.projections.declaration import Rollup, View, events, key
-from refold.schemas.retail.basket import BASKET, BasketOpened, ItemScanned
+from refold.retail.schemas.basket import BASKET, BasketOpened, ItemScanned
 
 opened, scanned = events(BASKET, BasketOpened), events(BASKET, ItemScanned)
 
@@ -70,7 +70,7 @@ class Site(Versions):
     def __init__(self, settings: Settings, room: Path) -> None:
         super().__init__(settings, room, "shop")
         self.answers: dict[str, Counter[str]] = {}
-        frozen = Path(str(refold.schemas.retail.__file__)).parent / "frozen"
+        frozen = Path(str(refold.retail.schemas.__file__)).parent / "frozen"
         for version, models in {"old": OLD, "new": NEW}.items():
             package = room / version / "shop"
             (package / "schemas").mkdir(parents=True)

@@ -19,7 +19,7 @@ from tests.schemas.plain import from_plain, to_plain
 
 ROOT = Path(__file__).parent.parent.parent
 FOLDER = Path(__file__).parent
-FROZEN = (ROOT / "schemas/frozen", ROOT / "schemas/retail/frozen")
+FROZEN = (ROOT / "schemas/frozen", ROOT / "retail/schemas/frozen")
 FRAME_BYTES = 9
 _SAMPLES: dict[str, tuple[Any, Any]] = {
     "boolean": (True, False),

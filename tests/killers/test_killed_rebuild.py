@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.log_writer import LogWriter
 from benchmarks.receipts import Decided
-from refold.schemas.retail.basket import BASKET, BasketOpened
+from refold.retail.schemas.basket import BASKET, BasketOpened
 from refold.streams.partitioner import partition_of
 from refold.streams.settings import Settings
 from refold.streams.topics import events_topic

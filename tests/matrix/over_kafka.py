@@ -9,10 +9,10 @@ from uuid import UUID, uuid4
 
 from msgspec.structs import replace
 
+from refold.retail.schemas.basket import BasketAbandoned, BasketOpened, Cause, ItemScanned, OpenBasket
+from refold.retail.schemas.product import PRODUCT
 from refold.schemas.binary import long_bytes
 from refold.schemas.meta import CommandMeta, Meta
-from refold.schemas.retail.basket import BasketAbandoned, BasketOpened, Cause, ItemScanned, OpenBasket
-from refold.schemas.retail.product import PRODUCT
 from refold.streams.producer import Producer
 from tests.matrix.rows import Row
 from tests.schemas.test_hostile import resized

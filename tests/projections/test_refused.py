@@ -210,7 +210,7 @@ def test_every_command_says_it_in_one_sentence(
     (package / "projections.py").write_text(
         "from refold.projections.declaration import Rollup, events, key\n"
         "from refold.projections.expressions import field\n"
-        "from refold.schemas.retail.basket import BASKET, ItemScanned\n"
+        "from refold.retail.schemas.basket import BASKET, ItemScanned\n"
         "lines = events(BASKET, ItemScanned)\n"
         'MODEL = Rollup(name="m", domain="wrongly", description="M.", key={"k": key("store_id", "K.")},\n'
         '    columns={"c": lines.where(field("amount").gt("1")).count("C.")})\n'

@@ -16,8 +16,8 @@ from refold.projections.declared import Declared, declared
 from refold.projections.errors import NothingFolded, RebuildDiffers, RebuildRunning, UnknownModel
 from refold.projections.models_process import models_fold
 from refold.projections.replay import Replay
+from refold.retail.schemas.household import HOUSEHOLD, CampaignJoined, CouponRedeemed, PointsAwarded
 from refold.schemas.contracts import Event
-from refold.schemas.retail.household import HOUSEHOLD, CampaignJoined, CouponRedeemed, PointsAwarded
 from refold.streams.core_process import core_folds
 from refold.streams.domain import load_domains
 from refold.streams.errors import Lost

@@ -9,12 +9,12 @@ import pytest
 
 from benchmarks.log_writer import LogWriter
 from benchmarks.receipts import Decided
-from refold.projections import retail
 from refold.projections.declaration import Entity, Evolve
 from refold.projections.errors import RebuildDiffers
 from refold.projections.replay import Replay
+from refold.retail import projections
+from refold.retail.schemas.basket import BASKET, BasketOpened
 from refold.schemas.contracts import Event
-from refold.schemas.retail.basket import BASKET, BasketOpened
 from refold.streams.settings import Settings
 from tests.projections.test_replay import fold_live, quiet
 from tests.streams.broker import DOMAINS, prepare, rows
@@ -52,7 +52,7 @@ VISITS = Entity(
 
 @pytest.fixture(autouse=True)
 def _one_more_model(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(retail, "READ_MODELS", (*retail.READ_MODELS, VISITS))
+    monkeypatch.setattr(projections, "READ_MODELS", (*projections.READ_MODELS, VISITS))
     yield
     BROKEN.clear()
 

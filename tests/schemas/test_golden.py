@@ -8,6 +8,9 @@ import msgspec
 import polars as pl
 import pytest
 
+from refold.retail.schemas import CATEGORIES
+from refold.retail.schemas.basket import BasketAbandoned, Cause
+from refold.retail.schemas.product import ProductListed, ProductRebranded, ProductRepacked
 from refold.schemas.avro import resolved, schema_id
 from refold.schemas.catalog import Catalog, Kind, Writer, frozen_schemas
 from refold.schemas.codec import Codec, encode_claim, encode_rejection, read_envelope, read_fields
@@ -16,9 +19,6 @@ from refold.schemas.contracts import Event
 from refold.schemas.envelope import COMMAND, EVENT, as_command_meta, as_meta, frame
 from refold.schemas.freeze import platform_schemas, unfrozen
 from refold.schemas.meta import Claim
-from refold.schemas.retail import CATEGORIES
-from refold.schemas.retail.basket import BasketAbandoned, Cause
-from refold.schemas.retail.product import ProductListed, ProductRebranded, ProductRepacked
 from refold.schemas.upcast_columns import SUB, todays_events
 from tests.golden.make import FOLDER, FROZEN, frozen_files
 from tests.schemas.plain import from_plain, to_plain

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from refold.retail.schemas.basket import OpenBasket, PayBasket, ScanItem
 from refold.schemas.binary import uuid_of
 from refold.schemas.identity import (
     NAMESPACE,
@@ -21,7 +22,6 @@ from refold.schemas.identity import (
     raw_hash,
     unreadable_command_uuid,
 )
-from refold.schemas.retail.basket import OpenBasket, PayBasket, ScanItem
 from refold.schemas.validate import canonical, from_json
 from tests.schemas import shapes
 from tests.schemas.shapes import COMMANDS, Color, DoAll

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
+from refold.retail.schemas.product import PRODUCT, ListProduct, RelabelProduct
 from refold.schemas.contracts import Command
 from refold.schemas.identity import command_uuid
-from refold.schemas.retail.product import PRODUCT, ListProduct, RelabelProduct
 from refold.streams.chunk import Chunk, Place
 from refold.streams.core import CoreFold
 from refold.streams.fold import ClaimState

@@ -9,10 +9,10 @@ import psycopg
 import pytest
 from confluent_kafka import TopicPartition
 
+from refold.retail.schemas.basket import BasketOpened, BasketPaid, ItemScanned
 from refold.schemas.avro import schema_id
 from refold.schemas.contracts import Event
 from refold.schemas.identity import outcome_key
-from refold.schemas.retail.basket import BasketOpened, BasketPaid, ItemScanned
 from refold.streams import kafka
 from refold.streams.chunk import Chunk
 from refold.streams.errors import Lost

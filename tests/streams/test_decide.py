@@ -9,11 +9,11 @@ from uuid import UUID, uuid4
 import msgspec
 import pytest
 
+from refold.retail.schemas.basket import BASKET, BasketOpened, BasketVoided, ItemScanned, OpenBasket
+from refold.retail.schemas.product import DelistReason, ProductDelisted
 from refold.schemas.codec import Codec, Rejection
 from refold.schemas.contracts import MAX_RECORD_BYTES
 from refold.schemas.identity import body_hash, event_uuid
-from refold.schemas.retail.basket import BASKET, BasketOpened, BasketVoided, ItemScanned, OpenBasket
-from refold.schemas.retail.product import DelistReason, ProductDelisted
 from refold.streams.decide import DECIDE_FAILED, EVENTS_REFUSED, VERSION_CONFLICT, Incoming, Place, decide, records
 from refold.streams.decider import Decider, Rejected
 from refold.streams.deciding import Deciding

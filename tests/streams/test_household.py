@@ -2,8 +2,7 @@
 
 import pytest
 
-from refold.schemas.contracts import Command, Event
-from refold.schemas.retail.household import (
+from refold.retail.schemas.household import (
     AwardPoints,
     CampaignJoined,
     CouponRedeemed,
@@ -11,8 +10,9 @@ from refold.schemas.retail.household import (
     PointsAwarded,
     RedeemCoupon,
 )
+from refold.retail.streams.household import HOUSEHOLD_DECIDER
+from refold.schemas.contracts import Command, Event
 from refold.streams.decider import Rejected
-from refold.streams.retail_household import HOUSEHOLD_DECIDER
 from tests.streams.test_retail import given_when
 
 ENROL = EnrolInCampaign(household_id="h", campaign_id=13)

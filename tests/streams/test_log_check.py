@@ -6,7 +6,7 @@ import pytest
 
 from refold.api.cli import app as cli
 from refold.api.cli import exits
-from refold.schemas.retail.basket import BasketOpened
+from refold.retail.schemas.basket import BasketOpened
 from refold.streams.chunk import Chunk
 from refold.streams.log_check import LISTED, Found, LogCheck, Unread, check_log
 from refold.streams.postgres import connect

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 from confluent_kafka.admin import NewTopic
 
-from refold.schemas.retail.basket import OpenBasket
+from refold.retail.schemas.basket import OpenBasket
 from refold.streams import kafka
 from refold.streams.embedded.servers import Servers
 from refold.streams.errors import DeliveryFailed

@@ -148,5 +148,5 @@ def test_the_fingerprint_is_of_all_files_of_the_domain(tmp_path: Path, monkeypat
 
 def test_refolds_own_domain_has_a_fingerprint() -> None:
     (code,) = running_code(["retail"])
-    assert code.file.endswith("schemas/retail/__init__.py")
+    assert code.file.endswith("retail/schemas/__init__.py")
     assert len(code.fingerprint) == 12

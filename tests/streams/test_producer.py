@@ -10,8 +10,8 @@ from uuid import uuid4
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
+from refold.retail.schemas.basket import OpenBasket
 from refold.schemas.errors import BadValue
-from refold.schemas.retail.basket import OpenBasket
 from refold.streams.errors import DeliveryFailed
 from refold.streams.producer import Producer
 from tests.streams.broker import DOMAINS

@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from refold.schemas.retail.basket import BASKET, BasketPaid
-from refold.schemas.retail.household import AwardPoints
+from refold.retail.reactors import REACTORS, Shopper
+from refold.retail.schemas.basket import BASKET, BasketPaid
+from refold.retail.schemas.household import AwardPoints
 from refold.streams.domain import load_domains
 from refold.streams.errors import BadReactor, UnknownDomain
 from refold.streams.reactors import declared
 from refold.streams.reactors.declared import declared_reactors
 from refold.streams.reactors.reactor import Reactor
-from refold.streams.reactors.retail import REACTORS, Shopper
 
 DOMAINS = load_domains(["retail"])
 (POINTS,) = REACTORS

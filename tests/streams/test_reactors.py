@@ -9,14 +9,15 @@ from uuid import UUID, uuid5
 
 import pytest
 
+from refold.retail.reactors import REACTORS, Shopper
+from refold.retail.schemas.basket import BASKET, BasketOpened, BasketPaid, ItemScanned
+from refold.retail.schemas.household import AwardPoints
+from refold.retail.schemas.product import PRODUCT, ProductListed, ProductRebranded
 from refold.schemas.codec import Codec
 from refold.schemas.contracts import Command, Event
 from refold.schemas.errors import Undecodable
 from refold.schemas.identity import event_uuid, reaction_uuid
 from refold.schemas.meta import Meta
-from refold.schemas.retail.basket import BASKET, BasketOpened, BasketPaid, ItemScanned
-from refold.schemas.retail.household import AwardPoints
-from refold.schemas.retail.product import PRODUCT, ProductListed, ProductRebranded
 from refold.streams.chunk import Chunk
 from refold.streams.command_record import Addressed
 from refold.streams.domain import load_domains
@@ -24,7 +25,6 @@ from refold.streams.errors import KafkaUnavailable
 from refold.streams.reactors.arrived import Arrived, Readers, arrived
 from refold.streams.reactors.reacting import Answers, Key, Reacting, State
 from refold.streams.reactors.reactor import MAX_COMMANDS_PER_EVENT, Reactor, Seen
-from refold.streams.reactors.retail import REACTORS, Shopper
 from tests.streams.logs import NOW
 
 DOMAINS = load_domains(["retail"])

@@ -7,7 +7,8 @@ from contextlib import closing
 import pytest
 
 from refold.api.cli import app as cli
-from refold.schemas.retail.basket import BASKET
+from refold.retail.reactors import REACTORS
+from refold.retail.schemas.basket import BASKET
 from refold.streams.chunk import Chunk
 from refold.streams.errors import Lost, StillUnreadable
 from refold.streams.history import History
@@ -19,7 +20,6 @@ from refold.streams.reactors import process as process_module
 from refold.streams.reactors.fold import ReactorsFold
 from refold.streams.reactors.reactor import Reactor
 from refold.streams.reactors.release import Release, Waited
-from refold.streams.reactors.retail import REACTORS
 from refold.streams.reactors.sender import Sender
 from refold.streams.settings import Settings
 from tests.streams.broker import DOMAINS, rows

@@ -12,10 +12,11 @@ from confluent_kafka import TopicPartition
 
 from benchmarks.log_writer import LogWriter
 from benchmarks.receipts import Decided
+from refold.retail.reactors import REACTORS
+from refold.retail.schemas.basket import BASKET, BasketOpened, BasketPaid, ItemScanned
+from refold.retail.schemas.household import HOUSEHOLD, AwardPoints
 from refold.schemas.codec import Codec
 from refold.schemas.contracts import Event
-from refold.schemas.retail.basket import BASKET, BasketOpened, BasketPaid, ItemScanned
-from refold.schemas.retail.household import HOUSEHOLD, AwardPoints
 from refold.streams import kafka
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import KafkaUnavailable, Lost
@@ -26,7 +27,6 @@ from refold.streams.producer import Producer
 from refold.streams.reactors import fold as fold_module
 from refold.streams.reactors.fold import ReactorsFold
 from refold.streams.reactors.process import reactors_fold
-from refold.streams.reactors.retail import REACTORS
 from refold.streams.reactors.sender import Sender
 from refold.streams.settings import Settings
 from refold.streams.topics import commands_topic, events_topic

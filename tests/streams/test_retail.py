@@ -5,8 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from refold.schemas.contracts import Category, Command, Event
-from refold.schemas.retail.basket import (
+from refold.retail.schemas.basket import (
     BASKET,
     BasketAbandoned,
     BasketOpened,
@@ -19,7 +18,7 @@ from refold.schemas.retail.basket import (
     ScanItem,
     VoidBasket,
 )
-from refold.schemas.retail.product import (
+from refold.retail.schemas.product import (
     PRODUCT,
     DelistProduct,
     DelistReason,
@@ -31,10 +30,11 @@ from refold.schemas.retail.product import (
     ProductRepacked,
     RelabelProduct,
 )
+from refold.retail.streams import DECIDERS
+from refold.schemas.contracts import Category, Command, Event
 from refold.schemas.upcast import upcasts_of
 from refold.streams.decider import Rejected
 from refold.streams.domain import AnyDecider
-from refold.streams.retail import DECIDERS
 
 BASKETS, PRODUCTS, HOUSEHOLDS = DECIDERS
 OPENED = BasketOpened(store_id=3, household_id="h")

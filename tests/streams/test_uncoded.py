@@ -8,8 +8,8 @@ from refold.api.cli import app as cli
 from refold.api.cli import exits
 from refold.projections.gates import Gates
 from refold.projections.replay import Replay
+from refold.retail.schemas.basket import BasketOpened
 from refold.schemas.avro import schema_id, schema_of
-from refold.schemas.retail.basket import BasketOpened
 from refold.streams import kafka
 from refold.streams.errors import CategoryUncoded
 from refold.streams.settings import Settings

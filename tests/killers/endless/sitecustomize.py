@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from refold.streams.reactors.retail import REACTORS
-from refold.streams.retail import DECIDERS
+from refold.retail.reactors import REACTORS
+from refold.retail.streams import DECIDERS
 
 
 def loops() -> None:

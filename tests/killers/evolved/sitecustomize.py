@@ -4,10 +4,10 @@ import os
 
 import msgspec
 
-from refold.projections import retail
 from refold.projections.declaration import Entity, Evolve
+from refold.retail import projections
+from refold.retail.schemas.basket import BASKET, BasketOpened
 from refold.schemas.contracts import Event
-from refold.schemas.retail.basket import BASKET, BasketOpened
 
 
 class Visit(msgspec.Struct, frozen=True):
@@ -35,4 +35,4 @@ VISITS = Entity(
     key_doc="Number on the receipt.",
     evolve=Evolve(Visit, fold_visit, {"household": "Who.", "openings": "How often."}),
 )
-retail.READ_MODELS = (*retail.READ_MODELS, VISITS)  # type: ignore[assignment]  # one more than there are
+projections.READ_MODELS = (*projections.READ_MODELS, VISITS)  # type: ignore[assignment]  # one more than there are

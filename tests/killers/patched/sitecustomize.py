@@ -10,10 +10,10 @@ from typing import Any
 
 import polars as pl
 
+from refold.retail.reactors import REACTORS
+from refold.retail.streams import DECIDERS
 from refold.schemas import codec
 from refold.schemas.envelope import COMMAND, EVENT
-from refold.streams.reactors.retail import REACTORS
-from refold.streams.retail import DECIDERS
 
 FOLD, HANDLER = b"kills-the-fold", b"kills-the-handler"
 _read_avro, _decode = pl.read_avro, codec._decode

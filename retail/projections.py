@@ -4,11 +4,10 @@ One rule for money: revenue counts every line that the domain accepted (ItemScan
 its basket was paid later; a voided basket is not taken back.
 """
 
-from refold.projections.declaration import Entity, Rollup, View, events, key
-from refold.projections.expressions import OCCURRED_AT, by_event, day
-from refold.schemas.retail.basket import BASKET, BasketAbandoned, BasketOpened, BasketPaid, ItemScanned
-from refold.schemas.retail.household import HOUSEHOLD, CampaignJoined, CouponRedeemed, PointsAwarded
-from refold.schemas.retail.product import PRODUCT, ProductDelisted, ProductListed, ProductRebranded
+from refold.projections import OCCURRED_AT, Entity, Rollup, View, by_event, day, events, key
+from refold.retail.schemas.basket import BASKET, BasketAbandoned, BasketOpened, BasketPaid, ItemScanned
+from refold.retail.schemas.household import HOUSEHOLD, CampaignJoined, CouponRedeemed, PointsAwarded
+from refold.retail.schemas.product import PRODUCT, ProductDelisted, ProductListed, ProductRebranded
 
 opened = events(BASKET, BasketOpened)
 scanned = events(BASKET, ItemScanned)

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from refold.schemas.contracts import is_stream_id
-from refold.schemas.retail.basket import BASKET, BasketOpened, BasketPaid
-from refold.schemas.retail.household import AwardPoints
-from refold.streams.reactors.reactor import Reactor, Seen
+from refold.reactors import Reactor, Seen
+from refold.retail.schemas.basket import BASKET, BasketOpened, BasketPaid
+from refold.retail.schemas.household import AwardPoints
+from refold.schemas import is_stream_id
 
 
 class Shopper(msgspec.Struct, frozen=True):

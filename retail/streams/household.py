@@ -2,7 +2,7 @@
 
 import msgspec
 
-from refold.schemas.retail.household import (
+from refold.retail.schemas.household import (
     HOUSEHOLD,
     AwardPoints,
     CampaignJoined,
@@ -11,7 +11,7 @@ from refold.schemas.retail.household import (
     PointsAwarded,
     RedeemCoupon,
 )
-from refold.streams.decider import Decider, Decision, Rejected
+from refold.streams import Decider, Decision, Rejected
 
 
 class Household(msgspec.Struct, frozen=True):

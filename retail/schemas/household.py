@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from refold.schemas.contracts import Category, Command, Event, Long
+from refold.schemas import Category, Command, Event, Long
 
 HouseholdId = Annotated[str, Meta(description="Number of the household; the stream's id.")]
 CampaignId = Annotated[int, Meta(description="Number of the campaign.", ge=0, le=2**31 - 1)]

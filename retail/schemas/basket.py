@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from refold.schemas.contracts import Category, Command, Event, Money, Whole
+from refold.schemas import Category, Command, Event, Money, Whole
 
 
 class Cause(Enum):

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from refold.schemas.contracts import Category, Command, Event
+from refold.schemas import Category, Command, Event
 
 
 class DelistReason(Enum):

@@ -1,0 +1,1 @@
+"""Tasks on lists: the smallest whole domain."""

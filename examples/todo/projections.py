@@ -1,0 +1,16 @@
+"""The table `todo.lists`: how many tasks each list has, and how many of them are done."""
+
+from refold.projections import Rollup, events, key
+from todo.schemas import TASK, TaskAdded, TaskDone
+
+LISTS = Rollup(
+    name="lists",
+    domain="todo",
+    description="One row for each list.",
+    key={"list": key("list", "Name of the list.")},
+    columns={
+        "tasks": events(TASK, TaskAdded).count("Tasks ever added."),
+        "done": events(TASK, TaskDone).count("Tasks ticked off."),
+    },
+)
+READ_MODELS = (LISTS,)
