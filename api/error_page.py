@@ -22,6 +22,8 @@ _AWAY = frozenset(
         "kafka-refused",
         "database-refused",
         "database-pooled",
+        "database-newer",
+        "database-older",
     }
 )
 

@@ -13,12 +13,12 @@ from psycopg import sql
 
 from benchmarks.log_writer import LogWriter
 from benchmarks.receipts import decided
-from refold.projections import builds
 from refold.streams import kafka
+from refold.streams.control_tables import bootstrap
 from refold.streams.domain import load_domains
 from refold.streams.embedded.servers import Servers
 from refold.streams.log import watermarks
-from refold.streams.postgres import bootstrap, connect
+from refold.streams.postgres import connect
 from refold.streams.settings import Settings
 from refold.streams.topics import ensure_topics, events_topic
 from refold.streams.waiting import when_kafka_answers
@@ -56,7 +56,6 @@ def _ensure_log(settings: Settings, weeks: int) -> int:
     domains = load_domains(settings.domains)
     with connect(settings.dsn(), application_name="bench") as db:
         bootstrap(db)
-        builds.bootstrap(db)
         when_kafka_answers(lambda: ensure_topics(settings, domains, db))
     noted = settings.data / f"{settings.topic_prefix}json"
     records = _records(settings)

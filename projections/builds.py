@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from refold.projections.layout import Layout
 from refold.projections.served import as_json, served_table
-from refold.streams.postgres import Database, Rows, Statements, create_tables
+from refold.streams.postgres import Database, Rows, Statements
 
 GROUP = "models"
 MEMBERS = ("serving", "shadow", "retired")
@@ -44,11 +44,6 @@ class Build:
     @property
     def is_apart(self) -> bool:
         return self.status in MEMBERS and self.detached_code in APART
-
-
-def bootstrap(db: Database) -> None:
-    """Create what is missing of the read side's own tables; safe to run by many at once."""
-    create_tables(db, "refold.projections", "tables.sql")
 
 
 def lock_shared(db: Statements) -> None:

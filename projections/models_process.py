@@ -14,10 +14,11 @@ from refold.projections.models import ModelsFold
 from refold.projections.views import Declaration, ensure_views, ours, restore_views
 from refold.streams.agents import FoldKind, run_fold
 from refold.streams.continuity import check_continuity
+from refold.streams.control_tables import bootstrap
 from refold.streams.core_limits import group_positions
 from refold.streams.domain import load_domains
 from refold.streams.guard import GuardedFold, process_guard
-from refold.streams.postgres import Database, answering, bootstrap, connect_patiently
+from refold.streams.postgres import Database, answering, connect_patiently
 from refold.streams.presence import Name, live_processes
 from refold.streams.refusals import first_line, is_away, refusal_of
 from refold.streams.settings import Settings
@@ -79,7 +80,6 @@ def ensure_builds(db: Database, found: Declared, others: Collection[Declaration]
 
     `others`: the declared views of living processes.
     """
-    builds.bootstrap(db)
     with db.transaction():
         builds.lock_exclusive(db)
         there = {(build.domain, build.model) for build in builds.builds(db) if build.status == "serving"}

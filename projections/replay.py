@@ -30,11 +30,12 @@ from refold.schemas.columns import ColumnDecoder
 from refold.schemas.contracts import MAX_EVENTS_PER_COMMAND
 from refold.streams.chunk import Place
 from refold.streams.continuity import check_continuity
+from refold.streams.control_tables import bootstrap
 from refold.streams.core_limits import group_positions
 from refold.streams.core_process import core_folds
 from refold.streams.domain import load_domains
 from refold.streams.guard import GuardedFold, command_guard
-from refold.streams.postgres import Database, bootstrap, connect
+from refold.streams.postgres import Database, connect
 from refold.streams.refusals import first_line
 from refold.streams.settings import Settings
 from refold.streams.stuck import watching
@@ -62,7 +63,6 @@ class Replay:
         self._db: Database = connect(settings.dsn(), application_name="replay")
         self._reads: Database = connect(settings.dsn(), application_name="replay-reads")
         bootstrap(self._db)
-        builds.bootstrap(self._db)
         when_kafka_answers(lambda: ensure_topics(settings, self._domains, self._db), _KAFKA_BOUND_S)
         check_continuity(settings, self._domains, self._db)
         self._open.enter_context(watching(settings.stuck_cpu_s))

@@ -12,7 +12,7 @@ import psycopg
 from psycopg import sql
 
 from refold.projections.errors import CannotPromote
-from refold.streams.postgres import Database
+from refold.streams.postgres import Database, has_table
 from refold.streams.refusals import first_line
 
 Name = tuple[str, str]
@@ -62,8 +62,7 @@ class Rights:
 
 def exists(db: Database, name: Name) -> bool:
     """Whether there is such a view."""
-    row = db.execute("SELECT to_regclass(%s) IS NOT NULL", (_text(name),)).fetchone()
-    return row is not None and bool(row[0])
+    return has_table(db, _text(name))
 
 
 def replace(db: Database, name: Name, body: sql.Composable, ours: Sequence[Name]) -> None:

@@ -3,10 +3,11 @@
 from refold.schemas.contracts import MAX_EVENTS_PER_COMMAND
 from refold.streams.agents import FoldKind, run_fold
 from refold.streams.continuity import check_continuity
+from refold.streams.control_tables import bootstrap
 from refold.streams.core import CoreFold
 from refold.streams.domain import load_domains
 from refold.streams.history import History
-from refold.streams.postgres import answering, bootstrap, connect_patiently
+from refold.streams.postgres import answering, connect_patiently
 from refold.streams.settings import Settings
 from refold.streams.topics import ensure_topics
 from refold.streams.waiting import when_kafka_answers

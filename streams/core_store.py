@@ -110,7 +110,7 @@ def insert_voids(db: Statements, topic: str, part: int, ranges: Sequence[tuple[i
             " lengthened AS (UPDATE refold.voids v SET last_offset = found.last FROM found WHERE v.topic = found.topic AND v.part = found.part"
             " AND v.last_offset = found.first - 1 AND v.reason = found.reason AND v.first_offset ="
             " (SELECT max(first_offset) FROM refold.voids w WHERE w.topic = found.topic AND w.part = found.part) RETURNING 1)"
-            " INSERT INTO refold.voids SELECT topic, part, first, last, reason FROM found WHERE NOT EXISTS (SELECT FROM lengthened)",
+            " INSERT INTO refold.voids (topic, part, first_offset, last_offset, reason) SELECT topic, part, first, last, reason FROM found WHERE NOT EXISTS (SELECT FROM lengthened)",
             (topic, part, first, last, reason),
         )
 

@@ -10,7 +10,9 @@ RefoldError
 ├── Refused             refused: a server that answers, and refuses for good
 │   ├── KafkaRefused        kafka-refused
 │   └── DatabaseRefused     database-refused
-│       └── DatabasePooled      database-pooled
+│       ├── DatabasePooled      database-pooled
+│       ├── DatabaseNewer       database-newer: its tables are of a newer release, which this code cannot serve
+│       └── DatabaseOlder       database-older: its tables are of an older release, and may not be migrated now
 ├── StatementFailed     statement-failed: Postgres fails a statement of ours that should pass
 ├── UnknownDomain       unknown-domain: a configured domain that cannot be loaded
 ├── DomainInvalid       domain-invalid: a configured domain whose modules are at fault
@@ -146,6 +148,22 @@ class DatabasePooled(DatabaseRefused):
 
     code = "database-pooled"
     remedy = "Let the pooler keep a session for each client (PgBouncer: pool_mode = session), or connect to Postgres itself; docs/configuration.md has its settings."
+
+
+class DatabaseNewer(DatabaseRefused):
+    """The tables were migrated by a newer release, in a way that this code cannot serve."""
+
+    code = "database-newer"
+    remedy = "Start the release of Refold that migrated them, or a newer one; docs/upgrading.md says how to go back."
+
+
+class DatabaseOlder(DatabaseRefused):
+    """The tables are of an older release, and this process may not migrate them."""
+
+    code = "database-older"
+    remedy = (
+        "Start a worker once as the owner of the tables, which migrates them; then this one works (docs/upgrading.md)."
+    )
 
 
 class StatementFailed(RefoldError):

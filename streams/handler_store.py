@@ -1,5 +1,6 @@
 """What a handler reads of Postgres: everything for one batch of decisions from ONE snapshot."""
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -8,6 +9,7 @@ import psycopg
 from refold.schemas.errors import NewerSchema, Undecodable
 from refold.streams import core_store
 from refold.streams.chunk import Place
+from refold.streams.control_tables import keep_up
 from refold.streams.domain import Domains
 from refold.streams.errors import LogRefused, Refused, Unreachable
 from refold.streams.fold import ClaimState
@@ -18,6 +20,7 @@ from refold.streams.postgres import connect
 from refold.streams.refusals import first_line, may_pass, refusal_of
 
 Answer = TypeVar("Answer")
+_LOOK_S = 1.0
 
 
 class PostgresTables:
@@ -26,9 +29,11 @@ class PostgresTables:
     def __init__(self, url: str, domains: Domains, history: History) -> None:
         self._url, self._domains, self._history = url, domains, history
         self._connected: Pipelined | None = None
+        self._looked = 0.0
 
     def claims(self, places: Iterable[Place]) -> Mapping[Place, ClaimState]:
         """One row a partition; none before its first claim is folded."""
+        self._keep_up()
         return self._asked(
             lambda db: {place: claim.state for place, claim in core_store.read_claims(db, places).items()}
         )
@@ -53,6 +58,16 @@ class PostgresTables:
         """Give the connections back."""
         self._history.close()
         self._disconnect()
+
+    def _keep_up(self) -> None:
+        """From time to time: nothing is decided on tables of a release that this code does not know."""
+        now = time.monotonic()
+        if now - self._looked >= _LOOK_S:
+            try:
+                self._asked(lambda db: keep_up(db.db))
+            except Unreachable as problem:
+                raise Away(problem.message) from problem
+            self._looked = now
 
     def _disconnect(self) -> None:
         if self._connected is not None:

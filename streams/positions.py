@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from refold.streams.chunk import Chunk, Place
+from refold.streams.control_tables import keep_up
 from refold.streams.errors import Lost
 from refold.streams.postgres import Database, Rows, Statements
 from refold.streams.restoring import HAS_KEYS, whole
@@ -17,17 +18,19 @@ def stored(db: Database, group: str, places: Iterable[Place]) -> dict[Place, int
     """Where the group stands; a place that is new to it gets a row at 0. Raises psycopg.OperationalError during a restore."""
     wanted = sorted(places)
     topics, parts = [topic for topic, _ in wanted], [part for _, part in wanted]
-    with whole(db), db.transaction():
-        db.execute(
-            "INSERT INTO refold.positions (grp, topic, part, next_offset)"
-            " SELECT %s, topic, part, 0 FROM unnest(%s::text[], %s::int[]) AS p(topic, part) ON CONFLICT (grp, topic, part) DO NOTHING",
-            (group, topics, parts),
-        )
-        rows = db.execute(
-            "SELECT topic, part, next_offset FROM refold.positions WHERE grp = %s"
-            " AND (topic, part) IN (SELECT * FROM unnest(%s::text[], %s::int[]))",
-            (group, topics, parts),
-        ).fetchall()
+    with whole(db):
+        keep_up(db)
+        with db.transaction():
+            db.execute(
+                "INSERT INTO refold.positions (grp, topic, part, next_offset)"
+                " SELECT %s, topic, part, 0 FROM unnest(%s::text[], %s::int[]) AS p(topic, part) ON CONFLICT (grp, topic, part) DO NOTHING",
+                (group, topics, parts),
+            )
+            rows = db.execute(
+                "SELECT topic, part, next_offset FROM refold.positions WHERE grp = %s"
+                " AND (topic, part) IN (SELECT * FROM unnest(%s::text[], %s::int[]))",
+                (group, topics, parts),
+            ).fetchall()
     return {(topic, part): at for topic, part, at in rows}
 
 

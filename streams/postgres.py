@@ -1,26 +1,22 @@
-"""How every process of ours speaks to Postgres, and the platform's own tables."""
+"""How every process of ours speaks to Postgres."""
 
 import asyncio
 import logging
-import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.resources import files
 from typing import Any, LiteralString, Protocol
 
 import psycopg
 from psycopg import pq
 from psycopg.rows import TupleRow
 
-from refold.streams import pooling, refusals, restoring, session, standing
+from refold.streams import pooling, refusals, session, standing
 from refold.streams.chunk import Place
 from refold.streams.errors import DatabaseRefused, DatabaseUnavailable
 from refold.streams.refusals import first_line, is_away
 
 _CHANNEL = "refold_"
-_BOOTSTRAP_LOCK = 0x5EF01D
-_TABLES = re.compile(r"CREATE TABLE IF NOT EXISTS refold\.(\w+)")
 _log = logging.getLogger(__name__)
 
 Database = psycopg.Connection[TupleRow]
@@ -144,41 +140,6 @@ def answering() -> Iterator[None]:
         if refusals.may_pass(problem):
             raise DatabaseUnavailable(f"Postgres refuses now: {first_line(problem)}") from problem
         raise refusals.of_statement(problem) from problem
-
-
-def bootstrap(db: Database) -> None:
-    """Create what is missing of the platform's tables; safe to run by many at once."""
-    create_tables(db, "refold.streams", "core_tables.sql")
-
-
-def create_tables(db: Database, package: str, name: str) -> None:
-    """Run a package's SQL that creates what is missing; safe to run by many at once.
-
-    A role that may create nothing works with what is there. Roles wait while the database is being restored.
-    Raises DatabaseRefused where a table is not there, DatabaseUnavailable where a command does not wait.
-    """
-    statements = (files(package) / name).read_text(encoding="utf-8")
-    restoring.stand_aside(db, _TABLES.findall(statements))
-    try:
-        with db.transaction():
-            db.execute("SELECT pg_advisory_xact_lock(%s)", (_BOOTSTRAP_LOCK,))
-            db.execute("SET LOCAL client_min_messages = warning")
-            if db.execute("SELECT FROM pg_namespace WHERE nspname = 'refold'").fetchone() is None:
-                db.execute("CREATE SCHEMA refold")
-            db.execute(statements.encode())
-    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction) as problem:
-        if missing := _missing(db, _TABLES.findall(statements)):
-            raise DatabaseRefused(
-                f"Postgres refuses: {first_line(problem)}; there is no refold.{', refold.'.join(missing)} yet"
-            ) from problem
-
-
-def _missing(db: Database, names: Sequence[str]) -> list[str]:
-    rows = db.execute(
-        "SELECT relname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = 'refold' AND relname = ANY(%s)",
-        (list(names),),
-    ).fetchall()
-    return sorted(set(names) - {name for (name,) in rows})
 
 
 def channel(group: str) -> str:

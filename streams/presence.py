@@ -18,15 +18,15 @@ from psycopg.types.json import Jsonb
 import refold
 from refold.schemas.errors import RefoldError
 from refold.streams.chunk import Place
-from refold.streams.postgres import Database, connect, create_tables, has_table
+from refold.streams.control_tables import bootstrap
+from refold.streams.postgres import Database, connect, has_table
 from refold.streams.refusals import first_line
 from refold.streams.running_code import Code
-from refold.streams.standing import STANDING, waits_longest
+from refold.streams.standing import STALE_S, STANDING, waits_longest
+from refold.streams.tables_version import known
 
 _TABLE = "refold.processes"
 BEAT_S = 3.0
-STALE_S = 10.0
-"""A row that was not touched for so long is a dead process's."""
 _SOON_S, _REFUSED_S, _FORGET_S = 0.5, 10.0, 60.0
 _REFUSED = (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction, RefoldError)
 _log = logging.getLogger(__name__)
@@ -34,8 +34,8 @@ _log = logging.getLogger(__name__)
 Name = tuple[str, str]
 """Domain and model."""
 _BEAT = """
-    INSERT INTO refold.processes (process, role, host, pid, started_at, seen_at, version, code, writes, standing, trouble, trouble_at)
-    VALUES (%s, %s, %s, %s, now(), now(), %s, %s, %s, %s, %s, now() - make_interval(secs => %s))
+    INSERT INTO refold.processes (process, role, host, pid, started_at, seen_at, version, code, writes, standing, trouble, trouble_at, tables)
+    VALUES (%s, %s, %s, %s, now(), now(), %s, %s, %s, %s, %s, now() - make_interval(secs => %s), %s)
     ON CONFLICT (process) DO UPDATE
        SET seen_at = now(), standing = excluded.standing, trouble = excluded.trouble, trouble_at = excluded.trouble_at
 """
@@ -99,7 +99,7 @@ class Me:
         trouble = (0.0, f"ended: {ended}") if ended else waits_longest()
         since, why = trouble or (None, None)
         host, pid, said = socket.gethostname(), os.getpid(), (Jsonb(writes), Jsonb(standing), why, since)
-        row = (self.process, self.role, host, pid, refold.__version__, code, *said)
+        row = (self.process, self.role, host, pid, refold.__version__, code, *said, known().version)
         with db.transaction():
             db.execute(_BEAT, row)
             db.execute(_PRUNE, (_FORGET_S,))
@@ -246,7 +246,7 @@ class Presence:
         if self._db is None:
             self._db = connect(self._dsn, application_name="presence")
             if not has_table(self._db, _TABLE):
-                create_tables(self._db, "refold.streams", "process_tables.sql")
+                bootstrap(self._db)
         return self._db
 
     def _hang_up(self) -> None:

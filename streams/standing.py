@@ -11,6 +11,9 @@ it where the last commands are repeats, since nothing is appended for these."""
 
 STILL_S = 30.0
 """Where something waits and nothing was applied for so long, somebody stands still."""
+STALE_S = 10.0
+"""A process that said nothing for so long is dead."""
+
 _WAITS: dict[int, tuple[float, str]] = {}
 
 

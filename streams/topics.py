@@ -206,7 +206,8 @@ def _recorded(db: Database, seen: Mapping[str, tuple[str, int]]) -> dict[str, tu
         with db.transaction():
             for name in new:
                 db.execute(
-                    "INSERT INTO refold.topics VALUES (%s, %s, %s) ON CONFLICT (topic) DO NOTHING", (name, *seen[name])
+                    "INSERT INTO refold.topics (topic, topic_id, partitions) VALUES (%s, %s, %s) ON CONFLICT (topic) DO NOTHING",
+                    (name, *seen[name]),
                 )
         known = _known(db, seen)
     return known

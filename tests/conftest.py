@@ -64,8 +64,8 @@ def kafka(servers: Endpoints) -> str:
 
 @pytest.fixture(scope="session")
 def template(servers: Endpoints) -> str:
-    """The URL of a database that holds the core tables and nothing else; databases of tests are copies of it."""
-    from refold.streams.postgres import bootstrap
+    """The URL of a database that holds the platform's tables and nothing else; databases of tests are copies of it."""
+    from refold.streams.control_tables import bootstrap
 
     assert servers.database_url
     with psycopg.connect(servers.database_url, autocommit=True) as admin:
@@ -78,7 +78,7 @@ def template(servers: Endpoints) -> str:
 
 @pytest.fixture
 def database(template: str) -> Iterator[str]:
-    """The URL of a fresh database with the core tables."""
+    """The URL of a fresh database with the platform's tables."""
     yield from fresh_database(template)
 
 

@@ -37,7 +37,7 @@ def test_the_only_top_level_is_refold(wheel: set[str]) -> None:
 
 @pytest.mark.parametrize("package", ["schemas", "streams", "projections", "retail", "api"])
 def test_every_source_file_is_in_the_wheel(wheel: set[str], package: str) -> None:
-    kinds = {".py", ".avsc", ".sql", ".sha256", ".properties", ".yaml"}
+    kinds = {".py", ".avsc", ".sql", ".txt", ".sha256", ".properties", ".yaml"}
     ours = {f"refold/{path.relative_to(ROOT)}" for path in (ROOT / package).rglob("*") if path.suffix in kinds}
     assert ours
     assert ours <= wheel

@@ -5,9 +5,9 @@ from dataclasses import asdict
 
 from refold.api.cli import exits
 from refold.api.cli.output import print_json, print_table, say
-from refold.projections import builds
 from refold.projections.declared import declared
 from refold.projections.undeclared import chosen, drop, undeclared
+from refold.streams.control_tables import bootstrap
 from refold.streams.embedded.servers import connected
 from refold.streams.postgres import answering, connect
 from refold.streams.settings import Settings
@@ -28,7 +28,7 @@ def drop_(*names: str, all: bool = False, execute: bool = False, json: bool = Fa
     settings = connected(Settings.load())
     found = declared(settings.domains)
     with answering(), closing(connect(settings.dsn(), application_name="drop")) as db:
-        builds.bootstrap(db)
+        bootstrap(db)
         there = undeclared(db, found)
         parts = chosen(there, [f"{one.domain}.{one.name}" for one in there] if all else names)
         if execute:

@@ -7,7 +7,6 @@ from typing import Any
 
 from refold.api.cli import exits
 from refold.api.cli.output import print_json, print_table, say
-from refold.projections import builds
 from refold.projections.errors import NotParked
 from refold.projections.models import ModelsFold
 from refold.projections.models_process import models_fold
@@ -16,6 +15,7 @@ from refold.projections.release import Released
 from refold.projections.release import release as release_models
 from refold.schemas.errors import RefoldError
 from refold.streams import set_aside
+from refold.streams.control_tables import bootstrap
 from refold.streams.domain import load_domains
 from refold.streams.embedded.servers import connected
 from refold.streams.history import History
@@ -127,8 +127,7 @@ def _releasing(settings: Settings) -> Iterator[Releasing]:
     with answering(), connect(settings.dsn(), application_name="release") as db:
         history = History(settings.kafka_servers(), settings.topic_prefix, domains)
         with closing(history), closing(sender(settings, domains)) as sending:
-            builds.bootstrap(db)
-            store.bootstrap(db)
+            bootstrap(db)
             reactors = Release(db, settings.topic_prefix, domains, history, sending)
             with closing(Releasing(settings, db, history, reactors, declared_reactors(domains))) as releasing:
                 yield releasing

@@ -16,9 +16,10 @@ from prometheus_client.registry import REGISTRY, Collector
 
 from refold.schemas.errors import RefoldError
 from refold.streams.lag import Lag, LagReader
-from refold.streams.postgres import Database, connect
-from refold.streams.presence import STALE_S, Live, Trouble, live_processes, troubles
+from refold.streams.postgres import Database, connect, has_table
+from refold.streams.presence import Live, Trouble, live_processes, troubles
 from refold.streams.settings import Settings
+from refold.streams.standing import STALE_S
 from refold.streams.taking_part import Check
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -200,8 +201,7 @@ _HELP = {
 
 def _from_tables(db: Database) -> Iterator[Metric]:
     for table, (name, labels, statement) in _TABLES.items():
-        ((known,),) = db.execute("SELECT to_regclass(%s) IS NOT NULL", (table,)).fetchall()
-        if known:
+        if has_table(db, table):
             family = GaugeMetricFamily(name, _HELP[name], labels=labels)
             with contextlib.suppress(
                 psycopg.ProgrammingError

@@ -7,10 +7,11 @@ import logging
 from refold.api.unavailable import NotPrepared
 from refold.schemas.errors import RefoldError
 from refold.streams.continuity import check_continuity, check_ends
+from refold.streams.control_tables import bootstrap, keep_up
 from refold.streams.domain import Domains
-from refold.streams.errors import LogRefused
+from refold.streams.errors import DatabaseNewer, DatabaseOlder, LogRefused
 from refold.streams.lag import LagReader
-from refold.streams.postgres import answering, bootstrap, connect
+from refold.streams.postgres import answering, connect
 from refold.streams.settings import Settings
 from refold.streams.topics import check_topics, ensure_topics
 
@@ -72,7 +73,7 @@ class Preparation:
             await asyncio.sleep(_LOOK_S)
             try:
                 await asyncio.to_thread(self._look)
-            except LogRefused as problem:
+            except (LogRefused, DatabaseNewer, DatabaseOlder) as problem:
                 self._tell(problem)
             except RefoldError as problem:  # whoever needs the server says that it is away
                 _log.debug("the topics are looked at again later: %s", problem.message)
@@ -89,6 +90,7 @@ class Preparation:
 
     def _look(self) -> None:
         with answering(), contextlib.closing(connect(self._settings.dsn(), application_name="api-prepare")) as db:
+            keep_up(db)
             check_topics(self._settings, self._domains, db)
             check_ends(self._ends, db)
 

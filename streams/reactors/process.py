@@ -12,10 +12,11 @@ import psycopg
 from refold.schemas.errors import NewerSchema, RefoldError
 from refold.streams.agents import FoldKind, run_fold
 from refold.streams.continuity import check_continuity
+from refold.streams.control_tables import bootstrap
 from refold.streams.domain import Domains, load_domains
 from refold.streams.errors import StillUnreadable
 from refold.streams.history import History
-from refold.streams.postgres import Database, answering, bootstrap, connect_patiently
+from refold.streams.postgres import Database, answering, connect_patiently
 from refold.streams.producer import Producer
 from refold.streams.reactors import store
 from refold.streams.reactors.declared import declared_reactors
@@ -52,8 +53,6 @@ def reactors_fold(settings: Settings) -> ReactorsFold:
         bootstrap(db)
         when_kafka_answers(lambda: ensure_topics(settings, domains, db))
         when_kafka_answers(lambda: check_continuity(settings, domains, db))
-        store.bootstrap(db)
-
     return ReactorsFold(settings, domains, declared_reactors(domains), sender(settings, domains))
 
 
@@ -62,7 +61,7 @@ def _go_on_for_ever(settings: Settings) -> None:
     while True:
         try:
             with answering(), connect_patiently(settings.dsn(), application_name="reactors-newer") as db:
-                store.bootstrap(db)
+                bootstrap(db)
                 if streams := [(c, s) for c, s, code in store.all_parked(db) if code == NewerSchema.code]:
                     go_on(settings, db, streams)
         except (RefoldError, psycopg.Error) as problem:

@@ -4,13 +4,8 @@ from collections.abc import Iterable, Mapping
 
 from refold.schemas.codec import writable
 from refold.streams.arrays import literal
-from refold.streams.postgres import Database, create_tables
+from refold.streams.postgres import Database
 from refold.streams.reactors.reacting import Answers, Key, Parked, State
-
-
-def bootstrap(db: Database) -> None:
-    """Create what is missing of the tables; safe to run by many at once."""
-    create_tables(db, "refold.streams.reactors", "tables.sql")
 
 
 def states(db: Database, keys: Iterable[Key]) -> dict[Key, State]:

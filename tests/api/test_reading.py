@@ -25,8 +25,8 @@ from refold.api.http.lookups import Lookups
 from refold.api.http.query_request import RESERVED
 from refold.api.http.registry import SchemaRegistry
 from refold.api.http.services import CommandServices, ModelReads, ModelServices, OperationServices, StreamServices
-from refold.projections import builds
 from refold.projections.serving import ServedColumn, ServedModel
+from refold.streams.control_tables import bootstrap
 from refold.streams.domain import Domains, load_domains
 from refold.streams.postgres import connect
 from tests.api.conftest import World
@@ -108,7 +108,7 @@ def site(module_database: str) -> Iterator[Site]:
         time.sleep(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
     with connect(module_database, application_name="test") as db:
-        builds.bootstrap(db)
+        bootstrap(db)
         yield Site(f"http://127.0.0.1:{port}", db, models)
     server.should_exit = True
     thread.join()

@@ -21,8 +21,8 @@ from refold.api.cli.stack import Stack
 from refold.api.http import preparation
 from refold.api.http.preparation import Preparation
 from refold.api.http.resources import Resources
-from refold.projections import builds
 from refold.streams import kafka
+from refold.streams.control_tables import bootstrap
 from refold.streams.domain import Domains
 from refold.streams.errors import LogShorter, Refused, WrongSettings
 from refold.streams.postgres import connect
@@ -192,7 +192,7 @@ def test_the_api_takes_no_command_while_the_log_would_lose_it_or_is_not_that_of_
 def test_an_api_that_may_not_read_what_commands_need_is_not_ready(settings: Settings, domains: Domains) -> None:
     _prepare(settings, domains)
     with connect(settings.dsn(), application_name="test") as db:
-        builds.bootstrap(db)
+        bootstrap(db)
     name, database = f"r_{uuid.uuid4().hex}", settings.dsn()
     role = sql.Identifier(name)
     with psycopg.connect(database, autocommit=True) as admin:

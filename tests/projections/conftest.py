@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from refold.projections import builds
 from refold.projections.declared import Declared, declared_of
 from refold.projections.models import ModelsFold
 from refold.projections.models_process import ensure_builds
 from refold.streams.chunk import Place
+from refold.streams.control_tables import bootstrap
 from refold.streams.postgres import Database, connect
 from tests.projections.sample import CATALOG, MODELS
 
@@ -21,7 +21,7 @@ def sample() -> Declared:
 @pytest.fixture
 def db(database: str) -> Iterator[Database]:
     with connect(database, application_name="test") as connection:
-        builds.bootstrap(connection)
+        bootstrap(connection)
         yield connection
 
 

@@ -12,7 +12,7 @@ from psycopg import sql
 
 from refold.projections import promote
 from refold.projections.batch import ALL_BUILDS, Park, batch_of, counted_events
-from refold.projections.builds import bootstrap, builds, set_status
+from refold.projections.builds import builds, set_status
 from refold.projections.by_rows import partial_columns
 from refold.projections.compare import compare
 from refold.projections.declaration import Entity, Evolve, ReadModel, Rollup, View, events, handled, key
@@ -27,6 +27,7 @@ from refold.projections.staging import Staging
 from refold.schemas.avro import schema_of
 from refold.schemas.columns import ColumnDecoder
 from refold.schemas.errors import ContractError
+from refold.streams.control_tables import bootstrap
 from refold.streams.postgres import Database, connect
 from tests.projections.conftest import core_stands
 from tests.projections.naive import Happened, naive_rows

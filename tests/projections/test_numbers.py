@@ -18,6 +18,7 @@ from refold.projections.row_batch import FEW
 from refold.projections.staging import Staging
 from refold.schemas.columns import ColumnDecoder
 from refold.schemas.contracts import Event
+from refold.streams.control_tables import bootstrap
 from refold.streams.postgres import Database, connect
 from tests.projections.conftest import core_stands
 from tests.projections.numbers import (
@@ -62,7 +63,7 @@ def edges() -> list[Event]:
 @pytest.fixture
 def db(database: str) -> Iterator[Database]:
     with connect(database, application_name="test") as connection:
-        builds.bootstrap(connection)
+        bootstrap(connection)
         yield connection
 
 

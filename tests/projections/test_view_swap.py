@@ -12,7 +12,7 @@ from refold.projections.errors import CannotPromote, StillDeclared, UnknownModel
 from refold.projections.models_process import ensure_builds
 from refold.projections.undeclared import chosen, drop, undeclared
 from refold.projections.views import restore_views
-from refold.streams.postgres import Database, create_tables
+from refold.streams.postgres import Database
 from refold.streams.presence import Me
 from tests.projections.sample import spent
 
@@ -200,7 +200,6 @@ def test_what_is_not_declared_stays_while_somebody_stands_on_it_or_declares_it(d
     with pytest.raises(CannotPromote, match=r"public\.mine"):
         drop(db, new, undeclared(db, new))
     db.execute("DROP VIEW public.mine")
-    create_tables(db, "refold.streams", "process_tables.sql")
     old_worker = Me("models", (), old.all_fingerprints)
     old_worker.beat(db)
     with pytest.raises(StillDeclared, match="models"):

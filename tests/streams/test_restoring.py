@@ -8,10 +8,11 @@ import psycopg
 import pytest
 
 from refold.streams import positions
+from refold.streams.control_tables import bootstrap
 from refold.streams.errors import DatabaseUnavailable
 from refold.streams.handler_store import PostgresTables
 from refold.streams.history import History
-from refold.streams.postgres import bootstrap, connect
+from refold.streams.postgres import connect
 from refold.streams.refusals import may_pass
 from refold.streams.restoring import HAS_KEYS
 from refold.streams.settings import Settings

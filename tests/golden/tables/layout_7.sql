@@ -1,0 +1,241 @@
+-- What a database was at 971c45f: freshness, and what processes wait for: the last before versions were counted.
+CREATE SCHEMA refold;
+CREATE TABLE IF NOT EXISTS refold.topics (
+    topic text PRIMARY KEY,
+    topic_id text NOT NULL,
+    partitions int NOT NULL
+);
+CREATE TABLE IF NOT EXISTS refold.positions (
+    grp text,
+    topic text,
+    part int,
+    next_offset bigint NOT NULL,
+    last_at timestamptz,
+    PRIMARY KEY (grp, topic, part)
+) WITH (fillfactor = 50);
+CREATE TABLE IF NOT EXISTS refold.claims (
+    category text,
+    part int,
+    epoch bigint NOT NULL,
+    rules int NOT NULL,
+    writer uuid,
+    next_seq bigint NOT NULL,
+    last_command_offset bigint NOT NULL,
+    last_hash bytea NOT NULL,
+    PRIMARY KEY (category, part)
+) WITH (fillfactor = 50);
+CREATE TABLE IF NOT EXISTS refold.streams (
+    category text,
+    stream text COLLATE "C",
+    version bigint NOT NULL,
+    state bytea,
+    state_fingerprint text NOT NULL,
+    PRIMARY KEY (category, stream)
+) WITH (fillfactor = 70);
+CREATE TABLE IF NOT EXISTS refold.stream_offsets (
+    category text,
+    stream text COLLATE "C",
+    first_version bigint,
+    part int NOT NULL,
+    offsets bigint[] NOT NULL,
+    PRIMARY KEY (category, stream, first_version)
+);
+CREATE TABLE IF NOT EXISTS refold.outcomes (
+    key bytea PRIMARY KEY,
+    category text NOT NULL,
+    stream text NOT NULL,
+    command_id uuid NOT NULL,
+    body_hash bytea NOT NULL,
+    code text,
+    message text,
+    base_version bigint NOT NULL,
+    events int NOT NULL,
+    part int NOT NULL,
+    first_offset bigint NOT NULL,
+    next_offset bigint NOT NULL
+);
+CREATE INDEX IF NOT EXISTS outcomes_rejected ON refold.outcomes (category, code) WHERE code IS NOT NULL;
+CREATE TABLE IF NOT EXISTS refold.voids (
+    topic text,
+    part int,
+    first_offset bigint,
+    last_offset bigint NOT NULL,
+    reason text NOT NULL,
+    PRIMARY KEY (topic, part, first_offset)
+);
+CREATE TABLE IF NOT EXISTS refold.set_aside (
+    grp text,
+    topic text,
+    part int,
+    record_offset bigint,
+    reason text NOT NULL DEFAULT 'decode-kills',
+    at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (topic, part, record_offset, grp)
+);
+DO $$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'refold.set_aside'::regclass AND attname = 'reason') THEN
+        ALTER TABLE refold.set_aside ADD COLUMN reason text NOT NULL DEFAULT 'decode-kills';
+    END IF;
+END $$;
+CREATE TABLE IF NOT EXISTS refold.builds (
+    build int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    domain text NOT NULL,
+    model text NOT NULL,
+    fingerprint text NOT NULL,
+    status text NOT NULL CHECK (status IN ('building', 'shadow', 'serving', 'retired', 'dropped')),
+    detached_code text,
+    detached_reason text,
+    detached_at timestamptz,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    changed_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE UNIQUE INDEX IF NOT EXISTS builds_one_serving ON refold.builds (domain, model) WHERE status = 'serving';
+DO $$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'refold.builds'::regclass AND attname = 'served') THEN
+        ALTER TABLE refold.builds ADD COLUMN served jsonb;
+    END IF;
+END $$;
+CREATE TABLE IF NOT EXISTS refold.views (
+    domain text,
+    name text,
+    fingerprint text,
+    serving boolean NOT NULL,
+    served jsonb NOT NULL,
+    changed_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (domain, name, fingerprint)
+);
+CREATE UNIQUE INDEX IF NOT EXISTS views_one_serving ON refold.views (domain, name) WHERE serving;
+CREATE TABLE IF NOT EXISTS refold.parked (
+    build int,
+    category text,
+    stream text COLLATE "C",
+    part int NOT NULL,
+    first_offset bigint NOT NULL,
+    code text NOT NULL,
+    reason text NOT NULL,
+    waiting bigint NOT NULL DEFAULT 0,
+    at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (build, category, stream)
+);
+CREATE TABLE IF NOT EXISTS refold.view_faults (
+    domain text,
+    view text,
+    fingerprint text,
+    reason text NOT NULL,
+    at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (domain, view, fingerprint)
+);
+CREATE OR REPLACE FUNCTION refold.model_positions(of_domain text, of_model text)
+RETURNS TABLE (topic text, part int, next_offset bigint) LANGUAGE sql STABLE AS $$
+    SELECT p.topic, p.part, p.next_offset FROM refold.positions p
+    WHERE p.grp = coalesce(
+        (SELECT 'build:' || b.build FROM refold.builds b
+         WHERE b.domain = of_domain AND b.model = of_model AND b.status = 'serving' AND b.detached_code IS NOT NULL),
+        'models')
+$$;
+CREATE OR REPLACE FUNCTION refold.refuse_write() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '%.% is a fold of the log: its rows are not written by hand', TG_TABLE_SCHEMA, TG_TABLE_NAME
+        USING ERRCODE = 'read_only_sql_transaction', HINT = 'Send a command; what it decides changes the rows.';
+END
+$$;
+DO $$ BEGIN
+    IF to_regclass('refold.freshness') IS NULL THEN
+        CREATE VIEW refold.freshness AS
+        SELECT b.domain, b.model, b.detached_code,
+               string_agg(c.category || '.events/' || core.part || ':' || coalesce(p.next_offset, 0), ','
+                          ORDER BY c.category, core.part) AS position,
+               coalesce(sum(greatest(core.next_offset - coalesce(p.next_offset, 0), 0)), 0)::bigint AS records_behind,
+               coalesce(max(extract(epoch FROM now() - p.last_at)) FILTER (WHERE core.next_offset > p.next_offset), 0)::float8
+                   AS seconds_behind,
+               max(p.last_at) AS last_event_at
+          FROM refold.builds b
+          CROSS JOIN LATERAL jsonb_array_elements_text(b.served -> 'categories') AS c(category)
+          LEFT JOIN refold.positions core
+            ON core.grp = 'core' AND right(core.topic, length(c.category) + 7) = c.category || '.events'
+          LEFT JOIN refold.positions p
+            ON (p.topic, p.part) = (core.topic, core.part)
+           AND p.grp = CASE WHEN b.detached_code IS NULL THEN 'models' ELSE 'build:' || b.build END
+         WHERE b.status = 'serving'
+         GROUP BY b.build, b.domain, b.model, b.detached_code;
+        COMMENT ON VIEW refold.freshness IS 'One row for each read model: where its rows stand in the log, and how far that is behind what is folded.';
+        COMMENT ON COLUMN refold.freshness.detached_code IS 'Not null: the rows stay where they are, for this reason.';
+        COMMENT ON COLUMN refold.freshness.position IS 'As the API''s Refold-Position: topic/partition:next offset.';
+        COMMENT ON COLUMN refold.freshness.records_behind IS 'Records that the core has folded and the model has not; 0: as fresh as it can be.';
+        COMMENT ON COLUMN refold.freshness.seconds_behind IS 'Age of the last record that the rows show, of the slowest partition that is behind; else 0.';
+        COMMENT ON COLUMN refold.freshness.last_event_at IS 'When the last record that the rows show was appended, by the broker''s clock.';
+    END IF;
+END $$;
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'refold_analyst') THEN
+        CREATE ROLE refold_analyst NOLOGIN;
+    END IF;
+EXCEPTION WHEN insufficient_privilege OR duplicate_object OR unique_violation THEN
+    NULL;
+END
+$$;
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'refold_analyst')
+       AND NOT has_table_privilege('refold_analyst', 'refold.freshness', 'SELECT') THEN
+        GRANT USAGE ON SCHEMA refold TO refold_analyst;
+        GRANT SELECT ON refold.freshness TO refold_analyst;
+    END IF;
+END
+$$;
+CREATE TABLE IF NOT EXISTS refold.reactor_states (
+    reactor text,
+    stream text COLLATE "C",
+    version bigint NOT NULL,
+    state bytea NOT NULL,
+    fingerprint text NOT NULL,
+    PRIMARY KEY (reactor, stream)
+) WITH (fillfactor = 70);
+CREATE TABLE IF NOT EXISTS refold.reactor_parked (
+    reactor text,
+    stream text COLLATE "C",
+    category text NOT NULL,
+    part int NOT NULL,
+    first_offset bigint NOT NULL,
+    code text NOT NULL,
+    reason text NOT NULL,
+    waiting bigint NOT NULL DEFAULT 0,
+    at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (reactor, stream)
+);
+CREATE TABLE IF NOT EXISTS refold.processes (
+    process uuid PRIMARY KEY,
+    role text NOT NULL,
+    host text NOT NULL,
+    pid int NOT NULL,
+    started_at timestamptz NOT NULL,
+    seen_at timestamptz NOT NULL,
+    version text NOT NULL,
+    code jsonb NOT NULL,
+    writes jsonb NOT NULL,
+    standing jsonb NOT NULL,
+    trouble text,
+    trouble_at timestamptz
+);
+
+INSERT INTO refold.topics (topic, topic_id, partitions) VALUES ('retail.basket.events', 'aTopicId', 4);
+INSERT INTO refold.positions (grp, topic, part, next_offset, last_at) VALUES ('core', 'retail.basket.events', 0, 42, '2026-11-21 12:00:00+00');
+INSERT INTO refold.positions (grp, topic, part, next_offset, last_at) VALUES ('models', 'retail.basket.events', 0, 40, NULL);
+INSERT INTO refold.claims (category, part, epoch, rules, writer, next_seq, last_command_offset, last_hash) VALUES ('retail.basket', 0, 3, 1, '0b6c4b0e-6f0f-4f6e-9d60-1f2f2f7d7a01', 17, 16, '\x00ff');
+INSERT INTO refold.streams (category, stream, version, state, state_fingerprint) VALUES ('retail.basket', 'b-1', 2, '\x01', 'f00d');
+INSERT INTO refold.streams (category, stream, version, state, state_fingerprint) VALUES ('retail.basket', 'b-2', 1, NULL, 'newer');
+INSERT INTO refold.stream_offsets (category, stream, first_version, part, offsets) VALUES ('retail.basket', 'b-1', 1, 0, '{3,5}');
+INSERT INTO refold.outcomes (key, category, stream, command_id, body_hash, code, message, base_version, events, part, first_offset, next_offset) VALUES ('\x0a', 'retail.basket', 'b-1', '0b6c4b0e-6f0f-4f6e-9d60-1f2f2f7d7a02', '\x0b', NULL, NULL, 0, 1, 0, 3, 4);
+INSERT INTO refold.outcomes (key, category, stream, command_id, body_hash, code, message, base_version, events, part, first_offset, next_offset) VALUES ('\x0c', 'retail.basket', 'b-1', '0b6c4b0e-6f0f-4f6e-9d60-1f2f2f7d7a03', '\x0d', 'basket-closed', 'It is paid.', 2, 0, 0, 6, 7);
+INSERT INTO refold.voids (topic, part, first_offset, last_offset, reason) VALUES ('retail.basket.events', 0, 8, 9, 'void');
+INSERT INTO refold.set_aside (grp, topic, part, record_offset, reason, at) VALUES ('core', 'retail.basket.events', 0, 11, 'code-kills', '2026-11-21 12:00:00+00');
+INSERT INTO refold.builds (domain, model, fingerprint, status) VALUES ('retail', 'store_daily', 'abc', 'retired');
+INSERT INTO refold.builds (domain, model, fingerprint, status) VALUES ('retail', 'store_daily', 'abd', 'serving');
+UPDATE refold.builds SET served = '{"categories": ["retail.basket"]}' WHERE status = 'serving';
+INSERT INTO refold.views (domain, name, fingerprint, serving, served) VALUES ('retail', 'shop', 'abe', true, '{}');
+INSERT INTO refold.parked (build, category, stream, part, first_offset, code, reason, waiting) VALUES (0, 'retail.basket', 'b-3', 0, 12, 'undecodable', 'short', 2);
+INSERT INTO refold.view_faults (domain, view, fingerprint, reason) VALUES ('retail', 'odd', 'abf', 'no such column');
+INSERT INTO refold.reactor_states (reactor, stream, version, state, fingerprint) VALUES ('points', 'b-1', 2, '\x02', 'beef');
+INSERT INTO refold.reactor_parked (reactor, stream, category, part, first_offset, code, reason) VALUES ('points', 'b-4', 'retail.basket', 0, 13, 'reactor-failed', 'it raised');
+INSERT INTO refold.processes (process, role, host, pid, started_at, seen_at, version, code, writes, standing, trouble, trouble_at) VALUES ('0b6c4b0e-6f0f-4f6e-9d60-1f2f2f7d7a04', 'core', 'a-host', 77, '2026-11-21 12:00:00+00', '2026-11-21 12:00:03+00', '0.3', '[]', '[]', '[{"part": 0}]', 'Kafka is away', '2026-11-21 12:00:01+00');
