@@ -150,7 +150,7 @@ def _difference(
     layout: Layout,
     names: list[str],
     in_theirs: bool,  # noqa: FBT001 - as the statement gives them
-    in_ours: bool,  # noqa: FBT001
+    in_ours: bool,  # noqa: FBT001 - as above
     theirs: list[Text],
     ours: list[Text],
 ) -> Difference:

@@ -39,7 +39,7 @@ class Gates:
     most_percent: Decimal | None = None
 
     @classmethod
-    def read(cls, found: Declared, accept: bool, expect_changes: Sequence[str], max_changed: str | None) -> Self:  # noqa: FBT001
+    def read(cls, found: Declared, accept: bool, expect_changes: Sequence[str], max_changed: str | None) -> Self:  # noqa: FBT001 - the command's flag, passed on
         """As the command line says them. Raises BadGate, UnknownModel."""
         expected = {one for text in expect_changes for one in _columns(found, text)}
         return cls(accept, frozenset(expected) if expect_changes else None, _percent(max_changed))

@@ -157,7 +157,7 @@ def _by_avro(old: Schema, new: Schema) -> Iterator[Fault]:
     """The library's verdict, both ways; the last word on all that the rules above let pass."""
     schemas = {"backward": (new, old), "forward": (old, new)}
     for direction, (reader, writer) in schemas.items():
-        checker = ReaderWriterCompatibilityChecker()  # type: ignore[no-untyped-call]
+        checker = ReaderWriterCompatibilityChecker()  # type: ignore[no-untyped-call]  # avro has no types
         result = checker.get_compatibility(_parse(reader), _parse(writer))
         if result.compatibility is not SchemaCompatibilityType.compatible:
             said = "; ".join(sorted(result.messages))

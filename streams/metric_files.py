@@ -27,7 +27,7 @@ class AllocatedDict(MmapedDict):
     def __init__(self, filename: str) -> None:
         try:
             _make(filename)
-            super().__init__(filename)  # type: ignore[no-untyped-call]
+            super().__init__(filename)  # type: ignore[no-untyped-call]  # prometheus_client has no types there
         except OSError as error:
             self._fname, self._f, self._positions = filename, None, {}
             self._used = 8
@@ -37,7 +37,7 @@ class AllocatedDict(MmapedDict):
         needed = self._used + len(key.encode()) + 32  # length, padding and two doubles
         while needed > self._capacity:
             self._grow()
-        super()._init_value(key)  # type: ignore[no-untyped-call]
+        super()._init_value(key)  # type: ignore[no-untyped-call]  # as above
 
     def _grow(self) -> None:
         old, new = self._capacity, self._capacity * 2
@@ -50,7 +50,7 @@ class AllocatedDict(MmapedDict):
             self._capacity = new
         except OSError as error:
             kept = self._m[:old]
-            self.close()  # type: ignore[no-untyped-call]
+            self.close()  # type: ignore[no-untyped-call]  # as above
             self._in_memory(new, kept, error)
 
     def _in_memory(self, size: int, content: bytes, error: OSError | None = None) -> None:
@@ -63,7 +63,7 @@ class AllocatedDict(MmapedDict):
 
 def install() -> None:
     """Let prometheus-client keep its values so. Before the first metric is made."""
-    values.MmapedDict = AllocatedDict  # type: ignore[attr-defined, assignment]
+    values.MmapedDict = AllocatedDict  # type: ignore[attr-defined, assignment]  # the module is patched: it offers no other way
 
 
 def _make(filename: str) -> None:

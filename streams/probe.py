@@ -100,12 +100,12 @@ def decoding(domains: Domains, category: str, *, is_events: bool) -> Callable[[V
 
     def decode(values: Values) -> None:
         for value in values:
-            _harmless(lambda value=value: codec.read_events(value) if is_events else codec.read_command(value))  # type: ignore[misc]
+            _harmless(lambda value=value: codec.read_events(value) if is_events else codec.read_command(value))  # type: ignore[misc]  # mypy infers no type for a lambda with a bound default
         if is_events:
             heads = read_heads(values)
             _harmless(lambda: columns.decode(Chunk("", 0, 0, values, [b""] * len(values)), category, heads))
             for kind in kinds:
-                _harmless(lambda kind=kind: thin.events(category, kind, values, heads))  # type: ignore[misc]
+                _harmless(lambda kind=kind: thin.events(category, kind, values, heads))  # type: ignore[misc]  # as above
 
     return decode
 

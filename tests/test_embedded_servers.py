@@ -160,7 +160,7 @@ def test_a_lock_of_the_dead_whose_pid_is_another_programs_stops_nobody(data: Pat
         text, owner = lock.read_text(), lock.stat()
         assert servers.pids()
     account = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []} if os.geteuid() == 0 else {}
-    with subprocess.Popen(["sleep", "60"], cwd="/", **account) as foreign:  # type: ignore[call-overload]
+    with subprocess.Popen(["sleep", "60"], cwd="/", **account) as foreign:  # type: ignore[call-overload]  # the arguments differ by the user that runs the tests
         lock.write_text("\n".join([str(foreign.pid), *text.splitlines()[1:]]) + "\n")
         os.chown(lock, owner.st_uid, owner.st_gid)
         with Servers(data, lambda _: None, kafka=False) as servers:

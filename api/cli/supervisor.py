@@ -114,7 +114,7 @@ class Child:
                 self._output(self.name, line.rstrip("\n"))
             code = process.wait()
         with suppress(OSError):
-            mark_process_dead(process.pid, self._environment[METRICS_VARIABLE])  # type: ignore[no-untyped-call]
+            mark_process_dead(process.pid, self._environment[METRICS_VARIABLE])  # type: ignore[no-untyped-call]  # prometheus_client has no types there
         return code
 
     def _signal(self, number: signal.Signals) -> None:

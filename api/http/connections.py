@@ -38,7 +38,7 @@ class BoundedConnection(HttpToolsProtocol):
     _head_timer: asyncio.TimerHandle | None = None
     _write_timer: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # asyncio's own signature says BaseTransport; a server gets this one
         """A client that sends nothing is given no longer than one that sends slowly."""
         super().connection_made(transport)
         self._head_timer = self.loop.call_later(HEADERS_S, self._head_too_slow)

@@ -79,7 +79,7 @@ def metrics_page(settings: Settings, lag: LagReader) -> bytes:
     """Everything in Prometheus' text format. Blocks; call it in a thread."""
     registry = CollectorRegistry()
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # prometheus_client has no types there
         own = b""
     else:
         own = generate_latest(REGISTRY)

@@ -61,7 +61,7 @@ def api(
     with TestClient(
         Resources(of_it, Domains(("named",), named.catalog.categories, {}, {}, named.catalog)).application()
     ) as client:
-        client.log = log  # type: ignore[attr-defined]
+        client.log = log  # type: ignore[attr-defined]  # the fixture's client carries its log
         yield client
 
 
@@ -73,11 +73,11 @@ def plain(row: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.usefixtures("servers")
 def test_rows_over_http_are_the_naive_fold(api: TestClient[Litestar]) -> None:
     for model in NAMED:
-        wanted = [plain(row) for row in naive_rows(model, api.log)]  # type: ignore[attr-defined]
+        wanted = [plain(row) for row in naive_rows(model, api.log)]  # type: ignore[attr-defined]  # as above
         found = api.get(f"/v1/named/{model.name}")
         assert found.status_code == 200, found.text
         assert [plain(row) for row in found.json()["rows"]] == wanted
-        first = naive_rows(model, api.log)[0]  # type: ignore[attr-defined]
+        first = naive_rows(model, api.log)[0]  # type: ignore[attr-defined]  # as above
         names = [name for name in first if first[name] is not None]
         for at in range(0, len(names), 20):
             some = names[at : at + 20]

@@ -107,7 +107,6 @@ ERRORS: list[tuple[str, str, Any, int, int]] = [
     ("POST", ONE, {"schema": 5}, 422, 42201),
     ("POST", ONE, [], 422, 42201),
     ("POST", ONE, {"schema": "[" * 100_000}, 422, 42201),
-    ("POST", ONE, {"schema": '{"a":' + "[" * 600 + "]" * 600 + "}"}, 422, 42201),
     ("POST", f"{ONE}/versions", {"schema": "{}"}, 422, 42205),
     ("DELETE", ONE, None, 422, 42205),
     ("DELETE", f"{ONE}/versions/1", None, 422, 42205),
@@ -126,6 +125,13 @@ def test_errors_are_confluents(client: Client, method: str, path: str, body: Any
     assert answer.json()["message"]
     assert answer.headers["content-type"] == "application/vnd.schemaregistry.v1+json"
     assert len(answer.content) < 1000
+
+
+@pytest.mark.usefixtures("catalog")
+def test_a_schema_that_is_nested_hundreds_deep_is_a_clients_error(client: Client) -> None:
+    """Too deep for Python 3.11; newer ones compare it, and it is none of ours."""
+    answer = client.request("POST", ONE, json={"schema": '{"a":' + "[" * 600 + "]" * 600 + "}"})
+    assert (answer.status_code, answer.json()["error_code"]) in {(422, 42201), (404, 40403)}, answer.text
 
 
 def test_kafka_away_is_503() -> None:

@@ -24,7 +24,7 @@ def main() -> int:
     asked.add_argument("--rounds", type=int, default=50, help="of zombies")
     asked.add_argument("--believers", type=int, default=180, help="seconds with two handlers that own everything")
     options, rest = asked.parse_known_args()
-    print(f"seed {options.seed}", file=sys.stderr)  # noqa: T201 - a program's output
+    print(f"seed {options.seed}", file=sys.stderr)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         noted = Path(folder) / "results"
@@ -43,8 +43,8 @@ def main() -> int:
         ).returncode
         found = [json.loads(line) for line in noted.read_text().splitlines()] if noted.exists() else []
     for line in found:
-        print(json.dumps(line))  # noqa: T201
-    print(json.dumps(summary(found) | {"seed": options.seed, "failed": code != 0, "seconds": round(time.monotonic() - began)}))  # noqa: T201  # fmt: skip
+        print(json.dumps(line))
+    print(json.dumps(summary(found) | {"seed": options.seed, "failed": code != 0, "seconds": round(time.monotonic() - began)}))  # fmt: skip
     return code
 
 

@@ -10,5 +10,5 @@ from refold.streams import handler_process
 from refold.streams.settings import Settings
 
 if __name__ == "__main__":
-    handler_process.GROUP = "believer"  # type: ignore[attr-defined]
+    handler_process.GROUP = "believer"  # type: ignore[attr-defined]  # another module's name, replaced on purpose
     run_role(sys.argv[2], Settings.load())

@@ -40,7 +40,7 @@ def test_a_claim_by_a_process_that_dies_at_once(running: Running) -> None:
             for part, claim in ours.items():
                 append(running.settings, BASKET, part, [claimed(claim)])
             until(
-                lambda: all(epochs(running.settings)[part] > claim.epoch for part, claim in ours.items()),  # noqa: B023
+                lambda: all(epochs(running.settings)[part] > claim.epoch for part, claim in ours.items()),  # noqa: B023 - called before the loop goes on
                 60,
                 "nobody claimed again",
             )

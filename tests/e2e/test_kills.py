@@ -115,8 +115,8 @@ def kill_at(running: Running, names: Sequence[str]) -> None:
         if name.endswith("claim"):
             os.kill(victims[role], signal.SIGKILL)
     for name, role in roles.items():
-        until(lambda n=name: not (running.armed / n).exists(), 90, f"nothing came to {name}")  # type: ignore[misc]
-        until(lambda r=role: stack.pids().get(r) not in {None, victims[r]}, 60, f"{role} was not killed at {name}")  # type: ignore[misc]
+        until(lambda n=name: not (running.armed / n).exists(), 90, f"nothing came to {name}")  # type: ignore[misc]  # mypy infers no type for a lambda with a bound default
+        until(lambda r=role: stack.pids().get(r) not in {None, victims[r]}, 60, f"{role} was not killed at {name}")  # type: ignore[misc]  # as above
 
 
 def end_and_wait(stack: Stack, worker: str) -> None:

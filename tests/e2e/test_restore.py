@@ -73,7 +73,7 @@ def test_restores(site: Restored) -> None:
         for name in UNDER_LOAD:
             before = answers(site.settings)
             site.losses()[name]()
-            until(lambda: answers(site.settings) > before + 20, 120, "the tables did not come back")  # noqa: B023
+            until(lambda: answers(site.settings) > before + 20, 120, "the tables did not come back")  # noqa: B023 - called before the loop goes on
             time.sleep(PAUSE_S)
     seen = crowd.seen
     assert_agreement(site.settings, seen)

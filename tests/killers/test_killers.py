@@ -181,7 +181,7 @@ def test_an_exception_that_ends_the_process_is_a_death(tmp_path: Path) -> None:
 
     attempts = Attempts(tmp_path, "g")
     with pytest.raises(SystemExit):
-        ProcessGuard("g", attempts, Limits(3), lambda *_: [], Kept()).attempt([chunk(0, 5)], fail)  # type: ignore[arg-type]
+        ProcessGuard("g", attempts, Limits(3), lambda *_: [], Kept()).attempt([chunk(0, 5)], fail)  # type: ignore[arg-type]  # Kept is what a guard asks of its store
     os.close(attempts._file)  # as the end of the process does
     assert [(s.start, s.end, s.deaths) for s in Attempts(tmp_path, "g").suspects] == [(0, 5, 1)]
 
@@ -200,6 +200,9 @@ def test_what_is_set_aside_keeps_its_envelope_and_loses_its_body() -> None:
 @pytest.fixture
 def _patched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(PATCHED))
+    monkeypatch.syspath_prepend(
+        PATCHED
+    )  # Debian's Python has a sitecustomize of its own, which the probe would take first
 
 
 @pytest.mark.usefixtures("_patched")

@@ -56,7 +56,7 @@ NO = {
     "another enum": (field("kind_or_none").is_in(Other.A), "<Other.A: 'a'> is none of"),
     "a number is no member": (field("kind").eq(1), "1 is none of"),
     "a text is no amount": (field("amount").gt("1"), r"amount is a decimal\(12,2\), and '1' is no Decimal"),
-    "a float is no amount": (field("amount").gt(0.1), "0.1 is no Decimal"),  # type: ignore[arg-type]
+    "a float is no amount": (field("amount").gt(0.1), "0.1 is no Decimal"),  # type: ignore[arg-type]  # what is refused
     "a flag is no amount": (field("amount").gt(True), "True is no Decimal"),
     "NaN": (field("amount").eq(Decimal("NaN")), "is no number"),
     "infinity": (field("amount").lt(Decimal("Infinity")), "is no number"),
@@ -72,20 +72,20 @@ NO = {
         r"more than 100 .* is_in\(a, b, …\)",
     ),
     "a decimal is no int": (field("number").gt(Decimal(1)), "is no whole number"),
-    "a float is no int": (field("number").gt(1.0), "is no whole number"),  # type: ignore[arg-type]
+    "a float is no int": (field("number").gt(1.0), "is no whole number"),  # type: ignore[arg-type]  # what is refused
     "a text is no int": (field("number_or_none").is_in(1, "2"), "'2' is no whole number"),
     "a number is no text": (field("text").eq(1), "text is a text, and 1 is no text"),
     "NUL": (field("text").eq("a\0"), "is no text that an event can hold"),
     "half a pair": (field("text").ne("\ud800"), "is no text that an event can hold"),
-    "no zone": (field("at").ge(datetime(2026, 1, 1)), "at is a time, and .* says no time zone"),  # noqa: DTZ001
+    "no zone": (field("at").ge(datetime(2026, 1, 1)), "at is a time, and .* says no time zone"),  # noqa: DTZ001 - what is refused
     "a date is no time": (field("at").ge(date(2026, 1, 1)), "is no datetime"),
     "a text is no time": (field("at_or_none").ge("2026-01-01"), "is no datetime"),
     "a time is no date": (field("on").ge(datetime(2026, 1, 1, tzinfo=UTC)), "on is a date, and .* is no date"),
     "a text is no date": (field("on").ge("2026-01-01"), "is no date"),
-    "nothing": (field("text_or_none").eq(None), "nothing is equal to None"),  # type: ignore[arg-type]
-    "not nothing": (field("text_or_none").is_in("a", None), "nothing is equal to None"),  # type: ignore[arg-type]
-    "a list": (field("text").is_in(["a", "b"]), r"write is_in\(a, b\)"),  # type: ignore[arg-type]
-    "a tuple": (field("text").eq(("a", "b")), r"write is_in\(a, b\)"),  # type: ignore[arg-type]
+    "nothing": (field("text_or_none").eq(None), "nothing is equal to None"),  # type: ignore[arg-type]  # what is refused
+    "not nothing": (field("text_or_none").is_in("a", None), "nothing is equal to None"),  # type: ignore[arg-type]  # what is refused
+    "a list": (field("text").is_in(["a", "b"]), r"write is_in\(a, b\)"),  # type: ignore[arg-type]  # what is refused
+    "a tuple": (field("text").eq(("a", "b")), r"write is_in\(a, b\)"),  # type: ignore[arg-type]  # what is refused
     "none of none": (field("text").is_in(), "names no value"),
     "no field": (field("nowhere").eq(1), "Typed has no field nowhere"),
     "in the envelope": (field("m_version").eq("1"), "m_version is a long, and '1'"),
@@ -102,11 +102,11 @@ def test_a_constant_that_is_not_of_its_fields_type_is_refused(case: str) -> None
 
 def test_what_only_looks_like_a_condition_is_refused() -> None:
     with pytest.raises(BadDeclaration, match="takes a condition"):
-        typed.where(field("number") == 1)  # type: ignore[arg-type, comparison-overlap]
+        typed.where(field("number") == 1)  # type: ignore[arg-type, comparison-overlap]  # what is refused
     with pytest.raises(BadDeclaration, match="join conditions by & and"):
         typed.where(field("number").eq(1) and field("big").eq(1))
     with pytest.raises(BadDeclaration, match="join conditions by & and"):
-        typed.where(not field("number").eq(1))  # type: ignore[arg-type]
+        typed.where(not field("number").eq(1))  # type: ignore[arg-type]  # what is refused
 
 
 NO_COLUMN: dict[str, tuple[Callable[[], Any], str]] = {
@@ -115,14 +115,14 @@ NO_COLUMN: dict[str, tuple[Callable[[], Any], str]] = {
     "the sum of an enum": (lambda: typed.sum("kind", "No."), "have a sum, not text"),
     "the sum of a time": (lambda: typed.sum("m_occurred_at", "No."), "have a sum, not timestamptz"),
     "no field": (lambda: typed.max("nowhere", "No."), "Typed has no field nowhere"),
-    "nothing": (lambda: typed.sum(None, "No."), "None is no field and no expression"),  # type: ignore[arg-type]
-    "no expression": (lambda: typed.max(1, "No."), "1 is no field and no expression"),  # type: ignore[arg-type]
+    "nothing": (lambda: typed.sum(None, "No."), "None is no field and no expression"),  # type: ignore[arg-type]  # what is refused
+    "no expression": (lambda: typed.max(1, "No."), "1 is no field and no expression"),  # type: ignore[arg-type]  # what is refused
     "the day of a date": (lambda: typed.max(day("on"), "No."), r"day\(\) needs a time, and on is a date"),
     "the day of a text": (lambda: typed.max(day("text"), "No."), "needs a time, and text is a text"),
-    "the day of a day": (lambda: typed.max(day(day("at")), "No."), "is no field and no expression"),  # type: ignore[arg-type]
+    "the day of a day": (lambda: typed.max(day(day("at")), "No."), "is no field and no expression"),  # type: ignore[arg-type]  # what is refused
     "no word": (lambda: typed.last(by_event({}), "No."), "by_event names no word for Typed"),
     "a word with NUL": (lambda: typed.last(by_event({Typed: "\0"}), "No."), "is no text that Postgres can hold"),
-    "a number for a word": (lambda: typed.last(by_event({Typed: 1}), "No."), "1 is no text"),  # type: ignore[dict-item]
+    "a number for a word": (lambda: typed.last(by_event({Typed: 1}), "No."), "1 is no text"),  # type: ignore[dict-item]  # what is refused
 }
 
 

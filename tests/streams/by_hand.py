@@ -171,7 +171,7 @@ class ByHand:
             self.settings,
             f"SELECT epoch, rules, writer, next_seq, last_command_offset FROM refold.claims WHERE category = '{NAME}'",
         )
-        return ClaimState(*found[0]) if found else None  # type: ignore[arg-type]
+        return ClaimState(*found[0]) if found else None  # type: ignore[arg-type]  # a row of that table
 
     def outcomes(self) -> dict[tuple[str, UUID], tuple[object, ...]]:
         """Rejected, base version and events of each command in the tables."""

@@ -48,7 +48,7 @@ class Pooler:
     def run(self) -> None:
         """Say the URL, and serve."""
         port = self._listener.getsockname()[1]
-        print(f"{self._upstream.rpartition('@')[0]}@{HOST}:{port}/{self._upstream.rpartition('/')[2]}", flush=True)  # noqa: T201
+        print(f"{self._upstream.rpartition('@')[0]}@{HOST}:{port}/{self._upstream.rpartition('/')[2]}", flush=True)  # noqa: T201 - a program's output
         while True:
             client, _ = self._listener.accept()
             threading.Thread(target=self._served, args=(client,), daemon=True).start()

@@ -64,7 +64,7 @@ def with_decision(decision: object) -> AnyDecider:
         (RuntimeError("boom"), DECIDE_FAILED),
         (Mute(), DECIDE_FAILED),
         (Rejected("no", ValueError("because")), DECIDE_FAILED),  # type: ignore[arg-type]  # wrong on purpose, as below
-        (Rejected(7, "because"), DECIDE_FAILED),  # type: ignore[arg-type]
+        (Rejected(7, "because"), DECIDE_FAILED),  # type: ignore[arg-type]  # wrong on purpose
         (None, DECIDE_FAILED),
         ((), EVENTS_REFUSED),
         ((BasketOpened(store_id=1),) * 501, EVENTS_REFUSED),

@@ -81,7 +81,7 @@ def test_events_with_a_field_more_are_read_alike_by_rows_and_by_columns(old: Rel
     made = [new.make("LineAdded", text=f"line {i}", mood="merry" if i % 2 else None) for i in range(100)]
     values = [codec.event(noted(i), event) for i, event in enumerate(made)]
     values += [known.event(noted(100 + i), old.make("LineAdded", text=f"line {100 + i}")) for i in range(100)]
-    assert [known.read_event(value)[1].text for value in values] == [f"line {i}" for i in range(200)]  # type: ignore[union-attr]
+    assert [known.read_event(value)[1].text for value in values] == [f"line {i}" for i in range(200)]  # type: ignore[union-attr]  # an event of this type
     heads = read_heads(values)
     old.domains.catalog.know(heads.present)
     found = ColumnDecoder(old.domains.catalog, thin=False).events(NOTES, "LineAdded", values, heads)

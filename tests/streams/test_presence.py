@@ -1,7 +1,7 @@
 """Which processes run with which code: rows that live and die with them, and a fingerprint of what is on disk."""
 
-import importlib
 import logging
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -108,7 +108,7 @@ def test_a_server_that_is_away_ends_nothing() -> None:
 
 
 def live(role: str, code: Code, version: str) -> Live:
-    return Live(ME.process, role, "host", 7, None, 0.0, version, (code,), {})  # type: ignore[arg-type]
+    return Live(ME.process, role, "host", 7, None, 0.0, version, (code,), {})  # type: ignore[arg-type]  # when it began is not looked at
 
 
 def test_two_codes_at_once_are_told_with_their_files_and_processes() -> None:
@@ -139,7 +139,7 @@ def test_the_fingerprint_is_of_all_files_of_the_domain(tmp_path: Path, monkeypat
         (package / "rules.py").write_text(rule)
         monkeypatch.syspath_prepend(tmp_path / version)
         for name in ("printed_shop", "printed_shop.schemas"):
-            importlib.sys.modules.pop(name, None)  # type: ignore[attr-defined]
+            sys.modules.pop(name, None)
         (code,) = running_code(["printed_shop"])
         assert code.file == str(package / "schemas" / "__init__.py")
         prints.append(code.fingerprint)

@@ -58,9 +58,9 @@ def failing(*, opened: bool) -> Reactor:
     def react(event: object, state: object, seen: object) -> object:
         if getattr(seen, "stream", None) == "b8" and (opened or getattr(seen, "version", 0) > 1):
             raise ValueError("not yet")
-        return REACTORS[0].react(event, state, seen)  # type: ignore[arg-type]
+        return REACTORS[0].react(event, state, seen)  # type: ignore[arg-type]  # wider than the contract: it looks first
 
-    return dataclasses.replace(REACTORS[0], react=react)  # type: ignore[arg-type]
+    return dataclasses.replace(REACTORS[0], react=react)  # type: ignore[arg-type]  # as above
 
 
 def waits(settings: Settings) -> list[tuple[int, str, int]]:

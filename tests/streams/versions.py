@@ -112,10 +112,10 @@ def newer() -> Release:
     def decide(command: Any, _: State) -> Event:
         match command:
             case add_line():
-                return line_added(text=command.text, mood=command.mood)  # type: ignore[no-any-return]
+                return line_added(text=command.text, mood=command.mood)  # type: ignore[no-any-return]  # made by msgspec.defstruct, so Any
             case pin_note():
-                return note_pinned(by=command.by)  # type: ignore[no-any-return]
-        return line_removed(text=command.text, reason="none")  # type: ignore[no-any-return]
+                return note_pinned(by=command.by)  # type: ignore[no-any-return]  # as above
+        return line_removed(text=command.text, reason="none")  # type: ignore[no-any-return]  # as above
 
     def evolve(state: State, event: Any) -> State:
         match event:
@@ -130,7 +130,7 @@ def newer() -> Release:
         return line_removed(text=old.text, reason="unknown")
 
     removed.__annotations__ = {"old": old_struck, "return": line_removed}
-    removed.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    removed.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # an upcaster's signature is its declaration
         [inspect.Parameter("old", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=old_struck)],
         return_annotation=line_removed,
     )
