@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import psycopg
 from psycopg import sql
 
-from refold.projections import merge_sql
+from refold.projections import names
 from refold.projections.builds import Build
 from refold.projections.layout import Layout
 from refold.streams.postgres import Database
@@ -101,7 +101,7 @@ def has_rows(db: Database, source: sql.Composable) -> bool:
 
 
 def _statement(layout: Layout, shadow: Build, serving: Build) -> sql.Composed:
-    ours, theirs = (merge_sql.table(layout, build.schema) for build in (shadow, serving))
+    ours, theirs = (names.table(layout, build.schema) for build in (shadow, serving))
     further = sql.SQL(_FURTHER).format(
         key=sql.Identifier(layout.key_names[0]), ours=shadow.number, theirs=serving.number
     )

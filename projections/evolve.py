@@ -18,7 +18,6 @@ import polars as pl
 from refold.projections.batch import Batch, Park
 from refold.projections.declaration import Entity, EventType, Evolve
 from refold.projections.errors import EventFailed
-from refold.projections.evolve_notes import Tell
 from refold.projections.layout import DELETED, VERSION, Layout, Stored
 from refold.projections.partial import PLACE, Frames, placed
 from refold.projections.sql_types import DIGITS
@@ -27,6 +26,9 @@ from refold.schemas.column_values import values_of
 from refold.schemas.columns import ROW
 from refold.schemas.contracts import Event
 from refold.schemas.validate import all_from_log
+
+Tell = Callable[[int, int], None]
+"""Notes the partition and offset of the record that `evolve` is given next."""
 
 
 @dataclass(frozen=True)

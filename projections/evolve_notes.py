@@ -5,12 +5,13 @@ passed: so the second death names the record, however large the batches are. The
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from refold.projections import parking
 from refold.projections.batch import Park
 from refold.projections.builds import GROUP, Build
+from refold.projections.evolve import Tell
 from refold.streams import metrics
 from refold.streams.attempts import Attempts
 from refold.streams.chunk import Chunk, Place
@@ -21,7 +22,6 @@ from refold.streams.settings import Settings
 from refold.streams.topics import category_of
 
 _log = logging.getLogger(__name__)
-Tell = Callable[[int, int], None]
 """Told the partition and offset of each record before `evolve` is given it."""
 
 

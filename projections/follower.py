@@ -28,11 +28,11 @@ from refold.streams import positions
 from refold.streams.chunk import Chunk, Place
 from refold.streams.core_limits import group_positions
 from refold.streams.errors import DatabaseRefused
-from refold.streams.intake import ChunkFold
 from refold.streams.log_reader import LogReader
 from refold.streams.postgres import Database, connect_patiently, notify
 from refold.streams.refusals import first_line
 from refold.streams.settings import Settings
+from refold.streams.worker_ports import ChunkFold
 
 FOLLOWERS = "models-apart"
 _log = logging.getLogger(__name__)

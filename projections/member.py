@@ -14,6 +14,7 @@ from refold.projections.declaration import EventType, handled
 from refold.projections.errors import ModelFailed, SumOverflow
 from refold.projections.evolve import Evolved, Held, Target, evolve_batch, held_of, rows_of
 from refold.projections.layout import Layout
+from refold.projections.names import table
 from refold.projections.partial import partial_of
 from refold.streams.errors import Refused, Unreachable
 from refold.streams.postgres import Statements
@@ -93,7 +94,7 @@ def load_rows(db: Statements, layout: Layout, build: Build, streams: list[str]) 
     names = [part.name for part in layout.stored]
     columns, key = sql.SQL(", ").join(map(sql.Identifier, names)), layout.key_names[0]
     query = sql.SQL("SELECT {} FROM {} WHERE {} = ANY(%s)").format(
-        columns, merge_sql.table(layout, build.schema), sql.Identifier(key)
+        columns, table(layout, build.schema), sql.Identifier(key)
     )
     rows = [dict(zip(names, row, strict=True)) for row in db.execute(query.as_bytes(), (streams,)).fetchall()]
     return {row[key]: held_of(layout, row) for row in rows}

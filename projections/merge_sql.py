@@ -7,6 +7,7 @@ import polars as pl
 from psycopg import sql
 
 from refold.projections.layout import DELETED, VERSION, Layout, Merge, Stored
+from refold.projections.names import table
 from refold.projections.wide_sums import Partial, Values, writable
 from refold.streams.arrays import literal
 from refold.streams.postgres import Database, Statements
@@ -41,11 +42,6 @@ def copy(db: Database, layout: Layout, target: sql.Composable, rows: pl.DataFram
                 datetime_format="%Y-%m-%d %H:%M:%S%.6f+00",
             )
             out.write(text.encode())
-
-
-def table(layout: Layout, schema: str) -> sql.Identifier:
-    """The model's table in a build's schema."""
-    return sql.Identifier(schema, layout.name)
 
 
 @cache

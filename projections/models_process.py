@@ -17,7 +17,8 @@ from refold.streams.continuity import check_continuity
 from refold.streams.control_tables import bootstrap
 from refold.streams.core_limits import group_positions
 from refold.streams.domain import load_domains
-from refold.streams.guard import GuardedFold, process_guard
+from refold.streams.guard import process_guard
+from refold.streams.guarded_fold import GuardedFold
 from refold.streams.postgres import Database, answering, connect_patiently
 from refold.streams.presence import Name, live_processes
 from refold.streams.refusals import first_line, is_away, refusal_of

@@ -11,7 +11,7 @@ from typing import Self
 import psycopg
 from psycopg import sql
 
-from refold.projections import builds, merge_sql, promote, tables
+from refold.projections import builds, names, promote, tables
 from refold.projections.builds import GROUP, Build
 from refold.projections.compare import compare, has_rows
 from refold.projections.core_first import CoreFirst
@@ -34,7 +34,8 @@ from refold.streams.control_tables import bootstrap
 from refold.streams.core_limits import group_positions
 from refold.streams.core_process import core_folds
 from refold.streams.domain import load_domains
-from refold.streams.guard import GuardedFold, command_guard
+from refold.streams.guard import command_guard
+from refold.streams.guarded_fold import GuardedFold
 from refold.streams.postgres import Database, connect
 from refold.streams.refusals import first_line
 from refold.streams.settings import Settings
@@ -243,7 +244,7 @@ class Replay:
         )
 
     def _rows(self, layout: Layout, build: Build) -> int:
-        table = merge_sql.table(layout, build.schema)
+        table = names.table(layout, build.schema)
         row = self._db.execute(sql.SQL("SELECT count(*) FROM {}").format(table)).fetchone()
         assert row is not None
         return int(row[0])

@@ -10,7 +10,7 @@ from contextlib import nullcontext
 import polars as pl
 from psycopg import sql
 
-from refold.projections import merge_sql, parking, tables
+from refold.projections import merge_sql, names, parking, tables
 from refold.projections.batch import Batch, Counted, Park
 from refold.projections.builds import Build
 from refold.projections.evolve import Held, Target, evolve_batch, rows_of
@@ -82,7 +82,7 @@ class Staging:
             if self._has_rows():
                 self._copy_beside(part)
             else:
-                merge_sql.copy(self._db, self.layout, merge_sql.table(self.layout, self.build.schema), part)
+                merge_sql.copy(self._db, self.layout, names.table(self.layout, self.build.schema), part)
 
     def finish(self) -> None:
         """Give the table its key and merge later flushes into it. Done again it changes nothing."""
@@ -91,7 +91,7 @@ class Staging:
         for name in self._beside():
             merge_sql.add_from(self._db, self.layout, self.build.schema, sql.Identifier(self.build.schema, name))
             self._db.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(self.build.schema, name)))
-        self._db.execute(sql.SQL("ANALYZE {}").format(merge_sql.table(self.layout, self.build.schema)))
+        self._db.execute(sql.SQL("ANALYZE {}").format(names.table(self.layout, self.build.schema)))
 
     def _evolve(self, batch: Batch, frames: Frames) -> None:
         with self._notes.of(batch.chunks) if self._notes is not None else nullcontext() as tell:
@@ -112,7 +112,7 @@ class Staging:
 
     def _copy_beside(self, rows: Mapping[str, Values]) -> None:
         beside = sql.Identifier(self.build.schema, f"{self.layout.name}{_FLUSH}{len(self._beside()) + 1:04d}")
-        table = merge_sql.table(self.layout, self.build.schema)
+        table = names.table(self.layout, self.build.schema)
         self._db.execute(sql.SQL("CREATE TABLE {} (LIKE {})").format(beside, table))
         merge_sql.copy(self._db, self.layout, beside, rows)
 
@@ -128,7 +128,7 @@ class Staging:
         return self._db.execute(query, (self.build.schema, self.layout.name)).fetchone() is not None
 
     def _has_rows(self) -> bool:
-        table = merge_sql.table(self.layout, self.build.schema)
+        table = names.table(self.layout, self.build.schema)
         return self._db.execute(sql.SQL("SELECT FROM {} LIMIT 1").format(table)).fetchone() is not None
 
 

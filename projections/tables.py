@@ -8,7 +8,7 @@ from refold.projections import view_swap
 from refold.projections.builds import Build
 from refold.projections.declaration import View
 from refold.projections.layout import DELETED, VERSION, Layout, Stored
-from refold.projections.merge_sql import table
+from refold.projections.names import table
 from refold.projections.served_types import served_type
 from refold.projections.view_swap import Name
 from refold.streams.postgres import Database

@@ -19,8 +19,9 @@ from faust.app.base import BootStrategy
 from refold.streams.chunk import Chunk, Place
 from refold.streams.fold_worker import FoldWorker, FollowingWorker
 from refold.streams.group_consumer import ReaderConfig
-from refold.streams.guard import GuardedFold, process_guard
-from refold.streams.intake import ChunkFold, Intake
+from refold.streams.guard import process_guard
+from refold.streams.guarded_fold import GuardedFold
+from refold.streams.intake import Intake
 from refold.streams.lane import Lane, Share, Worker, lane_of
 from refold.streams.members import group_name
 from refold.streams.notices import listen
@@ -31,6 +32,7 @@ from refold.streams.restoring import stand_aside
 from refold.streams.settings import Settings
 from refold.streams.stuck import StuckWatch
 from refold.streams.taking_part import HERE
+from refold.streams.worker_ports import ChunkFold
 
 _ALLOCATIONS = 50_000
 _CORE = "core"

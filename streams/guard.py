@@ -15,7 +15,6 @@ from refold.streams import metrics, set_aside
 from refold.streams.attempts import Attempts
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import RecordKills
-from refold.streams.intake import ChunkFold
 from refold.streams.postgres import answering, connect_patiently
 from refold.streams.probe import Probe, Values
 from refold.streams.set_aside import Offsets
@@ -182,27 +181,6 @@ class Store:
         with answering(), connect_patiently(self._url, application_name=f"{self._group}-guard") as db:
             set_aside.add(db, self._group, place, offsets, reason)
             return set_aside.load(db, [self._group])
-
-
-class GuardedFold:
-    """A fold whose every batch is an attempt."""
-
-    def __init__(self, fold: ChunkFold, guard: Guard) -> None:
-        self._fold, self._guard = fold, guard
-        self.group, self.topics = fold.group, fold.topics
-
-    def stored(self, places: Sequence[Place]) -> dict[Place, int]:
-        return self._fold.stored(places)
-
-    def apply(self, chunks: Sequence[Chunk]) -> dict[Place, int]:
-        """Raises what the fold raises, and RecordKills."""
-        return self._guard.attempt(chunks, self._fold.apply)
-
-    def reconnect(self) -> None:
-        self._fold.reconnect()
-
-    def close(self) -> None:
-        self._fold.close()
 
 
 def process_guard(settings: Settings, group: str, whole: int = 1) -> Guard:

@@ -32,9 +32,9 @@ from refold.streams.handler_ports import Away, EventLog, HandlerTables
 from refold.streams.held import Held
 from refold.streams.holder import Change, Holder, Mode
 from refold.streams.incoming import CommandReader
-from refold.streams.intake import Reader
 from refold.streams.standing import goes_on, waits
 from refold.streams.topics import category_of
+from refold.streams.worker_ports import Reader
 
 _log = logging.getLogger(__name__)
 GROUP = "handler"

@@ -2,10 +2,9 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from threading import Event
-from typing import Protocol
 
 import psycopg
 
@@ -14,6 +13,7 @@ from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import Lost, Unreachable
 from refold.streams.refusals import first_line, may_pass, refusal_of
 from refold.streams.standing import goes_on, waits
+from refold.streams.worker_ports import ChunkFold, Reader
 
 _log = logging.getLogger(__name__)
 _RETRY_S = 0.2
@@ -22,40 +22,6 @@ _BETWEEN_LOOKS_S = 2.0
 """Of the time from one look to the next, what counts: in a longer one the thread was at work, or waited, and took nothing that arrived."""
 MOST_BYTES = 64 << 20
 """Of a place's records that are read and not folded: the place is paused then, as it is at too many of them."""
-
-
-class ChunkFold(Protocol):
-    """A fold of chunks into tables whose position moves in the same transaction."""
-
-    group: str
-
-    @property
-    def topics(self) -> Sequence[str]:
-        """Full names of the topics it reads."""
-
-    def stored(self, places: Sequence[Place]) -> dict[Place, int]:
-        """Where the group stands; a new place gets a row at 0."""
-
-    def apply(self, chunks: Sequence[Chunk]) -> dict[Place, int]:
-        """Fold in one transaction; how far each place got (the rest is offered again). Raises Lost after a rollback."""
-
-    def reconnect(self) -> None:
-        """A new connection, once Postgres is back."""
-
-    def close(self) -> None: ...
-
-
-class Reader(Protocol):
-    """What the intake asks of the thread that reads."""
-
-    def is_current(self, chunk: Chunk) -> bool: ...
-    def places(self) -> list[Place]: ...
-    def assignments(self) -> Mapping[Place, int]: ...
-    def position(self, place: Place) -> int | None: ...
-    def seek(self, place: Place, offset: int) -> int: ...
-    def pause(self, place: Place) -> None: ...
-    def resume(self, place: Place) -> None: ...
-    def end(self, place: Place) -> int | None: ...
 
 
 class Intake:

@@ -1,6 +1,6 @@
 """How far handlers and each group of readers are behind the log's end: in records, and in seconds by the broker's clock."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +14,6 @@ from refold.streams.domain import Domains
 from refold.streams.errors import KafkaUnavailable
 from refold.streams.postgres import Database
 from refold.streams.presence import handlers_at
-from refold.streams.reactors.declared import declared_reactors
 from refold.streams.refusals import of_kafka
 from refold.streams.settings import Settings
 from refold.streams.topics import commands_topic, events_topic
@@ -45,12 +44,12 @@ class Lag:
 class LagReader:
     """Compares what is stored with the ends of the topics: of events for the folds, of commands for the handler."""
 
-    def __init__(self, settings: Settings, domains: Domains) -> None:
-        """Connects when it is first asked."""
+    def __init__(self, settings: Settings, domains: Domains, reacted: Collection[str] = ()) -> None:
+        """Connects when it is first asked. `reacted`: names of the categories that reactors read."""
         self._servers, self._partitions, prefix = settings.kafka_servers(), settings.partitions, settings.topic_prefix
         self._topics = {name: events_topic(prefix, name) for name in domains.categories}
         self._commands = {name: commands_topic(prefix, name) for name in domains.categories}
-        self._reacted = {self._topics[reactor.category.name] for reactor in declared_reactors(domains)}
+        self._reacted = {self._topics[name] for name in reacted}
         self._client: AdminClient | None = None
 
     def read(self, db: Database) -> list[Lag]:

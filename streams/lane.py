@@ -17,11 +17,11 @@ from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import LogRefused, NewerRules, Refused
 from refold.streams.fold_worker import FollowingWorker
 from refold.streams.group_consumer import ReaderConfig
-from refold.streams.intake import Reader
 from refold.streams.notices import POLL_S
 from refold.streams.presence import ending
 from refold.streams.reader import MOST_BYTES, REFUSED
 from refold.streams.refusals import is_passing, of_statement
+from refold.streams.worker_ports import Reader
 
 _log = logging.getLogger(__name__)
 _SOON_S = 0.02

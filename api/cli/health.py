@@ -19,7 +19,7 @@ from refold.streams.lag import Lag, LagReader
 from refold.streams.members import Member, members
 from refold.streams.postgres import Database, has_table
 from refold.streams.presence import Live, Trouble
-from refold.streams.reactors.declared import declared_reactors
+from refold.streams.reactors.declared import declared_reactors, reacted_categories
 from refold.streams.refusals import first_line, is_away
 from refold.streams.settings import Settings
 from refold.streams.standing import STILL_S
@@ -36,7 +36,7 @@ class Health:
 
     def __init__(self, db: Database, settings: Settings, domains: Domains) -> None:
         self._db = db
-        self._reader = LagReader(settings, domains)
+        self._reader = LagReader(settings, domains, reacted_categories(domains))
         self._unasked: list[Finding] = []
         self.roles = ["handler", "core", "models", *(["reactors"] if declared_reactors(domains) else [])]
         self.lags = self._lags() if has_table(self._db, "refold.claims") else []

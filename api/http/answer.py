@@ -6,6 +6,8 @@ from litestar import Response
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
+JSON = "application/json"
+
 
 class Answer(Response[bytes]):
     """A response without cookies, background tasks or encoders; its media type is given."""

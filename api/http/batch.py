@@ -15,9 +15,9 @@ from refold.api.http.batch_line import LineReader
 from refold.api.http.batch_text import LineSplitter, Text
 from refold.api.http.command_answer import decided_body, outcome_path
 from refold.api.http.command_request import Intent
+from refold.api.http.command_services import CommandServices
 from refold.api.http.outcomes import Outcome
 from refold.api.http.problems import problem_body
-from refold.api.http.services import CommandServices
 from refold.api.unavailable import AppendUnknown
 from refold.schemas.errors import BadValue, RefoldError
 from refold.streams.errors import CommandTooLarge, DeliveryFailed, QueueFull

@@ -15,7 +15,7 @@ from uuid import UUID
 from psycopg import sql
 
 from refold.api.errors import Fault, FilterInvalid
-from refold.api.http.query_request import shown
+from refold.api.http.parameters import shown
 from refold.projections.served_types import ServedType, served_type
 from refold.projections.serving import ServedColumn
 from refold.schemas.exact_text import instant_of

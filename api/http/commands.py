@@ -21,10 +21,10 @@ from refold.api.http.command_request import (
     read_intent,
     read_wait,
 )
+from refold.api.http.command_services import CommandServices
 from refold.api.http.outcomes import Outcome
 from refold.api.http.paths import raw_behind
 from refold.api.http.sending import Sending
-from refold.api.http.services import CommandServices
 from refold.schemas.contracts import Category
 from refold.schemas.identity import outcome_key
 

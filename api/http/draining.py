@@ -10,7 +10,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from refold.api.http.answer import Answer
-from refold.api.http.services import Check
+from refold.api.http.operation_services import Check
 
 _LOOK_S = 0.05
 _STOPPING = {"ok": False, "checks": [Check("process", ok=False, detail="this process is stopping")]}

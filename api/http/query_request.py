@@ -1,7 +1,7 @@
 """Parse: a query string in PostgREST's grammar. Knows nothing of any read model."""
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
@@ -12,8 +12,8 @@ from refold.api.errors import (
     OrderInvalid,
     RowKeyInvalid,
     UnknownOperator,
-    UnknownParameter,
 )
+from refold.api.http.parameters import bad_filter, shown, unknown_parameter
 
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
 MAX_FILTERS, MAX_ORDER = 20, 10
@@ -78,7 +78,7 @@ def read_query(raw: bytes) -> Query:
         elif name not in PAGING:
             raise unknown_parameter(name, PAGING, f'; a column of that name is written "{name}", in double quotes')
         elif name in reserved:
-            raise _bad_filter(name, f"{name} is there twice")
+            raise bad_filter(name, f"{name} is there twice")
         else:
             reserved[name] = value
     if len(filters) > MAX_FILTERS:
@@ -127,25 +127,6 @@ def _unquoted(text: str) -> str:
     return text
 
 
-def refuse_unknown(raw: bytes, known: Collection[str]) -> None:
-    """Raises UnknownParameter for a parameter that is none of those, FilterInvalid for one that is there twice."""
-    seen = set[str]()
-    for part in raw.split(b"&") if raw else ():
-        name = unquote_to_bytes(part.partition(b"=")[0].replace(b"+", b" ")).decode(errors="replace")
-        if name not in known:
-            raise unknown_parameter(name, known)
-        if name in seen:
-            raise _bad_filter(name, f"{name} is there twice")
-        seen.add(name)
-
-
-def unknown_parameter(name: str, known: Collection[str], hint: str = "") -> UnknownParameter:
-    """The error of a parameter that means nothing here."""
-    there = f"there are: {', '.join(known)}" if known else "there are none here"
-    message = f"there is no parameter {shown(name)}; {there}{hint}"
-    return UnknownParameter(message, Fault(name[:100], "parameter-unknown", message))
-
-
 def read_numbers(raw: bytes, **allowed: tuple[int, int, int]) -> dict[str, int]:
     """Whole-number parameters, each `name=(default, least, most)`; others are not looked at. Raises FilterInvalid, LimitInvalid."""
     found = {name: default for name, (default, _, _) in allowed.items()}
@@ -162,7 +143,7 @@ def read_texts(raw: bytes, *names: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value in _pairs(raw):
         if name in found:
-            raise _bad_filter(name, f"{name} is there twice")
+            raise bad_filter(name, f"{name} is there twice")
         if name in names:
             found[name] = value
     return found
@@ -176,11 +157,6 @@ def whole(name: str, text: str, least: int, most: int) -> int:
     return int(text)
 
 
-def shown(text: str) -> str:
-    """A client's text in a message: short, and in printable ASCII."""
-    return ascii(text[:60])
-
-
 def _pairs(raw: bytes) -> Iterator[tuple[str, str]]:
     for part in raw.split(b"&") if raw else ():
         name, equals, value = part.partition(b"=")
@@ -189,7 +165,7 @@ def _pairs(raw: bytes) -> Iterator[tuple[str, str]]:
         except UnicodeDecodeError:
             raise FilterInvalid("the query string is not UTF-8") from None
         if not equals or "\0" in pair[0] + pair[1]:
-            raise _bad_filter(pair[0], f"write name=value, without NUL, not {shown(pair[0])}")
+            raise bad_filter(pair[0], f"write name=value, without NUL, not {shown(pair[0])}")
         yield pair
 
 
@@ -205,7 +181,7 @@ def _filter(column: str, text: str) -> Filter:
         message += f" (there are: {', '.join(OPERATORS)})"
         raise UnknownOperator(message, Fault(column[:100], "operator-unknown", message))
     if operator == "is" and value not in {"null", "not_null"}:
-        raise _bad_filter(column, "`is` takes only `null` and `not_null`")
+        raise bad_filter(column, "`is` takes only `null` and `not_null`")
     return Filter(column, operator, value)
 
 
@@ -224,10 +200,6 @@ def _order_term(text: str) -> Order:
         raise _bad_order(f"{shown(text)} is not column, column.asc or column.desc, then .nullsfirst or .nullslast")
     column, direction, nulls = found.groups()
     return Order(_unquoted(column), direction == "desc", None if nulls is None else nulls == "first")
-
-
-def _bad_filter(name: str, message: str) -> FilterInvalid:
-    return FilterInvalid(message, Fault(name[:100], "filter-invalid", message))
 
 
 def _bad_order(message: str) -> OrderInvalid:

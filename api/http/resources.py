@@ -10,24 +10,19 @@ from litestar import Litestar
 
 from refold.api.http.application import application
 from refold.api.http.command_request import Intent
+from refold.api.http.command_services import CommandServices
 from refold.api.http.database import Database
 from refold.api.http.lookups import Lookups
 from refold.api.http.metrics import metrics_page
 from refold.api.http.notices import Notices
+from refold.api.http.operation_services import Check, OperationServices
 from refold.api.http.outcomes import Outcomes
 from refold.api.http.positions import Positions
 from refold.api.http.preparation import Preparation
+from refold.api.http.read_services import ModelReads, ModelServices, StreamServices
 from refold.api.http.readiness import Readiness
 from refold.api.http.registry import SchemaRegistry
 from refold.api.http.served_now import ServedNow
-from refold.api.http.services import (
-    Check,
-    CommandServices,
-    ModelReads,
-    ModelServices,
-    OperationServices,
-    StreamServices,
-)
 from refold.api.unavailable import LogUnreadable, NotPrepared
 from refold.projections.declared import declared
 from refold.projections.serving import served_models
@@ -39,6 +34,7 @@ from refold.streams.lag import LagReader
 from refold.streams.notices import POLL_S
 from refold.streams.presence import MISSING_NOW, TROUBLES_NOW, Trouble, stand_still
 from refold.streams.producer import Delivered, Producer
+from refold.streams.reactors.declared import reacted_categories
 from refold.streams.settings import Settings
 from refold.streams.topics import logged_schemas
 
@@ -77,7 +73,7 @@ class Resources:
             sent: Producer(kafka, prefix, domains, queue_records=10_000, timeout_s=delivery_s, linger_ms=linger_ms)
             for sent, linger_ms in _LINGER_MS.items()
         }
-        self._lag = LagReader(settings, domains)
+        self._lag = LagReader(settings, domains, reacted_categories(domains))
         self.readiness = Readiness(
             {"postgres": self._check_postgres, "kafka": self._check_kafka, "workers": self._check_workers}
         )

@@ -22,6 +22,11 @@ def declared_reactors(domains: Domains) -> tuple[Reactor, ...]:
     return tuple(found)
 
 
+def reacted_categories(domains: Domains) -> frozenset[str]:
+    """Names of the categories that reactors read. Raises as `declared_reactors` does."""
+    return frozenset(reactor.category.name for reactor in declared_reactors(domains))
+
+
 def _of(domain: str) -> Sequence[Reactor]:
     path = f"{package_of(domain)}.reactors"
     if find_spec(path) is None:

@@ -13,18 +13,13 @@ from litestar.testing import TestClient
 from refold.api.cli.stack import Stack
 from refold.api.http.application import application
 from refold.api.http.command_request import Intent
+from refold.api.http.command_services import CommandServices
 from refold.api.http.database import Parameters, Row, Statement
+from refold.api.http.operation_services import Check, OperationServices
 from refold.api.http.outcomes import Outcome
 from refold.api.http.positions import Place, Positions
+from refold.api.http.read_services import ModelReads, ModelServices, StreamServices
 from refold.api.http.registry import SchemaRegistry
-from refold.api.http.services import (
-    Check,
-    CommandServices,
-    ModelReads,
-    ModelServices,
-    OperationServices,
-    StreamServices,
-)
 from refold.projections.serving import ServedColumn, ServedModel
 from refold.schemas.errors import RefoldError
 from refold.streams.domain import Domains, load_domains

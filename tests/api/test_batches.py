@@ -14,7 +14,7 @@ from refold.api.http.application import application
 from refold.api.http.batch import WINDOW_CHUNKS, Batch
 from refold.api.http.batch_line import MAX_LINE_BYTES
 from refold.api.http.batch_text import CHUNK_LINES, LineSplitter
-from refold.api.http.services import CommandServices
+from refold.api.http.command_services import CommandServices
 from refold.streams.domain import Domains
 from refold.streams.errors import DatabaseUnavailable, DeliveryFailed, QueueFull
 

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from refold.api.http import readiness
+from refold.api.http.operation_services import Check
 from refold.api.http.readiness import Readiness
-from refold.api.http.services import Check
 from refold.streams.errors import KafkaUnavailable
 
 

@@ -53,7 +53,7 @@ def test_a_partition_waits_for_its_claim_and_not_for_what_others_are_behind(
     append(settings, CATEGORY, 1, [*events("B", 3, 40), claimed(claim("C", 2)), *events("B", 43, 1)])
     topic = events_topic(settings.topic_prefix, CATEGORY)
     with connect(settings.dsn(), application_name="test") as db:
-        lags = LagReader(settings, load_domains(["retail"])).read(db)
+        lags = LagReader(settings, load_domains(["retail"]), ["retail.basket"]).read(db)
     everywhere = settings.partitions * len(load_domains(["retail"]).categories)
     assert waiting(settings.kafka_servers(), lags) == [(topic, 1)]
     found = told(settings, monkeypatch, capsys)

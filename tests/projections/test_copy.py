@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from refold.projections import builds, merge_sql, tables
+from refold.projections import builds, merge_sql, names, tables
 from refold.projections.declared import Declared
 from refold.projections.layout import Layout
 from refold.streams.postgres import Database
@@ -53,7 +53,7 @@ def test_copied_rows_are_those_that_live_workers_write(db: Database, sample: Dec
     copied, live = (builds.create(db, layout, "f", "building") for _ in range(2))
     for build in (copied, live):
         tables.create(db, layout, build)
-    merge_sql.copy(db, layout, merge_sql.table(layout, copied.schema), awkward(layout))
+    merge_sql.copy(db, layout, names.table(layout, copied.schema), awkward(layout))
     merge_sql.add(db, layout, live.schema, awkward(layout))
     bytes_of = "SELECT t::text FROM {} t ORDER BY 1"
     found = [db.execute(bytes_of.format(f"{build.schema}.{name}").encode()).fetchall() for build in (copied, live)]

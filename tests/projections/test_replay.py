@@ -22,12 +22,12 @@ from refold.streams.control_tables import bootstrap
 from refold.streams.core_process import core_folds
 from refold.streams.domain import load_domains
 from refold.streams.errors import Lost
-from refold.streams.intake import ChunkFold
 from refold.streams.log_reader import LogReader
 from refold.streams.postgres import Database, connect
 from refold.streams.settings import Settings
 from refold.streams.topics import ensure_topics, events_topic
 from refold.streams.waiting import when_kafka_answers
+from refold.streams.worker_ports import ChunkFold
 from tests.projections.test_models import bytes_of
 
 TABLES = ("baskets", "store_daily", "product_sales", "households")

@@ -17,12 +17,12 @@ from refold.streams.control_tables import bootstrap
 from refold.streams.core import CoreFold
 from refold.streams.domain import load_domains
 from refold.streams.history import History
-from refold.streams.intake import ChunkFold
 from refold.streams.log_reader import LogReader
 from refold.streams.postgres import connect
 from refold.streams.settings import Settings
 from refold.streams.topics import ensure_topics, events_topic
 from refold.streams.waiting import when_kafka_answers
+from refold.streams.worker_ports import ChunkFold
 
 DOMAINS = load_domains(["retail"])
 CODEC = Codec(DOMAINS.catalog)

@@ -1,0 +1,56 @@
+"""What the routes of commands need of the world, as narrow as they need it."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
+
+from refold.api.http.command_request import Intent
+from refold.api.http.outcomes import Outcome
+from refold.streams.domain import Domains
+from refold.streams.producer import Delivered
+
+MAX_BATCHES = 8
+"""Batches under way at once; each may have some thousands of commands in flight."""
+
+
+class OutcomeTable(Protocol):
+    """Outcomes of commands, by key."""
+
+    async def find(self, key: bytes) -> Outcome | None:
+        """The outcome, or None while it is pending."""
+        ...
+
+    def expected(self, key: bytes) -> AbstractContextManager["asyncio.Future[Outcome]"]:
+        """A future of the outcome while the block lasts."""
+        ...
+
+    async def find_all(self, keys: list[bytes]) -> list[Outcome]:
+        """The outcomes there are, by one query."""
+        ...
+
+    def commits(self) -> int:
+        """How often the core has committed, as far as is known."""
+        ...
+
+    async def committed(self, since: int) -> None:
+        """Return once the core has committed again, or soon anyway."""
+        ...
+
+
+Queue = Callable[[Intent, Delivered], None]
+"""Appends without waiting. Raises QueueFull; the report comes from another thread."""
+
+
+@dataclass(frozen=True)
+class CommandServices:
+    """For commands and their outcomes. `append`: a command of its own, `queue`: one of a batch."""
+
+    domains: Domains
+    outcomes: OutcomeTable
+    append: Queue
+    queue: Queue
+    default_wait: float
+    batches: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, MAX_BATCHES))
