@@ -22,6 +22,7 @@ _LIST_AFTER_TEXT = re.compile(r"(^(?![-*] |\d+\. |\s|\||#).+\n|\A\n)(?=[-*] |\d+
 def staged() -> dict[Path, Path]:
     """Each page of the repository, and where it lies in the site."""
     roots = {page: Path("index.md" if page.stem == "README" else page.name.lower()) for page in ROOT.glob("*.md")}
+    roots |= {page: Path(f"{page.parent.name}.md") for page in ROOT.glob("[a-z]*/README.md")}
     return roots | {page: page.relative_to(ROOT / "docs") for page in (ROOT / "docs").rglob("*.md")}
 
 
