@@ -45,9 +45,8 @@ check: setup ## lint, spelling, types, layers, the tests that need no server, an
 	@$(BIN)/typos
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/coverage run -m pytest -m "not servers and not e2e" $(ARGS)
-	@$(BIN)/coverage html --quiet
-	@printf 'these tests run %s %% of the code in their own process; each line is in build/coverage/index.html\n' "$$($(BIN)/coverage report --format=total)"
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not servers and not e2e" --cov --cov-report=html $(ARGS)
+	@printf 'these tests run %s %% of the code, whole processes of ours not counted\n' "$$($(BIN)/coverage report --format=total)"
 
 fix: setup ## mend what can be mended by itself: lint, format, spelling
 	@$(BIN)/ruff check --fix .
