@@ -12,7 +12,7 @@ from refold.projections import parking
 from refold.projections.batch import Park
 from refold.projections.builds import GROUP, Build
 from refold.projections.evolve import Tell
-from refold.streams import metrics
+from refold.streams import journal, metrics
 from refold.streams.attempts import Attempts
 from refold.streams.chunk import Chunk, Place
 from refold.streams.guard import Store
@@ -78,7 +78,8 @@ def pass_over_killers(settings: Settings, db: Database, notes: EvolveNotes, buil
         else:
             _park(db, build, category_of(settings.topic_prefix, place[0]), place[1], offset)
         metrics.SET_ASIDE.labels(GROUP).inc()
-        _log.error("%s: set aside (%s) of %s: %s/%d [%d]", GROUP, CODE_KILLS, build.model, *place, offset)
+        told = journal.about(place=place, offset=offset, of=offset, code=CODE_KILLS)
+        _log.error("%s: set aside (%s) of %s: %s/%d [%d]", GROUP, CODE_KILLS, build.model, *place, offset, extra=told)
         notes.forget(place, offset)
 
 

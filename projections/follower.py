@@ -24,7 +24,7 @@ from refold.projections.member import detaching, write
 from refold.schemas.catalog import Catalog
 from refold.schemas.columns import ColumnDecoder
 from refold.schemas.errors import RefoldError
-from refold.streams import positions
+from refold.streams import journal, positions
 from refold.streams.chunk import Chunk, Place
 from refold.streams.core_limits import group_positions
 from refold.streams.errors import DatabaseRefused
@@ -95,7 +95,12 @@ class ApartFold:
                 builds.detach(self.db, build, failed.code, failed.message)
                 metrics.DETACHED.labels(build.model, failed.code).inc()
                 _log.error(
-                    "models: %s.%s (build %d) is detached: %s", build.domain, build.model, build.number, failed.message
+                    "models: %s.%s (build %d) is detached: %s",
+                    build.domain,
+                    build.model,
+                    build.number,
+                    failed.message,
+                    extra=journal.about(code=failed.code, of=(build.domain, build.model)),
                 )
 
     def _transaction(self, chunks: Sequence[Chunk]) -> dict[Place, int]:
@@ -239,7 +244,7 @@ class Follower:
                 pause, told = self.step(), ""
             except (psycopg.Error, RefoldError) as problem:
                 if told != (told := first_line(problem)):
-                    _log.warning("models: builds of other code wait: %s", told)
+                    _log.warning("models: builds of other code wait: %s", told, extra=journal.about(problem))
                 pause = _AGAIN_S
                 self._begin_anew(problem)
         self._forget()

@@ -23,8 +23,8 @@ from refold.projections.member import detaching, write
 from refold.projections.row_batch import FEW, RowReader
 from refold.schemas.catalog import Catalog
 from refold.schemas.columns import ColumnDecoder
+from refold.streams import journal, positions
 from refold.streams import metrics as chunk_metrics
-from refold.streams import positions
 from refold.streams.chunk import Chunk, Place
 from refold.streams.failpoints import failpoint
 from refold.streams.pipelined import Pipelined
@@ -226,6 +226,7 @@ class ModelsFold:
         _log.log(
             logging.ERROR if same else logging.WARNING,
             "models: %s.%s (build %d) %s: %s", found.domain, found.model, found.number, how, failed.message,
+            extra=journal.about(code=code, of=(found.domain, found.model)),
         )  # fmt: skip
 
     @contextmanager

@@ -12,6 +12,7 @@ from refold.projections.follower import FOLLOWERS, ApartFold, Follower
 from refold.projections.layout import Layout
 from refold.projections.models import ModelsFold
 from refold.projections.views import Declaration, ensure_views, ours, restore_views
+from refold.streams import journal
 from refold.streams.agents import FoldKind, run_fold
 from refold.streams.continuity import check_continuity
 from refold.streams.control_tables import bootstrap
@@ -89,7 +90,12 @@ def ensure_builds(db: Database, found: Declared, others: Collection[Declaration]
             if name not in there and at_start:
                 _begin(db, found, layout)
             elif name not in there:
-                _log.warning("models: %s.%s is not built yet: refold replay rebuild %s --execute", *name, name[1])
+                _log.warning(
+                    "models: %s.%s is not built yet: refold replay rebuild %s --execute",
+                    *name,
+                    name[1],
+                    extra=journal.about(of=name),
+                )
         ensure_views(db, found, others)
 
 
@@ -105,4 +111,9 @@ def _begin(db: Database, found: Declared, layout: Layout) -> None:
         if isinstance(problem, psycopg.Error) and (is_away(problem) or refusal_of(problem) is not None):
             raise
         builds.detach(db, build, "model-failed", f"its table cannot be made: {first_line(problem)}")
-        _log.error("models: the table of %s.%s cannot be made: %s", *name, first_line(problem))
+        _log.error(
+            "models: the table of %s.%s cannot be made: %s",
+            *name,
+            first_line(problem),
+            extra=journal.about(problem, of=name),
+        )

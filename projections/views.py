@@ -17,6 +17,7 @@ from refold.projections.fingerprint import view_fingerprint
 from refold.projections.served import as_json, served_table, served_view
 from refold.projections.view_order import reads, tables_read
 from refold.projections.view_swap import Name
+from refold.streams import journal
 from refold.streams.postgres import Database
 from refold.streams.refusals import first_line, is_away
 
@@ -115,7 +116,13 @@ def _check_reads(db: Database, found: Declared, view: View) -> None:
 
 
 def _note_fault(db: Database, view: View, fingerprint: str, fault: str) -> None:
-    _log.error("models: the view %s.%s cannot be made: %s", view.domain, view.name, fault)
+    _log.error(
+        "models: the view %s.%s cannot be made: %s",
+        view.domain,
+        view.name,
+        fault,
+        extra=journal.about(of=(view.domain, view.name)),
+    )
     db.execute(
         "INSERT INTO refold.view_faults (domain, view, fingerprint, reason) VALUES (%s, %s, %s, %s)"
         " ON CONFLICT (domain, view, fingerprint) DO UPDATE SET reason = excluded.reason, at = now()",

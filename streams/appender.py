@@ -5,7 +5,7 @@ import time
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from refold.streams import kafka
+from refold.streams import journal, kafka
 from refold.streams.errors import KafkaRefused
 from refold.streams.handler_ports import Away
 from refold.streams.refusals import TOO_LARGE, of_kafka
@@ -109,7 +109,7 @@ class KafkaLog:
 
     def _has_failed(self, error: KafkaError) -> None:
         if not self._failed:
-            _log.warning("an append failed: %s", error)
+            _log.warning("an append failed: %s", error, extra=journal.about(error))
         self._failed = True
 
     def _new_producer(self) -> Producer:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from refold.streams import kafka
+from refold.streams import journal, kafka
 from refold.streams.chunk import Place
 from refold.streams.domain import Domains
 from refold.streams.errors import KafkaUnavailable, LogCorrupt, LogShorter
@@ -59,6 +59,7 @@ def _check(client: Consumer, topic: str, part: int, position: int, last_hash: by
             problem.code,
             problem.message,
             problem.remedy,
+            extra=journal.about(problem, place=(topic, part), offset=position - 1),
         )
         return
     if hashlib.sha256(value or b"").digest()[:16] != last_hash:

@@ -15,7 +15,7 @@ import psycopg
 
 from refold.schemas.codec import Codec
 from refold.schemas.columns import Heads, read_heads
-from refold.streams import by_columns, by_rows, core_store, metrics, positions
+from refold.streams import by_columns, by_rows, core_store, journal, metrics, positions
 from refold.streams.chunk import Chunk, Place
 from refold.streams.core_store import AskedBefore, StoredClaim
 from refold.streams.decoded import EventDecoder
@@ -96,7 +96,9 @@ class CoreFold:
         try:
             reached = self._folded(views, expects_new=not self._wary)
         except psycopg.errors.UniqueViolation as problem:
-            _log.warning("core: commands that were decided before: %s", first_line(problem))
+            _log.warning(
+                "core: commands that were decided before: %s", first_line(problem), extra=journal.about(problem)
+            )
             self._wary = _WARY_FOR
             reached = self._folded(views, expects_new=False)
         self._wary = max(self._wary - 1, 0)

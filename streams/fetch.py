@@ -16,7 +16,6 @@ from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.structs import TopicPartition
 from confluent_kafka import KafkaError as BrokerError
 
-from refold.streams import kafka
 from refold.streams.chunk import Place
 from refold.streams.errors import KafkaUnavailable, LogTrimmed
 from refold.streams.refusals import of_kafka
@@ -43,7 +42,6 @@ class Fetcher:
     def __init__(self, servers: str, topics: Sequence[str]) -> None:
         """Raises KafkaUnavailable."""
         self._turn = 0
-        kafka.quieten("aiokafka.client")
         # Not asyncio.Runner: it sets a signal handler at each run, and so writes each result, megabytes of it, as a text.
         self._loop = asyncio.new_event_loop()
         try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from refold.streams import kafka
+from refold.streams import journal, kafka
 from refold.streams.chunk import Place
 from refold.streams.errors import KafkaUnavailable
 from refold.streams.log import check_range
@@ -60,7 +60,8 @@ def read_from(client: Consumer, place: Place, offset: int) -> bool:
         client.incremental_unassign([TopicPartition(*place)])
         client.incremental_assign([TopicPartition(*place, offset)])
     except KafkaException as problem:
-        _log.warning("cannot seek %s/%s yet: %s", *place, problem.args[0])
+        told = journal.about(problem, place=place, offset=offset)
+        _log.warning("cannot seek %s/%s yet: %s", *place, problem.args[0], extra=told)
         return False
     return True
 

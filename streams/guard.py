@@ -11,7 +11,7 @@ from typing import Protocol
 from refold.schemas.catalog import CLAIM_WRITER, REJECTION_WRITER
 from refold.schemas.envelope import framed
 from refold.schemas.errors import Undecodable
-from refold.streams import metrics, set_aside
+from refold.streams import journal, metrics, set_aside
 from refold.streams.attempts import Attempts
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import RecordKills
@@ -121,7 +121,8 @@ class ProcessGuard:
         return True
 
     def _decode(self, chunk: Chunk) -> bool:
-        _log.warning("%s: processes died on %s/%d from %d on", self._group, *chunk.place, chunk.start)
+        told = journal.about(place=chunk.place, offset=chunk.start)
+        _log.warning("%s: processes died on %s/%d from %d on", self._group, *chunk.place, chunk.start, extra=told)
         rows = self._find(chunk.place, set_aside.masked(chunk, self._aside).values)
         for row in rows:
             if _is_the_platforms_own(chunk, row):
@@ -134,6 +135,7 @@ class ProcessGuard:
                 "%s: decoding none of them kills: from %d deaths on they are tried one by one",
                 self._group,
                 self._limits.deaths,
+                extra=told,
             )
             self._attempts.decodes(chunk)
         return bool(rows)
@@ -142,7 +144,9 @@ class ProcessGuard:
         offsets = [chunk.start + row for row in rows]
         self._aside = self._store.add(chunk.place, offsets, reason)
         metrics.SET_ASIDE.labels(self._group).inc(len(rows))
-        _log.error("%s: set aside (%s): %s/%d %s", self._group, reason, *chunk.place, offsets)
+        for offset in offsets:
+            told = journal.about(place=chunk.place, offset=offset, of=offset, code=reason)
+            _log.error("%s: set aside (%s): %s/%d [%d]", self._group, reason, *chunk.place, offset, extra=told)
 
     def _one_by_one(self, chunk: Chunk, work: Work) -> int:
         """How far a suspect chunk comes: as ever before and behind the suspected records, alone where they lie."""

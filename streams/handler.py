@@ -19,7 +19,7 @@ from refold.schemas.codec import Codec, encode_claim
 from refold.schemas.errors import NewerSchema
 from refold.schemas.identity import outcome_key
 from refold.schemas.meta import LAST_EPOCH, RULES, Claim
-from refold.streams import metrics
+from refold.streams import journal, metrics
 from refold.streams.chunk import Chunk, Place
 from refold.streams.decide import Incoming, utc_now
 from refold.streams.deciding import Deciding
@@ -31,7 +31,7 @@ from refold.streams.guard import Guard, Unguarded
 from refold.streams.handler_ports import Away, EventLog, HandlerTables
 from refold.streams.held import Held
 from refold.streams.holder import Change, Holder, Mode
-from refold.streams.incoming import CommandReader
+from refold.streams.incoming import CommandReader, about_command, say_undecidable
 from refold.streams.standing import goes_on, waits
 from refold.streams.topics import category_of
 from refold.streams.worker_ports import Reader
@@ -98,7 +98,7 @@ class Handler:
             goes_on(self)
         except Away as problem:
             if waits(self, str(problem)):
-                _log.warning("handler: waiting for a server: %s", problem)
+                _log.warning("handler: waiting for a server: %s", problem, extra=journal.about(problem.__cause__))
             self._around.stopping.wait(_PAUSE_S)
 
     def is_waiting(self) -> bool:
@@ -154,9 +154,8 @@ class Handler:
         self._stands(place, held, row.last_command_offset + 1)
         self._resume(place, held)
         metrics.CLAIMS.labels("won").inc()
-        _log.info(
-            "owns %s/%d from command %d (epoch %d)", held.category, held.part, row.last_command_offset + 1, row.epoch
-        )
+        begin, told = row.last_command_offset + 1, journal.about(place=place, offset=row.last_command_offset + 1)
+        _log.info("owns %s/%d from command %d (epoch %d)", held.category, held.part, begin, row.epoch, extra=told)
 
     def _lost(self, place: Place, held: Held, why: str) -> None:
         held.waiting.clear()
@@ -165,7 +164,7 @@ class Handler:
         self._around.standing.pop(place, None)
         self._reader.pause(place)
         metrics.CLAIMS.labels("lost").inc()
-        _log.warning("lost %s/%d: %s", held.category, held.part, why)
+        _log.warning("lost %s/%d: %s", held.category, held.part, why, extra=journal.about(place=place))
 
     def _claim(self, held: Held, row: ClaimState | None) -> None:
         if (
@@ -229,18 +228,18 @@ class Handler:
             raise Away(str(problem)) from problem
         decided, why = self._decide(head.place, held, batch)
         if why is not None:
-            self._leave_undecided(held, head.start + decided, why)
+            self._leave_undecided(held, head.place, batch[decided], why)
         elif decided:
             goes_on(held)
         return head.start + decided
 
-    def _leave_undecided(self, held: Held, offset: int, problem: NewerSchema | LogCorrupt) -> None:
+    def _leave_undecided(self, held: Held, place: Place, command: Incoming, problem: NewerSchema | LogCorrupt) -> None:
         awaited = "newer code" if isinstance(problem, NewerSchema) else f"a sound log ({problem.code})"
-        why = f"the command at {offset} of {held.category}/{held.part} waits for {awaited}: {problem.message}"
+        why = f"the command at {command.offset} of {held.category}/{held.part} waits for {awaited}: {problem.message}"
         held.waits_until = self._around.clock() + _AGAIN_S
-        if held.undecided != offset:
-            held.undecided = offset
-            _log.warning("handler: %s", why)
+        if held.undecided != command.offset:
+            held.undecided = command.offset
+            _log.warning("handler: %s", why, extra=about_command(place, command, problem))
         waits(held, why)
 
     def _decide(
@@ -267,6 +266,11 @@ class Handler:
                     done += 1
         except (NewerSchema, LogCorrupt) as problem:
             return done, problem
+        except Away:
+            raise
+        except Exception as problem:
+            say_undecidable(place, batch[done], problem)
+            raise
         finally:  # whatever stopped it: what the overlay says is appended must be
             self._append(held, groups)
             _count(held.category, deciding)

@@ -1,20 +1,25 @@
 """A record of a commands topic as something to decide. Total: what cannot be read becomes a command to reject."""
 
+import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Any
+from uuid import UUID
 
 from refold.schemas.codec import Codec, read_command_envelope
 from refold.schemas.contracts import Command, is_stream_id
 from refold.schemas.errors import BadValue, NewerSchema, Undecodable
 from refold.schemas.identity import raw_hash, unreadable_command_uuid
-from refold.streams import metrics
-from refold.streams.chunk import Chunk
+from refold.streams import journal, metrics
+from refold.streams.chunk import Chunk, Place
 from refold.streams.decide import UNREADABLE, Incoming
 from refold.streams.decider import Rejected
 from refold.streams.partitioner import partition_of
+from refold.streams.refusals import first_line
 from refold.streams.set_aside import CODE_KILLS, SetAside, original
 
+_log = logging.getLogger(__name__)
 UNKNOWN_NAME = "unknown"
 _KEPT = 8192
 """Keys whose commands lie near each other. Every stream of a shop would be tens of MB that grow for as long as it trades."""
@@ -118,3 +123,15 @@ def _decodable(value: bytes | None) -> bytes | None:
     if isinstance(value, SetAside) and value.reason != CODE_KILLS:
         raise Undecodable("decoding the command kills the process", value.reason)
     return original(value)
+
+
+def about_command(place: Place, command: Incoming, problem: Exception) -> dict[str, dict[str, Any]]:
+    """What a line that concerns one command is about."""
+    return journal.about(problem, place=place, offset=command.offset, command_id=UUID(bytes=command.command_id))
+
+
+def say_undecidable(place: Place, command: Incoming, problem: Exception) -> None:
+    """What ends the process next is said with the command that it came of."""
+    words = f"{type(problem).__name__}: {first_line(problem)}"
+    told = about_command(place, command, problem)
+    _log.error("handler: %s of stream %s cannot be decided: %s", command.name, command.stream, words, extra=told)

@@ -8,7 +8,7 @@ from threading import Event
 
 import psycopg
 
-from refold.streams import metrics
+from refold.streams import journal, metrics
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import Lost, Unreachable
 from refold.streams.refusals import first_line, may_pass, refusal_of
@@ -153,7 +153,8 @@ class Intake:
         return now, min(gap, _BETWEEN_LOOKS_S)
 
     def _seek(self, place: Place, at: int, cause: str) -> None:
-        _log.info("%s: %s/%s again from %d (%s)", self._fold.group, *place, at, cause)
+        told = journal.about(place=place, offset=at, repeats=True)
+        _log.info("%s: %s/%s again from %d (%s)", self._fold.group, *place, at, cause, extra=told)
         metrics.RESEEKS.labels(self._fold.group, cause).inc()
         self._kept.pop(place, None)
         self._paused.discard(place)
@@ -186,7 +187,9 @@ class Intake:
         if isinstance(problem, psycopg.Error) and not may_pass(problem):
             raise refusal_of(problem) or problem
         if waits(self, first_line(problem)):
-            _log.warning("%s: waiting for a server: %s", self._fold.group, first_line(problem))
+            _log.warning(
+                "%s: waiting for a server: %s", self._fold.group, first_line(problem), extra=journal.about(problem)
+            )
         self._stopping.wait(_RETRY_S)
         if not self._stopping.is_set() and isinstance(problem, psycopg.Error):
             self._fold.reconnect()

@@ -1,7 +1,6 @@
 """How every process of ours speaks to Kafka: the settings that correctness depends on, and quiet logs."""
 
 import logging
-import time
 from typing import Any
 
 from confluent_kafka import Consumer, Producer
@@ -14,7 +13,6 @@ LEAST_MESSAGE_BYTES = 1 << 20
 _ASK_S = 10.0
 _AROUND_BYTES = 128
 """What a batch and a record have besides key and value: 61 and some 20, and what compression may add."""
-_QUIET_S = 30.0
 _COMMON: dict[str, Any] = {
     "reconnect.backoff.ms": 100,
     "reconnect.backoff.max.ms": 1000,
@@ -24,34 +22,18 @@ _COMMON: dict[str, Any] = {
 }
 
 
-class _OncePerWhile(logging.Filter):
-    """librdkafka repeats itself while a broker is away: let one line of a kind through each half minute."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._seen: dict[str, float] = {}
+class _Expected(logging.Filter):
+    """Leaves out what librdkafka says of a broker that has just started: it asks again by itself, and there is nothing to mend."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        text = record.getMessage()
-        if text.startswith("GETPID") and text.endswith("retrying"):
-            return False  # a broker that has just started; the client asks again by itself
-        kind = text.split(" ", 1)[0]
-        now = time.monotonic()
-        if now - self._seen.get(kind, -_QUIET_S) < _QUIET_S:
-            return False
-        self._seen[kind] = now
-        return True
+        if not isinstance(record.args, tuple) or record.args[0] != "GETPID":
+            return True
+        return not record.getMessage().endswith("retrying")
 
 
-_log = logging.getLogger("refold.kafka")
-_log.addFilter(_OncePerWhile())
-
-
-def quieten(logger: str) -> None:
-    """Let a client library's logger say one line of a kind through each half minute."""
-    named = logging.getLogger(logger)
-    if not any(isinstance(there, _OncePerWhile) for there in named.filters):
-        named.addFilter(_OncePerWhile())
+_log = logging.getLogger("librdkafka")
+"""Each client's lines come here, not to the standard error of the process."""
+_log.addFilter(_Expected())
 
 
 def consumer(servers: str, **settings: Any) -> Consumer:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Protocol
 import psycopg
 
 from refold.schemas.errors import RefoldError
+from refold.streams import journal
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import LogRefused, NewerRules, Refused
 from refold.streams.fold_worker import FollowingWorker
@@ -178,10 +178,9 @@ class Lane:
             if isinstance(problem, psycopg.Error):
                 problem = of_statement(problem)
             if isinstance(problem, RefoldError):
-                _log.error("%s: %s %s", problem.code, problem.message, problem.remedy)
+                _log.error("%s: %s %s", problem.code, problem.message, problem.remedy, extra=journal.about(problem))
             else:
                 _log.exception("the worker of group %s failed", self._config.group)
             ending(problem)
-            logging.shutdown()
             final = isinstance(problem, LogRefused | NewerRules | Refused) and not is_passing(problem)
-            os._exit(REFUSED if final else FAILED)
+            journal.leave(REFUSED if final else FAILED)

@@ -14,6 +14,7 @@ from psycopg.rows import TupleRow
 from refold.streams import pooling, refusals, session, standing
 from refold.streams.chunk import Place
 from refold.streams.errors import DatabaseRefused, DatabaseUnavailable
+from refold.streams.journal import about
 from refold.streams.refusals import first_line, is_away
 
 _CHANNEL = "refold_"
@@ -108,7 +109,7 @@ def connect_patiently(url: str, *, application_name: str, seconds: float = 3600.
                     raise DatabaseUnavailable(f"Postgres does not answer: {first_line(problem)}") from problem
                 standing.waits(waiter, f"database-unavailable: Postgres does not answer: {first_line(problem)}")
                 if not told:
-                    _log.warning("Postgres is away, waiting for it: %s", first_line(problem))
+                    _log.warning("Postgres is away, waiting for it: %s", first_line(problem), extra=about(problem))
                     told = True
                 time.sleep(0.25)
     finally:

@@ -17,6 +17,7 @@ from psycopg.types.json import Jsonb
 
 import refold
 from refold.schemas.errors import RefoldError
+from refold.streams import journal
 from refold.streams.chunk import Place
 from refold.streams.control_tables import bootstrap
 from refold.streams.postgres import Database, connect, has_table
@@ -236,7 +237,9 @@ class Presence:
         except (psycopg.Error, RefoldError) as problem:
             self._hang_up()
             if not self._told:
-                _log.info("`refold status` does not show this process: %s", first_line(problem))
+                _log.info(
+                    "`refold status` does not show this process: %s", first_line(problem), extra=journal.about(problem)
+                )
             self._told = True
             return _REFUSED_S if isinstance(problem, _REFUSED) else _SOON_S
         self._told = False

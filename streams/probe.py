@@ -4,12 +4,15 @@ The child (`python -m refold.streams.probe DOMAINS CATEGORY events|commands`) ta
 each group in every way that a worker would, and answers with one byte. Where the byte stays out, the group killed it.
 """
 
+import logging
 import os
 import select
 import struct
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from refold.schemas.codec import Codec
@@ -19,11 +22,13 @@ from refold.streams.chunk import Chunk
 from refold.streams.decoded import EventDecoder
 from refold.streams.domain import Domains, load_domains
 
+_log = logging.getLogger(__name__)
 Values = Sequence[bytes | None]
 GROUP_RECORDS = 256
 MOST_KILLERS = 32
-PATIENCE_S = 60.0
+PATIENCE_S, _SAID_S = 60.0, 5.0
 """A decode that takes longer stands still, which is no better than death."""
+_MOST_SAID = 10_000
 _LENGTH = struct.Struct(">i")
 _NULL = -1
 
@@ -61,7 +66,8 @@ class Probe:
         arguments = [sys.executable, "-P", "-m", __name__, ",".join(self.domains), self.category, topic]
         path = [*sys.path, *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(path)}  # the child has the code that we have
-        with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as child:
+        pipe = subprocess.PIPE
+        with subprocess.Popen(arguments, stdin=pipe, stdout=pipe, stderr=pipe, env=environment) as child, _heard(child):
             assert child.stdin is not None
             assert child.stdout is not None
             try:
@@ -73,6 +79,25 @@ class Probe:
             finally:
                 child.kill()
         return len(groups)
+
+
+@contextmanager
+def _heard(child: "subprocess.Popen[bytes]") -> Iterator[None]:
+    """What the child says, its last words above all, is one line of ours."""
+    said: list[bytes] = []
+
+    def listen() -> None:
+        while child.stderr and (some := os.read(child.stderr.fileno(), _MOST_SAID)):
+            said[:] = [b"".join([*said, some])[-_MOST_SAID:]]
+
+    listening = threading.Thread(target=listen, name="probe-said", daemon=True)
+    listening.start()
+    try:
+        yield
+    finally:
+        listening.join(_SAID_S)
+        if text := b"".join(said).decode(errors="replace").strip():
+            _log.warning("a process that tries records said: %s", text)
 
 
 def _asked(to: int, values: Values) -> bool:

@@ -6,7 +6,6 @@ follows, which its commit compares. The thread alone touches the consumer; other
 
 import contextlib
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -17,6 +16,7 @@ from dataclasses import replace
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from refold.schemas.errors import RefoldError
+from refold.streams import journal
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import KafkaUnavailable, LogCorrupt, LogHole, LogRefused, LogTrimmed, Refused
 from refold.streams.group_consumer import ReaderConfig, check_position, group_consumer, read_from
@@ -66,14 +66,14 @@ class GroupReader:
         except RefoldError as problem:
             if self._stopping.is_set():
                 return
-            _log.error("%s: %s %s", problem.code, problem.message, problem.remedy)
+            _log.error("%s: %s %s", problem.code, problem.message, problem.remedy, extra=journal.about(problem))
             ending(problem)
-            os._exit(REFUSED if isinstance(problem, LogRefused | Refused) and not is_passing(problem) else CRASHED)
+            journal.leave(REFUSED if isinstance(problem, LogRefused | Refused) and not is_passing(problem) else CRASHED)
         except Exception:
             if self._stopping.is_set():
                 return
             _log.exception("the reader of group %s failed", self._config.group)
-            os._exit(CRASHED)
+            journal.leave(CRASHED)
 
     def stop(self) -> None:
         self._stopping.set()

@@ -9,7 +9,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from refold.schemas.avro import schema_id
-from refold.streams import kafka
+from refold.streams import journal, kafka
 from refold.streams.errors import KafkaUnavailable
 from refold.streams.log import records_of
 from refold.streams.refusals import of_kafka
@@ -63,7 +63,10 @@ class SchemaLog:
         except (ValueError, RecursionError):
             sound = False
         if not sound:
-            _log.warning("%s@%s is no schema under its id: it is passed over", self._topic, message.offset())
+            told = journal.about(place=(self._topic, 0), offset=message.offset())
+            _log.warning(
+                "%s@%s is no schema under its id: it is passed over", self._topic, message.offset(), extra=told
+            )
         elif schema is None:
             self._read.pop(number, None)
         else:

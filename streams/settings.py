@@ -4,7 +4,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from psycopg import OperationalError, pq
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
@@ -20,6 +20,11 @@ DEFAULT_CONFIG = "refold.toml"
 def _names(value: object) -> object:
     """Variables have no lists: `a,b` stands for one."""
     return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+
+def _small(value: object) -> object:
+    """`INFO` is as good as `info`."""
+    return value.lower() if isinstance(value, str) else value
 
 
 class Settings(BaseModel):
@@ -88,6 +93,14 @@ class Settings(BaseModel):
         description="Seconds of CPU time after which a worker's attempt at some records is taken not to end: its process ends, a death.",
     )
 
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_small)] = Field(
+        default="info", description="The least level of what processes log: debug, info, warning or error."
+    )
+    log_format: Annotated[Literal["text", "json"], BeforeValidator(_small)] = Field(
+        default="text", description="How log lines look: text, or json with one object a line."
+    )
+    api_access_log: bool = Field(default=False, description="Whether the API logs a line for each request.")
+
     @field_validator("database_url", "analyst_url")
     @classmethod
     def _readable(cls, url: SecretStr | None) -> SecretStr | None:
@@ -113,6 +126,12 @@ class Settings(BaseModel):
         """Read every source, or raise one error that names every fault."""
         values, _, faults = _read(environ)
         return cls._checked(values, faults)
+
+    @classmethod
+    def for_lines(cls, environ: Mapping[str, str] = os.environ) -> Self:
+        """The defaults, with the form of log lines that is asked for: for telling that the settings cannot be."""
+        wanted = str(_read(environ)[0].get("log_format", "")).lower()
+        return cls(log_format="json") if wanted == "json" else cls()
 
     @classmethod
     def load_with_origins(cls, environ: Mapping[str, str] = os.environ) -> tuple[Self, dict[str, str]]:

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Iterable
 
+from refold.streams import journal
 from refold.streams.chunk import Place
 from refold.streams.errors import LogCorrupt, LogHole, NewerRules
 from refold.streams.standing import goes_on, waits
@@ -34,7 +35,13 @@ class StoppedPlaces:
     def stop(self, place: Place, problem: LogCorrupt | LogHole | NewerRules) -> None:
         """Take nothing of the place for a while. A log is told once, however often the place is read again."""
         if waits(self._stops.setdefault(place, _Stop()), f"{problem.code}: {problem.message}"):
-            _log.error("%s: %s. This partition stands, others go on. %s", problem.code, problem.message, problem.remedy)
+            _log.error(
+                "%s: %s. This partition stands, others go on. %s",
+                problem.code,
+                problem.message,
+                problem.remedy,
+                extra=journal.about(problem, place=place),
+            )
         self._again_at[place] = time.monotonic() + AGAIN_S
 
     def due(self) -> list[Place]:
@@ -52,7 +59,7 @@ class StoppedPlaces:
         """A sound record has come. Costs nothing where no place has stopped."""
         if self._stops and place in self._stops:
             goes_on(self._stops.pop(place))
-            _log.warning("%s/%s is read on", *place)
+            _log.warning("%s/%s is read on", *place, extra=journal.about(place=place))
 
     def forget(self, places: Iterable[Place]) -> None:
         """They are not ours any more."""

@@ -8,7 +8,6 @@ time, which the watcher winds up each second, runs out, and its signal ends the 
 import ctypes
 import faulthandler
 import logging
-import os
 import signal
 import sys
 import threading
@@ -16,6 +15,8 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from refold.streams import journal
 
 _log = logging.getLogger(__name__)
 TICK_S = 1.0
@@ -88,8 +89,7 @@ class StuckWatch:
             self._limit_s,
             where,
         )
-        logging.shutdown()
-        os._exit(STUCK)
+        journal.leave(STUCK)
 
 
 def _handle_by(function: ctypes.c_void_p | None) -> None:

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 
+from refold.streams import journal
 from refold.streams.errors import KafkaUnavailable
 from refold.streams.standing import goes_on, waits
 
@@ -23,7 +24,7 @@ def when_kafka_answers(ask: Callable[[], None], seconds: float = float("inf")) -
                     raise
                 waits(ask, f"{problem.code}: {problem.message}")
                 if not told:
-                    _log.warning("Kafka is away, waiting for it: %s", problem.message)
+                    _log.warning("Kafka is away, waiting for it: %s", problem.message, extra=journal.about(problem))
                     told = True
                 time.sleep(_PAUSE_S)
     finally:

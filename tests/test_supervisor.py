@@ -14,6 +14,7 @@ import pytest
 from refold.api.cli import supervisor
 from refold.api.cli.roles import processes
 from refold.api.cli.supervisor import Supervisor
+from refold.streams.journal.formats import read
 from refold.streams.settings import Settings
 
 LONG = "import time; print('up', flush=True); time.sleep(60)"
@@ -21,10 +22,12 @@ STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); 
 
 
 class Lines(list[tuple[str, str]]):
-    """An output that remembers."""
+    """An output that remembers the words of lines."""
 
     def __call__(self, role: str, line: str) -> None:
-        self.append((role, line))
+        found = read(line)
+        assert found is not None, "whatever a process writes has the form of a line"
+        self.append((role, found.message))
 
     def until(self, wanted: tuple[str, str], count: int = 1) -> None:
         eventually(lambda: self.count(wanted) >= count)
@@ -81,14 +84,14 @@ def test_lines_carry_their_role_and_a_killed_process_comes_back(run: Run) -> Non
     first = watched.pids()
     os.kill(first["core"], signal.SIGKILL)
     lines.until(("core", "up"), count=2)
-    assert ("core", "ended (SIGKILL); starting it again in 0.2 s") in lines
+    assert ("core", "core ended (SIGKILL); starting it again in 0.2 s") in lines
     assert watched.pids()["core"] != first["core"]
     assert watched.pids()["models"] == first["models"]
 
 
 def test_restarts_slow_down(run: Run) -> None:
     _, lines = run("raise SystemExit(5)", "core")
-    lines.until(("core", "ended (exit code 5); starting it again in 0.4 s"))
+    lines.until(("core", "core ended (exit code 5); starting it again in 0.4 s"))
 
 
 @pytest.mark.parametrize("code", [2, 4])
@@ -106,7 +109,7 @@ def test_a_role_that_is_refused_later_ends_no_other_and_is_tried_again(
     refused = "import time; print('up', flush=True); time.sleep(0.5); raise SystemExit(4)"
     watched, lines = run({"core": refused, "api": LONG}, "core", "api")
     lines.until(("core", "up"), count=2)
-    assert ("core", "ended (exit code 4); the others go on, it is tried again in 0.2 s") in lines
+    assert ("core", "core ended (exit code 4); the others go on, it is tried again in 0.2 s") in lines
     assert watched.wait(0) is None
     assert "api" in watched.pids()
     assert lines.count(("api", "up")) == 1

@@ -2,14 +2,14 @@
 
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 
 from cyclopts import App, CycloptsError
 
 import refold
 from refold.api.cli import exits
-from refold.api.cli.output import print_json, say
+from refold.api.cli.output import print_json, say_why
 from refold.schemas.errors import RefoldError
+from refold.streams import journal
 from refold.streams.domain_path import order_search
 from refold.streams.settings import Settings
 
@@ -174,8 +174,13 @@ def version(*, json: bool = False) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit; the entry point of the script `refold` and of `python -m refold.api.cli.app`."""
-    with suppress(RefoldError):  # settings that cannot be are the command's to tell
-        order_search(Settings.load().domain_path)
+    try:
+        settings = Settings.load()
+    except RefoldError:  # settings that cannot be are the command's to tell
+        journal.set_up(journal.CLI, Settings.for_lines())
+    else:
+        order_search(settings.domain_path)
+        journal.set_up(journal.CLI, settings)
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -186,7 +191,7 @@ def run(arguments: Sequence[str]) -> int:
     except CycloptsError:
         return exits.USAGE
     except RefoldError as error:
-        say(f"refold: {error.code}: {error.message.rstrip('.')}. {error.remedy}".rstrip())
+        say_why(error)
         return exits.exit_code(error)
     except KeyboardInterrupt:
         return exits.INTERRUPTED

@@ -3,11 +3,12 @@
 from contextlib import ExitStack
 
 from refold.api.cli.exits import DONE
-from refold.api.cli.logs import labelled_lines
+from refold.api.cli.logs import SUPERVISOR, stderr_lines
 from refold.api.cli.output import reporting, say
 from refold.api.cli.roles import ALL
 from refold.api.cli.signals import finish_undisturbed, interrupt_on_sigterm
 from refold.api.cli.stack import Stack
+from refold.streams import journal
 from refold.streams.embedded.servers import analyst_address
 from refold.streams.settings import Settings
 
@@ -20,9 +21,10 @@ def dev(*, services_only: bool = False) -> int:
     """
     interrupt_on_sigterm()
     settings, roles = Settings.load(), () if services_only else ALL
+    journal.set_up(SUPERVISOR, settings)
     with ExitStack() as until_the_end:
         with reporting("starting") as report:
-            stack = until_the_end.enter_context(Stack(settings, report, labelled_lines, roles))
+            stack = until_the_end.enter_context(Stack(settings, report, stderr_lines, roles))
         try:
             announce(stack, services_only=services_only)
             code = stack.wait() or DONE

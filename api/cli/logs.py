@@ -1,47 +1,82 @@
-"""Where the lines of supervised processes go: one labelled stream, or a file each."""
+"""Where the lines of supervised processes go: one stream, or a file each. What they are handed has the form of docs/logging.md already."""
 
+import logging
 import os
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from refold.streams.journal.formats import FOLLOWS, Form, Writer, as_json, as_text, read
+from refold.streams.journal.line import Line
+from refold.streams.journal.masking import Masking
+
 COLOURS = {"handler": 33, "core": 36, "models": 35, "reactors": 34, "api": 32}
 LIMIT = 10_000_000
+SUPERVISOR = "supervisor"
+
+_MASKING = Masking()
 
 Output = Callable[[str, str], None]
 
 
-def labelled_lines(role: str, line: str) -> None:
-    """Write a line to stderr with its process in front, coloured on a terminal."""
-    label = f"{role:<8}|"
-    if sys.stderr.isatty() and "NO_COLOR" not in os.environ:
-        label = f"\x1b[{COLOURS.get(role, 37)}m{label}\x1b[0m"
+def own_line(form: Form, words: str, level: int = logging.WARNING) -> str:
+    """What the supervisor has to say itself, in the form of its processes' lines."""
+    return form(Line(time.time(), level, "refold.supervisor", words), Writer(SUPERVISOR, os.getpid()))
+
+
+def stderr_lines(role: str, line: str) -> None:
+    """Write a line to stderr. A terminal gets it with its process in front, coloured, and without what nobody reads there."""
+    if sys.stderr.isatty() and not line.startswith("{"):
+        label = f"{role:<8}|"
+        if "NO_COLOR" not in os.environ:
+            label = f"\x1b[{COLOURS.get(role.partition('-')[0], 37)}m{label}\x1b[0m"
+        line = f"{label} {short(line)}"
     with suppress(OSError):  # stderr may be a file on a full disk; the thread that calls restarts the role
-        sys.stderr.write(f"{label} {line}\n")
+        sys.stderr.write(f"{line}\n")
 
 
-def keep_in_files(folder: Path) -> Output:
+def short(line: str) -> str:
+    """A line of text as one reads it while it comes: the time of day, its level where that is not `INFO`, the message."""
+    found = read(line)
+    if found is None:
+        return line
+    level = "" if found.level == "INFO" else f"{found.level} "
+    return f"{found.time[11:19]} {level}{found.message}"
+
+
+def keep_in_files(folder: Path, form: Form = as_text) -> Output:
     """An output that appends each role's lines to `<folder>/<role>.log`. Lines that the disk refuses are dropped, and counted there later."""
     with suppress(OSError):  # said with the first line that is refused
         folder.mkdir(parents=True, exist_ok=True)
-        for path in (folder / f"{role}.log" for role in COLOURS):
-            if path.exists() and path.stat().st_size > LIMIT:
+        for path in folder.glob("*.log"):
+            if not path.name.endswith(".old.log") and path.stat().st_size > LIMIT:
                 path.replace(path.with_suffix(".old.log"))
     dropped: dict[str, int] = {}
 
     def write(role: str, line: str) -> None:
         lost = dropped.get(role, 0)
-        note = f"{lost} lines were dropped here: the disk refused them\n" if lost else ""
+        words = f"{lost} lines were dropped here: the disk refused them"
+        note = f"{own_line(form, words)}\n" if lost else ""
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with (folder / f"{role}.log").open("a", encoding="utf-8") as log:
                 log.write(f"{note}{line}\n")
         except OSError as error:  # it must not reach the thread that restarts the role and empties its pipe
             if not lost:
-                labelled_lines(role, f"log lines are dropped: {error.strerror}")
+                stderr_lines(role, own_line(form, f"log lines of {role} are dropped: {error.strerror}"))
             dropped[role] = lost + 1
         else:
             dropped.pop(role, None)
 
     return write
+
+
+def formed(text: str, form: Form, writer: Writer) -> str:
+    """A line of a process as it is handed on. What is not of this form came from below the process: it is put into it."""
+    if form is as_json:
+        is_formed = text.startswith("{") and read(text) is not None
+    else:
+        is_formed = text.startswith(FOLLOWS) or read(text) is not None
+    return text if is_formed else form(Line(time.time(), logging.WARNING, "stderr", _MASKING.masked(text)), writer)

@@ -1,6 +1,7 @@
 """What commands print: data on stdout, as a table or as JSON; progress on stderr, in place on a terminal, as lines elsewhere."""
 
 import json
+import logging
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,8 +10,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from refold.schemas.errors import RefoldError
+from refold.streams import journal
 from refold.streams.embedded.jars import Report
 
+LAST_WORDS = "refold.end"
+"""The logger of what a process ends by."""
+SAID = logging.INFO
+_log, _ends = logging.getLogger("refold.says"), logging.getLogger(LAST_WORDS)
+_log.setLevel(SAID)  # a command is asked for, and so is what it says, whatever level libraries are heard at
 _PIPED = 200
 """Columns of what is no terminal: nobody's window cuts it, and folded names cannot be searched for."""
 data = Console(width=None if sys.stdout.isatty() else _PIPED)
@@ -20,7 +28,23 @@ _UNSEEN = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *range
 
 
 def say(text: str) -> None:
-    """One line of progress."""
+    """One line of progress; where lines are JSON, it is one of these."""
+    if journal.is_json():
+        _log.log(SAID, "%s", text)
+    else:
+        _print(text)
+
+
+def say_why(error: RefoldError) -> None:
+    """The last words of a command that ends by an error. A process that runs on logs them."""
+    words = f"{error.code}: {error.message.rstrip('.')}. {error.remedy}".rstrip()
+    if journal.is_service():
+        _ends.error("%s", words, extra=journal.about(error))
+    else:
+        _print(f"refold: {words}")
+
+
+def _print(text: str) -> None:
     progress.print(text.translate(_UNSEEN), markup=False, soft_wrap=True)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import refold
 from refold.api.cli.exits import UNREACHABLE
 from refold.schemas.errors import RefoldError
+from refold.streams import journal
 from refold.streams.embedded.servers import connected
 from refold.streams.errors import BadSettings
 from refold.streams.presence import Me, Presence
@@ -39,16 +40,11 @@ _log = logging.getLogger(__name__)
 
 def run_role(role: str, settings: Settings, *, supervised: bool = False) -> None:
     """Run one role in this process until it is told to stop."""
+    journal.set_up(role, settings)
     if supervised:
         ADMISSION.begin(ran_before=ADMITTED_VARIABLE in os.environ)
         threading.Thread(target=_stop_with_parent, name="parent-watch", daemon=True).start()
     # prometheus-client reads the variable when it is imported, which the role's module does.
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
-    for noisy in ("mode", "faust", "asyncio", "litestar", "uvicorn.access"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    # Of `agents` only Faust's services log, under the module of their class, that they start and stop; timers, that they wait as we do.
-    for noisy in ("refold.streams.agents", "mode.timers"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
     _share_metrics(settings)
     if role in WORKERS and settings.probe_port is not None:
         from refold.api.http.probes import Probes  # imports prometheus-client, whose folder is named by now
@@ -61,7 +57,7 @@ def run_role(role: str, settings: Settings, *, supervised: bool = False) -> None
     except RefoldError as problem:
         if not is_passing(problem):
             raise
-        _log.error("%s: %s %s", problem.code, problem.message, problem.remedy)
+        _log.error("%s: %s %s", problem.code, problem.message, problem.remedy, extra=journal.about(problem))
         raise SystemExit(UNREACHABLE) from problem  # what was granted before may be again: the supervisor goes on
 
 
@@ -125,4 +121,4 @@ def _stop_with_parent() -> None:
         pass
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(GRACE_S)
-    os._exit(1)
+    journal.leave(1)

@@ -8,15 +8,16 @@ from http.client import HTTPConnection
 from typing import Self
 
 from refold.api.cli.logs import Output, keep_in_files
+from refold.api.cli.output import LAST_WORDS
 from refold.api.cli.roles import ALL, processes
 from refold.api.cli.supervisor import Supervisor
 from refold.streams.embedded.jars import Report
 from refold.streams.embedded.servers import Servers
 from refold.streams.errors import Refused, Unreachable
+from refold.streams.journal.formats import form_of, read
 from refold.streams.settings import Settings
 
 READY_BOUND_S = 90.0
-_LAST_WORDS = "refold: "
 
 
 class Stack:
@@ -51,9 +52,12 @@ class Stack:
     def start(self) -> None:
         """Start the servers, then the processes; returns when the servers answer."""
         self.settings = self._with_free_port(self._with_servers())
-        output = self._output or keep_in_files(self.settings.data.absolute() / "logs")  # the folder is ours now
+        output = self._output or self._kept_in_files()
         self._supervisor = Supervisor(self.settings, processes(self.settings, self._roles), self._remembering(output))
         self._supervisor.start()
+
+    def _kept_in_files(self) -> Output:
+        return keep_in_files(self.settings.data.absolute() / "logs", form_of(self.settings.log_format))
 
     def wait_until_ready(self, bound_s: float = READY_BOUND_S) -> None:
         """Wait until the API says that it is ready. Raises Refused where a process says that it never will, Unreachable."""
@@ -72,8 +76,9 @@ class Stack:
         """What a process says as it ends for good is said by whoever waits for it, too."""
 
         def passed_on(name: str, line: str) -> None:
-            if line.startswith(_LAST_WORDS):
-                self._said = f"{name}: {line.removeprefix(_LAST_WORDS)}"
+            found = read(line) if LAST_WORDS in line else None
+            if found is not None and found.logger == LAST_WORDS:
+                self._said = f"{name}: {found.message}"
             output(name, line)
 
         return passed_on

@@ -15,8 +15,9 @@ import psutil
 from prometheus_client.multiprocess import mark_process_dead
 
 from refold.api.cli.exits import DIFFERENT, PRECONDITION, UNREACHABLE, USAGE
-from refold.api.cli.logs import Output
+from refold.api.cli.logs import Output, formed, own_line
 from refold.api.cli.roles import ADMITTED_VARIABLE, GRACE_S, METRICS_VARIABLE, metrics_folder, probe_port, role_command
+from refold.streams.journal.formats import Form, Writer, as_text, form_of
 from refold.streams.refusals import STEADY_S
 from refold.streams.settings import Settings
 
@@ -37,11 +38,17 @@ class Child:
     """
 
     def __init__(
-        self, role: str, name: str, environment: dict[str, str], output: Output, on_final: Callable[[int], bool]
+        self,
+        role: str,
+        name: str,
+        environment: dict[str, str],
+        output: Output,
+        on_final: Callable[[int], bool],
+        form: Form = as_text,
     ) -> None:
         self.name, self._role = name, role
         self._environment = environment
-        self._output = output
+        self._output, self._form = output, form
         self._on_final = on_final
         self._stopping = threading.Event()
         self._process: subprocess.Popen[str] | None = None
@@ -76,23 +83,21 @@ class Child:
             try:
                 code = self._run_once()
             except OSError as error:  # no process, descriptor or memory is left: that passes
-                self._output(self.name, f"cannot be started: {error}")
+                self._tell(f"{self.name} cannot be started: {error}")
                 code = UNREACHABLE
             if self._stopping.is_set():
                 return
             if code in FINAL and self._on_final(code):
                 return
             if code in FINAL:
-                self._output(
-                    self.name,
-                    f"ended ({_how_it_ended(code)}); the others go on, it is tried again in {REFUSED_PAUSE_S:g} s",
-                )
+                how = _how_it_ended(code)
+                self._tell(f"{self.name} ended ({how}); the others go on, it is tried again in {REFUSED_PAUSE_S:g} s")
                 self._stopping.wait(REFUSED_PAUSE_S)
                 continue
             if time.monotonic() - began > STEADY_S:
                 pause = FIRST_PAUSE_S
                 self._environment = self._environment | {ADMITTED_VARIABLE: "1"}
-            self._output(self.name, f"ended ({_how_it_ended(code)}); starting it again in {pause:g} s")
+            self._tell(f"{self.name} ended ({_how_it_ended(code)}); starting it again in {pause:g} s")
             self._stopping.wait(pause)
             pause = min(pause * 2, LONGEST_PAUSE_S)
 
@@ -111,11 +116,15 @@ class Child:
             if self._stopping.is_set():  # told to stop while it was being started
                 process.terminate()
             for line in process.stdout or ():
-                self._output(self.name, line.rstrip("\n"))
+                if line := line.rstrip("\n"):
+                    self._output(self.name, formed(line, self._form, Writer(self.name, process.pid)))
             code = process.wait()
         with suppress(OSError):
             mark_process_dead(process.pid, self._environment[METRICS_VARIABLE])  # type: ignore[no-untyped-call]  # prometheus_client has no types there
         return code
+
+    def _tell(self, words: str) -> None:
+        self._output(self.name, own_line(self._form, words))
 
     def _signal(self, number: signal.Signals) -> None:
         if pid := self.pid:
@@ -131,8 +140,9 @@ class Supervisor:
         self._grace_s = GRACE_S + settings.api_drain_s
         environment = {name: value for name, value in os.environ.items() if not name.startswith("REFOLD_")}
         environment |= {METRICS_VARIABLE: str(self._metrics), "PYTHONUNBUFFERED": "1"}
+        form = form_of(settings.log_format)
         self._children = [
-            Child(role, name, environment | _given(settings, role, number), output, self._end)
+            Child(role, name, environment | _given(settings, role, number), output, self._end, form)
             for role, name, number in _named(roles)
         ]
         self._ended = threading.Event()

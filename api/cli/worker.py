@@ -5,9 +5,10 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from refold.api.cli.exits import DONE
-from refold.api.cli.logs import labelled_lines
+from refold.api.cli.logs import SUPERVISOR, stderr_lines
 from refold.api.cli.roles import WORKERS, processes, run_role
 from refold.api.cli.signals import finish_undisturbed, interrupt_on_sigterm
+from refold.streams import journal
 from refold.streams.embedded.servers import connected
 from refold.streams.settings import Settings
 
@@ -33,8 +34,9 @@ def worker(
 
     settings = connected(settings)
     settings.require_servers()
+    journal.set_up(SUPERVISOR, settings)
     interrupt_on_sigterm()
-    with Supervisor(settings, processes(settings, WORKERS), labelled_lines) as supervisor:
+    with Supervisor(settings, processes(settings, WORKERS), stderr_lines) as supervisor:
         try:
             code = supervisor.wait() or DONE
         except KeyboardInterrupt:

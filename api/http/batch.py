@@ -5,12 +5,13 @@ core has committed. By the time they are there, those of the next chunk mostly a
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from refold.api.error_page import retry_after_of
+from refold.api.error_page import retry_after_of, status_of
 from refold.api.http.batch_line import LineReader
 from refold.api.http.batch_text import LineSplitter, Text
 from refold.api.http.command_answer import decided_body, outcome_path
@@ -20,12 +21,16 @@ from refold.api.http.outcomes import Outcome
 from refold.api.http.problems import problem_body
 from refold.api.unavailable import AppendUnknown
 from refold.schemas.errors import BadValue, RefoldError
+from refold.streams import journal
 from refold.streams.errors import CommandTooLarge, DeliveryFailed, QueueFull
 
+DEFECT = 500
 WINDOW_CHUNKS = 16
 """Chunks that are appended and not answered: with 128 lines each, what one batch may have in flight."""
 ACK_S = 5.0
 _PAUSE_S = 0.005
+
+_log = logging.getLogger(__name__)
 
 Answer = dict[str, Any]
 DefaultId = Callable[[int], str]
@@ -58,7 +63,10 @@ class Line:
             self.fail(reused)
 
     def fail(self, error: RefoldError) -> None:
-        """Answer with an error."""
+        """Answer with an error; one that is ours is logged, as that of a whole request is."""
+        if status_of(error) == DEFECT:
+            told = journal.about(error, command_id=self.command_id)
+            _log.error("line %d of a batch: %s: %s", self.number, error.code, error.message, exc_info=error, extra=told)
         self.answer = {"line": self.number, **problem_body(error)}
         retry_after = retry_after_of(error)
         if retry_after is not None:

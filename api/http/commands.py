@@ -44,6 +44,7 @@ async def send_command(
     headers = headers_by_name(request.scope["headers"])
     wait = read_wait(headers, commands.default_wait)
     intent = read_intent(found, kind, headers, await whole_body(request.receive, headers))
+    request.scope["command_id"] = intent.command_id  # type: ignore[typeddict-unknown-key] # for the log's lines
     outcome = await _settle(commands, intent, wait)
     return command_answer.pending(intent) if outcome is None else command_answer.decided(outcome)
 

@@ -11,6 +11,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from refold.api.errors import ApiError, HeadersTimeout, HeadersTooLarge, RequestMalformed, TargetTooLong
 from refold.api.http.problems import PROBLEM_JSON, problem_body
+from refold.api.http.request_ids import HEADER, SCOPE, request_id_of
 
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 32 << 10
@@ -32,6 +33,8 @@ class BoundedConnection(HttpToolsProtocol):
 
     refused: ApiError | None = None
     _answered = False
+    _sent_id: bytes | None = None
+    """The id that the client gave its request."""
     _header_bytes = 0
     _idle_bytes = 0
     """Bytes of which nothing came since the parser last got somewhere: it may be keeping them all."""
@@ -91,6 +94,7 @@ class BoundedConnection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A new request is counted anew."""
         self._header_bytes = self._idle_bytes = 0
+        self._sent_id = None
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -108,12 +112,16 @@ class BoundedConnection(HttpToolsProtocol):
             self.refused = _too_large()
             raise self.refused
         super().on_header(name, value)
+        if len(name) == len(HEADER) and self.headers[-1][0] == HEADER:
+            self._sent_id = value
 
     def on_headers_complete(self) -> None:
         """From here on the body's own limits hold (`bodies`)."""
         self._idle_bytes = 0
         self._stop_head_timer()
         super().on_headers_complete()
+        self.scope[SCOPE] = said = request_id_of(self._sent_id)  # type: ignore[literal-required] # ours
+        self.cycle.default_headers = [*self.cycle.default_headers, (HEADER, said.encode())]
         if getattr(self.server_state, "draining", False):
             self.cycle.keep_alive = False
 
@@ -179,8 +187,10 @@ class BoundedConnection(HttpToolsProtocol):
         if self.busy():  # it waits for its body: what it would answer is answered here
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-        body = msgspec.json.encode(problem_body(error))
-        self.transport.write(_head(error.status, len(body), self.server_state.default_headers) + body)
+        said = request_id_of(self._sent_id)
+        body = msgspec.json.encode(problem_body(error, {SCOPE: said}))
+        headers = [*self.server_state.default_headers, (HEADER, said.encode())]
+        self.transport.write(_head(error.status, len(body), headers) + body)
         self.transport.write_eof()
         self._stop_write_timer()
         self._write_timer = self.loop.call_later(_LINGER_S, self.transport.abort)

@@ -1,6 +1,5 @@
 """Postgres as the API sees it: a pool of read-only connections, each statement a transaction of its own."""
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -75,7 +74,6 @@ class Database:
             reconnect_timeout=10.0,
             open=False,
         )
-        logging.getLogger("psycopg.pool").addFilter(_quiet)
 
     async def open(self) -> None:
         """Begin to connect; does not wait for it."""
@@ -109,13 +107,3 @@ class Database:
         async with self._pool.connection() as connection:
             cursor = await connection.execute(statement, parameters)
             return await cursor.fetchall()
-
-
-class _Quiet(logging.Filter):
-    """The pool logs each failed attempt; that Postgres is away is told once, by /readyz and by each 503."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return "error connecting" not in record.getMessage()
-
-
-_quiet = _Quiet()

@@ -6,6 +6,7 @@ import logging
 
 from refold.api.unavailable import NotPrepared
 from refold.schemas.errors import RefoldError
+from refold.streams import journal
 from refold.streams.continuity import check_continuity, check_ends
 from refold.streams.control_tables import bootstrap, keep_up
 from refold.streams.domain import Domains
@@ -101,5 +102,11 @@ class Preparation:
 
     def _tell(self, problem: RefoldError) -> None:
         if self.problem is None or problem.code != self.problem.code:
-            _log.warning("not ready for commands: %s: %s %s", problem.code, problem.message, problem.remedy)
+            _log.warning(
+                "not ready for commands: %s: %s %s",
+                problem.code,
+                problem.message,
+                problem.remedy,
+                extra=journal.about(problem),
+            )
         self.problem = problem

@@ -11,6 +11,7 @@ from litestar.params import FromPath
 
 from refold.api.error_page import catalogue, meaning, retry_after_of, status_of
 from refold.api.errors import ApiError, BodyTimeout, Fault, InternalError, MethodNotAllowed, RouteUnknown
+from refold.api.http import request_ids
 from refold.api.http.answer import Answer
 from refold.schemas.errors import BadValue, RefoldError
 
@@ -30,8 +31,10 @@ def problem(
     about: Mapping[str, Any] | None = None,
     code: str | None = None,
 ) -> Answer:
-    """An error as a response; `about` adds members, `code` is a domain's own in place of the platform's."""
+    """An error as a response, with the request's id; `about` adds members, `code` is a domain's own in place of the platform's."""
     body, retry_after = problem_body(error, about, code), retry_after_of(error)
+    if (request_id := request_ids.current()) is not None:
+        body[request_ids.SCOPE] = request_id
     sent = dict(headers or {}) | ({"Retry-After": str(retry_after)} if retry_after else {})
     return Answer(msgspec.json.encode(body), status_code=body["status"], media_type=PROBLEM_JSON, headers=sent)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from refold.api.http.operation_services import Check
 from refold.schemas.errors import RefoldError
+from refold.streams import journal
 
 Asked = Callable[[], Awaitable[Check]]
 ANSWER_S = 0.2
@@ -80,7 +81,7 @@ class Readiness:
         except RefoldError as problem:
             known.check = Check(name, ok=False, detail=f"{problem.code}: {problem.message}")
         except Exception as problem:
-            _log.exception("%s cannot be looked at", name)
+            _log.exception("%s cannot be looked at", name, extra=journal.about(of=name))
             known.check = Check(name, ok=False, detail=f"{type(problem).__name__}: {problem}")
 
     async def _look_for_ever(self) -> None:

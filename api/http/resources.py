@@ -27,6 +27,7 @@ from refold.api.unavailable import LogUnreadable, NotPrepared
 from refold.projections.declared import declared
 from refold.projections.serving import served_models
 from refold.schemas.avro import Schema
+from refold.streams import journal
 from refold.streams.domain import Domains
 from refold.streams.errors import DeliveryFailed
 from refold.streams.history import History, Recorded
@@ -218,4 +219,4 @@ def _close(producer: Producer) -> None:
     try:
         producer.close()
     except DeliveryFailed as problem:
-        _log.warning("closed with %s", problem.message)
+        _log.warning("closed with %s", problem.message, extra=journal.about(problem))

@@ -7,11 +7,13 @@ import psycopg
 import uvicorn
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from refold.api.http.access_log import logged
 from refold.api.http.connections import KEEP_ALIVE_S, BoundedConnection
 from refold.api.http.descriptors import connections_possible
 from refold.api.http.draining import DrainingServer
 from refold.api.http.limited import MAX_CONNECTIONS, uncrowded
 from refold.api.http.listening import address, listening
+from refold.api.http.request_ids import told
 from refold.api.http.resources import Resources
 from refold.streams.domain import load_domains
 from refold.streams.postgres import connect
@@ -24,7 +26,6 @@ _log = logging.getLogger(__name__)
 
 def main(settings: Settings) -> None:
     """Serve until told to stop; a stop lets requests in flight finish. Raises AddressRefused, DatabaseRefused: there will be nothing to serve."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     with suppress(psycopg.OperationalError):  # away: it is waited for while other things are answered
         connect(settings.dsn(), application_name="api-start").close()
     resources = Resources(settings, load_domains(settings.domains))
@@ -43,7 +44,8 @@ def server(settings: Settings, app: ASGIApp) -> DrainingServer:
     async def served(scope: Scope, receive: Receive, send: Send) -> None:
         await found.unready(crowd, scope, receive, send)
 
-    found = DrainingServer(server_config(settings, served), settings.api_drain_s)
+    whole = told(logged(served) if settings.api_access_log else served)
+    found = DrainingServer(server_config(settings, whole), settings.api_drain_s)
     return found
 
 
@@ -58,7 +60,7 @@ def server_config(settings: Settings, app: ASGIApp) -> uvicorn.Config:
         ws="none",
         lifespan="on",
         access_log=False,
-        log_level="warning",
+        log_config=None,  # its lines are written as all others are (`journal`)
         server_header=False,
         proxy_headers=False,
         limit_concurrency=HANG_UP,

@@ -27,6 +27,7 @@ from refold.api.http.read_services import StreamServices
 from refold.api.unavailable import StreamUnreadable
 from refold.schemas.contracts import Category
 from refold.schemas.errors import NewerSchema
+from refold.streams import journal
 from refold.streams.domain import AnyDecider
 from refold.streams.effects import BROKEN
 from refold.streams.errors import EventUnreadable, Unreachable
@@ -163,7 +164,13 @@ async def _state(streams: StreamServices, category: Category, where: dict[str, A
     except (
         Exception
     ):  # an author's evolve or upcaster may fail in any way; the core holds such a stream, and so says this
-        _log.warning("%s %s cannot be folded", category.name, where["stream"], exc_info=True)
+        _log.warning(
+            "%s %s cannot be folded",
+            category.name,
+            where["stream"],
+            exc_info=True,
+            extra=journal.about(of=category.name),
+        )
         return None
 
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from refold.schemas.codec import Codec
+from refold.streams import journal, positions
 from refold.streams import metrics as chunk_metrics
-from refold.streams import positions
 from refold.streams.chunk import Chunk, Place
 from refold.streams.command_record import Addressed
 from refold.streams.core_limits import Voids, core_limits
@@ -118,4 +118,7 @@ def _count(offered: Sequence[Chunk], answers: Answers) -> None:
     for (name, stream), parked in answers.parked.items():
         metrics.PARKED.labels(name, parked.code).inc()
         at = f"{parked.part}:{parked.first_offset}"
-        _log.error("the reactor %s waits at %s of %s/%s: %s", name, at, parked.category, stream, parked.reason)
+        told = journal.about(code=parked.code, of=name)
+        _log.error(
+            "the reactor %s waits at %s of %s/%s: %s", name, at, parked.category, stream, parked.reason, extra=told
+        )

@@ -10,6 +10,7 @@ from contextlib import closing
 import psycopg
 
 from refold.schemas.errors import NewerSchema, RefoldError
+from refold.streams import journal
 from refold.streams.agents import FoldKind, run_fold
 from refold.streams.continuity import check_continuity
 from refold.streams.control_tables import bootstrap
@@ -65,7 +66,11 @@ def _go_on_for_ever(settings: Settings) -> None:
                 if streams := [(c, s) for c, s, code in store.all_parked(db) if code == NewerSchema.code]:
                     go_on(settings, db, streams)
         except (RefoldError, psycopg.Error) as problem:
-            _log.warning("reactors: streams that wait for newer code are looked at again later: %s", problem)
+            _log.warning(
+                "reactors: streams that wait for newer code are looked at again later: %s",
+                problem,
+                extra=journal.about(problem),
+            )
         time.sleep(_NEWER_S)
 
 
@@ -83,7 +88,9 @@ def go_on(settings: Settings, db: Database, streams: Sequence[tuple[str, str]]) 
                 release.release(category, stream, declared_reactors(domains))
                 _log.info("reactors: %s %s goes on: this code can read what it waited at", category, stream)
             except (StillUnreadable, NewerSchema) as problem:
-                _log.warning("reactors: %s %s waits still: %s", category, stream, problem.message)
+                _log.warning(
+                    "reactors: %s %s waits still: %s", category, stream, problem.message, extra=journal.about(problem)
+                )
 
 
 def sender(settings: Settings, domains: Domains) -> Sender:

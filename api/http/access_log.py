@@ -1,0 +1,37 @@
+"""A line for each request, where the setting `api_access_log` asks for it: route, status and time, never what was asked for."""
+
+import logging
+from time import perf_counter
+
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from refold.streams.journal import about
+
+_log = logging.getLogger("refold.access")
+
+
+def logged(app: ASGIApp) -> ASGIApp:
+    """Log each request once it is answered. Its route is a template, without ids and query."""
+
+    async def timed(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP:
+            await app(scope, receive, send)
+            return
+        began, status = perf_counter(), 0
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await app(scope, receive, watched)
+        finally:
+            method, route = scope["method"], str(scope.get("path_template") or "unknown")
+            ms = round(1000 * (perf_counter() - began), 1)
+            seen = about(method=method, route=route, status=status, ms=ms)
+            _log.info("%s %s %d %.1f ms", method, route, status, ms, extra=seen)
+
+    return timed

@@ -1,0 +1,98 @@
+"""From `logging` to a stream: one line a fault, counts by a thread of its own, nothing dropped without a count."""
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TextIO
+
+from refold.streams.journal.formats import Form, Writer
+from refold.streams.journal.line import Line, line_of
+from refold.streams.journal.masking import Masking
+from refold.streams.journal.repeats import Repeats
+
+_OWN = "refold.journal"
+_LONGEST_WAIT_S = 3600.0
+
+
+class Journal(logging.Handler):
+    """Writes what any logger of the process says. Its lock guards all of it; `logging` makes it anew in a forked child."""
+
+    def __init__(
+        self,
+        stream: TextIO,
+        form: Form,
+        writer: Writer,
+        masking: Masking | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`form` writes a line as `writer`'s."""
+        super().__init__()
+        self._stream, self._form, self._writer = stream, form, writer
+        self._masking, self._clock = masking or Masking(), clock
+        self._repeats = Repeats()
+        self._refused = 0
+        self._closed = False
+        self._woken = threading.Event()
+        self._counting = threading.Thread(target=self._count, name="journal", daemon=True)
+        self._counting.start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Called under the lock."""
+        line = line_of(record, self._masking)
+        if self._closed:  # by the end of the process: nobody would write a count any more
+            self._write(line)
+            return
+        before = self._repeats.next_due()
+        for each in self._repeats.take(line, self._clock()):
+            self._write(each)
+        if self._repeats.next_due() < before:
+            self._woken.set()
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - its name in `logging`
+        """A defect of ours, or of what was handed over: said in the form of all lines, never raised."""
+        with contextlib.suppress(Exception):
+            self._write(Line(record.created, logging.ERROR, _OWN, f"a line of {record.name} could not be written"))
+
+    def close(self) -> None:
+        """Write what is counted and not told; `logging.shutdown` calls this, and whoever ends the process at once."""
+        with self._held():
+            if not self._closed:
+                self._closed = True
+                for line in self._repeats.end(self._clock()):
+                    self._write_now(line)
+        self._woken.set()
+        super().close()
+
+    def _count(self) -> None:
+        """Write what is due by time."""
+        while not self._closed:
+            with self._held():
+                now = self._clock()
+                for line in self._repeats.due(now):
+                    self._write_now(line)
+                left = self._repeats.next_due() - now
+            self._woken.wait(min(max(left, 0.1), _LONGEST_WAIT_S))
+            self._woken.clear()
+
+    def _write_now(self, line: Line) -> None:
+        self._write(replace(line, time=time.time()))
+
+    def _write(self, line: Line) -> None:
+        """In one piece. What a full disk refuses is counted, and told once it takes lines again."""
+        text = self._form(line, self._writer) + "\n"
+        if self._refused:
+            words = f"{self._refused} lines were dropped here: they were refused"
+            text = self._form(Line(line.time, logging.WARNING, _OWN, words), self._writer) + "\n" + text
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except (OSError, ValueError):  # ValueError: the stream is closed
+            self._refused += 1
+        else:
+            self._refused = 0
+
+    def _held(self) -> "contextlib.AbstractContextManager[object]":
+        return self.lock or contextlib.nullcontext()

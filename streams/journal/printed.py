@@ -1,0 +1,53 @@
+"""What code prints becomes lines: a domain's `print`, a library's complaint to stderr."""
+
+import io
+import logging
+import threading
+from typing import TextIO
+
+_MOST = 100_000
+"""Characters without a newline that are kept together."""
+
+
+class Printed(io.TextIOBase):
+    """A stream whose lines are logged by the logger `name`: `stdout` as information, `stderr` as a warning."""
+
+    def __init__(self, name: str, below: TextIO) -> None:
+        """`below`: the stream that it stands for."""
+        super().__init__()
+        self.below = below
+        self._logger = logging.getLogger(name)
+        self._level = logging.WARNING if name == "stderr" else logging.INFO
+        self._begun = ""
+        self._writing = threading.RLock()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return "utf-8"
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        """Who writes to the descriptor itself goes past us."""
+        return self.below.fileno()
+
+    def write(self, text: str) -> int:
+        """Log each line that is whole."""
+        with self._writing:
+            *whole, self._begun = (self._begun + text).split("\n")
+            if len(self._begun) > _MOST:
+                whole, self._begun = [*whole, self._begun], ""
+        self._say(whole)
+        return len(text)
+
+    def finish(self) -> None:
+        """The process ends: a line that was begun is all there will be of it."""
+        with self._writing:
+            begun, self._begun = self._begun, ""
+        self._say([begun])
+
+    def _say(self, lines: list[str]) -> None:
+        for line in lines:
+            if line.strip():
+                self._logger.log(self._level, "%s", line)

@@ -1,0 +1,385 @@
+"""The lines of a process: their two forms, what they never hold, and one line a fault with counts that add up."""
+
+import io
+import json
+import logging
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import psycopg
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+from hypothesis import given
+from hypothesis import strategies as st
+
+from refold.schemas.errors import BadValue
+from refold.streams.errors import LogShorter
+from refold.streams.journal.about import CONTEXT, about, code_of
+from refold.streams.journal.formats import Writer, as_json, as_text, read
+from refold.streams.journal.handler import Journal
+from refold.streams.journal.line import Line, line_of
+from refold.streams.journal.masking import Masking
+from refold.streams.journal.printed import Printed
+from refold.streams.journal.repeats import LONGEST_S, MOST_FAULTS, QUIET_S, Repeats
+
+TEXT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [A-Z]+ [\w-]+\[\d+\] [\w.-]+: .*|    .*")
+CORE = Writer("core", 7)
+AT = 1_700_000_000.25
+
+
+class Lines:
+    """A logger whose lines are kept, by a clock that stands still until it is moved."""
+
+    def __init__(self, form: Any = as_json) -> None:
+        self.now = 0.0
+        self._stream = io.StringIO()
+        self.journal = Journal(self._stream, form, CORE, Masking(), lambda: self.now)
+        self.logger = logging.getLogger(f"tests.{id(self)}")
+        self.logger.propagate = False
+        self.logger.setLevel(logging.DEBUG)
+        self.logger.addHandler(self.journal)
+
+    def texts(self) -> list[str]:
+        return self._stream.getvalue().splitlines()
+
+    def all(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.texts()]
+
+
+@pytest.fixture
+def lines() -> Iterator[Lines]:
+    found = Lines()
+    yield found
+    found.journal.close()
+
+
+def a_line(**fields: Any) -> Line:
+    return Line(AT, logging.WARNING, "refold.x", **{"message": "m", **fields})
+
+
+def test_text_has_date_zone_level_role_pid_logger_and_the_ids() -> None:
+    line = a_line(fields={"topic": "t", "request_id": "r-1", "command_id": "c"})
+    assert as_text(line, CORE) == "2023-11-14T22:13:20.250Z WARNING core[7] refold.x: m request_id=r-1 command_id=c"
+
+
+def test_json_has_the_same_under_stable_names() -> None:
+    line = a_line(
+        code="log-shorter", fields={"topic": "t", "partition": 0, "offset": 9}, count=2, total=5, exception="E"
+    )
+    assert json.loads(as_json(line, CORE)) == {
+        "time": "2023-11-14T22:13:20.250Z", "level": "WARNING", "role": "core", "pid": 7, "logger": "refold.x", "message": "m",
+        "code": "log-shorter", "topic": "t", "partition": 0, "offset": 9, "count": 2, "total": 5, "exception": "E",
+    }  # fmt: skip
+
+
+@given(message=st.text(), exception=st.none() | st.text(), logger=st.text(min_size=1))
+def test_whatever_is_said_each_line_has_its_form(message: str, exception: str | None, logger: str) -> None:
+    line = Line(AT, logging.ERROR, logger, message, exception=exception)
+    written = as_json(line, CORE)
+    assert "\n" not in written
+    assert written.isascii()
+    assert json.loads(written)["message"] == message
+    assert all(TEXT.fullmatch(text) for text in as_text(line, CORE).split("\n"))
+
+
+def test_what_is_said_forges_no_line_and_moves_no_cursor() -> None:
+    forged = "no\n2023-11-14T22:13:20.250Z ERROR core[7] refold.x: forged\x1b[2J"
+    first, second = as_text(a_line(message=forged), CORE).split("\n")
+    assert first.endswith(": no")
+    assert second.startswith("    2023")
+    assert "\x1b" not in second
+
+
+@pytest.mark.parametrize("form", [as_text, as_json])
+def test_a_supervisor_reads_both_forms(form: Any) -> None:
+    found = read(form(a_line(message="a: b"), CORE))
+    assert found is not None
+    assert (found.time, found.level, found.logger, found.message) == (
+        "2023-11-14T22:13:20.250Z",
+        "WARNING",
+        "refold.x",
+        "a: b",
+    )
+    for other in ("", "    goes on", "{}", '{"time": 1}', "Fatal Python error: Aborted", "[1]"):
+        assert read(other) is None
+
+
+def test_a_fault_is_told_at_once_then_by_counts_that_add_up(lines: Lines) -> None:
+    for number in range(100):
+        lines.logger.warning("an append failed: %s", f"after {number} ms")
+        lines.now += 0.5
+    lines.now += QUIET_S
+    lines.logger.info("something else")
+    found = lines.all()
+    assert [line.get("count") for line in found] == [None, 19, 40, 40, None]
+    assert 1 + 19 + 40 + 40 == found[3]["total"] == 100
+    assert found[0]["message"] == "an append failed: after 0 ms"
+    assert found[1]["message"] == "an append failed: after 19 ms (19 times more in 10 s)"
+    assert found[3]["message"] == "an append failed: after 99 ms (40 times more in 50 s; over: 100 times in 50 s)"
+
+
+def test_counts_are_told_by_time_alone() -> None:
+    repeats = Repeats()
+    for at in (0.0, 1.0, 2.0):
+        repeats.take(line_of(record("w"), Masking()), at)
+    assert repeats.next_due() == 10.0
+    assert [line.count for line in repeats.due(10.0)] == [2]
+    assert repeats.next_due() == 2.0 + QUIET_S
+    (last,) = repeats.due(2.0 + QUIET_S)
+    assert (last.count, last.total) == (0, 3)
+    assert repeats.next_due() == float("inf")
+    assert repeats.due(1e9) == []
+
+
+def record(
+    message: str, *arguments: object, level: int = logging.WARNING, name: str = "x", **extra: Any
+) -> logging.LogRecord:
+    found = logging.LogRecord(name, level, "", 0, message, arguments, None)
+    found.__dict__.update(extra)
+    return found
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.floats(0, 40)), max_size=200), st.booleans())
+def test_every_coming_of_every_fault_is_counted_once(comings: list[tuple[int, float]], looks: bool) -> None:
+    repeats, now, written = Repeats(), 0.0, list[Line]()
+    for which, pause in comings:
+        now += pause
+        if looks:
+            written += repeats.due(now)
+        written += repeats.take(line_of(record("f%s", name=f"l{which}"), Masking()), now)
+    written += repeats.end(now)
+    for which in range(4):
+        told = [1 if line.count is None else line.count for line in written if line.logger == f"l{which}"]
+        assert sum(told) == sum(1 for each, _ in comings if each == which)
+
+
+@given(st.lists(st.floats(0, 20), min_size=1, max_size=300))
+def test_a_fault_has_at_most_one_line_in_ten_seconds(pauses: list[float]) -> None:
+    repeats, now, at = Repeats(), 0.0, list[float]()
+    for pause in pauses:
+        now += pause
+        at += [now for _ in repeats.take(line_of(record("f"), Masking()), now)]
+    assert all(later - earlier >= 10 for earlier, later in pairwise(at))
+
+
+def test_the_pause_between_counts_grows_to_its_longest() -> None:
+    repeats, at = Repeats(), list[int]()
+    for now in range(400):
+        at += [now for _ in repeats.take(line_of(record("f"), Masking()), now)]
+    assert at == [0, 10, 30, 70, 130, 190, 250, 310, 370]
+    assert LONGEST_S == 60
+
+
+def test_faults_that_are_not_the_same(lines: Lines) -> None:
+    said = [
+        ("a %s", {}), ("b %s", {}), ("a %s", about(LogShorter("x"))), ("a %s", about(place=("t", 0))), ("a %s", about(place=("t", 1))),
+        ("a %s", about(of="one")), ("a %s", about(of="two")), ("%s", {}), ("%s: %s", {}),
+    ]  # fmt: skip
+    for number in range(3):
+        for template, extra in said:
+            arguments = [f"word {number}"] * template.count("%s")
+            lines.logger.warning(template, *arguments, extra=extra)
+        lines.logger.error("a %s", number)
+    assert len(lines.all()) == len(said) + 1
+
+
+def test_errors_of_two_kinds_under_the_same_words_are_two_faults(lines: Lines) -> None:
+    for problem in (ValueError("1"), KeyError("2"), ValueError("3")):
+        lines.logger.error("it failed", exc_info=problem)
+    first, second = lines.all()
+    assert "ValueError: 1" in first["exception"]
+    assert "KeyError" in second["exception"]
+
+
+def test_what_is_no_fault_is_never_held_back(lines: Lines) -> None:
+    for number in range(5):
+        lines.logger.info("assigned %s", number)
+        lines.logger.info("again", extra=about(repeats=True))
+    assert [line["message"] for line in lines.all()].count("again") == 1
+    assert len(lines.all()) == 6
+
+
+def test_faults_beyond_the_bound_are_told_to_the_end(lines: Lines) -> None:
+    for number in range(MOST_FAULTS + 10):
+        for _ in range(2):
+            lines.logger.warning("w", extra=about(of=number))
+    lines.journal.close()
+    found = lines.all()
+    assert sum(line.get("count", 1) for line in found) == 2 * (MOST_FAULTS + 10)
+
+
+def test_the_end_of_the_process_tells_what_is_left_and_later_lines_come_at_once(lines: Lines) -> None:
+    for _ in range(4):
+        lines.logger.warning("w")
+    lines.journal.close()
+    lines.logger.warning("w")
+    assert [(line["message"], line.get("count"), line.get("total")) for line in lines.all()] == [
+        ("w", None, None),
+        ("w (3 times more in 0 s; at the end of this process: 4 times in 0 s)", 3, 4),
+        ("w", None, None),
+    ]
+
+
+def test_counts_are_told_by_many_threads_too(lines: Lines) -> None:
+    def say() -> None:
+        for _ in range(200):
+            lines.logger.warning("w")
+
+    threads = [threading.Thread(target=say) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    lines.journal.close()
+    assert [line.get("count", 1) for line in lines.all()] == [1, 1599]
+
+
+SECRETS = [
+    "postgresql://u:hidden@h/d", "postgresql://u:hid@den@h:5/d",
+    "host=h password=hidden user=u", "password='hidden too' x", "sslpassword = hidden", "PGPASSWORD=hidden", '{"password": "hidden"}',
+    "sasl.password=hidden", "http://user:hidden@proxy:1", "kafka://u:hidden@a:1,b:2",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("said", SECRETS)
+def test_no_password_of_an_address_is_written(lines: Lines, said: str) -> None:
+    lines.logger.error("cannot: %s", said, exc_info=psycopg.OperationalError(said))
+    (found,) = lines.all()
+    assert "hid" not in json.dumps(found)
+    assert "OperationalError" in found["exception"]
+
+
+def test_the_passwords_of_the_settings_are_masked_wherever_they_stand() -> None:
+    masking = Masking(["postgresql://user:s3cret%2Fword@h/d", "postgresql://refold:refold@h/refold"])
+    assert masking.masked("bytes s3cret/word, s3cret%2Fword; refold") == f"bytes {'*' * 10}, {'*' * 10}; refold"
+
+
+def test_a_long_message_keeps_its_begin_and_a_long_exception_its_end(lines: Lines) -> None:
+    lines.logger.error("begin %s", "y" * 50_000, exc_info=ValueError("x" * 50_000 + "the end"))
+    (found,) = lines.all()
+    assert found["message"].startswith("begin y")
+    assert found["exception"].endswith("the end")
+    assert len(lines.texts()[0]) < 16_000
+
+
+def test_codes_are_taken_from_whatever_failed() -> None:
+    assert code_of(BadValue("x", "$")) == "bad-value"
+    assert code_of(psycopg.errors.AdminShutdown("x")) == "database-unavailable"
+    assert code_of(psycopg.errors.InsufficientPrivilege("x")) == "database-refused"
+    assert code_of(KafkaException(KafkaError(KafkaError._TRANSPORT))) == "kafka-unavailable"
+    assert code_of(ValueError("x")) is None
+    assert code_of(None) is None
+
+
+def test_the_ids_of_the_request_are_in_its_lines(lines: Lines) -> None:
+    token = CONTEXT.set({"request_id": "r", "command_id": "c", "headers": "not these"})
+    try:
+        lines.logger.info("m")
+    finally:
+        CONTEXT.reset(token)
+    (found,) = lines.all()
+    assert (found["request_id"], found["command_id"]) == ("r", "c")
+    assert "headers" not in found
+
+
+def test_arguments_that_do_not_fit_are_a_line_all_the_same(lines: Lines) -> None:
+    lines.journal.handle(record("%d of %s", "x"))
+    assert lines.all()[0]["message"].startswith("%d of %s")
+
+
+def test_what_is_printed_becomes_lines_whole_ones_and_the_last() -> None:
+    heard = list[str]()
+
+    class Ear(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            heard.append(record.getMessage())
+
+    printed, ear = Printed("stdout", sys.stdout), Ear()
+    logging.getLogger("stdout").addHandler(ear)
+    logging.getLogger("stdout").setLevel(logging.INFO)
+    try:
+        print("one\ntwo\n\nthr", end="", file=printed)
+        assert heard == ["one", "two"]
+        print("ee", end="", file=printed)
+        printed.finish()
+    finally:
+        logging.getLogger("stdout").removeHandler(ear)
+    assert heard == ["one", "two", "three"]
+
+
+def test_a_full_disk_ends_nothing_and_what_it_refused_is_counted() -> None:
+    class Full(io.StringIO):
+        full = True
+
+        def write(self, text: str) -> int:
+            if self.full:
+                raise OSError(28, "No space left on device")
+            return super().write(text)
+
+    stream = Full()
+    journal = Journal(stream, as_json, CORE)
+    for _ in range(3):
+        journal.handle(record("x", level=logging.INFO))
+    stream.full = False
+    journal.handle(record("y", level=logging.INFO))
+    journal.close()
+    first, second = (json.loads(line) for line in stream.getvalue().splitlines())
+    assert first["message"] == "3 lines were dropped here: they were refused"
+    assert second["message"] == "y"
+
+
+PROGRAM = """
+import asyncio, gc, logging, sys, threading, warnings
+from refold.streams import journal
+from refold.streams.settings import Settings
+journal.set_up("core", Settings(log_format=sys.argv[1], log_level="info"))
+print("printed")
+print("to stderr", file=sys.stderr)
+warnings.warn("a warning", stacklevel=1)
+thread = threading.Thread(target=lambda: 1 / 0, name="divides")
+thread.start(); thread.join()
+class Bad:
+    def __del__(self): raise KeyError("in del")
+Bad()
+async def lost():
+    task = asyncio.ensure_future(fails()); await asyncio.sleep(0); await asyncio.sleep(0); del task; gc.collect()
+async def fails(): raise LookupError("never retrieved")
+asyncio.run(lost())
+from confluent_kafka import Producer
+from refold.streams import kafka
+client = kafka.producer("127.0.0.1:1")
+for _ in range(20): client.poll(0.1)
+for _ in range(7): logging.getLogger("faust.x").warning("faust says %s", _)
+print("begun", end="")
+if sys.argv[2] == "leave": journal.leave(3)
+raise RuntimeError("nobody caught this")
+"""
+
+
+@pytest.mark.parametrize("ends", ["leave", "raises"])
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_everything_that_a_service_says_has_its_form_to_the_last_line(form: str, ends: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, form, ends], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.stdout == ""
+    if form == "text":
+        assert [line for line in done.stderr.splitlines() if not TEXT.fullmatch(line)] == []
+        assert "\n    ZeroDivisionError: division by zero\n" in done.stderr
+        return
+    found = [json.loads(line) for line in done.stderr.splitlines()]
+    by_logger = {line["logger"]: line for line in found}
+    said = " ".join(line["message"] for line in found)
+    for words in ("printed", "to stderr", "a warning", "divides", "never retrieved", "in state CONNECT", "begun"):
+        assert words in said, words
+    assert any("in del" in line.get("exception", "") for line in found)
+    assert {"stdout", "stderr", "py.warnings", "asyncio", "librdkafka", "faust.x", "refold"} <= by_logger.keys()
+    assert sum(line.get("count", 1) for line in found if line["logger"] == "faust.x") == 7
+    assert by_logger["faust.x"]["total"] == 7
+    assert any("nobody caught this" in line.get("exception", "") for line in found) == (ends == "raises")
+    assert done.returncode == (3 if ends == "leave" else 1)
