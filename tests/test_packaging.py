@@ -1,13 +1,18 @@
 """The sdist, and the wheel built from it: what they hold and what they must not."""
 
+import re
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+import trove_classifiers
 import yaml
+
+import refold
 
 ROOT = Path(__file__).parent.parent
 BUILD = "import sys, hatchling.build as b; print(getattr(b, sys.argv[1])(sys.argv[2]))"
@@ -50,6 +55,20 @@ def test_package_data_is_in_the_wheel(wheel: set[str], kind: str) -> None:
 
 def test_the_command_is_in_the_wheel(wheel: set[str]) -> None:
     assert any(name.endswith(".dist-info/entry_points.txt") for name in wheel)
+
+
+def test_the_metadata_name_what_an_index_shows() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert [word for word in project["classifiers"] if word not in trove_classifiers.classifiers] == []
+    assert project["authors"]
+    assert project["keywords"]
+
+
+def test_the_version_is_the_newest_of_the_changelog_and_its_sections_are_the_usual_ones() -> None:
+    page = (ROOT / "CHANGELOG.md").read_text()
+    assert re.findall(r"^## (\S+)", page, re.MULTILINE)[:2] == ["Unreleased", refold.__version__]
+    usual = {"Before you upgrade", "Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+    assert set(re.findall(r"^### (.+)$", page, re.MULTILINE)) <= usual
 
 
 def test_the_lock_is_hashed_and_names_no_index() -> None:

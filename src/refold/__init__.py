@@ -4,4 +4,4 @@ Read in the order in which data flows: `refold.schemas` (contracts and bytes), `
 rules), `refold.projections` (read models and replay), `refold.api` (HTTP and the command line).
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
