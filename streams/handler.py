@@ -170,12 +170,9 @@ class Handler:
         if (
             row is not None and row.epoch >= LAST_EPOCH
         ):  # forged under rules without a bound: others are claimed all the same
-            if waits(
-                held, f"{held.category}/{held.part} can be claimed by nobody: its epochs are used up ({row.epoch})"
-            ):
-                _log.error(
-                    "handler: %s/%d: its epochs are used up by a claim of %d", held.category, held.part, row.epoch
-                )
+            why = f"{held.category}/{held.part} can be claimed by nobody: its epochs are used up ({row.epoch})"
+            if waits(held, why):
+                _log.error("handler: %s", why, extra=journal.about(of=(held.category, held.part)))
             return
         epoch, writer = held.holder.claim(row)
         claim = Claim(writer=writer, epoch=epoch, rules=RULES, claimed_at=utc_now(), host=socket.gethostname())
