@@ -60,7 +60,7 @@ class KafkaLog:
         now = time.monotonic()
         if now - self._asked.get(topic, now - _ASK_AGAIN_S) >= _ASK_AGAIN_S:
             try:
-                self._largest[topic] = kafka.largest_batch(self._servers, topic)
+                self._largest[topic] = kafka.largest_batch(kafka.admin(self._servers), topic)
             except KafkaException as problem:
                 raise Away(f"Kafka: {topic} does not say what it takes: {problem.args[0]}") from problem
             self._asked[topic] = now
@@ -89,7 +89,7 @@ class KafkaLog:
     def _learn(self, topic: str) -> None:
         """What a topic takes since it refused a record, or a batch of them. Raises KafkaUnavailable, KafkaRefused."""
         try:
-            largest = kafka.largest_batch(self._servers, topic)
+            largest = kafka.largest_batch(kafka.admin(self._servers), topic)
         except KafkaException as problem:
             raise of_kafka(problem.args[0], f"{topic} does not say what it takes") from problem
         if largest < _LEAST_BYTES or largest == self._largest.get(topic):

@@ -13,6 +13,8 @@ LEAST_MESSAGE_BYTES = 1 << 20
 _ASK_S = 10.0
 _AROUND_BYTES = 128
 """What a batch and a record have besides key and value: 61 and some 20, and what compression may add."""
+BATCH_BYTES = 1_000_000
+"""librdkafka's own bound of a batch, unless it is set."""
 _COMMON: dict[str, Any] = {
     "reconnect.backoff.ms": 100,
     "reconnect.backoff.max.ms": 1000,
@@ -84,10 +86,9 @@ def admin(servers: str) -> AdminClient:
     return AdminClient({**_COMMON, "bootstrap.servers": servers}, logger=_log)
 
 
-def largest_batch(servers: str, topic: str, seconds: float = _ASK_S) -> int:
+def largest_batch(client: AdminClient, topic: str, seconds: float = _ASK_S) -> int:
     """How many bytes of records a topic takes at once: its max.message.bytes, as it is now. Raises KafkaException."""
     resource = ConfigResource(ResourceType.TOPIC, topic)
-    client = admin(servers)
     (future,) = client.describe_configs([resource], request_timeout=seconds).values()
     return int(future.result()["max.message.bytes"].value)
 

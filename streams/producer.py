@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import partial
 from types import TracebackType
 from typing import Self
 from uuid import UUID
@@ -20,6 +19,7 @@ from refold.schemas.contracts import Command
 from refold.schemas.meta import CommandMeta
 from refold.schemas.validate import in_utc
 from refold.streams import kafka
+from refold.streams.batch_sizes import BatchSizes
 from refold.streams.command_record import Addressed, CommandRecord
 from refold.streams.domain import Domains
 from refold.streams.errors import CommandTooLarge, DeliveryFailed, QueueFull
@@ -52,9 +52,10 @@ class Producer:
         self._failed = Counter[str]()
         limits = {"queue.buffering.max.messages": queue_records, "queue.buffering.max.kbytes": 262_144}
         timing = {"linger.ms": linger_ms, "message.timeout.ms": int(timeout_s * 1000)}
-        self._new_client = partial(kafka.producer, servers, **limits, **timing)
-        self._servers = servers
-        self._batch: dict[str, int] = {}
+        self._servers, self._settings = servers, limits | timing
+        self._sizes = BatchSizes(servers)
+        self._asking = threading.Lock()
+        self._batch_bytes = kafka.BATCH_BYTES
         self._too_large: CommandTooLarge | None = None
         self._client = self._new_client()
         self._ended: list[tuple[Client, float]] = []
@@ -113,11 +114,13 @@ class Producer:
             self._replace(client)
         if error.code() in TOO_LARGE:
             try:
-                largest = kafka.largest_batch(self._servers, record.topic)
+                with self._asking:
+                    largest = self._sizes.of(record.topic)
             except KafkaException as unknown:
                 return DeliveryFailed(f"{record.topic}: {error}; {unknown.args[0]}")
-            self._batch = {"batch.size": largest}
-            self._replace(client)
+            if largest < self._batch_bytes:  # records that would fit are refused for those beside them
+                self._batch_bytes = largest
+                self._replace(client)
             if not kafka.fits(largest, record.stream.encode(), record.value):
                 size = kafka.taken(record.stream.encode(), record.value)
                 return CommandTooLarge(
@@ -131,7 +134,10 @@ class Producer:
             if self._client is client:
                 _log.error("a Kafka client can no longer go on as it is; a new one takes its place")
                 self._ended.append((client, time.monotonic()))
-                self._client = self._new_client(**self._batch)
+                self._client = self._new_client()
+
+    def _new_client(self) -> Client:
+        return kafka.producer(self._servers, **{**self._settings, "batch.size": self._batch_bytes})
 
     async def send_acked(self, command: Command, *, command_id: UUID, **envelope: object) -> None:
         """Queue one command and wait for the broker's acknowledgement. Raises DeliveryFailed, QueueFull, BadValue."""

@@ -12,7 +12,9 @@ from confluent_kafka import KafkaError, KafkaException
 
 from refold.retail.schemas.basket import OpenBasket
 from refold.schemas.errors import BadValue
-from refold.streams.errors import DeliveryFailed
+from refold.streams import kafka
+from refold.streams.command_record import CommandRecord
+from refold.streams.errors import CommandTooLarge, DeliveryFailed
 from refold.streams.producer import Producer
 from tests.streams.broker import DOMAINS
 
@@ -118,4 +120,33 @@ def test_a_time_that_means_nothing_in_utc_is_refused(moment: datetime) -> None:
     with pytest.raises(BadValue) as refused:
         producer.send(OpenBasket(basket_id="b", store_id=1), command_id=uuid4(), occurred_at=moment)
     assert refused.value.field == "$.occurred_at"
+    producer.close()
+
+
+@pytest.mark.parametrize(("takes", "made"), [(1 << 20, 0), (2000, 1)])
+def test_records_that_are_too_large_make_no_client_each(monkeypatch: pytest.MonkeyPatch, takes: int, made: int) -> None:
+    """One more, once, where the topic takes less than a batch of ours."""
+    clients: list[Any] = []
+    asked: list[str] = []
+    new_client = kafka.producer
+
+    def counted(servers: str, **given: Any) -> Any:
+        clients.append(given)
+        return new_client(servers, **given)
+
+    def largest(_: object, topic: str, __: float) -> int:
+        asked.append(topic)
+        return takes
+
+    monkeypatch.setattr(kafka, "producer", counted)
+    monkeypatch.setattr(kafka, "largest_batch", largest)
+    producer = Producer(NOWHERE, "", DOMAINS)
+    producer._sizes._clock = lambda: 0.0
+    record = CommandRecord("retail.basket.commands", "b", bytes(1 << 20))
+    for _ in range(100):
+        problem = producer._failure(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE), record, producer._client)
+        assert isinstance(problem, CommandTooLarge)
+        assert str(takes) in problem.message
+    assert (len(clients) - 1, len(asked)) == (made, 1)
+    assert clients[-1]["batch.size"] == min(takes, kafka.BATCH_BYTES)
     producer.close()
