@@ -10,6 +10,13 @@ class AppendUnknown(ApiError):
     remedy = "Send again with the same Idempotency-Key: it takes effect once."
 
 
+class Stopping(ApiError):
+    """The process is stopping, and the request took longer than a stop waits; a command may have arrived."""
+
+    code, status, retry_after = "stopping", 503, 1
+    remedy = "Send again, to another process if there is one; a command with the same Idempotency-Key."
+
+
 class QueryTimeout(ApiError):
     """The query took longer than a query may."""
 

@@ -14,6 +14,8 @@ import pytest
 from refold.api.cli import supervisor
 from refold.api.cli.roles import processes
 from refold.api.cli.supervisor import Supervisor
+from refold.api.http.server import server_config
+from refold.api.stop_times import grace_s
 from refold.streams.journal.formats import read
 from refold.streams.settings import Settings
 
@@ -124,7 +126,7 @@ def test_a_role_that_is_refused_when_no_other_runs_ends_the_supervisor(
 
 
 def test_stop_stops_all_and_kills_the_stubborn(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "GRACE_S", 0.3)
+    monkeypatch.setattr(supervisor, "grace_s", lambda role, _: 0.3 if role == "core" else 0.5)
     watched, lines = run(STUBBORN, "core", "api")
     lines.until(("core", "up"))
     lines.until(("api", "up"))
@@ -134,11 +136,20 @@ def test_stop_stops_all_and_kills_the_stubborn(run: Run, monkeypatch: pytest.Mon
     assert not any(lives(pid) for pid in pids.values())
 
 
+def test_an_api_may_take_as_long_as_it_promises_to_its_requests_and_a_worker_less() -> None:
+    """What it waits for: its drain, the requests in flight, and what it closes then."""
+    promised = 2.0 + (server_config(Settings(api_port=0), _no_app).timeout_graceful_shutdown or 0)
+    assert promised < grace_s("api", 2.0) <= promised + 5
+    assert grace_s("core", 2.0) < grace_s("api", 2.0)
+
+
+async def _no_app(*_: object) -> None:
+    """Answers nothing."""
+
+
 def test_children_end_when_the_supervisor_is_killed(tmp_path: Path) -> None:
     child = "from refold.api.cli import roles; import threading, time; "
-    child += (
-        "threading.Thread(target=roles._stop_with_parent, daemon=True).start(); print('up', flush=True); time.sleep(60)"
-    )
+    child += "threading.Thread(target=roles._stop_with_parent, args=(8,), daemon=True).start(); print('up', flush=True); time.sleep(60)"
     parent = f"""
 import sys, time
 from pathlib import Path

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import refold
 from refold.api.cli.exits import UNREACHABLE
+from refold.api.stop_times import grace_s
 from refold.schemas.errors import RefoldError
 from refold.streams import journal
 from refold.streams.embedded.servers import connected
@@ -33,7 +34,6 @@ ALL = (*WORKERS, "api")
 ADMITTED_VARIABLE = "_REFOLD_ADMITTED"
 """Set by the supervisor for a role that ran before: what Postgres refuses to it now may pass, so it waits."""
 METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-GRACE_S = 8.0
 LAST_PORT = 65535
 _log = logging.getLogger(__name__)
 
@@ -43,7 +43,9 @@ def run_role(role: str, settings: Settings, *, supervised: bool = False) -> None
     journal.set_up(role, settings)
     if supervised:
         ADMISSION.begin(ran_before=ADMITTED_VARIABLE in os.environ)
-        threading.Thread(target=_stop_with_parent, name="parent-watch", daemon=True).start()
+        threading.Thread(
+            target=_stop_with_parent, args=(grace_s(role, settings.api_drain_s),), name="parent-watch", daemon=True
+        ).start()
     # prometheus-client reads the variable when it is imported, which the role's module does.
     _share_metrics(settings)
     if role in WORKERS and settings.probe_port is not None:
@@ -115,10 +117,10 @@ def metrics_folder(settings: Settings) -> Path:
     return settings.data.absolute() / "metrics"
 
 
-def _stop_with_parent() -> None:
+def _stop_with_parent(grace: float) -> None:
     """The supervisor holds our standard input open; its end means that the supervisor is gone, however it died."""
     while os.read(0, 1024):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(GRACE_S)
+    time.sleep(grace)
     journal.leave(1)

@@ -16,7 +16,8 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from refold.api.cli.exits import DIFFERENT, PRECONDITION, UNREACHABLE, USAGE
 from refold.api.cli.logs import Output, formed, own_line
-from refold.api.cli.roles import ADMITTED_VARIABLE, GRACE_S, METRICS_VARIABLE, metrics_folder, probe_port, role_command
+from refold.api.cli.roles import ADMITTED_VARIABLE, METRICS_VARIABLE, metrics_folder, probe_port, role_command
+from refold.api.stop_times import grace_s
 from refold.streams.journal.formats import Form, Writer, as_text, form_of
 from refold.streams.refusals import STEADY_S
 from refold.streams.settings import Settings
@@ -46,7 +47,7 @@ class Child:
         on_final: Callable[[int], bool],
         form: Form = as_text,
     ) -> None:
-        self.name, self._role = name, role
+        self.name, self.role = name, role
         self._environment = environment
         self._output, self._form = output, form
         self._on_final = on_final
@@ -103,7 +104,7 @@ class Child:
 
     def _run_once(self) -> int:
         with subprocess.Popen(
-            role_command(self._role),
+            role_command(self.role),
             env=self._environment,
             stdin=subprocess.PIPE,  # held open: its end tells the child that we are gone
             stdout=subprocess.PIPE,
@@ -137,7 +138,7 @@ class Supervisor:
 
     def __init__(self, settings: Settings, roles: Iterable[str], output: Output) -> None:
         self._metrics = metrics_folder(settings)
-        self._grace_s = GRACE_S + settings.api_drain_s
+        self._drain_s = settings.api_drain_s
         environment = {name: value for name, value in os.environ.items() if not name.startswith("REFOLD_")}
         environment |= {METRICS_VARIABLE: str(self._metrics), "PYTHONUNBUFFERED": "1"}
         form = form_of(settings.log_format)
@@ -168,9 +169,9 @@ class Supervisor:
         """Stop every process: politely at once, by force when the grace is over."""
         for child in self._children:
             child.ask_to_stop()
-        deadline = time.monotonic() + self._grace_s
+        began = time.monotonic()
         for child in self._children:
-            child.join(deadline)
+            child.join(began + grace_s(child.role, self._drain_s))
 
     def _end(self, code: int) -> bool:
         """One role that is refused while others have run steadily ends none of them: what they do, they still can."""

@@ -15,6 +15,7 @@ from refold.api.http.limited import MAX_CONNECTIONS, uncrowded
 from refold.api.http.listening import address, listening
 from refold.api.http.request_ids import told
 from refold.api.http.resources import Resources
+from refold.api.stop_times import IN_FLIGHT_S
 from refold.streams.domain import load_domains
 from refold.streams.postgres import connect
 from refold.streams.settings import Settings
@@ -65,5 +66,5 @@ def server_config(settings: Settings, app: ASGIApp) -> uvicorn.Config:
         proxy_headers=False,
         limit_concurrency=HANG_UP,
         timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=10,
+        timeout_graceful_shutdown=IN_FLIGHT_S,
     )

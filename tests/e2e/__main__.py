@@ -34,6 +34,7 @@ def main() -> int:
             "ZOMBIE_ROUNDS": options.rounds,
             "BELIEVERS_S": options.believers,
             "RESTORES": "all",
+            "ROLLING_RESTARTS": 10,
             "DEPLOYS": "there and back",
             results.VARIABLE: noted,
         }
