@@ -60,21 +60,22 @@ class Replay:
         self._settings = settings
         self._domains, self._found = load_domains(settings.domains), declared(settings.domains)
         self._compared_s, self._gates = 0.0, NOTHING_CHANGES
-        self._open = ExitStack()
-        self._db: Database = connect(settings.dsn(), application_name="replay")
-        self._reads: Database = connect(settings.dsn(), application_name="replay-reads")
-        bootstrap(self._db)
-        when_kafka_answers(lambda: ensure_topics(settings, self._domains, self._db), _KAFKA_BOUND_S)
-        check_continuity(settings, self._domains, self._db)
-        self._open.enter_context(watching(settings.stuck_cpu_s))
+        with ExitStack() as opened:  # whatever is refused closes what is open
+            self._db: Database = opened.enter_context(closing(connect(settings.dsn(), application_name="replay")))
+            self._reads: Database = opened.enter_context(
+                closing(connect(settings.dsn(), application_name="replay-reads"))
+            )
+            bootstrap(self._db)
+            when_kafka_answers(lambda: ensure_topics(settings, self._domains, self._db), _KAFKA_BOUND_S)
+            check_continuity(settings, self._domains, self._db)
+            opened.enter_context(watching(settings.stuck_cpu_s))
+            self._open = opened.pop_all()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._open.close()
-        self._reads.close()
-        self._db.close()
 
     def plan(self, names: Sequence[str]) -> Plan:
         """What `execute` would do; no names: all models. Raises UnknownModel, NothingFolded, LogTrimmed."""

@@ -75,6 +75,28 @@ class Found:
         why = f"Postgres refuses: {first_line(problem)}"
         return f"{why}; there is no {self.lacks} yet" if self.lacks else why
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no process ever made them."""
+        return self.version == 0 and "positions" in self.tables
+
+    def problem(self) -> DatabaseRefused | None:
+        """What stands in the way of whoever only looks; nothing in a database that is empty yet."""
+        if self.is_served or self.is_empty:
+            return None
+        try:
+            self.refuse_newer()
+        except DatabaseNewer as newer:
+            return newer
+        if self.version < self.knows:
+            return DatabaseOlder(
+                f"the tables have version {self.version}, this code needs {self.knows}, and no process of it has started yet"
+            )
+        return DatabaseRefused(
+            f"there is no {self.lacks}: it was dropped by hand",
+            "Start a worker: it makes what is missing (docs/upgrading.md).",
+        )
+
     def refuse_newer(self) -> None:
         """Raises DatabaseNewer."""
         if self.served_from > self.knows:
@@ -182,7 +204,7 @@ def _only_if_nobody_is_older(db: Database, breaking: Migration) -> None:
 
 def _may_not(found: Found, problem: psycopg.Error) -> DatabaseRefused:
     """What a role without rights is told: something is missing, or the tables are only older."""
-    if found.lacks and (found.version == found.knows or "positions" in found.tables):
+    if found.lacks and (found.version == found.knows or found.is_empty):
         return DatabaseRefused(found.refusal(problem))
     why = f"Postgres refuses: {first_line(problem)}"
     return DatabaseOlder(f"the tables have version {found.version}, this code needs {found.knows}; {why}")

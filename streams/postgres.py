@@ -116,7 +116,7 @@ def connect_patiently(url: str, *, application_name: str, seconds: float = 3600.
         standing.goes_on(waiter)
 
 
-_ABSENT = (
+ABSENT = (
     psycopg.errors.UndefinedTable,
     psycopg.errors.UndefinedColumn,
     psycopg.errors.UndefinedFunction,
@@ -136,7 +136,7 @@ def answering() -> Iterator[None]:
     except psycopg.Error as problem:
         if is_away(problem):
             raise DatabaseUnavailable(f"Postgres does not answer: {first_line(problem)}") from problem
-        if isinstance(problem, _ABSENT):
+        if isinstance(problem, ABSENT):
             raise DatabaseRefused(f"a table is not as it was made: {first_line(problem)}", _MAKE_AGAIN) from problem
         if refusals.may_pass(problem):
             raise DatabaseUnavailable(f"Postgres refuses now: {first_line(problem)}") from problem

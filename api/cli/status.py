@@ -1,7 +1,7 @@
 """`refold status`: who is where, who may write, what does not count, what is being built, and what waits."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from typing import Any
@@ -14,13 +14,18 @@ from refold.projections.serving import model_states, view_faults
 from refold.projections.undeclared import undeclared
 from refold.streams.chunk import Place
 from refold.streams.claims_ahead import waiting
+from refold.streams.control_tables import look
 from refold.streams.domain import Domains, load_domains
 from refold.streams.embedded.servers import connected
+from refold.streams.errors import DatabaseNewer
 from refold.streams.lag import Lag
-from refold.streams.postgres import Database, answering, connect, has_table
+from refold.streams.postgres import ABSENT, Database, answering, connect, has_table
 from refold.streams.presence import disagreements, live_processes, troubles
+from refold.streams.restoring import why_not_whole
 from refold.streams.running_code import running_code
 from refold.streams.settings import Settings
+from refold.streams.tables_version import known
+from refold.streams.verdict import Finding
 
 _SAMPLE_S = 1.0
 
@@ -62,12 +67,53 @@ def status(*, json: bool = False) -> int:
     settings = connected(Settings.load())
     domains = load_domains(settings.domains)
     with answering(), closing(connect(settings.dsn(), application_name="status")) as db:
-        found = _status(db, settings, domains)
+        found = _found(db, settings, domains)
     if json:
         print_json(found)
     else:
         _print(found)
     return exits.DIFFERENT if found["findings"] else exits.DONE
+
+
+def _found(db: Database, settings: Settings, domains: Domains) -> dict[str, Any]:
+    """Everything; or, where the tables are not those of this code, or not whole, that they are not, and what can still be asked."""
+    tables = look(db)
+    problem, why = tables.problem(), why_not_whole(db, known().layout.tables)
+    said = [Finding(problem.code, problem.message, problem.remedy)] if problem else []
+    if why:
+        said.append(
+            Finding("database-unavailable", why, "wait; if the restore was broken off, run it again (docs/backup.md)")
+        )
+    shown = {
+        "version": tables.version,
+        "code": tables.knows,
+        "served_from": tables.served_from,
+        "missing": tables.lacks,
+    }
+    try:
+        found = _nothing(said) if isinstance(problem, DatabaseNewer) else _status(db, settings, domains)
+    except ABSENT:
+        if not said:
+            raise
+        found = _nothing(said)
+    return {**found, "findings": [asdict(each) for each in said] + found["findings"], "tables": shown}
+
+
+def _nothing(said: Sequence[Finding]) -> dict[str, Any]:
+    """What `_status` gives, where the tables cannot be asked."""
+    parts = (
+        "findings",
+        "partitions",
+        "troubles",
+        "disagreements",
+        "processes",
+        "lag",
+        *_SHOWN,
+        "models",
+        "views",
+        "undeclared",
+    )
+    return {"writes": f"unknown: {said[0].code}", **{name: [] for name in parts}}
 
 
 def _status(db: Database, settings: Settings, domains: Domains) -> dict[str, Any]:
@@ -144,6 +190,7 @@ def _print(found: dict[str, Any]) -> None:
         what = trouble["says"] if trouble["says"].startswith("ended: ") else f"waits: {trouble['says']}"
         say(f"WARNING: {trouble['role']} {trouble['pid']}@{trouble['host']} {what} ({trouble['seconds']:.0f} s ago)")
     print(f"writes: {found['writes']}")
+    print(f"tables: version {found['tables']['version']}, this code: {found['tables']['code']}")
     if found["processes"]:
         print_table([_process(process) for process in found["processes"]], "processes")
     print_table(_by_topic(found["lag"]), "lag (--json has each partition)")

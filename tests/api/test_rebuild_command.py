@@ -155,8 +155,8 @@ def test_a_table_of_the_platform_that_somebody_dropped_is_one_sentence(
     db.execute("DROP TABLE refold.parked")
     for name, value in settings.environment().items():
         monkeypatch.setenv(name, value)
-    assert cli.run(["status"]) == exits.PRECONDITION
-    assert 'a table is not as it was made: relation "refold.parked" does not exist' in " ".join(
+    assert cli.run(["status"]) == exits.DIFFERENT
+    assert "STANDS STILL (database-refused): there is no refold.parked: it was dropped by hand" in " ".join(
         capsys.readouterr().err.split()
     )
 
