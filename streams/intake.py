@@ -11,6 +11,7 @@ import psycopg
 from refold.streams import journal, metrics
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import Lost, Unreachable
+from refold.streams.fold_place import FoldPlace
 from refold.streams.refusals import first_line, may_pass, refusal_of
 from refold.streams.standing import goes_on, waits
 from refold.streams.worker_ports import ChunkFold, Reader
@@ -19,9 +20,7 @@ _log = logging.getLogger(__name__)
 _RETRY_S = 0.2
 STUCK_SEEK_S, STUCK_EXIT_S = 10.0, 30.0
 _BETWEEN_LOOKS_S = 2.0
-"""Of the time from one look to the next, what counts: in a longer one the thread was at work, or waited, and took nothing that arrived."""
-MOST_BYTES = 64 << 20
-"""Of a place's records that are read and not folded: the place is paused then, as it is at too many of them."""
+"""Longest gap between two checks that counts as standing still. In a longer one this thread was busy or blocked: it could take nothing."""
 
 
 class Intake:
@@ -29,10 +28,7 @@ class Intake:
 
     def __init__(self, fold: ChunkFold, reader: Reader, most_kept: int, stopping: Event) -> None:
         self._fold, self._reader, self._most, self._stopping = fold, reader, most_kept, stopping
-        self._kept: dict[Place, Chunk] = {}
-        self._reached: dict[Place, int] = {}
-        self._since: dict[Place, float] = {}
-        self._paused: set[Place] = set()
+        self._places: dict[Place, FoldPlace] = {}
         self._looked = time.monotonic()
 
     def take(self, chunks: Sequence[Chunk]) -> None:
@@ -48,22 +44,22 @@ class Intake:
 
     def keeps_any(self) -> bool:
         """Whether something waits. May be asked in any thread."""
-        return bool(self._kept)
+        return any(at.kept is not None for at in list(self._places.values()))
 
     def positions(self) -> dict[Place, int]:
         """Where each place stands, as far as it is known. May be asked in any thread."""
-        return self._reached.copy()
+        return {place: at.reached for place, at in list(self._places.items()) if at.reached is not None}
 
     def starts(self) -> dict[Place, int]:
         """The first offset that waits, of each place that has one."""
-        return {place: chunk.start for place, chunk in self._kept.items()}
+        return {chunk.place: chunk.start for chunk in self._waiting()}
 
     def fold(self) -> None:
         """Offer all that is kept, until it is folded as far as it goes now."""
         self._forget_the_foreign()
-        while self._kept and not self._stopping.is_set():
+        while (waiting := self._waiting()) and not self._stopping.is_set():
             try:
-                reached = self._fold.apply(list(self._kept.values()))
+                reached = self._fold.apply(waiting)
             except Lost as lost:
                 metrics.CONFLICTS.labels(self._fold.group).inc(len(lost.places))
                 self._realign_all(lost.places)
@@ -77,37 +73,29 @@ class Intake:
     def check(self) -> None:
         """Each second: positions that moved without us (a restore, another worker), and places that stand still."""
         self._forget_the_foreign()
-        quiet = [place for place in self._reader.places() if place not in self._kept]
+        quiet = [place for place in self._reader.places() if self._at(place).kept is None]
         if quiet:
             self._when_back(lambda: self._compare(self._fold.stored(quiet)))
         self._watch(quiet)
 
+    def _at(self, place: Place) -> FoldPlace:
+        return self._places.setdefault(place, FoldPlace(since=time.monotonic()))
+
+    def _waiting(self) -> list[Chunk]:
+        return [at.kept for at in self._places.values() if at.kept is not None]
+
     def _keep(self, chunk: Chunk) -> None:
-        before = self._kept.get(chunk.place)
-        if before is None or before.generation != chunk.generation:
-            self._kept[chunk.place] = chunk
-        elif before.end == chunk.start:
-            self._kept[chunk.place] = before.then(chunk)
-        else:
-            self._seek(chunk.place, before.start, "gap")
+        at = self._at(chunk.place)
+        if not at.keep(chunk):
+            assert at.kept is not None
+            self._seek(chunk.place, at.kept.start, "gap")
 
     def _settle(self, reached: dict[Place, int]) -> None:
         now = time.monotonic()
-        for place, at in reached.items():
-            if self._reached.get(place) != at:
-                self._reached[place], self._since[place] = at, now
-            rest = self._kept.pop(place).since(at)
-            if rest.values:
-                self._kept[place] = rest
-            self._throttle(place, full=len(rest.values) >= self._most or rest.size >= MOST_BYTES)
-
-    def _throttle(self, place: Place, *, full: bool) -> None:
-        if full and place not in self._paused:
-            self._paused.add(place)
-            self._reader.pause(place)
-        elif not full and place in self._paused:
-            self._paused.discard(place)
-            self._reader.resume(place)
+        for place, position in reached.items():
+            pause = self._places[place].settle(position, now, self._most)
+            if pause is not None:
+                (self._reader.pause if pause else self._reader.resume)(place)
 
     def _realign_all(self, places: Sequence[Place]) -> None:
         for place in places:
@@ -115,33 +103,33 @@ class Intake:
 
     def _realign(self, place: Place) -> None:
         """After a miss: go on behind what is stored, if that lies in what is kept (our own commit, its answer lost); else seek."""
-        at = self._fold.stored([place])[place]
-        kept = self._kept.get(place)
-        if kept is not None and kept.start <= at <= kept.end:
-            self._settle({place: at})
+        stored = self._fold.stored([place])[place]
+        if self._at(place).holds(stored):
+            self._settle({place: stored})
         else:
-            self._seek(place, at, "conflict")
+            self._seek(place, stored, "conflict")
 
     def _compare(self, stored: dict[Place, int]) -> None:
-        for place, at in stored.items():
+        for place, position in stored.items():
+            at = self._at(place)
             # Where nothing was folded yet, the reader's start counts: it was read at another moment, perhaps before a restore.
-            if self._reached.get(place, self._reader.position(place)) != at:
-                self._seek(place, at, "moved")
-            self._reached.setdefault(place, at)
-            self._since.setdefault(place, time.monotonic())
+            if (self._reader.position(place) if at.reached is None else at.reached) != position:
+                self._seek(place, position, "moved")
+            elif at.reached is None:
+                at.reached, at.since = position, time.monotonic()
 
     def _watch(self, quiet: Sequence[Place]) -> None:
         """A place that is behind the log's end, with nothing kept, must move: seek it again, or die and be restarted."""
         now, passed = self._awake()
         for place in quiet:
-            end, at = self._reader.end(place), self._reached.get(place)
-            stood = now - self._since.get(place, now)
-            if end is None or at is None or end <= at:
-                self._since[place] = now
+            end, at = self._reader.end(place), self._at(place)
+            stood = now - at.since
+            if end is None or at.reached is None or end <= at.reached:
+                at.since = now
             elif stood > STUCK_EXIT_S:
-                raise SystemExit(f"{place} stands at {at} of {end} for {STUCK_EXIT_S:.0f} s")
+                raise SystemExit(f"{place} stands at {at.reached} of {end} for {STUCK_EXIT_S:.0f} s")
             elif stood >= STUCK_SEEK_S and stood // STUCK_SEEK_S > (stood - passed) // STUCK_SEEK_S:
-                self._reader.seek(place, at)
+                self._reader.seek(place, at.reached)
                 metrics.RESEEKS.labels(self._fold.group, "stuck").inc()
 
     def _awake(self) -> tuple[float, float]:
@@ -149,28 +137,25 @@ class Intake:
         now = time.monotonic()
         gap, self._looked = now - self._looked, now
         if (blind := gap - _BETWEEN_LOOKS_S) > 0:
-            self._since = {place: min(since + blind, now) for place, since in self._since.items()}
+            for at in self._places.values():
+                at.since = min(at.since + blind, now)
         return now, min(gap, _BETWEEN_LOOKS_S)
 
     def _seek(self, place: Place, at: int, cause: str) -> None:
         told = journal.about(place=place, offset=at, repeats=True)
         _log.info("%s: %s/%s again from %d (%s)", self._fold.group, *place, at, cause, extra=told)
         metrics.RESEEKS.labels(self._fold.group, cause).inc()
-        self._kept.pop(place, None)
-        self._paused.discard(place)
-        self._reached[place], self._since[place] = at, time.monotonic()
+        self._at(place).move(at, time.monotonic())
         self._reader.seek(place, at)
 
     def _forget_the_foreign(self) -> None:
         """Drop what belongs to places that are not ours any more, or was read before a seek."""
         ours = set(self._reader.places())
-        for place in [p for p, chunk in self._kept.items() if not self._reader.is_current(chunk)]:
-            del self._kept[place]
-            self._paused.discard(place)  # whatever is given to us anew flows
-        for place in self._reached.keys() - ours:
-            del self._reached[place]
-            self._since.pop(place, None)
-            self._paused.discard(place)
+        for chunk in self._waiting():
+            if not self._reader.is_current(chunk):
+                self._places[chunk.place].drop()
+        for place in self._places.keys() - ours:
+            del self._places[place]
 
     def _when_back(self, ask: Callable[[], object]) -> None:
         while not self._stopping.is_set():

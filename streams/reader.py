@@ -2,6 +2,7 @@
 
 Kafka's own offsets are never read or written: on assignment `start` says where to read, and a chunk carries the position it
 follows, which its commit compares. The thread alone touches the consumer; others ask through `seek`, `pause` and `resume`.
+`read_places` has the states of a place and the lock.
 """
 
 import contextlib
@@ -11,7 +12,6 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
-from dataclasses import replace
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
@@ -20,11 +20,11 @@ from refold.streams import journal
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import KafkaUnavailable, LogCorrupt, LogHole, LogRefused, LogTrimmed, Refused
 from refold.streams.group_consumer import ReaderConfig, check_position, group_consumer, read_from
-from refold.streams.log import cut, follow, sound
+from refold.streams.log import cut, sound
 from refold.streams.membership import FORGOTTEN_S, Membership
 from refold.streams.pace import Pace
 from refold.streams.presence import ending
-from refold.streams.read_place import At
+from refold.streams.read_places import ReadPlaces, State
 from refold.streams.refusals import is_passing
 from refold.streams.stopped_places import StoppedPlaces
 
@@ -46,15 +46,10 @@ class GroupReader:
 
     def __init__(self, config: ReaderConfig, start: Start, put: Put) -> None:
         self._config, self._start, self._put = config, start, put
-        self._lock = threading.Lock()
-        self._at: dict[Place, At] = {}
-        self._wanted: dict[Place, tuple[int, int]] = {}
-        self._generation = 0
-        self._flow: dict[Place, bool] = {}
+        self._places = ReadPlaces()
         self._stopping = threading.Event()
         self._ends: dict[Place, int] = {}
         self._held_back = False
-        self._taken_away: set[Place] = set()
         self._pace = Pace(config.records, config.pace_s)
         self._membership = Membership()
         self._stopped = StoppedPlaces()
@@ -80,18 +75,15 @@ class GroupReader:
 
     def places(self) -> list[Place]:
         """What is assigned to this process now."""
-        with self._lock:
-            return sorted(self._at)
+        return self._places.ours()
 
     def assignments(self) -> dict[Place, int]:
         """Our places, each with a number that changes whenever the group gives it to this process anew."""
-        with self._lock:
-            return {place: at.assignment for place, at in self._at.items()}
+        return self._places.assignments()
 
     def is_current(self, chunk: Chunk) -> bool:
         """Whether the chunk was read after the newest seek of a place that is still ours."""
-        with self._lock:
-            return self._newest(chunk.place) == chunk.generation
+        return self._places.is_current(chunk)
 
     def end(self, place: Place) -> int | None:
         """The end of the log as of the last fetch, if known, and if what was read is let through to the folds."""
@@ -111,29 +103,17 @@ class GroupReader:
 
     def position(self, place: Place) -> int | None:
         """The offset that is read next in a place of ours."""
-        with self._lock:
-            if place not in self._at:
-                return None
-            return self._wanted[place][0] if place in self._wanted else self._at[place].offset
+        return self._places.position(place)
 
     def seek(self, place: Place, offset: int) -> int:
         """Read on from `offset`, paused or not before; chunks of an older generation than the one returned are not current any more."""
-        with self._lock:
-            self._flow.pop(place, None)
-            self._generation += 1
-            self._wanted[place] = (offset, self._generation)
-            return self._generation
+        return self._places.seek(place, offset)
 
     def pause(self, place: Place) -> None:
-        self._flow[place] = False
+        self._places.pause(place)
 
     def resume(self, place: Place) -> None:
-        self._flow[place] = True
-
-    def _newest(self, place: Place) -> int | None:
-        if place not in self._at:
-            return None
-        return self._wanted[place][1] if place in self._wanted else self._at[place].generation
+        self._places.resume(place)
 
     def _read(self) -> None:
         client, topics = group_consumer(self._config), list(self._config.topics)
@@ -146,7 +126,7 @@ class GroupReader:
             client.close()
 
     def _take(self, client: Consumer) -> list[Chunk]:
-        self._taken_away.clear()
+        self._places.begin_read()
         first = client.poll(_TICK_S)
         if first is None:
             self._be_remembered(client)
@@ -159,10 +139,16 @@ class GroupReader:
         self._pace.remember(len(messages))
         found = list[Chunk]()
         for chunk in cut(messages, keys=self._config.keys):
+            if chunk.place in self._stopped:
+                continue
             try:
-                found += self._stamped(chunk)
+                stamped = self._places.stamped(chunk)
             except LogHole as problem:
                 faults.setdefault(chunk.place, problem)
+                continue
+            if stamped is not None:
+                self._stopped.goes_on(chunk.place)
+                found.append(stamped)
         self._stop_at(client, faults)
         return found
 
@@ -194,42 +180,27 @@ class GroupReader:
             size += sum(len(message) for message in some)
         return len(found) > before
 
-    def _stamped(self, chunk: Chunk) -> list[Chunk]:
-        """The chunk with its generation; none if its place is not ours or not flowing, or was not during all of this read: it is read again.
-
-        Raises LogHole.
-        """
-        at = self._at.get(chunk.place)
-        if at is None or not at.flowing or chunk.place in self._stopped:
-            return []
-        if chunk.place in self._taken_away:
-            self.seek(chunk.place, at.offset)
-            return []
-        follow(chunk, at.offset)
-        at.offset = chunk.end
-        self._stopped.goes_on(chunk.place)
-        return [replace(chunk, generation=at.generation)]
-
     def _say_what_is_gone(self, client: Consumer) -> None:
         """A position that is not in the log lies before its beginning, or behind its end. Raises LogTrimmed, LogShorter."""
-        for place, at in self._at.items():
-            check_position(client, place, at.offset)
+        for place, offset in self._places.offsets().items():
+            check_position(client, place, offset)
 
     def _stop_at(self, client: Consumer, faults: Mapping[Place, LogCorrupt | LogHole]) -> None:
         """A place whose log is unsound stands at its last sound record. What librdkafka has fetched of it is thrown away."""
+        offsets = self._places.offsets() if faults else {}
         for place, problem in faults.items():
-            at = self._at.get(place)
-            if at is not None and place not in self._stopped:
+            if place in offsets and place not in self._stopped:
                 self._stopped.stop(place, problem)
-                read_from(client, place, at.offset)
+                read_from(client, place, offsets[place])
                 client.pause([TopicPartition(*place)])
 
     def _read_stopped_again(self, client: Consumer) -> None:
-        for place in self._stopped.due():
-            at = self._at.get(place)
-            if at is not None and read_from(client, place, at.offset):
+        due = self._stopped.due()
+        offsets = self._places.offsets() if due else {}
+        for place in due:
+            if place in offsets and read_from(client, place, offsets[place]):
                 self._stopped.reads_again(place)
-                if not at.paused:
+                if not self._places.is_paused(place):
                     client.resume([TopicPartition(*place)])
 
     def _hand_over(self, client: Consumer, chunks: list[Chunk]) -> None:
@@ -248,23 +219,14 @@ class GroupReader:
 
     def _obey(self, client: Consumer) -> None:
         """Carry out the seeks and pauses that others asked for."""
-        with self._lock:
-            wanted = {place: want for place, want in self._wanted.items() if place in self._at}
-        for place, (offset, generation) in wanted.items():
-            if not read_from(client, place, offset):
-                continue
-            client.resume([TopicPartition(*place)])
-            self._stopped.reads_again(place)
-            with self._lock:
-                self._at[place] = At(offset, generation, self._at[place].assignment)
-                if self._wanted.get(place) == (offset, generation):
-                    del self._wanted[place]
-        for place in list(self._flow):
-            flow = self._flow.pop(place, None)
-            at = self._at.get(place)
-            if at is not None and flow is not None:
-                at.paused = not flow
-                (client.resume if flow and place not in self._stopped else client.pause)([TopicPartition(*place)])
+        for place, seek in self._places.seeks().items():
+            if read_from(client, place, seek.offset):
+                client.resume([TopicPartition(*place)])
+                self._stopped.reads_again(place)
+                self._places.sought(place, seek)
+        for place, state in self._places.changes().items():
+            reads = state is State.READING and place not in self._stopped
+            (client.resume if reads else client.pause)([TopicPartition(*place)])
         self._read_stopped_again(client)
 
     def _assigned(self, client: Consumer, partitions: list[TopicPartition]) -> None:
@@ -280,20 +242,12 @@ class GroupReader:
             client.pause(held)
         if flowing := [TopicPartition(*place) for place, offset in starts.items() if offset is not None]:
             client.resume(flowing)  # a pause from when they were ours before would still hold
-        with self._lock:
-            for place, offset in starts.items():
-                self._generation += 1
-                self._at[place] = At(offset or 0, self._generation, self._generation, flowing=offset is not None)
-                self._wanted.pop(place, None)
-                self._flow.pop(place, None)
+        self._places.assigned(starts)
         _log.info("group %s: assigned %s", self._config.group, [f"{t}/{p}" for t, p in places])
 
     def _revoked(self, client: Consumer, partitions: list[TopicPartition]) -> None:
         self._membership.revoked()
-        self._taken_away |= {(tp.topic, tp.partition) for tp in partitions}
-        self._stopped.forget((tp.topic, tp.partition) for tp in partitions)
-        with self._lock:
-            for tp in partitions:
-                self._at.pop((tp.topic, tp.partition), None)
-                self._wanted.pop((tp.topic, tp.partition), None)
+        places = [(tp.topic, tp.partition) for tp in partitions]
+        self._stopped.forget(places)
+        self._places.revoked(places)
         client.incremental_unassign(partitions)

@@ -89,7 +89,7 @@ MUTANTS = (
     Mutant("resume from memory, not from the row", [Edit(Handler, "_begin", ("row.last_command_offset + 1)\n", "self._reader.next or row.last_command_offset + 1)\n"))]),
     Mutant("running handler never looks at its claim", [Edit(Holder, "observe", ("if row.epoch >= self.epoch:", "if row.epoch >= self.epoch and self.mode is Mode.WAITING:"))]),
     Mutant("a lost race for an epoch is waited for", [Edit(Holder, "observe", ("if row.epoch >= self.epoch:", "if row.epoch >= self.epoch and self.mode is Mode.OWNING:"))]),
-    Mutant("idle fold never reads its position again", [Edit(Intake, "_compare", ("if self._reached.get(place, self._reader.position(place)) != at:", "if False:"))]),
+    Mutant("idle fold never reads its position again", [Edit(Intake, "_compare", ("if (self._reader.position(place) if at.reached is None else at.reached) != position:", "if False:"))]),
     Mutant("a gap does not end the claim", [Edit(fold, "_next", ("if record.seq > state.next_seq or not", "if record.seq > state.next_seq:\n        return state, open_rows\n    if not"))]),
     Mutant("models read past the core", [Edit(Limits, "offered", ("chunk.upto(self.core.get(chunk.place, 0))", "chunk"))]),
     Mutant("models count what is void", [Edit(RowReader, "read", ("if any(first <= offset <= last for first, last in ranges):", "if False:"))]),

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from refold.schemas.codec import Codec
+from refold.streams import fold_place, reader
 from refold.streams import held as held_module
-from refold.streams import intake, reader
 from refold.streams.chunk import Chunk, Place
 from refold.streams.fold import ClaimState
 from refold.streams.group_consumer import ReaderConfig
@@ -48,7 +48,7 @@ class Slow:
 def test_a_fold_that_does_not_keep_up_pauses_its_reader(
     most: int, most_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(intake, "MOST_BYTES", most_bytes)
+    monkeypatch.setattr(fold_place, "MOST_BYTES", most_bytes)
     flow, fold = Flow(PLACE), Slow()
     found = Intake(fold, flow, most, Event())
     for start in range(0, 40, 10):

@@ -73,7 +73,7 @@ def test_an_appender_whose_broker_lost_its_tail_begins_anew_and_a_reader_names_w
         taken.set_result(None)
         return taken
 
-    monkeypatch.setattr("refold.streams.reader.os._exit", ended.append)
+    monkeypatch.setattr("refold.streams.reader.journal.leave", ended.append)
     with Servers(data, lambda _: None, postgres=False) as servers:
         assert servers.endpoints().kafka == address
         log.append(BASKET, 0, b"k", b"lost")

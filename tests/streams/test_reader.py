@@ -84,7 +84,7 @@ def test_a_place_that_was_paused_flows_behind_a_seek(filled: Settings, *, carrie
         until(lambda: found.read() == RECORDS, "nothing is read")
         found.reader.pause(found.place)
         if carried_out:
-            until(lambda: not found.reader._flow, "the pause is not carried out")
+            until(lambda: found.reader._places.is_paused(found.place), "the pause is not carried out")
         found.reader.seek(found.place, 0)
         until(lambda: found.read() == RECORDS, "nothing flows behind the seek")
 
@@ -94,7 +94,7 @@ def test_a_place_that_was_paused_and_taken_away_flows_when_it_is_given_back(fill
         until(lambda: found.read() == RECORDS, "nothing is read")
         for place in found.reader.places():
             found.reader.pause(place)
-        until(lambda: not found.reader._flow, "the pauses are not carried out")
+        until(lambda: all(map(found.reader._places.is_paused, found.reader.places())), "the pauses are not carried out")
         with reading(filled) as other:  # takes half of the partitions, and gives them back
             until(lambda: len(other.reader.places()) > 0, "the second reader is given nothing")
             given = set(other.reader.places())
@@ -155,4 +155,4 @@ def test_what_was_read_before_a_place_was_taken_away_and_given_back_is_read_agai
     assert client.reader._take(client) == []
     client.reader._obey(client)
     assert client.did == ["from 100", "from 50", "from 50"]
-    assert client.reader._at["t", 0].offset == 50
+    assert client.reader.position(("t", 0)) == 50

@@ -142,8 +142,7 @@ def test_a_statement_of_ours_that_postgres_fails_is_one_sentence_and_no_tracebac
     with pytest.raises(StatementFailed, match=r"Postgres says: a trigger of another's \(SQLSTATE P0001\)"), answering():
         raise psycopg.errors.RaiseException("a trigger of another's")
     ended: list[int] = []
-    monkeypatch.setattr("refold.streams.lane.os._exit", ended.append)
-    monkeypatch.setattr("refold.streams.lane.logging.shutdown", lambda: None)
+    monkeypatch.setattr("refold.streams.lane.journal.leave", ended.append)
 
     class Worker:
         def wake(self) -> None:

@@ -1,0 +1,176 @@
+"""The places that a reader has, each in one named state. Pure but for its lock; the thread that reads carries out what it says.
+
+    assigned ──► HELD_BACK ──seek──► READING ◄──resume── PAUSED
+        └─────────────────────────────►│ └─────pause──────►│
+    revoked: from any state, gone. A seek asked for meanwhile goes with it.
+
+Lock discipline: every field is read and written under the lock; no method calls out while it is held. Lanes ask (`seek`, `pause`,
+`resume`), the reading thread alone tells what happened (`assigned`, `revoked`, `stamped`, `sought`).
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+from threading import Lock
+
+from refold.streams.chunk import Chunk, Place
+from refold.streams.log import follow
+
+
+class State(Enum):
+    """Of one place."""
+
+    HELD_BACK = "held back: assigned, and a seek will say where to read"
+    READING = "reading"
+    PAUSED = "paused: its fold has no room"
+
+
+@dataclass(frozen=True)
+class Seek:
+    """An offset to read on from, and the generation of what is read from there."""
+
+    offset: int
+    generation: int
+
+
+@dataclass
+class ReadPlace:
+    """One place. `offset` comes next; `wanted` is asked for and not carried out; `asked`: another state that its fold wants."""
+
+    offset: int
+    generation: int
+    assignment: int
+    state: State
+    wanted: Seek | None = None
+    asked: State | None = None
+
+
+class ReadPlaces:
+    """All places of one reader."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._places: dict[Place, ReadPlace] = {}
+        self._revoked: set[Place] = set()
+        self._generation = 0
+
+    def ours(self) -> list[Place]:
+        """What is assigned now, sorted."""
+        with self._lock:
+            return sorted(self._places)
+
+    def assignments(self) -> dict[Place, int]:
+        """Our places, each with a number that changes whenever the group gives it to this process anew."""
+        with self._lock:
+            return {place: at.assignment for place, at in self._places.items()}
+
+    def is_current(self, chunk: Chunk) -> bool:
+        """Whether the chunk was read after the newest seek of a place that is still ours."""
+        with self._lock:
+            at = self._places.get(chunk.place)
+            return at is not None and chunk.generation == (at.wanted.generation if at.wanted else at.generation)
+
+    def position(self, place: Place) -> int | None:
+        """The offset that is read next; None where the place is not ours."""
+        with self._lock:
+            at = self._places.get(place)
+            return None if at is None else at.wanted.offset if at.wanted else at.offset
+
+    def offsets(self) -> dict[Place, int]:
+        """The offset behind what was read, of each place."""
+        with self._lock:
+            return {place: at.offset for place, at in self._places.items()}
+
+    def seek(self, place: Place, offset: int) -> int:
+        """Read on from `offset`, paused or not before. Chunks of an older generation than the one returned are not current any more."""
+        with self._lock:
+            return self._seek(place, offset)
+
+    def pause(self, place: Place) -> None:
+        """Read nothing more of the place until `resume`."""
+        self._ask(place, State.PAUSED)
+
+    def resume(self, place: Place) -> None:
+        """Read the place on."""
+        self._ask(place, State.READING)
+
+    def assigned(self, starts: Mapping[Place, int | None]) -> None:
+        """The group has given us places, each with its offset; None: not yet, a seek will say."""
+        with self._lock:
+            for place, offset in starts.items():
+                self._generation += 1
+                state = State.HELD_BACK if offset is None else State.READING
+                self._places[place] = ReadPlace(offset or 0, self._generation, self._generation, state)
+
+    def revoked(self, places: Iterable[Place]) -> None:
+        """They are not ours any more."""
+        with self._lock:
+            for place in places:
+                self._places.pop(place, None)
+                self._revoked.add(place)
+
+    def begin_read(self) -> None:
+        """What is revoked from now on, and assigned again, was not ours during all of the read."""
+        with self._lock:
+            self._revoked.clear()
+
+    def stamped(self, chunk: Chunk) -> Chunk | None:
+        """The chunk with its generation; None where it must be read again or dropped.
+
+        So it is for a place that is not ours or is held back, and for one that was revoked and given back during this read.
+        Raises LogHole.
+        """
+        with self._lock:
+            at = self._places.get(chunk.place)
+            if at is None or at.state is State.HELD_BACK:
+                return None
+            if chunk.place in self._revoked:
+                self._seek(chunk.place, at.offset)
+                return None
+            follow(chunk, at.offset)
+            at.offset = chunk.end
+            return replace(chunk, generation=at.generation)
+
+    def seeks(self) -> dict[Place, Seek]:
+        """What is asked for and not carried out yet."""
+        with self._lock:
+            return {place: at.wanted for place, at in self._places.items() if at.wanted is not None}
+
+    def sought(self, place: Place, seek: Seek) -> None:
+        """A seek was carried out: the place is read from there, whatever it was before."""
+        with self._lock:
+            at = self._places.get(place)
+            if at is None:
+                return
+            at.offset, at.generation, at.state = seek.offset, seek.generation, State.READING
+            if at.wanted == seek:
+                at.wanted = None
+
+    def changes(self) -> dict[Place, State]:
+        """States that folds have asked for, each given out once: the thread carries them out. Only a seek ends HELD_BACK."""
+        with self._lock:
+            found = dict[Place, State]()
+            for place, at in self._places.items():
+                asked, at.asked = at.asked, None
+                if asked is not None and at.state is not State.HELD_BACK:
+                    found[place] = at.state = asked
+            return found
+
+    def is_paused(self, place: Place) -> bool:
+        """Whether the place's fold has no room."""
+        with self._lock:
+            at = self._places.get(place)
+            return at is not None and at.state is State.PAUSED
+
+    def _seek(self, place: Place, offset: int) -> int:
+        self._generation += 1
+        at = self._places.get(place)
+        if at is not None:
+            at.asked, at.wanted = None, Seek(offset, self._generation)
+        return self._generation
+
+    def _ask(self, place: Place, state: State) -> None:
+        with self._lock:
+            at = self._places.get(place)
+            if at is not None:
+                at.asked = state
