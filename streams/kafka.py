@@ -1,10 +1,13 @@
 """How every process of ours speaks to Kafka: the settings that correctness depends on, and quiet logs."""
 
 import logging
+import re
 from typing import Any
 
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+
+from refold.streams.journal import about
 
 MAX_MESSAGE_BYTES = (1 << 20) + 65_536
 """A record of ours has at most 1 MiB; the rest is for its key and what Kafka puts around it."""
@@ -15,6 +18,9 @@ _AROUND_BYTES = 128
 """What a batch and a record have besides key and value: 61 and some 20, and what compression may add."""
 BATCH_BYTES = 1_000_000
 """librdkafka's own bound of a batch, unless it is set."""
+_PARTS = 3
+_THREAD = re.compile(r"^\[thrd:.*?\]: ")
+_MOMENT = re.compile(r" \(after \d+ ?ms .*\)$")
 _COMMON: dict[str, Any] = {
     "reconnect.backoff.ms": 100,
     "reconnect.backoff.max.ms": 1000,
@@ -24,18 +30,26 @@ _COMMON: dict[str, Any] = {
 }
 
 
-class _Expected(logging.Filter):
-    """Leaves out what librdkafka says of a broker that has just started: it asks again by itself, and there is nothing to mend."""
+class _Heard(logging.Filter):
+    """What of librdkafka's lines is heard, and which of them tell of the same fault, whichever client or thread speaks.
+
+    Left out is what mends itself and leaves nothing to do: a broker that has just started and gives no producer ids yet
+    (`GETPID … retrying`), and what a client does not know of the cluster yet and asks for again (`METADATAUPDATE`).
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if not isinstance(record.args, tuple) or record.args[0] != "GETPID":
+        """Its records are a facility, a client, and a text with its thread in front and numbers of that moment behind."""
+        if not isinstance(record.args, tuple) or len(record.args) != _PARTS:
             return True
-        return not record.getMessage().endswith("retrying")
+        facility, _, text = map(str, record.args)
+        words = _MOMENT.sub("", _THREAD.sub("", text))
+        record.__dict__.update(about(words=f"{facility} {words}"))
+        return facility != "METADATAUPDATE" and not (facility == "GETPID" and text.endswith("retrying"))
 
 
 _log = logging.getLogger("librdkafka")
 """Each client's lines come here, not to the standard error of the process."""
-_log.addFilter(_Expected())
+_log.addFilter(_Heard())
 
 
 def consumer(servers: str, **settings: Any) -> Consumer:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from refold.api.cli import exits
 from refold.streams.errors import BadSettings
@@ -105,6 +106,16 @@ def test_the_lines_that_the_page_shows_have_the_form_that_it_documents() -> None
     shown = [line for block in re.findall(r"```text\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
     assert len(shown) == 7
     assert [line for line in shown if not TEXT.fullmatch(line)] == []
+
+
+def test_the_settings_of_shippers_can_be_read() -> None:
+    vector, promtail = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL))
+    assert set(vector["transforms"]["refold_lines"]["inputs"]) <= set(vector["sources"])
+    assert set(vector["sinks"]["out"]["inputs"]) <= set(vector["transforms"])
+    (job,) = promtail["scrape_configs"]
+    named = job["pipeline_stages"][0]["json"]["expressions"]
+    assert set(named) <= {"time", "level", "role", "code"}
+    assert set(job["pipeline_stages"][2]["labels"]) <= set(named)
 
 
 def test_the_page_names_every_library_that_is_held_back_and_every_role() -> None:

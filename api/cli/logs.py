@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -50,8 +51,9 @@ def keep_in_files(folder: Path, form: Form = as_text) -> Output:
     """An output that appends each role's lines to `<folder>/<role>.log`. Lines that the disk refuses are dropped, and counted there later."""
     with suppress(OSError):  # said with the first line that is refused
         folder.mkdir(parents=True, exist_ok=True)
-        for path in folder.glob("*.log"):
-            if not path.name.endswith(".old.log") and path.stat().st_size > LIMIT:
+        ours = [path for path in folder.glob("*.log") if re.fullmatch(r"([a-z]+)(-\d+)?", path.stem)]
+        for path in ours:  # not those of the embedded servers, which hold theirs open
+            if path.stem.partition("-")[0] in COLOURS and path.stat().st_size > LIMIT:
                 path.replace(path.with_suffix(".old.log"))
     dropped: dict[str, int] = {}
 

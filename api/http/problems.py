@@ -14,6 +14,7 @@ from refold.api.errors import ApiError, BodyTimeout, Fault, InternalError, Metho
 from refold.api.http import request_ids
 from refold.api.http.answer import Answer
 from refold.schemas.errors import BadValue, RefoldError
+from refold.streams import journal
 
 PROBLEM_JSON = "application/problem+json"
 _OF_STATUS: dict[int, tuple[type[ApiError], str]] = {
@@ -77,7 +78,10 @@ def _value_fault(error: BadValue) -> Fault:
 def on_refold_error(request: Request[Any, Any, Any], error: RefoldError) -> Answer:
     """An error that we raise."""
     if status_of(error) == 500:
-        _log.error("%s %s: %s: %s", request.method, request.url.path, error.code, error.message, exc_info=error)
+        told = _of_route(request)
+        _log.error(
+            "%s %s: %s: %s", request.method, request.url.path, error.code, error.message, exc_info=error, extra=told
+        )
     # What is left of the body would be read as the next request.
     headers = error.headers if isinstance(error, ApiError) else {}
     return problem(error, headers=headers | ({"Connection": "close"} if isinstance(error, BodyTimeout) else {}))
@@ -91,8 +95,13 @@ def on_http_error(_: Request[Any, Any, Any], error: HTTPException) -> Answer:
 
 def on_any_error(request: Request[Any, Any, Any], error: Exception) -> Answer:
     """A defect of ours: the log has the details, the client has none of them."""
-    _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    _log.error("%s %s failed", request.method, request.url.path, exc_info=error, extra=_of_route(request))
     return problem(InternalError("the API failed"))
+
+
+def _of_route(request: Request[Any, Any, Any]) -> dict[str, dict[str, Any]]:
+    """The same error on two routes is two faults."""
+    return journal.about(of=request.scope.get("path_template"))
 
 
 HANDLERS: dict[int | type[Exception], Any] = {

@@ -32,7 +32,7 @@ def about(
 ) -> dict[str, dict[str, Any]]:
     """The `extra` of a logging call. The same words of two partitions are two faults, and so they are of two `of`, which is not written.
 
-    `repeats=True`: a line that is no warning, and is counted as one where it comes again and again.
+    `words`: what tells a fault instead of the message, but for its numbers. `repeats=True`: a line that is no warning, and is counted as one where it comes again and again.
     """
     found: dict[str, Any] = dict(more)
     if of is not None:

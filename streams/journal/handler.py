@@ -40,7 +40,13 @@ class Journal(logging.Handler):
         self._counting.start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Called under the lock."""
+        """Called under the lock. Raises nothing: whoever logs goes on."""
+        try:
+            self._take(record)
+        except Exception:
+            self.handleError(record)
+
+    def _take(self, record: logging.LogRecord) -> None:
         line = line_of(record, self._masking)
         if self._closed:  # by the end of the process: nobody would write a count any more
             self._write(line)

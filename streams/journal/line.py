@@ -54,13 +54,11 @@ def line_of(record: logging.LogRecord, masking: Masking) -> Line:
         record.created,
         record.levelno,
         record.name,
-        masking.masked(_begin(message.strip())),
+        _begin(masking.masked(message.strip())),
         code,
         _exception(record, masking),
         fields,
-        _fault(record, message, code, raised, (fields.get("topic"), fields.get("partition"), about.get("of")))
-        if is_fault
-        else None,
+        _fault(record, message, code, raised, about) if is_fault else None,
     )
 
 
@@ -75,15 +73,18 @@ def _message(record: logging.LogRecord) -> str:
 def _exception(record: logging.LogRecord, masking: Masking) -> str | None:
     parts = "".join(traceback.format_exception(*record.exc_info)) if record.exc_info and record.exc_info[0] else ""
     whole = parts + (record.stack_info or "")
-    return masking.masked(_end(whole.strip())) if whole else None
+    return _end(masking.masked(whole.strip())) if whole else None
 
 
-def _fault(record: logging.LogRecord, message: str, code: str | None, raised: BaseException | None, of: Fault) -> Fault:
+def _fault(
+    record: logging.LogRecord, message: str, code: str | None, raised: BaseException | None, about: Mapping[str, Any]
+) -> Fault:
     """The words as they stand in the code; where these are all given, the message but for its numbers."""
-    template = record.msg if isinstance(record.msg, str) and record.args else ""
-    if code is None and not any(map(str.isalpha, _FORMATS.sub("", template))):
-        template = _NUMBERS.sub("#", message[:_COMPARED])
-    return record.name, record.levelno, template or message, code, type(raised), of
+    words = record.msg if isinstance(record.msg, str) and record.args else ""
+    if "words" in about or (code is None and not any(map(str.isalpha, _FORMATS.sub("", words)))):
+        words = _NUMBERS.sub("#", about.get("words", message)[:_COMPARED])
+    of = about.get("topic"), about.get("partition"), about.get("of")
+    return record.name, record.levelno, words or message, code, type(raised), of
 
 
 def _begin(text: str) -> str:

@@ -6,7 +6,8 @@ import os
 import sys
 import threading
 from contextlib import suppress
-from typing import NoReturn, TextIO
+from pathlib import Path
+from typing import NoReturn, TextIO, cast
 
 from refold.streams.journal.formats import JSON, Writer, form_of
 from refold.streams.journal.handler import Journal
@@ -20,6 +21,7 @@ LIBRARIES = {
     "aiokafka": logging.WARNING,
     "asyncio": logging.WARNING,
     "faust": logging.WARNING,
+    "librdkafka": logging.WARNING,
     "litestar": logging.WARNING,
     "mode": logging.WARNING,
     "psycopg": logging.WARNING,
@@ -121,5 +123,8 @@ def _of_nobody(found: "sys.UnraisableHookArgs") -> None:
     logging.getLogger("refold").error("%s: %r", where, found.object, exc_info=info)
 
 
-def _real(stream: TextIO) -> TextIO:
-    return stream.below if isinstance(stream, Printed) else stream
+def _real(stream: object) -> TextIO:
+    """Where the system's own stream leads; nowhere, where whoever started us closed it."""
+    if isinstance(stream, Printed):
+        return stream.below
+    return Path(os.devnull).open("w", encoding="utf-8") if stream is None else cast("TextIO", stream)

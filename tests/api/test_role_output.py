@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from refold.api.cli import logs
 from refold.api.cli.logs import formed, keep_in_files, stderr_lines
 from refold.api.cli.supervisor import Child
 from refold.streams.journal.formats import Form, Writer, as_json, as_text, read
@@ -102,3 +103,16 @@ def test_elsewhere_a_line_stays_as_its_process_wrote_it(capsys: pytest.CaptureFi
     line = "2026-11-28T08:44:38.123Z INFO core[7] refold.x: it is said"
     stderr_lines("core", line)
     assert capsys.readouterr().err == f"{line}\n"
+
+
+def test_large_files_of_processes_begin_anew_and_those_of_servers_are_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "LIMIT", 3)
+    for name in ("core.log", "handler-2.log", "kafka.log", "postgres.log", "core.old.log"):
+        (tmp_path / name).write_text("long")
+    keep_in_files(tmp_path)
+    keep_in_files(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "core.old.log", "handler-2.old.log", "kafka.log", "postgres.log",
+    ]  # fmt: skip

@@ -112,6 +112,13 @@ def test_a_long_message_keeps_its_begin_and_a_long_exception_its_end(lines: Line
     assert len(lines.texts()[0]) < 16_000
 
 
+def test_what_is_cut_is_masked_before(lines: Lines) -> None:
+    for before in range(3_970, 4_001):
+        address = "x" * before + " postgresql://u:hidden@h/d"
+        lines.logger.info("%s", address, exc_info=ValueError("://u:" + "hid" * 20 + "@" + "y" * (before + 4_000)))
+    assert "hid" not in "".join(lines.texts())
+
+
 def test_codes_are_taken_from_whatever_failed() -> None:
     assert code_of(BadValue("x", "$")) == "bad-value"
     assert code_of(psycopg.errors.AdminShutdown("x")) == "database-unavailable"
@@ -204,6 +211,21 @@ print("begun", end="")
 if sys.argv[2] == "leave": journal.leave(3)
 raise RuntimeError("nobody caught this")
 """
+
+
+def test_a_process_without_standard_streams_goes_on() -> None:
+    closed = ["bash", "-c", 'exec >&- 2>&-; exec "$@"', "bash", sys.executable, "-c", PROGRAM, "json", "leave"]
+    assert subprocess.run(closed, check=False, timeout=60).returncode == 3
+
+
+def test_a_stream_that_cannot_be_written_to_ends_nobody() -> None:
+    class Broken(io.StringIO):
+        def write(self, _: str) -> int:
+            raise ZeroDivisionError
+
+    journal = Journal(Broken(), as_json, CORE)
+    journal.handle(record("x"))
+    journal.close()
 
 
 @pytest.mark.parametrize("ends", ["leave", "raises"])
