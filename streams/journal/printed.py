@@ -22,7 +22,7 @@ class Printed(io.TextIOBase):
         self._writing = threading.RLock()
 
     @property
-    def encoding(self) -> str:  # type: ignore[override]
+    def encoding(self) -> str:  # type: ignore[override]  # an attribute there, which TextIOBase does not set
         return "utf-8"
 
     def writable(self) -> bool:

@@ -57,7 +57,7 @@ def test_who_is_in_the_listeners_queue_when_it_closes_is_answered(app: Litestar)
             waiting[-1].sendall(b"GET /livez HTTP/1.1\r\nhost: a\r\n\r\n")
         await stop(sockets)
 
-    served.shutdown = stopped_while_they_wait  # type: ignore[method-assign]
+    served.shutdown = stopped_while_they_wait  # type: ignore[method-assign]  # replaced on purpose
     with running(served):
         pass
     for client in waiting:
