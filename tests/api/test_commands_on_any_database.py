@@ -1,6 +1,8 @@
 """Every command against a database that is empty, older, newer, altered or half restored: a sentence and an exit code, never a traceback."""
 
+import asyncio
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -10,11 +12,16 @@ import pytest
 
 from refold.api.cli import exits
 from refold.api.cli.app import run
+from refold.api.error_page import status_of
+from refold.api.http import preparation
 from refold.streams.control_tables import bootstrap, look
+from refold.streams.errors import DatabaseNewer
+from refold.streams.handler_store import PostgresTables
+from refold.streams.history import History
 from refold.streams.postgres import Database, connect
 from refold.streams.settings import Settings
 from refold.streams.tables_version import known
-from tests.streams.broker import append, claimed, encoded, prepare
+from tests.streams.broker import DOMAINS, append, claimed, encoded, prepare
 from tests.streams.logs import claim, record
 from tests.streams.test_core import OPENED
 
@@ -140,3 +147,39 @@ def test_status_says_that_a_restore_runs_and_others_wait_for_its_end(
             code, _, err = told(*writing)
             assert (code, one_sentence(err)) == (exits.UNREACHABLE, "database-unavailable")
         assert not look(db).is_served
+
+
+def test_an_api_that_runs_refuses_commands_under_tables_that_it_cannot_serve_and_takes_them_again(
+    settings: Settings, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preparation, "_LOOK_S", 0.05)
+    prepared = preparation.Preparation(settings, DOMAINS)
+
+    def becomes(code: str | None) -> None:
+        end = time.monotonic() + 30
+        while getattr(prepared.problem, "code", None) != code:
+            assert time.monotonic() < end
+            time.sleep(0.02)
+
+    async def seen() -> None:
+        await prepared.open()
+        await asyncio.to_thread(becomes, None)
+        db.execute(LATER.format(99).encode())
+        await asyncio.to_thread(becomes, "database-newer")
+        assert prepared.problem is not None
+        assert status_of(prepared.problem) == 503
+        db.execute("DELETE FROM refold.migrations WHERE number = 99")
+        await asyncio.to_thread(becomes, None)
+        await prepared.close()
+
+    asyncio.run(seen())
+
+
+def test_a_handler_decides_nothing_on_tables_that_it_cannot_serve(settings: Settings, db: Database) -> None:
+    history = History(settings.kafka_servers(), settings.topic_prefix, DOMAINS)
+    with closing(PostgresTables(settings.dsn(), DOMAINS, history)) as tables:
+        tables.claims([("retail.basket", 0)])
+        db.execute(LATER.format(99).encode())
+        tables._looked = 0.0
+        with pytest.raises(DatabaseNewer):
+            tables.claims([("retail.basket", 0)])
