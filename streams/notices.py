@@ -10,6 +10,7 @@ from psycopg import pq, sql
 from refold.streams import session
 from refold.streams.chunk import Place
 from refold.streams.errors import DatabaseRefused
+from refold.streams.journal import about
 from refold.streams.postgres import channel, connect_async
 from refold.streams.refusals import first_line
 
@@ -32,7 +33,7 @@ async def listen(url: str, groups: Sequence[str], told: Callable[[str], None], a
             psycopg.Error,
             DatabaseRefused,
         ) as problem:  # whoever waits for a notice asks too, and says what is wrong
-            _log.debug("not listening: %s", first_line(problem))
+            _log.debug("not listening: %s", first_line(problem), extra=about(problem, repeats=True))
         await asyncio.sleep(POLL_S)
 
 

@@ -13,6 +13,7 @@ from refold.api.http.database import Row
 from refold.api.http.notices import Notices
 from refold.schemas.errors import RefoldError
 from refold.schemas.identity import event_uuid
+from refold.streams.journal import about
 
 MAX_WAITERS = 2000
 RETRY_S = 1.0
@@ -165,7 +166,7 @@ class Outcomes:
             try:
                 await self._answer_all()
             except RefoldError as problem:
-                _log.debug("outcomes wait: %s", problem.message)
+                _log.debug("outcomes wait: %s", problem.message, extra=about(problem, repeats=True))
                 await asyncio.sleep(RETRY_S)
             except Exception:
                 _log.exception("outcomes could not be read")

@@ -77,7 +77,11 @@ class Preparation:
             except (LogRefused, DatabaseNewer, DatabaseOlder) as problem:
                 self._tell(problem)
             except RefoldError as problem:  # whoever needs the server says that it is away
-                _log.debug("the topics are looked at again later: %s", problem.message)
+                _log.debug(
+                    "the topics are looked at again later: %s",
+                    problem.message,
+                    extra=journal.about(problem, repeats=True),
+                )
             except Exception:
                 _log.exception("the topics cannot be looked at")
             else:

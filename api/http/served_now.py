@@ -19,6 +19,7 @@ from refold.api.http.read_services import Fetch, ModelServices
 from refold.api.unavailable import ModelNotBuilt, NotPrepared, ReadModelFailed
 from refold.projections.served import ServedModel, of_json
 from refold.schemas.errors import RefoldError
+from refold.streams.journal import about
 
 Name = tuple[str, str]
 OTHER = {"Refold-Declaration": "other"}
@@ -113,7 +114,7 @@ class ServedNow(Mapping[Name, ServedModel]):
             try:
                 await self.look()
             except RefoldError as problem:
-                _log.debug("what serves now is not known: %s", problem.message)
+                _log.debug("what serves now is not known: %s", problem.message, extra=about(problem, repeats=True))
             except (ValueError, msgspec.MsgspecError):
                 _log.exception("what serves now cannot be read")
             await asyncio.sleep(_LOOK_S)

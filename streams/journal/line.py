@@ -11,7 +11,8 @@ from refold.streams.journal.about import ABOUT, CONTEXT, FIELDS, IDS, code_of
 from refold.streams.journal.masking import Masking
 
 MOST_MESSAGE, MOST_EXCEPTION = 4_000, 8_000
-"""Characters that are kept: of a message its begin, of an exception its end. What carries lines on cuts them at 16 KiB, mostly."""
+"""Characters that are kept: of a message its begin and some of its end, of an exception its end. What carries lines on cuts them at 16 KiB, mostly."""
+_MESSAGE_END = 1_000
 _FORMATS = re.compile(r"%[-#0 +]*[\d*]*(?:\.[\d*]+)?[a-zA-Z%]")
 _NUMBERS = re.compile(r"[0-9a-fA-F]*\d[0-9a-fA-F]*")
 _COMPARED = 300
@@ -54,7 +55,7 @@ def line_of(record: logging.LogRecord, masking: Masking) -> Line:
         record.created,
         record.levelno,
         record.name,
-        _begin(masking.masked(message.strip())),
+        _shortened(masking.masked(message.strip())),
         code,
         _exception(record, masking),
         fields,
@@ -87,9 +88,13 @@ def _fault(
     return record.name, record.levelno, words or message, code, type(raised), of
 
 
-def _begin(text: str) -> str:
+def _shortened(text: str) -> str:
+    """Its begin and its end: some libraries put a traceback into a message."""
+    left_out = len(text) - MOST_MESSAGE
     return (
-        text if len(text) <= MOST_MESSAGE else f"{text[:MOST_MESSAGE]} … ({len(text) - MOST_MESSAGE} more characters)"
+        text
+        if left_out <= 0
+        else f"{text[: -_MESSAGE_END - left_out]} … ({left_out} characters) … {text[-_MESSAGE_END:]}"
     )
 
 

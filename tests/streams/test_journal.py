@@ -18,7 +18,7 @@ from refold.schemas.errors import BadValue
 from refold.streams.journal.about import CONTEXT, code_of
 from refold.streams.journal.formats import as_json, as_text, read
 from refold.streams.journal.handler import Journal
-from refold.streams.journal.line import Line
+from refold.streams.journal.line import MOST_MESSAGE, Line
 from refold.streams.journal.masking import Masking
 from refold.streams.journal.printed import Printed
 from tests.streams.spoken import CORE, TEXT, Lines, record
@@ -104,10 +104,12 @@ def test_the_passwords_of_the_settings_are_masked_wherever_they_stand() -> None:
     assert masking.masked("bytes s3cret/word, s3cret%2Fword; refold") == f"bytes {'*' * 10}, {'*' * 10}; refold"
 
 
-def test_a_long_message_keeps_its_begin_and_a_long_exception_its_end(lines: Lines) -> None:
-    lines.logger.error("begin %s", "y" * 50_000, exc_info=ValueError("x" * 50_000 + "the end"))
+def test_a_long_message_keeps_its_begin_and_end_and_a_long_exception_its_end(lines: Lines) -> None:
+    lines.logger.error("begin %s last", "y" * 50_000, exc_info=ValueError("x" * 50_000 + "the end"))
     (found,) = lines.all()
     assert found["message"].startswith("begin y")
+    assert found["message"].endswith("y last")
+    assert len(found["message"]) < MOST_MESSAGE + 100
     assert found["exception"].endswith("the end")
     assert len(lines.texts()[0]) < 16_000
 
