@@ -47,7 +47,8 @@ def _away(error: RefoldError | type[RefoldError]) -> bool:
 
 def catalogue() -> dict[str, type[RefoldError]]:
     """Every code of every package, with the class that carries it."""
-    import_module("refold.api.unavailable")
+    for apart in ("refold.api.unavailable", "refold.streams.dump_errors"):
+        import_module(apart)
     for package in PACKAGES:
         try:
             import_module(f"refold.{package}.errors")

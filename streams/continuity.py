@@ -4,20 +4,18 @@ import hashlib
 import logging
 from collections.abc import Callable, Mapping
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer
 
 from refold.streams import journal, kafka
 from refold.streams.chunk import Place
 from refold.streams.domain import Domains
-from refold.streams.errors import KafkaUnavailable, LogCorrupt, LogShorter
-from refold.streams.log import check_range, records_of
+from refold.streams.errors import LogCorrupt, LogShorter
+from refold.streams.log import check_range, value_at
 from refold.streams.postgres import Database
-from refold.streams.refusals import of_kafka
 from refold.streams.settings import Settings
 from refold.streams.topics import events_topic
 
 _log = logging.getLogger(__name__)
-_WAIT_S = 10.0
 
 # One statement, so one snapshot: the core may be at work, and a position beside another's hash would look like another log.
 _STORED = """
@@ -52,7 +50,7 @@ def check_ends(ask: Callable[[], Mapping[Place, int]], db: Database) -> None:
 def _check(client: Consumer, topic: str, part: int, position: int, last_hash: bytes) -> None:
     check_range(client, (topic, part), position)
     try:
-        value = _record(client, topic, part, position - 1)
+        value = value_at(client, (topic, part), position - 1)
     except LogCorrupt as problem:  # it says nothing of the log's identity; who reads these bytes stands there
         _log.error(
             "%s: %s. Whether this log is the one that was folded is not known. %s",
@@ -64,16 +62,3 @@ def _check(client: Consumer, topic: str, part: int, position: int, last_hash: by
         return
     if hashlib.sha256(value or b"").digest()[:16] != last_hash:
         raise LogShorter(f"{topic}/{part}: the record at {position - 1} is not the one that was folded")
-
-
-def _record(client: Consumer, topic: str, part: int, offset: int) -> bytes | None:
-    try:
-        client.assign([TopicPartition(topic, part, offset)])
-        for _ in range(int(_WAIT_S / 0.5)):
-            found = records_of([m for m in (client.poll(0.5),) if m is not None])
-            if found:
-                value: bytes | None = found[0].value()
-                return value
-    except KafkaException as problem:
-        raise of_kafka(problem.args[0], f"{topic}/{part} cannot be read") from problem
-    raise KafkaUnavailable(f"{topic}/{part}: no record at {offset} within {_WAIT_S} s")

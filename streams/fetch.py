@@ -45,7 +45,7 @@ class Fetcher:
         # Not asyncio.Runner: it sets a signal handler at each run, and so writes each result, megabytes of it, as a text.
         self._loop = asyncio.new_event_loop()
         try:
-            self._client = self._loop.run_until_complete(_connected(servers, topics))
+            self._client = self._loop.run_until_complete(connected_client(servers, topics))
         except KafkaError as problem:
             self._loop.close()
             raise KafkaUnavailable(f"Kafka does not answer: {problem}") from problem
@@ -110,7 +110,8 @@ class Fetcher:
         await asyncio.sleep(_PAUSE_S if answered else max(_PAUSE_S, seconds))
 
 
-async def _connected(servers: str, topics: Sequence[str]) -> AIOKafkaClient:
+async def connected_client(servers: str, topics: Sequence[str]) -> AIOKafkaClient:
+    """A client that knows who leads the topics' partitions. Raises aiokafka's KafkaError."""
     client = AIOKafkaClient(bootstrap_servers=servers, client_id="refold", request_timeout_ms=_REQUEST_MS)
     try:
         await client.bootstrap()

@@ -111,6 +111,21 @@ def records_of(messages: list[Message]) -> list[Message]:
     return [message for message in messages if message.error() is None]
 
 
+def value_at(client: Consumer, place: Place, offset: int) -> bytes | None:
+    """The value of one record, which is there. Raises LogCorrupt, LogTrimmed, KafkaUnavailable."""
+    topic, part = place
+    try:
+        client.assign([TopicPartition(topic, part, offset)])
+        for _ in range(int(_ASK_S / 0.5)):
+            found = records_of([m for m in (client.poll(0.5),) if m is not None])
+            if found:
+                value: bytes | None = found[0].value()
+                return value
+    except KafkaException as problem:
+        raise of_kafka(problem.args[0], f"{topic}/{part} cannot be read") from problem
+    raise KafkaUnavailable(f"{topic}/{part}: no record at {offset} within {_ASK_S} s")
+
+
 def follow(chunk: Chunk, expected: int) -> None:
     """Invariant: offsets are dense (no transactions, no compaction), so a hole is a loss. Raises LogHole."""
     if chunk.start != expected:

@@ -25,9 +25,10 @@ from refold.schemas.column_layout import empty_container
 from refold.schemas.column_walk import long_sizes
 from refold.streams.errors import LogCorrupt
 
-_HEADER = struct.Struct(">qiibIhiqqqhii")
-_BEFORE_LENGTH, _BEFORE_CRC, _CHECKED_FROM = 12, 17, 21
-_MAGIC, _CODEC, _CONTROL = 2, 0x07, 0x20
+HEADER = struct.Struct(">qiibIhiqqqhii")
+BEFORE_LENGTH, CHECKED_FROM, MAGIC = 12, 21, 2
+_CODEC, _BROKERS_TIME, _CONTROL = 0x07, 0x08, 0x20
+_LAST_DELTA, _FIRST_MS = struct.Struct(">23xi"), struct.Struct(">27xq")
 _CODECS: dict[int, Callable[[memoryview], bytes]] = {
     0: bytes,
     1: gzip_decode,
@@ -68,23 +69,44 @@ class RecordBatch:
     def codec(self) -> int:
         return self.attributes & _CODEC
 
+    @property
+    def end(self) -> int:
+        """The offset behind its last one; a compacted topic may have fewer records in between."""
+        delta: int = _LAST_DELTA.unpack_from(self.data)[0]
+        return self.base + delta + 1
+
+    @property
+    def first_ms(self) -> int:
+        """What the records' times are counted from, in milliseconds."""
+        millis: int = _FIRST_MS.unpack_from(self.data)[0]
+        return millis
+
+    @property
+    def is_brokers_time(self) -> bool:
+        """Whether `last_ms`, when the broker appended it, is the time of all its records."""
+        return bool(self.attributes & _BROKERS_TIME)
+
+    def body(self) -> bytes:
+        """Its encoded records. Raises LogCorrupt."""
+        return next(iter(_decompressed([self])))
+
 
 def batches_of(data: bytes, where: str) -> Iterator[RecordBatch]:
     """The whole batches of a fetched record set; it may end within one. Raises LogCorrupt."""
     view, at = memoryview(data), 0
-    while at + _HEADER.size <= len(data):
-        base, length, _, magic, crc, attributes, _, _, last_ms, _, _, _, count = _HEADER.unpack_from(data, at)
-        end = at + _BEFORE_LENGTH + length
+    while at + HEADER.size <= len(data):
+        base, length, _, magic, crc, attributes, _, _, last_ms, _, _, _, count = HEADER.unpack_from(data, at)
+        end = at + BEFORE_LENGTH + length
         if (
-            magic != _MAGIC
+            magic != MAGIC
             or length > _MOST_BYTES
-            or length < _HEADER.size - _BEFORE_LENGTH
+            or length < HEADER.size - BEFORE_LENGTH
             or attributes & _CODEC not in _CODECS
         ):
             raise LogCorrupt(f"{where}: the batch at offset {base} is not of message format 2")
         if end > len(data):
             return
-        if calc_crc32c(view[at + _CHECKED_FROM : end]) != crc:
+        if calc_crc32c(view[at + CHECKED_FROM : end]) != crc:
             raise LogCorrupt(f"{where}: the checksum of the batch at offset {base} does not fit its bytes")
         yield RecordBatch(base, count, attributes, last_ms, view[at:end])
         at = end
@@ -122,7 +144,7 @@ def _by_columns(batches: Sequence[RecordBatch]) -> pl.DataFrame | None:
 def _decompressed(batches: Sequence[RecordBatch]) -> Iterator[bytes]:
     """The encoded records. Frames of one codec that follow each other are one stream of it, but for snappy's."""
     for codec, run in groupby(batches, lambda batch: batch.codec):
-        bodies = [batch.data[_HEADER.size :] for batch in run]
+        bodies = [batch.data[HEADER.size :] for batch in run]
         try:
             yield from map(_CODECS[codec], bodies if codec in _ALONE else [memoryview(b"".join(bodies))])
         except Exception as problem:

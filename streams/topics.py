@@ -1,6 +1,7 @@
 """The topics of the configured domains: created right, checked at every start, and self-explaining."""
 
 import json
+import logging
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import closing
@@ -13,11 +14,15 @@ from refold.streams import kafka
 from refold.streams.domain import Domains
 from refold.streams.errors import KafkaUnavailable, TopicRecreated, WrongPartitions, WrongSettings
 from refold.streams.postgres import Database
+from refold.streams.recreated import holds_what_was_folded
 from refold.streams.refusals import of_kafka
 from refold.streams.schema_log import SchemaLog
 from refold.streams.settings import Settings
 
 FOR_EVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
+_log = logging.getLogger(__name__)
+BEING_RESTORED = str(2**63 - 2)
+"""The retention.ms of a topic that `refold log restore` has not ended with."""
 _TIMEOUT_S = 20.0
 _HEARSAY_S = 3.0
 """A broker may hear a moment later than another of a topic that was just made."""
@@ -54,6 +59,7 @@ def ensure_topics(settings: Settings, domains: Domains, db: Database) -> None:
         _check_presence(client, names, db)
         _create(client, names, settings)
         _check_settings(client, names)
+        _take_restored(client, names, settings, db)
         _check_identity(client, names, settings.partitions, db)
         publish_schemas(settings, domains)
     except KafkaException as problem:
@@ -178,17 +184,38 @@ def _settings(client: AdminClient, names: Iterable[str]) -> dict[str, Any]:
     for resource, future in client.describe_configs(resources, request_timeout=_TIMEOUT_S).items():
         settings[resource.name] = found = future.result()
         wrong = {key: found[key].value for key, right in FOR_EVER.items() if found[key].value != right}
+        if found["retention.ms"].value == BEING_RESTORED:
+            raise WrongSettings(
+                f"the topic {resource.name} is being restored",
+                "Wait until `refold log restore` has ended; if it was broken off, run it again: it goes on.",
+            )
         if wrong:
             said = ", ".join(f"{key}={value}" for key, value in wrong.items())
             raise WrongSettings(f"the topic {resource.name} has {said}: events could be lost")
     return settings
 
 
+def _take_restored(client: AdminClient, names: list[str], settings: Settings, db: Database) -> None:
+    """A topic with another id that holds what the tables were folded from is their log, restored. Raises TopicRecreated, LogShorter.
+
+    One of which nothing was folded shows nothing: it is taken where all of them are others, as after a restore of the whole log.
+    """
+    seen, known = _seen(client, names), _known(db, names)
+    others = [name for name in known if name in seen and seen[name][0] != known[name][0]]
+    for name in others:
+        category = category_of(settings.topic_prefix, name)
+        if holds_what_was_folded(settings.kafka_servers(), name, category, db) or len(others) == len(known):
+            db.execute(
+                "UPDATE refold.topics SET topic_id = %s WHERE (topic, topic_id) = (%s, %s)",
+                (seen[name][0], name, known[name][0]),
+            )
+            _log.warning(
+                "the topic %s was made anew and holds what the tables were folded from: it is taken for it", name
+            )
+
+
 def _check_identity(client: AdminClient, names: list[str], partitions: int, db: Database) -> None:
-    described = client.describe_topics(TopicCollection(names), request_timeout=_TIMEOUT_S)
-    seen = {
-        name: (str(d.topic_id), len(d.partitions)) for name, future in described.items() for d in (future.result(),)
-    }
+    seen = _seen(client, names)
     recorded = _recorded(db, seen)
     for name, (topic_id, count) in seen.items():
         if count != recorded[name][1] or count != partitions:
@@ -197,6 +224,16 @@ def _check_identity(client: AdminClient, names: list[str], partitions: int, db: 
             )
         if topic_id != recorded[name][0]:
             raise TopicRecreated(f"the topic {name} is not the one that the tables were folded from: it was made anew")
+
+
+def _seen(client: AdminClient, names: list[str]) -> dict[str, tuple[str, int]]:
+    """Each topic's id, and its number of partitions. Raises KafkaException."""
+    described = client.describe_topics(TopicCollection(names), request_timeout=_TIMEOUT_S)
+    return {
+        name: (str(found.topic_id), len(found.partitions))
+        for name, future in described.items()
+        for found in (future.result(),)
+    }
 
 
 def _recorded(db: Database, seen: Mapping[str, tuple[str, int]]) -> dict[str, tuple[str, int]]:

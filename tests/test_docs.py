@@ -29,7 +29,7 @@ def test_commands_exist(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
     named = set(re.findall(r"(?:`|^|[|;&] )refold ((?:[a-z-]+ ?)+)", page.read_text(), re.MULTILINE))
     for words in sorted(named):
         command = [word for word in words.split() if word not in {"store_daily", "on", "or"}][:2]
-        depth = 2 if command[0] in {"replay", "schemas", "config"} else 1
+        depth = 2 if command[0] in {"replay", "schemas", "config", "log"} else 1
         assert cli.run([*command[:depth], "--help"]) == 0, words
     capsys.readouterr()
 

@@ -116,6 +116,33 @@ schemas.command(
 )
 app.command(schemas)
 
+log = App(name="log", help="The log as a whole: into files and back.")
+log.command(
+    "refold.api.cli.log_dump:dump",
+    name="dump",
+    help="""Write the log into files while everything runs; into the same folder again, only what is new.
+
+    Example: refold log dump /backup/log""",
+)
+log.command(
+    "refold.api.cli.log_dump:check",
+    name="check",
+    help="""Check every byte of a dump; exits with 3 where one is not as it was. Needs no server.
+
+    Example: refold log check /backup/log""",
+)
+log.command(
+    "refold.api.cli.log_restore:restore",
+    name="restore",
+    help="""Put a dump back into Kafka, each record under its offset, and read it back. Workers and APIs are stopped meanwhile.
+
+    Without --execute it says what it would do. Killed, the same command goes on. Topics that hold records are refused, unless
+    --replace allows that they are deleted first.
+
+    Example: refold log restore /backup/log --execute""",
+)
+app.command(log)
+
 replay = App(name="replay", help="Fold the log again.")
 replay.command(
     "refold.api.cli.replay:rebuild",

@@ -11,7 +11,7 @@ from refold.schemas.errors import (
     SchemaIncompatible,
     SchemaNotFrozen,
 )
-from refold.streams import errors
+from refold.streams import dump_errors, errors
 
 DONE = 0
 FAILED = 1
@@ -48,6 +48,12 @@ BY_KIND: dict[type[RefoldError], int] = {
     RebuildDiffers: DIFFERENT,
     RowsLost: DIFFERENT,
     NotCompared: DIFFERENT,
+    dump_errors.DumpUnsound: DIFFERENT,
+    dump_errors.LogDiffers: DIFFERENT,
+    dump_errors.DumpOfAnother: PRECONDITION,
+    dump_errors.DumpInUse: PRECONDITION,
+    dump_errors.LogNotEmpty: PRECONDITION,
+    dump_errors.LogInUse: PRECONDITION,
     errors.NotConnected: UNREACHABLE,
     errors.Unreachable: UNREACHABLE,
     errors.DownloadFailed: UNREACHABLE,

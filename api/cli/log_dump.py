@@ -1,0 +1,89 @@
+"""`refold log dump` and `refold log check`: the log as files, and whether they are whole."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from refold.api.cli import exits
+from refold.api.cli.output import print_json, print_table, say
+from refold.api.cli.replay import reported
+from refold.api.errors import FileUnreadable
+from refold.streams.domain import load_domains
+from refold.streams.dump_check import check_dump
+from refold.streams.dump_folder import Manifest
+from refold.streams.embedded.servers import connected
+from refold.streams.log_dump import dump_log
+from refold.streams.settings import Settings
+
+
+def dump(folder: Path, *, json: bool = False) -> int:
+    """Write the log into files, or go on where the last dump into the folder ended. Everything may run meanwhile.
+
+    Args:
+        folder: is made where it is not there.
+        json: print one JSON document.
+    """
+    settings = connected(Settings.load())
+    domains, began = load_domains(settings.domains), time.perf_counter()
+    with on_files(folder), reported("dump") as progress:
+        found = dump_log(settings, domains, folder, progress)
+    _show(found, folder, json=json, seconds=time.perf_counter() - began, said="dumped")
+    return exits.DONE
+
+
+def check(folder: Path, *, json: bool = False) -> int:
+    """Read a whole dump: every file's checksum, every batch's checksum, and that no offset is missing. Asks no server.
+
+    Args:
+        folder: what `refold log dump` wrote into.
+        json: print one JSON document.
+    """
+    began = time.perf_counter()
+    with on_files(folder), reported("check") as progress:
+        found = check_dump(folder, progress)
+    _show(found, folder, json=json, seconds=time.perf_counter() - began, said="sound")
+    return exits.DONE
+
+
+@contextmanager
+def on_files(folder: Path) -> Iterator[None]:
+    """What the disk refuses names the file."""
+    try:
+        yield
+    except OSError as problem:
+        raise FileUnreadable(f"{problem.filename or folder}: {problem.strerror or problem}") from problem
+
+
+def described(found: Manifest) -> list[dict[str, Any]]:
+    """A line for each topic."""
+    topics = dict.fromkeys(partition.topic for partition in found.partitions)
+    return [
+        {
+            "topic": topic,
+            "partitions": len(found.of(topic)),
+            "records": sum(each.records for each in found.of(topic)),
+            "bytes": sum(segment.bytes for each in found.of(topic) for segment in each.segments),
+        }
+        for topic in topics
+    ]
+
+
+def _show(found: Manifest, folder: Path, *, json: bool, seconds: float, said: str) -> None:
+    topics, rate = described(found), found.records / max(seconds, 1e-9)
+    if json:
+        ends = {f"{each.topic}/{each.part}": each.end for each in found.partitions}
+        print_json(
+            {
+                "folder": str(folder),
+                "cut_at": found.cut_at,
+                "records": found.records,
+                "topics": topics,
+                "ends": ends,
+                "seconds": round(seconds, 2),
+            }
+        )
+        return
+    print_table(topics)
+    say(f"{found.records:,} records in {folder}, cut at {found.cut_at}: {said} in {seconds:,.1f} s ({rate:,.0f}/s).")

@@ -1,0 +1,66 @@
+"""`refold log restore`: plan by default, act with --execute."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from refold.api.cli import exits
+from refold.api.cli.log_dump import on_files
+from refold.api.cli.output import print_json, print_table, say
+from refold.api.cli.replay import reported
+from refold.streams.embedded.servers import connected
+from refold.streams.log_restore import Plan, Restore
+from refold.streams.settings import Settings
+
+
+def restore(folder: Path, *, execute: bool = False, replace: bool = False, json: bool = False) -> int:
+    """Put a dump of the log back into Kafka, each record under its offset. Workers and APIs are stopped meanwhile.
+
+    Args:
+        folder: what `refold log dump` wrote into.
+        execute: do it; without, only say what would be done.
+        replace: delete topics that hold records first.
+        json: print one JSON document.
+    """
+    began = time.perf_counter()
+    with on_files(folder):
+        restoring = Restore(connected(Settings.load()), folder)
+        plan = restoring.plan(replace=replace)
+        if execute:
+            with reported("restore") as progress:
+                restoring.execute(plan, progress)
+    _show(plan, json=json, executed=execute, seconds=time.perf_counter() - began)
+    return exits.DONE
+
+
+def _show(plan: Plan, *, json: bool, executed: bool, seconds: float) -> None:
+    rows: list[dict[str, Any]] = [
+        {
+            "topic": topic,
+            "there": str(found.state),
+            "records there": found.records,
+            "records dumped": plan.dumped[topic],
+            "deleted first": topic in plan.deleted,
+        }
+        for topic, found in plan.topics.items()
+    ]
+    if json:
+        print_json(
+            {
+                "restored": executed,
+                "cut_at": plan.manifest.cut_at,
+                "records": plan.manifest.records,
+                "topics": rows,
+                "seconds": round(seconds, 2),
+            }
+        )
+        return
+    print_table(rows)
+    if executed:
+        say(
+            f"Restored: {plan.manifest.records:,} records, read back and found equal, in {seconds:,.1f} s. Start the workers and the API."
+        )
+    else:
+        say(
+            f"Would put {plan.manifest.records:,} records back. Stop every worker and API first. Add --execute to do it."
+        )

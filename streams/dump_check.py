@@ -1,0 +1,38 @@
+"""Whether a dump is what was dumped: sums of files and of batches, and that each file holds what the manifest says."""
+
+from pathlib import Path
+
+from refold.streams.dump_errors import DumpUnsound
+from refold.streams.dump_folder import MANIFEST, DumpFolder, Manifest, sha256_of
+from refold.streams.errors import LogCorrupt
+from refold.streams.log_dump import Progress
+from refold.streams.repack import records_of
+
+
+def check_dump(root: Path, progress: Progress) -> Manifest:
+    """Read everything; returns what there is. Raises DumpUnsound at the first fault, OSError."""
+    folder = DumpFolder(root)
+    found = whole(folder)
+    done = 0
+    for partition in found.partitions:
+        for segment in partition.segments:
+            path = folder.file(partition.topic, partition.part, segment.first)
+            if not path.exists():
+                raise DumpUnsound(f"{path} is not there")
+            for batch in folder.segment(partition, segment):
+                try:
+                    done += sum(1 for _ in records_of(batch, str(path)))
+                except LogCorrupt as problem:
+                    raise DumpUnsound(problem.message) from problem
+                progress(done, found.records)
+            if sha256_of(path) != segment.sha256:
+                raise DumpUnsound(f"{path}: its SHA-256 is not the one that {MANIFEST} has")
+    return found
+
+
+def whole(folder: DumpFolder) -> Manifest:
+    """What the folder holds. Raises DumpUnsound where no dump has ended."""
+    found = folder.manifest()
+    if found is None:
+        raise DumpUnsound(f"{folder.root} has no {MANIFEST}: no dump into it has ended")
+    return found

@@ -1,0 +1,64 @@
+"""Appending whole record batches to given partitions: the broker gives the first record its offset and changes no record."""
+
+import asyncio
+from collections.abc import Sequence
+
+from aiokafka.errors import KafkaError, for_code
+from aiokafka.protocol.produce import ProduceRequest
+from aiokafka.structs import TopicPartition
+from confluent_kafka import KafkaError as BrokerError
+
+from refold.streams.chunk import Place
+from refold.streams.errors import KafkaUnavailable
+from refold.streams.fetch import connected_client
+from refold.streams.refusals import of_kafka
+
+_ALL_REPLICAS = -1
+_REQUEST_MS = 30_000
+_PAUSE_S = 0.2
+
+
+class RawAppender:
+    """One batch at a time, acknowledged by all replicas. One thread uses it."""
+
+    def __init__(self, servers: str, topics: Sequence[str]) -> None:
+        """Raises KafkaUnavailable."""
+        self._loop = asyncio.new_event_loop()
+        try:
+            self._client = self._loop.run_until_complete(connected_client(servers, topics))
+        except KafkaError as problem:
+            self._loop.close()
+            raise KafkaUnavailable(f"Kafka does not answer: {problem}") from problem
+
+    def append(self, place: Place, batch: bytes) -> int | None:
+        """The offset of its first record; None where nobody said whether it is in the log. Raises KafkaRefused, KafkaUnavailable."""
+        return self._loop.run_until_complete(self._append(place, batch))
+
+    def close(self) -> None:
+        """End all connections."""
+        try:
+            self._loop.run_until_complete(self._client.close())
+        finally:
+            self._loop.close()
+
+    async def _append(self, place: Place, batch: bytes) -> int | None:
+        leader = self._client.cluster.leader_for_partition(TopicPartition(*place))
+        if leader is None or leader < 0:
+            return await self._look_again()
+        request = ProduceRequest(None, _ALL_REPLICAS, _REQUEST_MS, [(place[0], [(place[1], batch)])])
+        try:
+            response = await self._client.send(leader, request)
+        except KafkaError:
+            return await self._look_again()
+        ((_, ((_, code, base, *_),)),) = response.topics
+        if not code:
+            return int(base)
+        if for_code(code).retriable:
+            return await self._look_again()
+        raise of_kafka(BrokerError(code), f"{place[0]}/{place[1]} takes no batch")
+
+    async def _look_again(self) -> int | None:
+        """Ask who leads now, and give the broker a moment; what became of the batch is not known."""
+        await self._client.force_metadata_update()
+        await asyncio.sleep(_PAUSE_S)
+        return None

@@ -1,0 +1,182 @@
+"""The topics that a log is restored into: made, and marked as long as they are not whole.
+
+The mark is a retention that nobody else sets. While it is there no process of ours works on the topic (`log-wrong-settings`), and a
+restore that was killed knows what is its own. Records keep their times: the topics are ones of CreateTime until they are whole.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import (
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+)
+
+from refold.streams import kafka
+from refold.streams.chunk import Place
+from refold.streams.errors import KafkaUnavailable
+from refold.streams.log_dump import offsets
+from refold.streams.settings import Settings
+from refold.streams.topics import BEING_RESTORED, new_topics, schemas_topic
+
+_ASK_S = 20.0
+_ANY_TIME = str(2**63 - 1)
+_MARKED = {
+    "retention.ms": BEING_RESTORED,
+    "message.timestamp.type": "CreateTime",
+    "message.timestamp.after.max.ms": _ANY_TIME,
+    "message.timestamp.before.max.ms": _ANY_TIME,
+}
+_LEAST_LARGEST = "max.message.bytes"
+
+
+class State(StrEnum):
+    """How a topic stands to the dump."""
+
+    ABSENT = "not there"
+    EMPTY = "empty"
+    BEGUN = "restored in part"
+    AS_LONG = "as long as the dump"
+    OTHER = "has records"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A topic as it is: the ends of its partitions, none where it is not there."""
+
+    state: State
+    ends: tuple[int, ...]
+
+    @property
+    def records(self) -> int:
+        """Offsets in all."""
+        return sum(self.ends)
+
+
+class RestoredTopics:
+    """Asks for and changes topics, each by its name with the prefix."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._servers, self._settings = settings.kafka_servers(), settings
+        self._client = kafka.admin(self._servers)
+
+    def look(self, wanted: Mapping[str, Sequence[int]]) -> dict[str, Found]:
+        """How each topic stands to the ends that it should have. Raises KafkaException."""
+        there = self._client.list_topics(timeout=_ASK_S).topics
+        places = [(topic, part) for topic in wanted if topic in there for part in sorted(there[topic].partitions)]
+        begins, ends = (offsets(self._servers, places, spec) for spec in (OffsetSpec.earliest(), OffsetSpec.latest()))
+        marks = self._marked([topic for topic in wanted if topic in there])
+        return {topic: _found(topic, wanted[topic], begins, ends, marked=topic in marks) for topic in wanted}
+
+    def end(self, place: Place) -> int:
+        """Where a partition ends now. Raises KafkaException."""
+        return offsets(self._servers, [place], OffsetSpec.latest())[place]
+
+    def delete(self, topics: Sequence[str]) -> None:
+        """Raises KafkaException, KafkaUnavailable where they do not go."""
+        if topics:
+            for future in self._client.delete_topics(list(topics), operation_timeout=_ASK_S).values():
+                future.result()
+            self._until(lambda: not set(topics) & self._client.list_topics(timeout=_ASK_S).topics.keys())
+
+    def make(self, partitions: Mapping[str, int], largest: Mapping[str, int]) -> None:
+        """Make marked topics with as many partitions, and with room for the largest batch that there was. Raises KafkaException."""
+        brokers = len(self._client.list_topics(timeout=_ASK_S).brokers)
+        made = new_topics(partitions, self._settings, brokers)[:-1]
+        schemas = new_topics([], self._settings, brokers)[0]
+        wanted = [each for each in [*made, schemas] if each.topic in partitions]
+        for topic in {each.topic: each for each in wanted}.values():
+            topic.num_partitions = partitions[topic.topic]
+            topic.config = {**(topic.config or {}), **_MARKED, **_room(topic, largest)}
+            self._make(topic)
+        self._until(lambda: self._are_led(partitions))
+
+    def mark(self, topics: Iterable[str]) -> None:
+        """Mark topics that are there and empty. Raises KafkaException."""
+        for topic in topics:
+            self._set(topic, _MARKED)
+
+    def unmark(self, topic: str, *, is_events: bool) -> None:
+        """A whole topic becomes one like all others. Raises KafkaException."""
+        is_schemas = topic == schemas_topic(self._settings.topic_prefix)
+        kept = {} if is_schemas else {"retention.ms": "-1"}
+        stamped = {"message.timestamp.type": "LogAppendTime"} if is_events else {}
+        self._set(topic, {**dict.fromkeys(_MARKED), **stamped, **kept})
+
+    def _make(self, topic: NewTopic) -> None:
+        def made() -> bool:
+            try:
+                self._client.create_topics([topic], operation_timeout=_ASK_S)[topic.topic].result()
+            except KafkaException as problem:
+                if problem.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:  # one that is being deleted
+                    return False
+                raise
+            return True
+
+        self._until(made)
+
+    def _are_led(self, partitions: Mapping[str, int]) -> bool:
+        there = self._client.list_topics(timeout=_ASK_S).topics
+        return all(
+            topic in there
+            and len(there[topic].partitions) == count
+            and all(part.leader >= 0 for part in there[topic].partitions.values())
+            for topic, count in partitions.items()
+        )
+
+    def _set(self, topic: str, values: Mapping[str, str | None]) -> None:
+        entries = [
+            ConfigEntry(
+                name,
+                value or "",
+                incremental_operation=AlterConfigOpType.DELETE if value is None else AlterConfigOpType.SET,
+            )
+            for name, value in values.items()
+        ]
+        resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
+        for future in self._client.incremental_alter_configs([resource], request_timeout=_ASK_S).values():
+            future.result()
+
+    def _marked(self, topics: Sequence[str]) -> set[str]:
+        resources = [ConfigResource(ResourceType.TOPIC, topic) for topic in topics]
+        asked = self._client.describe_configs(resources, request_timeout=_ASK_S) if resources else {}
+        return {
+            resource.name
+            for resource, future in asked.items()
+            if future.result()["retention.ms"].value == BEING_RESTORED
+        }
+
+    @staticmethod
+    def _until(done: Callable[[], bool]) -> None:
+        until = time.monotonic() + _ASK_S
+        while not done():
+            if time.monotonic() > until:
+                raise KafkaUnavailable("topics are not deleted, or not made, in time")
+            time.sleep(0.2)
+
+
+def _room(topic: NewTopic, largest: Mapping[str, int]) -> dict[str, str]:
+    own = int((topic.config or {}).get(_LEAST_LARGEST, 0))
+    most = max(own, largest.get(topic.topic, 0))
+    return {_LEAST_LARGEST: str(most)} if most else {}
+
+
+def _found(
+    topic: str, wanted: Sequence[int], begins: Mapping[Place, int], ends: Mapping[Place, int], *, marked: bool
+) -> Found:
+    of_it = tuple(end for place, end in sorted(ends.items()) if place[0] == topic)
+    if not of_it:
+        return Found(State.ABSENT, ())
+    if marked:
+        return Found(State.BEGUN, of_it)
+    if len(of_it) == len(wanted) and not any(of_it):
+        return Found(State.EMPTY if any(wanted) else State.AS_LONG, of_it)
+    begins_at_0 = not any(begin for place, begin in begins.items() if place[0] == topic)
+    return Found(State.AS_LONG if begins_at_0 and of_it == tuple(wanted) else State.OTHER, of_it)
