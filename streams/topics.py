@@ -80,6 +80,22 @@ def check_topics(settings: Settings, domains: Domains, db: Database) -> None:
         raise of_kafka(problem.args[0], "the topics cannot be asked") from problem
 
 
+def check_seen_topics(settings: Settings, domains: Domains, db: Database) -> None:
+    """The same of the topics that the tables know, and all that a start asks: whoever looks from outside knows what the next start will say.
+
+    Raises WrongSettings, WrongPartitions, TopicRecreated, KafkaUnavailable, KafkaRefused.
+    """
+    client, names = kafka.admin(settings.kafka_servers()), _logs(settings, domains)
+    try:
+        if known := sorted(_known(db, names)):
+            _check_presence(client, known, db)
+            _check_settings(client, known)
+            _check_identity(client, known, settings.partitions, db)
+            _check_schemas(client, schemas_topic(settings.topic_prefix))
+    except KafkaException as problem:
+        raise of_kafka(problem.args[0], "the topics cannot be asked") from problem
+
+
 def publish_schemas(settings: Settings, domains: Domains) -> None:
     """Write each schema of this code that the log does not have yet, acknowledged on return; learn those of other code."""
     known = logged_schemas(settings)
@@ -175,6 +191,23 @@ def _check_settings(client: AdminClient, names: Iterable[str]) -> None:
                 f" a command or an event with its envelope takes up to {kafka.MAX_MESSAGE_BYTES}",
                 remedy=f"Set max.message.bytes={kafka.MAX_MESSAGE_BYTES} on the topic, and start again.",
             )
+
+
+def _check_schemas(client: AdminClient, name: str) -> None:
+    """The topic of the schemas is there, and no schema goes with time."""
+    if name not in client.list_topics(timeout=_TIMEOUT_S).topics:
+        raise TopicRecreated(
+            f"the topic {name}, which holds the schemas, is gone: it was deleted",
+            "Start a worker anew: it makes the topic and writes all schemas of its code. Whoever reads the log without it needs them.",
+        )
+    resource = ConfigResource(ResourceType.TOPIC, name)
+    found = client.describe_configs([resource], request_timeout=_TIMEOUT_S)[resource].result()
+    policy, kept = found["cleanup.policy"].value, [found[key].value for key in ("retention.ms", "retention.bytes")]
+    if "delete" in policy and kept != ["-1", "-1"]:
+        raise WrongSettings(
+            f"the topic {name} has cleanup.policy={policy}: schemas could be lost",
+            "Set cleanup.policy=compact on the topic.",
+        )
 
 
 def _settings(client: AdminClient, names: Iterable[str]) -> dict[str, Any]:

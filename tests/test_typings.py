@@ -71,9 +71,8 @@ def _arguments(there: Any, method: str) -> set[str] | None:
                 each.arg for node in found for each in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
             }
         if method in vars(each) and each is not object:
-            parameters = inspect.signature(
-                vars(each)[method].__func__ if method == "latest" else vars(each)[method]
-            ).parameters
+            there_is = vars(each)[method]  # a class's method is wrapped there
+            parameters = inspect.signature(getattr(there_is, "__func__", there_is)).parameters
             if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
                 return None
             return set(parameters)

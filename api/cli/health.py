@@ -23,6 +23,7 @@ from refold.streams.reactors.declared import declared_reactors, reacted_categori
 from refold.streams.refusals import first_line, is_away
 from refold.streams.settings import Settings
 from refold.streams.standing import STILL_S
+from refold.streams.topics import check_seen_topics
 from refold.streams.verdict import Facts, Finding, findings, owners, suspects, unmoved
 
 Answer = TypeVar("Answer")
@@ -38,8 +39,11 @@ class Health:
         self._db = db
         self._reader = LagReader(settings, domains, reacted_categories(domains))
         self._unasked: list[Finding] = []
+        self._asked(lambda: self._topics_are_right(settings, domains))
+        self._is_refused = bool(self._unasked)
         self.roles = ["handler", "core", "models", *(["reactors"] if declared_reactors(domains) else [])]
-        self.lags = self._lags() if has_table(self._db, "refold.claims") else []
+        has_folded = has_table(self._db, "refold.claims")
+        self.lags = self._lags() if has_folded and not self._is_refused else []
         self.members = (self._asked(lambda: members(settings, self.roles)) or []) if self.lags else []
 
     def findings(
@@ -72,6 +76,11 @@ class Health:
         """Who has each partition of each group, since when that process runs, and how far it is."""
         by_owner, started = owners(self.members), {each.pid: each for each in live}
         return [_partition(lag, by_owner.get((lag.group, (lag.topic, lag.part))), started) for lag in self.lags]
+
+    def _topics_are_right(self, settings: Settings, domains: Domains) -> None:
+        """Raises LogRefused for what an operator has changed; then the log is asked nothing more: its answers would only follow from it."""
+        if has_table(self._db, "refold.topics"):
+            check_seen_topics(settings, domains, self._db)
 
     def looked_again(self) -> list[Lag]:
         """The lag of now."""

@@ -154,6 +154,8 @@ def _writes(db: Database, settings: Settings, health: Health, found: list[str]) 
     """Whether commands are decided now: a handler decides once the fold has reached its claim, partition by partition."""
     if nobody := [code.removeprefix("no-") for code in found if code in {"no-handler", "no-core"}]:
         return f"closed: no {' and no '.join(nobody)} runs"
+    if refused := [code for code in found if code.startswith("log-")]:
+        return f"closed: {refused[0]}"
     waits = waiting(settings.kafka_servers(), health.lags)
     if waits:
         before = health.lags

@@ -1,0 +1,57 @@
+"""Every client of Kafka is made at one door, which has the settings that correctness depends on."""
+
+import ast
+from pathlib import Path
+
+from refold.streams import kafka
+
+ROOT = Path(kafka.__file__).parents[1]
+MADE_AT = {
+    "Consumer": "streams/kafka.py",
+    "DeserializingConsumer": "",
+    "Producer": "streams/kafka.py",
+    "SerializingProducer": "",
+    "AdminClient": "streams/kafka.py",
+    "AIOKafkaClient": "streams/fetch.py",
+    "AIOKafkaConsumer": "",
+    "AIOKafkaProducer": "",
+}
+"""Each class of the two libraries, and the one module that may call it; none where nobody may."""
+
+
+def calls(tree: ast.Module) -> list[str]:
+    """The library's classes that a module calls, under whatever name it has imported them, or through the package."""
+    named: dict[str, str] = {}
+    packages: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in {"confluent_kafka", "aiokafka"}:
+            named |= {each.asname or each.name: each.name for each in node.names}
+        if isinstance(node, ast.Import):
+            ours = [each for each in node.names if each.name.split(".")[0] in {"confluent_kafka", "aiokafka"}]
+            packages |= {(each.asname or each.name).split(".")[0] for each in ours}
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            found.append(named.get(node.func.id, ""))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            whole = ast.unparse(node.func).split(".")
+            found.append(whole[-1] if whole[0] in packages else "")
+    return [name for name in found if name in MADE_AT]
+
+
+def test_clients_of_kafka_are_made_at_one_door() -> None:
+    made = {
+        (name, str(path.relative_to(ROOT)))
+        for package in ROOT.iterdir()
+        if package.is_dir()
+        for path in package.rglob("*.py")
+        for name in calls(ast.parse(path.read_text()))
+    }
+    assert made == {(name, where) for name, where in MADE_AT.items() if where}
+
+
+def test_the_check_itself_sees_a_client_that_is_made_elsewhere() -> None:
+    assert calls(ast.parse("from confluent_kafka import Consumer as C\nC({})")) == ["Consumer"]
+    assert calls(ast.parse("import confluent_kafka as k\nk.admin.AdminClient({})")) == ["AdminClient"]
+    assert calls(ast.parse("import aiokafka.client\naiokafka.client.AIOKafkaClient()")) == ["AIOKafkaClient"]
+    assert calls(ast.parse("from refold.streams.producer import Producer\nProducer({})")) == []
