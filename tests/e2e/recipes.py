@@ -16,12 +16,12 @@ _NAMED = re.compile(r"(DATABASE |TO |')refold(?=_restored\b|_old\b|[ ;'])")
 
 def names() -> list[str]:
     """Of all recipes, in the page's order."""
-    return re.findall(r"^```sh (\S+)$", PAGE.read_text(), re.MULTILINE)
+    return re.findall(r"^<!-- recipe: (\S+) -->$", PAGE.read_text(), re.MULTILINE)
 
 
 def cook(name: str, settings: Settings, admin_url: str, folder: Path) -> str:
     """Run one; what it printed. The page calls the live database `refold`, a test has another name."""
-    found = re.search(rf"^```sh {name}\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    found = re.search(rf"^<!-- recipe: {name} -->\n```sh\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     assert found is not None, f"{PAGE.name} has no recipe {name}"
     database = settings.dsn().rpartition("/")[2]
     script = "set -euo pipefail\n" + _NAMED.sub(rf"\g<1>{database}", found[1])
