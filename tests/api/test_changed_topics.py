@@ -62,7 +62,7 @@ FAULTS: list[tuple[str, Fault, str, str]] = [
     ("it is deleted", lambda a, e, _: deletes(a, e), "log-topic-recreated", "is gone: it was deleted"),
     ("it is made anew", lambda a, e, _: makes_anew(a, e), "log-topic-recreated", "it was made anew"),
     ("that of the schemas is deleted", lambda a, _, s: deletes(a, s), "log-topic-recreated", "which holds the schemas, is gone"),
-    ("that of the schemas is not kept", lambda a, _, s: sets(a, s, cleanup_policy="delete"), "log-wrong-settings", "schemas could be lost"),
+    ("that of the schemas is not kept", lambda a, _, s: sets(a, s, cleanup_policy="delete", retention_ms="604800000"), "log-wrong-settings", "schemas could be lost"),
 ]  # fmt: skip
 
 

@@ -258,7 +258,9 @@ def test_a_restored_log_is_taken_for_the_one_that_was_folded(odd: Settings, tmp_
         append(odd, BASKET, 0, basket("A", 3, "other"))
         with pytest.raises(TopicRecreated, match="is not the one that was folded"):
             ensure_topics(odd, DOMAINS, db)
-        db.execute("TRUNCATE refold.positions, refold.claims, refold.voids, refold.outcomes, refold.streams")
+        db.execute(
+            "TRUNCATE refold.positions, refold.claims, refold.voids, refold.outcomes, refold.streams, refold.stream_offsets"
+        )
     fold_all(odd)
     dumped(odd, tmp_path / "new")
     append(odd, BASKET, 0, basket("A", 6, "later"))
