@@ -90,7 +90,7 @@ def check_seen_topics(settings: Settings, domains: Domains, db: Database) -> Non
         if known := sorted(_known(db, names)):
             _check_presence(client, known, db)
             _check_settings(client, known)
-            _check_identity(client, known, settings.partitions, db)
+            _check_identity(client, known, settings.partitions, db, _restored(client, known, settings, db))
             _check_schemas(client, schemas_topic(settings.topic_prefix))
     except KafkaException as problem:
         raise of_kafka(problem.args[0], "the topics cannot be asked") from problem
@@ -229,25 +229,30 @@ def _settings(client: AdminClient, names: Iterable[str]) -> dict[str, Any]:
 
 
 def _take_restored(client: AdminClient, names: list[str], settings: Settings, db: Database) -> None:
-    """A topic with another id that holds what the tables were folded from is their log, restored. Raises TopicRecreated, LogShorter.
+    """Topics with other ids that hold what the tables were folded from are their log from now on. Raises TopicRecreated, LogShorter."""
+    for name, topic_id in _restored(client, names, settings, db).items():
+        db.execute("UPDATE refold.topics SET topic_id = %s WHERE topic = %s", (topic_id, name))
+        _log.warning("the topic %s was made anew and holds what the tables were folded from: it is taken for it", name)
+
+
+def _restored(client: AdminClient, names: list[str], settings: Settings, db: Database) -> dict[str, str]:
+    """The topics that were made anew and are the log all the same, each with its id. Raises TopicRecreated, LogShorter.
 
     One of which nothing was folded shows nothing: it is taken where all of them are others, as after a restore of the whole log.
     """
     seen, known = _seen(client, names), _known(db, names)
     others = [name for name in known if name in seen and seen[name][0] != known[name][0]]
+    found = {}
     for name in others:
         category = category_of(settings.topic_prefix, name)
         if holds_what_was_folded(settings.kafka_servers(), name, category, db) or len(others) == len(known):
-            db.execute(
-                "UPDATE refold.topics SET topic_id = %s WHERE (topic, topic_id) = (%s, %s)",
-                (seen[name][0], name, known[name][0]),
-            )
-            _log.warning(
-                "the topic %s was made anew and holds what the tables were folded from: it is taken for it", name
-            )
+            found[name] = seen[name][0]
+    return found
 
 
-def _check_identity(client: AdminClient, names: list[str], partitions: int, db: Database) -> None:
+def _check_identity(
+    client: AdminClient, names: list[str], partitions: int, db: Database, restored: Iterable[str] = ()
+) -> None:
     seen = _seen(client, names)
     recorded = _recorded(db, seen)
     for name, (topic_id, count) in seen.items():
@@ -255,7 +260,7 @@ def _check_identity(client: AdminClient, names: list[str], partitions: int, db: 
             raise WrongPartitions(
                 f"the topic {name} has {count} partitions; recorded are {recorded[name][1]}, configured {partitions}"
             )
-        if topic_id != recorded[name][0]:
+        if topic_id != recorded[name][0] and name not in restored:
             raise TopicRecreated(f"the topic {name} is not the one that the tables were folded from: it was made anew")
 
 
