@@ -4,6 +4,7 @@ import json
 import os
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
@@ -15,13 +16,16 @@ from refold.api.cli.app import run
 from refold.api.cli.stack import Stack
 from refold.schemas.identity import command_uuid
 from refold.streams.embedded.servers import Endpoints, Servers
+from refold.streams.lag import LagReader
+from refold.streams.postgres import connect
+from refold.streams.reactors.declared import reacted_categories
 from refold.streams.settings import Settings
 from tests.conftest import fresh_database, settings_for
 from tests.e2e import recipes, results
 from tests.e2e.agreement import assert_agreement, outcomes
 from tests.e2e.clients import Crowd, asked_again, counted
 from tests.e2e.history import Op
-from tests.e2e.oracle import assert_tables_are_the_fold_of_the_log
+from tests.e2e.oracle import DOMAINS, assert_tables_are_the_fold_of_the_log
 from tests.e2e.tables import until
 from tests.e2e.test_restore import answers
 
@@ -90,6 +94,7 @@ def goes_on(settings: Settings, acknowledged: Sequence[Op], seen: Sequence[Op], 
     """What was acknowledged before the dump is there with its answer, no answer is another, and what is lost can be sent again."""
     with Stack(settings, lambda _: None) as stack:
         stack.wait_until_ready()
+        until(lambda: nothing_waits(stack.settings), 120, "commands behind the cut are not decided")
         found = assert_tables_are_the_fold_of_the_log(stack.settings)
         restored = answered(settings, seen)
         assert {(op.stream, op.key) for op in acknowledged} <= restored.keys()
@@ -99,6 +104,13 @@ def goes_on(settings: Settings, acknowledged: Sequence[Op], seen: Sequence[Op], 
         assert all(op.type != "info" for op in again)
         after = assert_tables_are_the_fold_of_the_log(stack.settings)
         assert found.outcomes.items() <= after.outcomes.items()
+
+
+def nothing_waits(settings: Settings) -> bool:
+    """Every command is decided, and every event folded: a log that still grows is compared with nothing."""
+    with closing(connect(settings.dsn(), application_name="test")) as db:
+        lags = LagReader(settings, DOMAINS, reacted_categories(DOMAINS)).read(db)
+    return bool(lags) and not any(lag.records for lag in lags)
 
 
 def answered(settings: Settings, seen: Sequence[Op]) -> dict[object, object]:
