@@ -3,13 +3,16 @@
 import os
 import re
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 
 from refold.streams import kafka
 from refold.streams.chunk import Place
+from refold.streams.errors import KafkaRefused, KafkaUnavailable
+from refold.streams.presence import Said
 from refold.streams.refusals import of_kafka
 from refold.streams.settings import Settings
 
@@ -20,7 +23,7 @@ _OURS = re.compile(r"refold-(?P<group>.+)@(?P<host>[A-Za-z0-9_-]+)\.(?P<pid>\d+)
 
 @dataclass(frozen=True)
 class Member:
-    """A member of a group. `host` and `pid` are its own word; None where it is not of ours."""
+    """A member of a group. `host` and `pid` are its own word; None where it is not of ours. `member_id`: the broker's name for it."""
 
     group: str
     client_id: str
@@ -28,6 +31,7 @@ class Member:
     host: str | None
     pid: int | None
     places: tuple[Place, ...]
+    member_id: str = ""
 
     @property
     def is_foreign(self) -> bool:
@@ -45,10 +49,26 @@ def group_name(settings: Settings, role: str) -> str:
     return f"{settings.topic_prefix}refold-{role}"
 
 
-def members(settings: Settings, roles: Iterable[str]) -> list[Member]:
-    """The members of the roles' groups; none of groups that a broker has not looked up yet. Raises KafkaUnavailable, KafkaRefused."""
-    names = {group_name(settings, role): role for role in roles}
-    client = kafka.admin(settings.kafka_servers())  # one that nobody holds any more answers nothing
+class MemberReader:
+    """Asks who is in the groups, over connections that are kept until one fails."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Connects when it is first asked."""
+        self._settings = settings
+        self._client: AdminClient | None = None
+
+    def read(self, roles: Iterable[str]) -> list[Member]:
+        """The members of the roles' groups; none of groups that a broker has not looked up yet. Raises KafkaUnavailable, KafkaRefused."""
+        names = {group_name(self._settings, role): role for role in roles}
+        self._client = client = self._client or kafka.admin(self._settings.kafka_servers())
+        try:
+            return _described(client, names)
+        except (KafkaUnavailable, KafkaRefused):
+            self._client = None
+            raise
+
+
+def _described(client: AdminClient, names: Mapping[str, str]) -> list[Member]:
     asked = client.describe_consumer_groups(list(names), request_timeout=_ASK_S)
     found = []
     for name, future in asked.items():
@@ -60,16 +80,34 @@ def members(settings: Settings, roles: Iterable[str]) -> list[Member]:
             continue
         for each in described.members:
             places = [(tp.topic, tp.partition) for tp in (each.assignment.topic_partitions if each.assignment else [])]
-            found.append(_member(names[name], name, each.client_id, each.host, places))
+            found.append(_member(names[name], name, each.client_id, each.host, places, each.member_id))
     return found
 
 
-def _member(role: str, name: str, client: str, address: str, places: list[Place]) -> Member:
+def unknown(members: Iterable[Member], said: Said) -> list[Member]:
+    """Those that call themselves as a process of ours, and of which no process of ours has said that it is they.
+
+    Whoever has just joined has not said so yet, and who was killed stays in its group for a moment: to be looked at once more.
+    """
+    return [
+        each
+        for each in members
+        if not each.is_foreign
+        and each.member_id not in said.members
+        and (each.host, each.pid) not in {(_in_a_name(host), pid) for host, pid in said.silent}
+    ]
+
+
+def _member(role: str, name: str, client: str, address: str, places: list[Place], member_id: str = "") -> Member:
     found = _OURS.fullmatch(client)
     is_ours = found is not None and found["group"] == name
     host, pid = (found["host"], int(found["pid"])) if found is not None and is_ours else (None, None)
-    return Member(role, client, address, host, pid, tuple(sorted(places)))
+    return Member(role, client, address, host, pid, tuple(sorted(places)), member_id)
 
 
 def _host() -> str:
-    return _NOT_IN_A_NAME.sub("-", socket.gethostname()) or "host"
+    return _in_a_name(socket.gethostname())
+
+
+def _in_a_name(host: str) -> str:
+    return _NOT_IN_A_NAME.sub("-", host) or "host"

@@ -8,7 +8,7 @@ runs one had such a stall: a handler lost its session while Kafka's connections 
 import time
 from collections.abc import Callable
 
-from refold.streams.standing import goes_on, waits
+from refold.streams.standing import MEMBERS, goes_on, waits
 
 FORGOTTEN_S = 45.0
 NO_WORD = "its group has not given it its partitions: Kafka is away, or the group is being balanced"
@@ -21,9 +21,10 @@ class Membership:
         self._clock = clock
         self._since: float | None = clock()
 
-    def assigned(self) -> None:
-        """The group has given its word, be it that there is nothing for us."""
+    def assigned(self, member_id: str = "") -> None:
+        """The group has given its word, be it that there is nothing for us, and the broker has named us."""
         self._since = None
+        MEMBERS[id(self)] = member_id
 
     def revoked(self) -> None:
         """Something was taken away: the group's next word is due."""

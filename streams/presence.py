@@ -23,7 +23,7 @@ from refold.streams.control_tables import bootstrap
 from refold.streams.postgres import Database, connect, has_table
 from refold.streams.refusals import first_line
 from refold.streams.running_code import Code
-from refold.streams.standing import STALE_S, STANDING, waits_longest
+from refold.streams.standing import MEMBERS, STALE_S, STANDING, waits_longest
 from refold.streams.tables_version import known
 
 _TABLE = "refold.processes"
@@ -57,6 +57,10 @@ MISSING_NOW = f"""
      GROUP BY role HAVING max(seen_at) < now() - interval '{STALE_S} s' ORDER BY role
 """
 """The roles that ran and did not leave, and of which nobody runs: each with when it was last seen."""
+_MEMBERS = """
+    SELECT host, pid, coalesce((SELECT array_agg(said ->> 'member') FROM jsonb_array_elements(standing) said WHERE said ? 'member'), '{}')
+      FROM refold.processes WHERE seen_at >= now() - make_interval(secs => %s)
+"""
 _LIVE = """
     SELECT process, role, host, pid, started_at, extract(epoch FROM now() - seen_at)::float8, version, code, writes
       FROM refold.processes
@@ -93,10 +97,11 @@ class Me:
         """Say that we live, or what we end by, and forget who does not live. Raises psycopg.Error."""
         writes = [{"domain": d, "model": m, "fingerprint": print_} for (d, m), print_ in sorted(self.writes.items())]
         code = Jsonb([asdict(each) for each in self.code])
-        standing = [
+        standing: list[dict[str, Any]] = [
             {"topic": topic, "part": part, "writer": str(writer), "next": at}
             for (topic, part), (writer, at) in sorted(STANDING.copy().items())
         ]
+        standing += [{"member": member} for member in sorted(MEMBERS.copy().values())]
         trouble = (0.0, f"ended: {ended}") if ended else waits_longest()
         since, why = trouble or (None, None)
         host, pid, said = socket.gethostname(), os.getpid(), (Jsonb(writes), Jsonb(standing), why, since)
@@ -146,10 +151,27 @@ def handlers_at(db: Database) -> dict[tuple[Place, UUID], int]:
     rows = db.execute(
         "SELECT s.topic, s.part, s.writer, s.next FROM refold.processes,"
         " jsonb_to_recordset(standing) AS s(topic text, part int, writer uuid, next bigint)"
-        " WHERE seen_at >= now() - make_interval(secs => %s)",
+        " WHERE seen_at >= now() - make_interval(secs => %s) AND topic IS NOT NULL",
         (STALE_S,),
     ).fetchall()
     return {((topic, part), writer): at for topic, part, writer, at in rows}
+
+
+@dataclass(frozen=True)
+class Said:
+    """What processes of the last minute have said of themselves, dead ones too. `silent`: host and pid of those that named no member."""
+
+    members: frozenset[str]
+    silent: frozenset[tuple[str, int]]
+
+
+def said_members(db: Database) -> Said:
+    """Which members of Kafka's groups our processes are. Raises psycopg.Error."""
+    rows = db.execute(_MEMBERS, (_FORGET_S,)).fetchall() if has_table(db, _TABLE) else []
+    return Said(
+        frozenset(member for _, _, found in rows for member in found),
+        frozenset((host, pid) for host, pid, found in rows if not found),
+    )
 
 
 @dataclass(frozen=True)

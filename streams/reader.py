@@ -230,7 +230,7 @@ class GroupReader:
         self._read_stopped_again(client)
 
     def _assigned(self, client: Consumer, partitions: list[TopicPartition]) -> None:
-        self._membership.assigned()
+        self._membership.assigned(client.memberid() or "")
         places = [(tp.topic, tp.partition) for tp in partitions]
         starts = self._start(places) if places else {}
         for place, offset in starts.items():

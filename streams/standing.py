@@ -9,6 +9,9 @@ STANDING: dict[Place, tuple[UUID, int]] = {}
 """By partition of commands its claim's writer, and the next offset that is neither decided nor passed over. The tables do not show
 it where the last commands are repeats, since nothing is appended for these."""
 
+MEMBERS: dict[int, str] = {}
+"""What the broker calls this process in its group, by who has joined."""
+
 STILL_S = 30.0
 """Where something waits and nothing was applied for so long, somebody stands still."""
 STALE_S = 10.0

@@ -27,6 +27,8 @@ class Finding:
     code: str
     says: str
     do: str
+    role: str = ""
+    """The role that stands still; kafka, postgres or log where it is none."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Facts:
     lags: Sequence[Lag] = ()
     still: frozenset[Key] = frozenset()
     members: Sequence[Member] = ()
+    copies: Sequence[Member] = ()
+    """Members that call themselves as processes of ours, and are none."""
     troubles: Sequence[Trouble] = ()
     detached: Mapping[str, str] = field(default_factory=dict)
     """Why, by the model's name with its domain."""
@@ -51,7 +55,7 @@ def findings(facts: Facts) -> list[Finding]:
         *facts.unasked,
         *_missing(facts),
         *_waiting(facts.troubles),
-        *_foreign(facts.members),
+        *_foreign(facts),
         *_still(facts),
         *_models(facts),
     ]
@@ -63,7 +67,8 @@ def _missing(facts: Facts) -> Iterator[Finding]:
             yield Finding(
                 f"no-{role}",
                 f"no {role} runs: {_MISSING[role]}",
-                f"start it (`refold worker {role}`), or look at why it ended: its log, and `docker compose logs {role}`",
+                f"start it (`refold worker {role}`), or look at why it ended: its log, and `docker compose logs worker`",
+                role,
             )
 
 
@@ -74,18 +79,27 @@ def _waiting(troubles: Sequence[Trouble]) -> Iterator[Finding]:
             code,
             f"{each.role} {each.pid}@{each.host} {'' if each.has_ended else 'waits: '}{each.says}",
             f"its code is in docs/errors.md with its remedy; what it waits for is asked for again by itself ({each.seconds:.0f} s now)",
+            each.role,
         )
 
 
-def _foreign(members: Sequence[Member]) -> Iterator[Finding]:
-    for each in members:
+def _foreign(facts: Facts) -> Iterator[Finding]:
+    for each in facts.members:
         if each.is_foreign:
-            held = ", ".join(f"{topic}/{part}" for topic, part in each.places) or "no partition yet"
-            yield Finding(
-                "foreign-member",
-                f"a client that is not of ours ({each.client_id}, {each.address}) is in the group of the {each.group} and holds {held}",
-                "stop that client, or give it a group of its own: what lies in its partitions is read by nobody of ours",
-            )
+            yield _member(each, f"a client that is not of ours ({each.client_id}, {each.address})")
+    for each in facts.copies:
+        who = f"{each.client_id}, {each.address}"
+        yield _member(each, f"a client that calls itself as a process of ours ({who}), and is none that runs,")
+
+
+def _member(each: Member, who: str) -> Finding:
+    held = ", ".join(f"{topic}/{part}" for topic, part in each.places) or "no partition yet"
+    return Finding(
+        "foreign-member",
+        f"{who} is in the group of the {each.group} and holds {held}",
+        "stop that client, or give it a group of its own: what lies in its partitions is read by nobody of ours",
+        each.group,
+    )
 
 
 def _still(facts: Facts) -> Iterator[Finding]:
@@ -101,6 +115,7 @@ def _still(facts: Facts) -> Iterator[Finding]:
             "does-not-move",
             f"the {group} does not move on {where}: {records:,} records wait",
             f"look at the log of the {group}; ended by SIGKILL it begins anew where it stood, and loses nothing",
+            group,
         )
 
 
@@ -110,12 +125,14 @@ def _models(facts: Facts) -> Iterator[Finding]:
             "detached",
             f"the read model {name} is detached ({code}): its rows are frozen",
             f"mend the reason, then `refold replay rebuild {name} --execute`",
+            "models",
         )
     if facts.parked:
         yield Finding(
             "parked",
             f"{facts.parked:,} streams wait at an event that cannot be applied",
             "mend the code that reads it, then `refold replay release --all`",
+            "models",
         )
 
 

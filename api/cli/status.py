@@ -7,8 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 from refold.api.cli import exits
-from refold.api.cli.health import Health
 from refold.api.cli.output import print_json, print_table, say
+from refold.api.health import Health, of_tables, partitions
 from refold.projections.declared import declared
 from refold.projections.serving import model_states, view_faults
 from refold.projections.undeclared import undeclared
@@ -18,13 +18,13 @@ from refold.streams.control_tables import look
 from refold.streams.domain import Domains, load_domains
 from refold.streams.embedded.servers import connected
 from refold.streams.errors import DatabaseNewer
-from refold.streams.lag import Lag
+from refold.streams.lag import Lag, LagReader
+from refold.streams.members import MemberReader
 from refold.streams.postgres import ABSENT, Database, answering, connect, has_table
 from refold.streams.presence import disagreements, live_processes, troubles
-from refold.streams.restoring import why_not_whole
+from refold.streams.reactors.declared import reacted_categories
 from refold.streams.running_code import running_code
 from refold.streams.settings import Settings
-from refold.streams.tables_version import known
 from refold.streams.verdict import Finding
 
 _SAMPLE_S = 1.0
@@ -78,12 +78,7 @@ def status(*, json: bool = False) -> int:
 def _found(db: Database, settings: Settings, domains: Domains) -> dict[str, Any]:
     """Everything; or, where the tables are not those of this code, or not whole, that they are not, and what can still be asked."""
     tables = look(db)
-    problem, why = tables.problem(), why_not_whole(db, known().layout.tables)
-    said = [Finding(problem.code, problem.message, problem.remedy)] if problem else []
-    if why:
-        said.append(
-            Finding("database-unavailable", why, "wait; if the restore was broken off, run it again (docs/backup.md)")
-        )
+    said = of_tables(db, tables)
     shown = {
         "version": tables.version,
         "code": tables.knows,
@@ -91,7 +86,7 @@ def _found(db: Database, settings: Settings, domains: Domains) -> dict[str, Any]
         "missing": tables.lacks,
     }
     try:
-        found = _nothing(said) if isinstance(problem, DatabaseNewer) else _status(db, settings, domains)
+        found = _nothing(said) if isinstance(tables.problem(), DatabaseNewer) else _status(db, settings, domains)
     except ABSENT:
         if not said:
             raise
@@ -117,22 +112,26 @@ def _nothing(said: Sequence[Finding]) -> dict[str, Any]:
 
 
 def _status(db: Database, settings: Settings, domains: Domains) -> dict[str, Any]:
-    health = Health(db, settings, domains)
+    health = Health(
+        db, settings, domains, LagReader(settings, domains, reacted_categories(domains)), MemberReader(settings)
+    )
     has_folded, has_models = has_table(db, "refold.positions"), has_table(db, "refold.builds")
     live = live_processes(db)
     waits = troubles(db)
     models = model_states(db, settings.domains) if has_models else []
-    found = health.findings(live, waits, models)
+    first = health.look(live)
+    seen = health.looked_again(live, first)
+    found = health.findings(live, waits, models, seen, lambda seconds: first if seen.at - first.at >= seconds else None)
     return {
         "findings": [asdict(finding) for finding in found],
-        "partitions": health.partitions(live),
+        "partitions": partitions(seen, live),
         "troubles": [asdict(trouble) for trouble in waits],
         "disagreements": disagreements(live, running_code(settings.domains)),
         "processes": [{**asdict(process), "writes": _named(process.writes)} for process in live],
-        "writes": _writes(db, settings, health, [finding.code for finding in found])
+        "writes": _writes(db, settings, health, seen.lags, [finding.code for finding in found])
         if has_folded
         else "no worker has run on this database yet",
-        "lag": [asdict(lag) for lag in health.lags],
+        "lag": [asdict(lag) for lag in seen.lags],
         **{name: _rows(db, statement) if has_table(db, table) else [] for name, (table, statement) in _SHOWN.items()},
         "models": [{**asdict(state), "status": state.status} for state in models],
         "views": [asdict(fault) for fault in view_faults(db, settings.domains)] if has_models else [],
@@ -150,24 +149,23 @@ def _undeclared(db: Database, settings: Settings) -> list[dict[str, Any]]:
     ]
 
 
-def _writes(db: Database, settings: Settings, health: Health, found: list[str]) -> str:
+def _writes(db: Database, settings: Settings, health: Health, lags: Sequence[Lag], found: list[str]) -> str:
     """Whether commands are decided now: a handler decides once the fold has reached its claim, partition by partition."""
     if nobody := [code.removeprefix("no-") for code in found if code in {"no-handler", "no-core"}]:
         return f"closed: no {' and no '.join(nobody)} runs"
     if refused := [code for code in found if code.startswith("log-")]:
         return f"closed: {refused[0]}"
-    waits = waiting(settings.kafka_servers(), health.lags)
+    waits = waiting(settings.kafka_servers(), lags)
     if waits:
-        before = health.lags
         time.sleep(_SAMPLE_S)
-        return _waiting(waits, before, health.looked_again())
+        return _waiting(waits, lags, health.lags())
     claimed = _rows(db, "SELECT count(*) FILTER (WHERE writer IS NULL) AS none, count(*) AS all FROM refold.claims")[0]
     if claimed["all"] == 0:
         return "no handler has claimed a partition yet"
     return "open" if claimed["none"] == 0 else f"{claimed['none']} of {claimed['all']} partitions have no writer now"
 
 
-def _waiting(waits: list[Place], before: list[Lag], after: list[Lag]) -> str:
+def _waiting(waits: list[Place], before: Sequence[Lag], after: Sequence[Lag]) -> str:
     """What the slowest of the waiting partitions has to fold yet, and how long that takes at the pace of the last second."""
     then, now = ({(lag.topic, lag.part): lag for lag in lags if lag.group == "core"} for lags in (before, after))
     slowest = max(waits, key=lambda place: now[place].records)

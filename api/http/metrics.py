@@ -1,9 +1,9 @@
-"""/metrics: what every process counts, and what the database and the log say at the time of asking."""
+"""/metrics: what every process counts, and what the database and the log said a moment ago."""
 
 import contextlib
 import os
 from collections import Counter as Counted
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from time import perf_counter
 
 import psycopg
@@ -14,13 +14,12 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import REGISTRY, Collector
 
-from refold.schemas.errors import RefoldError
-from refold.streams.lag import Lag, LagReader
-from refold.streams.postgres import Database, connect, has_table
-from refold.streams.presence import Live, Trouble, live_processes, troubles
-from refold.streams.settings import Settings
+from refold.streams.lag import Lag
+from refold.streams.postgres import Database, has_table
+from refold.streams.presence import Live, Trouble
 from refold.streams.standing import STALE_S
 from refold.streams.taking_part import Check
+from refold.streams.verdict import Finding
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -55,73 +54,58 @@ def counting(app: ASGIApp) -> ASGIApp:
 
 def own_page(checks: Iterable[Check]) -> bytes:
     """What this process alone counts, and whether it is ready."""
+    ready = GaugeMetricFamily("refold_ready", "Whether a check of this worker's /readyz is well.", labels=["check"])
+    for check in checks:
+        ready.add_metric([check.name], int(check.ok))
     registry = CollectorRegistry()
-    registry.register(_Ready(checks))
+    registry.register(_Given([ready]))
     return generate_latest(REGISTRY) + generate_latest(registry)
 
 
-class _Ready(Collector):
-    """The checks of a worker's /readyz."""
-
-    def __init__(self, checks: Iterable[Check]) -> None:
-        self._checks = list(checks)
-
-    def collect(self) -> Iterable[Metric]:
-        family = GaugeMetricFamily(
-            "refold_ready", "Whether a check of this worker's /readyz is well.", labels=["check"]
-        )
-        for check in self._checks:
-            family.add_metric([check.name], int(check.ok))
-        return [family]
-
-
-def metrics_page(settings: Settings, lag: LagReader) -> bytes:
-    """Everything in Prometheus' text format. Blocks; call it in a thread."""
+def metrics_page(seen: Iterable[Metric]) -> bytes:
+    """Everything in Prometheus' text format: what this machine's processes count, and what was seen of the whole."""
     registry = CollectorRegistry()
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # prometheus_client has no types there
         own = b""
     else:
         own = generate_latest(REGISTRY)
-    registry.register(_Standing(settings, lag))
+    registry.register(_Given(seen))
     return own + generate_latest(registry)
 
 
-class _Standing(Collector):
-    """Gauges computed from positions, claims and voids; `refold_up` says what could be asked."""
+class _Given(Collector):
+    """Gauges that are there already."""
 
-    def __init__(self, settings: Settings, lag: LagReader) -> None:
-        self._settings, self._lag = settings, lag
+    def __init__(self, found: Iterable[Metric]) -> None:
+        self._found = list(found)
 
     def collect(self) -> Iterable[Metric]:
-        up = GaugeMetricFamily(
-            "refold_up", "Whether the server answered when it was asked just now.", labels=["server"]
-        )
-        metrics: list[Metric] = [up]
-        try:
-            with contextlib.closing(connect(self._settings.dsn(), application_name="metrics")) as db:
-                up.add_metric(["postgres"], 1)
-                metrics += _from_tables(db)
-                metrics += self._from_processes(db)
-                up.add_metric(["kafka"], self._from_kafka(db, metrics))
-        except (psycopg.Error, RefoldError):
-            if not up.samples:
-                up.add_metric(["postgres"], 0)
-        return metrics
-
-    def _from_kafka(self, db: Database, metrics: list[Metric]) -> int:
-        """Add what the log's ends tell; whether Kafka answered."""
-        try:
-            metrics += _from_lags(self._lag.read(db))
-        except RefoldError:
-            return 0
-        return 1
-
-    def _from_processes(self, db: Database) -> list[Metric]:
-        return [_codes(live_processes(db)), _troubles(troubles(db))]
+        return self._found
 
 
-def _from_lags(lags: list[Lag]) -> Iterator[Metric]:
+def up(answered: Mapping[str, int]) -> Metric:
+    """By server, whether it answered."""
+    family = GaugeMetricFamily("refold_up", "Whether the server answered when it was asked last.", labels=["server"])
+    for server, value in answered.items():
+        family.add_metric([server], value)
+    return family
+
+
+def standing_still(findings: Iterable[Finding], age_s: float) -> list[Metric]:
+    """What `refold status` exits with 3 for, by role and kind; nothing while all is well."""
+    family = GaugeMetricFamily(
+        "refold_standing_still", "What stands still, as refold status finds it.", labels=["role", "kind"]
+    )
+    for (role, kind), number in sorted(Counted((each.role, each.code) for each in findings).items()):
+        family.add_metric([role, kind], number)
+    age = GaugeMetricFamily("refold_seen_age_seconds", "How long ago that was looked at.")
+    age.add_metric([], age_s)
+    return [family, age]
+
+
+def from_lags(lags: Iterable[Lag]) -> Iterator[Metric]:
+    """How far each group is, and how far behind."""
     labels = ["group", "topic", "partition"]
     families = {
         "position": GaugeMetricFamily("refold_position", "Next offset the group will apply.", labels=labels),
@@ -138,7 +122,8 @@ def _from_lags(lags: list[Lag]) -> Iterator[Metric]:
     yield from families.values()
 
 
-def _codes(live: list[Live]) -> Metric:
+def codes(live: Iterable[Live]) -> Metric:
+    """How many codes of each domain run."""
     family = GaugeMetricFamily("refold_codes", "Different codes of the domain that run at once.", labels=["domain"])
     found: dict[str, set[str]] = {}
     for code in (code for process in live for code in process.code):
@@ -148,7 +133,8 @@ def _codes(live: list[Live]) -> Metric:
     return family
 
 
-def _troubles(found: list[Trouble]) -> Metric:
+def of_troubles(found: Iterable[Trouble]) -> Metric:
+    """How many processes wait or ended."""
     family = GaugeMetricFamily(
         "refold_troubles", "Processes that wait for something, or ended by an error within a minute.", labels=["role"]
     )
@@ -199,7 +185,8 @@ _HELP = {
 }
 
 
-def _from_tables(db: Database) -> Iterator[Metric]:
+def from_tables(db: Database) -> Iterator[Metric]:
+    """Counts of rows. Raises psycopg.Error."""
     for table, (name, labels, statement) in _TABLES.items():
         if has_table(db, table):
             family = GaugeMetricFamily(name, _HELP[name], labels=labels)

@@ -22,6 +22,7 @@ from refold.api.http.preparation import Preparation
 from refold.api.http.read_services import ModelReads, ModelServices, StreamServices
 from refold.api.http.readiness import Readiness
 from refold.api.http.registry import SchemaRegistry
+from refold.api.http.seen import Watch
 from refold.api.http.served_now import ServedNow
 from refold.api.unavailable import LogUnreadable, NotPrepared
 from refold.projections.declared import declared
@@ -33,7 +34,6 @@ from refold.streams.errors import DeliveryFailed
 from refold.streams.history import History, Recorded
 from refold.streams.lag import LagReader
 from refold.streams.notices import POLL_S
-from refold.streams.presence import MISSING_NOW, TROUBLES_NOW, Trouble, stand_still
 from refold.streams.producer import Delivered, Producer
 from refold.streams.reactors.declared import reacted_categories
 from refold.streams.settings import Settings
@@ -75,6 +75,7 @@ class Resources:
             for sent, linger_ms in _LINGER_MS.items()
         }
         self._lag = LagReader(settings, domains, reacted_categories(domains))
+        self.watch = Watch(settings, domains, self._lag)
         self.readiness = Readiness(
             {"postgres": self._check_postgres, "kafka": self._check_kafka, "workers": self._check_workers}
         )
@@ -93,6 +94,7 @@ class Resources:
             self.outcomes,
             self.preparation,
             self.served,
+            self.watch,
             self.readiness,
         )
         for part in parts:
@@ -189,16 +191,8 @@ class Resources:
         return Check("kafka", ok=True)
 
     async def _check_workers(self) -> Check:
-        """Roles of which nobody runs any more, and workers that do not go on."""
-        rows = await self.database.fetch(TROUBLES_NOW)
-        stuck = [
-            f"{each.role} {each.pid}@{each.host}: {each.says}" for each in stand_still([Trouble(*row) for row in rows])
-        ]
-        gone = [
-            f"no {role} runs: the last one was seen at {seen_at:%H:%M:%S %Z}"
-            for role, seen_at in await self.database.fetch(MISSING_NOW)
-        ]
-        return Check("workers", not stuck and not gone, "; ".join([*gone, *stuck]))
+        """Whatever stands still."""
+        return self.watch.seen().check()
 
     async def _check_postgres(self) -> Check:
         """By both ways in which requests ask, and for what they ask: a role may be let in, and to no table.
@@ -211,7 +205,7 @@ class Resources:
         return Check("postgres", ok=True)
 
     def _metrics(self) -> bytes:
-        return metrics_page(self.settings, self._lag)
+        return metrics_page(self.watch.metrics())
 
 
 def _close(producer: Producer) -> None:

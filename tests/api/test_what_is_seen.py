@@ -73,15 +73,17 @@ def test_rejections_are_counted_by_code_and_repeats_at_the_end_leave_no_lag(stac
     eventually(lambda: lag_of(status(stack.settings), "handler", "basket.commands") == 0)
     counted = {"category": "retail.basket", "code": "basket-exists", "commands": 1}
     assert counted in status(stack.settings)["rejections"]
-    page = httpx.get(f"{stack.api_url}/metrics", timeout=30).text
-    assert 'refold_commands_rejected_total{category="retail.basket",code="basket-exists"} 1.0' in page
-    assert 'refold_rejections{category="retail.basket",code="basket-exists"} 1.0' in page
+
+    def page() -> str:
+        return httpx.get(f"{stack.api_url}/metrics", timeout=30).text
+
+    assert 'refold_commands_rejected_total{category="retail.basket",code="basket-exists"} 1.0' in page()
+    eventually(lambda: 'refold_rejections{category="retail.basket",code="basket-exists"} 1.0' in page())
     topic = f"{stack.settings.topic_prefix}retail.basket.commands"
-    assert all(
-        f'refold_lag_records{{group="handler",partition="{part}",topic="{topic}"}} 0.0' in page for part in "0123"
-    )
-    assert 'refold_processes{role="handler"} 1.0' in page
-    assert 'refold_codes{domain="retail"} 1.0' in page
+    left = [f'refold_lag_records{{group="handler",partition="{part}",topic="{topic}"}} 0.0' for part in "0123"]
+    eventually(lambda: all(line in page() for line in left))
+    assert 'refold_processes{role="handler"} 1.0' in page()
+    assert 'refold_codes{domain="retail"} 1.0' in page()
 
 
 def test_commands_that_wait_to_be_decided_are_the_handlers_lag(settings: Settings, status: Status) -> None:

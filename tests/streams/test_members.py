@@ -7,7 +7,7 @@ from contextlib import closing
 import pytest
 
 from refold.streams import kafka
-from refold.streams.members import client_id, group_name, members
+from refold.streams.members import MemberReader, client_id, group_name
 from refold.streams.settings import Settings
 from refold.streams.topics import events_topic
 from tests.streams.broker import prepare
@@ -25,7 +25,7 @@ def test_a_foreign_member_is_named_with_what_it_holds(settings: Settings) -> Non
             while not client.assignment():
                 client.poll(0.2)
                 assert time.monotonic() < until
-            (found,) = members(settings, ["core"])
+            (found,) = MemberReader(settings).read(["core"])
             assert (found.group, found.client_id, found.is_foreign) == ("core", who, not ours)
             assert found.places == tuple((topic, part) for part in range(settings.partitions))
             assert found.pid == (os.getpid() if ours else None)

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from refold.streams.lag import Lag
-from refold.streams.members import Member, client_id
+from refold.streams.members import Member, client_id, unknown
 from refold.streams.members import _member as member_of
-from refold.streams.presence import Trouble
+from refold.streams.presence import Said, Trouble
 from refold.streams.standing import STILL_S
 from refold.streams.verdict import Facts, findings, suspects, unmoved
 
@@ -17,6 +17,7 @@ WELL = Facts(ROLES, dict.fromkeys(ROLES, 1))
 BEHIND = Lag("core", "retail.basket.events", 2, 10, 50, 40, STILL_S + 1)
 KEY = ("core", "retail.basket.events", 2)
 FOREIGN = Member("core", "rdkafka", "/10.0.0.7", None, None, (("retail.basket.events", 1),))
+COPY = Member("core", "refold-refold-core@h.7", "/10.0.0.7", "h", 7, (("retail.basket.events", 1),), "m-2")
 CORRUPT = "log-corrupt: retail.basket.events/0 cannot be read from offset 10 on"
 
 
@@ -32,6 +33,7 @@ def test_all_is_well_when_all_run_and_nothing_waits() -> None:
         ({"troubles": [Trouble("core", "h", 7, CORRUPT, 11.0)]}, "waits", f"core 7@h waits: {CORRUPT}"),
         ({"troubles": [Trouble("core", "h", 7, "ended: x", 9.0), Trouble("core", "h", 8, "ended: x", 2.0)]}, "ends-again-and-again", "core 7@h ended: x"),
         ({"members": [FOREIGN]}, "foreign-member", "a client that is not of ours (rdkafka, /10.0.0.7) is in the group of the core and holds retail.basket.events/1"),
+        ({"copies": [COPY]}, "foreign-member", "a client that calls itself as a process of ours (refold-refold-core@h.7, /10.0.0.7), and is none that runs, is in the group of the core and holds retail.basket.events/1"),
         ({"lags": [BEHIND], "still": frozenset({KEY})}, "does-not-move", "the core does not move on retail.basket.events/2: 40 records wait"),
         ({"detached": {"retail.baskets": "sum-overflow"}}, "detached", "the read model retail.baskets is detached (sum-overflow)"),
         ({"parked": 3}, "parked", "3 streams wait at an event that cannot be applied"),
@@ -57,3 +59,17 @@ def test_a_process_of_ours_is_known_by_what_it_calls_itself_in_its_group() -> No
     assert not ours.is_foreign
     for strange in ("rdkafka", "refold", client_id("refold-models"), "refold-refold-core@host"):
         assert member_of("core", "refold-core", strange, "/127.0.0.1", []).is_foreign
+
+
+@pytest.mark.parametrize(
+    ("said", "is_ours"),
+    [
+        (Said(frozenset({"m-2"}), frozenset()), True),
+        (Said(frozenset({"m-1"}), frozenset()), False),
+        (Said(frozenset(), frozenset({("h", 7)})), True),
+        (Said(frozenset({"m-1"}), frozenset({("h", 8)})), False),
+    ],
+    ids=["it said so", "another is the one", "a process that names no member", "no such process"],
+)
+def test_a_member_is_ours_if_one_of_our_processes_says_that_it_is_it(said: Said, is_ours: bool) -> None:
+    assert unknown([COPY, FOREIGN], said) == ([] if is_ours else [COPY])

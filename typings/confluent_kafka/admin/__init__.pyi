@@ -69,6 +69,7 @@ class MemberAssignment:
 
 # A member of a group.
 class MemberDescription:
+    member_id: str
     client_id: str
     host: str
     assignment: MemberAssignment | None
