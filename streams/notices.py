@@ -16,6 +16,8 @@ from refold.streams.refusals import first_line
 
 _log = logging.getLogger(__name__)
 POLL_S = 0.25
+BEAT_S = 10.0
+"""So long a listener that hears nothing waits before it asks whether anybody is there, and as long for the answer."""
 GAP = ""
 """Told in place of a notice where some may have been missed."""
 
@@ -38,7 +40,10 @@ async def listen(url: str, groups: Sequence[str], told: Callable[[str], None], a
 
 
 async def _pass_on(connection: pq.abc.PGconn, told: Callable[[str], None]) -> None:
-    """Until the connection is lost. Read off libpq itself: psycopg's generator takes ten times as long for each."""
+    """Until the connection is lost, or old. Read off libpq itself: psycopg's generator takes ten times as long for each.
+
+    Each BEAT_S nothing is asked, and the last such question must be answered: a line that swallows all would be listened to for ever.
+    """
     loop = asyncio.get_running_loop()
     lost: asyncio.Future[None] = loop.create_future()
 
@@ -52,12 +57,27 @@ async def _pass_on(connection: pq.abc.PGconn, told: Callable[[str], None]) -> No
         while notice := connection.notifies():
             told(notice.extra.decode())
 
-    socket = connection.socket
+    socket, old_at = connection.socket, loop.time() + session.LIFETIME_S
     loop.add_reader(socket, readable)
     try:
-        await lost
+        while loop.time() < old_at:
+            await asyncio.wait([lost], timeout=BEAT_S)
+            if lost.done():
+                return lost.result()
+            if not _is_idle(connection):
+                raise psycopg.OperationalError(f"no answer for {BEAT_S:g} s")
+            connection.send_query(b"")
+            connection.flush()
     finally:
         loop.remove_reader(socket)
+
+
+def _is_idle(connection: pq.abc.PGconn) -> bool:
+    """Whether whatever was asked is answered; takes the answer."""
+    while not connection.is_busy():
+        if connection.get_result() is None:
+            return True
+    return False
 
 
 def read_notice(payload: str) -> tuple[str, Place, int]:

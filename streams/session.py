@@ -22,6 +22,9 @@ LINK: dict[str, Any] = {
 """A server that vanishes without a word is noticed in seconds, whether something was sent or awaited: the system's own
 patience with what is not acknowledged is a quarter of an hour, with an idle connection two hours."""
 
+LIFETIME_S = 300.0
+"""So long the API keeps a connection that reads: one to a server that is no primary any more, and lives on, is left by then."""
+
 _RELIED_ON = {
     "timezone": "UTC",
     "datestyle": "ISO,MDY",

@@ -1,5 +1,6 @@
 """Postgres as the API sees it: a pool of read-only connections, each statement a transaction of its own."""
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -15,9 +16,11 @@ from refold.streams import session
 from refold.streams.errors import DatabaseUnavailable
 from refold.streams.postgres import settle
 from refold.streams.refusals import first_line, is_away, refusal_of
-from refold.streams.session import STATEMENT_TIMEOUT_MS
+from refold.streams.session import LIFETIME_S, STATEMENT_TIMEOUT_MS
 
 _ACQUIRE_S = 2.0
+ANSWER_S = STATEMENT_TIMEOUT_MS / 1000 + 3
+"""A server that ends no statement by its own limit is silent, or something between us swallows what is sent: nobody else would notice."""
 _MISSING = (
     psycopg.errors.UndefinedTable,
     psycopg.errors.UndefinedColumn,
@@ -72,6 +75,7 @@ class Database:
             max_waiting=200,
             timeout=_ACQUIRE_S,
             reconnect_timeout=10.0,
+            max_lifetime=LIFETIME_S,
             open=False,
         )
 
@@ -105,5 +109,10 @@ class Database:
 
     async def _asked(self, statement: Statement, parameters: Parameters) -> list[Row]:
         async with self._pool.connection() as connection:
-            cursor = await connection.execute(statement, parameters)
-            return await cursor.fetchall()
+            try:
+                async with asyncio.timeout(ANSWER_S):
+                    cursor = await connection.execute(statement, parameters)
+                    return await cursor.fetchall()
+            except TimeoutError:
+                await self._pool.drain()  # the others go the same way: whoever asks next is given new ones
+                raise

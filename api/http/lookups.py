@@ -20,7 +20,7 @@ from refold.api.http.database import Row, api_errors
 from refold.streams.pipelined import BINARY, GOOD, as_text, numbered, rows_of
 from refold.streams.postgres import connect_async
 from refold.streams.refusals import is_away
-from refold.streams.session import READER, STATEMENT_TIMEOUT_MS
+from refold.streams.session import LIFETIME_S, READER, STATEMENT_TIMEOUT_MS
 
 MOST_ASKED = 4000
 _ANSWER_S = STATEMENT_TIMEOUT_MS / 1000 + 1
@@ -58,7 +58,7 @@ class Lookups:
 
     async def _asked(self, statement: str | bytes, parameters: Sequence[object]) -> list[Row]:
         wire = self._wire
-        if wire is None or wire.lost:
+        if wire is None or not wire.is_good():
             wire = await self._connected()
         try:
             async with asyncio.timeout(_ANSWER_S):
@@ -69,11 +69,13 @@ class Lookups:
 
     async def _connected(self) -> "_Wire":
         async with self._connecting:
-            if self._wire is None or self._wire.lost:
-                if self._wire is not None:
-                    await self._wire.close()
-                self._wire = _Wire(await connect_async(self._url, "api", _SESSION))
-            return self._wire
+            old = self._wire
+            if old is not None and old.is_good():
+                return old
+            self._wire = wire = _Wire(await connect_async(self._url, "api", _SESSION))
+            if old is not None:
+                await old.close()  # what it was asked and did not answer is asked again
+            return wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +93,13 @@ class _Wire:
         self._asked: deque[_Asked] = deque()
         self._results: list[pq.abc.PGresult] = []
         self._loop, self._socket = asyncio.get_running_loop(), self._pg.socket
-        self.lost = False
+        self.lost, self._old_at = False, self._loop.time() + LIFETIME_S
         self._pg.enter_pipeline_mode()
         self._loop.add_reader(self._socket, self._receive)
+
+    def is_good(self) -> bool:
+        """Whether it is asked on: one that is old is left for a new one, between two questions where possible."""
+        return not self.lost and self._loop.time() < self._old_at + (_ANSWER_S if self._asked else 0.0)
 
     def ask(self, query: bytes, parameters: Sequence[bytes | None]) -> "asyncio.Future[list[Row]]":
         """Send a question. Raises TooManyWaiting, psycopg.OperationalError."""

@@ -1,0 +1,107 @@
+"""A line to Postgres that swallows all it is given, without an end: whoever reads over it leaves it, and goes on over a new one.
+
+No reset comes, and what is sent is acknowledged, so nothing of TCP notices: a pooler that hangs, a proxy that lost its other side.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+import psycopg
+import pytest
+from psycopg import conninfo
+
+from refold.api.http import database as pages
+from refold.api.http import lookups
+from refold.api.http.database import Database
+from refold.api.http.lookups import Lookups
+from refold.streams import notices
+from refold.streams.errors import DatabaseUnavailable
+from refold.streams.notices import GAP, listen
+from refold.streams.session import LIFETIME_S
+from tests.e2e.proxy import Proxy
+
+BOUND_S = 30.0
+
+
+@pytest.fixture
+def line(database: str) -> Iterator[Proxy]:
+    with Proxy(int(str(conninfo.conninfo_to_dict(database)["port"]))) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def url(database: str, line: Proxy) -> str:
+    port = conninfo.conninfo_to_dict(database)["port"]
+    return database.replace(f":{port}/", f":{line.port}/")
+
+
+@pytest.fixture(autouse=True)
+def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "ANSWER_S", 0.5)
+    monkeypatch.setattr(lookups, "_ANSWER_S", 0.5)
+    monkeypatch.setattr(notices, "BEAT_S", 0.3)
+
+
+def test_pages_of_rows_and_lookups_fail_once_and_go_on_over_new_lines(url: str, line: Proxy) -> None:
+    async def asked() -> None:
+        database, keys = Database(url, 4), Lookups(url)
+        await database.open()
+        try:
+            for fetch in (database.fetch, keys.fetch):
+                assert await fetch("SELECT 1") == [(1,)]
+            await asyncio.to_thread(line.strand)
+            for fetch in (database.fetch, keys.fetch):
+                with pytest.raises(DatabaseUnavailable):
+                    await fetch("SELECT 1")
+            for fetch in (database.fetch, keys.fetch):
+                assert [await fetch("SELECT 1") for _ in range(8)] == [[(1,)]] * 8, "no other of the old lines is used"
+        finally:
+            await keys.close()
+            await database.close()
+
+    asyncio.run(asked())
+
+
+def test_a_listener_leaves_the_line_and_hears_again(url: str, database: str, line: Proxy) -> None:
+    heard: list[str] = []
+
+    async def until(holds: Callable[[], bool]) -> None:
+        end = time.monotonic() + BOUND_S
+        while not holds():
+            assert time.monotonic() < end, heard
+            await asyncio.sleep(0.05)
+
+    async def listening() -> None:
+        task = asyncio.create_task(listen(url, ["core"], heard.append, "test"))
+        await until(lambda: heard == [GAP])
+        await asyncio.sleep(1.0)
+        assert heard == [GAP], "a line that is well is kept"
+        await asyncio.to_thread(line.strand)
+        await until(lambda: heard == [GAP, GAP])
+        with psycopg.connect(database, autocommit=True) as db:
+            db.execute("SELECT pg_notify('refold_core', 'core/t/0:7')")
+        await until(lambda: heard == [GAP, GAP, "core/t/0:7"])
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    asyncio.run(listening())
+
+
+def test_lines_that_are_old_are_left_for_new_ones(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a name leads to another server now, as after a failover, the old one may go on to answer."""
+    monkeypatch.setattr(lookups, "LIFETIME_S", 0.2)
+
+    async def asked() -> None:
+        keys = Lookups(url)
+        ((first,),) = await keys.fetch("SELECT pg_backend_pid()")
+        assert await keys.fetch("SELECT pg_backend_pid()") == [(first,)]
+        await asyncio.sleep(0.3)
+        assert await keys.fetch("SELECT pg_backend_pid()") != [(first,)]
+        await keys.close()
+        pool = Database(url)._pool
+        assert pool.max_lifetime == LIFETIME_S
+
+    asyncio.run(asked())
