@@ -20,7 +20,7 @@ from refold.streams.dump_folder import DumpFolder, Manifest, Partition
 from refold.streams.errors import KafkaUnavailable, LogCorrupt, WrongPartitions
 from refold.streams.fetch import Fetcher
 from refold.streams.log_dump import Progress, fetched
-from refold.streams.members import members
+from refold.streams.members import MemberReader
 from refold.streams.raw_append import RawAppender
 from refold.streams.refusals import of_kafka
 from refold.streams.repack import Record, batch_of, records_of
@@ -193,7 +193,7 @@ class Restore:
         return there is not None and there.state is State.BEGUN
 
     def _refuse_in_use(self) -> None:
-        if held := members(self._settings, _ROLES):
+        if held := MemberReader(self._settings).read(_ROLES):
             named = ", ".join(sorted({f"{each.group} {each.client_id}" for each in held}))
             raise LogInUse(f"{len(held)} processes work on this log: {named}")
 
