@@ -33,6 +33,7 @@ UNREADABLE = {
 VOID = {
     "void": "By the rules of the log the record does not count ([log-rules.md](log-rules.md)).",
     "foreign": "No readable envelope, or a key that is not its stream: nobody's record.",
+    "control": "An operator's voiding (`refold log void`): no event.",
 }
 PARKED = {
     "value-unstorable": "A text that Postgres cannot hold.",

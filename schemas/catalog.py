@@ -16,7 +16,7 @@ from typing import Any
 from refold.schemas.avro import Schema, resolved, schema_id, schema_of, without_docs
 from refold.schemas.contracts import Category, Command, Event, categories_by_name
 from refold.schemas.errors import EventRetired, FrozenUnreadable, SchemaCollision, SchemaNotFrozen
-from refold.schemas.meta import CLAIM, REJECTED
+from refold.schemas.meta import CLAIM, REJECTED, VOIDING
 from refold.schemas.newer import explains, why_unresolved
 from refold.schemas.record import Record
 from refold.schemas.upcast import Upcasts, upcasts_of
@@ -39,6 +39,7 @@ class Kind(Enum):
     COMMAND = "command"
     EVENT = "event"
     CLAIM = "claim"
+    VOIDING = "voiding"
     REJECTION = "rejection"
 
 
@@ -71,8 +72,8 @@ class Writer:
 
     @cached_property
     def body(self) -> Record:
-        """Reads and writes what stands behind the envelope; a claim is all envelope."""
-        return Record([] if self.kind is Kind.CLAIM else resolved(self.fields))
+        """Reads and writes what stands behind the envelope; a claim is all envelope, and so is a voiding."""
+        return Record([] if self.kind in (Kind.CLAIM, Kind.VOIDING) else resolved(self.fields))
 
     @property
     def fields(self) -> list[dict[str, Any]]:
@@ -81,7 +82,10 @@ class Writer:
 
 
 CLAIM_WRITER = Writer(schema_id(CLAIM), Kind.CLAIM, "refold", "Claim", CLAIM)
+VOIDING_WRITER = Writer(schema_id(VOIDING), Kind.VOIDING, "refold", "Voiding", VOIDING)
 REJECTION_WRITER = Writer(schema_id(REJECTED), Kind.REJECTION, "refold", "Rejected", REJECTED)
+PLATFORM = (CLAIM_WRITER, VOIDING_WRITER, REJECTION_WRITER)
+"""The records of the log that belong to no domain."""
 
 
 class Catalog:
@@ -89,7 +93,7 @@ class Catalog:
 
     def __init__(self, categories: Iterable[Category], frozen: Iterable[Schema]) -> None:
         self.categories: Mapping[str, Category] = categories_by_name(categories)
-        self.by_id: dict[int, Writer] = {w.id: w for w in (CLAIM_WRITER, REJECTION_WRITER)}
+        self.by_id: dict[int, Writer] = {w.id: w for w in PLATFORM}
         self.upcasts: Mapping[str, Upcasts] = {name: upcasts_of(c) for name, c in self.categories.items()}
         classes = {(c.name, cls.__name__): cls for c in self.categories.values() for cls in self._classes(c)}
         for schema in frozen:

@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 
 from refold.schemas import envelope
-from refold.schemas.catalog import CLAIM_WRITER, REJECTION_WRITER, Catalog, Kind, Writer
+from refold.schemas.catalog import CLAIM_WRITER, REJECTION_WRITER, VOIDING_WRITER, Catalog, Kind, Writer
 from refold.schemas.contracts import Command, Event
-from refold.schemas.envelope import CLAIMED, COMMAND, EVENT, FRAME_BYTES, Envelope, Values, frame, framed
+from refold.schemas.envelope import CLAIMED, COMMAND, EVENT, FRAME_BYTES, VOIDED, Envelope, Values, frame, framed
 from refold.schemas.errors import BadValue, NewerSchema, Undecodable, UpcastFailed
 from refold.schemas.identity import body_hash, sent_hash
-from refold.schemas.meta import Claim, CommandMeta, Meta
+from refold.schemas.meta import Claim, CommandMeta, Meta, Voiding
 from refold.schemas.validate import canonical, from_avro, from_log
 
 _MOST_OF_A_MESSAGE = 2000
@@ -136,12 +136,19 @@ def encode_claim(claim: Claim) -> bytes:
     return frame(CLAIM_WRITER.id, CLAIMED.write(claim))
 
 
-def read_envelope(value: bytes | None) -> Claim | Meta:
+def encode_voiding(voiding: Voiding) -> bytes:
+    """The record with which an operator takes a claim out of count."""
+    return frame(VOIDING_WRITER.id, VOIDED.write(voiding))
+
+
+def read_envelope(value: bytes | None) -> Claim | Voiding | Meta:
     """What the log's rules need, whatever schema the rest has. Raises Undecodable: a foreign record."""
     number = framed(value)
     assert value is not None
     if number == CLAIM_WRITER.id:
         return envelope.as_claim(_decode(CLAIM_WRITER, CLAIMED, value)[0])
+    if number == VOIDING_WRITER.id:
+        return envelope.as_voiding(_decode(VOIDING_WRITER, VOIDED, value)[0])
     return envelope.as_meta(_head(EVENT, value))
 
 
@@ -154,7 +161,7 @@ def read_command_envelope(value: bytes | None) -> CommandMeta:
 
 def read_fields(writer: Writer, value: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
     """The fields of the envelope (ids as bytes) and of the body, of a record whose frame is sound. Raises Undecodable."""
-    kind = {Kind.CLAIM: CLAIMED, Kind.COMMAND: COMMAND}.get(writer.kind, EVENT)
+    kind = {Kind.CLAIM: CLAIMED, Kind.VOIDING: VOIDED, Kind.COMMAND: COMMAND}.get(writer.kind, EVENT)
     head, fields = _decode(writer, kind, value)
     return kind.named(head), fields
 

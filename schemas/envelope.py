@@ -17,9 +17,11 @@ from refold.schemas.meta import (
     EVENT_META,
     HEADER_BYTES,
     SIZE_BYTES,
+    VOIDING,
     Claim,
     CommandMeta,
     Meta,
+    Voiding,
 )
 from refold.schemas.record import Record
 
@@ -40,11 +42,11 @@ class Envelope:
         self._texts = [n for n, field in enumerate(fields) if field["type"] in ("string", ["null", "string"])]
         self._held = attrgetter(*self.names)
 
-    def write(self, envelope: Meta | CommandMeta | Claim | Values) -> bytes:
+    def write(self, envelope: Meta | CommandMeta | Claim | Voiding | Values) -> bytes:
         """All of it but the size."""
         return self._record.write(envelope if isinstance(envelope, tuple) else self._values(envelope))
 
-    def _values(self, envelope: Meta | CommandMeta | Claim) -> Values:
+    def _values(self, envelope: Meta | CommandMeta | Claim | Voiding) -> Values:
         values = self._held(envelope)
         ids = [raw if isinstance(raw, bytes) else raw.bytes for raw in values[: self._ids]]
         return (*ids, *values[self._ids :])
@@ -65,6 +67,7 @@ class Envelope:
 EVENT = Envelope(EVENT_META, *_EVENT_IDS)
 COMMAND = Envelope(COMMAND_META, "command_id")
 CLAIMED = Envelope(CLAIM, "writer")
+VOIDED = Envelope(VOIDING, "voiding_id", "writer")
 
 
 def frame(schema_id: int, *parts: bytes) -> bytes:
@@ -107,3 +110,11 @@ def as_claim(values: Values) -> Claim:
     fields = CLAIMED.named(values)
     fields["writer"] = uuid_of(fields["writer"])
     return Claim(**fields)
+
+
+def as_voiding(values: Values) -> Voiding:
+    """An operator's voiding from its fields."""
+    fields = VOIDED.named(values)
+    for name in ("voiding_id", "writer"):
+        fields[name] = uuid_of(fields[name])
+    return Voiding(**fields)

@@ -10,7 +10,7 @@ from pathlib import Path
 from refold.schemas.avro import Schema, schema_id, schema_of
 from refold.schemas.contracts import Category
 from refold.schemas.errors import FrozenUnreadable
-from refold.schemas.meta import CLAIM, REJECTED
+from refold.schemas.meta import CLAIM, REJECTED, VOIDING
 
 _FILE = re.compile(r"(?P<name>.+)\.v(?P<number>[1-9][0-9]*)\.avsc")
 
@@ -48,8 +48,8 @@ def freeze(schemas: Iterable[Schema], folder: Path) -> list[Path]:
 
 
 def platform_schemas() -> list[Schema]:
-    """The two records of the log that belong to no domain."""
-    return [CLAIM, REJECTED]
+    """The records of the log that belong to no domain."""
+    return [CLAIM, REJECTED, VOIDING]
 
 
 def _read(file: Traversable) -> Released:

@@ -86,6 +86,29 @@ CLAIM: dict[str, Any] = {
     ],
 }
 
+VOIDING: dict[str, Any] = {
+    "type": "record",
+    "name": "Voiding",
+    "namespace": "refold",
+    "doc": "An operator takes a claim out of count. Frozen for ever.",
+    "fields": [
+        _field("size", _fixed("Size", SIZE_BYTES), "Bytes of the whole value, header included, big-endian."),
+        _field("voiding_id", _fixed("Id", 16), "New for every voiding decided on (UUID)."),
+        _field("writer", "refold.Id", "The writer of the claim that is taken out (UUID)."),
+        _field("offset", "long", "Offset of that claim in this partition."),
+        _field(
+            "epoch",
+            ["null", "long"],
+            "The epoch that holds from here on, where the claim's is out of reach; null where its rules are newer.",
+            default=None,
+        ),
+        _field("voided_at", _MICROS, "The clock of the operator's machine."),
+        _field("operator", "string", "Who took it out."),
+        _field("host", "string", "Where, for people."),
+        _field("reason", "string", "Why, for people."),
+    ],
+}
+
 REJECTED: dict[str, Any] = {
     "type": "record",
     "name": "Rejected",
@@ -146,3 +169,16 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     rules: int
     claimed_at: datetime
     host: str
+
+
+class Voiding(msgspec.Struct, frozen=True, kw_only=True):
+    """An operator's voiding, as in `VOIDING` (without size)."""
+
+    voiding_id: UUID
+    writer: UUID
+    offset: int
+    epoch: int | None = None
+    voided_at: datetime
+    operator: str
+    host: str
+    reason: str

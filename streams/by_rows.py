@@ -1,37 +1,46 @@
 """A chunk under the rules record by record: the few of a live chunk, and any chunk of which not all counts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from refold.schemas.codec import Codec, Rejection, read_envelope
 from refold.schemas.contracts import Event
 from refold.schemas.errors import NewerSchema, Undecodable
 from refold.schemas.identity import outcome_key
-from refold.schemas.meta import Claim, Meta
-from refold.streams.chunk import Chunk
+from refold.schemas.meta import Claim, Meta, Voiding
+from refold.streams.chunk import Chunk, Place
 from refold.streams.domain import AnyDecider
 from refold.streams.effects import Before, Columns, Effects, Folded, Refold, Void, state_after
 from refold.streams.fold import Envelope, Group, Tables, judge
+
+TakenOut = Callable[[Place, int, Claim], bool]
+"""Whether a voiding further on in the partition names the claim at an offset."""
 
 
 class ByRows:
     """A chunk's envelopes; `streams` and `keys` say which rows of the tables the rules ask for."""
 
-    def __init__(self, chunk: Chunk, category: str, codec: Codec) -> None:
+    def __init__(self, chunk: Chunk, category: str, codec: Codec, taken_out: TakenOut) -> None:
         assert chunk.keys is not None, "the core reads keys"
-        self._chunk, self._codec = chunk, codec
+        self._chunk, self._codec, self._taken_out = chunk, codec, taken_out
         self._envelopes = [_envelope(value, key) for value, key in zip(chunk.values, chunk.keys, strict=True)]
         ours = [envelope for envelope in self._envelopes if isinstance(envelope, Meta)]
         self.streams: Sequence[str] = list({envelope.stream for envelope in ours})
         self.keys: Sequence[bytes] = [outcome_key(category, e.stream, e.command_id.bytes) for e in ours if e.index == 0]
 
     def fold(self, decider: AnyDecider, before: Before, refold: Refold) -> Folded:
-        """What the chunk does, up to a claim that says newer rules."""
+        """What the chunk does, up to a claim that says newer rules and is not taken out."""
         chunk, category = self._chunk, decider.category.name
         tables = Tables(
             version=lambda stream: before.streams[stream].version if stream in before.streams else 0,
             known=lambda stream, command_id: outcome_key(category, stream, command_id.bytes) in before.known,
         )
-        verdict = judge(self._envelopes, category, before.state, tables)
+        verdict = judge(
+            self._envelopes,
+            category,
+            before.state,
+            tables,
+            lambda row, claim: self._taken_out(chunk.place, chunk.start + row, claim),
+        )
         taken = chunk.upto(chunk.start + verdict.taken)
         counted = {row for group in verdict.groups for row in group.rows}
         voids = _voids(self._envelopes[: verdict.taken], counted, chunk.start)
@@ -145,12 +154,16 @@ def _voids(envelopes: Sequence[Envelope], counted: set[int], start: int) -> list
     for row, envelope in enumerate(envelopes):
         if row in counted or isinstance(envelope, Claim):
             continue
-        reason, offset = "void" if isinstance(envelope, Meta) else "foreign", start + row
+        reason, offset = _reason(envelope), start + row
         if ranges and ranges[-1][1] == offset - 1 and ranges[-1][2] == reason:
             ranges[-1] = (ranges[-1][0], offset, reason)
         else:
             ranges.append((offset, offset, reason))
     return ranges
+
+
+def _reason(envelope: Meta | Voiding | None) -> str:
+    return "void" if isinstance(envelope, Meta) else "foreign" if envelope is None else "control"
 
 
 def _envelope(value: bytes | None, key: bytes | None) -> Envelope:

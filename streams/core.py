@@ -30,11 +30,14 @@ from refold.streams.refusals import first_line
 from refold.streams.set_aside import original
 from refold.streams.stopped_places import StoppedPlaces
 from refold.streams.topics import category_of, events_topic
+from refold.streams.voidings_ahead import VoidingsAhead
 
 _log = logging.getLogger(__name__)
 GROUP = "core"
 FEW = 64
 """Columns cost some milliseconds before their first record: so many of a live chunk are folded one by one in less."""
+_AT_ONCE = 500_000
+"""Records that are looked through for a voiding while others wait; further ones with the next look."""
 _WARY_FOR = 100
 """Transactions that look at outcomes first, once a command was found that had been decided before."""
 
@@ -74,6 +77,7 @@ class CoreFold:
         self._wary = 0
         self._stands = stands
         self._stopped = StoppedPlaces()
+        self._ahead = VoidingsAhead(history.servers, at_once=None if not stands else _AT_ONCE)
 
     def reconnect(self) -> None:
         """A new connection, once Postgres is back."""
@@ -161,7 +165,7 @@ class CoreFold:
     def _view_by_rows(self, chunk: Chunk, decider: AnyDecider) -> _View:
         if len(chunk.values) > FEW:
             metrics.ROW_WISE.labels(GROUP).inc(len(chunk.values))
-        return _View(chunk, decider, by_rows.ByRows(chunk, decider.category.name, self._codec))
+        return _View(chunk, decider, by_rows.ByRows(chunk, decider.category.name, self._codec, self._ahead.names))
 
     def _ask(self, view: _View, *, expects_new: bool = False) -> AskedBefore:
         records, category = view.records, view.decider.category.name

@@ -9,15 +9,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
-from refold.schemas.meta import RULES, Claim, Meta
+from refold.schemas.meta import RULES, Claim, Meta, Voiding
 from refold.streams.errors import NewerRules
 
 BOUNDED_SINCE = 2
 """From these rules on a claim's epoch is bounded. A partition is under the newest rules that one of its claims has said."""
+VOIDED_SINCE = 2
+"""A voiding with an effect brings these rules with it: the bound holds from there on."""
 MOST_AHEAD = 1000
 """How far a claim's epoch may lie beyond the partition's. A handler's is the next one after an epoch that was folded: one ahead."""
-Envelope = Claim | Meta | None
+FAR_EPOCH = 2**62
+"""From here on an epoch is out of reach: a handler claims the next one, and nobody claims so often. Only a forged claim has said it."""
+Envelope = Claim | Meta | Voiding | None
 """What the rules see of a record; None is a foreign one, without a readable envelope."""
+TakenOut = Callable[[int, Claim], bool]
+"""Whether a voiding further on in the log names the claim of newer rules in this row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +49,7 @@ class Verdict:
     """What a run of records does: the state after the first `taken` of them, and the groups that took effect.
 
     The rows from `taken` on belong to a group that is still open: they are judged again with what follows them. Where `newer` says
-    so, they follow a claim whose rules this code does not know: only newer code can judge them.
+    so, they follow a claim whose rules this code does not know: only newer code can judge them, or an operator takes the claim out.
     """
 
     state: ClaimState
@@ -72,16 +78,26 @@ class Tables:
         self.commands.add((stream, command_id))
 
 
-def judge(records: Sequence[Envelope], category: str, state: ClaimState, tables: Tables) -> Verdict:
-    """Apply the rules to the records that follow `state`, up to a claim that says newer rules."""
+def never(_row: int, _claim: Claim) -> bool:
+    """No voiding names any claim."""
+    return False
+
+
+def judge(
+    records: Sequence[Envelope], category: str, state: ClaimState, tables: Tables, taken_out: TakenOut = never
+) -> Verdict:
+    """Apply the rules to the records that follow `state`, up to a claim that says newer rules and is not taken out."""
     groups: list[Group] = []
     open_rows: list[int] = []
     clean, taken = state, 0
     for row, record in enumerate(records):
-        if isinstance(record, Claim):
-            if (newer := _newer(state, record)) is not None:
-                return Verdict(clean, taken, groups, newer)
-            state, open_rows = _claimed(state, record, open_rows)
+        if isinstance(record, Claim) and record.rules > RULES:
+            if counts(state, record) and not taken_out(row, record):
+                return Verdict(clean, taken, groups, _newer(record))
+        elif isinstance(record, Claim):
+            state, open_rows = (claimed(state, record), []) if counts(state, record) else (state, open_rows)
+        elif isinstance(record, Voiding):
+            state, open_rows = (fallen_back(state, record), []) if falls_back(state, record) else (state, open_rows)
         elif record is not None and record.writer == state.writer and record.seq >= state.next_seq:
             state, open_rows = _next(state, record, row, open_rows, records, category)
             if open_rows and len(open_rows) == record.count:
@@ -93,25 +109,40 @@ def judge(records: Sequence[Envelope], category: str, state: ClaimState, tables:
     return Verdict(clean, taken, groups)
 
 
-def _claimed(state: ClaimState, claim: Claim, open_rows: list[int]) -> tuple[ClaimState, list[int]]:
-    """Rule 1: a claim counts iff its epoch is greater, and not far beyond; it voids the open group."""
-    if not _counts(state, claim):
-        return state, open_rows
-    rules = max(state.rules, claim.rules)
-    return replace(state, epoch=claim.epoch, rules=rules, writer=claim.writer, next_seq=0), []
-
-
-def _counts(state: ClaimState, claim: Claim) -> bool:
+def counts(state: ClaimState, claim: Claim) -> bool:
+    """Rule 1: a claim counts iff its epoch is greater, and not far beyond."""
     if claim.epoch <= state.epoch:
         return False
     bounded = max(state.rules, claim.rules) >= BOUNDED_SINCE
     return not bounded or claim.epoch <= state.epoch + MOST_AHEAD
 
 
-def _newer(state: ClaimState, claim: Claim) -> NewerRules | None:
-    if claim.rules <= RULES or not _counts(state, claim):
-        return None
+def claimed(state: ClaimState, claim: Claim) -> ClaimState:
+    """Rule 1: what a claim that counts does; it voids the open group, too."""
+    rules = max(state.rules, claim.rules)
+    return replace(state, epoch=claim.epoch, rules=rules, writer=claim.writer, next_seq=0)
+
+
+def _newer(claim: Claim) -> NewerRules:
     return NewerRules(f"a claim of epoch {claim.epoch} says rules {claim.rules}, this code knows {RULES}")
+
+
+def falls_back(state: ClaimState, voiding: Voiding) -> bool:
+    """Rule 5: where it stands a voiding has an effect iff the epoch is out of reach, and the one that it says is not, and far from it."""
+    if voiding.epoch is None or not 0 <= voiding.epoch < FAR_EPOCH <= state.epoch:
+        return False
+    return voiding.epoch + MOST_AHEAD < state.epoch
+
+
+def names(voiding: Voiding, offset: int, claim: Claim) -> bool:
+    """Rule 6: whether a voiding, which stands further on, takes out the claim of newer rules at an offset."""
+    return voiding.epoch is None and (voiding.offset, voiding.writer) == (offset, claim.writer)
+
+
+def fallen_back(state: ClaimState, voiding: Voiding) -> ClaimState:
+    """Rule 5: what a voiding with an effect does: it ends the claim, and voids the open group, too."""
+    assert voiding.epoch is not None
+    return replace(state, epoch=voiding.epoch, rules=max(state.rules, VOIDED_SINCE), writer=None, next_seq=0)
 
 
 def _next(

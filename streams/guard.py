@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from refold.schemas.catalog import CLAIM_WRITER, REJECTION_WRITER
+from refold.schemas.catalog import PLATFORM
 from refold.schemas.envelope import framed
 from refold.schemas.errors import Undecodable
 from refold.streams import journal, metrics, set_aside
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 Work = Callable[[Sequence[Chunk]], dict[Place, int]]
 """Decodes chunks and gives them to the domain's code; says how far it came in each place."""
 Find = Callable[[Place, Values], list[int]]
-_PLATFORM = frozenset({CLAIM_WRITER.id, REJECTION_WRITER.id})
+_PLATFORM = frozenset(writer.id for writer in PLATFORM)
 
 
 class Guard(Protocol):

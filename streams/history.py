@@ -50,7 +50,7 @@ class History:
     """Reads single streams from the log, in bounded memory. One consumer, used by one thread at a time."""
 
     def __init__(self, servers: str, prefix: str, domains: Domains) -> None:
-        self._servers, self._prefix = servers, prefix
+        self.servers, self._prefix = servers, prefix
         self._codec = Codec(domains.catalog)
         self._client: Consumer | None = None
         self._states = StateCache(CACHE_BYTES)
@@ -136,7 +136,7 @@ class History:
     def _fetch(self, topic: str, part: int, wanted: list[int], most_bytes: int | None) -> list[bytes | None]:
         """The records at some offsets that lie close together; what lies between them is passed over."""
         if self._client is None:
-            self._client = kafka.consumer(self._servers, **_FEW_AT_A_TIME)
+            self._client = kafka.consumer(self.servers, **_FEW_AT_A_TIME)
         self._client.assign([TopicPartition(topic, part, wanted[0])])
         found: dict[int, bytes | None] = {}
         size, ours = 0, frozenset(wanted)

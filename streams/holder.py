@@ -14,7 +14,7 @@ from uuid import UUID
 
 import msgspec
 
-from refold.streams.fold import ClaimState
+from refold.streams.fold import FAR_EPOCH, ClaimState
 
 _BACKOFF_S, _BACKOFF_MOST_S = 0.2, 5.0
 
@@ -65,7 +65,10 @@ class Holder:
         return self.epoch, writer
 
     def observe(self, row: ClaimState | None, now: float) -> Change:
-        """Look at the partition's row: own, wait or lose (F1, F2); evict what is counted (F6)."""
+        """Look at the partition's row: own, wait or lose (F1, F2); evict what is counted (F6).
+
+        A claim that is out of reach is lost, too, where the row is not: an operator has taken it out, and no row will show it again.
+        """
         if self.mode is Mode.IDLE or row is None:
             return Change.NONE
         if row.writer == self.writer:
@@ -74,7 +77,7 @@ class Holder:
                 return Change.OWNED
             self._evict(row)
             return Change.NONE
-        if row.epoch >= self.epoch:
+        if row.epoch >= self.epoch or row.epoch < FAR_EPOCH <= self.epoch:
             self.lose(now)
             return Change.LOST
         return Change.NONE

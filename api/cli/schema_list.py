@@ -21,7 +21,7 @@ from refold.streams.topics import logged_schemas, schemas_topic
 
 _ASK_S = 3.0
 _KINDS = {"Meta": "event", "CommandMeta": "command"}
-_PLATFORM = {"Claim": "claim", "Rejected": "rejection"}
+_PLATFORM = {"Claim": "claim", "Rejected": "rejection", "Voiding": "voiding"}
 
 
 def list_(*, json: bool = False) -> int:

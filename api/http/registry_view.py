@@ -59,7 +59,7 @@ class RegistryView:
 
     def _subjects_of(self, schema: Schema) -> Iterable[str]:
         space, name = schema["namespace"], schema["name"]
-        if space == _PLATFORM:  # claims and rejections are in the events of every category
+        if space == _PLATFORM:  # claims, voidings and rejections are in the events of every category
             return [f"{events_topic(self.prefix, category)}-{space}.{name}" for category in self._categories]
         topic = events_topic if _is_event(schema) else commands_topic
         return [f"{topic(self.prefix, space)}-{space}.{name}"]

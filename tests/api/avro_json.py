@@ -16,7 +16,7 @@ def expected(writer: Writer, value: bytes, *, cut: bool) -> dict[str, Any]:
     """A whole record. `cut`: bytes are printed up to the first zero byte only."""
     head, body = read_fields(writer, value)
     head = {"size": len(value).to_bytes(4), **head}
-    held = head if writer.kind is Kind.CLAIM else {"meta": head, **body}
+    held = head if writer.kind in (Kind.CLAIM, Kind.VOIDING) else {"meta": head, **body}
     return _record(writer.schema, held, cut=cut)
 
 

@@ -54,7 +54,7 @@ def test_a_subject_is_a_topic_and_a_record(client: Client, catalog: Catalog) -> 
     assert {SCANNED, "p.retail.basket.commands-retail.basket.ScanItem", f"{TOPIC}-refold.Claim"} <= set(found)
     names = {(writer.category, writer.name) for writer in catalog.by_id.values()}
     others = len(catalog.categories) - 1
-    assert len(found) == len(names) + 2 * others, "claims and rejections are in the events of every category"
+    assert len(found) == len(names) + 3 * others, "claims, voidings and rejections are in the events of every category"
 
 
 def test_versions_of_a_subject_are_in_the_order_of_the_log(client: Client, world: Any, scanned: Schema) -> None:

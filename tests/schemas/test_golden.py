@@ -13,19 +13,20 @@ from refold.retail.schemas.basket import BasketAbandoned, Cause
 from refold.retail.schemas.product import ProductListed, ProductRebranded, ProductRepacked
 from refold.schemas.avro import resolved, schema_id
 from refold.schemas.catalog import Catalog, Kind, Writer, frozen_schemas
-from refold.schemas.codec import Codec, encode_claim, encode_rejection, read_envelope, read_fields
+from refold.schemas.codec import Codec, encode_claim, encode_rejection, encode_voiding, read_envelope, read_fields
 from refold.schemas.columns import ROW, ColumnDecoder, ColumnReader, read_heads
 from refold.schemas.contracts import Event
 from refold.schemas.envelope import COMMAND, EVENT, as_command_meta, as_meta, frame
 from refold.schemas.freeze import platform_schemas, unfrozen
-from refold.schemas.meta import Claim
+from refold.schemas.meta import Claim, Voiding
 from refold.schemas.upcast_columns import SUB, todays_events
 from tests.golden.make import FOLDER, FROZEN, frozen_files
 from tests.schemas.plain import from_plain, to_plain
 
 CATALOG = Catalog(CATEGORIES, frozen_schemas(FROZEN[1:]))
 GOLDEN = sorted(FOLDER.glob("*.json"))
-_IDS = {"writer", "command_id", "body_hash", "event_id"}
+_IDS = {"writer", "command_id", "body_hash", "event_id", "voiding_id"}
+_ALL_ENVELOPE = (Kind.CLAIM, Kind.VOIDING)
 
 
 def _file(path: Path) -> tuple[Writer, list[tuple[bytes, dict[str, Any]]]]:
@@ -36,8 +37,8 @@ def _file(path: Path) -> tuple[Writer, list[tuple[bytes, dict[str, Any]]]]:
 
 def _flat(fields: dict[str, Any], writer: Writer) -> dict[str, Any]:
     """The fields under the names of columns."""
-    envelope = fields if writer.kind is Kind.CLAIM else fields["meta"]
-    body = {} if writer.kind is Kind.CLAIM else {name: value for name, value in fields.items() if name != "meta"}
+    envelope = fields if writer.kind in _ALL_ENVELOPE else fields["meta"]
+    body = {} if writer.kind in _ALL_ENVELOPE else {name: value for name, value in fields.items() if name != "meta"}
     return {**{f"m_{name}": value for name, value in envelope.items() if name != "size"}, **body}
 
 
@@ -85,10 +86,10 @@ def test_by_columns(path: Path, thin: bool) -> None:
 def test_the_same_values_give_the_same_bytes(path: Path) -> None:
     writer, records = _file(path)
     for raw, plain in records:
-        if writer.kind is Kind.CLAIM:
-            claim = read_envelope(raw)
-            assert isinstance(claim, Claim)
-            assert encode_claim(claim) == raw
+        if writer.kind in _ALL_ENVELOPE:
+            control = read_envelope(raw)
+            assert isinstance(control, Claim | Voiding)
+            assert (encode_claim(control) if isinstance(control, Claim) else encode_voiding(control)) == raw
             continue
         envelope = resolved(writer.schema["fields"][0]["type"]["fields"])
         head = tuple(from_plain(f["type"], plain["meta"][f["name"]]) for f in envelope if f["name"] != "size")

@@ -10,7 +10,7 @@ from refold.projections.limits import Limits
 from refold.projections.row_batch import RowReader
 from refold.schemas.codec import read_envelope
 from refold.schemas.identity import outcome_key
-from refold.schemas.meta import Meta
+from refold.schemas.meta import Claim, Meta, Voiding
 from refold.streams import by_rows, fold
 from refold.streams.chunk import Chunk, Place
 from refold.streams.effects import StoredStream
@@ -61,7 +61,13 @@ class SimulatedCore:
             version=lambda stream: before.streams[stream].version if stream in before.streams else 0,
             known=lambda stream, command: outcome_key(NAME, stream, command.bytes) in before.outcomes,
         )
-        verdict = fold.judge(records, NAME, before.claim or ClaimState(), tables)
+        verdict = fold.judge(
+            records,
+            NAME,
+            before.claim or ClaimState(),
+            tables,
+            lambda row, claim: self._taken_out(chunk.start + row, claim),
+        )
         streams, outcomes = dict(before.streams), dict(before.outcomes)
         for group in verdict.groups:
             _effect(chunk, records, group.rows, streams, outcomes)
@@ -79,6 +85,11 @@ class SimulatedCore:
             )
         )
         return {chunk.place: at}
+
+    def _taken_out(self, offset: int, claim: Claim) -> bool:
+        """The look ahead, to the end of the log as it is now."""
+        ahead = self._world.envelopes[offset + 1 :]
+        return any(isinstance(other, Voiding) and fold.names(other, offset, claim) for other in ahead)
 
     @staticmethod
     def follows(tables: Postgres, chunk: Chunk) -> bool:

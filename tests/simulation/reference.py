@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from refold.schemas.contracts import Event
-from refold.schemas.meta import Claim, Meta
+from refold.schemas.meta import Claim, Meta, Voiding
 
 
 class Violation(AssertionError):
@@ -33,6 +33,7 @@ class Reference:
     """The fold of a log prefix."""
 
     epoch: int = 0
+    rules: int = 1
     writer: UUID | None = None
     next_seq: int = 0
     last_command: int = -1
@@ -55,14 +56,14 @@ class Domain:
     prefixes: bool = True
 
 
-def step(now: Reference, record: Claim | Meta | None, body: Any, domain: Domain) -> Reference:
-    """One record further."""
-    if isinstance(record, Claim):
-        return (
-            replace(now, epoch=record.epoch, writer=record.writer, next_seq=0, pending=())
-            if now.epoch < record.epoch <= now.epoch + 1000  # all claims of the simulation are under rules 2
-            else now
-        )
+KNOWN_RULES = 2
+_UNBOUNDED, _FAR = 1, 2**62
+
+
+def step(now: Reference, record: Claim | Meta | Voiding | None, body: Any, domain: Domain) -> Reference:
+    """One record further. A claim of newer rules is none: who passes it has seen that it is taken out."""
+    if isinstance(record, Claim | Voiding):
+        return _controlled(now, record)
     if record is None or record.writer != now.writer or record.seq < now.next_seq:
         return now
     if (
@@ -76,6 +77,23 @@ def step(now: Reference, record: Claim | Meta | None, body: Any, domain: Domain)
     if len(pending) < record.count:
         return now
     return _whole(replace(now, pending=()), [m for m, _ in pending], [b for _, b in pending], domain)
+
+
+def _controlled(now: Reference, record: Claim | Voiding) -> Reference:
+    if isinstance(record, Claim):
+        if not may_count(now, record) or record.rules > KNOWN_RULES:
+            return now
+        rules = max(now.rules, record.rules)
+        return replace(now, epoch=record.epoch, rules=rules, writer=record.writer, next_seq=0, pending=())
+    if record.epoch is None or not 0 <= record.epoch < _FAR or now.epoch < max(_FAR, record.epoch + 1001):
+        return now
+    return replace(now, epoch=record.epoch, rules=max(now.rules, 2), writer=None, next_seq=0, pending=())
+
+
+def may_count(now: Reference, claim: Claim) -> bool:
+    """Whether a claim counts, if its rules are known."""
+    ahead = claim.epoch - now.epoch
+    return ahead > 0 and (ahead <= 1000 or now.rules == claim.rules == _UNBOUNDED)
 
 
 def _whole(now: Reference, metas: list[Meta], bodies: list[Any], domain: Domain) -> Reference:

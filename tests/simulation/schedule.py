@@ -19,8 +19,9 @@ from refold.streams.handler import Handler, Names, Surroundings
 from refold.streams.intake import Intake
 from tests.simulation.domain import DECIDER, DOMAINS
 from tests.simulation.folds import SimulatedCore, SimulatedModels
+from tests.simulation.forged import Outsiders
 from tests.simulation.reference import Violation
-from tests.simulation.sent import Sent, commands, forged_claim
+from tests.simulation.sent import Sent, commands
 from tests.simulation.world import (
     CODEC,
     COMMANDS,
@@ -72,7 +73,8 @@ class Schedule:
         self.world.interrupt = self._meanwhile
         self.idempotent = self.rng.random() < 0.4
         self.sent = commands(self.rng)
-        self.by_offset: list[Sent] = []
+        self.outsiders = Outsiders(self.world, self.rng)
+        self.by_offset = list[Sent]()
         self.handlers = [self._handler() for _ in range(self.rng.choice((2, 2, 3)))]
         self.cores = [self._core() for _ in range(2)]
         self.models = [self._model() for _ in range(2)]
@@ -109,7 +111,7 @@ class Schedule:
                 moves.append((f"h{i} believes", partial(site.reader.assign, None)))
             if site.log.queue:
                 moves += [(f"h{i} lands", partial(self._land, site))] * 2
-        return moves + self._core_moves() + self._models_moves()
+        return [*moves, *self.outsiders.moves(), *self._core_moves(), *self._models_moves()]
 
     def _core_moves(self) -> list[Move]:
         moves: list[Move] = []
@@ -131,16 +133,15 @@ class Schedule:
         return moves
 
     def _faults(self) -> list[Move]:
-        faults: list[Move] = [*[("restore", self.world.restore)] * 3, ("postgres away", self._go_away)]
+        faults: list[Move] = [*[("restore", self.world.restore)] * 4, ("postgres away", self._go_away)]
         for i, site in enumerate(self.handlers):
             faults += [(f"h{i} crashes", partial(self._crash, i)), (f"h{i} loses the partition", site.reader.revoke)]
             faults += [(f"h{i} {kind}", partial(site.log.fault, kind)) for kind in site.log.faults()]
         for letter, sites, make in (("c", self.cores, self._core), ("m", self.models, self._model)):
             faults += [(f"{letter}{k} crashes", partial(self._crash_fold, sites, k, make)) for k in range(len(sites))]
             faults += [(f"{letter}{k} loses the partition", site.reader.revoke) for k, site in enumerate(sites)]
-        faults.append(("forged claim", lambda: self.world.land(forged_claim(self.rng, self.world.reference[-1].epoch))))
-        if self.world.late:
-            faults += [("late record", self._land_late)] * 3
+        faults += self.outsiders.faults()
+        faults += [("late record", self._land_late)] * 3 if self.world.late else []
         return [fault for fault in faults if fault[0] not in self.ban]
 
     def _meanwhile(self) -> None:

@@ -3,14 +3,9 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from uuid import UUID
 
-from refold.schemas.codec import encode_claim
-from refold.schemas.meta import LAST_EPOCH, RULES, Claim
 from tests.simulation.domain import Add
-
-_FORGED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -36,12 +31,3 @@ def commands(rng: random.Random) -> Sequence[Sent]:
             )
             sent.append(Sent(UUID(int=rng.getrandbits(128), version=4), add, rng.choice((None, None, 0, 1, 2))))
     return sent
-
-
-def forged_claim(rng: random.Random, epoch: int) -> bytes:
-    """A claim that no handler wrote, on a partition at this epoch: a takeover by nobody, or one far beyond."""
-    ahead = rng.choice((1, 2, 999, 1000, 1001, 10**6, LAST_EPOCH - epoch))
-    rules = rng.choice((1, RULES)) if epoch else RULES
-    writer = UUID(int=rng.getrandbits(128), version=4)
-    epoch = min(epoch + ahead, LAST_EPOCH)
-    return encode_claim(Claim(writer=writer, epoch=epoch, rules=rules, claimed_at=_FORGED_AT, host="forger"))

@@ -11,13 +11,14 @@ from typing import Any
 
 from refold.schemas.codec import Codec, Rejection, read_envelope
 from refold.schemas.identity import outcome_key
-from refold.schemas.meta import Meta
+from refold.schemas.meta import Claim, Meta, Voiding
 from refold.streams.chunk import Chunk, Place
+from refold.streams.claims_past import Controls
 from refold.streams.effects import StoredStream
 from refold.streams.fold import ClaimState, Envelope
 from refold.streams.handler_ports import Away, Snapshot
 from tests.simulation.domain import CATALOG, CATEGORY, DECIDER
-from tests.simulation.reference import Domain, Effect, Redecide, Reference, Violation, step
+from tests.simulation.reference import KNOWN_RULES, Domain, Effect, Redecide, Reference, Violation, may_count, step
 
 NAME = CATEGORY.name
 COMMANDS: Place = (f"{NAME}.commands", 0)
@@ -48,6 +49,8 @@ class World:
     values: list[bytes] = field(default_factory=list)
     envelopes: list[Envelope] = field(default_factory=list)
     reference: list[Reference] = field(default_factory=lambda: [Reference()])
+    newer: list[int] = field(default_factory=list)
+    """Offsets of claims of newer rules at which readers stand, until an operator takes them out."""
     counted: list[tuple[int, str, int]] = field(default_factory=list)
     pending: list[tuple[int, str, int]] = field(default_factory=list)
     postgres: Postgres = field(default_factory=Postgres)
@@ -66,6 +69,8 @@ class World:
         self.values.append(value)
         self.envelopes.append(envelope)
         body = None if isinstance(body, Rejection) else body
+        if isinstance(envelope, Claim) and envelope.rules > KNOWN_RULES and may_count(self.reference[-1], envelope):
+            self.newer.append(len(self.values) - 1)
         domain = Domain(self.redecide, DECIDER.evolve, DECIDER.initial)
         self.reference.append(step(self.reference[-1], envelope, body, domain))
         self._count(envelope, body)
@@ -79,6 +84,21 @@ class World:
             self.counted += self.pending
         if not now.pending:
             self.pending = []
+
+    def controls(self) -> Controls:
+        """The claims and voidings of the log."""
+        return [(at, record) for at, record in enumerate(self.envelopes) if isinstance(record, Claim | Voiding)]
+
+    def is_taken_out(self, offset: int) -> bool:
+        """Whether the log has a voiding of the claim at an offset, as an operator would see it."""
+        claim = self.envelopes[offset]
+        assert isinstance(claim, Claim)
+        return any(
+            isinstance(other, Voiding)
+            and other.epoch is None
+            and (other.offset, other.writer) == (offset, claim.writer)
+            for other in self.envelopes[offset + 1 :]
+        )
 
     def commit(self, tables: Postgres) -> None:
         """The tables change: they must be the fold of the log before their position (I6), and show no outcome anew (I4)."""
@@ -107,9 +127,11 @@ class World:
         want = self.reference[tables.position]
         if want.pending:
             raise Violation("I5: the position lies inside a group")
+        if passed := [at for at in self.newer if at < tables.position and not self.is_taken_out(at)]:
+            raise Violation(f"I10: claims of newer rules are passed, and nobody has taken them out: {passed}")
         claim = tables.claim or ClaimState()
-        state = (claim.epoch, claim.writer, claim.next_seq, claim.last_command_offset)
-        if state != (want.epoch, want.writer, want.next_seq, want.last_command):
+        state = (claim.epoch, claim.rules, claim.writer, claim.next_seq, claim.last_command_offset)
+        if state != (want.epoch, want.rules, want.writer, want.next_seq, want.last_command):
             raise Violation(f"I6: at {tables.position} the claim is {state}")
         if {s: (row.version, DECIDER.load(row.state)) for s, row in tables.streams.items()} != dict(want.streams):
             raise Violation(f"I6: at {tables.position} the streams are not the fold of the log")

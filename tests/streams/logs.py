@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from uuid import UUID, uuid5
 
 import msgspec
@@ -10,8 +11,8 @@ import polars as pl
 
 from refold.schemas.columns import ROW
 from refold.schemas.identity import event_uuid
-from refold.schemas.meta import Claim, Meta
-from refold.streams.fold import ClaimState, Envelope, Tables, judge
+from refold.schemas.meta import Claim, Meta, Voiding
+from refold.streams.fold import ClaimState, Envelope, Tables, judge, names
 from refold.streams.fold_columns import judge_columns
 
 _ENVELOPE_TYPES: dict[str, type[pl.DataType]] = {
@@ -40,6 +41,20 @@ def named(letter: str) -> UUID:
 
 def claim(writer: str, epoch: int, rules: int = 1) -> Claim:
     return Claim(writer=named(writer), epoch=epoch, rules=rules, claimed_at=NOW, host="test")
+
+
+def voiding(writer: str, offset: int, epoch: int | None = None) -> Voiding:
+    """What an operator appends to take out the claim of a writer at an offset."""
+    return Voiding(
+        voiding_id=named(f"voiding of {writer} at {offset}"),
+        writer=named(writer),
+        offset=offset,
+        epoch=epoch,
+        voided_at=NOW,
+        operator="ops",
+        host="test",
+        reason="forged",
+    )
 
 
 def record(
@@ -117,7 +132,7 @@ def _fold(log: Sequence[Envelope], cuts: Sequence[int], *, columns: bool) -> Fol
             state, taken, groups = whole
         else:
             tables = Tables(version=lambda s: done.versions.get(s, 0), known=lambda s, c: (s, c) in known)
-            verdict = judge(records, CATEGORY, done.state, tables)
+            verdict = judge(records, CATEGORY, done.state, tables, partial(_taken_out, log, at))
             state, taken, groups = verdict.state, verdict.taken, [g.rows for g in verdict.groups]
         for rows in groups:
             last = records[rows[-1]]
@@ -129,6 +144,12 @@ def _fold(log: Sequence[Envelope], cuts: Sequence[int], *, columns: bool) -> Fol
     done.left = len(log) - at
     _COLUMNAR.append(used)
     return done
+
+
+def _taken_out(log: Sequence[Envelope], start: int, row: int, claim_: Claim) -> bool:
+    """The look ahead, to the end of the log."""
+    ahead = (other for other in log[start + row + 1 :] if isinstance(other, Voiding))
+    return any(names(other, start + row, claim_) for other in ahead)
 
 
 def _columns(
@@ -164,18 +185,45 @@ def envelope_frame(envelopes: Sequence[Envelope]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=_ENVELOPE_TYPES)
 
 
+@dataclass
+class _Control:
+    """What claims and voidings have made of a partition, in the model."""
+
+    epoch: int = 0
+    rules: int = 1
+    writer: UUID | None = None
+
+    def take(self, r: Claim | Voiding, at: int, log: Sequence[Envelope]) -> str:
+        """Whether it counts, is ignored, or stops the reader."""
+        if isinstance(r, Voiding):
+            if r.epoch is None or r.epoch < 0 or not r.epoch < 2**62 <= self.epoch or self.epoch - r.epoch <= 1000:
+                return "ignored"
+            self.epoch, self.rules, self.writer = r.epoch, 2, None
+            return "counts"
+        if r.epoch <= self.epoch or (r.epoch - self.epoch > 1000 and {self.rules, r.rules} != {1}):
+            return "ignored"
+        if r.rules > 2:
+            named = [v for v in log[at + 1 :] if isinstance(v, Voiding) and v.epoch is None]
+            return "ignored" if any((v.offset, v.writer) == (at, r.writer) for v in named) else "stops"
+        self.epoch, self.rules, self.writer = r.epoch, max(self.rules, r.rules), r.writer
+        return "counts"
+
+
 def model(log: Sequence[Envelope]) -> Folded:
     """The rules once more, as the protocol's executable model states them: one record, one step, nothing shared with the code."""
     out = Folded()
-    epoch, rules, writer, next_seq, last_command = 0, 1, None, 0, -1
+    control, next_seq, last_command = _Control(), 0, -1
     pending: list[tuple[int, Meta]] = []
     known: set[tuple[str, UUID]] = set()
     clean = (0, out.state)
     for at, r in enumerate(log):
-        if isinstance(r, Claim):
-            if r.epoch > epoch and (r.epoch - epoch <= 1000 or {rules, r.rules} == {1}):
-                epoch, rules, writer, next_seq, pending = r.epoch, max(rules, r.rules), r.writer, 0, []
-        elif r is not None and r.writer == writer and r.seq >= next_seq:
+        if isinstance(r, Claim | Voiding):
+            does = control.take(r, at, log)
+            if does == "stops":
+                break
+            if does == "counts":
+                next_seq, pending = 0, []
+        elif r is not None and r.writer == control.writer and r.seq >= next_seq:
             expected = [x for _, x in pending[:1]] or [r]
             shape = ("stream", "command_id", "count", "base_version", "command_offset", "body_hash")
             regular = (
@@ -186,13 +234,13 @@ def model(log: Sequence[Envelope]) -> Folded:
                 and (r.version == r.base_version + r.index + 1 or (r.version == r.base_version and r.count == 1))
             )
             if not regular:
-                writer, pending = None, []
+                control.writer, pending = None, []
             else:
                 next_seq += 1
                 pending.append((at, r))
                 if len(pending) == r.count:
                     if (r.stream, r.command_id) in known or out.versions.get(r.stream, 0) != r.base_version:
-                        writer = None
+                        control.writer = None
                     else:
                         known.add((r.stream, r.command_id))
                         out.versions[r.stream] = r.version
@@ -200,6 +248,6 @@ def model(log: Sequence[Envelope]) -> Folded:
                         last_command = r.command_offset
                     pending = []
         if not pending:
-            clean = (at + 1, ClaimState(epoch, rules, writer, next_seq, last_command))
+            clean = (at + 1, ClaimState(control.epoch, control.rules, control.writer, next_seq, last_command))
     out.state, out.left = clean[1], len(log) - clean[0]
     return out

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from refold.schemas.meta import RULES, Meta
+from refold.schemas.meta import LAST_EPOCH, RULES, Meta
 from refold.streams.errors import NewerRules
-from refold.streams.fold import MOST_AHEAD, ClaimState, Envelope, Tables, judge
-from tests.streams.logs import CATEGORY, Folded, by_columns, by_rows, claim, group, model, named, record
+from refold.streams.fold import FAR_EPOCH, MOST_AHEAD, ClaimState, Envelope, Tables, judge
+from tests.streams.logs import CATEGORY, Folded, by_columns, by_rows, claim, group, model, named, record, voiding
 
 
 @dataclass(frozen=True)
@@ -124,19 +124,109 @@ def test_a_claim_far_beyond_the_next_epoch_is_void(log: list[Envelope], writer: 
         assert folded.state.writer == named(writer)
 
 
+GREATEST = claim("F", LAST_EPOCH)
+FORGED = claim("F", 2, RULES + 1)
+
+
+@pytest.mark.parametrize(
+    ("log", "writer", "epoch", "left"),
+    [
+        pytest.param(
+            [A, GREATEST, claim("B", 2, 2)], "F", LAST_EPOCH, 0, id="a claim with the greatest epoch leaves none"
+        ),
+        pytest.param(
+            [A, GREATEST, voiding("F", 1, 2)], None, 2, 0, id="its voiding ends it, and says the epoch from there on"
+        ),
+        pytest.param([A, GREATEST, voiding("F", 1, 2), claim("B", 3, 2)], "B", 3, 0, id="others claim behind it"),
+        pytest.param(
+            [A, GREATEST, voiding("F", 1, 2), claim("G", LAST_EPOCH)],
+            None,
+            2,
+            0,
+            id="a voiding brings the bound with it",
+        ),
+        pytest.param(
+            [A, GREATEST, voiding("F", 1, 2), claim("B", 3, 2), voiding("F", 1, 2)], "B", 3, 0, id="twice is once"
+        ),
+        pytest.param(
+            [A, GREATEST, record("F", 0, "c", "s", 0, count=2), voiding("F", 1, 2)],
+            None,
+            2,
+            0,
+            id="the open group is void",
+        ),
+        pytest.param([A, claim("B", 2), voiding("B", 1, 0)], "B", 2, 0, id="a claim within reach is not voided"),
+        pytest.param(
+            [claim("A", FAR_EPOCH - 1), claim("B", FAR_EPOCH), voiding("B", 1, FAR_EPOCH - 1)],
+            "B",
+            FAR_EPOCH,
+            0,
+            id="nor is one that is not far from the epoch that the voiding says",
+        ),
+        pytest.param([GREATEST, voiding("F", 0, -1)], "F", LAST_EPOCH, 0, id="no epoch lies below 0"),
+        pytest.param(
+            [GREATEST, voiding("F", 0, FAR_EPOCH)], "F", LAST_EPOCH, 0, id="a voiding does not say one out of reach"
+        ),
+        pytest.param([GREATEST, voiding("F", 0)], "F", LAST_EPOCH, 0, id="nor none, where the rules are known"),
+        pytest.param([A, FORGED, record("A", 0, "c", "s", 0)], "A", 1, 2, id="newer rules stop the reader"),
+        pytest.param(
+            [A, FORGED, record("A", 0, "c", "s", 0), voiding("F", 1)], "A", 1, 0, id="a voiding further on lets it pass"
+        ),
+        pytest.param(
+            [A, FORGED, record("F", 0, "c", "s", 0), voiding("F", 1)], "A", 1, 0, id="and the claim does not count"
+        ),
+        pytest.param([A, voiding("F", 2), FORGED], "A", 1, 1, id="one that lies before it does not"),
+        pytest.param([A, FORGED, voiding("G", 1)], "A", 1, 2, id="nor one that names another writer"),
+        pytest.param([A, FORGED, voiding("F", 0)], "A", 1, 2, id="nor one that names another offset"),
+        pytest.param([A, FORGED, voiding("F", 1, 1)], "A", 1, 2, id="nor one that says an epoch"),
+        pytest.param(
+            [
+                A,
+                record("A", 0, "c", "s", 0, count=2),
+                FORGED,
+                record("A", 1, "c", "s", 0, index=1, count=2),
+                voiding("F", 2),
+            ],
+            "A",
+            1,
+            0,
+            id="an open group goes on behind a claim that is taken out",
+        ),
+        pytest.param(
+            [A, record("A", 0, "c", "s", 0), voiding("A", 1), record("A", 1, "d", "s", 1)],
+            "A",
+            1,
+            0,
+            id="an event is never voided",
+        ),
+    ],
+)
+def test_a_voiding(log: list[Envelope], writer: str | None, epoch: int, left: int) -> None:
+    """What an operator can take out, by rows and by the model, in one chunk and record by record."""
+    for folded in (model(log), by_rows(log), by_rows(log, range(1, len(log))), by_columns(log, range(1, len(log)))[0]):
+        assert folded.state.writer == (named(writer) if writer else None)
+        assert (folded.state.epoch, folded.left) == (epoch, left)
+        assert folded.effects == model(log).effects
+
+
 @st.composite
 def logs(draw: st.DrawFn) -> list[Envelope]:
     """Logs of two believing writers with every fault the rules know: gaps, repeats, wrong bases, cut groups, foreign records."""
     log: list[Envelope] = []
     epoch, seqs, versions = 0, dict.fromkeys("ABC", 0), dict.fromkeys("st", 0)
     for step in range(draw(st.integers(1, 25))):
-        move = draw(st.sampled_from(["claim", *["group"] * 6, "foreign", "stray"]))
+        move = draw(st.sampled_from(["claim", *["group"] * 6, "foreign", "stray", "forged", "voiding"]))
         writer = draw(st.sampled_from("ABC"))
         if move == "claim":
             ahead = draw(st.sampled_from([0, 1, 1, 1, 2, MOST_AHEAD, MOST_AHEAD + 1, 10**9]))
             log.append(claim(writer, epoch + ahead, draw(st.sampled_from([1, 2]))))
             epoch += ahead if ahead <= MOST_AHEAD else 0
             seqs[writer] = 0
+        elif move == "forged":
+            log.append(claim("F", *draw(st.sampled_from([(LAST_EPOCH, 1), (FAR_EPOCH, 1), (epoch + 1, RULES + 1)]))))
+        elif move == "voiding":
+            offset = draw(st.integers(max(0, len(log) - 4), len(log)))
+            log.append(voiding(draw(st.sampled_from("FFA")), offset, draw(st.sampled_from([None, epoch, epoch + 1]))))
         elif move == "foreign":
             log.append(None)
         else:
