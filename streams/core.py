@@ -131,10 +131,14 @@ class CoreFold:
         """Raises NewerRules, unless the place is to stand alone."""
         if newer is None:
             self._stopped.goes_on(place)
-        elif self._stands:
-            self._stopped.stop(place, NewerRules(f"{place[0]}/{place[1]}: {newer.message}"))
-        else:
-            raise newer
+            return
+        (topic, part), offset = place, self._ahead.stands_at(place)
+        told = NewerRules(
+            f"{topic}/{part}@{offset}: {newer.message}; if it is forged: refold log void {topic} {part} {offset}"
+        )
+        if not self._stands:
+            raise told
+        self._stopped.stop(place, told)
 
     def close(self) -> None:
         """Give the connection back."""

@@ -317,7 +317,7 @@ class NewerRules(RefoldError):
     """A claim says rules that this code does not know; only its partition stands."""
 
     code = "newer-rules"
-    remedy = "Upgrade this process: a newer version of Refold writes to the log."
+    remedy = "Upgrade this process: a newer version of Refold writes to the log. Where none does, the claim is forged: `refold log void` takes it out."
 
 
 class Lost(RefoldError):

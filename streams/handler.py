@@ -29,11 +29,11 @@ from refold.streams.failpoints import failpoint
 from refold.streams.fold import ClaimState
 from refold.streams.guard import Guard, Unguarded
 from refold.streams.handler_ports import Away, EventLog, HandlerTables
-from refold.streams.held import Held
+from refold.streams.held import Held, say_unclaimable
 from refold.streams.holder import Change, Holder, Mode
 from refold.streams.incoming import CommandReader, about_command, say_undecidable
 from refold.streams.standing import goes_on, waits
-from refold.streams.topics import category_of
+from refold.streams.topics import category_of, events_topic
 from refold.streams.worker_ports import Reader
 
 _log = logging.getLogger(__name__)
@@ -167,12 +167,8 @@ class Handler:
         _log.warning("lost %s/%d: %s", held.category, held.part, why, extra=journal.about(place=place))
 
     def _claim(self, held: Held, row: ClaimState | None) -> None:
-        if (
-            row is not None and row.epoch >= LAST_EPOCH
-        ):  # forged under rules without a bound: others are claimed all the same
-            why = f"{held.category}/{held.part} can be claimed by nobody: its epochs are used up ({row.epoch})"
-            if waits(held, why):
-                _log.error("handler: %s", why, extra=journal.about(of=(held.category, held.part)))
+        if row is not None and row.epoch >= LAST_EPOCH:  # forged under rules without a bound
+            say_unclaimable(held, events_topic(self._names.prefix, held.category), row.epoch)
             return
         epoch, writer = held.holder.claim(row)
         claim = Claim(writer=writer, epoch=epoch, rules=RULES, claimed_at=utc_now(), host=socket.gethostname())

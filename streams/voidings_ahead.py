@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 
-from refold.schemas.catalog import VOIDING_WRITER
+from refold.schemas.catalog import CLAIM_WRITER, VOIDING_WRITER
 from refold.schemas.codec import read_envelope
 from refold.schemas.columns import read_heads
 from refold.schemas.errors import Undecodable
@@ -54,12 +54,17 @@ class VoidingsAhead:
                 look.again_at = time.monotonic() + AGAIN_S
         return _is_named(look, claim)
 
+    def stands_at(self, place: Place) -> int:
+        """The offset of the claim that was asked about last."""
+        return self._looks[place].offset
+
     def _go_on(self, place: Place, look: _Look) -> None:
         with closing(LogReader(self._servers, {place: look.next}, records=RECORDS)) as reader:
             end = reader.ends()[place]
             stop = end if self._at_once is None else min(end, look.next + self._at_once)
-            for chunk in _until(reader, place, stop):
-                look.found += [voiding for _, voiding in voidings(chunk) if voiding.offset == look.offset]
+            for chunk in read_until(reader, place, stop):
+                found = (one for _, one in controls(chunk) if isinstance(one, Voiding))
+                look.found += [voiding for voiding in found if voiding.offset == look.offset]
                 look.next = chunk.end
             if stop == end:
                 look.again_at = time.monotonic() + AGAIN_S
@@ -69,7 +74,8 @@ def _is_named(look: _Look, claim: Claim) -> bool:
     return any(names(voiding, look.offset, claim) for voiding in look.found)
 
 
-def _until(reader: LogReader, place: Place, stop: int) -> Iterator[Chunk]:
+def read_until(reader: LogReader, place: Place, stop: int) -> Iterator[Chunk]:
+    """The chunks of a reader's only place before `stop`, and perhaps some behind it. Raises as `LogReader.poll`, KafkaUnavailable in silence."""
     heard = time.monotonic()
     while reader.next[place] < stop:
         for chunk in reader.poll(_POLL_S):
@@ -79,12 +85,14 @@ def _until(reader: LogReader, place: Place, stop: int) -> Iterator[Chunk]:
             raise KafkaUnavailable(f"{place[0]}/{place[1]}: no record for {_SILENCE_S:.0f} s")
 
 
-def voidings(chunk: Chunk) -> Iterator[tuple[int, Voiding]]:
-    """The readable voidings of a chunk, with their offsets."""
-    for row in read_heads(chunk.values).rows_of(VOIDING_WRITER.id).tolist():
+def controls(chunk: Chunk) -> Iterator[tuple[int, Claim | Voiding]]:
+    """The readable claims and voidings of a chunk, with their offsets, in order."""
+    heads = read_heads(chunk.values)
+    rows = [row for writer in (CLAIM_WRITER, VOIDING_WRITER) for row in heads.rows_of(writer.id).tolist()]
+    for row in sorted(rows):
         try:
             found = read_envelope(chunk.values[row])
         except Undecodable:  # a foreign record
             continue
-        if isinstance(found, Voiding):
+        if isinstance(found, Claim | Voiding):
             yield chunk.start + row, found

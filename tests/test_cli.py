@@ -14,6 +14,7 @@ from refold.streams.errors import NotConnected
 ROOT = Path(__file__).parent.parent
 COMMANDS = [["dev"], ["demo"], ["worker"], ["api"], ["version"], ["config", "show"]]
 COMMANDS += [["status"], ["sql"], ["replay", "rebuild"], ["replay", "release"]]
+COMMANDS += [["log", "void"], ["log", "voids"]]
 COMMANDS += [["schemas", name] for name in ("freeze", "check", "list", "log-check")]
 
 
@@ -78,6 +79,11 @@ def test_a_database_that_is_away_is_one_line_and_is_not_waited_for(
         *(["send", "a.b.C", "--expect", number] for number in ("1.5", "0x10", "1_000", "-1", "9" * 19, "1e3")),
         *(["send", "a.b.C", "--wait", number] for number in ("nan", "inf", "-1", "1e999")),
         ["demo", "--weeks", "2.6"],
+        *(["log", "void", "a.b.events", "0", offset, "--reason", "r"] for offset in ("1.5", "0x10", "-1", "1_0")),
+        ["log", "void", "a.b.events", "0.5"],
+        ["log", "void", "a.b.events", "0", "--reason", "r", "--execute"],
+        ["log", "void", "a.b.events", "0", "7", "--execute"],
+        ["log", "void", "a.b.events", "0", "7", "--reason", " ", "--execute"],
     ],
 )
 def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:

@@ -116,7 +116,7 @@ schemas.command(
 )
 app.command(schemas)
 
-log = App(name="log", help="The log as a whole: into files and back.")
+log = App(name="log", help="The log as a whole: into files and back; and what an operator takes out of count.")
 log.command(
     "refold.api.cli.log_dump:dump",
     name="dump",
@@ -140,6 +140,23 @@ log.command(
     --replace allows that they are deleted first.
 
     Example: refold log restore /backup/log --execute""",
+)
+log.command(
+    "refold.api.cli.log_void:void",
+    name="void",
+    help="""Take a forged claim out of count: one that leaves no epochs for handlers, or that says rules which no code of yours knows.
+
+    Without OFFSET it says which claims of the partition can be taken out. Without --execute it says what would be done. It is the log
+    that remembers who did it, when and why. Events are never taken out.
+
+    Example: refold log void retail.basket.events 3 1207 --reason 'forged, ticket 4711' --execute""",
+)
+log.command(
+    "refold.api.cli.log_void:voids",
+    name="voids",
+    help="""Show what operators have taken out of count: where, who, when and why.
+
+    Example: refold log voids --json""",
 )
 app.command(log)
 

@@ -11,7 +11,7 @@ from refold.schemas.errors import (
     SchemaIncompatible,
     SchemaNotFrozen,
 )
-from refold.streams import dump_errors, errors
+from refold.streams import dump_errors, errors, voiding_errors
 
 DONE = 0
 FAILED = 1
@@ -42,6 +42,11 @@ BY_KIND: dict[type[RefoldError], int] = {
     errors.NewerRules: PRECONDITION,
     errors.NoPermission: PRECONDITION,
     errors.Refused: PRECONDITION,
+    voiding_errors.VoidUnknown: USAGE,
+    voiding_errors.VoidNeedless: PRECONDITION,
+    voiding_errors.VoidEvent: PRECONDITION,
+    voiding_errors.VoidPassed: PRECONDITION,
+    voiding_errors.VoidOtherVersion: PRECONDITION,
     BadDeclaration: USAGE,
     BadGate: USAGE,
     UnknownModel: USAGE,

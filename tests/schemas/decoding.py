@@ -68,7 +68,9 @@ def without_ids(rows: Rows, catalog: Catalog, values: Sequence[bytes | None]) ->
 def thin_ids(catalog: Catalog, value: bytes | None) -> tuple[str, ...]:
     """The columns that a thin decoder leaves out of a record."""
     kind = catalog.by_id[framed(value)].kind
-    return {Kind.CLAIM: ("m_writer",), Kind.VOIDING: ("m_voiding_id", "m_writer"), Kind.COMMAND: ("m_command_id",)}.get(kind, IDS)
+    return {Kind.CLAIM: ("m_writer",), Kind.VOIDING: ("m_voiding_id", "m_writer"), Kind.COMMAND: ("m_command_id",)}.get(
+        kind, IDS
+    )
 
 
 def assert_alike(catalog: Catalog, values: Sequence[bytes | None]) -> tuple[Rows, Refused, int]:

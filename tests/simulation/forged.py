@@ -89,7 +89,8 @@ def _forged_voiding(rng: random.Random, controls: Controls) -> bytes:
         case 1:
             writer = UUID(int=rng.getrandbits(128), version=4)
     least = next((way.epoch for way in past.ways() if way.epoch is not None), 0)
-    return _voiding(rng, offset, writer, rng.choice((None, None, least, least + 1, FAR_EPOCH - 1, FAR_EPOCH, -1)))
+    epoch = rng.choice((None, None, least, least + 1, FAR_EPOCH - 1, FAR_EPOCH, -1))
+    return _voiding(rng, offset, writer, None if past.newer else epoch)
 
 
 def _voiding(rng: random.Random, offset: int, writer: UUID, epoch: int | None) -> bytes:

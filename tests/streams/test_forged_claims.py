@@ -44,7 +44,7 @@ def test_a_partition_under_newer_rules_stands_alone_and_all_others_are_folded(se
         assert core.apply([kept[place] for place in places]) == {places[0]: 5, places[1]: 5}
         waits = standing.waits_longest()
         assert waits is not None
-        assert waits[1].startswith(f"newer-rules: {topic}/0: a claim of epoch 2 says rules {RULES + 1}")
+        assert waits[1].startswith(f"newer-rules: {topic}/0@5: a claim of epoch 2 says rules {RULES + 1}")
         core.apply([kept[places[0]].since(5)])
         core._stopped.forget(places)
     assert [stream for (stream,) in rows(settings, "SELECT stream FROM refold.streams ORDER BY 1")] == ["s", "u"]
@@ -84,5 +84,6 @@ def test_a_partition_whose_epochs_are_used_up_is_said_and_ends_no_handler() -> N
     waits = standing.waits_longest()
     assert waits is not None
     assert "retail.basket/0 can be claimed by nobody: its epochs are used up" in waits[1]
+    assert "refold log void retail.basket.events 0" in waits[1]
     for held in handler._held.values():
         standing.goes_on(held)
