@@ -15,7 +15,7 @@ from refold.streams.claims_past import Counted, Way
 from refold.streams.control_tables import bootstrap
 from refold.streams.domain import load_domains
 from refold.streams.embedded.servers import connected
-from refold.streams.members import members
+from refold.streams.members import MemberReader
 from refold.streams.postgres import answering, connect
 from refold.streams.settings import Settings
 from refold.streams.topics import category_of, commands_topic
@@ -128,7 +128,7 @@ def _holder(settings: Settings, found: Voidings) -> str:
     """Whom Kafka gave the partition's commands."""
     topic, part = found.place
     commands = commands_topic(settings.topic_prefix, category_of(settings.topic_prefix, topic))
-    holding = [each for each in members(settings, ["handler"]) if (commands, part) in each.places]
+    holding = [each for each in MemberReader(settings).read(["handler"]) if (commands, part) in each.places]
     return ", ".join(f"{each.client_id} ({each.address})" for each in holding) or "nobody"
 
 
