@@ -2,10 +2,15 @@
 
 Each process of a group has a file of its own and holds a lock on it while it lives. A note in a file that nobody holds is a
 death on those records. A note is written into the page cache, not to disk: it has to survive the process, not the machine.
+
+A sick disk is no record's fault. The room for notes is reserved at the start; where there is none, nothing is noted, which is said. A process that
+its disk killed (SIGBUS: a page of a file that it maps has no room) has its notes taken away by its supervisor (`forgive`).
 """
 
+import errno
 import fcntl
 import json
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -15,6 +20,10 @@ from uuid import uuid4
 
 from refold.streams import stuck
 from refold.streams.chunk import Chunk, Place
+
+_NOTE_BYTES = 1 << 14
+"""Of some two hundred places."""
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -50,31 +59,42 @@ class Attempts:
     """The notes of one group of processes in one folder."""
 
     def __init__(self, folder: Path, group: str) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self._tally, self._lock = folder / f"{group}.json", folder / f"{group}.lock"
-        self._note = folder / f"{group}.{uuid4().hex}.note"
-        with self._alone():
-            suspects = self._read()
-            for path in folder.glob(f"{group}.*.note"):
-                for died in _left_by_the_dead(path):
-                    suspects = _counted(suspects, died)
-            self.suspects = suspects
-            self._write()
-            self._file = os.open(self._note, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            fcntl.flock(self._file, fcntl.LOCK_EX)
+        self._note = folder / f"{group}.{uuid4().hex}.{os.getpid()}.note"
+        self._file: int | None = None
+        self.suspects = self._read()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with self._alone():
+                self.suspects = self._read()
+                for path in folder.glob(f"{group}.*.note"):
+                    for died in _left_by_the_dead(path):
+                        self.suspects = _counted(self.suspects, died)
+                self._write()
+                self._file = _reserved(self._note)
+        except OSError as error:
+            _log.warning("%s: attempts are not noted, so a record that kills is not found: %s", group, error)
 
     def begin(self, chunks: Sequence[Chunk], *, alone: bool = False) -> None:
         """Note what is worked on now."""
         note = json.dumps([[*chunk.place, chunk.start, chunk.end, 1, int(alone)] for chunk in chunks]).encode()
-        os.pwrite(self._file, note, 0)
-        os.ftruncate(self._file, len(note))
+        self._say(note + b"\n")
         stuck.begin()
 
     def end(self, *, dies: bool = False) -> None:
         """Nobody died, or the process is about to, and its note stays."""
         stuck.end()
         if not dies:
-            os.ftruncate(self._file, 0)
+            self._say(b"\n")
+
+    def _say(self, line: bytes) -> None:
+        """The file's first line is the note; what stands behind it is of earlier ones."""
+        if self._file is None:
+            return
+        try:
+            os.pwrite(self._file, line, 0)
+        except OSError:  # longer than what is reserved, and no room: better none than half of one
+            os.pwrite(self._file, b"\n", 0)
 
     def suspect(self, chunk: Chunk) -> Suspect | None:
         """The records of the chunk, if any, on which most processes died."""
@@ -104,9 +124,10 @@ class Attempts:
 
     def close(self) -> None:
         """The process ends in peace."""
-        with suppress(FileNotFoundError):
-            self._note.unlink()
-        os.close(self._file)
+        if self._file is not None:
+            with suppress(FileNotFoundError):
+                self._note.unlink()
+            os.close(self._file)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -117,17 +138,43 @@ class Attempts:
     def _read(self) -> list[Suspect]:
         try:
             return [Suspect(*row) for row in json.loads(self._tally.read_text())]
-        except (FileNotFoundError, ValueError):
+        except (OSError, ValueError):
             return []
 
     def _write(self) -> None:
+        """What does not fit on a full disk is known to this process alone."""
         rows = [list(astuple(suspect)) for suspect in self.suspects]
         if not rows:
             self._tally.unlink(missing_ok=True)
             return
         beside = self._tally.with_suffix(".new")
-        beside.write_text(json.dumps(rows))
-        beside.replace(self._tally)
+        try:
+            beside.write_text(json.dumps(rows))
+            beside.replace(self._tally)
+        except OSError as error:
+            beside.unlink(missing_ok=True)
+            _log.warning("%s cannot be written: %s", self._tally.name, error)
+
+
+def forgive(folder: Path, pid: int) -> None:
+    """Take away what a process that has ended was about to work on: it died of something else. Raises OSError."""
+    for path in folder.glob(f"*.{pid}.note"):
+        _left_by_the_dead(path)
+
+
+def _reserved(path: Path) -> int:
+    """An open and locked file with room for a note."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    fcntl.flock(file, fcntl.LOCK_EX)
+    try:
+        written = os.pwrite(file, b"\n" * _NOTE_BYTES, 0)
+    except OSError:
+        written = 0
+    if written < _NOTE_BYTES:
+        path.unlink(missing_ok=True)
+        os.close(file)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return file
 
 
 def _left_by_the_dead(path: Path) -> list[Suspect]:
@@ -139,7 +186,7 @@ def _left_by_the_dead(path: Path) -> list[Suspect]:
             return []
         path.unlink()
         try:
-            return [Suspect(*row) for row in json.loads(file.read() or b"[]")]
+            return [Suspect(*row) for row in json.loads(file.readline().strip() or b"[]")]
         except ValueError:  # cut off: it died while it wrote, so not at its work
             return []
 

@@ -18,6 +18,8 @@ from refold.api.cli.exits import DIFFERENT, PRECONDITION, UNREACHABLE, USAGE
 from refold.api.cli.logs import Output, formed, own_line
 from refold.api.cli.roles import ADMITTED_VARIABLE, METRICS_VARIABLE, metrics_folder, probe_port, role_command
 from refold.api.stop_times import grace_s
+from refold.streams.attempts import forgive
+from refold.streams.full_disk import is_full
 from refold.streams.journal.formats import Form, Writer, as_text, form_of
 from refold.streams.refusals import STEADY_S
 from refold.streams.settings import Settings
@@ -49,6 +51,7 @@ class Child:
     ) -> None:
         self.name, self.role = name, role
         self._environment = environment
+        self._data = Path(environment["REFOLD_DATA"])
         self._output, self._form = output, form
         self._on_final = on_final
         self._stopping = threading.Event()
@@ -120,6 +123,10 @@ class Child:
                 if line := line.rstrip("\n"):
                     self._output(self.name, formed(line, self._form, Writer(self.name, process.pid)))
             code = process.wait()
+        with suppress(OSError):
+            if code == -signal.SIGBUS and is_full(self._data):
+                self._tell(f"{self.name} died of a full disk ({self._data}), not of what it worked on")
+                forgive(self._data / "attempts", process.pid)
         with suppress(OSError):
             mark_process_dead(process.pid, self._environment[METRICS_VARIABLE])  # type: ignore[no-untyped-call]  # prometheus_client has no types there
         return code

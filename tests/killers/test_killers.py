@@ -182,6 +182,7 @@ def test_an_exception_that_ends_the_process_is_a_death(tmp_path: Path) -> None:
     attempts = Attempts(tmp_path, "g")
     with pytest.raises(SystemExit):
         ProcessGuard("g", attempts, Limits(3), lambda *_: [], Kept()).attempt([chunk(0, 5)], fail)  # type: ignore[arg-type]  # Kept is what a guard asks of its store
+    assert attempts._file is not None
     os.close(attempts._file)  # as the end of the process does
     assert [(s.start, s.end, s.deaths) for s in Attempts(tmp_path, "g").suspects] == [(0, 5, 1)]
 
