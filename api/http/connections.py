@@ -4,6 +4,7 @@ Bytes are counted before the parser keeps them: what is beyond a bound costs no 
 """
 
 import asyncio
+import time
 
 import msgspec
 from httptools import HttpParserError, HttpParserUpgrade
@@ -44,6 +45,7 @@ class BoundedConnection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # asyncio's own signature says BaseTransport; a server gets this one
         """A client that sends nothing is given no longer than one that sends slowly."""
         super().connection_made(transport)
+        self.silent_since = time.monotonic()
         self._head_timer = self.loop.call_later(HEADERS_S, self._head_too_slow)
         if self.limit_concurrency is not None and len(self.connections) >= self.limit_concurrency:
             self._make_room()
@@ -56,12 +58,19 @@ class BoundedConnection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def _make_room(self) -> None:
-        """End one that asks nothing at the moment, so that this one, which may be a probe, is answered."""
-        for other in self.connections:
-            if other is not self and isinstance(other, BoundedConnection) and not other.busy():
-                self.connections.discard(other)
-                other.transport.abort()
-                return
+        """End one that asks nothing at the moment, so that this one, which may be a probe, is answered.
+
+        Who never asked goes before who did, and of each who has been silent for longest: who is about to ask is not reset.
+        """
+        others = [
+            other
+            for other in self.connections
+            if other is not self and isinstance(other, BoundedConnection) and not other.busy()
+        ]
+        if others:
+            longest = min(others, key=lambda other: (other.scope is not None, other.silent_since))
+            self.connections.discard(longest)
+            longest.transport.abort()
 
     def busy(self) -> bool:
         """Whether a request of this connection is being answered."""
@@ -138,6 +147,7 @@ class BoundedConnection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """A client that leaves the last of an answer unread does not keep its connection open with it."""
         super().on_response_complete()
+        self.silent_since = time.monotonic()
         if self.transport.is_closing():
             self._close_soon()
 

@@ -39,19 +39,24 @@ class Room:
         return admitted
 
 
-def uncrowded(app: ASGIApp, connections: Callable[[], int]) -> ASGIApp:
-    """Answer 429 over a connection beyond MAX_CONNECTIONS and close it; `connections` says how many the server has."""
+def admitted(hangs_up: int | None) -> int:
+    """Connections that are served, where the server itself hangs up at so many: a ninth is left for probes, and to say no with a problem."""
+    return MAX_CONNECTIONS if hangs_up is None else min(MAX_CONNECTIONS, hangs_up - max(1, hangs_up // 9))
+
+
+def uncrowded(app: ASGIApp, connections: Callable[[], int], most: Callable[[], int]) -> ASGIApp:
+    """Answer 429 over a connection beyond `most` and close it; `connections` says how many the server has."""
 
     async def admitted(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == ScopeType.HTTP and scope["path"] not in _ALWAYS and connections() > MAX_CONNECTIONS:
-            await _refuse(scope, receive, send)
+        if scope["type"] == ScopeType.HTTP and scope["path"] not in _ALWAYS and connections() > most():
+            await _refuse(most(), scope, receive, send)
         else:
             await app(scope, receive, send)
 
     return admitted
 
 
-async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
+async def _refuse(most: int, scope: Scope, receive: Receive, send: Send) -> None:
     """Before any of the framework runs: what is refused costs next to nothing."""
-    error = TooManyWaiting(f"{MAX_CONNECTIONS} connections are open already")
+    error = TooManyWaiting(f"{most} connections are open already")
     await problem(error, headers={"Connection": "close"}).to_asgi_response()(scope, receive, send)

@@ -11,7 +11,7 @@ from refold.api.http.access_log import logged
 from refold.api.http.connections import KEEP_ALIVE_S, BoundedConnection
 from refold.api.http.descriptors import connections_possible
 from refold.api.http.draining import DrainingServer
-from refold.api.http.limited import MAX_CONNECTIONS, uncrowded
+from refold.api.http.limited import MAX_CONNECTIONS, admitted, uncrowded
 from refold.api.http.listening import address, listening
 from refold.api.http.request_ids import told
 from refold.api.http.resources import Resources
@@ -40,7 +40,9 @@ def main(settings: Settings) -> None:
 def server(settings: Settings, app: ASGIApp) -> DrainingServer:
     """The server of an application, which refuses what is more than its bounds."""
     found: DrainingServer
-    crowd = uncrowded(app, lambda: len(found.server_state.connections))
+    crowd = uncrowded(
+        app, lambda: len(found.server_state.connections), lambda: admitted(found.config.limit_concurrency)
+    )
 
     async def served(scope: Scope, receive: Receive, send: Send) -> None:
         await found.unready(crowd, scope, receive, send)

@@ -141,3 +141,32 @@ def test_a_client_that_reads_no_answer_is_ended(monkeypatch: pytest.MonkeyPatch,
         while served.server_state.connections and time.monotonic() < until:
             time.sleep(0.01)
         assert not served.server_state.connections
+
+
+def test_room_is_made_of_who_never_asked_and_then_of_who_is_silent_for_longest(app: Litestar) -> None:
+    served = server(Settings(api_port=0, api_drain_s=0), app)
+    served.config.limit_concurrency = 4
+    request = b"GET /livez HTTP/1.1\r\n\r\n"
+    with running(served) as port, ExitStack() as opened:
+        first, second = (opened.enter_context(client(port)) for _ in range(2))
+        for asked in (second, first):  # the second is silent for longer
+            asked.sendall(request)
+            assert asked.recv(65536).startswith(b"HTTP/1.1 200")
+        never = opened.enter_context(client(port))
+        probe = opened.enter_context(client(port))
+        probe.sendall(request)
+        assert probe.recv(65536).startswith(b"HTTP/1.1 200")
+        assert _is_reset(never)
+        next_probe = opened.enter_context(client(port))
+        next_probe.sendall(request)
+        assert next_probe.recv(65536).startswith(b"HTTP/1.1 200")
+        assert _is_reset(second)
+        first.sendall(request)
+        assert first.recv(65536).startswith(b"HTTP/1.1 200")
+
+
+def _is_reset(connection: socket.socket) -> bool:
+    try:
+        return connection.recv(65536) == b""
+    except ConnectionResetError:
+        return True

@@ -100,3 +100,9 @@ def test_a_line_without_end_holds_no_more_than_a_line_may() -> None:
         assert len(splitter._rest) <= batch_line.MAX_LINE_BYTES + 1
     ((number, text),) = next(splitter.end())
     assert (number, len(text)) == (1, batch_line.MAX_LINE_BYTES + 1)
+
+
+@pytest.mark.parametrize(("hangs_up", "served"), [(None, 4000), (HANG_UP, 4000), (136, 121), (9, 8), (1, 0)])
+def test_fewer_connections_are_served_where_the_server_hangs_up_sooner(hangs_up: int | None, served: int) -> None:
+    """So that the next one is told 429 by us, and a probe still finds a place."""
+    assert limited.admitted(hangs_up) == served
