@@ -36,6 +36,13 @@ _LACKING = """
            ARRAY(SELECT name FROM unnest(%s::text[]) name EXCEPT SELECT relname FROM there ORDER BY 1)
 """
 _VERSION = "SELECT coalesce(max(number), 0), coalesce(max(served_from), 0) FROM refold.migrations"
+_IDENTITY = (
+    "SELECT (SELECT oid FROM pg_database WHERE datname = current_database()), max(number), max(served_from), "
+    + ", ".join(f"to_regclass('refold.{table}')::oid" for table in known().layout.tables)
+    + " FROM refold.migrations"
+).encode()
+_served: set[tuple[object, ...]] = set()
+"""The answers to _IDENTITY for which nothing was missing."""
 _READERS_LACK = """
     SELECT NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'refold_analyst' AND to_regclass('refold.freshness') IS NOT NULL
                           AND has_table_privilege(rolname, to_regclass('refold.freshness'), 'SELECT'))
@@ -151,9 +158,20 @@ def bootstrap(db: Database, schema: Schema | None = None) -> None:
 
 
 def keep_up(db: Database) -> None:
-    """The same for whoever runs already: a dump of another version may have been put in place. Raises what `bootstrap` raises."""
+    """The same for whoever runs already: a dump of another version may have been put in place. Raises what `bootstrap` raises.
+
+    Asked each second, so by what a restore changes alone: which tables there are, and their version. Outside of a transaction.
+    """
+    try:
+        told = db.execute(_IDENTITY).fetchone()
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege):
+        told = None
+    if told is not None and told in _served:
+        return
     found = look(db)
-    if not found.is_served:
+    if found.is_served and told is not None:
+        _served.add(told)
+    elif not found.is_served:
         _log.warning(
             "the tables are not as they were (version %d, code %d): looking after them", found.version, found.knows
         )

@@ -12,6 +12,14 @@ from refold.streams.embedded.postgres import wheel_binaries
 from tests.conftest import database_named
 
 _BEFORE_KEYS_S = 5.0
+_OLDER = b"""
+    DROP TABLE refold.migrations, refold.view_faults;
+    DROP VIEW refold.freshness;
+    DROP INDEX refold.outcomes_rejected;
+    ALTER TABLE refold.set_aside DROP COLUMN reason;
+    ALTER TABLE refold.processes DROP COLUMN tables, DROP COLUMN trouble, DROP COLUMN trouble_at, DROP COLUMN standing;
+"""
+"""What a release of before versions were counted did not have."""
 
 
 def dump(url: str, path: Path) -> None:
@@ -19,7 +27,7 @@ def dump(url: str, path: Path) -> None:
     _run("pg_dump", "--format=custom", f"--file={path}", url)
 
 
-def put_in_place(admin_url: str, url: str, dumped: Path | None) -> None:
+def put_in_place(admin_url: str, url: str, dumped: Path | None, *, of_older_release: bool = False) -> None:
     """The database is swapped for one restored from a dump, or for one that holds nothing; its connections are ended."""
     name = url.rpartition("/")[2]
     fresh = f"{name}_restored"
@@ -27,6 +35,9 @@ def put_in_place(admin_url: str, url: str, dumped: Path | None) -> None:
         admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(fresh)))
         if dumped is not None:
             _run("pg_restore", "--exit-on-error", f"--dbname={database_named(admin_url, fresh)}", str(dumped))
+        if of_older_release:
+            with psycopg.connect(database_named(admin_url, fresh), autocommit=True) as db:
+                db.execute(_OLDER)
         _swap(admin, name, fresh)
 
 

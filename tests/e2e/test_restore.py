@@ -26,8 +26,9 @@ from tests.e2e.tables import number, query, until
 PAUSE_S = 3.0
 DUMP, EMPTIED, NOTHING = "an older dump", "every table emptied", "an empty database"
 IN_PLACE = "an older dump, restored in place"
+OF_OLDER_RELEASE = "a dump of an older release"
 ALL = os.environ.get("RESTORES") == "all"
-UNDER_LOAD = (DUMP, IN_PLACE, EMPTIED, NOTHING) if ALL else (DUMP, IN_PLACE, EMPTIED)
+UNDER_LOAD = (DUMP, OF_OLDER_RELEASE, IN_PLACE, EMPTIED, NOTHING) if ALL else (OF_OLDER_RELEASE, IN_PLACE, EMPTIED)
 IN_QUIET = (DUMP, EMPTIED, NOTHING) if ALL else (EMPTIED,)
 
 
@@ -47,6 +48,7 @@ class Restored:
         url = self.settings.dsn()
         return {
             DUMP: lambda: put_in_place(self.admin_url, url, self.dumped),
+            OF_OLDER_RELEASE: lambda: put_in_place(self.admin_url, url, self.dumped, of_older_release=True),
             IN_PLACE: lambda: restore_in_place(url, self.dumped),
             EMPTIED: lambda: empty(url),
             NOTHING: lambda: put_in_place(self.admin_url, url, None),

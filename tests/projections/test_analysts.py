@@ -5,6 +5,7 @@ import pytest
 from psycopg import sql
 
 from refold.projections.models_process import ensure_builds
+from refold.streams.control_tables import bootstrap
 from refold.streams.postgres import Database
 from tests.projections.test_view_swap import AMOUNT, MOST, PAYMENTS, V1, promoted, version, view
 
@@ -74,3 +75,9 @@ def test_freshness_is_what_the_core_has_folded_and_the_model_has_not(db: Databas
     assert db.execute(asked.encode()).fetchall() == [(f"{category}.events/0:6,{category}.events/1:7", 4, True, None)]
     db.execute("UPDATE refold.positions SET next_offset = 10 WHERE grp = 'models' AND part = 0")
     assert db.execute("SELECT records_behind, seconds_behind FROM refold.freshness").fetchall() == [(0, 0.0)]
+
+
+def test_a_role_of_readers_that_comes_later_gets_its_right_at_the_next_start(db: Database) -> None:
+    db.execute("REVOKE ALL ON refold.freshness FROM refold_analyst")
+    bootstrap(db)
+    assert as_analyst(db, "SELECT count(*) FROM refold.freshness") == [(0,)]
