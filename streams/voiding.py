@@ -70,10 +70,10 @@ class Voidings:
         return found
 
     def check_versions(self) -> None:
-        """Raises VoidOtherVersion while a core of another version runs."""
+        """Raises VoidOtherVersion while a core or handler of another version runs."""
         for process in live_processes(self._db):
-            if process.role == "core" and process.version != refold.__version__:
-                told = f"the core {process.pid}@{process.host} is of version {process.version}"
+            if process.role in {"core", "handler"} and process.version != refold.__version__:
+                told = f"the {process.role} {process.pid}@{process.host} is of version {process.version}"
                 raise VoidOtherVersion(f"{told}, this command of {refold.__version__}")
 
     def void(self, offset: int, signed: Signed) -> int:

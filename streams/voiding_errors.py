@@ -32,7 +32,7 @@ class VoidPassed(RefoldError):
 
 
 class VoidOtherVersion(RefoldError):
-    """A core of another version of Refold runs, and may not know what a voiding is."""
+    """A core or handler of another version of Refold runs, and may not know what a voiding is."""
 
     code = "void-other-version"
-    remedy = "Upgrade or stop that core (`refold status` names it), then do it again."
+    remedy = "Upgrade or stop that process (`refold status` names it), then do it again."
