@@ -32,6 +32,7 @@ _ROLES = ("handler", "core", "models", "reactors")
 _BATCH_BYTES = 256 << 10
 _BATCH_RECORDS = 5_000
 _PATIENCE_S = 60.0
+_GROUPS_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Restore:
         if full and not replace:
             named = ", ".join(f"{topic} ({records:,} records)" for topic, records in full.items())
             raise LogNotEmpty(f"there are records already: {named}")
-        self._refuse_in_use()
+        self._refuse_in_use(found)
         begun = [self._schemas] if self._is_begun(found) else []
         dumped = {topic: sum(part.records for part in parts) for topic, parts in self._parts.items()}
         return Plan(self._manifest, found, dumped, (*full, *begun))
@@ -192,8 +193,20 @@ class Restore:
         there = found.get(self._schemas)
         return there is not None and there.state is State.BEGUN
 
-    def _refuse_in_use(self) -> None:
-        if held := MemberReader(self._settings).read(_ROLES):
+    def _refuse_in_use(self, found: dict[str, Found]) -> None:
+        """A Kafka that has none of the topics has nobody who works on them; and a new one does not know its groups for a moment."""
+        if all(each.state is State.ABSENT for each in found.values()):
+            return
+        until = time.monotonic() + _GROUPS_S
+        while True:
+            try:
+                held = MemberReader(self._settings).read(_ROLES)
+                break
+            except KafkaUnavailable:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.5)
+        if held:
             named = ", ".join(sorted({f"{each.group} {each.client_id}" for each in held}))
             raise LogInUse(f"{len(held)} processes work on this log: {named}")
 
