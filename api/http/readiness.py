@@ -53,8 +53,10 @@ class Readiness:
     async def checks(self) -> list[Check]:
         """What is so now, if that is found in ANSWER_S, else what was found last. Never raises, never waits longer."""
         self._look()
-        looking = [known.looking for known in self._known.values() if known.looking is not None]
-        if looking:
+        now = asyncio.get_running_loop().time()
+        waited = {known.looking: now - known.began for known in self._known.values() if known.looking is not None}
+        # One that has been waited for as long is not waited for again by each probe.
+        if looking := [task for task, seconds in waited.items() if seconds < ANSWER_S]:
             await asyncio.wait(looking, timeout=ANSWER_S)
         return [self._said(name, known) for name, known in self._known.items()]
 
