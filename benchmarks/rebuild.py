@@ -23,7 +23,7 @@ from refold.projections.replay import Replay
 from refold.projections.replay_plan import Report
 from refold.schemas.catalog import Kind
 from refold.streams import kafka
-from refold.streams.core_process import core_folds
+from refold.streams.core_folds import core_folds
 from refold.streams.domain import load_domains
 from refold.streams.log_reader import LogReader
 from refold.streams.settings import Settings

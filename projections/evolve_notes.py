@@ -5,7 +5,7 @@ passed: so the second death names the record, however large the batches are. The
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from refold.projections import parking
@@ -15,14 +15,14 @@ from refold.projections.evolve import Tell
 from refold.streams import journal, metrics
 from refold.streams.attempts import Attempts
 from refold.streams.chunk import Chunk, Place
-from refold.streams.guard import Store
 from refold.streams.postgres import Database
 from refold.streams.set_aside import CODE_KILLS, KILLED
 from refold.streams.settings import Settings
 from refold.streams.topics import category_of
 
 _log = logging.getLogger(__name__)
-"""Told the partition and offset of each record before `evolve` is given it."""
+KeepAway = Callable[[Build, Place, int], None]
+"""Keeps a record (place, offset) away from `evolve`, which it killed."""
 
 
 class EvolveNotes:
@@ -70,21 +70,26 @@ def evolve_notes(settings: Settings, build: Build) -> Iterator[EvolveNotes]:
         attempts.close()
 
 
-def pass_over_killers(settings: Settings, db: Database, notes: EvolveNotes, build: Build, *, fills: bool) -> None:
-    """Keep what `evolve` died of from it: parked for all models where all are built, as live ones would, else for this build alone."""
+def pass_over_killers(settings: Settings, notes: EvolveNotes, build: Build, keep_away: KeepAway) -> None:
+    """Keep the records that killed `evolve` away from it, as the kind of rebuild does that."""
     for place, offset in notes.found(settings.decode_attempts):
-        if fills:
-            Store(settings.dsn(), GROUP).add(place, [offset], CODE_KILLS)
-        else:
-            _park(db, build, category_of(settings.topic_prefix, place[0]), place[1], offset)
+        keep_away(build, place, offset)
         metrics.SET_ASIDE.labels(GROUP).inc()
         told = journal.about(place=place, offset=offset, of=offset, code=CODE_KILLS)
         _log.error("%s: set aside (%s) of %s: %s/%d [%d]", GROUP, CODE_KILLS, build.model, *place, offset, extra=told)
         notes.forget(place, offset)
 
 
+def park_for_build(db: Database, prefix: str) -> KeepAway:
+    """Park the record's stream for its build alone: the live tables have passed it, so the others' rows must not wait for this one's."""
+
+    def keep_away(build: Build, place: Place, offset: int) -> None:
+        _park(db, build, category_of(prefix, place[0]), place[1], offset)
+
+    return keep_away
+
+
 def _park(db: Database, build: Build, category: str, part: int, offset: int) -> None:
-    """The live tables have passed the record, so the others' rows must not wait for this one's."""
     rows = db.execute(
         "SELECT stream FROM refold.stream_offsets WHERE category = %s AND part = %s AND %s = ANY(offsets)",
         (category, part, offset),

@@ -13,7 +13,6 @@ from refold.projections.layout import Layout
 from refold.projections.models import ModelsFold
 from refold.projections.views import Declaration, ensure_views, ours, restore_views
 from refold.streams import journal
-from refold.streams.agents import FoldKind, run_fold
 from refold.streams.continuity import check_continuity
 from refold.streams.control_tables import bootstrap
 from refold.streams.core_limits import group_positions
@@ -34,6 +33,8 @@ _PACE_S = 0.02
 
 def main(settings: Settings) -> None:
     """Fold until told to stop. Raises LogRefused when the log is not the one that the tables were folded from."""
+    from refold.streams.agents import FoldKind, run_fold  # Faust: for the process alone, not for commands
+
     fold = models_fold(settings)
     following = follower(settings)
     following.start()

@@ -95,10 +95,10 @@ class Builder:
         staged: Sequence[Staging],
         position: Mapping[Place, int],
         *,
-        fills: bool = False,
+        counts_waiting: bool = False,
     ) -> None:
-        """`fills`: no live table has counted the events that wait."""
-        self._db, self._decoding, self._fills = db, decoding, fills
+        """`counts_waiting`: no live table has counted the events that wait."""
+        self._db, self._decoding, self._counts_waiting = db, decoding, counts_waiting
         self.staged = list(staged)
         self.failed: list[tuple[Staging, ModelFailed]] = []
         self.position = dict(position)
@@ -159,7 +159,7 @@ class Builder:
         """The same, within the caller's transaction."""
         self._only_if_whole()
         self._whole = False
-        parking.park(self._db, self._parks, self._waiting if self._fills else {})
+        parking.park(self._db, self._parks, self._waiting if self._counts_waiting else {})
         self._parks = []
         self._waiting.clear()
         self.each(self._flush)

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from refold.projections import builds
-from refold.projections.builds import GROUP, Build
+from refold.projections.builds import Build
 from refold.projections.compare import Difference
 from refold.projections.declaration import handled
 from refold.projections.declared import Declared
 from refold.projections.layout import Layout
 from refold.streams.chunk import Place
-from refold.streams.core_limits import core_positions, group_positions
+from refold.streams.core_limits import group_positions
 from refold.streams.postgres import Database
 from refold.streams.settings import Settings
 from refold.streams.topics import category_of, events_topic
@@ -106,12 +106,6 @@ def places_of(settings: Settings, layouts: Sequence[Layout]) -> list[Place]:
         events_topic(settings.topic_prefix, kind.category.name) for layout in layouts for kind in handled(layout.model)
     }
     return [(topic, part) for topic in sorted(topics) for part in range(settings.partitions)]
-
-
-def goal(db: Database, places: Sequence[Place], *, fills: bool) -> dict[Place, int]:
-    """How far a rebuild reads: to where the live tables stand; where there are none yet, to where the core stands."""
-    stands = core_positions(db) if fills else group_positions(db, GROUP)
-    return {place: stands.get(place, 0) for place in places}
 
 
 def _model_plan(

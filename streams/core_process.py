@@ -2,15 +2,8 @@
 
 from refold.schemas.contracts import MAX_EVENTS_PER_COMMAND
 from refold.streams.agents import FoldKind, run_fold
-from refold.streams.continuity import check_continuity
-from refold.streams.control_tables import bootstrap
-from refold.streams.core import CoreFold
-from refold.streams.domain import load_domains
-from refold.streams.history import History
-from refold.streams.postgres import answering, connect_patiently
+from refold.streams.core_folds import core_folds
 from refold.streams.settings import Settings
-from refold.streams.topics import ensure_topics
-from refold.streams.waiting import when_kafka_answers
 
 LANES = 2
 """While Postgres writes for one, the other computes."""
@@ -19,14 +12,3 @@ LANES = 2
 def main(settings: Settings) -> None:
     """Fold until told to stop. Raises LogRefused when the log is not the one that the tables were folded from."""
     run_fold(settings, core_folds(settings, LANES, stand=True), FoldKind(keys=True, whole=MAX_EVENTS_PER_COMMAND))
-
-
-def core_folds(settings: Settings, count: int = 1, *, stand: bool = False) -> list[CoreFold]:
-    """So many of the core's fold, its tables and topics there and checked. `stand`: at newer rules a partition stands alone."""
-    domains = load_domains(settings.domains)
-    with answering(), connect_patiently(settings.dsn(), application_name="core-start") as db:
-        bootstrap(db)
-        when_kafka_answers(lambda: ensure_topics(settings, domains, db))
-        when_kafka_answers(lambda: check_continuity(settings, domains, db))
-    histories = [History(settings.kafka_servers(), settings.topic_prefix, domains) for _ in range(count)]
-    return [CoreFold(settings.dsn(), settings.topic_prefix, domains, history, stands=stand) for history in histories]

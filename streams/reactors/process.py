@@ -11,7 +11,6 @@ import psycopg
 
 from refold.schemas.errors import NewerSchema, RefoldError
 from refold.streams import journal
-from refold.streams.agents import FoldKind, run_fold
 from refold.streams.continuity import check_continuity
 from refold.streams.control_tables import bootstrap
 from refold.streams.domain import Domains, load_domains
@@ -38,6 +37,8 @@ _PACE_S = 0.1
 
 def main(settings: Settings) -> None:
     """React until told to stop. Raises LogRefused when the log is not the one that the tables were folded from."""
+    from refold.streams.agents import FoldKind, run_fold  # Faust: for the process alone, not for commands
+
     if declared_reactors(load_domains(settings.domains)):
         threading.Thread(target=_go_on_for_ever, args=(settings,), name="newer", daemon=True).start()
         run_fold(settings, [reactors_fold(settings)], FoldKind(pace_s=_PACE_S))

@@ -9,9 +9,8 @@ import pytest
 
 from benchmarks.log_writer import LogWriter
 from benchmarks.receipts import Decided, decided
+from refold.projections import building, staging
 from refold.projections import rebuild as rebuild_module
-from refold.projections import replay as replay_module
-from refold.projections import staging
 from refold.projections.declared import Declared, declared
 from refold.projections.errors import NothingFolded, RebuildDiffers, RebuildRunning, UnknownModel
 from refold.projections.models_process import models_fold
@@ -19,7 +18,7 @@ from refold.projections.replay import Replay
 from refold.retail.schemas.household import HOUSEHOLD, CampaignJoined, CouponRedeemed, PointsAwarded
 from refold.schemas.contracts import Event
 from refold.streams.control_tables import bootstrap
-from refold.streams.core_process import core_folds
+from refold.streams.core_folds import core_folds
 from refold.streams.domain import load_domains
 from refold.streams.errors import Lost
 from refold.streams.log_reader import LogReader
@@ -229,7 +228,7 @@ def test_a_killed_rebuild_goes_on_from_its_last_flush(
     before = tables(db, retail)
     monkeypatch.setattr(rebuild_module, "BATCH_RECORDS", 500)
     monkeypatch.setattr(rebuild_module, "FLUSH_S", 0.0)
-    monkeypatch.setattr(replay_module, "READ_RECORDS", 300)
+    monkeypatch.setattr(building, "READ_RECORDS", 300)
     flushes = []
 
     def flush_then_die(self: staging.Staging, original: Any = staging.Staging.flush) -> None:

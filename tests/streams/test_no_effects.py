@@ -58,6 +58,13 @@ def test_replay_loads_nothing_that_sends(module: str) -> None:
     assert fresh(f"import {module}") == "loaded:"
 
 
+@pytest.mark.parametrize("command", ["replay", "release", "drop", "log_check", "schema_list", "config", "sql"])
+def test_a_one_shot_command_loads_no_faust(command: str) -> None:
+    code = f"import refold.api.cli.{command}, sys\nprint(sorted({{'faust', 'mode'}} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=100)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_the_check_sees_what_is_loaded() -> None:
     """It can fail: the reactors' own process loads all but the handler's appender."""
     found = fresh("import refold.streams.reactors.process")

@@ -1,0 +1,116 @@
+"""What both kinds of rebuild do alike: begin or resume a build of each model, and fold the log into those that stand together."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from typing import Protocol
+
+from psycopg import sql
+
+from refold.projections import builds, names, promote
+from refold.projections.builds import GROUP, Build
+from refold.projections.declared import Declared
+from refold.projections.errors import ModelFailed
+from refold.projections.evolve_notes import EvolveNotes, KeepAway, evolve_notes, pass_over_killers
+from refold.projections.guarded import GuardedTarget
+from refold.projections.layout import Layout
+from refold.projections.limits import parked
+from refold.projections.rebuild import Builder, Decoding, Progress, Target
+from refold.projections.replay_plan import Rebuilt, places_of, unfinished
+from refold.projections.source import Source
+from refold.projections.staging import Staging
+from refold.schemas.columns import ColumnDecoder
+from refold.streams.chunk import Place
+from refold.streams.core_limits import group_positions
+from refold.streams.domain import Domains
+from refold.streams.guard import command_guard
+from refold.streams.postgres import Database
+from refold.streams.settings import Settings
+
+READ_RECORDS = 40_000
+Start = tuple[tuple[Place, int], ...]
+"""Where some builds stand: they are folded together."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """What a rebuild works with. `reads`: a second connection, for what is read while the first one writes."""
+
+    settings: Settings
+    domains: Domains
+    found: Declared
+    db: Database
+    reads: Database
+    open: ExitStack
+
+    def begin(self, layout: Layout, keep_away: KeepAway) -> tuple[Staging, dict[Place, int]]:
+        """A build of the model, the unfinished one if there is one, and where it stands."""
+        fingerprint = self.found.fingerprints[layout.model.domain, layout.name]
+        resumed = unfinished(builds.builds(self.db), layout, self.found)
+        build = promote.begin(self.db, layout, fingerprint, resumed)
+        notes = self._notes(build, keep_away) if layout.evolves else None
+        return Staging(self.db, layout, build, parked(self.db), notes), group_positions(self.db, build.group)
+
+    def begin_all(
+        self, layouts: Sequence[Layout], keep_away: KeepAway, *, together: bool
+    ) -> dict[Start, list[Staging]]:
+        """A build of each model, by where it stands. `together`: all of them are read at the same partitions."""
+        found: dict[Start, list[Staging]] = {}
+        for layout in layouts:
+            places = places_of(self.settings, layouts if together else [layout])
+            staging, done = self.begin(layout, keep_away)
+            found.setdefault(tuple((place, done.get(place, 0)) for place in places), []).append(staging)
+        return found
+
+    def builder(self, staged: list[Staging], start: Mapping[Place, int], *, counts_waiting: bool) -> Builder:
+        """What folds decoded chunks into builds that stand together."""
+        decoder = ColumnDecoder(self.domains.catalog, thin=True)
+        decoding = Decoding(self.reads, self.settings.topic_prefix, decoder, self.found.types)
+        return Builder(self.db, decoding, staged, start, counts_waiting=counts_waiting)
+
+    def source(self, start: Mapping[Place, int], *, keys: bool) -> Source:
+        """The log from there on. `keys`: the core's rules compare them."""
+        return Source(self.settings.kafka_servers(), start, records=READ_RECORDS, keys=keys)
+
+    def fold(self, flow: "Flow", builder: Builder, source: Source, progress: Progress) -> list[Rebuilt]:
+        """Run a flow with a guard around its decoding. Where every model fails there is nothing to promote."""
+        with closing(source), command_guard(self.settings, GROUP) as guard:
+            try:
+                return flow.fold(builder, GuardedTarget(builder, guard), source, progress)
+            except ModelFailed:
+                if builder.staged:
+                    raise
+                return []
+
+    def rows(self, layout: Layout, build: Build) -> int:
+        """How many rows a build's table has."""
+        table = names.table(layout, build.schema)
+        row = self.db.execute(sql.SQL("SELECT count(*) FROM {}").format(table)).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def _notes(self, build: Build, keep_away: KeepAway) -> EvolveNotes:
+        notes = self.open.enter_context(evolve_notes(self.settings, build))
+        pass_over_killers(self.settings, notes, build, keep_away)
+        return notes
+
+
+class Flow(Protocol):
+    """One kind of rebuild: `FillEmpty` or `RebuildBeside`."""
+
+    compared_s: float
+    """Seconds spent comparing and promoting."""
+
+    def starts(self, layouts: Sequence[Layout]) -> dict[Start, list[Staging]]:
+        """A build of each model, unfinished ones first, together where they stand at the same positions."""
+        ...
+
+    def build(
+        self, staged: list[Staging], start: dict[Place, int], progress: Progress
+    ) -> tuple[Builder, list[Rebuilt]]:
+        """Fold the log into builds and promote them; those that failed are in the builder."""
+        ...
+
+    def fold(self, builder: Builder, target: Target, source: Source, progress: Progress) -> list[Rebuilt]:
+        """The part of `build` that a guard surrounds."""
+        ...

@@ -1,0 +1,68 @@
+"""Filling an empty database: all read models and the core's tables, in one pass over the log, shown at once."""
+
+from collections.abc import Sequence
+from contextlib import closing
+
+from refold.projections import promote
+from refold.projections.building import Site, Start
+from refold.projections.builds import GROUP, Build
+from refold.projections.core_first import CoreFirst
+from refold.projections.layout import Layout
+from refold.projections.rebuild import Builder, Progress, Target, fold_log
+from refold.projections.replay_plan import Rebuilt
+from refold.projections.source import Source
+from refold.projections.staging import Staging
+from refold.schemas.contracts import MAX_EVENTS_PER_COMMAND
+from refold.streams.chunk import Place
+from refold.streams.core_folds import core_folds
+from refold.streams.guard import Store, command_guard
+from refold.streams.guarded_fold import GuardedFold
+from refold.streams.set_aside import CODE_KILLS
+from refold.streams.uncoded import refuse_uncoded
+
+
+class FillEmpty:
+    """No live table holds anything, so nothing is joined or compared. All models stand at one position."""
+
+    compared_s = 0.0
+
+    def __init__(self, site: Site, *, accept: bool = False) -> None:
+        """`accept`: categories in the log that no code explains are left out, instead of refused."""
+        self._site, self._accept = site, accept
+
+    def starts(self, layouts: Sequence[Layout]) -> dict[Start, list[Staging]]:
+        """All builds at one position; builds that stand apart begin anew. Raises CategoryUncoded."""
+        site = self._site
+        if not self._accept:
+            refuse_uncoded(site.settings, site.domains)
+        found = site.begin_all(layouts, self._keep_from_all, together=True)
+        if len(found) == 1:
+            return found
+        for staged in found.values():
+            for staging in staged:
+                promote.drop(site.db, staging.build)
+        return site.begin_all(layouts, self._keep_from_all, together=True)
+
+    def build(
+        self, staged: list[Staging], start: dict[Place, int], progress: Progress
+    ) -> tuple[Builder, list[Rebuilt]]:
+        """Fold the whole log, the core's tables first, and show what was built."""
+        builder = self._site.builder(staged, start, counts_waiting=True)
+        return builder, self._site.fold(self, builder, self._site.source(start, keys=True), progress)
+
+    def fold(self, builder: Builder, target: Target, source: Source, progress: Progress) -> list[Rebuilt]:
+        """Each batch goes through the core's fold, then what it lets pass into the builds."""
+        site = self._site
+        (fold,) = core_folds(site.settings)
+        with closing(fold), command_guard(site.settings, fold.group, MAX_EVENTS_PER_COMMAND) as guard:
+            fold_log(source, CoreFirst(GuardedFold(fold, guard), target), source.ends(), progress, builder.ahead)
+        builder.finish()
+        promote.take_over(site.db, site.found, builder)
+        return [
+            Rebuilt(s.build.domain, s.build.model, s.build.number, None, site.rows(s.layout, s.build), None, None)
+            for s in builder.staged
+        ]
+
+    def _keep_from_all(self, _: Build, place: Place, offset: int) -> None:
+        """What `evolve` died of is parked for all models, as live ones would: all are built."""
+        Store(self._site.settings.dsn(), GROUP).add(place, [offset], CODE_KILLS)

@@ -1,0 +1,117 @@
+"""Rebuilding beside the live tables: fold, join them at one position, compare, and promote what the gates let through."""
+
+import time
+from collections.abc import Sequence
+
+import psycopg
+from psycopg import sql
+
+from refold.projections import builds, promote, tables
+from refold.projections.building import Site, Start
+from refold.projections.builds import GROUP
+from refold.projections.compare import compare, has_rows
+from refold.projections.evolve_notes import park_for_build
+from refold.projections.gates import Gates, Judged
+from refold.projections.layout import Layout
+from refold.projections.rebuild import Builder, Progress, Target, fold_log
+from refold.projections.replay_plan import Rebuilt
+from refold.projections.source import Source
+from refold.projections.staging import Staging
+from refold.streams.chunk import Place
+from refold.streams.core_limits import group_positions
+from refold.streams.postgres import Database
+from refold.streams.refusals import first_line
+
+_CLOSE_RECORDS = 20_000
+"""Records that may be left when the live tables are locked for the join."""
+
+
+def goal(db: Database, places: Sequence[Place]) -> dict[Place, int]:
+    """How far a rebuild reads: to where the live tables stand."""
+    stands = group_positions(db, GROUP)
+    return {place: stands.get(place, 0) for place in places}
+
+
+class RebuildBeside:
+    """Live tables serve meanwhile; each build joins them at their own positions."""
+
+    def __init__(self, site: Site, gates: Gates) -> None:
+        """`gates`: what may change of what readers see."""
+        self._site, self._gates, self.compared_s = site, gates, 0.0
+
+    def starts(self, layouts: Sequence[Layout]) -> dict[Start, list[Staging]]:
+        """A build of each model, unfinished ones first, together where they stand at the same positions."""
+        return _together(
+            self._site.begin_all(
+                layouts, park_for_build(self._site.db, self._site.settings.topic_prefix), together=False
+            )
+        )
+
+    def build(
+        self, staged: list[Staging], start: dict[Place, int], progress: Progress
+    ) -> tuple[Builder, list[Rebuilt]]:
+        """Fold the log, join, compare, promote."""
+        builder = self._site.builder(staged, start, counts_waiting=False)
+        return builder, self._site.fold(self, builder, self._site.source(start, keys=False), progress)
+
+    def fold(self, builder: Builder, target: Target, source: Source, progress: Progress) -> list[Rebuilt]:
+        """Read until little is left; the rest is folded under the group's lock. Raises what the gates refuse."""
+        places = list(source.position)
+        fold_log(source, target, goal(self._site.db, places), progress, builder.ahead)
+        builder.finish()
+        while source.left(upto := goal(self._site.db, places)) > _CLOSE_RECORDS:
+            fold_log(source, target, upto, progress, builder.ahead)
+        promote.join(self._site.db, builder, source)
+        began = time.perf_counter()
+        judged = [self._judged(staging) for staging in builder.staged]
+        for one in judged:
+            self._gates.judge(one)  # all of them before any is promoted
+        done = [self._promote(one) for one in judged]
+        self.compared_s += time.perf_counter() - began
+        return done
+
+    def _judged(self, staging: Staging) -> Judged:
+        build, layout = staging.build, staging.layout
+        named = (build.domain, build.model, "serving")
+        serving = next((b for b in builds.builds(self._site.db) if (b.domain, b.model, b.status) == named), None)
+        same = serving is not None and serving.is_member and serving.fingerprint == build.fingerprint
+        compared, damaged = None, None
+        if serving is not None and same:
+            try:
+                compared = compare(self._site.db, layout, build, serving)
+                if not tables.has_key(self._site.db, layout, serving):
+                    compared, damaged = None, "its key is gone, so rows may be there twice"
+            except (
+                psycopg.errors.UndefinedTable,
+                psycopg.errors.UndefinedColumn,
+                psycopg.errors.UndefinedFunction,
+            ) as problem:
+                damaged = first_line(problem)
+        served = serving is not None and has_rows(self._site.db, sql.Identifier(build.domain, build.model))
+        empties = served and not has_rows(self._site.db, tables.shown_rows(layout, build))
+        return Judged(build, layout, serving, compared, empties, damaged)
+
+    def _promote(self, judged: Judged) -> Rebuilt:
+        build, compared = judged.build, judged.compared
+        retired = promote.promote(self._site.db, self._site.found, judged.layout, build)
+        return Rebuilt(
+            build.domain,
+            build.model,
+            build.number,
+            retired.number if retired else None,
+            compared.rows if compared else self._site.rows(judged.layout, build),
+            compared.rows if compared else None,
+            compared.differing if compared else None,
+            compared.listed if compared else [],
+        )
+
+
+def _together(found: dict[Start, list[Staging]]) -> dict[Start, list[Staging]]:
+    """New builds of models that read different topics still share one pass over all of them."""
+    new = [start for start in found if not any(at for _, at in start)]
+    if len(new) < 2:
+        return found
+    places = sorted({place for start in new for place, _ in start})
+    merged = {start: staged for start, staged in found.items() if start not in new}
+    merged[tuple((place, 0) for place in places)] = [staging for start in new for staging in found[start]]
+    return merged
