@@ -83,7 +83,7 @@ def under_load(settings: Settings, admin: str, folder: Path) -> tuple[float, lis
             for name in ("in-place", "beside"):
                 there = answers(settings)
                 recipes.cook(name, settings, admin, folder)
-                until(lambda: answers(settings) > there + 20, 120, f"{name}: the tables did not come back")  # noqa: B023
+                until(lambda: answers(settings) > there + 20, 120, f"{name}: the tables did not come back")  # noqa: B023 - called before the loop goes on
                 time.sleep(PAUSE_S)
         assert_agreement(stack.settings, crowd.seen)
         assert_tables_are_the_fold_of_the_log(stack.settings)
