@@ -14,9 +14,9 @@ from refold.schemas.codec import Codec, Rejection, encode_claim, encode_rejectio
 from refold.schemas.contracts import Event
 from refold.schemas.identity import event_uuid
 from refold.schemas.meta import RULES, Claim, Meta
-from refold.streams import kafka
 from refold.streams.domain import Domains, load_domains
-from refold.streams.partitioner import partition_of
+from refold.streams.kafka import clients
+from refold.streams.kafka.partitioner import partition_of
 from refold.streams.settings import Settings
 from refold.streams.topics import events_topic
 
@@ -38,7 +38,7 @@ class LogWriter:
         self._epoch = epoch
         self._prefix, self._partitions = settings.topic_prefix, settings.partitions
         self._codec = Codec(domains.catalog)
-        self._client = kafka.producer(
+        self._client = clients.producer(
             settings.kafka_servers(),
             **{"linger.ms": 20, "queue.buffering.max.messages": 500_000, "batch.size": 1_000_000},
         )

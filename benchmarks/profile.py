@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 WATCHED = {
     "read: fetch and cut into chunks": "refold.projections.source.LogReader.poll",
-    "read: parse record batches": "refold.streams.log_reader.rows_of",
+    "read: parse record batches": "refold.streams.kafka.log_reader.rows_of",
     "read: gather chunks": "refold.projections.rebuild._batch",
     "fold: heads": "refold.projections.batch.read_heads",
     "fold: decode and what counts": "refold.projections.rebuild.counted_events",

@@ -22,10 +22,10 @@ from benchmarks.year import places, say, servers_with_log
 from refold.projections.replay import Replay
 from refold.projections.replay_plan import Report
 from refold.schemas.catalog import Kind
-from refold.streams import kafka
 from refold.streams.core_folds import core_folds
 from refold.streams.domain import load_domains
-from refold.streams.log_reader import LogReader
+from refold.streams.kafka import clients
+from refold.streams.kafka.log_reader import LogReader
 from refold.streams.settings import Settings
 
 QUEUES = {
@@ -38,7 +38,7 @@ QUEUES = {
 
 def raw_consume(settings: Settings, records: int) -> float:
     """Records a second, and nothing done with them."""
-    client = kafka.consumer(settings.kafka_servers(), **QUEUES)
+    client = clients.consumer(settings.kafka_servers(), **QUEUES)
     client.assign([TopicPartition(*place, 0) for place in places(settings)])
     done, began = 0, time.perf_counter()
     while done < records:
@@ -56,7 +56,7 @@ def plain_loop(settings: Settings, records: int) -> float:
         for w in catalog.by_id.values()
         if w.kind is Kind.EVENT
     }
-    client = kafka.consumer(settings.kafka_servers(), **QUEUES)
+    client = clients.consumer(settings.kafka_servers(), **QUEUES)
     client.assign([TopicPartition(*place, 0) for place in places(settings) if place[0].endswith("basket.events")])
     tables: tuple[dict[Any, list[Any]], ...] = ({}, {}, {})
     done, began = 0, time.perf_counter()

@@ -12,11 +12,11 @@ import psutil
 
 from refold.api.cli.logs import keep_in_files
 from refold.api.cli.supervisor import Supervisor
-from refold.streams import kafka
 from refold.streams.domain import load_domains
 from refold.streams.embedded.kafka import KafkaServer
 from refold.streams.embedded.postgres import PostgresServer
-from refold.streams.log import watermarks
+from refold.streams.kafka import clients
+from refold.streams.kafka.messages import watermarks
 from refold.streams.postgres import connect
 from refold.streams.settings import Settings
 from refold.streams.topics import events_topic
@@ -57,7 +57,7 @@ class Workers:
         self._topics = [events_topic(settings.topic_prefix, name) for name in load_domains(settings.domains).categories]
         self._partitions = settings.partitions
         self._db = connect(settings.dsn(), application_name="bench")
-        self._log = kafka.consumer(settings.kafka_servers())
+        self._log = clients.consumer(settings.kafka_servers())
 
     def wait(self, groups: tuple[str, ...], records: int) -> Pace:
         """Until each of the groups has folded that many records."""

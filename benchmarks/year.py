@@ -13,11 +13,11 @@ from psycopg import sql
 
 from benchmarks.log_writer import LogWriter
 from benchmarks.receipts import decided
-from refold.streams import kafka
 from refold.streams.control_tables import bootstrap
 from refold.streams.domain import load_domains
 from refold.streams.embedded.servers import Servers
-from refold.streams.log import watermarks
+from refold.streams.kafka import clients
+from refold.streams.kafka.messages import watermarks
 from refold.streams.postgres import connect
 from refold.streams.settings import Settings
 from refold.streams.topics import ensure_topics, events_topic
@@ -73,7 +73,7 @@ def _ensure_log(settings: Settings, weeks: int) -> int:
 
 
 def _records(settings: Settings) -> int:
-    client = kafka.consumer(settings.kafka_servers())
+    client = clients.consumer(settings.kafka_servers())
     try:
         return sum(watermarks(client, place)[1] for place in places(settings))
     finally:

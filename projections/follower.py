@@ -28,7 +28,7 @@ from refold.streams import journal, positions
 from refold.streams.chunk import Chunk, Place
 from refold.streams.core_limits import group_positions
 from refold.streams.errors import DatabaseRefused
-from refold.streams.log_reader import LogReader
+from refold.streams.kafka.log_reader import LogReader
 from refold.streams.postgres import Database, connect_patiently, notify
 from refold.streams.refusals import first_line
 from refold.streams.settings import Settings

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from refold.streams.chunk import Chunk, Place
-from refold.streams.log_reader import LogReader
+from refold.streams.kafka.log_reader import LogReader
 
 
 class Source:

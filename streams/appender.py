@@ -5,9 +5,10 @@ import time
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from refold.streams import journal, kafka
+from refold.streams import journal
 from refold.streams.errors import KafkaRefused
 from refold.streams.handler_ports import Away
+from refold.streams.kafka import clients
 from refold.streams.refusals import TOO_LARGE, of_kafka
 from refold.streams.topics import events_topic
 
@@ -50,17 +51,17 @@ class KafkaLog:
     def fits(self, category: str, key: bytes, value: bytes) -> bool:
         """Whether the topic is known to take the record, or not known to refuse it."""
         largest = self._largest.get(topic := events_topic(self._prefix, category)) if self._largest else None
-        if largest is None or kafka.fits(largest, key, value):
+        if largest is None or clients.fits(largest, key, value):
             return True
         # A rejection is for ever, a topic's settings are not.
-        return kafka.fits(self._takes_now(topic, largest), key, value)
+        return clients.fits(self._takes_now(topic, largest), key, value)
 
     def _takes_now(self, topic: str, known: int) -> int:
         """What a topic takes: once in a while it is asked again. Raises Away."""
         now = time.monotonic()
         if now - self._asked.get(topic, now - _ASK_AGAIN_S) >= _ASK_AGAIN_S:
             try:
-                self._largest[topic] = kafka.largest_batch(kafka.admin(self._servers), topic)
+                self._largest[topic] = clients.largest_batch(clients.admin(self._servers), topic)
             except KafkaException as problem:
                 raise Away(f"Kafka: {topic} does not say what it takes: {problem.args[0]}") from problem
             self._asked[topic] = now
@@ -89,13 +90,13 @@ class KafkaLog:
     def _learn(self, topic: str) -> None:
         """What a topic takes since it refused a record, or a batch of them. Raises KafkaUnavailable, KafkaRefused."""
         try:
-            largest = kafka.largest_batch(kafka.admin(self._servers), topic)
+            largest = clients.largest_batch(clients.admin(self._servers), topic)
         except KafkaException as problem:
             raise of_kafka(problem.args[0], f"{topic} does not say what it takes") from problem
         if largest < _LEAST_BYTES or largest == self._largest.get(topic):
             raise KafkaRefused(
                 f"{topic} refuses records, and has max.message.bytes={largest}",
-                remedy=f"Set max.message.bytes={kafka.MAX_MESSAGE_BYTES} on the topic, and start again.",
+                remedy=f"Set max.message.bytes={clients.MAX_MESSAGE_BYTES} on the topic, and start again.",
             )
         self._largest[topic] = largest
 
@@ -113,7 +114,7 @@ class KafkaLog:
         self._failed = True
 
     def _new_producer(self) -> Producer:
-        return kafka.producer(
+        return clients.producer(
             self._servers,
             **{
                 "linger.ms": 0.2,

@@ -10,10 +10,10 @@ from confluent_kafka import Consumer, TopicPartition
 from refold.schemas.codec import read_envelope
 from refold.schemas.errors import Undecodable
 from refold.schemas.meta import Claim
-from refold.streams import kafka
 from refold.streams.chunk import Place
+from refold.streams.kafka import clients
+from refold.streams.kafka.messages import sound
 from refold.streams.lag import Lag
-from refold.streams.log import sound
 
 _LAST = 16
 _ASK_S = 5.0
@@ -24,7 +24,7 @@ def waiting(servers: str, lags: Iterable[Lag]) -> list[Place]:
     behind = [lag for lag in lags if lag.group == "core" and lag.records]
     if not behind:
         return []
-    client = kafka.consumer(servers, **{"queued.min.messages": 1})
+    client = clients.consumer(servers, **{"queued.min.messages": 1})
     try:
         return [(lag.topic, lag.part) for lag in behind if _holds_a_claim(client, lag)]
     finally:

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 
 from confluent_kafka import Consumer
 
-from refold.streams import journal, kafka
+from refold.streams import journal
 from refold.streams.chunk import Place
 from refold.streams.domain import Domains
 from refold.streams.errors import LogCorrupt, LogShorter
-from refold.streams.log import check_range, value_at
+from refold.streams.kafka import clients
+from refold.streams.kafka.messages import check_range, value_at
 from refold.streams.postgres import Database
 from refold.streams.settings import Settings
 from refold.streams.topics import events_topic
@@ -28,7 +29,7 @@ WHERE p.next_offset > 0 ORDER BY c.category, c.part
 
 def check_continuity(settings: Settings, domains: Domains, db: Database) -> None:
     """Compare every partition of events with what the core stored. Raises LogTrimmed, LogShorter, KafkaUnavailable."""
-    client = kafka.consumer(settings.kafka_servers())
+    client = clients.consumer(settings.kafka_servers())
     try:
         for category, part, position, last_hash in db.execute(_STORED, (settings.topic_prefix,)).fetchall():
             if category in domains.categories:

@@ -24,11 +24,11 @@ from refold.streams.effects import Before, Folded, Refold
 from refold.streams.errors import NewerRules
 from refold.streams.failpoints import failpoint
 from refold.streams.history import History
+from refold.streams.kafka.stopped_places import StoppedPlaces
 from refold.streams.pipelined import Pipelined
 from refold.streams.postgres import connect_patiently, notify
 from refold.streams.refusals import first_line
 from refold.streams.set_aside import original
-from refold.streams.stopped_places import StoppedPlaces
 from refold.streams.topics import category_of, events_topic
 from refold.streams.voidings_ahead import VoidingsAhead
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from refold.streams.dump_errors import DumpUnsound
 from refold.streams.dump_folder import MANIFEST, DumpFolder, Manifest, sha256_of
 from refold.streams.errors import LogCorrupt
+from refold.streams.kafka.repack import records_of
 from refold.streams.log_dump import Progress
-from refold.streams.repack import records_of
 
 
 def check_dump(root: Path, progress: Progress) -> Manifest:

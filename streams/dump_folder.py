@@ -21,7 +21,7 @@ from typing import IO, Any
 from refold.streams.dump_errors import DumpInUse, DumpUnsound
 from refold.streams.embedded.records import write_private
 from refold.streams.errors import LogCorrupt
-from refold.streams.record_batches import RecordBatch, batches_of
+from refold.streams.kafka.record_batches import RecordBatch, batches_of
 
 FORMAT = 1
 MANIFEST, _LOCK = "dump.json", "lock"

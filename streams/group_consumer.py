@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from refold.streams import journal, kafka
+from refold.streams import journal
 from refold.streams.chunk import Place
 from refold.streams.errors import KafkaUnavailable
-from refold.streams.log import check_range
+from refold.streams.kafka import clients
+from refold.streams.kafka.messages import check_range
 from refold.streams.members import client_id
 
 _log = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ class ReaderConfig:
 
 def group_consumer(config: ReaderConfig) -> Consumer:
     """A member of the group, not subscribed yet."""
-    return kafka.consumer(
+    return clients.consumer(
         config.servers,
         **_gathering(config.pace_s),
         **{

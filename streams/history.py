@@ -11,10 +11,11 @@ from refold.schemas.contracts import Event
 from refold.schemas.envelope import framed
 from refold.schemas.errors import NewerSchema, Undecodable
 from refold.schemas.meta import Meta
-from refold.streams import kafka, set_aside, stuck
+from refold.streams import set_aside, stuck
 from refold.streams.domain import AnyDecider, Domains
 from refold.streams.errors import DatabaseUnavailable, EventUnreadable, KafkaUnavailable
-from refold.streams.log import records_of
+from refold.streams.kafka import clients
+from refold.streams.kafka.messages import records_of
 from refold.streams.postgres import Database
 from refold.streams.state_cache import StateCache
 from refold.streams.topics import events_topic
@@ -136,7 +137,7 @@ class History:
     def _fetch(self, topic: str, part: int, wanted: list[int], most_bytes: int | None) -> list[bytes | None]:
         """The records at some offsets that lie close together; what lies between them is passed over."""
         if self._client is None:
-            self._client = kafka.consumer(self.servers, **_FEW_AT_A_TIME)
+            self._client = clients.consumer(self.servers, **_FEW_AT_A_TIME)
         self._client.assign([TopicPartition(topic, part, wanted[0])])
         found: dict[int, bytes | None] = {}
         size, ours = 0, frozenset(wanted)

@@ -15,7 +15,7 @@ from refold.streams import journal, metrics
 from refold.streams.chunk import Chunk, Place
 from refold.streams.decide import UNREADABLE, Incoming
 from refold.streams.decider import Rejected
-from refold.streams.partitioner import partition_of
+from refold.streams.kafka.partitioner import partition_of
 from refold.streams.refusals import first_line
 from refold.streams.set_aside import CODE_KILLS, SetAside, original
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from refold.streams import kafka
 from refold.streams.chunk import Place
 from refold.streams.domain import Domains
+from refold.streams.kafka import clients
 from refold.streams.postgres import Database
 from refold.streams.presence import handlers_at
 from refold.streams.refusals import of_kafka
@@ -87,7 +87,9 @@ class LagReader:
 
     def _asked(self, places: list[TopicPartition]) -> dict[Place, int]:
         """By a consumer that reads nothing: the admin's question ends the process by an assertion where a broker is started again under it."""
-        self._client = client = self._client or kafka.consumer(self._servers, **{"isolation.level": "read_uncommitted"})
+        self._client = client = self._client or clients.consumer(
+            self._servers, **{"isolation.level": "read_uncommitted"}
+        )
         found = {}
         for each in client.offsets_for_times(places, timeout=_ASK_S):
             if each.error is not None:

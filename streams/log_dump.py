@@ -20,7 +20,6 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, ResourceType
 
 import refold
-from refold.streams import kafka
 from refold.streams.chunk import Place
 from refold.streams.domain import Domains
 from refold.streams.dump_errors import DumpOfAnother, DumpUnsound
@@ -34,10 +33,11 @@ from refold.streams.dump_folder import (
     cut_to_sound,
 )
 from refold.streams.errors import KafkaUnavailable, LogHole, LogShorter, LogTrimmed
-from refold.streams.fetch import Fetcher
-from refold.streams.record_batches import RecordBatch, batches_of
+from refold.streams.kafka import clients
+from refold.streams.kafka.fetch import Fetcher
+from refold.streams.kafka.record_batches import RecordBatch, batches_of
+from refold.streams.kafka.repack import records_of
 from refold.streams.refusals import of_kafka
-from refold.streams.repack import records_of
 from refold.streams.settings import Settings
 from refold.streams.topics import commands_topic, events_topic, logged_schemas, schemas_topic
 
@@ -97,7 +97,7 @@ def dump_log(settings: Settings, domains: Domains, root: Path, progress: Progres
 def cut_now(settings: Settings, domains: Domains) -> Cut:
     """Note the ends. Raises LogTrimmed where a log does not begin at offset 0: its offsets could not be kept."""
     servers, prefix = settings.kafka_servers(), settings.topic_prefix
-    client = kafka.admin(servers)
+    client = clients.admin(servers)
     try:
         known = {str(schema["namespace"]) for schema in logged_schemas(settings).values()} | domains.categories.keys()
         there = client.list_topics(timeout=_ASK_S).topics
@@ -128,7 +128,7 @@ def offsets(servers: str, places: Iterable[Place], spec: OffsetSpec) -> dict[Pla
     """The offset of each place, asked at once; again while leaders are not known, as of a topic that was just made. Raises KafkaException."""
     asked, until = {TopicPartition(*place): spec for place in places}, time.monotonic() + _ASK_S
     while asked:
-        client = kafka.admin(servers)  # an older one may remember for a minute who led before
+        client = clients.admin(servers)  # an older one may remember for a minute who led before
         try:
             found = client.list_offsets(asked, request_timeout=_ASK_S)
             return {(place.topic, place.partition): int(future.result().offset) for place, future in found.items()}

@@ -18,12 +18,12 @@ from refold.streams.dump_check import whole
 from refold.streams.dump_errors import LogDiffers, LogInUse, LogNotEmpty
 from refold.streams.dump_folder import DumpFolder, Manifest, Partition
 from refold.streams.errors import KafkaUnavailable, LogCorrupt, WrongPartitions
-from refold.streams.fetch import Fetcher
+from refold.streams.kafka.fetch import Fetcher
+from refold.streams.kafka.raw_append import RawAppender
+from refold.streams.kafka.repack import Record, batch_of, records_of
 from refold.streams.log_dump import Progress, fetched
 from refold.streams.members import MemberReader
-from refold.streams.raw_append import RawAppender
 from refold.streams.refusals import of_kafka
-from refold.streams.repack import Record, batch_of, records_of
 from refold.streams.restored_topics import Found, RestoredTopics, State
 from refold.streams.settings import Settings
 from refold.streams.topics import schemas_topic

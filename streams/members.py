@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from refold.streams import kafka
 from refold.streams.chunk import Place
 from refold.streams.errors import KafkaRefused, KafkaUnavailable
+from refold.streams.kafka import clients
 from refold.streams.presence import Said
 from refold.streams.refusals import of_kafka
 from refold.streams.settings import Settings
@@ -60,7 +60,7 @@ class MemberReader:
     def read(self, roles: Iterable[str]) -> list[Member]:
         """The members of the roles' groups; none of groups that a broker has not looked up yet. Raises KafkaUnavailable, KafkaRefused."""
         names = {group_name(self._settings, role): role for role in roles}
-        self._client = client = self._client or kafka.admin(self._settings.kafka_servers())
+        self._client = client = self._client or clients.admin(self._settings.kafka_servers())
         try:
             return _described(client, names)
         except (KafkaUnavailable, KafkaRefused):

@@ -18,11 +18,11 @@ from confluent_kafka import Producer as Client
 from refold.schemas.contracts import Command
 from refold.schemas.meta import CommandMeta
 from refold.schemas.validate import in_utc
-from refold.streams import kafka
-from refold.streams.batch_sizes import BatchSizes
 from refold.streams.command_record import Addressed, CommandRecord
 from refold.streams.domain import Domains
 from refold.streams.errors import CommandTooLarge, DeliveryFailed, QueueFull
+from refold.streams.kafka import clients
+from refold.streams.kafka.batch_sizes import BatchSizes
 from refold.streams.refusals import TOO_LARGE
 
 _log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class Producer:
         self._servers, self._settings = servers, limits | timing
         self._sizes = BatchSizes(servers)
         self._asking = threading.Lock()
-        self._batch_bytes = kafka.BATCH_BYTES
+        self._batch_bytes = clients.BATCH_BYTES
         self._too_large: CommandTooLarge | None = None
         self._client = self._new_client()
         self._ended: list[tuple[Client, float]] = []
@@ -121,8 +121,8 @@ class Producer:
             if largest < self._batch_bytes:  # records that would fit are refused for those beside them
                 self._batch_bytes = largest
                 self._replace(client)
-            if not kafka.fits(largest, record.stream.encode(), record.value):
-                size = kafka.taken(record.stream.encode(), record.value)
+            if not clients.fits(largest, record.stream.encode(), record.value):
+                size = clients.taken(record.stream.encode(), record.value)
                 return CommandTooLarge(
                     f"{record.topic} takes {largest} bytes at once, and the command takes {size} with its envelope"
                 )
@@ -137,7 +137,7 @@ class Producer:
                 self._client = self._new_client()
 
     def _new_client(self) -> Client:
-        return kafka.producer(self._servers, **{**self._settings, "batch.size": self._batch_bytes})
+        return clients.producer(self._servers, **{**self._settings, "batch.size": self._batch_bytes})
 
     async def send_acked(self, command: Command, *, command_id: UUID, **envelope: object) -> None:
         """Queue one command and wait for the broker's acknowledgement. Raises DeliveryFailed, QueueFull, BadValue."""

@@ -14,7 +14,7 @@ from enum import Enum
 from threading import Lock
 
 from refold.streams.chunk import Chunk, Place
-from refold.streams.log import follow
+from refold.streams.kafka.messages import follow
 
 
 class State(Enum):

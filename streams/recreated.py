@@ -13,9 +13,9 @@ from confluent_kafka import Consumer
 from refold.schemas.codec import read_command_envelope
 from refold.schemas.errors import Undecodable
 from refold.schemas.identity import outcome_key, unreadable_command_uuid
-from refold.streams import kafka
 from refold.streams.errors import LogShorter, TopicRecreated
-from refold.streams.log import value_at, watermarks
+from refold.streams.kafka import clients
+from refold.streams.kafka.messages import value_at, watermarks
 from refold.streams.postgres import Database
 
 _FOLDED = """
@@ -33,7 +33,7 @@ def holds_what_was_folded(servers: str, topic: str, category: str, db: Database)
 
     Raises TopicRecreated, LogShorter, LogCorrupt, KafkaUnavailable.
     """
-    with closing(kafka.consumer(servers)) as client:
+    with closing(clients.consumer(servers)) as client:
         if topic.endswith(".events"):
             rows = db.execute(_FOLDED, (topic, category)).fetchall()
             for part, last, digest in rows:

@@ -19,9 +19,9 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from refold.streams import kafka
 from refold.streams.chunk import Place
 from refold.streams.errors import KafkaUnavailable
+from refold.streams.kafka import clients
 from refold.streams.log_dump import offsets
 from refold.streams.settings import Settings
 from refold.streams.topics import BEING_RESTORED, new_topics, schemas_topic
@@ -65,7 +65,7 @@ class RestoredTopics:
 
     def __init__(self, settings: Settings) -> None:
         self._servers, self._settings = settings.kafka_servers(), settings
-        self._client = kafka.admin(self._servers)
+        self._client = clients.admin(self._servers)
 
     def look(self, wanted: Mapping[str, Sequence[int]]) -> dict[str, Found]:
         """How each topic stands to the ends that it should have. Raises KafkaException."""

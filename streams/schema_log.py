@@ -9,9 +9,10 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from refold.schemas.avro import schema_id
-from refold.streams import journal, kafka
+from refold.streams import journal
 from refold.streams.errors import KafkaUnavailable
-from refold.streams.log import records_of
+from refold.streams.kafka import clients
+from refold.streams.kafka.messages import records_of
 from refold.streams.refusals import of_kafka
 
 _log = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ class SchemaLog:
         """Raises KafkaUnavailable, KafkaRefused."""
         try:
             if self._client is None:
-                self._client = kafka.consumer(self._servers)
+                self._client = clients.consumer(self._servers)
                 self._client.assign([TopicPartition(self._topic, 0, self._seen)])
             self._read_on(self._client)
         except KafkaException as problem:

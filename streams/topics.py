@@ -10,9 +10,9 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
-from refold.streams import kafka
 from refold.streams.domain import Domains
 from refold.streams.errors import KafkaUnavailable, TopicRecreated, WrongPartitions, WrongSettings
+from refold.streams.kafka import clients
 from refold.streams.postgres import Database
 from refold.streams.recreated import holds_what_was_folded
 from refold.streams.refusals import of_kafka
@@ -53,7 +53,7 @@ def ensure_topics(settings: Settings, domains: Domains, db: Database) -> None:
 
     Raises WrongSettings, WrongPartitions, TopicRecreated, KafkaUnavailable.
     """
-    client = kafka.admin(settings.kafka_servers())
+    client = clients.admin(settings.kafka_servers())
     try:
         names = _logs(settings, domains)
         _check_presence(client, names, db)
@@ -71,7 +71,7 @@ def check_topics(settings: Settings, domains: Domains, db: Database) -> None:
 
     Makes nothing. What a topic takes at most is not asked: each record that is too large is refused alone. Raises WrongSettings, WrongPartitions, TopicRecreated, KafkaUnavailable, KafkaRefused.
     """
-    client, names = kafka.admin(settings.kafka_servers()), _logs(settings, domains)
+    client, names = clients.admin(settings.kafka_servers()), _logs(settings, domains)
     try:
         _check_presence(client, names, db)
         _settings(client, names)
@@ -85,7 +85,7 @@ def check_seen_topics(settings: Settings, domains: Domains, db: Database) -> Non
 
     Raises WrongSettings, WrongPartitions, TopicRecreated, KafkaUnavailable, KafkaRefused.
     """
-    client, names = kafka.admin(settings.kafka_servers()), _logs(settings, domains)
+    client, names = clients.admin(settings.kafka_servers()), _logs(settings, domains)
     try:
         if known := sorted(_known(db, names)):
             _check_presence(client, known, db)
@@ -101,7 +101,7 @@ def publish_schemas(settings: Settings, domains: Domains) -> None:
     known = logged_schemas(settings)
     domains.catalog.learn(known)
     follow_log(settings, domains)
-    producer = kafka.producer(settings.kafka_servers())
+    producer = clients.producer(settings.kafka_servers())
     failed: list[KafkaError] = []
     for writer in (w for w in domains.catalog.by_id.values() if not w.newer):
         if writer.id not in known:
@@ -167,7 +167,7 @@ def new_topics(names: Iterable[str], settings: Settings, brokers: int) -> list[N
     """
     replicas = min(3, brokers)
     everywhere = {"min.insync.replicas": "2"} if replicas == 3 else {}
-    limits = {"max.message.bytes": str(kafka.MAX_MESSAGE_BYTES)}
+    limits = {"max.message.bytes": str(clients.MAX_MESSAGE_BYTES)}
     stamped = {"message.timestamp.type": "LogAppendTime"}
     logs = [
         NewTopic(
@@ -185,11 +185,11 @@ def new_topics(names: Iterable[str], settings: Settings, brokers: int) -> list[N
 
 def _check_settings(client: AdminClient, names: Iterable[str]) -> None:
     for name, found in _settings(client, names).items():
-        if int(found["max.message.bytes"].value) < kafka.LEAST_MESSAGE_BYTES:
+        if int(found["max.message.bytes"].value) < clients.LEAST_MESSAGE_BYTES:
             raise WrongSettings(
                 f"the topic {name} has max.message.bytes={found['max.message.bytes'].value}:"
-                f" a command or an event with its envelope takes up to {kafka.MAX_MESSAGE_BYTES}",
-                remedy=f"Set max.message.bytes={kafka.MAX_MESSAGE_BYTES} on the topic, and start again.",
+                f" a command or an event with its envelope takes up to {clients.MAX_MESSAGE_BYTES}",
+                remedy=f"Set max.message.bytes={clients.MAX_MESSAGE_BYTES} on the topic, and start again.",
             )
 
 

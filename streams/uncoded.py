@@ -2,10 +2,10 @@
 
 from confluent_kafka import KafkaException
 
-from refold.streams import kafka
 from refold.streams.domain import Domains
 from refold.streams.errors import CategoryUncoded
-from refold.streams.log import watermarks
+from refold.streams.kafka import clients
+from refold.streams.kafka.messages import watermarks
 from refold.streams.refusals import of_kafka
 from refold.streams.settings import Settings
 from refold.streams.topics import commands_topic, events_topic, logged_schemas, schemas_topic
@@ -19,7 +19,7 @@ def uncoded_categories(settings: Settings, domains: Domains) -> dict[str, int]:
 
     Raises KafkaUnavailable.
     """
-    client = kafka.admin(settings.kafka_servers())
+    client = clients.admin(settings.kafka_servers())
     try:
         there = client.list_topics(timeout=_ASK_S).topics
     except KafkaException as problem:
@@ -45,7 +45,7 @@ def refuse_uncoded(settings: Settings, domains: Domains) -> None:
 
 
 def _records(settings: Settings, topic: str, parts: list[int]) -> int:
-    client = kafka.consumer(settings.kafka_servers())
+    client = clients.consumer(settings.kafka_servers())
     try:
         return sum(high - low for low, high in (watermarks(client, (topic, part)) for part in parts))
     finally:

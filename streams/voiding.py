@@ -11,12 +11,12 @@ import refold
 from refold.schemas.codec import encode_voiding, read_envelope, writable
 from refold.schemas.errors import Undecodable
 from refold.schemas.meta import LAST_EPOCH, Claim, Meta, Voiding
-from refold.streams import kafka
 from refold.streams.chunk import Place
 from refold.streams.claims_past import ClaimsPast, Way, claims_past
 from refold.streams.domain import Domains
 from refold.streams.errors import DeliveryFailed
-from refold.streams.log_reader import LogReader
+from refold.streams.kafka import clients
+from refold.streams.kafka.log_reader import LogReader
 from refold.streams.postgres import Database
 from refold.streams.presence import live_processes
 from refold.streams.settings import Settings
@@ -171,7 +171,7 @@ class Voidings:
             )
         )
         told: list[tuple[object, int]] = []
-        client = kafka.producer(self._servers, **{"message.timeout.ms": int(_ACKNOWLEDGED_S * 1000)})
+        client = clients.producer(self._servers, **{"message.timeout.ms": int(_ACKNOWLEDGED_S * 1000)})
         client.produce(
             self.place[0],
             value,

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from confluent_kafka import KafkaException, TopicPartition
 
-from refold.streams import kafka
 from refold.streams.chunk import Chunk, Place
 from refold.streams.domain import Domains
 from refold.streams.errors import KafkaUnavailable
-from refold.streams.log import watermarks
-from refold.streams.log_reader import LogReader
+from refold.streams.kafka import clients
+from refold.streams.kafka.log_reader import LogReader
+from refold.streams.kafka.messages import watermarks
 from refold.streams.refusals import of_kafka
 from refold.streams.settings import Settings
 from refold.streams.topics import commands_topic, events_topic
@@ -33,7 +33,7 @@ def places_of(settings: Settings, domains: Domains) -> list[Place]:
         topic for name in domains.categories for topic in (commands_topic(prefix, name), events_topic(prefix, name))
     ]
     try:
-        there = kafka.admin(settings.kafka_servers()).list_topics(timeout=_ASK_S).topics
+        there = clients.admin(settings.kafka_servers()).list_topics(timeout=_ASK_S).topics
     except KafkaException as problem:
         raise of_kafka(problem.args[0], "Kafka does not list its topics") from problem
     return [(topic, part) for topic in topics if topic in there for part in sorted(there[topic].partitions)]
@@ -63,7 +63,7 @@ def raw_per_s(settings: Settings, places: Sequence[Place], most: int) -> float:
     """Records a second of the client alone, nothing done with them, over at most so many: what reading cannot exceed."""
     wanted = min(most, sum(_ends(settings, places).values()))
     began, done = time.perf_counter(), 0
-    client = kafka.consumer(settings.kafka_servers(), **QUEUES)
+    client = clients.consumer(settings.kafka_servers(), **QUEUES)
     try:
         client.assign([TopicPartition(*place, 0) for place in places])
         while done < wanted and time.perf_counter() - began < _SILENCE_S:
@@ -75,7 +75,7 @@ def raw_per_s(settings: Settings, places: Sequence[Place], most: int) -> float:
 
 def _ends(settings: Settings, places: Sequence[Place]) -> dict[Place, int]:
     """Asked of a client that fetches nothing: behind a fetch each answer would wait a tenth of a second."""
-    client = kafka.consumer(settings.kafka_servers())
+    client = clients.consumer(settings.kafka_servers())
     try:
         return {place: watermarks(client, place)[1] for place in places}
     finally:

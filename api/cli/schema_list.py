@@ -13,9 +13,9 @@ from refold.schemas.avro import Schema, schema_id, schema_of
 from refold.schemas.contracts import Category
 from refold.schemas.freeze import platform_schemas, released
 from refold.schemas.upcast import upcasts_of
-from refold.streams import kafka
 from refold.streams.embedded.servers import connected
 from refold.streams.errors import KafkaUnavailable
+from refold.streams.kafka import clients
 from refold.streams.settings import Settings
 from refold.streams.topics import logged_schemas, schemas_topic
 
@@ -92,7 +92,7 @@ def _logged(settings: Settings) -> dict[int, Schema] | None:
     if settings.kafka is None:
         return None
     try:
-        there = kafka.admin(settings.kafka).list_topics(timeout=_ASK_S).topics
+        there = clients.admin(settings.kafka).list_topics(timeout=_ASK_S).topics
         return logged_schemas(settings) if schemas_topic(settings.topic_prefix) in there else {}
     except (KafkaException, KafkaUnavailable):
         return None

@@ -12,7 +12,7 @@ from refold.schemas.contracts import Category, Command
 from refold.schemas.identity import outcome_key
 from refold.streams.domain import load_domains
 from refold.streams.errors import QueueFull
-from refold.streams.partitioner import partition_of
+from refold.streams.kafka.partitioner import partition_of
 from refold.streams.producer import Producer
 from refold.streams.settings import Settings
 

@@ -16,7 +16,7 @@ from confluent_kafka.admin import (
 
 from refold.api.cli import exits
 from refold.api.cli.app import run
-from refold.streams import kafka
+from refold.streams.kafka import clients
 from refold.streams.settings import Settings
 from refold.streams.topics import FOR_EVER, events_topic, schemas_topic
 from tests.streams.broker import append, claimed, fold_all, prepare
@@ -89,7 +89,7 @@ def test_status_names_what_was_changed_at_a_topic(
         return [each for each in found if not each["code"].startswith("no-")]
 
     assert of_the_log() == []
-    admin = kafka.admin(settings.kafka_servers())
+    admin = clients.admin(settings.kafka_servers())
     fault(admin, events_topic(settings.topic_prefix, BASKET), schemas_topic(settings.topic_prefix))
     ((finding),) = of_the_log()
     assert (finding["code"], says in finding["says"]) == (code, True), finding

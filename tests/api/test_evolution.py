@@ -17,8 +17,8 @@ from refold.api.cli import exits
 from refold.api.http.resources import Resources
 from refold.projections.declared import declared
 from refold.projections.replay import Replay
+from refold.streams.kafka.partitioner import partition_of
 from refold.streams.log_check import check_log
-from refold.streams.partitioner import partition_of
 from refold.streams.postgres import Database, connect
 from refold.streams.settings import Settings
 from refold.streams.topics import events_topic

@@ -28,9 +28,9 @@ from refold.schemas.catalog import Catalog, Kind
 from refold.schemas.codec import Codec
 from refold.schemas.contracts import Event
 from refold.schemas.meta import CommandMeta, Meta
-from refold.streams import kafka
 from refold.streams.domain import load_domains
-from refold.streams.partitioner import partition_of
+from refold.streams.kafka import clients
+from refold.streams.kafka.partitioner import partition_of
 from refold.streams.settings import Settings
 from refold.streams.topics import commands_topic, events_topic
 from tests.api.avro_c import HEADERS, LIBRARY, MEDIA_TYPE, avro_c, unframed
@@ -157,7 +157,7 @@ def append_retired(settings: Settings) -> None:
 
 def whole_log(settings: Settings) -> list[Message]:
     """Every record of commands and events."""
-    reader = kafka.consumer(settings.kafka_servers())
+    reader = clients.consumer(settings.kafka_servers())
     names = [named(settings.topic_prefix, c) for c in RETAIL.categories for named in (events_topic, commands_topic)]
     places = [TopicPartition(name, part, 0) for name in names for part in range(settings.partitions)]
     reader.assign(places)

@@ -16,7 +16,7 @@ import pytest
 from confluent_kafka import TopicPartition
 
 from refold.api.cli.stack import Stack
-from refold.streams import kafka as clients
+from refold.streams.kafka import clients
 from refold.streams.topics import events_topic
 
 pytestmark = pytest.mark.timeout(240)

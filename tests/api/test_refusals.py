@@ -21,10 +21,10 @@ from refold.api.cli.stack import Stack
 from refold.api.http import preparation
 from refold.api.http.preparation import Preparation
 from refold.api.http.resources import Resources
-from refold.streams import kafka
 from refold.streams.control_tables import bootstrap
 from refold.streams.domain import Domains
 from refold.streams.errors import LogShorter, Refused, WrongSettings
+from refold.streams.kafka import clients
 from refold.streams.postgres import connect
 from refold.streams.settings import Settings
 from refold.streams.waiting import when_kafka_answers
@@ -146,7 +146,7 @@ def test_the_api_takes_no_command_while_the_log_would_lose_it_or_is_not_that_of_
 ) -> None:
     monkeypatch.setattr(preparation, "_LOOK_S", 0.05)
     _prepare(settings, domains)
-    topic, admin = f"{settings.topic_prefix}retail.basket.events", kafka.admin(settings.kafka_servers())
+    topic, admin = f"{settings.topic_prefix}retail.basket.events", clients.admin(settings.kafka_servers())
 
     def keeps(value: str) -> None:
         entry = ConfigEntry("cleanup.policy", value, incremental_operation=AlterConfigOpType.SET)
@@ -240,5 +240,5 @@ def _prepare(settings: Settings, domains: Domains) -> None:
 def _make(settings: Settings, topic: str, **config: str) -> None:
     forever = {"retention.ms": "-1", "retention.bytes": "-1"}
     new = NewTopic(topic, num_partitions=settings.partitions, replication_factor=1, config=forever | config)
-    client = kafka.admin(settings.kafka_servers())
+    client = clients.admin(settings.kafka_servers())
     client.create_topics([new])[topic].result(20)

@@ -14,7 +14,7 @@ import pytest
 from refold.api.cli import exits
 from refold.api.cli.app import run
 from refold.api.cli.stack import Stack
-from refold.streams import kafka
+from refold.streams.kafka import clients
 from refold.streams.members import MemberReader, group_name
 from refold.streams.postgres import connect
 from refold.streams.topics import events_topic
@@ -54,7 +54,7 @@ def full_disk(stack: Stack) -> Iterator[None]:
 def member(stack: Stack, name: Callable[[Stack], str]) -> Iterator[None]:
     """Somebody joins the core's group under a name, and is given some of its partitions."""
     settings = stack.settings
-    client = kafka.consumer(
+    client = clients.consumer(
         settings.kafka_servers(),
         **{
             "group.id": group_name(settings, "core"),

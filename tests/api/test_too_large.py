@@ -17,9 +17,9 @@ from refold.api.cli import exits
 from refold.api.cli.app import run
 from refold.api.cli.stack import Stack
 from refold.retail.schemas.product import ListProduct
-from refold.streams import kafka
 from refold.streams.domain import load_domains
 from refold.streams.errors import CommandTooLarge
+from refold.streams.kafka import clients
 from refold.streams.producer import Producer
 
 pytestmark = pytest.mark.timeout(180)
@@ -32,12 +32,12 @@ def api(stack: Stack) -> Iterator[httpx.Client]:
         yield client
 
 
-def takes(stack: Stack, kind: str, size: int = kafka.MAX_MESSAGE_BYTES) -> None:
+def takes(stack: Stack, kind: str, size: int = clients.MAX_MESSAGE_BYTES) -> None:
     """Let the topic take records of at most so many bytes."""
     entry = ConfigEntry("max.message.bytes", str(size), incremental_operation=AlterConfigOpType.SET)
     topic = f"{stack.settings.topic_prefix}retail.product.{kind}"
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
-    client = kafka.admin(stack.settings.kafka_servers())
+    client = clients.admin(stack.settings.kafka_servers())
     (done,) = client.incremental_alter_configs([resource]).values()
     done.result(20)
 

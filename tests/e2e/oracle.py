@@ -19,7 +19,7 @@ from refold.streams.chunk import Chunk, Place
 from refold.streams.decide import Incoming, decide
 from refold.streams.domain import load_domains
 from refold.streams.incoming import CommandReader
-from refold.streams.log_reader import LogReader
+from refold.streams.kafka.log_reader import LogReader
 from refold.streams.settings import Settings
 from refold.streams.topics import commands_topic, events_topic
 from tests.e2e.tables import query, until

@@ -13,8 +13,9 @@ import pytest
 
 from refold.api.cli.roles import WORKERS
 from refold.api.cli.stack import Stack
-from refold.streams import failpoints, kafka
+from refold.streams import failpoints
 from refold.streams.domain import load_domains
+from refold.streams.kafka import clients
 from refold.streams.settings import Settings
 from refold.streams.topics import events_topic
 from tests.e2e import results
@@ -80,7 +81,7 @@ def test_who_stands_by_takes_over(running: Running) -> None:
 def both_have_partitions(settings: Settings, role: str) -> bool:
     """Whether Kafka's group of the role has two members, each with some partitions."""
     name = f"{settings.topic_prefix}refold-{role}"
-    admin = kafka.admin(settings.kafka_servers())
+    admin = clients.admin(settings.kafka_servers())
     described = admin.describe_consumer_groups([name])[name].result(10)
     shares = [member.assignment.topic_partitions for member in described.members if member.assignment]
     return len(shares) == 2 and all(shares)

@@ -8,7 +8,7 @@ import pytest
 
 from refold.api.cli.app import run
 from refold.api.cli.stack import Stack
-from refold.streams import kafka
+from refold.streams.kafka import clients
 from refold.streams.settings import Settings
 from refold.streams.topics import events_topic
 from tests.api.test_changed_topics import makes_anew
@@ -43,7 +43,7 @@ def test_a_topic_made_anew_is_named_and_its_restored_log_goes_on(
         assert_agreement(stack.settings, seen)
         before = assert_tables_are_the_fold_of_the_log(stack.settings).outcomes
         assert run(["log", "dump", folder]) == 0
-        makes_anew(kafka.admin(settings.kafka_servers()), events_topic(settings.topic_prefix, "retail.basket"))
+        makes_anew(clients.admin(settings.kafka_servers()), events_topic(settings.topic_prefix, "retail.basket"))
         until(lambda: bool(of_the_log()), 60, "status does not say it")
         until(lambda: _refused(stack.settings), 60, "commands are still taken")
         assert answers(settings) == len(before)

@@ -11,7 +11,7 @@ import pytest
 from benchmarks.log_writer import LogWriter
 from benchmarks.receipts import Decided
 from refold.retail.schemas.basket import BASKET, BasketOpened
-from refold.streams.partitioner import partition_of
+from refold.streams.kafka.partitioner import partition_of
 from refold.streams.settings import Settings
 from refold.streams.topics import events_topic
 from tests.streams.broker import DOMAINS, prepare, rows

@@ -19,7 +19,7 @@ from refold.projections.models_process import models_fold
 from refold.schemas.errors import RefoldError
 from refold.schemas.freeze import freeze
 from refold.schemas.identity import unreadable_command_uuid
-from refold.streams import kafka
+from refold.streams.kafka import clients
 from refold.streams.producer import Producer
 from refold.streams.settings import Settings
 from refold.streams.topics import commands_topic, events_topic
@@ -122,7 +122,7 @@ def commanded(settings: Settings, url: str, given: Mutation) -> str:
 def appended(settings: Settings, topic: str, key: bytes | None, value: bytes | None) -> tuple[str, int, int]:
     """Where a record came to lie."""
     found: list[Message] = []
-    producer = kafka.producer(settings.kafka_servers(), **{"message.max.bytes": 100_000_000})
+    producer = clients.producer(settings.kafka_servers(), **{"message.max.bytes": 100_000_000})
     producer.produce(topic, value, key, on_delivery=lambda _, message: found.append(message))
     assert producer.flush(30) == 0
     return str(found[0].topic()), int(found[0].partition() or 0), int(found[0].offset() or 0)
@@ -131,7 +131,7 @@ def appended(settings: Settings, topic: str, key: bytes | None, value: bytes | N
 def refused_by_the_broker(settings: Settings, size: int) -> str:
     """The name of the error that a delivery of so many bytes ends with."""
     found: list[KafkaError | None] = []
-    producer = kafka.producer(settings.kafka_servers(), **{"message.max.bytes": 2 * size})
+    producer = clients.producer(settings.kafka_servers(), **{"message.max.bytes": 2 * size})
     topic = events_topic(settings.topic_prefix, CATEGORY)
     value = random.Random(1).randbytes(size)  # zeros would be compressed, and pass
     producer.produce(topic, value, on_delivery=lambda error, _: found.append(error))

@@ -21,7 +21,7 @@ from refold.streams.control_tables import bootstrap
 from refold.streams.core_folds import core_folds
 from refold.streams.domain import load_domains
 from refold.streams.errors import Lost
-from refold.streams.log_reader import LogReader
+from refold.streams.kafka.log_reader import LogReader
 from refold.streams.postgres import Database, connect
 from refold.streams.settings import Settings
 from refold.streams.topics import ensure_topics, events_topic

@@ -11,13 +11,13 @@ from refold.schemas.codec import Codec, encode_claim, encode_rejection
 from refold.schemas.codec import Rejection as RejectionBody
 from refold.schemas.contracts import Event
 from refold.schemas.meta import Claim, Meta
-from refold.streams import kafka
 from refold.streams.chunk import Place
 from refold.streams.control_tables import bootstrap
 from refold.streams.core import CoreFold
 from refold.streams.domain import load_domains
 from refold.streams.history import History
-from refold.streams.log_reader import LogReader
+from refold.streams.kafka import clients
+from refold.streams.kafka.log_reader import LogReader
 from refold.streams.postgres import connect
 from refold.streams.settings import Settings
 from refold.streams.topics import ensure_topics, events_topic
@@ -38,7 +38,7 @@ def prepare(settings: Settings) -> None:
 
 def append(settings: Settings, category: str, part: int, records: Sequence[tuple[bytes | None, bytes | None]]) -> None:
     """Write raw (key, value) records to a partition of a category's events."""
-    producer = kafka.producer(settings.kafka_servers())
+    producer = clients.producer(settings.kafka_servers())
     for key, value in records:
         producer.produce(events_topic(settings.topic_prefix, category), value, key, partition=part)
     assert producer.flush(30) == 0

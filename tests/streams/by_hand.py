@@ -20,7 +20,7 @@ from refold.streams.handler_ports import EventLog, HandlerTables
 from refold.streams.handler_store import PostgresTables
 from refold.streams.history import History
 from refold.streams.holder import Holder
-from refold.streams.log_reader import LogReader
+from refold.streams.kafka.log_reader import LogReader
 from refold.streams.producer import Producer
 from refold.streams.settings import Settings
 from refold.streams.topics import commands_topic, events_topic

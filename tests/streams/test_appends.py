@@ -11,10 +11,10 @@ from confluent_kafka import Producer
 
 from refold.schemas.codec import read_envelope
 from refold.schemas.meta import Claim, Meta
-from refold.streams import kafka
 from refold.streams.appender import KafkaLog
 from refold.streams.embedded.ports import HOST
 from refold.streams.embedded.servers import Servers
+from refold.streams.kafka import clients
 from refold.streams.settings import Settings
 from refold.streams.topics import events_topic
 from tests.conftest import settings_for
@@ -69,7 +69,7 @@ class NotIdempotent(KafkaLog):
     """What a handler's producer would be without the broker's help: what is sent again lands again."""
 
     def _new_producer(self) -> Producer:
-        return kafka.producer(self._servers, **{"enable.idempotence": False, "linger.ms": 0.2})
+        return clients.producer(self._servers, **{"enable.idempotence": False, "linger.ms": 0.2})
 
 
 class Unheeding(KafkaLog):
@@ -87,7 +87,7 @@ class Twice(KafkaLog):
 
     def __init__(self, servers: str, prefix: str) -> None:
         super().__init__(servers, prefix)
-        self._other = kafka.producer(servers, **{"enable.idempotence": False})
+        self._other = clients.producer(servers, **{"enable.idempotence": False})
 
     def append(self, category: str, part: int, key: bytes | None, value: bytes) -> None:
         super().append(category, part, key, value)

@@ -13,9 +13,9 @@ from refold.retail.schemas.basket import BasketOpened, BasketPaid, ItemScanned
 from refold.schemas.avro import schema_id
 from refold.schemas.contracts import Event
 from refold.schemas.identity import outcome_key
-from refold.streams import kafka
 from refold.streams.chunk import Chunk
 from refold.streams.errors import Lost
+from refold.streams.kafka import clients
 from refold.streams.settings import Settings
 from refold.streams.topics import events_topic, schemas_topic
 from tests.streams.broker import (
@@ -212,7 +212,7 @@ def test_a_foreign_reader_sees_what_does_not_count(settings: Settings) -> None:
     append(settings, BASKET, 0, [claimed(claim("A", 1)), zombie, encoded(record("A", 0, "x", "s", 0), OPENED)])
     fold_all(settings)
     topic = events_topic(settings.topic_prefix, BASKET)
-    reader = kafka.consumer(settings.kafka_servers())
+    reader = clients.consumer(settings.kafka_servers())
     reader.assign([TopicPartition(topic, 0, 0)])
     seen = [message.value() for message in reader.consume(3, 20)]
     reader.close()
@@ -246,7 +246,7 @@ def test_an_event_of_newer_code_counts_and_its_state_waits_for_that_code(setting
         ],
     )
     fold = core(settings)
-    publisher = kafka.producer(settings.kafka_servers())  # newer code, which begins after this core
+    publisher = clients.producer(settings.kafka_servers())  # newer code, which begins after this core
     publisher.produce(schemas_topic(settings.topic_prefix), json.dumps(newer).encode(), str(schema_id(newer)).encode())
     assert publisher.flush(20) == 0
     fold_with(settings, fold)

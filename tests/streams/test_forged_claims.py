@@ -14,7 +14,7 @@ from refold.streams.errors import NewerRules
 from refold.streams.fold import ClaimState
 from refold.streams.handler import Handler, Names, Surroundings
 from refold.streams.history import History
-from refold.streams.log_reader import LogReader
+from refold.streams.kafka.log_reader import LogReader
 from refold.streams.settings import Settings
 from refold.streams.topics import events_topic
 from tests.streams.broker import DOMAINS, append, claimed, fold_all, prepare, rows

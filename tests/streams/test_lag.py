@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from refold.streams import kafka
 from refold.streams.errors import KafkaUnavailable
+from refold.streams.kafka import clients as kafka
 from refold.streams.lag import Lag, LagReader, lags, worst
 from refold.streams.settings import Settings
 from tests.streams.broker import DOMAINS

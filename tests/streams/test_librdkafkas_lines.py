@@ -4,16 +4,16 @@ import logging
 
 import pytest
 
-from refold.streams import kafka
 from refold.streams.journal.line import Line, line_of
 from refold.streams.journal.masking import Masking
+from refold.streams.kafka import clients
 
 REFUSED = "[thrd:b:1/bootstrap]: b:1/bootstrap: Connect to ipv4#10.0.0.1:1 failed: Connection refused"
 
 
 def heard(facility: str, text: str, client: str = "refold#producer-1") -> Line | None:
     record = logging.LogRecord("librdkafka", logging.WARNING, "", 0, "%s [%s] %s", (facility, client, text), None)
-    return line_of(record, Masking()) if kafka._log.filter(record) else None
+    return line_of(record, Masking()) if clients._log.filter(record) else None
 
 
 @pytest.mark.parametrize(

@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 from confluent_kafka import TopicPartition
 
-from refold.streams import kafka
 from refold.streams.continuity import check_continuity
 from refold.streams.dump_check import check_dump
 from refold.streams.dump_errors import DumpInUse, DumpOfAnother, DumpUnsound, LogInUse, LogNotEmpty
 from refold.streams.dump_folder import MANIFEST, DumpFolder, Manifest
 from refold.streams.errors import LogShorter, LogTrimmed, TopicRecreated, WrongPartitions, WrongSettings
+from refold.streams.kafka import clients
+from refold.streams.kafka.raw_append import RawAppender
 from refold.streams.log_dump import dump_log
 from refold.streams.log_restore import Restore
 from refold.streams.postgres import connect
-from refold.streams.raw_append import RawAppender
 from refold.streams.settings import Settings
 from refold.streams.topics import check_topics, commands_topic, ensure_topics, events_topic, schemas_topic
 from tests.streams.broker import DOMAINS, append, claimed, fold_all, prepare
@@ -42,7 +42,7 @@ def topics_of(settings: Settings) -> list[str]:
 def everything(settings: Settings) -> Seen:
     """Every record of every topic, as a client of Kafka's sees it; names without the prefix."""
     found: Seen = []
-    with closing(kafka.consumer(settings.kafka_servers())) as client:
+    with closing(clients.consumer(settings.kafka_servers())) as client:
         there = client.list_topics(timeout=20).topics
         for topic in topics_of(settings):
             for part in sorted(there[topic].partitions) if topic in there else ():
@@ -69,7 +69,7 @@ def odd(settings: Settings) -> Settings:
     append(settings, BASKET, 1, [claimed(claim("B", 1)), *basket("B", 0, "t")])
     topic, value = commands_topic(settings.topic_prefix, BASKET), bytes(range(256)) * 40
     for codec in ("none", "gzip", "snappy", "lz4", "zstd"):
-        producer = kafka.producer(settings.kafka_servers(), **{"compression.type": codec})
+        producer = clients.producer(settings.kafka_servers(), **{"compression.type": codec})
         for number in range(40):
             headers: list[tuple[str, bytes | None]] = [("n", b"\xff"), ("n", None), ("ü", b"")] if number % 2 else []
             key = None if number % 3 else b"k"
@@ -237,7 +237,7 @@ def test_what_cannot_be_dumped_or_restored_is_refused(odd: Settings, elsewhere: 
     with DumpFolder(tmp_path).held(), pytest.raises(DumpInUse):
         dumped(odd, tmp_path)
     topic = events_topic(odd.topic_prefix, BASKET)
-    admin = kafka.admin(odd.kafka_servers())  # one that nobody holds any more answers nothing
+    admin = clients.admin(odd.kafka_servers())  # one that nobody holds any more answers nothing
     for future in admin.delete_records([TopicPartition(topic, 0, 3)]).values():
         future.result()
     with pytest.raises(LogTrimmed, match="begins at offset 3"):

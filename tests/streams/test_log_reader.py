@@ -9,11 +9,11 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from refold.streams import kafka as clients
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import KafkaUnavailable, LogShorter, LogTrimmed
-from refold.streams.fetch import Fetcher
-from refold.streams.log_reader import LogReader
+from refold.streams.kafka import clients
+from refold.streams.kafka.fetch import Fetcher
+from refold.streams.kafka.log_reader import LogReader
 
 PARTS, RECORDS = 3, 600
 

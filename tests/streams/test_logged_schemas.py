@@ -7,8 +7,9 @@ import pytest
 from confluent_kafka import KafkaError
 from pydantic import SecretStr
 
-from refold.streams import kafka, schema_log, topics
+from refold.streams import schema_log, topics
 from refold.streams.errors import KafkaUnavailable
+from refold.streams.kafka import clients
 from refold.streams.settings import Settings
 from tests.streams.broker import DOMAINS, prepare
 
@@ -32,7 +33,7 @@ def test_a_kafka_that_falls_silent_in_the_middle_is_not_waited_for_without_end(m
             return []
 
     monkeypatch.setattr(schema_log, "_TIMEOUT_S", 0.05)
-    monkeypatch.setattr(kafka, "consumer", lambda _: Silent())
+    monkeypatch.setattr(clients, "consumer", lambda _: Silent())
     with pytest.raises(KafkaUnavailable, match="offset 0 of 3"):
         topics.logged_schemas(NOWHERE)
 
@@ -44,7 +45,7 @@ def test_foreign_records_among_the_schemas_stop_no_start_and_a_schema_taken_away
     prepare(settings)
     right = topics.logged_schemas(settings)
     own, other = list(right)[:2]
-    producer = kafka.producer(settings.kafka_servers())
+    producer = clients.producer(settings.kafka_servers())
 
     def refuse(error: KafkaError | None, _: object) -> None:
         assert error is None

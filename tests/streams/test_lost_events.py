@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from refold.streams import kafka
 from refold.streams.appender import KafkaLog
 from refold.streams.chunk import Chunk
 from refold.streams.embedded.removal import remove_data
 from refold.streams.embedded.servers import Servers
 from refold.streams.group_consumer import ReaderConfig
+from refold.streams.kafka import clients
 from refold.streams.reader import REFUSED, GroupReader
 from refold.streams.settings import Settings
 from refold.streams.topics import events_topic, new_topics
@@ -57,7 +57,7 @@ def test_an_appender_whose_broker_lost_its_tail_begins_anew_and_a_reader_names_w
     with Servers(data, lambda _: None, postgres=False) as servers:
         address = servers.endpoints().kafka
         assert address
-        admin = kafka.admin(address)
+        admin = clients.admin(address)
         for made in admin.create_topics(new_topics([events], settings, 1)).values():
             made.result()
         log = KafkaLog(address, "")

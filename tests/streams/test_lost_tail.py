@@ -12,9 +12,9 @@ import pytest
 from confluent_kafka.admin import NewTopic
 
 from refold.retail.schemas.basket import OpenBasket
-from refold.streams import kafka
 from refold.streams.embedded.servers import Servers
 from refold.streams.errors import DeliveryFailed
+from refold.streams.kafka import clients
 from refold.streams.producer import Producer
 from tests.streams.broker import DOMAINS
 
@@ -60,7 +60,7 @@ def test_a_producer_goes_on_after_its_broker_lost_the_end_of_the_log(
     """It answered with failures for ever."""
     with Servers(open_folder, lambda _: None) as servers:
         address = str(servers.endpoints().kafka)
-        admin = kafka.admin(address)
+        admin = clients.admin(address)
         (made,) = admin.create_topics([NewTopic(TOPIC, 1, 1)]).values()
         made.result()
         producer = Producer(address, "", DOMAINS, timeout_s=8, linger_ms=0)

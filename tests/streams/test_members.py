@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from refold.streams import kafka
+from refold.streams.kafka import clients
 from refold.streams.members import MemberReader, client_id, group_name
 from refold.streams.settings import Settings
 from refold.streams.topics import events_topic
@@ -19,7 +19,7 @@ def test_a_foreign_member_is_named_with_what_it_holds(settings: Settings) -> Non
     name, topic = group_name(settings, "core"), events_topic(settings.topic_prefix, "retail.basket")
     for ours, who in ((False, "somebody"), (True, client_id(name))):
         member = {"group.id": name, "client.id": who, "auto.offset.reset": "latest"}
-        with closing(kafka.consumer(settings.kafka_servers(), **member)) as client:
+        with closing(clients.consumer(settings.kafka_servers(), **member)) as client:
             client.subscribe([topic])
             until = time.monotonic() + 30
             while not client.assignment():

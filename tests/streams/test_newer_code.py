@@ -31,7 +31,7 @@ from refold.streams.handler import Handler, Names, Surroundings
 from refold.streams.handler_store import PostgresTables
 from refold.streams.history import History
 from refold.streams.incoming import CommandReader
-from refold.streams.partitioner import partition_of
+from refold.streams.kafka.partitioner import partition_of
 from refold.streams.postgres import connect
 from refold.streams.producer import Producer
 from refold.streams.settings import Settings

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from refold.streams import kafka
 from refold.streams.chunk import Place
-from refold.streams.log import watermarks
+from refold.streams.kafka import clients
+from refold.streams.kafka.messages import watermarks
 from refold.streams.settings import Settings
 from refold.streams.topics import commands_topic, events_topic
 from tests.streams.broker import DOMAINS
@@ -74,7 +74,7 @@ def test_the_check_sees_what_is_loaded() -> None:
 
 def ends(settings: Settings) -> dict[Place, int]:
     """Where every topic of commands and events ends."""
-    client = kafka.consumer(settings.kafka_servers())
+    client = clients.consumer(settings.kafka_servers())
     found = {
         (topic, part): watermarks(client, (topic, part))[1]
         for name in DOMAINS.categories

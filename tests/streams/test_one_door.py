@@ -3,16 +3,16 @@
 import ast
 from pathlib import Path
 
-from refold.streams import kafka
+from refold.streams.kafka import clients
 
-ROOT = Path(kafka.__file__).parents[1]
+ROOT = Path(clients.__file__).parents[1]
 MADE_AT = {
-    "Consumer": "streams/kafka.py",
+    "Consumer": "streams/kafka/clients.py",
     "DeserializingConsumer": "",
-    "Producer": "streams/kafka.py",
+    "Producer": "streams/kafka/clients.py",
     "SerializingProducer": "",
-    "AdminClient": "streams/kafka.py",
-    "AIOKafkaClient": "streams/fetch.py",
+    "AdminClient": "streams/kafka/clients.py",
+    "AIOKafkaClient": "streams/kafka/fetch.py",
     "AIOKafkaConsumer": "",
     "AIOKafkaProducer": "",
 }

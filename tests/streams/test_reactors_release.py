@@ -12,7 +12,7 @@ from refold.retail.schemas.basket import BASKET
 from refold.streams.chunk import Chunk
 from refold.streams.errors import Lost, StillUnreadable
 from refold.streams.history import History
-from refold.streams.partitioner import partition_of
+from refold.streams.kafka.partitioner import partition_of
 from refold.streams.postgres import connect
 from refold.streams.producer import Producer
 from refold.streams.reactors import fold as fold_module

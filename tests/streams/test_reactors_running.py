@@ -17,12 +17,12 @@ from refold.retail.schemas.basket import BASKET, BasketOpened, BasketPaid, ItemS
 from refold.retail.schemas.household import HOUSEHOLD, AwardPoints
 from refold.schemas.codec import Codec
 from refold.schemas.contracts import Event
-from refold.streams import kafka
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import KafkaUnavailable, Lost
-from refold.streams.log import records_of, watermarks
-from refold.streams.log_reader import LogReader
-from refold.streams.partitioner import partition_of
+from refold.streams.kafka import clients
+from refold.streams.kafka.log_reader import LogReader
+from refold.streams.kafka.messages import records_of, watermarks
+from refold.streams.kafka.partitioner import partition_of
 from refold.streams.producer import Producer
 from refold.streams.reactors import fold as fold_module
 from refold.streams.reactors.fold import ReactorsFold
@@ -60,7 +60,7 @@ def expected(numbers: Sequence[int]) -> set[tuple[str, str, int]]:
 def sent(settings: Settings) -> Sent:
     """Every command of households in the log, with its id, in the order of each partition."""
     topic = commands_topic(settings.topic_prefix, HOUSEHOLD.name)
-    client = kafka.consumer(settings.kafka_servers())
+    client = clients.consumer(settings.kafka_servers())
     found: Sent = []
     for part in range(settings.partitions):
         _, end = watermarks(client, (topic, part))

@@ -12,7 +12,7 @@ from confluent_kafka import TopicPartition
 
 from refold.streams.chunk import Chunk
 from refold.streams.group_consumer import ReaderConfig
-from refold.streams.log import cut
+from refold.streams.kafka.messages import cut
 from refold.streams.reader import GroupReader
 from refold.streams.settings import Settings
 from refold.streams.topics import events_topic

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refold.streams.errors import LogCorrupt, LogHole
-from refold.streams.fetch import Fetched
-from refold.streams.log_reader import chunk_of
-from refold.streams.record_batches import batches_of, rows_of
+from refold.streams.kafka.fetch import Fetched
+from refold.streams.kafka.log_reader import chunk_of
+from refold.streams.kafka.record_batches import batches_of, rows_of
 
 Record = tuple[bytes | None, bytes | None, bool]
 BYTES = st.none() | st.binary(max_size=300)
@@ -64,7 +64,7 @@ def test_a_set_that_ends_within_a_batch_gives_the_whole_ones(
 
 @pytest.mark.parametrize("codec", [0, 1, 2, 3, 4])
 def test_plain_records_are_never_read_one_by_one(codec: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("refold.streams.record_batches._by_rows", None)
+    monkeypatch.setattr("refold.streams.kafka.record_batches._by_rows", None)
     data, records = record_set([(codec, PLAIN), (codec, PLAIN), ((codec + 1) % 5, PLAIN)])
     assert rows_of(list(batches_of(data, "t/0"))).height == len(records) == 150
 

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Message
 
-from refold.streams import kafka, refusals
+from refold.streams import refusals
 from refold.streams.appender import KafkaLog
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import (
@@ -26,6 +26,7 @@ from refold.streams.group_consumer import ReaderConfig
 from refold.streams.handler import Handler, Names, Surroundings
 from refold.streams.handler_ports import Away
 from refold.streams.intake import Intake
+from refold.streams.kafka import clients
 from refold.streams.lane import FAILED, Lane
 from refold.streams.postgres import answering
 from refold.streams.refusals import is_passing, of_kafka
@@ -167,7 +168,7 @@ def test_an_append_that_is_refused_for_good_ends_the_handler() -> None:
 
 
 def test_a_topic_that_refuses_what_it_says_that_it_takes_is_not_tried_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kafka, "largest_batch", lambda *_: 5000)
+    monkeypatch.setattr(clients, "largest_batch", lambda *_: 5000)
     log = KafkaLog("127.0.0.1:9", "")
     too_large = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE), Message(topic="retail.basket.events")
     log._reported(*too_large)
@@ -185,7 +186,7 @@ def test_a_topic_that_takes_more_again_is_believed_before_a_command_is_rejected_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     takes = [3000]
-    monkeypatch.setattr(kafka, "largest_batch", lambda *_: takes[0])
+    monkeypatch.setattr(clients, "largest_batch", lambda *_: takes[0])
     log = KafkaLog("127.0.0.1:9", "")
     log._reported(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE), Message(topic="retail.basket.events"))
     log.discard()
@@ -195,7 +196,7 @@ def test_a_topic_that_takes_more_again_is_believed_before_a_command_is_rejected_
     def away(*_: object) -> int:
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
 
-    monkeypatch.setattr(kafka, "largest_batch", away)
+    monkeypatch.setattr(clients, "largest_batch", away)
     log._asked.clear()
     with pytest.raises(Away, match="does not say what it takes"):
         log.fits("retail.basket", b"7", bytes(9000))

@@ -4,9 +4,10 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
-from refold.streams import kafka, topics
+from refold.streams import topics
 from refold.streams.continuity import check_continuity
 from refold.streams.errors import LogShorter, LogTrimmed, TopicRecreated, WrongPartitions, WrongSettings
+from refold.streams.kafka import clients
 from refold.streams.postgres import connect
 from refold.streams.settings import Settings
 from refold.streams.topics import check_topics, ensure_topics, events_topic
@@ -36,7 +37,7 @@ def test_topics_that_would_lose_events_are_refused(settings: Settings) -> None:
     """Wrong retention, another number of partitions, a topic made anew, a log that was trimmed."""
     prepare(settings)
     append(settings, BASKET, 0, [claimed(claim("A", 1)), *basket("A", 0, "s")])
-    admin, topic = kafka.admin(settings.kafka_servers()), events_topic(settings.topic_prefix, BASKET)
+    admin, topic = clients.admin(settings.kafka_servers()), events_topic(settings.topic_prefix, BASKET)
 
     def sets(name: str, value: str) -> None:
         entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
@@ -70,7 +71,7 @@ def test_topics_that_would_lose_events_are_refused(settings: Settings) -> None:
 def test_a_topic_that_was_deleted_is_not_made_anew(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(topics, "_HEARSAY_S", 0.2)
     prepare(settings)
-    admin, topic = kafka.admin(settings.kafka_servers()), events_topic(settings.topic_prefix, BASKET)
+    admin, topic = clients.admin(settings.kafka_servers()), events_topic(settings.topic_prefix, BASKET)
     with connect(settings.dsn(), application_name="test") as db:
         ensure_topics(settings, DOMAINS, db)
         admin.delete_topics([topic])[topic].result()

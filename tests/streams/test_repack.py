@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from refold.streams.dump_errors import DumpUnsound
 from refold.streams.dump_folder import MANIFEST, DumpFolder, Manifest, Partition, Segment
-from refold.streams.record_batches import batches_of
-from refold.streams.repack import batch_of, records_of
+from refold.streams.kafka.record_batches import batches_of
+from refold.streams.kafka.repack import batch_of, records_of
 
 Content = tuple[int, bytes | None, bytes | None, list[tuple[str, bytes | None]]]
 CONTENTS = st.lists(

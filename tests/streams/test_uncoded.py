@@ -10,8 +10,8 @@ from refold.projections.gates import Gates
 from refold.projections.replay import Replay
 from refold.retail.schemas.basket import BasketOpened
 from refold.schemas.avro import schema_id, schema_of
-from refold.streams import kafka
 from refold.streams.errors import CategoryUncoded
+from refold.streams.kafka import clients
 from refold.streams.settings import Settings
 from refold.streams.topics import events_topic, new_topics, schemas_topic
 from tests.streams.broker import prepare
@@ -26,10 +26,10 @@ def test_a_renamed_category_is_said_by_log_check_and_refused_by_the_first_fill(
     prepare(settings)
     schema = schema_of(BasketOpened, WAS)
     topics = new_topics([events_topic(settings.topic_prefix, WAS)], settings, 1)
-    client = kafka.admin(settings.kafka_servers())
+    client = clients.admin(settings.kafka_servers())
     for done in client.create_topics(topics[:1]).values():
         done.result()
-    producer = kafka.producer(settings.kafka_servers())
+    producer = clients.producer(settings.kafka_servers())
     producer.produce(schemas_topic(settings.topic_prefix), json.dumps(schema).encode(), str(schema_id(schema)).encode())
     producer.produce(events_topic(settings.topic_prefix, WAS), b"one", b"s")
     producer.produce(events_topic(settings.topic_prefix, WAS), b"two", b"s")

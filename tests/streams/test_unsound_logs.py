@@ -2,11 +2,12 @@
 
 import pytest
 
-from refold.streams import kafka, standing, stopped_places
+from refold.streams import standing
 from refold.streams.claims_ahead import waiting
 from refold.streams.continuity import check_continuity
 from refold.streams.errors import LogCorrupt
 from refold.streams.history import History
+from refold.streams.kafka import clients, stopped_places
 from refold.streams.lag import Lag
 from refold.streams.postgres import connect
 from refold.streams.settings import Settings
@@ -87,6 +88,6 @@ def test_corrupt_events_are_named_by_whoever_reads_them(settings: Settings, capl
 
 def test_each_consumer_of_librdkafka_checks_sums(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[dict[str, object]] = []
-    monkeypatch.setattr(kafka, "Consumer", lambda config, **_: asked.append(config))
-    kafka.consumer("127.0.0.1:9")
+    monkeypatch.setattr(clients, "Consumer", lambda config, **_: asked.append(config))
+    clients.consumer("127.0.0.1:9")
     assert asked[0]["check.crcs"] is True

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from refold.streams import kafka
+from refold.streams.kafka import clients
 
 _KNOWN_S = 1.0
 """A topic's settings may be changed at any time; a thousand records that it refuses meanwhile are one question."""
@@ -27,9 +27,9 @@ class BatchSizes:
         size, until = self._known.get(topic, (0, 0.0))
         if self._clock() < until:
             return size
-        self._client = self._client or kafka.admin(self._servers)
+        self._client = self._client or clients.admin(self._servers)
         try:
-            size = kafka.largest_batch(self._client, topic, _ASK_S)
+            size = clients.largest_batch(self._client, topic, _ASK_S)
         except KafkaException:
             self._client = None  # the next question goes to a new one, in case it is the client's fault
             raise

@@ -13,7 +13,7 @@ from aiokafka.record.util import calc_crc32c
 
 from refold.schemas.binary import long_bytes, read_long
 from refold.streams.errors import LogCorrupt
-from refold.streams.record_batches import BEFORE_LENGTH, CHECKED_FROM, HEADER, MAGIC, RecordBatch
+from refold.streams.kafka.record_batches import BEFORE_LENGTH, CHECKED_FROM, HEADER, MAGIC, RecordBatch
 
 Record = tuple[int, int, bytes]
 """Offset, time in milliseconds, and the encoded key, value and headers."""

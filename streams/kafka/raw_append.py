@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError as BrokerError
 
 from refold.streams.chunk import Place
 from refold.streams.errors import KafkaUnavailable
-from refold.streams.fetch import connected_client
+from refold.streams.kafka.fetch import connected_client
 from refold.streams.refusals import of_kafka
 
 _ALL_REPLICAS = -1

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 import polars as pl
 
 from refold.schemas.binary_column import BinaryColumn
-from refold.streams import kafka
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import LogHole
-from refold.streams.fetch import Fetched, Fetcher
-from refold.streams.log import check_range, moment, watermarks
-from refold.streams.record_batches import batches_of, rows_of
+from refold.streams.kafka import clients
+from refold.streams.kafka.fetch import Fetched, Fetcher
+from refold.streams.kafka.messages import check_range, moment, watermarks
+from refold.streams.kafka.record_batches import batches_of, rows_of
 
 
 class LogReader:
@@ -23,7 +23,7 @@ class LogReader:
         self.next = dict(positions)
         self._fetched = dict(positions)
         self._kept: deque[Chunk] = deque()
-        self._client = kafka.consumer(servers)
+        self._client = clients.consumer(servers)
         for place, position in self.next.items():
             check_range(self._client, place, position)
         self._fetcher = Fetcher(servers, sorted({topic for topic, _ in positions}))
