@@ -19,11 +19,11 @@ from refold.api.cli.signals import interrupt_on_sigterm
 from refold.api.demo.commands import commands
 from refold.api.demo.receipts import open_receipts
 from refold.api.demo.sending import open_producer, send
-from refold.streams.control_tables import bootstrap
 from refold.streams.domain import load_domains
 from refold.streams.embedded.removal import remove_data
 from refold.streams.embedded.servers import Servers
-from refold.streams.postgres import connect
+from refold.streams.postgres.connection import connect
+from refold.streams.postgres.control_tables import bootstrap
 from refold.streams.settings import Settings
 from refold.streams.topics import ensure_topics
 from refold.streams.waiting import when_kafka_answers

@@ -11,7 +11,7 @@ from statistics import median
 from benchmarks.year import say, servers_with_log
 from refold.streams.domain import load_domains
 from refold.streams.log_check import check_log
-from refold.streams.postgres import connect
+from refold.streams.postgres.connection import connect
 from refold.streams.settings import Settings
 from refold.streams.whole_log import places_of, raw_per_s
 

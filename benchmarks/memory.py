@@ -33,7 +33,7 @@ from refold.api.demo.sending import open_producer, send_one
 from refold.retail.schemas.basket import BASKET
 from refold.retail.schemas.product import PRODUCT
 from refold.streams.embedded.removal import remove_data
-from refold.streams.postgres import connect
+from refold.streams.postgres.connection import connect
 from refold.streams.settings import Settings
 from refold.streams.topics import events_topic
 

@@ -183,7 +183,7 @@ def main() -> None:
 
 def _pretend_core(settings: Settings) -> None:
     from refold.streams.core_limits import core_positions
-    from refold.streams.postgres import connect
+    from refold.streams.postgres.connection import connect
 
     reader = LogReader(settings.kafka_servers(), dict.fromkeys(places(settings), 0), records=1)
     ends = reader.ends()

@@ -17,7 +17,7 @@ from refold.streams.embedded.kafka import KafkaServer
 from refold.streams.embedded.postgres import PostgresServer
 from refold.streams.kafka import clients
 from refold.streams.kafka.messages import watermarks
-from refold.streams.postgres import connect
+from refold.streams.postgres.connection import connect
 from refold.streams.settings import Settings
 from refold.streams.topics import events_topic
 

@@ -13,12 +13,12 @@ from psycopg import sql
 
 from benchmarks.log_writer import LogWriter
 from benchmarks.receipts import decided
-from refold.streams.control_tables import bootstrap
 from refold.streams.domain import load_domains
 from refold.streams.embedded.servers import Servers
 from refold.streams.kafka import clients
 from refold.streams.kafka.messages import watermarks
-from refold.streams.postgres import connect
+from refold.streams.postgres.connection import connect
+from refold.streams.postgres.control_tables import bootstrap
 from refold.streams.settings import Settings
 from refold.streams.topics import ensure_topics, events_topic
 from refold.streams.waiting import when_kafka_answers

@@ -22,7 +22,7 @@ from refold.schemas.meta import Meta
 from refold.schemas.upcast_columns import todays_events
 from refold.streams.chunk import Chunk
 from refold.streams.core_limits import Voids
-from refold.streams.set_aside import SetAside
+from refold.streams.postgres.set_aside import SetAside
 from refold.streams.topics import category_of
 
 ALL_BUILDS = 0

@@ -24,7 +24,7 @@ from refold.streams.chunk import Place
 from refold.streams.core_limits import group_positions
 from refold.streams.domain import Domains
 from refold.streams.guard import command_guard
-from refold.streams.postgres import Database
+from refold.streams.postgres.connection import Database
 from refold.streams.settings import Settings
 
 READ_RECORDS = 40_000

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from refold.projections.layout import Layout
 from refold.projections.served import as_json, served_table
-from refold.streams.postgres import Database, Rows, Statements
+from refold.streams.postgres.connection import Database, Rows, Statements
 
 GROUP = "models"
 MEMBERS = ("serving", "shadow", "retired")

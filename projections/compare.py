@@ -12,7 +12,7 @@ from psycopg import sql
 from refold.projections import names
 from refold.projections.builds import Build
 from refold.projections.layout import Layout
-from refold.streams.postgres import Database
+from refold.streams.postgres.connection import Database
 
 LISTED = 1000
 """Rows that differ and are named; all of them are counted."""

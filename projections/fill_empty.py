@@ -17,7 +17,7 @@ from refold.streams.chunk import Place
 from refold.streams.core_folds import core_folds
 from refold.streams.guard import Store, command_guard
 from refold.streams.guarded_fold import GuardedFold
-from refold.streams.set_aside import CODE_KILLS
+from refold.streams.postgres.set_aside import CODE_KILLS
 from refold.streams.uncoded import refuse_uncoded
 
 

@@ -24,12 +24,13 @@ from refold.projections.member import detaching, write
 from refold.schemas.catalog import Catalog
 from refold.schemas.columns import ColumnDecoder
 from refold.schemas.errors import RefoldError
-from refold.streams import journal, positions
+from refold.streams import journal
 from refold.streams.chunk import Chunk, Place
 from refold.streams.core_limits import group_positions
 from refold.streams.errors import DatabaseRefused
 from refold.streams.kafka.log_reader import LogReader
-from refold.streams.postgres import Database, connect_patiently, notify
+from refold.streams.postgres import positions
+from refold.streams.postgres.connection import Database, connect_patiently, notify
 from refold.streams.refusals import first_line
 from refold.streams.settings import Settings
 from refold.streams.worker_ports import ChunkFold

@@ -17,7 +17,7 @@ from refold.projections.layout import Layout
 from refold.projections.names import table
 from refold.projections.partial import partial_of
 from refold.streams.errors import Refused, Unreachable
-from refold.streams.postgres import Statements
+from refold.streams.postgres.connection import Statements
 from refold.streams.refusals import first_line, is_away, is_keyless
 
 

@@ -9,8 +9,8 @@ from psycopg import sql
 from refold.projections.layout import DELETED, VERSION, Layout, Merge, Stored
 from refold.projections.names import table
 from refold.projections.wide_sums import Partial, Values, writable
-from refold.streams.arrays import literal
-from refold.streams.postgres import Database, Statements
+from refold.streams.postgres.arrays import literal
+from refold.streams.postgres.connection import Database, Statements
 
 
 def add(db: Statements, layout: Layout, schema: str, partial: Partial) -> None:

@@ -23,12 +23,13 @@ from refold.projections.member import detaching, write
 from refold.projections.row_batch import FEW, RowReader
 from refold.schemas.catalog import Catalog
 from refold.schemas.columns import ColumnDecoder
-from refold.streams import journal, positions
+from refold.streams import journal
 from refold.streams import metrics as chunk_metrics
 from refold.streams.chunk import Chunk, Place
 from refold.streams.failpoints import failpoint
-from refold.streams.pipelined import Pipelined
-from refold.streams.postgres import Database, connect_patiently, notify
+from refold.streams.postgres import positions
+from refold.streams.postgres.connection import Database, connect_patiently, notify
+from refold.streams.postgres.pipelined import Pipelined
 from refold.streams.refusals import is_away
 from refold.streams.topics import events_topic
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from refold.projections import metrics
 from refold.projections.batch import ALL_BUILDS, Park
-from refold.streams.postgres import Database, Statements
+from refold.streams.postgres.connection import Database, Statements
 
 
 def park(

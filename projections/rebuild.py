@@ -18,10 +18,10 @@ from refold.projections.member import detaching
 from refold.projections.source import Source
 from refold.projections.staging import Staging, keep_positions
 from refold.schemas.columns import ColumnDecoder
-from refold.streams import set_aside
 from refold.streams.chunk import Chunk, Place
 from refold.streams.core_limits import Voids
-from refold.streams.postgres import Database
+from refold.streams.postgres import set_aside
+from refold.streams.postgres.connection import Database
 
 BATCH_RECORDS = 80_000
 FLUSH_S = 30.0

@@ -19,7 +19,7 @@ from refold.projections.source import Source
 from refold.projections.staging import Staging
 from refold.streams.chunk import Place
 from refold.streams.core_limits import group_positions
-from refold.streams.postgres import Database
+from refold.streams.postgres.connection import Database
 from refold.streams.refusals import first_line
 
 _CLOSE_RECORDS = 20_000

@@ -13,12 +13,12 @@ from refold.projections.layout import Layout
 from refold.projections.limits import parked
 from refold.projections.member import detaching, write
 from refold.projections.models import ModelsFold
-from refold.streams import set_aside
 from refold.streams.chunk import Place
 from refold.streams.core_limits import group_positions
 from refold.streams.errors import StillUnreadable
 from refold.streams.history import NEWEST, History
-from refold.streams.postgres import Database
+from refold.streams.postgres import set_aside
+from refold.streams.postgres.connection import Database
 
 Places = list[tuple[int, int]]
 Read = Callable[[str, Places], Sequence[bytes | None]]

@@ -22,10 +22,10 @@ from refold.projections.replay_plan import Failed, Plan, Report, make_plan, plac
 from refold.projections.source import Source
 from refold.projections.staging import Staging
 from refold.streams.continuity import check_continuity
-from refold.streams.control_tables import bootstrap
 from refold.streams.core_limits import group_positions
 from refold.streams.domain import load_domains
-from refold.streams.postgres import Database, connect
+from refold.streams.postgres.connection import Database, connect
+from refold.streams.postgres.control_tables import bootstrap
 from refold.streams.settings import Settings
 from refold.streams.stuck import watching
 from refold.streams.topics import ensure_topics

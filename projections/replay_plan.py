@@ -11,7 +11,7 @@ from refold.projections.declared import Declared
 from refold.projections.layout import Layout
 from refold.streams.chunk import Place
 from refold.streams.core_limits import group_positions
-from refold.streams.postgres import Database
+from refold.streams.postgres.connection import Database
 from refold.streams.settings import Settings
 from refold.streams.topics import category_of, events_topic
 

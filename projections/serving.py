@@ -7,7 +7,7 @@ from refold.projections.declared import declared
 from refold.projections.fingerprint import view_fingerprint
 from refold.projections.served import ServedColumn, ServedModel, served_table, served_view
 from refold.projections.view_order import tables_read
-from refold.streams.postgres import Database
+from refold.streams.postgres.connection import Database
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from refold.projections.member import frames_for, load_rows
 from refold.projections.partial import Frames, merged, partial_of
 from refold.projections.wide_sums import Values, writable
 from refold.streams.chunk import Place
-from refold.streams.postgres import Database
+from refold.streams.postgres.connection import Database
 
 _COMPACT_ROWS = 300_000
 _FLUSH = "_flush"

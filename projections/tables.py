@@ -11,7 +11,7 @@ from refold.projections.layout import DELETED, VERSION, Layout, Stored
 from refold.projections.names import table
 from refold.projections.served_types import served_type
 from refold.projections.view_swap import Name
-from refold.streams.postgres import Database
+from refold.streams.postgres.connection import Database
 
 ANALYST = "refold_analyst"
 

@@ -10,7 +10,7 @@ from typing import Literal
 from refold.projections import builds, promote, view_swap
 from refold.projections.declared import Declared
 from refold.projections.errors import StillDeclared, UnknownModel
-from refold.streams.postgres import Database
+from refold.streams.postgres.connection import Database
 from refold.streams.presence import Live, live_processes
 
 _VIEWS = "SELECT DISTINCT domain, name FROM refold.views ORDER BY 1, 2"

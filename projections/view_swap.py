@@ -12,7 +12,7 @@ import psycopg
 from psycopg import sql
 
 from refold.projections.errors import CannotPromote
-from refold.streams.postgres import Database, has_table
+from refold.streams.postgres.connection import Database, has_table
 from refold.streams.refusals import first_line
 
 Name = tuple[str, str]

@@ -18,7 +18,7 @@ from refold.projections.served import as_json, served_table, served_view
 from refold.projections.view_order import reads, tables_read
 from refold.projections.view_swap import Name
 from refold.streams import journal
-from refold.streams.postgres import Database
+from refold.streams.postgres.connection import Database
 from refold.streams.refusals import first_line, is_away
 
 Declaration = tuple[str, str, str]

@@ -24,11 +24,11 @@ from refold.streams.guarded_fold import GuardedFold
 from refold.streams.intake import Intake
 from refold.streams.lane import Lane, Share, Worker, lane_of
 from refold.streams.members import group_name
-from refold.streams.notices import listen
-from refold.streams.positions import stored
-from refold.streams.postgres import answering, connect_patiently
+from refold.streams.postgres.connection import answering, connect_patiently
+from refold.streams.postgres.notices import listen
+from refold.streams.postgres.positions import stored
+from refold.streams.postgres.restoring import stand_aside
 from refold.streams.reader import GroupReader, Put, Start
-from refold.streams.restoring import stand_aside
 from refold.streams.settings import Settings
 from refold.streams.stuck import StuckWatch
 from refold.streams.taking_part import HERE

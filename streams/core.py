@@ -15,7 +15,7 @@ import psycopg
 
 from refold.schemas.codec import Codec
 from refold.schemas.columns import Heads, read_heads
-from refold.streams import by_columns, by_rows, core_store, journal, metrics, positions
+from refold.streams import by_columns, by_rows, core_store, journal, metrics
 from refold.streams.chunk import Chunk, Place
 from refold.streams.core_store import AskedBefore, StoredClaim
 from refold.streams.decoded import EventDecoder
@@ -25,10 +25,11 @@ from refold.streams.errors import NewerRules
 from refold.streams.failpoints import failpoint
 from refold.streams.history import History
 from refold.streams.kafka.stopped_places import StoppedPlaces
-from refold.streams.pipelined import Pipelined
-from refold.streams.postgres import connect_patiently, notify
+from refold.streams.postgres import positions
+from refold.streams.postgres.connection import connect_patiently, notify
+from refold.streams.postgres.pipelined import Pipelined
+from refold.streams.postgres.set_aside import original
 from refold.streams.refusals import first_line
-from refold.streams.set_aside import original
 from refold.streams.topics import category_of, events_topic
 from refold.streams.voidings_ahead import VoidingsAhead
 

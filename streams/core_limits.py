@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from refold.streams.chunk import Chunk, Place
-from refold.streams.postgres import Rows, Statements
+from refold.streams.postgres.connection import Rows, Statements
 
 Voids = Mapping[Place, Sequence[tuple[int, int]]]
 """Ranges of offsets, both ends included, that do not count."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from refold.streams.chunk import Chunk, Place
 from refold.streams.intake import Intake
-from refold.streams.notices import POLL_S, CorePositions
+from refold.streams.postgres.notices import POLL_S, CorePositions
 from refold.streams.worker_ports import ChunkFold
 
 

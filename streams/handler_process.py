@@ -5,7 +5,6 @@ from threading import Event
 from refold.streams.agents import run_agent
 from refold.streams.appender import KafkaLog
 from refold.streams.chunk import Place
-from refold.streams.control_tables import bootstrap
 from refold.streams.domain import load_domains
 from refold.streams.group_consumer import ReaderConfig
 from refold.streams.guard import process_guard
@@ -14,7 +13,8 @@ from refold.streams.handler_store import PostgresTables
 from refold.streams.history import History
 from refold.streams.lane import Worker
 from refold.streams.members import group_name
-from refold.streams.postgres import answering, connect_patiently
+from refold.streams.postgres.connection import answering, connect_patiently
+from refold.streams.postgres.control_tables import bootstrap
 from refold.streams.reader import GroupReader
 from refold.streams.settings import Settings
 from refold.streams.standing import STANDING

@@ -9,14 +9,14 @@ import psycopg
 from refold.schemas.errors import NewerSchema, Undecodable
 from refold.streams import core_store
 from refold.streams.chunk import Place
-from refold.streams.control_tables import keep_up
 from refold.streams.domain import Domains
 from refold.streams.errors import LogRefused, Refused, Unreachable
 from refold.streams.fold import ClaimState
 from refold.streams.handler_ports import Away, Snapshot
 from refold.streams.history import History
-from refold.streams.pipelined import Pipelined
-from refold.streams.postgres import connect
+from refold.streams.postgres.connection import connect
+from refold.streams.postgres.control_tables import keep_up
+from refold.streams.postgres.pipelined import Pipelined
 from refold.streams.refusals import first_line, may_pass, refusal_of
 
 Answer = TypeVar("Answer")

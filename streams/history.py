@@ -11,12 +11,13 @@ from refold.schemas.contracts import Event
 from refold.schemas.envelope import framed
 from refold.schemas.errors import NewerSchema, Undecodable
 from refold.schemas.meta import Meta
-from refold.streams import set_aside, stuck
+from refold.streams import stuck
 from refold.streams.domain import AnyDecider, Domains
 from refold.streams.errors import DatabaseUnavailable, EventUnreadable, KafkaUnavailable
 from refold.streams.kafka import clients
 from refold.streams.kafka.messages import records_of
-from refold.streams.postgres import Database
+from refold.streams.postgres import set_aside
+from refold.streams.postgres.connection import Database
 from refold.streams.state_cache import StateCache
 from refold.streams.topics import events_topic
 

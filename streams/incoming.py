@@ -16,8 +16,8 @@ from refold.streams.chunk import Chunk, Place
 from refold.streams.decide import UNREADABLE, Incoming
 from refold.streams.decider import Rejected
 from refold.streams.kafka.partitioner import partition_of
+from refold.streams.postgres.set_aside import CODE_KILLS, SetAside, original
 from refold.streams.refusals import first_line
-from refold.streams.set_aside import CODE_KILLS, SetAside, original
 
 _log = logging.getLogger(__name__)
 UNKNOWN_NAME = "unknown"

@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from refold.streams.chunk import Place
 from refold.streams.domain import Domains
 from refold.streams.kafka import clients
-from refold.streams.postgres import Database
+from refold.streams.postgres.connection import Database
 from refold.streams.presence import handlers_at
 from refold.streams.refusals import of_kafka
 from refold.streams.settings import Settings

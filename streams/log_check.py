@@ -18,7 +18,7 @@ from refold.schemas.errors import NewerSchema
 from refold.schemas.upcast_columns import todays_events
 from refold.streams.chunk import Chunk
 from refold.streams.domain import Domains
-from refold.streams.postgres import Database
+from refold.streams.postgres.connection import Database
 from refold.streams.settings import Settings
 from refold.streams.topics import category_of, follow_log
 from refold.streams.uncoded import uncoded_categories

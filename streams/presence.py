@@ -19,12 +19,12 @@ import refold
 from refold.schemas.errors import RefoldError
 from refold.streams import journal
 from refold.streams.chunk import Place
-from refold.streams.control_tables import bootstrap
-from refold.streams.postgres import Database, connect, has_table
+from refold.streams.postgres.connection import Database, connect, has_table
+from refold.streams.postgres.control_tables import bootstrap
+from refold.streams.postgres.tables_version import known
 from refold.streams.refusals import first_line
 from refold.streams.running_code import Code
 from refold.streams.standing import MEMBERS, STALE_S, STANDING, waits_longest
-from refold.streams.tables_version import known
 
 _TABLE = "refold.processes"
 BEAT_S = 3.0

@@ -16,7 +16,7 @@ from refold.schemas.identity import outcome_key, unreadable_command_uuid
 from refold.streams.errors import LogShorter, TopicRecreated
 from refold.streams.kafka import clients
 from refold.streams.kafka.messages import value_at, watermarks
-from refold.streams.postgres import Database
+from refold.streams.postgres.connection import Database
 
 _FOLDED = """
 SELECT c.part, p.next_offset - 1, c.last_hash

@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, Resourc
 from refold.streams.domain import Domains
 from refold.streams.errors import KafkaUnavailable, TopicRecreated, WrongPartitions, WrongSettings
 from refold.streams.kafka import clients
-from refold.streams.postgres import Database
+from refold.streams.postgres.connection import Database
 from refold.streams.recreated import holds_what_was_folded
 from refold.streams.refusals import of_kafka
 from refold.streams.schema_log import SchemaLog

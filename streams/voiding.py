@@ -17,7 +17,7 @@ from refold.streams.domain import Domains
 from refold.streams.errors import DeliveryFailed
 from refold.streams.kafka import clients
 from refold.streams.kafka.log_reader import LogReader
-from refold.streams.postgres import Database
+from refold.streams.postgres.connection import Database
 from refold.streams.presence import live_processes
 from refold.streams.settings import Settings
 from refold.streams.topics import events_topic

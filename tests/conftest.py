@@ -65,7 +65,7 @@ def kafka(servers: Endpoints) -> str:
 @pytest.fixture(scope="session")
 def template(servers: Endpoints) -> str:
     """The URL of a database that holds the platform's tables and nothing else; databases of tests are copies of it."""
-    from refold.streams.control_tables import bootstrap
+    from refold.streams.postgres.control_tables import bootstrap
 
     assert servers.database_url
     with psycopg.connect(servers.database_url, autocommit=True) as admin:

@@ -7,9 +7,9 @@ from refold.api.cli import exits
 from refold.api.cli.output import print_json, print_table, say
 from refold.projections.declared import declared
 from refold.projections.undeclared import chosen, drop, undeclared
-from refold.streams.control_tables import bootstrap
 from refold.streams.embedded.servers import connected
-from refold.streams.postgres import answering, connect
+from refold.streams.postgres.connection import answering, connect
+from refold.streams.postgres.control_tables import bootstrap
 from refold.streams.settings import Settings
 
 

@@ -12,7 +12,7 @@ from refold.api.cli.replay import reported
 from refold.streams.domain import load_domains
 from refold.streams.embedded.servers import connected
 from refold.streams.log_check import Found, SchemaCount, check_log
-from refold.streams.postgres import Database, connect
+from refold.streams.postgres.connection import Database, connect
 from refold.streams.settings import Settings
 from refold.streams.whole_log import places_of, raw_per_s
 

@@ -14,12 +14,12 @@ from refold.projections.parking import all_parked
 from refold.projections.release import Released
 from refold.projections.release import release as release_models
 from refold.schemas.errors import RefoldError
-from refold.streams import set_aside
-from refold.streams.control_tables import bootstrap
 from refold.streams.domain import load_domains
 from refold.streams.embedded.servers import connected
 from refold.streams.history import History
-from refold.streams.postgres import Database, answering, connect
+from refold.streams.postgres import set_aside
+from refold.streams.postgres.connection import Database, answering, connect
+from refold.streams.postgres.control_tables import bootstrap
 from refold.streams.reactors import store
 from refold.streams.reactors.declared import declared_reactors
 from refold.streams.reactors.process import sender

@@ -19,7 +19,7 @@ from refold.projections.rebuild import Progress
 from refold.projections.replay import Replay
 from refold.projections.replay_plan import Plan, Rebuilt, Report
 from refold.streams.embedded.servers import connected
-from refold.streams.postgres import answering
+from refold.streams.postgres.connection import answering
 from refold.streams.settings import Settings
 
 _LINE_S = 2.0

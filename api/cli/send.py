@@ -17,10 +17,10 @@ from refold.api.http.command_request import command_uuid_of, find_category, find
 from refold.api.http.outcomes import FIND, Outcome
 from refold.schemas.errors import BadValue
 from refold.schemas.identity import body_hash, outcome_key
-from refold.streams.control_tables import bootstrap
 from refold.streams.domain import load_domains
 from refold.streams.embedded.servers import connected
-from refold.streams.postgres import Database, answering, connect
+from refold.streams.postgres.connection import Database, answering, connect
+from refold.streams.postgres.control_tables import bootstrap
 from refold.streams.producer import Producer
 from refold.streams.settings import Settings
 from refold.streams.topics import ensure_topics

@@ -11,10 +11,10 @@ from cyclopts import Parameter
 
 from refold.api.cli.exits import DONE, FAILED
 from refold.api.cli.output import print_rows, say
-from refold.streams import session
 from refold.streams.embedded.servers import analyst_address
 from refold.streams.errors import NotConnected
-from refold.streams.postgres import answering, opened
+from refold.streams.postgres import session
+from refold.streams.postgres.connection import answering, opened
 from refold.streams.refusals import first_line
 from refold.streams.settings import Settings
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import psycopg
 
-from refold.streams.postgres import Database, connect_patiently
+from refold.streams.postgres.connection import Database, connect_patiently
 from refold.streams.refusals import is_away
 
 PATIENCE_S = 120.0

@@ -12,11 +12,11 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
 from refold.api.errors import TooManyWaiting
 from refold.api.unavailable import NotPrepared, QueryTimeout
-from refold.streams import session
 from refold.streams.errors import DatabaseUnavailable
-from refold.streams.postgres import settle
+from refold.streams.postgres import session
+from refold.streams.postgres.connection import settle
+from refold.streams.postgres.session import LIFETIME_S, STATEMENT_TIMEOUT_MS
 from refold.streams.refusals import first_line, is_away, refusal_of
-from refold.streams.session import LIFETIME_S, STATEMENT_TIMEOUT_MS
 
 _ACQUIRE_S = 2.0
 ANSWER_S = STATEMENT_TIMEOUT_MS / 1000 + 3

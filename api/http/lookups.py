@@ -17,10 +17,10 @@ from psycopg.errors import error_from_result
 
 from refold.api.errors import TooManyWaiting
 from refold.api.http.database import Row, api_errors
-from refold.streams.pipelined import BINARY, GOOD, as_text, numbered, rows_of
-from refold.streams.postgres import connect_async
+from refold.streams.postgres.connection import connect_async
+from refold.streams.postgres.pipelined import BINARY, GOOD, as_text, numbered, rows_of
+from refold.streams.postgres.session import LIFETIME_S, READER, STATEMENT_TIMEOUT_MS
 from refold.streams.refusals import is_away
-from refold.streams.session import LIFETIME_S, READER, STATEMENT_TIMEOUT_MS
 
 MOST_ASKED = 4000
 _ANSWER_S = STATEMENT_TIMEOUT_MS / 1000 + 1

@@ -15,7 +15,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import REGISTRY, Collector
 
 from refold.streams.lag import Lag
-from refold.streams.postgres import Database, has_table
+from refold.streams.postgres.connection import Database, has_table
 from refold.streams.presence import Live, Trouble
 from refold.streams.standing import STALE_S
 from refold.streams.taking_part import Check

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from refold.streams.chunk import Place
-from refold.streams.notices import GAP, POLL_S, listen, read_notice
+from refold.streams.postgres.notices import GAP, POLL_S, listen, read_notice
 
 _GROUPS = ("core", "models")
 _SETTLE_S = 0.02

@@ -33,7 +33,7 @@ from refold.streams.domain import Domains
 from refold.streams.errors import DeliveryFailed
 from refold.streams.history import History, Recorded
 from refold.streams.lag import LagReader
-from refold.streams.notices import POLL_S
+from refold.streams.postgres.notices import POLL_S
 from refold.streams.producer import Delivered, Producer
 from refold.streams.reactors.declared import reacted_categories
 from refold.streams.settings import Settings

@@ -21,12 +21,12 @@ from refold.api.http import metrics
 from refold.api.http.operation_services import Check
 from refold.projections.serving import model_states
 from refold.schemas.errors import RefoldError
-from refold.streams.control_tables import look
 from refold.streams.domain import Domains
 from refold.streams.errors import DatabaseNewer
 from refold.streams.lag import LagReader
 from refold.streams.members import MemberReader
-from refold.streams.postgres import ABSENT, Database, connect, has_table
+from refold.streams.postgres.connection import ABSENT, Database, connect, has_table
+from refold.streams.postgres.control_tables import look
 from refold.streams.presence import MISSING_NOW, live_processes, troubles
 from refold.streams.refusals import first_line
 from refold.streams.settings import Settings

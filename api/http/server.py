@@ -17,7 +17,7 @@ from refold.api.http.request_ids import told
 from refold.api.http.resources import Resources
 from refold.api.stop_times import IN_FLIGHT_S
 from refold.streams.domain import load_domains
-from refold.streams.postgres import connect
+from refold.streams.postgres.connection import connect
 from refold.streams.settings import Settings
 
 HANG_UP = MAX_CONNECTIONS + 500

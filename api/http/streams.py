@@ -32,7 +32,7 @@ from refold.streams.domain import AnyDecider
 from refold.streams.effects import BROKEN
 from refold.streams.errors import EventUnreadable, Unreachable
 from refold.streams.history import Recorded
-from refold.streams.set_aside import KILLED
+from refold.streams.postgres.set_aside import KILLED
 
 MAX_EVENTS = 1000
 MOST_REFOLDED = 10_000

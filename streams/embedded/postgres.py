@@ -17,7 +17,7 @@ from refold.streams.embedded.processes import ServerProcess
 from refold.streams.embedded.records import write_private
 from refold.streams.embedded.unprivileged import Account, account_for_postgres, binaries_for, home_for, recorded_home
 from refold.streams.errors import DatabaseRefused, EmbeddedFailed, ExtraMissing
-from refold.streams.postgres import connect
+from refold.streams.postgres.connection import connect
 from refold.streams.refusals import first_line
 
 USER = DATABASE = "refold"

@@ -13,8 +13,8 @@ from refold.schemas.contracts import Event
 from refold.schemas.errors import Undecodable
 from refold.schemas.meta import Meta
 from refold.streams.chunk import Chunk
+from refold.streams.postgres.set_aside import KILLED, SetAside
 from refold.streams.reactors.reactor import Reactor
-from refold.streams.set_aside import KILLED, SetAside
 
 
 @dataclass(frozen=True)

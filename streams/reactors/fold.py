@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from refold.schemas.codec import Codec
-from refold.streams import journal, positions
+from refold.streams import journal
 from refold.streams import metrics as chunk_metrics
 from refold.streams.chunk import Chunk, Place
 from refold.streams.command_record import Addressed
@@ -18,7 +18,8 @@ from refold.streams.domain import Domains
 from refold.streams.errors import Lost
 from refold.streams.failpoints import failpoint
 from refold.streams.history import History
-from refold.streams.postgres import connect_patiently, notify
+from refold.streams.postgres import positions
+from refold.streams.postgres.connection import connect_patiently, notify
 from refold.streams.reactors import metrics, store
 from refold.streams.reactors.arrived import Arrived, Readers, arrived
 from refold.streams.reactors.reacting import Answers, Reacting

@@ -12,11 +12,11 @@ import psycopg
 from refold.schemas.errors import NewerSchema, RefoldError
 from refold.streams import journal
 from refold.streams.continuity import check_continuity
-from refold.streams.control_tables import bootstrap
 from refold.streams.domain import Domains, load_domains
 from refold.streams.errors import StillUnreadable
 from refold.streams.history import History
-from refold.streams.postgres import Database, answering, connect_patiently
+from refold.streams.postgres.connection import Database, answering, connect_patiently
+from refold.streams.postgres.control_tables import bootstrap
 from refold.streams.producer import Producer
 from refold.streams.reactors import store
 from refold.streams.reactors.declared import declared_reactors

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from refold.schemas.codec import Codec
-from refold.streams import set_aside
 from refold.streams.chunk import Chunk
 from refold.streams.command_record import Addressed
 from refold.streams.core_limits import group_positions
 from refold.streams.domain import Domains
 from refold.streams.errors import StillUnreadable
 from refold.streams.history import NEWEST, PAGE_BYTES, History
-from refold.streams.postgres import Database
+from refold.streams.postgres import set_aside
+from refold.streams.postgres.connection import Database
 from refold.streams.reactors import store
 from refold.streams.reactors.arrived import Arrived, Readers, arrived
 from refold.streams.reactors.fold import GROUP

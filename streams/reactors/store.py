@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 
 from refold.schemas.codec import writable
-from refold.streams.arrays import literal
-from refold.streams.postgres import Database
+from refold.streams.postgres.arrays import literal
+from refold.streams.postgres.connection import Database
 from refold.streams.reactors.reacting import Answers, Key, Parked, State
 
 

@@ -14,7 +14,7 @@ from refold.projections.declared import declared
 from refold.projections.models import ModelsFold
 from refold.projections.models_process import ensure_builds
 from refold.streams.domain import Domains
-from refold.streams.postgres import Database, connect
+from refold.streams.postgres.connection import Database, connect
 from refold.streams.settings import Settings
 from tests.projections.conftest import core_stands
 from tests.projections.naive import naive_rows

@@ -14,13 +14,13 @@ from refold.api.cli import exits
 from refold.api.cli.app import run
 from refold.api.error_page import status_of
 from refold.api.http import preparation
-from refold.streams.control_tables import bootstrap, look
 from refold.streams.errors import DatabaseNewer
 from refold.streams.handler_store import PostgresTables
 from refold.streams.history import History
-from refold.streams.postgres import Database, connect
+from refold.streams.postgres.connection import Database, connect
+from refold.streams.postgres.control_tables import bootstrap, look
+from refold.streams.postgres.tables_version import known
 from refold.streams.settings import Settings
-from refold.streams.tables_version import known
 from tests.streams.broker import DOMAINS, append, claimed, encoded, prepare
 from tests.streams.logs import claim, record
 from tests.streams.test_core import OPENED

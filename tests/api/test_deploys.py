@@ -14,7 +14,7 @@ from refold.projections import builds, promote, tables
 from refold.projections.declaration import Column
 from refold.projections.declared import Declared, declared_of
 from refold.retail.projections import BASKETS, HOUSEHOLDS, PRODUCT_SALES, STORE_DAILY, STORE_TOTALS
-from refold.streams.postgres import Database
+from refold.streams.postgres.connection import Database
 from refold.streams.settings import Settings
 from tests.api.test_views import db as db  # noqa: PLC0414 - a fixture
 from tests.streams.broker import DOMAINS

@@ -19,7 +19,7 @@ from refold.projections.declared import declared
 from refold.projections.replay import Replay
 from refold.streams.kafka.partitioner import partition_of
 from refold.streams.log_check import check_log
-from refold.streams.postgres import Database, connect
+from refold.streams.postgres.connection import Database, connect
 from refold.streams.settings import Settings
 from refold.streams.topics import events_topic
 from tests.golden.make import FROZEN, encoded

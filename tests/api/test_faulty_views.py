@@ -19,7 +19,7 @@ from refold.projections.replay import Replay
 from refold.projections.serving import view_faults
 from refold.retail import projections
 from refold.retail.schemas.basket import BASKET, BasketOpened, ItemScanned
-from refold.streams.postgres import connect
+from refold.streams.postgres.connection import connect
 from refold.streams.settings import Settings
 from tests.projections.test_replay import fold_live, quiet
 from tests.streams.broker import DOMAINS, prepare

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from refold.api.cli.stack import Stack
 from refold.api.http.resources import Resources
 from refold.streams.domain import Domains
-from refold.streams.postgres import connect
+from refold.streams.postgres.connection import connect
 from refold.streams.settings import Settings
 from tests.conftest import settings_for
 from tests.streams.test_sessions import ENVIRONMENT, HOSTILE

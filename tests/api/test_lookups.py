@@ -11,7 +11,7 @@ from refold.api.http import lookups
 from refold.api.http.lookups import Lookups
 from refold.api.unavailable import NotPrepared, QueryTimeout
 from refold.streams.errors import DatabaseUnavailable
-from refold.streams.postgres import connect
+from refold.streams.postgres.connection import connect
 
 pytestmark = pytest.mark.servers
 ECHO = "SELECT %s::int"

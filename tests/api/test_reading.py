@@ -28,9 +28,9 @@ from refold.api.http.query_request import RESERVED
 from refold.api.http.read_services import ModelReads, ModelServices, StreamServices
 from refold.api.http.registry import SchemaRegistry
 from refold.projections.serving import ServedColumn, ServedModel
-from refold.streams.control_tables import bootstrap
 from refold.streams.domain import Domains, load_domains
-from refold.streams.postgres import connect
+from refold.streams.postgres.connection import connect
+from refold.streams.postgres.control_tables import bootstrap
 from tests.api.conftest import World
 
 HTTP = httpx.Client(timeout=30)

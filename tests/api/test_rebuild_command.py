@@ -14,7 +14,7 @@ from refold.api.cli import app as cli
 from refold.api.cli import exits
 from refold.projections import builds
 from refold.retail.schemas.basket import BASKET, BasketOpened, ItemScanned
-from refold.streams.postgres import Database, connect
+from refold.streams.postgres.connection import Database, connect
 from refold.streams.settings import Settings
 from tests.projections.test_replay import fold_live
 from tests.streams.broker import DOMAINS, prepare

@@ -21,11 +21,11 @@ from refold.api.cli.stack import Stack
 from refold.api.http import preparation
 from refold.api.http.preparation import Preparation
 from refold.api.http.resources import Resources
-from refold.streams.control_tables import bootstrap
 from refold.streams.domain import Domains
 from refold.streams.errors import LogShorter, Refused, WrongSettings
 from refold.streams.kafka import clients
-from refold.streams.postgres import connect
+from refold.streams.postgres.connection import connect
+from refold.streams.postgres.control_tables import bootstrap
 from refold.streams.settings import Settings
 from refold.streams.waiting import when_kafka_answers
 from tests.conftest import database_named

@@ -16,7 +16,7 @@ from refold.api.cli.app import run
 from refold.api.cli.stack import Stack
 from refold.streams.kafka import clients
 from refold.streams.members import MemberReader, group_name
-from refold.streams.postgres import connect
+from refold.streams.postgres.connection import connect
 from refold.streams.topics import events_topic
 
 pytestmark = pytest.mark.timeout(240)

@@ -10,7 +10,7 @@ from refold.api.cli.app import run
 from refold.streams.claims_ahead import waiting
 from refold.streams.domain import load_domains
 from refold.streams.lag import LagReader
-from refold.streams.postgres import connect
+from refold.streams.postgres.connection import connect
 from refold.streams.presence import Me, Presence
 from refold.streams.settings import Settings
 from refold.streams.topics import events_topic

@@ -13,7 +13,7 @@ from benchmarks.receipts import Decided
 from refold.api.http.resources import Resources
 from refold.projections import builds
 from refold.retail.schemas.basket import BASKET, BasketOpened, ItemScanned
-from refold.streams.postgres import Database, connect
+from refold.streams.postgres.connection import Database, connect
 from refold.streams.settings import Settings
 from tests.projections.test_replay import fold_live
 from tests.streams.broker import DOMAINS, prepare

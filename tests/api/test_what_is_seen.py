@@ -15,7 +15,7 @@ from refold.api.cli.app import run
 from refold.api.cli.stack import Stack
 from refold.retail.schemas.basket import OpenBasket
 from refold.streams.domain import load_domains
-from refold.streams.postgres import connect
+from refold.streams.postgres.connection import connect
 from refold.streams.producer import Producer
 from refold.streams.running_code import running_code
 from refold.streams.settings import Settings

@@ -13,7 +13,7 @@ from refold.retail.schemas.basket import OpenBasket, ScanItem
 from refold.streams.domain import load_domains
 from refold.streams.embedded.servers import Endpoints
 from refold.streams.kafka.partitioner import partition_of
-from refold.streams.postgres import connect
+from refold.streams.postgres.connection import connect
 from refold.streams.presence import stand_still, troubles
 from refold.streams.producer import Producer
 from refold.streams.settings import Settings

@@ -1,6 +1,6 @@
 """Write what the migrations lead to and their checksums: `python -m tests.golden.make_tables`, after a migration was added.
 
-`streams/migrations/layout.txt` is read off a fresh database. A checksum is written once and never again: that migration was applied to
+`streams/postgres/migrations/layout.txt` is read off a fresh database. A checksum is written once and never again: that migration was applied to
 somebody's database, and editing it changes nothing there.
 """
 
@@ -13,10 +13,10 @@ import psycopg
 from psycopg import Connection
 
 from refold.streams.embedded.servers import Servers
-from refold.streams.tables_version import migrations
+from refold.streams.postgres.tables_version import migrations
 
 ROOT = Path(__file__).parent.parent.parent
-FOLDER = ROOT / "streams/migrations"
+FOLDER = ROOT / "streams/postgres/migrations"
 CHECKSUMS = Path(__file__).parent / "tables/migrations.sha256"
 
 _COLUMNS = """

@@ -13,8 +13,8 @@ from refold.streams.attempts import Attempts
 from refold.streams.chunk import Chunk
 from refold.streams.errors import RecordKills
 from refold.streams.guard import Limits, ProcessGuard
+from refold.streams.postgres.set_aside import Offsets, SetAside, masked, original
 from refold.streams.probe import Probe
-from refold.streams.set_aside import Offsets, SetAside, masked, original
 from tests.streams.broker import CODEC, claimed, encoded
 from tests.streams.logs import claim, record
 from tests.streams.test_core import OPENED

@@ -11,7 +11,7 @@ import pytest
 from refold.api import error_words
 from refold.schemas import compatibility
 from refold.schemas.errors import ContractError, NewerSchema, UpcastFailed
-from refold.streams import set_aside
+from refold.streams.postgres import set_aside
 from tests.matrix import over_http, over_kafka, over_schemas
 from tests.matrix.rows import Row
 

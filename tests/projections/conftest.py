@@ -8,8 +8,8 @@ from refold.projections.declared import Declared, declared_of
 from refold.projections.models import ModelsFold
 from refold.projections.models_process import ensure_builds
 from refold.streams.chunk import Place
-from refold.streams.control_tables import bootstrap
-from refold.streams.postgres import Database, connect
+from refold.streams.postgres.connection import Database, connect
+from refold.streams.postgres.control_tables import bootstrap
 from tests.projections.sample import CATALOG, MODELS
 
 

@@ -5,8 +5,8 @@ import pytest
 from psycopg import sql
 
 from refold.projections.models_process import ensure_builds
-from refold.streams.control_tables import bootstrap
-from refold.streams.postgres import Database
+from refold.streams.postgres.connection import Database
+from refold.streams.postgres.control_tables import bootstrap
 from tests.projections.test_view_swap import AMOUNT, MOST, PAYMENTS, V1, promoted, version, view
 
 HANDS = [

@@ -27,8 +27,8 @@ from refold.projections.staging import Staging
 from refold.schemas.avro import schema_of
 from refold.schemas.columns import ColumnDecoder
 from refold.schemas.errors import ContractError
-from refold.streams.control_tables import bootstrap
-from refold.streams.postgres import Database, connect
+from refold.streams.postgres.connection import Database, connect
+from refold.streams.postgres.control_tables import bootstrap
 from tests.projections.conftest import core_stands
 from tests.projections.naive import Happened, naive_rows
 from tests.projections.named import SYSTEM, Named, columns_of, words

@@ -8,7 +8,7 @@ from refold.projections.builds import Build
 from refold.projections.compare import Compared, Difference, compare
 from refold.projections.declaration import Rollup, key
 from refold.projections.layout import Layout, layout_of
-from refold.streams.postgres import Database
+from refold.streams.postgres.connection import Database
 from tests.projections.sample import ACCOUNTS, spent
 
 BY_OWNER = Rollup(

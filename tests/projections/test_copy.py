@@ -10,7 +10,7 @@ import pytest
 from refold.projections import builds, merge_sql, names, tables
 from refold.projections.declared import Declared
 from refold.projections.layout import Layout
-from refold.streams.postgres import Database
+from refold.streams.postgres.connection import Database
 from tests.projections.sample import EPOCH
 
 TEXTS = [

@@ -18,7 +18,7 @@ from refold.projections.models_process import ensure_builds
 from refold.streams.chunk import Chunk, Place
 from refold.streams.core_limits import group_positions
 from refold.streams.errors import DatabaseRefused, Lost
-from refold.streams.postgres import Database
+from refold.streams.postgres.connection import Database
 from tests.projections.conftest import core_stands
 from tests.projections.naive import Happened, naive_rows
 from tests.projections.sample import ACCOUNTS, BALANCES, BY_OWNER, CATALOG, as_today, chunks_of

@@ -15,7 +15,7 @@ from refold.projections.models import ModelsFold
 from refold.schemas.contracts import Event
 from refold.streams.chunk import Chunk
 from refold.streams.errors import Lost
-from refold.streams.postgres import Database
+from refold.streams.postgres.connection import Database
 from tests.projections.conftest import core_stands
 from tests.projections.naive import Happened, naive_rows
 from tests.projections.sample import (

@@ -18,8 +18,8 @@ from refold.projections.row_batch import FEW
 from refold.projections.staging import Staging
 from refold.schemas.columns import ColumnDecoder
 from refold.schemas.contracts import Event
-from refold.streams.control_tables import bootstrap
-from refold.streams.postgres import Database, connect
+from refold.streams.postgres.connection import Database, connect
+from refold.streams.postgres.control_tables import bootstrap
 from tests.projections.conftest import core_stands
 from tests.projections.numbers import (
     CATALOG,

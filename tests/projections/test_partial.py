@@ -16,7 +16,7 @@ from refold.projections.declaration import EventType, Model
 from refold.projections.layout import DELETED, VERSION, Layout, layout_of
 from refold.projections.partial import merged, partial_of
 from refold.schemas.columns import ColumnDecoder
-from refold.streams.arrays import literal
+from refold.streams.postgres.arrays import literal
 from refold.streams.topics import category_of
 from tests.projections.naive import Happened, naive_rows
 from tests.projections.sample import (

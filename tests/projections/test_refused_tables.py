@@ -10,7 +10,7 @@ from refold.projections.declared import declared_of
 from refold.projections.errors import BadDeclaration
 from refold.projections.layout import layout_of
 from refold.projections.models_process import ensure_builds
-from refold.streams.postgres import Database
+from refold.streams.postgres.connection import Database
 from tests.projections.sample import BY_OWNER, MODELS, spent
 
 

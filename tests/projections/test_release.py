@@ -12,8 +12,8 @@ from refold.projections.models import ModelsFold
 from refold.projections.release import Places, release
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import StillUnreadable
-from refold.streams.postgres import Database
-from refold.streams.set_aside import masked
+from refold.streams.postgres.connection import Database
+from refold.streams.postgres.set_aside import masked
 from tests.projections.conftest import core_stands
 from tests.projections.naive import Happened, naive_rows
 from tests.projections.sample import (

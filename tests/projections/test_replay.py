@@ -17,12 +17,12 @@ from refold.projections.models_process import models_fold
 from refold.projections.replay import Replay
 from refold.retail.schemas.household import HOUSEHOLD, CampaignJoined, CouponRedeemed, PointsAwarded
 from refold.schemas.contracts import Event
-from refold.streams.control_tables import bootstrap
 from refold.streams.core_folds import core_folds
 from refold.streams.domain import load_domains
 from refold.streams.errors import Lost
 from refold.streams.kafka.log_reader import LogReader
-from refold.streams.postgres import Database, connect
+from refold.streams.postgres.connection import Database, connect
+from refold.streams.postgres.control_tables import bootstrap
 from refold.streams.settings import Settings
 from refold.streams.topics import ensure_topics, events_topic
 from refold.streams.waiting import when_kafka_answers

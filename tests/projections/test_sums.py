@@ -16,7 +16,7 @@ from refold.projections.row_batch import RowReader
 from refold.projections.wide_sums import Partial, writable
 from refold.schemas.columns import ColumnDecoder
 from refold.schemas.contracts import Event
-from refold.streams.arrays import literal
+from refold.streams.postgres.arrays import literal
 from tests.projections.numbers import CATALOG, LEDGER, SCALES, TOTALS, chunk_of, kind_of, moved, number
 
 MOST = 10**38 - 1

@@ -25,8 +25,8 @@ from refold.projections.models_process import ensure_builds
 from refold.projections.partial import merged, partial_of
 from refold.projections.row_batch import RowReader
 from refold.schemas.columns import ColumnDecoder
-from refold.streams.arrays import literal
-from refold.streams.postgres import Database
+from refold.streams.postgres.arrays import literal
+from refold.streams.postgres.connection import Database
 from tests.projections.conftest import core_stands
 from tests.projections.naive import Happened, naive_rows
 from tests.projections.test_models import rows

@@ -12,7 +12,7 @@ from refold.projections.errors import CannotPromote, StillDeclared, UnknownModel
 from refold.projections.models_process import ensure_builds
 from refold.projections.undeclared import chosen, drop, undeclared
 from refold.projections.views import restore_views
-from refold.streams.postgres import Database
+from refold.streams.postgres.connection import Database
 from refold.streams.presence import Me
 from tests.projections.sample import spent
 

@@ -12,13 +12,13 @@ from refold.schemas.codec import Rejection as RejectionBody
 from refold.schemas.contracts import Event
 from refold.schemas.meta import Claim, Meta
 from refold.streams.chunk import Place
-from refold.streams.control_tables import bootstrap
 from refold.streams.core import CoreFold
 from refold.streams.domain import load_domains
 from refold.streams.history import History
 from refold.streams.kafka import clients
 from refold.streams.kafka.log_reader import LogReader
-from refold.streams.postgres import connect
+from refold.streams.postgres.connection import connect
+from refold.streams.postgres.control_tables import bootstrap
 from refold.streams.settings import Settings
 from refold.streams.topics import ensure_topics, events_topic
 from refold.streams.waiting import when_kafka_answers

@@ -8,7 +8,7 @@ import polars as pl
 import psycopg
 import pytest
 
-from refold.streams import arrays
+from refold.streams.postgres import arrays
 
 COLUMNS: list[tuple[str, list[Any], pl.DataType]] = [
     ("bytea", [b"", b'\x00\xff\\"', None], pl.Binary()),

@@ -8,7 +8,7 @@ import pytest
 from refold.streams.chunk import Chunk, Place
 from refold.streams.fold_worker import FollowingWorker
 from refold.streams.intake import Intake
-from refold.streams.notices import GAP, POLL_S, CorePositions, read_notice
+from refold.streams.postgres.notices import GAP, POLL_S, CorePositions, read_notice
 from tests.streams.flow import Flow
 
 PLACE = ("p.retail.basket.events", 3)

@@ -5,7 +5,7 @@ import os
 import socket
 
 from refold.api.http.database import Database
-from refold.streams.postgres import connect
+from refold.streams.postgres.connection import connect
 
 
 def test_a_connection_does_not_wait_for_a_quarter_of_an_hour(database: str) -> None:

@@ -9,7 +9,7 @@ from refold.api.cli import exits
 from refold.retail.schemas.basket import BasketOpened
 from refold.streams.chunk import Chunk
 from refold.streams.log_check import LISTED, Found, LogCheck, Unread, check_log
-from refold.streams.postgres import connect
+from refold.streams.postgres.connection import connect
 from refold.streams.settings import Settings
 from refold.streams.topics import commands_topic, events_topic
 from tests.streams.broker import DOMAINS, append, claimed, encoded, prepare, refused

@@ -16,7 +16,7 @@ from refold.streams.kafka import clients
 from refold.streams.kafka.raw_append import RawAppender
 from refold.streams.log_dump import dump_log
 from refold.streams.log_restore import Restore
-from refold.streams.postgres import connect
+from refold.streams.postgres.connection import connect
 from refold.streams.settings import Settings
 from refold.streams.topics import check_topics, commands_topic, ensure_topics, events_topic, schemas_topic
 from tests.streams.broker import DOMAINS, append, claimed, fold_all, prepare

@@ -23,7 +23,6 @@ from refold.schemas.meta import CommandMeta
 from refold.streams import standing
 from refold.streams.appender import KafkaLog
 from refold.streams.chunk import Chunk
-from refold.streams.control_tables import bootstrap
 from refold.streams.core import CoreFold
 from refold.streams.decide import UNREADABLE, decide
 from refold.streams.decider import Rejected
@@ -32,7 +31,8 @@ from refold.streams.handler_store import PostgresTables
 from refold.streams.history import History
 from refold.streams.incoming import CommandReader
 from refold.streams.kafka.partitioner import partition_of
-from refold.streams.postgres import connect
+from refold.streams.postgres.connection import connect
+from refold.streams.postgres.control_tables import bootstrap
 from refold.streams.producer import Producer
 from refold.streams.settings import Settings
 from refold.streams.standing import goes_on

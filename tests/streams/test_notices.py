@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from refold.streams.notices import GAP, listen
-from refold.streams.postgres import connect, notify
+from refold.streams.postgres.connection import connect, notify
+from refold.streams.postgres.notices import GAP, listen
 
 pytestmark = pytest.mark.servers
 PLACE = ("t", 1)

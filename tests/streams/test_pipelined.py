@@ -8,8 +8,8 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from refold.streams.pipelined import Pipelined
-from refold.streams.postgres import Database, connect
+from refold.streams.postgres.connection import Database, connect
+from refold.streams.postgres.pipelined import Pipelined
 
 pytestmark = pytest.mark.servers
 _COUNT = "SELECT count(*)::int, coalesce(sum(n), 0)::int FROM t"

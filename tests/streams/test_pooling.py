@@ -19,11 +19,12 @@ import pytest
 from refold.api.cli.stack import Stack
 from refold.api.http.database import Database
 from refold.api.http.lookups import Lookups
-from refold.streams import pooling, refusals
+from refold.streams import refusals
 from refold.streams.embedded.ports import HOST
 from refold.streams.errors import DatabasePooled, DatabaseRefused
-from refold.streams.postgres import connect, connect_async, connect_patiently
-from refold.streams.session import READER
+from refold.streams.postgres import pooling
+from refold.streams.postgres.connection import connect, connect_async, connect_patiently
+from refold.streams.postgres.session import READER
 from tests.conftest import settings_for
 from tests.streams.pooler import Lent, pooler
 from tests.streams.test_sessions import HOSTILE, RELIED_ON, _is_right

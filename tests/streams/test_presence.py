@@ -11,7 +11,7 @@ from psycopg import sql
 
 from refold.streams import standing
 from refold.streams.errors import Lost
-from refold.streams.postgres import Database, connect
+from refold.streams.postgres.connection import Database, connect
 from refold.streams.presence import (
     MISSING_NOW,
     Live,

@@ -13,7 +13,7 @@ from refold.streams.chunk import Chunk
 from refold.streams.errors import Lost, StillUnreadable
 from refold.streams.history import History
 from refold.streams.kafka.partitioner import partition_of
-from refold.streams.postgres import connect
+from refold.streams.postgres.connection import connect
 from refold.streams.producer import Producer
 from refold.streams.reactors import fold as fold_module
 from refold.streams.reactors import process as process_module

@@ -28,7 +28,7 @@ from refold.streams.handler_ports import Away
 from refold.streams.intake import Intake
 from refold.streams.kafka import clients
 from refold.streams.lane import FAILED, Lane
-from refold.streams.postgres import answering
+from refold.streams.postgres.connection import answering
 from refold.streams.refusals import is_passing, of_kafka
 from tests.streams.broker import DOMAINS
 from tests.streams.flow import Flow

@@ -8,7 +8,7 @@ from refold.streams import topics
 from refold.streams.continuity import check_continuity
 from refold.streams.errors import LogShorter, LogTrimmed, TopicRecreated, WrongPartitions, WrongSettings
 from refold.streams.kafka import clients
-from refold.streams.postgres import connect
+from refold.streams.postgres.connection import connect
 from refold.streams.settings import Settings
 from refold.streams.topics import check_topics, ensure_topics, events_topic
 from tests.streams.broker import DOMAINS, append, claimed, fold_all, prepare

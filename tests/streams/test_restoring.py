@@ -7,14 +7,14 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from refold.streams import positions
-from refold.streams.control_tables import bootstrap
 from refold.streams.errors import DatabaseUnavailable
 from refold.streams.handler_store import PostgresTables
 from refold.streams.history import History
-from refold.streams.postgres import connect
+from refold.streams.postgres import positions
+from refold.streams.postgres.connection import connect
+from refold.streams.postgres.control_tables import bootstrap
+from refold.streams.postgres.restoring import HAS_KEYS
 from refold.streams.refusals import may_pass
-from refold.streams.restoring import HAS_KEYS
 from refold.streams.settings import Settings
 from tests.streams.broker import DOMAINS, append, claimed, fold_all, prepare
 from tests.streams.logs import claim

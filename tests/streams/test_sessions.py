@@ -12,11 +12,11 @@ from psycopg import sql
 from refold.api.http.database import Database as ApiDatabase
 from refold.api.http.lookups import Lookups
 from refold.streams import refusals
-from refold.streams.control_tables import bootstrap
 from refold.streams.errors import DatabaseRefused, DatabaseUnavailable
-from refold.streams.postgres import answering, connect, connect_async, connect_patiently
+from refold.streams.postgres.connection import answering, connect, connect_async, connect_patiently
+from refold.streams.postgres.control_tables import bootstrap
+from refold.streams.postgres.session import WORKER
 from refold.streams.refusals import is_away
-from refold.streams.session import WORKER
 from tests.conftest import database_named
 
 HOSTILE = {

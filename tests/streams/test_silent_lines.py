@@ -16,10 +16,10 @@ from refold.api.http import database as pages
 from refold.api.http import lookups
 from refold.api.http.database import Database
 from refold.api.http.lookups import Lookups
-from refold.streams import notices
 from refold.streams.errors import DatabaseUnavailable
-from refold.streams.notices import GAP, listen
-from refold.streams.session import LIFETIME_S
+from refold.streams.postgres import notices
+from refold.streams.postgres.notices import GAP, listen
+from refold.streams.postgres.session import LIFETIME_S
 from tests.e2e.proxy import Proxy
 
 BOUND_S = 30.0

@@ -9,7 +9,7 @@ from refold.streams.errors import LogCorrupt
 from refold.streams.history import History
 from refold.streams.kafka import clients, stopped_places
 from refold.streams.lag import Lag
-from refold.streams.postgres import connect
+from refold.streams.postgres.connection import connect
 from refold.streams.settings import Settings
 from refold.streams.topics import events_topic
 from tests.streams.broker import DOMAINS, append, claimed, fold_all, prepare

@@ -11,7 +11,7 @@ from typing import Self
 from refold.schemas.meta import HEADER_BYTES
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import EventUnreadable
-from refold.streams.postgres import Database
+from refold.streams.postgres.connection import Database
 
 REASON = "decode-kills"
 CODE_KILLS = "code-kills"

@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 import psycopg
 
 import refold
-from refold.streams import restoring
 from refold.streams.errors import DatabaseNewer, DatabaseOlder, DatabaseRefused
-from refold.streams.postgres import Database
+from refold.streams.postgres import restoring
+from refold.streams.postgres.connection import Database
+from refold.streams.postgres.tables_version import RIGHTS, Migration, Schema, known
 from refold.streams.refusals import first_line
 from refold.streams.standing import STALE_S
-from refold.streams.tables_version import RIGHTS, Migration, Schema, known
 
 _LOCK = 0x5EF01D
 _log = logging.getLogger(__name__)

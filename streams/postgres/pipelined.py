@@ -18,8 +18,8 @@ from psycopg import abc, pq
 from psycopg.adapt import Transformer
 from psycopg.errors import error_from_result
 
-from refold.streams.arrays import literal
-from refold.streams.postgres import Database
+from refold.streams.postgres.arrays import literal
+from refold.streams.postgres.connection import Database
 
 Row = tuple[Any, ...]
 BINARY = int(pq.Format.BINARY)

@@ -9,7 +9,7 @@ from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-FOLDER = files("refold.streams") / "migrations"
+FOLDER = files("refold.streams.postgres") / "migrations"
 _FILE = re.compile(r"(\d{4})_(\w+)\.sql")
 _SERVED_FROM = re.compile(r"^-- Served by code of version (\d+) and later\.$", re.MULTILINE)
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 import psycopg
 from psycopg import pq, sql
 
-from refold.streams import session
 from refold.streams.chunk import Place
 from refold.streams.errors import DatabaseRefused
 from refold.streams.journal import about
-from refold.streams.postgres import channel, connect_async
+from refold.streams.postgres import session
+from refold.streams.postgres.connection import channel, connect_async
 from refold.streams.refusals import first_line
 
 _log = logging.getLogger(__name__)

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 
 from refold.streams.chunk import Chunk, Place
-from refold.streams.control_tables import keep_up
 from refold.streams.errors import Lost
-from refold.streams.postgres import Database, Rows, Statements
-from refold.streams.restoring import HAS_KEYS, whole
+from refold.streams.postgres.connection import Database, Rows, Statements
+from refold.streams.postgres.control_tables import keep_up
+from refold.streams.postgres.restoring import HAS_KEYS, whole
 
 _LOCK = (
     "SELECT topic, part, next_offset FROM refold.positions WHERE grp = %s AND (topic, part) IN"

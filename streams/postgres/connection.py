@@ -11,10 +11,11 @@ import psycopg
 from psycopg import pq
 from psycopg.rows import TupleRow
 
-from refold.streams import pooling, refusals, session, standing
+from refold.streams import refusals, standing
 from refold.streams.chunk import Place
 from refold.streams.errors import DatabaseRefused, DatabaseUnavailable
 from refold.streams.journal import about
+from refold.streams.postgres import pooling, session
 from refold.streams.refusals import first_line, is_away
 
 _CHANNEL = "refold_"
