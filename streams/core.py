@@ -15,12 +15,10 @@ import psycopg
 
 from refold.schemas.codec import Codec
 from refold.schemas.columns import Heads, read_heads
-from refold.streams import by_columns, by_rows, core_store, journal, metrics
+from refold.streams import core_store, journal, metrics
 from refold.streams.chunk import Chunk, Place
 from refold.streams.core_store import AskedBefore, StoredClaim
-from refold.streams.decoded import EventDecoder
 from refold.streams.domain import AnyDecider, Domains
-from refold.streams.effects import Before, Folded, Refold
 from refold.streams.errors import NewerRules
 from refold.streams.failpoints import failpoint
 from refold.streams.history import History
@@ -30,6 +28,9 @@ from refold.streams.postgres.connection import connect_patiently, notify
 from refold.streams.postgres.pipelined import Pipelined
 from refold.streams.postgres.set_aside import original
 from refold.streams.refusals import first_line
+from refold.streams.rules import by_columns, by_rows
+from refold.streams.rules.decoded import EventDecoder
+from refold.streams.rules.effects import Before, Folded, Refold
 from refold.streams.topics import category_of, events_topic
 from refold.streams.voidings_ahead import VoidingsAhead
 

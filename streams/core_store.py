@@ -4,11 +4,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from refold.streams.chunk import Place
-from refold.streams.effects import Before, Columns, Effects, StoredStream
-from refold.streams.fold import ClaimState
 from refold.streams.postgres.arrays import literal
 from refold.streams.postgres.connection import Rows, Statements
 from refold.streams.postgres.restoring import HAS_KEYS
+from refold.streams.rules.effects import Before, Columns, Effects, StoredStream
+from refold.streams.rules.judge import ClaimState
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,9 @@ from refold.streams.decide import (
 )
 from refold.streams.decider import Rejected
 from refold.streams.domain import AnyDecider
-from refold.streams.effects import StoredStream
 from refold.streams.handler_ports import Snapshot
 from refold.streams.holder import Holder
+from refold.streams.rules.effects import StoredStream
 
 Refold = Callable[[str, int], Any]
 """A stream's state at a version, folded anew from the log. Raises Undecodable, Away."""

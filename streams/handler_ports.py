@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from refold.streams.chunk import Place
-from refold.streams.effects import StoredStream
-from refold.streams.fold import ClaimState
+from refold.streams.rules.effects import StoredStream
+from refold.streams.rules.judge import ClaimState
 
 
 class Away(Exception):

@@ -11,13 +11,13 @@ from refold.streams import core_store
 from refold.streams.chunk import Place
 from refold.streams.domain import Domains
 from refold.streams.errors import LogRefused, Refused, Unreachable
-from refold.streams.fold import ClaimState
 from refold.streams.handler_ports import Away, Snapshot
 from refold.streams.history import History
 from refold.streams.postgres.connection import connect
 from refold.streams.postgres.control_tables import keep_up
 from refold.streams.postgres.pipelined import Pipelined
 from refold.streams.refusals import first_line, may_pass, refusal_of
+from refold.streams.rules.judge import ClaimState
 
 Answer = TypeVar("Answer")
 _LOOK_S = 1.0

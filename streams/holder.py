@@ -14,7 +14,7 @@ from uuid import UUID
 
 import msgspec
 
-from refold.streams.fold import FAR_EPOCH, ClaimState
+from refold.streams.rules.judge import FAR_EPOCH, ClaimState
 
 _BACKOFF_S, _BACKOFF_MOST_S = 0.2, 5.0
 

@@ -19,8 +19,8 @@ from refold.schemas.codec import Codec
 from refold.schemas.columns import ColumnDecoder, read_heads
 from refold.schemas.errors import RefoldError
 from refold.streams.chunk import Chunk
-from refold.streams.decoded import EventDecoder
 from refold.streams.domain import Domains, load_domains
+from refold.streams.rules.decoded import EventDecoder
 
 _log = logging.getLogger(__name__)
 Values = Sequence[bytes | None]

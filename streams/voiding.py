@@ -12,13 +12,13 @@ from refold.schemas.codec import encode_voiding, read_envelope, writable
 from refold.schemas.errors import Undecodable
 from refold.schemas.meta import LAST_EPOCH, Claim, Meta, Voiding
 from refold.streams.chunk import Place
-from refold.streams.claims_past import ClaimsPast, Way, claims_past
 from refold.streams.domain import Domains
 from refold.streams.errors import DeliveryFailed
 from refold.streams.kafka import clients
 from refold.streams.kafka.log_reader import LogReader
 from refold.streams.postgres.connection import Database
 from refold.streams.presence import live_processes
+from refold.streams.rules.claims_past import ClaimsPast, Way, claims_past
 from refold.streams.settings import Settings
 from refold.streams.topics import events_topic
 from refold.streams.voiding_errors import VoidEvent, VoidNeedless, VoidOtherVersion, VoidPassed, VoidUnknown

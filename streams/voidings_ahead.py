@@ -12,9 +12,9 @@ from refold.schemas.errors import Undecodable
 from refold.schemas.meta import Claim, Voiding
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import KafkaUnavailable, LogRefused
-from refold.streams.fold import names
 from refold.streams.kafka.log_reader import LogReader
 from refold.streams.kafka.stopped_places import AGAIN_S
+from refold.streams.rules.judge import names
 
 RECORDS = 50_000
 _POLL_S = 1.0

@@ -29,10 +29,10 @@ from refold.schemas.contracts import Category
 from refold.schemas.errors import NewerSchema
 from refold.streams import journal
 from refold.streams.domain import AnyDecider
-from refold.streams.effects import BROKEN
 from refold.streams.errors import EventUnreadable, Unreachable
 from refold.streams.history import Recorded
 from refold.streams.postgres.set_aside import KILLED
+from refold.streams.rules.effects import BROKEN
 
 MAX_EVENTS = 1000
 MOST_REFOLDED = 10_000

@@ -11,11 +11,11 @@ from refold.projections.row_batch import RowReader
 from refold.schemas.codec import read_envelope
 from refold.schemas.identity import outcome_key
 from refold.schemas.meta import Claim, Meta, Voiding
-from refold.streams import by_rows, fold
 from refold.streams.chunk import Chunk, Place
-from refold.streams.effects import StoredStream
 from refold.streams.errors import Lost
-from refold.streams.fold import ClaimState, Envelope, Tables
+from refold.streams.rules import by_rows, judge
+from refold.streams.rules.effects import StoredStream
+from refold.streams.rules.judge import ClaimState, Envelope, Tables
 from tests.simulation.domain import CATALOG, CATEGORY, DECIDER, Added
 from tests.simulation.reference import Effect
 from tests.simulation.world import CODEC, EVENTS, NAME, Postgres, World
@@ -61,7 +61,7 @@ class SimulatedCore:
             version=lambda stream: before.streams[stream].version if stream in before.streams else 0,
             known=lambda stream, command: outcome_key(NAME, stream, command.bytes) in before.outcomes,
         )
-        verdict = fold.judge(
+        verdict = judge.judge(
             records,
             NAME,
             before.claim or ClaimState(),
@@ -89,7 +89,7 @@ class SimulatedCore:
     def _taken_out(self, offset: int, claim: Claim) -> bool:
         """The look ahead, to the end of the log as it is now."""
         ahead = self._world.envelopes[offset + 1 :]
-        return any(isinstance(other, Voiding) and fold.names(other, offset, claim) for other in ahead)
+        return any(isinstance(other, Voiding) and judge.names(other, offset, claim) for other in ahead)
 
     @staticmethod
     def follows(tables: Postgres, chunk: Chunk) -> bool:

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from refold.schemas.codec import encode_claim, encode_voiding
 from refold.schemas.meta import LAST_EPOCH, RULES, Claim, Voiding
-from refold.streams.claims_past import Controls, claims_past
-from refold.streams.fold import FAR_EPOCH
+from refold.streams.rules.claims_past import Controls, claims_past
+from refold.streams.rules.judge import FAR_EPOCH
 from tests.simulation.world import World
 
 _FORGED_AT = datetime(2026, 1, 1, tzinfo=UTC)

@@ -13,10 +13,10 @@ from unittest.mock import patch
 
 from refold.projections.limits import Limits
 from refold.projections.row_batch import RowReader
-from refold.streams import fold
 from refold.streams.handler import Handler
 from refold.streams.holder import Holder
 from refold.streams.intake import Intake
+from refold.streams.rules import judge
 from tests.simulation.folds import SimulatedCore, SimulatedModels
 from tests.simulation.world import SimulatedTables
 
@@ -66,22 +66,22 @@ _NO_GUARD = Edit(
 _ERROR_IGNORED = ("if self._log.failed():", "if self._log.failed() and False:")
 
 MUTANTS = (
-    Mutant("no seq check", [Edit(fold, "judge", ("record.seq >= state.next_seq", "True")), Edit(fold, "_next", ("record.seq > state.next_seq or ", ""))]),
-    Mutant("no epoch check", [Edit(fold, "counts", ("if claim.epoch <= state.epoch:", "if False:"))]),
-    Mutant("epoch >= instead of >", [Edit(fold, "counts", ("if claim.epoch <= state.epoch:", "if claim.epoch < state.epoch:"))]),
-    Mutant("no bound on epochs", [Edit(fold, "counts", ("return not bounded or", "return True or"))]),
-    Mutant("the bound only under a claim's own rules", [Edit(fold, "counts", ("max(state.rules, claim.rules)", "claim.rules"))]),
-    Mutant("no group completeness", [Edit(fold, "judge", ("if open_rows and len(open_rows) == record.count:", "if open_rows:"))]),
-    Mutant("a claim leaves the open group pending", [Edit(fold, "judge", ("(claimed(state, record), [])", "(claimed(state, record), open_rows)"))]),
-    Mutant("a voiding of any epoch counts", [Edit(fold, "falls_back", ("not 0 <= voiding.epoch < FAR_EPOCH <= state.epoch", "voiding.epoch < 0"))]),
-    Mutant("a voiding of an epoch out of reach does not count", [Edit(fold, "falls_back", ("return voiding.epoch", "return False and voiding.epoch"))]),
-    Mutant("a voiding leaves the writer", [Edit(fold, "fallen_back", ("writer=None, ", ""))]),
-    Mutant("a voiding leaves the open group pending", [Edit(fold, "judge", ("(fallen_back(state, record), [])", "(fallen_back(state, record), open_rows)"))]),
-    Mutant("a voiding brings no bound", [Edit(fold, "fallen_back", ("max(state.rules, VOIDED_SINCE)", "state.rules"))]),
-    Mutant("a claim of newer rules is passed", [Edit(fold, "judge", (" and not taken_out(row, record)", " and False"))]),
-    Mutant("a claim of newer rules that is taken out counts", [Edit(fold, "judge", ("and record.rules > RULES:", "and record.rules > RULES and not taken_out(row, record):"))]),
-    Mutant("a voiding is taken at its offset, whatever claim it names", [Edit(fold, "names", ("(voiding.offset, voiding.writer) == (offset, claim.writer)", "voiding.offset == offset"))]),
-    Mutant("a voiding is taken at its word, wherever the claim lies", [Edit(fold, "names", ("(voiding.offset, voiding.writer) == (offset, claim.writer)", "voiding.writer == claim.writer"))]),
+    Mutant("no seq check", [Edit(judge, "judge", ("record.seq >= state.next_seq", "True")), Edit(judge, "_next", ("record.seq > state.next_seq or ", ""))]),
+    Mutant("no epoch check", [Edit(judge, "counts", ("if claim.epoch <= state.epoch:", "if False:"))]),
+    Mutant("epoch >= instead of >", [Edit(judge, "counts", ("if claim.epoch <= state.epoch:", "if claim.epoch < state.epoch:"))]),
+    Mutant("no bound on epochs", [Edit(judge, "counts", ("return not bounded or", "return True or"))]),
+    Mutant("the bound only under a claim's own rules", [Edit(judge, "counts", ("max(state.rules, claim.rules)", "claim.rules"))]),
+    Mutant("no group completeness", [Edit(judge, "judge", ("if open_rows and len(open_rows) == record.count:", "if open_rows:"))]),
+    Mutant("a claim leaves the open group pending", [Edit(judge, "judge", ("(claimed(state, record), [])", "(claimed(state, record), open_rows)"))]),
+    Mutant("a voiding of any epoch counts", [Edit(judge, "falls_back", ("not 0 <= voiding.epoch < FAR_EPOCH <= state.epoch", "voiding.epoch < 0"))]),
+    Mutant("a voiding of an epoch out of reach does not count", [Edit(judge, "falls_back", ("return voiding.epoch", "return False and voiding.epoch"))]),
+    Mutant("a voiding leaves the writer", [Edit(judge, "fallen_back", ("writer=None, ", ""))]),
+    Mutant("a voiding leaves the open group pending", [Edit(judge, "judge", ("(fallen_back(state, record), [])", "(fallen_back(state, record), open_rows)"))]),
+    Mutant("a voiding brings no bound", [Edit(judge, "fallen_back", ("max(state.rules, VOIDED_SINCE)", "state.rules"))]),
+    Mutant("a claim of newer rules is passed", [Edit(judge, "judge", (" and not taken_out(row, record)", " and False"))]),
+    Mutant("a claim of newer rules that is taken out counts", [Edit(judge, "judge", ("and record.rules > RULES:", "and record.rules > RULES and not taken_out(row, record):"))]),
+    Mutant("a voiding is taken at its offset, whatever claim it names", [Edit(judge, "names", ("(voiding.offset, voiding.writer) == (offset, claim.writer)", "voiding.offset == offset"))]),
+    Mutant("a voiding is taken at its word, wherever the claim lies", [Edit(judge, "names", ("(voiding.offset, voiding.writer) == (offset, claim.writer)", "voiding.writer == claim.writer"))]),
     Mutant("a claim out of reach waits for a row that shows it", [Edit(Holder, "observe", (" or row.epoch < FAR_EPOCH <= self.epoch", ""))]),
     Mutant("overlay evicted on append, not once counted", [Edit(Holder, "_evict", ("self._order and self._order[0][0] < row.next_seq", "self._order"), ("self.floor = max(self.floor, seq + 1)", "pass"))]),
     Mutant("starts before its claim is folded", [Edit(Holder, "observe", ("if row.writer == self.writer:", "if row.writer == self.writer or self.mode is Mode.WAITING:")), _NO_GUARD], ("restore",)),
@@ -89,7 +89,7 @@ MUTANTS = (
     Mutant("outcome looked up only in Postgres", [Edit(Handler, "_decide", (" and not held.holder.has_decided(key)", ""))]),
     Mutant("compare-and-set removed", [Edit(SimulatedCore, "follows", ("tables.position == chunk.start", "True"))]),
     Mutant("compare-and-set written as an upsert", [Edit(SimulatedCore, "follows", ("tables.position == chunk.start", "tables.position in (0, chunk.start)"))]),
-    Mutant("an open group forgotten at a chunk's end", [Edit(fold, "judge", ("        if not open_rows:\n            clean", "        if True:\n            clean"))]),
+    Mutant("an open group forgotten at a chunk's end", [Edit(judge, "judge", ("        if not open_rows:\n            clean", "        if True:\n            clean"))]),
     Mutant("no guard: Postgres older than what a live handler saw", [_NO_GUARD]),
     Mutant("no guard, no restore, the row read again between snapshot and decision", [_NO_GUARD, Edit(Handler, "_decide", ("    if held.holder.observe", "    self._look()\n    if held.holder.observe"))], ("restore",)),
     Mutant("guard without the floor", [Edit(Holder, "usable", (" and row.next_seq >= self.floor", ""))]),
@@ -100,10 +100,10 @@ MUTANTS = (
     Mutant("running handler never looks at its claim", [Edit(Holder, "observe", ("if row.epoch >= self.epoch or", "if (row.epoch >= self.epoch and self.mode is Mode.WAITING) or"))]),
     Mutant("a lost race for an epoch is waited for", [Edit(Holder, "observe", ("if row.epoch >= self.epoch or", "if (row.epoch >= self.epoch and self.mode is Mode.OWNING) or"))]),
     Mutant("idle fold never reads its position again", [Edit(Intake, "_compare", ("if (self._reader.position(place) if at.reached is None else at.reached) != position:", "if False:"))]),
-    Mutant("a gap does not end the claim", [Edit(fold, "_next", ("if record.seq > state.next_seq or not", "if record.seq > state.next_seq:\n        return state, open_rows\n    if not"))]),
+    Mutant("a gap does not end the claim", [Edit(judge, "_next", ("if record.seq > state.next_seq or not", "if record.seq > state.next_seq:\n        return state, open_rows\n    if not"))]),
     Mutant("models read past the core", [Edit(Limits, "offered", ("chunk.upto(self.core.get(chunk.place, 0))", "chunk"))]),
     Mutant("models count what is void", [Edit(RowReader, "read", ("if any(first <= offset <= last for first, last in ranges):", "if False:"))]),
     Mutant("models without compare-and-set", [Edit(SimulatedModels, "follows", ("tables.models_at == chunk.start", "True"))]),
     Mutant("models reach as far as the core stands, not as the chunk goes", [Edit(SimulatedModels, "apply", ("models_at=chunk.end", "models_at=before.position"))]),
-    Mutant("belt instead of guard, but the claim goes on", [_NO_GUARD, Edit(fold, "_closed", ("replace(state, writer=None), []", "state, []"))]),
+    Mutant("belt instead of guard, but the claim goes on", [_NO_GUARD, Edit(judge, "_closed", ("replace(state, writer=None), []", "state, []"))]),
 )  # fmt: skip

@@ -13,10 +13,10 @@ from refold.schemas.codec import Codec, Rejection, read_envelope
 from refold.schemas.identity import outcome_key
 from refold.schemas.meta import Claim, Meta, Voiding
 from refold.streams.chunk import Chunk, Place
-from refold.streams.claims_past import Controls
-from refold.streams.effects import StoredStream
-from refold.streams.fold import ClaimState, Envelope
 from refold.streams.handler_ports import Away, Snapshot
+from refold.streams.rules.claims_past import Controls
+from refold.streams.rules.effects import StoredStream
+from refold.streams.rules.judge import ClaimState, Envelope
 from tests.simulation.domain import CATALOG, CATEGORY, DECIDER
 from tests.simulation.reference import KNOWN_RULES, Domain, Effect, Redecide, Reference, Violation, may_count, step
 

@@ -14,7 +14,6 @@ from refold.schemas.contracts import Command
 from refold.schemas.identity import command_uuid
 from refold.streams.chunk import Chunk, Place
 from refold.streams.core import CoreFold
-from refold.streams.fold import ClaimState
 from refold.streams.handler import Handler, Names, Surroundings
 from refold.streams.handler_ports import EventLog, HandlerTables
 from refold.streams.handler_store import PostgresTables
@@ -22,6 +21,7 @@ from refold.streams.history import History
 from refold.streams.holder import Holder
 from refold.streams.kafka.log_reader import LogReader
 from refold.streams.producer import Producer
+from refold.streams.rules.judge import ClaimState
 from refold.streams.settings import Settings
 from refold.streams.topics import commands_topic, events_topic
 from tests.e2e import tables

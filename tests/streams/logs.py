@@ -12,8 +12,8 @@ import polars as pl
 from refold.schemas.columns import ROW
 from refold.schemas.identity import event_uuid
 from refold.schemas.meta import Claim, Meta, Voiding
-from refold.streams.fold import ClaimState, Envelope, Tables, judge, names
-from refold.streams.fold_columns import judge_columns
+from refold.streams.rules.judge import ClaimState, Envelope, Tables, judge, names
+from refold.streams.rules.judge_columns import judge_columns
 
 _ENVELOPE_TYPES: dict[str, type[pl.DataType]] = {
     "m_writer": pl.Binary,

@@ -20,11 +20,11 @@ from refold.schemas.upcast import upcasts_of
 from refold.streams import decider
 from refold.streams.decide import Incoming, decide
 from refold.streams.decider import Decider, Decision
-from refold.streams.effects import Before, StoredStream, state_after
-from refold.streams.fold import ClaimState
 from refold.streams.reactors.arrived import Arrived
 from refold.streams.reactors.reacting import Reacting
 from refold.streams.reactors.reactor import Reactor, Seen
+from refold.streams.rules.effects import Before, StoredStream, state_after
+from refold.streams.rules.judge import ClaimState
 
 Wide = Annotated[Decimal, msgspec.Meta(extra={"precision": 38, "scale": 18}, description="How much.")]
 LONG = Decimal("12345678901234567.123456789012345678")

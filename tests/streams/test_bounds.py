@@ -10,7 +10,6 @@ from refold.schemas.codec import Codec
 from refold.streams import fold_place, reader
 from refold.streams import held as held_module
 from refold.streams.chunk import Chunk, Place
-from refold.streams.fold import ClaimState
 from refold.streams.group_consumer import ReaderConfig
 from refold.streams.held import Held
 from refold.streams.holder import Holder
@@ -18,6 +17,7 @@ from refold.streams.incoming import CommandReader
 from refold.streams.intake import Intake
 from refold.streams.lane import Lane
 from refold.streams.reader import GroupReader
+from refold.streams.rules.judge import ClaimState
 from refold.streams.state_cache import StateCache
 from tests.streams.broker import DOMAINS
 from tests.streams.flow import Flow

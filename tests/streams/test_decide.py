@@ -18,11 +18,11 @@ from refold.streams.decide import DECIDE_FAILED, EVENTS_REFUSED, VERSION_CONFLIC
 from refold.streams.decider import Decider, Rejected
 from refold.streams.deciding import Deciding
 from refold.streams.domain import AnyDecider, load_domains
-from refold.streams.effects import StoredStream
-from refold.streams.fold import ClaimState
 from refold.streams.handler_ports import Snapshot
 from refold.streams.holder import Holder
 from refold.streams.reactors.reactor import Reactor
+from refold.streams.rules.effects import StoredStream
+from refold.streams.rules.judge import ClaimState
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 COMMAND = OpenBasket(basket_id="b", store_id=1)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from refold.schemas.meta import LAST_EPOCH, RULES, Meta
 from refold.streams.errors import NewerRules
-from refold.streams.fold import FAR_EPOCH, MOST_AHEAD, ClaimState, Envelope, Tables, judge
+from refold.streams.rules.judge import FAR_EPOCH, MOST_AHEAD, ClaimState, Envelope, Tables, judge
 from tests.streams.logs import CATEGORY, Folded, by_columns, by_rows, claim, group, model, named, record, voiding
 
 

@@ -11,10 +11,10 @@ from refold.streams import standing
 from refold.streams.chunk import Chunk
 from refold.streams.core import CoreFold
 from refold.streams.errors import NewerRules
-from refold.streams.fold import ClaimState
 from refold.streams.handler import Handler, Names, Surroundings
 from refold.streams.history import History
 from refold.streams.kafka.log_reader import LogReader
+from refold.streams.rules.judge import ClaimState
 from refold.streams.settings import Settings
 from refold.streams.topics import events_topic
 from tests.streams.broker import DOMAINS, append, claimed, fold_all, prepare, rows

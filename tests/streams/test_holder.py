@@ -3,8 +3,8 @@
 import random
 from uuid import uuid4
 
-from refold.streams.fold import ClaimState
 from refold.streams.holder import Change, Holder, Mode
+from refold.streams.rules.judge import ClaimState
 
 
 def owning() -> tuple[Holder, ClaimState]:

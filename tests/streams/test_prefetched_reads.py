@@ -13,9 +13,9 @@ import pytest
 
 from refold.streams.appender import KafkaLog
 from refold.streams.chunk import Place
-from refold.streams.fold import ClaimState
 from refold.streams.handler_ports import HandlerTables, Snapshot
 from refold.streams.holder import Holder, Mode
+from refold.streams.rules.judge import ClaimState
 from refold.streams.settings import Settings
 from tests.e2e.oracle import truth
 from tests.streams.by_hand import Asked, ByHand, by_hand, records, until

@@ -9,10 +9,10 @@ from refold.schemas.columns import ROW
 from refold.schemas.contracts import Event
 from refold.schemas.identity import outcome_key
 from refold.schemas.validate import all_from_log
-from refold.streams.decoded import DecodedChunk
 from refold.streams.domain import AnyDecider
-from refold.streams.effects import Before, Columns, Effects, Folded, Refold, state_after
-from refold.streams.fold_columns import judge_columns
+from refold.streams.rules.decoded import DecodedChunk
+from refold.streams.rules.effects import Before, Columns, Effects, Folded, Refold, state_after
+from refold.streams.rules.judge_columns import judge_columns
 
 
 class ByColumns:

@@ -12,7 +12,7 @@ from refold.schemas.errors import NewerSchema
 from refold.streams.chunk import Chunk
 from refold.streams.domain import AnyDecider
 from refold.streams.errors import LogCorrupt, LogRefused, NewerRules, Refused, Unreachable
-from refold.streams.fold import ClaimState
+from refold.streams.rules.judge import ClaimState
 
 BROKEN = "broken"
 """The fingerprint of a state that could not be folded: commands to the stream are refused, and say why."""

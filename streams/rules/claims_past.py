@@ -8,7 +8,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from refold.schemas.meta import RULES, Claim, Voiding
-from refold.streams.fold import FAR_EPOCH, MOST_AHEAD, ClaimState, claimed, counts, fallen_back, falls_back, names
+from refold.streams.rules.judge import (
+    FAR_EPOCH,
+    MOST_AHEAD,
+    ClaimState,
+    claimed,
+    counts,
+    fallen_back,
+    falls_back,
+    names,
+)
 
 Controls = Sequence[tuple[int, Claim | Voiding]]
 """The claims and voidings of a partition, with their offsets, in order."""

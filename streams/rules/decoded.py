@@ -15,7 +15,7 @@ from refold.schemas.columns import ROW, ColumnDecoder, Heads
 from refold.schemas.contracts import Event
 from refold.schemas.errors import Undecodable
 from refold.streams.chunk import Chunk
-from refold.streams.fold_columns import ENVELOPE
+from refold.streams.rules.judge_columns import ENVELOPE
 
 
 @dataclass

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from refold.streams.fold import ClaimState
+from refold.streams.rules.judge import ClaimState
 
 ENVELOPE = (
     "m_writer",

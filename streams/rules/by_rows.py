@@ -9,8 +9,8 @@ from refold.schemas.identity import outcome_key
 from refold.schemas.meta import Claim, Meta, Voiding
 from refold.streams.chunk import Chunk, Place
 from refold.streams.domain import AnyDecider
-from refold.streams.effects import Before, Columns, Effects, Folded, Refold, Void, state_after
-from refold.streams.fold import Envelope, Group, Tables, judge
+from refold.streams.rules.effects import Before, Columns, Effects, Folded, Refold, Void, state_after
+from refold.streams.rules.judge import Envelope, Group, Tables, judge
 
 TakenOut = Callable[[Place, int, Claim], bool]
 """Whether a voiding further on in the partition names the claim at an offset."""
