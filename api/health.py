@@ -15,10 +15,11 @@ from uuid import uuid4
 import psycopg
 
 from refold.projections.serving import ModelState
-from refold.streams.continuity import check_ends
 from refold.streams.domain import Domains
 from refold.streams.errors import LogRefused, Refused, Unreachable
 from refold.streams.lag import Key, Lag, LagReader
+from refold.streams.log.continuity import check_ends
+from refold.streams.log.topics import check_seen_topics
 from refold.streams.members import Member, MemberReader, unknown
 from refold.streams.postgres.connection import Database, has_table
 from refold.streams.postgres.control_tables import Found as Tables
@@ -29,7 +30,6 @@ from refold.streams.reactors.declared import declared_reactors
 from refold.streams.refusals import first_line, is_away
 from refold.streams.settings import Settings
 from refold.streams.standing import STILL_S
-from refold.streams.topics import check_seen_topics
 from refold.streams.verdict import Facts, Finding, findings, owners, suspects, unmoved
 
 Answer = TypeVar("Answer")

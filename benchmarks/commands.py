@@ -22,11 +22,11 @@ from refold.api.demo.sending import open_producer, send
 from refold.streams.domain import load_domains
 from refold.streams.embedded.removal import remove_data
 from refold.streams.embedded.servers import Servers
+from refold.streams.log.topics import ensure_topics
+from refold.streams.log.waiting import when_kafka_answers
 from refold.streams.postgres.connection import connect
 from refold.streams.postgres.control_tables import bootstrap
 from refold.streams.settings import Settings
-from refold.streams.topics import ensure_topics
-from refold.streams.waiting import when_kafka_answers
 
 DATABASES = ("bench_appended", "bench_sustained")
 # Without the reactors: what they send would be decided among the commands that are counted here.

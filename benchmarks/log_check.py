@@ -10,10 +10,10 @@ from statistics import median
 
 from benchmarks.year import say, servers_with_log
 from refold.streams.domain import load_domains
-from refold.streams.log_check import check_log
+from refold.streams.log.check import check_log
+from refold.streams.log.whole_log import places_of, raw_per_s
 from refold.streams.postgres.connection import connect
 from refold.streams.settings import Settings
-from refold.streams.whole_log import places_of, raw_per_s
 
 
 def checked_per_s(settings: Settings) -> float:

@@ -17,8 +17,8 @@ from refold.schemas.meta import RULES, Claim, Meta
 from refold.streams.domain import Domains, load_domains
 from refold.streams.kafka import clients
 from refold.streams.kafka.partitioner import partition_of
+from refold.streams.log.topics import events_topic
 from refold.streams.settings import Settings
-from refold.streams.topics import events_topic
 
 _COMMANDS = UUID("7c0b6f6e-7a3c-4d55-8f0e-0a5a6d3c7b12")
 

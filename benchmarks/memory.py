@@ -33,9 +33,9 @@ from refold.api.demo.sending import open_producer, send_one
 from refold.retail.schemas.basket import BASKET
 from refold.retail.schemas.product import PRODUCT
 from refold.streams.embedded.removal import remove_data
+from refold.streams.log.topics import events_topic
 from refold.streams.postgres.connection import connect
 from refold.streams.settings import Settings
-from refold.streams.topics import events_topic
 
 QUARTERS = ("q1", "q2", "q3", "q4")
 SERVERS = frozenset({"kafka", "postgres"})

@@ -17,9 +17,9 @@ from refold.streams.embedded.kafka import KafkaServer
 from refold.streams.embedded.postgres import PostgresServer
 from refold.streams.kafka import clients
 from refold.streams.kafka.messages import watermarks
+from refold.streams.log.topics import events_topic
 from refold.streams.postgres.connection import connect
 from refold.streams.settings import Settings
-from refold.streams.topics import events_topic
 
 POLL_S, BOUND_S = 0.1, 1800.0
 UNDER_WAY = 0.02

@@ -17,11 +17,11 @@ from refold.streams.domain import load_domains
 from refold.streams.embedded.servers import Servers
 from refold.streams.kafka import clients
 from refold.streams.kafka.messages import watermarks
+from refold.streams.log.topics import ensure_topics, events_topic
+from refold.streams.log.waiting import when_kafka_answers
 from refold.streams.postgres.connection import connect
 from refold.streams.postgres.control_tables import bootstrap
 from refold.streams.settings import Settings
-from refold.streams.topics import ensure_topics, events_topic
-from refold.streams.waiting import when_kafka_answers
 
 FORMAT = 1
 """Raised when the log that is written changes."""

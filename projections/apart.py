@@ -18,8 +18,8 @@ from refold.projections.declared import Declared
 from refold.projections.layout import Layout
 from refold.projections.limits import Limits
 from refold.streams.chunk import Chunk, Place
+from refold.streams.log.topics import events_topic
 from refold.streams.postgres.connection import Database, Statements
-from refold.streams.topics import events_topic
 
 Apart = tuple[Build, Layout]
 _BEHIND = """

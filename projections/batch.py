@@ -22,8 +22,8 @@ from refold.schemas.meta import Meta
 from refold.schemas.upcast_columns import todays_events
 from refold.streams.chunk import Chunk
 from refold.streams.core_limits import Voids
+from refold.streams.log.topics import category_of
 from refold.streams.postgres.set_aside import SetAside
-from refold.streams.topics import category_of
 
 ALL_BUILDS = 0
 _OFFSET, _PARK_FROM = "m_offset", "m_park_from"

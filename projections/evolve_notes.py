@@ -15,10 +15,10 @@ from refold.projections.evolve import Tell
 from refold.streams import journal, metrics
 from refold.streams.attempts import Attempts
 from refold.streams.chunk import Chunk, Place
+from refold.streams.log.topics import category_of
 from refold.streams.postgres.connection import Database
 from refold.streams.postgres.set_aside import CODE_KILLS, KILLED
 from refold.streams.settings import Settings
-from refold.streams.topics import category_of
 
 _log = logging.getLogger(__name__)
 KeepAway = Callable[[Build, Place, int], None]

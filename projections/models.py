@@ -27,11 +27,11 @@ from refold.streams import journal
 from refold.streams import metrics as chunk_metrics
 from refold.streams.chunk import Chunk, Place
 from refold.streams.failpoints import failpoint
+from refold.streams.log.topics import events_topic
 from refold.streams.postgres import positions
 from refold.streams.postgres.connection import Database, connect_patiently, notify
 from refold.streams.postgres.pipelined import Pipelined
 from refold.streams.refusals import is_away
-from refold.streams.topics import events_topic
 
 _log = logging.getLogger(__name__)
 _LOCK_TIMEOUT = b"SET LOCAL lock_timeout = '10s'"

@@ -13,18 +13,18 @@ from refold.projections.layout import Layout
 from refold.projections.models import ModelsFold
 from refold.projections.views import Declaration, ensure_views, ours, restore_views
 from refold.streams import journal
-from refold.streams.continuity import check_continuity
 from refold.streams.core_limits import group_positions
 from refold.streams.domain import load_domains
 from refold.streams.guard import process_guard
 from refold.streams.guarded_fold import GuardedFold
+from refold.streams.log.continuity import check_continuity
+from refold.streams.log.topics import ensure_topics
+from refold.streams.log.waiting import when_kafka_answers
 from refold.streams.postgres.connection import Database, answering, connect_patiently
 from refold.streams.postgres.control_tables import bootstrap
 from refold.streams.presence import Name, live_processes
 from refold.streams.refusals import first_line, is_away, refusal_of
 from refold.streams.settings import Settings
-from refold.streams.topics import ensure_topics
-from refold.streams.waiting import when_kafka_answers
 
 _log = logging.getLogger(__name__)
 _PACE_S = 0.02

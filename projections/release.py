@@ -16,7 +16,7 @@ from refold.projections.models import ModelsFold
 from refold.streams.chunk import Place
 from refold.streams.core_limits import group_positions
 from refold.streams.errors import StillUnreadable
-from refold.streams.history import NEWEST, History
+from refold.streams.log.history import NEWEST, History
 from refold.streams.postgres import set_aside
 from refold.streams.postgres.connection import Database
 

@@ -21,15 +21,15 @@ from refold.projections.rebuild_beside import RebuildBeside, goal
 from refold.projections.replay_plan import Failed, Plan, Report, make_plan, places_of
 from refold.projections.source import Source
 from refold.projections.staging import Staging
-from refold.streams.continuity import check_continuity
 from refold.streams.core_limits import group_positions
 from refold.streams.domain import load_domains
+from refold.streams.log.continuity import check_continuity
+from refold.streams.log.topics import ensure_topics
+from refold.streams.log.waiting import when_kafka_answers
 from refold.streams.postgres.connection import Database, connect
 from refold.streams.postgres.control_tables import bootstrap
 from refold.streams.settings import Settings
 from refold.streams.stuck import watching
-from refold.streams.topics import ensure_topics
-from refold.streams.waiting import when_kafka_answers
 
 NOTHING_CHANGES = Gates()
 _KAFKA_BOUND_S = 10.0

@@ -11,9 +11,9 @@ from refold.projections.declared import Declared
 from refold.projections.layout import Layout
 from refold.streams.chunk import Place
 from refold.streams.core_limits import group_positions
+from refold.streams.log.topics import category_of, events_topic
 from refold.streams.postgres.connection import Database
 from refold.streams.settings import Settings
-from refold.streams.topics import category_of, events_topic
 
 MODELS_PER_S, WITH_CORE_PER_S = 250_000, 40_000
 """What plans reckon with; `benchmarks/rebuild.py` measures."""

@@ -9,8 +9,8 @@ from refold.streams import journal
 from refold.streams.errors import KafkaRefused
 from refold.streams.handler_ports import Away
 from refold.streams.kafka import clients
+from refold.streams.log.topics import events_topic
 from refold.streams.refusals import TOO_LARGE, of_kafka
-from refold.streams.topics import events_topic
 
 _log = logging.getLogger(__name__)
 _APPEND_S, _ASK_AGAIN_S = 10.0, 1.0

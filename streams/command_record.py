@@ -9,7 +9,7 @@ from refold.schemas.contracts import Category, Command, is_stream_id
 from refold.schemas.errors import BadValue
 from refold.schemas.meta import CommandMeta
 from refold.schemas.validate import checked
-from refold.streams.topics import commands_topic
+from refold.streams.log.topics import commands_topic
 
 
 @dataclass(frozen=True)

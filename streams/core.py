@@ -21,8 +21,10 @@ from refold.streams.core_store import AskedBefore, StoredClaim
 from refold.streams.domain import AnyDecider, Domains
 from refold.streams.errors import NewerRules
 from refold.streams.failpoints import failpoint
-from refold.streams.history import History
 from refold.streams.kafka.stopped_places import StoppedPlaces
+from refold.streams.log.history import History
+from refold.streams.log.topics import category_of, events_topic
+from refold.streams.log.voidings_ahead import VoidingsAhead
 from refold.streams.postgres import positions
 from refold.streams.postgres.connection import connect_patiently, notify
 from refold.streams.postgres.pipelined import Pipelined
@@ -31,8 +33,6 @@ from refold.streams.refusals import first_line
 from refold.streams.rules import by_columns, by_rows
 from refold.streams.rules.decoded import EventDecoder
 from refold.streams.rules.effects import Before, Folded, Refold
-from refold.streams.topics import category_of, events_topic
-from refold.streams.voidings_ahead import VoidingsAhead
 
 _log = logging.getLogger(__name__)
 GROUP = "core"

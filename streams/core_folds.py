@@ -1,14 +1,14 @@
 """Folds of the core, their tables and topics there and checked: for the process, and for a replay, which loads no Faust."""
 
-from refold.streams.continuity import check_continuity
 from refold.streams.core import CoreFold
 from refold.streams.domain import load_domains
-from refold.streams.history import History
+from refold.streams.log.continuity import check_continuity
+from refold.streams.log.history import History
+from refold.streams.log.topics import ensure_topics
+from refold.streams.log.waiting import when_kafka_answers
 from refold.streams.postgres.connection import answering, connect_patiently
 from refold.streams.postgres.control_tables import bootstrap
 from refold.streams.settings import Settings
-from refold.streams.topics import ensure_topics
-from refold.streams.waiting import when_kafka_answers
 
 
 def core_folds(settings: Settings, count: int = 1, *, stand: bool = False) -> list[CoreFold]:

@@ -31,9 +31,9 @@ from refold.streams.handler_ports import Away, EventLog, HandlerTables
 from refold.streams.held import Held, say_unclaimable
 from refold.streams.holder import Change, Holder, Mode
 from refold.streams.incoming import CommandReader, about_command, say_undecidable
+from refold.streams.log.topics import category_of, events_topic
 from refold.streams.rules.judge import ClaimState
 from refold.streams.standing import goes_on, waits
-from refold.streams.topics import category_of, events_topic
 from refold.streams.worker_ports import Reader
 
 _log = logging.getLogger(__name__)

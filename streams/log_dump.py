@@ -37,9 +37,9 @@ from refold.streams.kafka import clients
 from refold.streams.kafka.fetch import Fetcher
 from refold.streams.kafka.record_batches import RecordBatch, batches_of
 from refold.streams.kafka.repack import records_of
+from refold.streams.log.topics import commands_topic, events_topic, logged_schemas, schemas_topic
 from refold.streams.refusals import of_kafka
 from refold.streams.settings import Settings
-from refold.streams.topics import commands_topic, events_topic, logged_schemas, schemas_topic
 
 Progress = Callable[[int, int], None]
 """Records done, and records in all."""

@@ -21,12 +21,12 @@ from refold.streams.errors import KafkaUnavailable, LogCorrupt, WrongPartitions
 from refold.streams.kafka.fetch import Fetcher
 from refold.streams.kafka.raw_append import RawAppender
 from refold.streams.kafka.repack import Record, batch_of, records_of
+from refold.streams.log.topics import schemas_topic
 from refold.streams.log_dump import Progress, fetched
 from refold.streams.members import MemberReader
 from refold.streams.refusals import of_kafka
 from refold.streams.restored_topics import Found, RestoredTopics, State
 from refold.streams.settings import Settings
-from refold.streams.topics import schemas_topic
 
 _ROLES = ("handler", "core", "models", "reactors")
 _BATCH_BYTES = 256 << 10

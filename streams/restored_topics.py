@@ -22,9 +22,9 @@ from confluent_kafka.admin import (
 from refold.streams.chunk import Place
 from refold.streams.errors import KafkaUnavailable
 from refold.streams.kafka import clients
+from refold.streams.log.topics import BEING_RESTORED, new_topics, schemas_topic
 from refold.streams.log_dump import offsets
 from refold.streams.settings import Settings
-from refold.streams.topics import BEING_RESTORED, new_topics, schemas_topic
 
 _ASK_S = 20.0
 _ANY_TIME = str(2**63 - 1)

@@ -11,10 +11,10 @@ from refold.api.cli.output import print_json, print_table, say
 from refold.api.cli.replay import reported
 from refold.streams.domain import load_domains
 from refold.streams.embedded.servers import connected
-from refold.streams.log_check import Found, SchemaCount, check_log
+from refold.streams.log.check import Found, SchemaCount, check_log
+from refold.streams.log.whole_log import places_of, raw_per_s
 from refold.streams.postgres.connection import Database, connect
 from refold.streams.settings import Settings
-from refold.streams.whole_log import places_of, raw_per_s
 
 _RAW_RECORDS = 500_000
 _STANDINGS = {"void": "does not count", "command": "a command; it was rejected"}

@@ -16,7 +16,8 @@ from refold.projections.release import release as release_models
 from refold.schemas.errors import RefoldError
 from refold.streams.domain import load_domains
 from refold.streams.embedded.servers import connected
-from refold.streams.history import History
+from refold.streams.log.history import History
+from refold.streams.log.topics import events_topic
 from refold.streams.postgres import set_aside
 from refold.streams.postgres.connection import Database, answering, connect
 from refold.streams.postgres.control_tables import bootstrap
@@ -26,7 +27,6 @@ from refold.streams.reactors.process import sender
 from refold.streams.reactors.reactor import Reactor
 from refold.streams.reactors.release import Release, Waited
 from refold.streams.settings import Settings
-from refold.streams.topics import events_topic
 
 
 @dataclass(frozen=True)

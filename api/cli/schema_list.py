@@ -16,8 +16,8 @@ from refold.schemas.upcast import upcasts_of
 from refold.streams.embedded.servers import connected
 from refold.streams.errors import KafkaUnavailable
 from refold.streams.kafka import clients
+from refold.streams.log.topics import logged_schemas, schemas_topic
 from refold.streams.settings import Settings
-from refold.streams.topics import logged_schemas, schemas_topic
 
 _ASK_S = 3.0
 _KINDS = {"Meta": "event", "CommandMeta": "command"}

@@ -19,11 +19,11 @@ from refold.schemas.errors import BadValue
 from refold.schemas.identity import body_hash, outcome_key
 from refold.streams.domain import load_domains
 from refold.streams.embedded.servers import connected
+from refold.streams.log.topics import ensure_topics
 from refold.streams.postgres.connection import Database, answering, connect
 from refold.streams.postgres.control_tables import bootstrap
 from refold.streams.producer import Producer
 from refold.streams.settings import Settings
-from refold.streams.topics import ensure_topics
 
 _POLL_S = 0.05
 _ACK_S = 30.0

@@ -9,8 +9,8 @@ from refold.api.demo.tables import Tables
 from refold.retail.schemas.basket import BASKET
 from refold.retail.schemas.product import PRODUCT
 from refold.streams.errors import Unreachable
+from refold.streams.log.topics import events_topic
 from refold.streams.settings import Settings
-from refold.streams.topics import events_topic
 
 POLL_S = 0.2
 STALLED_S = 300.0

@@ -7,14 +7,14 @@ import logging
 from refold.api.unavailable import NotPrepared
 from refold.schemas.errors import RefoldError
 from refold.streams import journal
-from refold.streams.continuity import check_continuity, check_ends
 from refold.streams.domain import Domains
 from refold.streams.errors import DatabaseNewer, DatabaseOlder, LogRefused
 from refold.streams.lag import LagReader
+from refold.streams.log.continuity import check_continuity, check_ends
+from refold.streams.log.topics import check_topics, ensure_topics
 from refold.streams.postgres.connection import answering, connect
 from refold.streams.postgres.control_tables import bootstrap, keep_up
 from refold.streams.settings import Settings
-from refold.streams.topics import check_topics, ensure_topics
 
 _RETRY_S, _LOOK_S = 1.0, 10.0
 _log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from refold.api.http.database import Parameters, Row, Statement
 from refold.api.http.positions import Positions
 from refold.projections.serving import ServedModel
 from refold.streams.domain import Domains
-from refold.streams.history import Recorded
+from refold.streams.log.history import Recorded
 
 Fetch = Callable[[Statement, Parameters], Awaitable[list[Row]]]
 LookUp = Callable[[bytes, Sequence[object]], Awaitable[list[Row]]]

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from refold.schemas.avro import Schema, schema_id, without_docs
-from refold.streams.topics import commands_topic, events_topic
+from refold.streams.log.topics import commands_topic, events_topic
 
 _PLATFORM = "refold"
 

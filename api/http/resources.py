@@ -31,13 +31,13 @@ from refold.schemas.avro import Schema
 from refold.streams import journal
 from refold.streams.domain import Domains
 from refold.streams.errors import DeliveryFailed
-from refold.streams.history import History, Recorded
 from refold.streams.lag import LagReader
+from refold.streams.log.history import History, Recorded
+from refold.streams.log.topics import logged_schemas
 from refold.streams.postgres.notices import POLL_S
 from refold.streams.producer import Delivered, Producer
 from refold.streams.reactors.declared import reacted_categories
 from refold.streams.settings import Settings
-from refold.streams.topics import logged_schemas
 
 READERS = 2
 READ_S = 10.0

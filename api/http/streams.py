@@ -30,7 +30,7 @@ from refold.schemas.errors import NewerSchema
 from refold.streams import journal
 from refold.streams.domain import AnyDecider
 from refold.streams.errors import EventUnreadable, Unreachable
-from refold.streams.history import Recorded
+from refold.streams.log.history import Recorded
 from refold.streams.postgres.set_aside import KILLED
 from refold.streams.rules.effects import BROKEN
 

@@ -17,7 +17,8 @@ from refold.streams.core_limits import Voids, core_limits
 from refold.streams.domain import Domains
 from refold.streams.errors import Lost
 from refold.streams.failpoints import failpoint
-from refold.streams.history import History
+from refold.streams.log.history import History
+from refold.streams.log.topics import category_of, events_topic
 from refold.streams.postgres import positions
 from refold.streams.postgres.connection import connect_patiently, notify
 from refold.streams.reactors import metrics, store
@@ -26,7 +27,6 @@ from refold.streams.reactors.reacting import Answers, Reacting
 from refold.streams.reactors.reactor import Reactor
 from refold.streams.reactors.sender import Sender
 from refold.streams.settings import Settings
-from refold.streams.topics import category_of, events_topic
 
 _log = logging.getLogger(__name__)
 GROUP = "reactors"

@@ -11,10 +11,12 @@ import psycopg
 
 from refold.schemas.errors import NewerSchema, RefoldError
 from refold.streams import journal
-from refold.streams.continuity import check_continuity
 from refold.streams.domain import Domains, load_domains
 from refold.streams.errors import StillUnreadable
-from refold.streams.history import History
+from refold.streams.log.continuity import check_continuity
+from refold.streams.log.history import History
+from refold.streams.log.topics import ensure_topics, follow_log
+from refold.streams.log.waiting import when_kafka_answers
 from refold.streams.postgres.connection import Database, answering, connect_patiently
 from refold.streams.postgres.control_tables import bootstrap
 from refold.streams.producer import Producer
@@ -25,8 +27,6 @@ from refold.streams.reactors.release import Release
 from refold.streams.reactors.sender import MOST_UNDER_WAY, Sender
 from refold.streams.settings import Settings
 from refold.streams.taking_part import HERE
-from refold.streams.topics import ensure_topics, follow_log
-from refold.streams.waiting import when_kafka_answers
 
 _log = logging.getLogger(__name__)
 

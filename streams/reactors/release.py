@@ -14,7 +14,8 @@ from refold.streams.command_record import Addressed
 from refold.streams.core_limits import group_positions
 from refold.streams.domain import Domains
 from refold.streams.errors import StillUnreadable
-from refold.streams.history import NEWEST, PAGE_BYTES, History
+from refold.streams.log.history import NEWEST, PAGE_BYTES, History
+from refold.streams.log.topics import events_topic
 from refold.streams.postgres import set_aside
 from refold.streams.postgres.connection import Database
 from refold.streams.reactors import store
@@ -23,7 +24,6 @@ from refold.streams.reactors.fold import GROUP
 from refold.streams.reactors.reacting import Answers, Key, Parked, Reacting
 from refold.streams.reactors.reactor import Reactor
 from refold.streams.reactors.sender import Sender
-from refold.streams.topics import events_topic
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from refold.projections.serving import ServedColumn, ServedModel
 from refold.schemas.errors import RefoldError
 from refold.streams.domain import Domains, load_domains
 from refold.streams.errors import DeliveryFailed, QueueFull
-from refold.streams.history import Recorded
+from refold.streams.log.history import Recorded
 from refold.streams.producer import Delivered
 from tests.conftest import settings_for
 

@@ -17,8 +17,8 @@ from confluent_kafka.admin import (
 from refold.api.cli import exits
 from refold.api.cli.app import run
 from refold.streams.kafka import clients
+from refold.streams.log.topics import FOR_EVER, events_topic, schemas_topic
 from refold.streams.settings import Settings
-from refold.streams.topics import FOR_EVER, events_topic, schemas_topic
 from tests.streams.broker import append, claimed, fold_all, prepare
 from tests.streams.logs import claim
 from tests.streams.test_core import BASKET, basket

@@ -18,10 +18,10 @@ from refold.api.http.resources import Resources
 from refold.projections.declared import declared
 from refold.projections.replay import Replay
 from refold.streams.kafka.partitioner import partition_of
-from refold.streams.log_check import check_log
+from refold.streams.log.check import check_log
+from refold.streams.log.topics import events_topic
 from refold.streams.postgres.connection import Database, connect
 from refold.streams.settings import Settings
-from refold.streams.topics import events_topic
 from tests.golden.make import FROZEN, encoded
 from tests.projections.test_models import bytes_of
 from tests.projections.test_replay import TABLES, fold_live, quiet

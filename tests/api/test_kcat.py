@@ -31,8 +31,8 @@ from refold.schemas.meta import CommandMeta, Meta
 from refold.streams.domain import load_domains
 from refold.streams.kafka import clients
 from refold.streams.kafka.partitioner import partition_of
+from refold.streams.log.topics import commands_topic, events_topic
 from refold.streams.settings import Settings
-from refold.streams.topics import commands_topic, events_topic
 from tests.api.avro_c import HEADERS, LIBRARY, MEDIA_TYPE, avro_c, unframed
 from tests.api.avro_json import expected
 from tests.api.test_evolution import PRODUCTS, VOIDED, written

@@ -17,7 +17,7 @@ from confluent_kafka import TopicPartition
 
 from refold.api.cli.stack import Stack
 from refold.streams.kafka import clients
-from refold.streams.topics import events_topic
+from refold.streams.log.topics import events_topic
 
 pytestmark = pytest.mark.timeout(240)
 SCANS = 4

@@ -24,10 +24,10 @@ from refold.api.http.resources import Resources
 from refold.streams.domain import Domains
 from refold.streams.errors import LogShorter, Refused, WrongSettings
 from refold.streams.kafka import clients
+from refold.streams.log.waiting import when_kafka_answers
 from refold.streams.postgres.connection import connect
 from refold.streams.postgres.control_tables import bootstrap
 from refold.streams.settings import Settings
-from refold.streams.waiting import when_kafka_answers
 from tests.conftest import database_named
 from tests.streams.pooler import pooler
 

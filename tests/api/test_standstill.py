@@ -15,9 +15,9 @@ from refold.api.cli import exits
 from refold.api.cli.app import run
 from refold.api.cli.stack import Stack
 from refold.streams.kafka import clients
+from refold.streams.log.topics import events_topic
 from refold.streams.members import MemberReader, group_name
 from refold.streams.postgres.connection import connect
-from refold.streams.topics import events_topic
 
 pytestmark = pytest.mark.timeout(240)
 BOUND_S = 60.0

@@ -10,10 +10,10 @@ from refold.api.cli.app import run
 from refold.streams.claims_ahead import waiting
 from refold.streams.domain import load_domains
 from refold.streams.lag import LagReader
+from refold.streams.log.topics import events_topic
 from refold.streams.postgres.connection import connect
 from refold.streams.presence import Me, Presence
 from refold.streams.settings import Settings
-from refold.streams.topics import events_topic
 from tests.streams.broker import append, claimed, encoded, fold_all, prepare
 from tests.streams.logs import claim, record
 from tests.streams.test_core import OPENED

@@ -20,8 +20,8 @@ from refold.streams.decide import Incoming, decide
 from refold.streams.domain import load_domains
 from refold.streams.incoming import CommandReader
 from refold.streams.kafka.log_reader import LogReader
+from refold.streams.log.topics import commands_topic, events_topic
 from refold.streams.settings import Settings
-from refold.streams.topics import commands_topic, events_topic
 from tests.e2e.tables import query, until
 from tests.simulation.reference import Domain, Reference, Violation, step
 

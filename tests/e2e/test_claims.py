@@ -14,8 +14,8 @@ from refold.retail.schemas.basket import BasketOpened
 from refold.schemas.codec import read_envelope
 from refold.schemas.meta import RULES, Claim, Meta
 from refold.streams.decide import utc_now
+from refold.streams.log.topics import events_topic
 from refold.streams.settings import Settings
-from refold.streams.topics import events_topic
 from tests.e2e import results
 from tests.e2e.conftest import Running
 from tests.e2e.load import expected

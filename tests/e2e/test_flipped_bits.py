@@ -13,11 +13,11 @@ from refold.retail.schemas.basket import OpenBasket, ScanItem
 from refold.streams.domain import load_domains
 from refold.streams.embedded.servers import Endpoints
 from refold.streams.kafka.partitioner import partition_of
+from refold.streams.log.topics import commands_topic
 from refold.streams.postgres.connection import connect
 from refold.streams.presence import stand_still, troubles
 from refold.streams.producer import Producer
 from refold.streams.settings import Settings
-from refold.streams.topics import commands_topic
 from tests.conftest import fresh_database, settings_for
 from tests.e2e import results
 from tests.e2e.clients import Crowd

@@ -16,8 +16,8 @@ from refold.api.cli.stack import Stack
 from refold.streams import failpoints
 from refold.streams.domain import load_domains
 from refold.streams.kafka import clients
+from refold.streams.log.topics import events_topic
 from refold.streams.settings import Settings
-from refold.streams.topics import events_topic
 from tests.e2e import results
 from tests.e2e.conftest import Running
 from tests.e2e.load import Load

@@ -9,8 +9,8 @@ import pytest
 from refold.api.cli.app import run
 from refold.api.cli.stack import Stack
 from refold.streams.kafka import clients
+from refold.streams.log.topics import events_topic
 from refold.streams.settings import Settings
-from refold.streams.topics import events_topic
 from tests.api.test_changed_topics import makes_anew
 from tests.e2e import results
 from tests.e2e.agreement import assert_agreement

@@ -13,9 +13,9 @@ from benchmarks.log_writer import LogWriter
 from benchmarks.receipts import Decided
 from refold.retail.schemas.basket import BASKET, BasketOpened
 from refold.streams.kafka.partitioner import partition_of
+from refold.streams.log.topics import events_topic
 from refold.streams.settings import Settings
 from refold.streams.stuck import STUCK
-from refold.streams.topics import events_topic
 from tests.conftest import settings_for
 from tests.streams.broker import DOMAINS, fold_all, prepare, rows
 

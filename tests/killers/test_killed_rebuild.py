@@ -12,8 +12,8 @@ from benchmarks.log_writer import LogWriter
 from benchmarks.receipts import Decided
 from refold.retail.schemas.basket import BASKET, BasketOpened
 from refold.streams.kafka.partitioner import partition_of
+from refold.streams.log.topics import events_topic
 from refold.streams.settings import Settings
-from refold.streams.topics import events_topic
 from tests.streams.broker import DOMAINS, prepare, rows
 
 PATCHED = Path(__file__).parent / "patched"

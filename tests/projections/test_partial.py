@@ -16,8 +16,8 @@ from refold.projections.declaration import EventType, Model
 from refold.projections.layout import DELETED, VERSION, Layout, layout_of
 from refold.projections.partial import merged, partial_of
 from refold.schemas.columns import ColumnDecoder
+from refold.streams.log.topics import category_of
 from refold.streams.postgres.arrays import literal
-from refold.streams.topics import category_of
 from tests.projections.naive import Happened, naive_rows
 from tests.projections.sample import (
     ACCOUNTS,

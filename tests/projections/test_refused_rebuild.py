@@ -13,10 +13,10 @@ from benchmarks.receipts import Decided
 from refold.api.cli import app as cli
 from refold.api.cli import exits
 from refold.streams.domain import load_domains
+from refold.streams.log.topics import ensure_topics
+from refold.streams.log.waiting import when_kafka_answers
 from refold.streams.postgres.connection import connect
 from refold.streams.settings import Settings
-from refold.streams.topics import ensure_topics
-from refold.streams.waiting import when_kafka_answers
 
 MODULES = {
     "schemas/__init__": '''

@@ -21,11 +21,11 @@ from refold.streams.core_folds import core_folds
 from refold.streams.domain import load_domains
 from refold.streams.errors import Lost
 from refold.streams.kafka.log_reader import LogReader
+from refold.streams.log.topics import ensure_topics, events_topic
+from refold.streams.log.waiting import when_kafka_answers
 from refold.streams.postgres.connection import Database, connect
 from refold.streams.postgres.control_tables import bootstrap
 from refold.streams.settings import Settings
-from refold.streams.topics import ensure_topics, events_topic
-from refold.streams.waiting import when_kafka_answers
 from refold.streams.worker_ports import ChunkFold
 from tests.projections.test_models import bytes_of
 

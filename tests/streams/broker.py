@@ -14,14 +14,14 @@ from refold.schemas.meta import Claim, Meta
 from refold.streams.chunk import Place
 from refold.streams.core import CoreFold
 from refold.streams.domain import load_domains
-from refold.streams.history import History
 from refold.streams.kafka import clients
 from refold.streams.kafka.log_reader import LogReader
+from refold.streams.log.history import History
+from refold.streams.log.topics import ensure_topics, events_topic
+from refold.streams.log.waiting import when_kafka_answers
 from refold.streams.postgres.connection import connect
 from refold.streams.postgres.control_tables import bootstrap
 from refold.streams.settings import Settings
-from refold.streams.topics import ensure_topics, events_topic
-from refold.streams.waiting import when_kafka_answers
 from refold.streams.worker_ports import ChunkFold
 
 DOMAINS = load_domains(["retail"])

@@ -17,13 +17,13 @@ from refold.streams.core import CoreFold
 from refold.streams.handler import Handler, Names, Surroundings
 from refold.streams.handler_ports import EventLog, HandlerTables
 from refold.streams.handler_store import PostgresTables
-from refold.streams.history import History
 from refold.streams.holder import Holder
 from refold.streams.kafka.log_reader import LogReader
+from refold.streams.log.history import History
+from refold.streams.log.topics import commands_topic, events_topic
 from refold.streams.producer import Producer
 from refold.streams.rules.judge import ClaimState
 from refold.streams.settings import Settings
-from refold.streams.topics import commands_topic, events_topic
 from tests.e2e import tables
 from tests.e2e.oracle import core_differences, truth
 from tests.e2e.tables import query, streams_with_gaps

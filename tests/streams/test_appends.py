@@ -15,8 +15,8 @@ from refold.streams.appender import KafkaLog
 from refold.streams.embedded.ports import HOST
 from refold.streams.embedded.servers import Servers
 from refold.streams.kafka import clients
+from refold.streams.log.topics import events_topic
 from refold.streams.settings import Settings
-from refold.streams.topics import events_topic
 from tests.conftest import settings_for
 from tests.e2e.oracle import read_topic
 from tests.e2e.proxy import Proxy

@@ -16,9 +16,9 @@ from refold.streams.holder import Holder
 from refold.streams.incoming import CommandReader
 from refold.streams.intake import Intake
 from refold.streams.lane import Lane
+from refold.streams.log.state_cache import StateCache
 from refold.streams.reader import GroupReader
 from refold.streams.rules.judge import ClaimState
-from refold.streams.state_cache import StateCache
 from tests.streams.broker import DOMAINS
 from tests.streams.flow import Flow
 

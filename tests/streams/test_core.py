@@ -16,8 +16,8 @@ from refold.schemas.identity import outcome_key
 from refold.streams.chunk import Chunk
 from refold.streams.errors import Lost
 from refold.streams.kafka import clients
+from refold.streams.log.topics import events_topic, schemas_topic
 from refold.streams.settings import Settings
-from refold.streams.topics import events_topic, schemas_topic
 from tests.streams.broker import (
     CODEC,
     append,

@@ -12,11 +12,11 @@ from refold.streams.chunk import Chunk
 from refold.streams.core import CoreFold
 from refold.streams.errors import NewerRules
 from refold.streams.handler import Handler, Names, Surroundings
-from refold.streams.history import History
 from refold.streams.kafka.log_reader import LogReader
+from refold.streams.log.history import History
+from refold.streams.log.topics import events_topic
 from refold.streams.rules.judge import ClaimState
 from refold.streams.settings import Settings
-from refold.streams.topics import events_topic
 from tests.streams.broker import DOMAINS, append, claimed, fold_all, prepare, rows
 from tests.streams.flow import Flow
 from tests.streams.logs import claim

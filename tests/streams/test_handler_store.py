@@ -9,7 +9,7 @@ import pytest
 
 from refold.streams.handler_ports import Away, Snapshot
 from refold.streams.handler_store import PostgresTables
-from refold.streams.history import History
+from refold.streams.log.history import History
 from refold.streams.settings import Settings
 from tests.streams.broker import DOMAINS, append, claimed, encoded, fold_all, prepare
 from tests.streams.logs import claim, record

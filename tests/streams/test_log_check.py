@@ -8,10 +8,10 @@ from refold.api.cli import app as cli
 from refold.api.cli import exits
 from refold.retail.schemas.basket import BasketOpened
 from refold.streams.chunk import Chunk
-from refold.streams.log_check import LISTED, Found, LogCheck, Unread, check_log
+from refold.streams.log.check import LISTED, Found, LogCheck, Unread, check_log
+from refold.streams.log.topics import commands_topic, events_topic
 from refold.streams.postgres.connection import connect
 from refold.streams.settings import Settings
-from refold.streams.topics import commands_topic, events_topic
 from tests.streams.broker import DOMAINS, append, claimed, encoded, prepare, refused
 from tests.streams.logs import CATEGORY, claim, record
 

@@ -7,9 +7,9 @@ import pytest
 from confluent_kafka import KafkaError
 from pydantic import SecretStr
 
-from refold.streams import schema_log, topics
 from refold.streams.errors import KafkaUnavailable
 from refold.streams.kafka import clients
+from refold.streams.log import schema_log, topics
 from refold.streams.settings import Settings
 from tests.streams.broker import DOMAINS, prepare
 

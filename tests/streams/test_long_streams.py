@@ -8,10 +8,10 @@ import pytest
 from litestar.testing import TestClient
 
 from refold.api.http.resources import Resources
-from refold.streams import history as histories
 from refold.streams.decider import Decider
 from refold.streams.handler_store import PostgresTables
-from refold.streams.history import History
+from refold.streams.log import history as histories
+from refold.streams.log.history import History
 from refold.streams.settings import Settings
 from tests.streams.broker import DOMAINS, append, claimed, encoded, fold_all, prepare
 from tests.streams.logs import claim, group, record

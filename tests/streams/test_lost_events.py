@@ -15,9 +15,9 @@ from refold.streams.embedded.removal import remove_data
 from refold.streams.embedded.servers import Servers
 from refold.streams.group_consumer import ReaderConfig
 from refold.streams.kafka import clients
+from refold.streams.log.topics import events_topic, new_topics
 from refold.streams.reader import REFUSED, GroupReader
 from refold.streams.settings import Settings
-from refold.streams.topics import events_topic, new_topics
 from tests.conftest import PREFIX
 from tests.streams.flipped import segment
 from tests.streams.test_core import BASKET

@@ -7,9 +7,9 @@ from contextlib import closing
 import pytest
 
 from refold.streams.kafka import clients
+from refold.streams.log.topics import events_topic
 from refold.streams.members import MemberReader, client_id, group_name
 from refold.streams.settings import Settings
-from refold.streams.topics import events_topic
 from tests.streams.broker import prepare
 
 

@@ -28,16 +28,16 @@ from refold.streams.decide import UNREADABLE, decide
 from refold.streams.decider import Rejected
 from refold.streams.handler import Handler, Names, Surroundings
 from refold.streams.handler_store import PostgresTables
-from refold.streams.history import History
 from refold.streams.incoming import CommandReader
 from refold.streams.kafka.partitioner import partition_of
+from refold.streams.log.history import History
+from refold.streams.log.topics import commands_topic, ensure_topics, events_topic
+from refold.streams.log.waiting import when_kafka_answers
 from refold.streams.postgres.connection import connect
 from refold.streams.postgres.control_tables import bootstrap
 from refold.streams.producer import Producer
 from refold.streams.settings import Settings
 from refold.streams.standing import goes_on
-from refold.streams.topics import commands_topic, ensure_topics, events_topic
-from refold.streams.waiting import when_kafka_answers
 from tests.conftest import settings_for
 from tests.streams.broker import fold_with, rows
 from tests.streams.by_hand import HandReader, until

@@ -10,8 +10,8 @@ import pytest
 from refold.streams.chunk import Place
 from refold.streams.kafka import clients
 from refold.streams.kafka.messages import watermarks
+from refold.streams.log.topics import commands_topic, events_topic
 from refold.streams.settings import Settings
-from refold.streams.topics import commands_topic, events_topic
 from tests.streams.broker import DOMAINS
 from tests.streams.test_reactors_running import log, sent
 

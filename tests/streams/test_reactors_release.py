@@ -11,8 +11,8 @@ from refold.retail.reactors import REACTORS
 from refold.retail.schemas.basket import BASKET
 from refold.streams.chunk import Chunk
 from refold.streams.errors import Lost, StillUnreadable
-from refold.streams.history import History
 from refold.streams.kafka.partitioner import partition_of
+from refold.streams.log.history import History
 from refold.streams.postgres.connection import connect
 from refold.streams.producer import Producer
 from refold.streams.reactors import fold as fold_module

@@ -4,13 +4,13 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
-from refold.streams import topics
-from refold.streams.continuity import check_continuity
 from refold.streams.errors import LogShorter, LogTrimmed, TopicRecreated, WrongPartitions, WrongSettings
 from refold.streams.kafka import clients
+from refold.streams.log import topics
+from refold.streams.log.continuity import check_continuity
+from refold.streams.log.topics import check_topics, ensure_topics, events_topic
 from refold.streams.postgres.connection import connect
 from refold.streams.settings import Settings
-from refold.streams.topics import check_topics, ensure_topics, events_topic
 from tests.streams.broker import DOMAINS, append, claimed, fold_all, prepare
 from tests.streams.logs import claim
 from tests.streams.test_core import BASKET, basket

@@ -9,7 +9,7 @@ import pytest
 
 from refold.streams.errors import DatabaseUnavailable
 from refold.streams.handler_store import PostgresTables
-from refold.streams.history import History
+from refold.streams.log.history import History
 from refold.streams.postgres import positions
 from refold.streams.postgres.connection import connect
 from refold.streams.postgres.control_tables import bootstrap

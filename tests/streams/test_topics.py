@@ -2,8 +2,8 @@
 
 import pytest
 
+from refold.streams.log.topics import FOR_EVER, new_topics
 from refold.streams.settings import Settings
-from refold.streams.topics import FOR_EVER, new_topics
 
 NAMES = ["retail.basket.commands", "retail.basket.events"]
 

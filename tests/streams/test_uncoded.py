@@ -12,8 +12,8 @@ from refold.retail.schemas.basket import BasketOpened
 from refold.schemas.avro import schema_id, schema_of
 from refold.streams.errors import CategoryUncoded
 from refold.streams.kafka import clients
+from refold.streams.log.topics import events_topic, new_topics, schemas_topic
 from refold.streams.settings import Settings
-from refold.streams.topics import events_topic, new_topics, schemas_topic
 from tests.streams.broker import prepare
 
 WAS = "retail.till"

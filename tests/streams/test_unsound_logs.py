@@ -4,14 +4,14 @@ import pytest
 
 from refold.streams import standing
 from refold.streams.claims_ahead import waiting
-from refold.streams.continuity import check_continuity
 from refold.streams.errors import LogCorrupt
-from refold.streams.history import History
 from refold.streams.kafka import clients, stopped_places
 from refold.streams.lag import Lag
+from refold.streams.log.continuity import check_continuity
+from refold.streams.log.history import History
+from refold.streams.log.topics import events_topic
 from refold.streams.postgres.connection import connect
 from refold.streams.settings import Settings
-from refold.streams.topics import events_topic
 from tests.streams.broker import DOMAINS, append, claimed, fold_all, prepare
 from tests.streams.flipped import flip, segment
 from tests.streams.logs import claim

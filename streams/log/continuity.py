@@ -12,9 +12,9 @@ from refold.streams.domain import Domains
 from refold.streams.errors import LogCorrupt, LogShorter
 from refold.streams.kafka import clients
 from refold.streams.kafka.messages import check_range, value_at
+from refold.streams.log.topics import events_topic
 from refold.streams.postgres.connection import Database
 from refold.streams.settings import Settings
-from refold.streams.topics import events_topic
 
 _log = logging.getLogger(__name__)
 

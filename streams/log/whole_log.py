@@ -11,9 +11,9 @@ from refold.streams.errors import KafkaUnavailable
 from refold.streams.kafka import clients
 from refold.streams.kafka.log_reader import LogReader
 from refold.streams.kafka.messages import watermarks
+from refold.streams.log.topics import commands_topic, events_topic
 from refold.streams.refusals import of_kafka
 from refold.streams.settings import Settings
-from refold.streams.topics import commands_topic, events_topic
 
 RECORDS = 50_000
 QUEUES = {

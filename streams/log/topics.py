@@ -13,10 +13,10 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, Resourc
 from refold.streams.domain import Domains
 from refold.streams.errors import KafkaUnavailable, TopicRecreated, WrongPartitions, WrongSettings
 from refold.streams.kafka import clients
+from refold.streams.log.recreated import holds_what_was_folded
+from refold.streams.log.schema_log import SchemaLog
 from refold.streams.postgres.connection import Database
-from refold.streams.recreated import holds_what_was_folded
 from refold.streams.refusals import of_kafka
-from refold.streams.schema_log import SchemaLog
 from refold.streams.settings import Settings
 
 FOR_EVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}

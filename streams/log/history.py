@@ -16,10 +16,10 @@ from refold.streams.domain import AnyDecider, Domains
 from refold.streams.errors import DatabaseUnavailable, EventUnreadable, KafkaUnavailable
 from refold.streams.kafka import clients
 from refold.streams.kafka.messages import records_of
+from refold.streams.log.state_cache import StateCache
+from refold.streams.log.topics import events_topic
 from refold.streams.postgres import set_aside
 from refold.streams.postgres.connection import Database
-from refold.streams.state_cache import StateCache
-from refold.streams.topics import events_topic
 
 _WAIT_S = 10.0
 _NEAR = 2_000

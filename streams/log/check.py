@@ -18,11 +18,11 @@ from refold.schemas.errors import NewerSchema
 from refold.schemas.upcast_columns import todays_events
 from refold.streams.chunk import Chunk
 from refold.streams.domain import Domains
+from refold.streams.log.topics import category_of, follow_log
+from refold.streams.log.uncoded import uncoded_categories
+from refold.streams.log.whole_log import places_of, whole_log
 from refold.streams.postgres.connection import Database
 from refold.streams.settings import Settings
-from refold.streams.topics import category_of, follow_log
-from refold.streams.uncoded import uncoded_categories
-from refold.streams.whole_log import places_of, whole_log
 
 LISTED = 20
 Progress = Callable[[int, int], None]

@@ -6,9 +6,9 @@ from refold.streams.domain import Domains
 from refold.streams.errors import CategoryUncoded
 from refold.streams.kafka import clients
 from refold.streams.kafka.messages import watermarks
+from refold.streams.log.topics import commands_topic, events_topic, logged_schemas, schemas_topic
 from refold.streams.refusals import of_kafka
 from refold.streams.settings import Settings
-from refold.streams.topics import commands_topic, events_topic, logged_schemas, schemas_topic
 
 _ASK_S = 10.0
 _PLATFORM = "refold"
