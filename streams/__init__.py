@@ -13,7 +13,7 @@ from refold.streams.decider import Decider, Decision, Rejected
 if TYPE_CHECKING:
     from refold.streams.domain import Domains, load_domains
     from refold.streams.errors import CommandTooLarge, DeliveryFailed, QueueFull
-    from refold.streams.producer import Producer
+    from refold.streams.sending.producer import Producer
 
 __all__ = [
     "CommandTooLarge",
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 _LATER = {
-    "Producer": "producer",
+    "Producer": "sending.producer",
     "Domains": "domain",
     "load_domains": "domain",
     "CommandTooLarge": "errors",

@@ -22,7 +22,7 @@ from refold.streams.embedded.servers import connected
 from refold.streams.log.topics import ensure_topics
 from refold.streams.postgres.connection import Database, answering, connect
 from refold.streams.postgres.control_tables import bootstrap
-from refold.streams.producer import Producer
+from refold.streams.sending.producer import Producer
 from refold.streams.settings import Settings
 
 _POLL_S = 0.05

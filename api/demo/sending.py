@@ -13,7 +13,7 @@ from refold.schemas.identity import outcome_key
 from refold.streams.domain import load_domains
 from refold.streams.errors import QueueFull
 from refold.streams.kafka.partitioner import partition_of
-from refold.streams.producer import Producer
+from refold.streams.sending.producer import Producer
 from refold.streams.settings import Settings
 
 QUEUE_PAUSE_S = 0.02

@@ -10,7 +10,7 @@ from typing import Protocol
 from refold.api.http.command_request import Intent
 from refold.api.http.outcomes import Outcome
 from refold.streams.domain import Domains
-from refold.streams.producer import Delivered
+from refold.streams.sending.producer import Delivered
 
 MAX_BATCHES = 8
 """Batches under way at once; each may have some thousands of commands in flight."""

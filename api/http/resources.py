@@ -35,8 +35,8 @@ from refold.streams.lag import LagReader
 from refold.streams.log.history import History, Recorded
 from refold.streams.log.topics import logged_schemas
 from refold.streams.postgres.notices import POLL_S
-from refold.streams.producer import Delivered, Producer
 from refold.streams.reactors.declared import reacted_categories
+from refold.streams.sending.producer import Delivered, Producer
 from refold.streams.settings import Settings
 
 READERS = 2

@@ -12,7 +12,6 @@ from refold.schemas.codec import Codec
 from refold.streams import journal
 from refold.streams import metrics as chunk_metrics
 from refold.streams.chunk import Chunk, Place
-from refold.streams.command_record import Addressed
 from refold.streams.core_limits import Voids, core_limits
 from refold.streams.domain import Domains
 from refold.streams.errors import Lost
@@ -26,6 +25,7 @@ from refold.streams.reactors.arrived import Arrived, Readers, arrived
 from refold.streams.reactors.reacting import Answers, Reacting
 from refold.streams.reactors.reactor import Reactor
 from refold.streams.reactors.sender import Sender
+from refold.streams.sending.command_record import Addressed
 from refold.streams.settings import Settings
 
 _log = logging.getLogger(__name__)

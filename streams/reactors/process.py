@@ -19,12 +19,12 @@ from refold.streams.log.topics import ensure_topics, follow_log
 from refold.streams.log.waiting import when_kafka_answers
 from refold.streams.postgres.connection import Database, answering, connect_patiently
 from refold.streams.postgres.control_tables import bootstrap
-from refold.streams.producer import Producer
 from refold.streams.reactors import store
 from refold.streams.reactors.declared import declared_reactors
 from refold.streams.reactors.fold import ReactorsFold
 from refold.streams.reactors.release import Release
 from refold.streams.reactors.sender import MOST_UNDER_WAY, Sender
+from refold.streams.sending.producer import Producer
 from refold.streams.settings import Settings
 from refold.streams.taking_part import HERE
 

@@ -16,10 +16,10 @@ from refold.schemas.contracts import Command
 from refold.schemas.errors import BadValue, NewerSchema, Undecodable
 from refold.schemas.identity import reaction_uuid
 from refold.schemas.meta import CommandMeta, Meta
-from refold.streams.command_record import Addressed, CommandRecord
 from refold.streams.errors import LogCorrupt, LogRefused, Refused, Unreachable
 from refold.streams.reactors.arrived import Arrived
 from refold.streams.reactors.reactor import MAX_COMMANDS_PER_EVENT, Reactor, Seen
+from refold.streams.sending.command_record import Addressed, CommandRecord
 
 Key = tuple[str, str]
 """A reactor's name and a stream of its category."""

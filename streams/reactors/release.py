@@ -10,7 +10,6 @@ from typing import Any
 
 from refold.schemas.codec import Codec
 from refold.streams.chunk import Chunk
-from refold.streams.command_record import Addressed
 from refold.streams.core_limits import group_positions
 from refold.streams.domain import Domains
 from refold.streams.errors import StillUnreadable
@@ -24,6 +23,7 @@ from refold.streams.reactors.fold import GROUP
 from refold.streams.reactors.reacting import Answers, Key, Parked, Reacting
 from refold.streams.reactors.reactor import Reactor
 from refold.streams.reactors.sender import Sender
+from refold.streams.sending.command_record import Addressed
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from refold.streams.command_record import CommandRecord
 from refold.streams.errors import CommandTooLarge, DeliveryFailed, KafkaRefused, KafkaUnavailable, QueueFull
-from refold.streams.producer import Producer
+from refold.streams.sending.command_record import CommandRecord
+from refold.streams.sending.producer import Producer
 
 MOST_UNDER_WAY = 10_000
 STALL_S = 3.0

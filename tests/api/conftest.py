@@ -25,7 +25,7 @@ from refold.schemas.errors import RefoldError
 from refold.streams.domain import Domains, load_domains
 from refold.streams.errors import DeliveryFailed, QueueFull
 from refold.streams.log.history import Recorded
-from refold.streams.producer import Delivered
+from refold.streams.sending.producer import Delivered
 from tests.conftest import settings_for
 
 STORE_DAILY = ServedModel(

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from refold.api.http.resources import Resources
 from refold.streams.domain import Domains
 from refold.streams.errors import DeliveryFailed
-from refold.streams.producer import Producer
+from refold.streams.sending.producer import Producer
 from refold.streams.settings import Settings
 
 NOWHERE = "127.0.0.1:9"

@@ -20,7 +20,7 @@ from refold.retail.schemas.product import ListProduct
 from refold.streams.domain import load_domains
 from refold.streams.errors import CommandTooLarge
 from refold.streams.kafka import clients
-from refold.streams.producer import Producer
+from refold.streams.sending.producer import Producer
 
 pytestmark = pytest.mark.timeout(180)
 LARGE = random.Random(7).randbytes(1500).hex()

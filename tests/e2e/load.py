@@ -10,7 +10,7 @@ from refold.retail.schemas.basket import OpenBasket, PayBasket, ScanItem
 from refold.schemas.contracts import Command
 from refold.streams.domain import Domains
 from refold.streams.errors import DeliveryFailed, QueueFull
-from refold.streams.producer import Producer
+from refold.streams.sending.producer import Producer
 from refold.streams.settings import Settings
 
 LINES = 6

@@ -16,7 +16,7 @@ from refold.streams.kafka.partitioner import partition_of
 from refold.streams.log.topics import commands_topic
 from refold.streams.postgres.connection import connect
 from refold.streams.presence import stand_still, troubles
-from refold.streams.producer import Producer
+from refold.streams.sending.producer import Producer
 from refold.streams.settings import Settings
 from tests.conftest import fresh_database, settings_for
 from tests.e2e import results

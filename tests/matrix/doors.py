@@ -21,7 +21,7 @@ from refold.schemas.freeze import freeze
 from refold.schemas.identity import unreadable_command_uuid
 from refold.streams.kafka import clients
 from refold.streams.log.topics import commands_topic, events_topic
-from refold.streams.producer import Producer
+from refold.streams.sending.producer import Producer
 from refold.streams.settings import Settings
 from tests.matrix.over_http import Post, Step
 from tests.matrix.over_kafka import EVENTS, At, Mutation, Records, Sending

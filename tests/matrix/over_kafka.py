@@ -13,7 +13,7 @@ from refold.retail.schemas.basket import BasketAbandoned, BasketOpened, Cause, I
 from refold.retail.schemas.product import PRODUCT
 from refold.schemas.binary import long_bytes
 from refold.schemas.meta import CommandMeta, Meta
-from refold.streams.producer import Producer
+from refold.streams.sending.producer import Producer
 from tests.matrix.rows import Row
 from tests.schemas.test_hostile import resized
 from tests.streams.broker import CODEC, DOMAINS, encoded

@@ -21,8 +21,8 @@ from refold.streams.holder import Holder
 from refold.streams.kafka.log_reader import LogReader
 from refold.streams.log.history import History
 from refold.streams.log.topics import commands_topic, events_topic
-from refold.streams.producer import Producer
 from refold.streams.rules.judge import ClaimState
+from refold.streams.sending.producer import Producer
 from refold.streams.settings import Settings
 from tests.e2e import tables
 from tests.e2e.oracle import core_differences, truth

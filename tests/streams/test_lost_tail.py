@@ -15,7 +15,7 @@ from refold.retail.schemas.basket import OpenBasket
 from refold.streams.embedded.servers import Servers
 from refold.streams.errors import DeliveryFailed
 from refold.streams.kafka import clients
-from refold.streams.producer import Producer
+from refold.streams.sending.producer import Producer
 from tests.streams.broker import DOMAINS
 
 TOPIC, KEPT, TRIES = "retail.basket.commands", 3, 40

@@ -35,7 +35,7 @@ from refold.streams.log.topics import commands_topic, ensure_topics, events_topi
 from refold.streams.log.waiting import when_kafka_answers
 from refold.streams.postgres.connection import connect
 from refold.streams.postgres.control_tables import bootstrap
-from refold.streams.producer import Producer
+from refold.streams.sending.producer import Producer
 from refold.streams.settings import Settings
 from refold.streams.standing import goes_on
 from tests.conftest import settings_for

@@ -17,8 +17,8 @@ from tests.streams.test_reactors_running import log, sent
 
 __all__ = ["log"]
 SENDS = (
-    "refold.streams.producer",
-    "refold.streams.command_record",
+    "refold.streams.sending.producer",
+    "refold.streams.sending.command_record",
     "refold.streams.appender",
     "refold.streams.reactors",
 )
@@ -68,8 +68,8 @@ def test_a_one_shot_command_loads_no_faust(command: str) -> None:
 def test_the_check_sees_what_is_loaded() -> None:
     """It can fail: the reactors' own process loads all but the handler's appender."""
     found = fresh("import refold.streams.reactors.process")
-    assert {"refold.streams.reactors.fold", "refold.streams.producer"} <= set(found.split())
-    assert "refold.streams.producer" in fresh("from refold.streams import Producer")
+    assert {"refold.streams.reactors.fold", "refold.streams.sending.producer"} <= set(found.split())
+    assert "refold.streams.sending.producer" in fresh("from refold.streams import Producer")
 
 
 def ends(settings: Settings) -> dict[Place, int]:

@@ -54,4 +54,4 @@ def test_the_check_itself_sees_a_client_that_is_made_elsewhere() -> None:
     assert calls(ast.parse("from confluent_kafka import Consumer as C\nC({})")) == ["Consumer"]
     assert calls(ast.parse("import confluent_kafka as k\nk.admin.AdminClient({})")) == ["AdminClient"]
     assert calls(ast.parse("import aiokafka.client\naiokafka.client.AIOKafkaClient()")) == ["AIOKafkaClient"]
-    assert calls(ast.parse("from refold.streams.producer import Producer\nProducer({})")) == []
+    assert calls(ast.parse("from refold.streams.sending.producer import Producer\nProducer({})")) == []

@@ -12,10 +12,10 @@ from confluent_kafka import KafkaError, KafkaException
 
 from refold.retail.schemas.basket import OpenBasket
 from refold.schemas.errors import BadValue
-from refold.streams.command_record import CommandRecord
 from refold.streams.errors import CommandTooLarge, DeliveryFailed
 from refold.streams.kafka import clients as kafka
-from refold.streams.producer import Producer
+from refold.streams.sending.command_record import CommandRecord
+from refold.streams.sending.producer import Producer
 from tests.streams.broker import DOMAINS
 
 NOWHERE = "127.0.0.1:9"

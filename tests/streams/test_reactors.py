@@ -19,12 +19,12 @@ from refold.schemas.errors import Undecodable
 from refold.schemas.identity import event_uuid, reaction_uuid
 from refold.schemas.meta import Meta
 from refold.streams.chunk import Chunk
-from refold.streams.command_record import Addressed
 from refold.streams.domain import load_domains
 from refold.streams.errors import KafkaUnavailable
 from refold.streams.reactors.arrived import Arrived, Readers, arrived
 from refold.streams.reactors.reacting import Answers, Key, Reacting, State
 from refold.streams.reactors.reactor import MAX_COMMANDS_PER_EVENT, Reactor, Seen
+from refold.streams.sending.command_record import Addressed
 from tests.streams.logs import NOW
 
 DOMAINS = load_domains(["retail"])

@@ -14,13 +14,13 @@ from refold.streams.errors import Lost, StillUnreadable
 from refold.streams.kafka.partitioner import partition_of
 from refold.streams.log.history import History
 from refold.streams.postgres.connection import connect
-from refold.streams.producer import Producer
 from refold.streams.reactors import fold as fold_module
 from refold.streams.reactors import process as process_module
 from refold.streams.reactors.fold import ReactorsFold
 from refold.streams.reactors.reactor import Reactor
 from refold.streams.reactors.release import Release, Waited
 from refold.streams.reactors.sender import Sender
+from refold.streams.sending.producer import Producer
 from refold.streams.settings import Settings
 from tests.streams.broker import DOMAINS, rows
 from tests.streams.test_reactors_running import (

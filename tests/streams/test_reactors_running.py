@@ -24,11 +24,11 @@ from refold.streams.kafka.log_reader import LogReader
 from refold.streams.kafka.messages import records_of, watermarks
 from refold.streams.kafka.partitioner import partition_of
 from refold.streams.log.topics import commands_topic, events_topic
-from refold.streams.producer import Producer
 from refold.streams.reactors import fold as fold_module
 from refold.streams.reactors.fold import ReactorsFold
 from refold.streams.reactors.process import reactors_fold
 from refold.streams.reactors.sender import Sender
+from refold.streams.sending.producer import Producer
 from refold.streams.settings import Settings
 from tests.streams.broker import DOMAINS, fold_all, prepare, rows
 

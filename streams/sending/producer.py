@@ -18,12 +18,12 @@ from confluent_kafka import Producer as Client
 from refold.schemas.contracts import Command
 from refold.schemas.meta import CommandMeta
 from refold.schemas.validate import in_utc
-from refold.streams.command_record import Addressed, CommandRecord
 from refold.streams.domain import Domains
 from refold.streams.errors import CommandTooLarge, DeliveryFailed, QueueFull
 from refold.streams.kafka import clients
 from refold.streams.kafka.batch_sizes import BatchSizes
 from refold.streams.refusals import TOO_LARGE
+from refold.streams.sending.command_record import Addressed, CommandRecord
 
 _log = logging.getLogger(__name__)
 Delivered = Callable[[DeliveryFailed | None], None]
