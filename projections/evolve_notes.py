@@ -13,8 +13,8 @@ from refold.projections.batch import Park
 from refold.projections.builds import GROUP, Build
 from refold.projections.evolve import Tell
 from refold.streams import journal, metrics
-from refold.streams.attempts import Attempts
 from refold.streams.chunk import Chunk, Place
+from refold.streams.guard.attempts import Attempts
 from refold.streams.log.topics import category_of
 from refold.streams.postgres.connection import Database
 from refold.streams.postgres.set_aside import CODE_KILLS, KILLED

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from refold.projections.rebuild import Prepared, Target
 from refold.streams.chunk import Chunk, Place
-from refold.streams.guard import Guard
+from refold.streams.guard.guard import Guard
 
 
 class GuardedTarget:

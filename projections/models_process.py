@@ -15,7 +15,7 @@ from refold.projections.views import Declaration, ensure_views, ours, restore_vi
 from refold.streams import journal
 from refold.streams.core_limits import group_positions
 from refold.streams.domain import load_domains
-from refold.streams.guard import process_guard
+from refold.streams.guard.guard import process_guard
 from refold.streams.guarded_fold import GuardedFold
 from refold.streams.log.continuity import check_continuity
 from refold.streams.log.topics import ensure_topics

@@ -19,7 +19,7 @@ from faust.app.base import BootStrategy
 from refold.streams.chunk import Chunk, Place
 from refold.streams.fold_worker import FoldWorker, FollowingWorker
 from refold.streams.group_consumer import ReaderConfig
-from refold.streams.guard import process_guard
+from refold.streams.guard.guard import process_guard
 from refold.streams.guarded_fold import GuardedFold
 from refold.streams.intake import Intake
 from refold.streams.lane import Lane, Share, Worker, lane_of

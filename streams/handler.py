@@ -26,7 +26,7 @@ from refold.streams.deciding import Deciding
 from refold.streams.domain import Domains
 from refold.streams.errors import LogCorrupt, Unreachable, WrongPartitions
 from refold.streams.failpoints import failpoint
-from refold.streams.guard import Guard, Unguarded
+from refold.streams.guard.guard import Guard, Unguarded
 from refold.streams.handler_ports import Away, EventLog, HandlerTables
 from refold.streams.held import Held, say_unclaimable
 from refold.streams.holder import Change, Holder, Mode

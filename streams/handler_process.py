@@ -7,7 +7,7 @@ from refold.streams.appender import KafkaLog
 from refold.streams.chunk import Place
 from refold.streams.domain import load_domains
 from refold.streams.group_consumer import ReaderConfig
-from refold.streams.guard import process_guard
+from refold.streams.guard.guard import process_guard
 from refold.streams.handler import GROUP, Handler, Names, Surroundings
 from refold.streams.handler_store import PostgresTables
 from refold.streams.lane import Worker

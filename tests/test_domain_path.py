@@ -59,7 +59,7 @@ def test_the_child_that_tries_a_record_takes_what_its_parent_has(tmp_path: Path)
     program = (
         "import sys; from pathlib import Path; from refold.streams.domain_path import order_search\n"
         f"order_search([Path({str(ours.parents[1])!r})])\n"
-        "from refold.streams.probe import Probe\nProbe(['shadowed_shop'], 'x', True).killers([b'1'])"
+        "from refold.streams.guard.probe import Probe\nProbe(['shadowed_shop'], 'x', True).killers([b'1'])"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=other.parents[1], capture_output=True, text=True, check=False, timeout=60

@@ -9,7 +9,7 @@ from tests.test_embedded_full_disk import on_a_full_disk
 
 NOTES = """
 import os, signal, time
-from refold.streams.attempts import Attempts
+from refold.streams.guard.attempts import Attempts
 from refold.streams.chunk import Chunk
 from refold.streams.full_disk import is_full
 

@@ -18,8 +18,8 @@ from refold.api.cli.exits import DIFFERENT, PRECONDITION, UNREACHABLE, USAGE
 from refold.api.cli.logs import Output, formed, own_line
 from refold.api.cli.roles import ADMITTED_VARIABLE, METRICS_VARIABLE, metrics_folder, probe_port, role_command
 from refold.api.stop_times import grace_s
-from refold.streams.attempts import forgive
 from refold.streams.full_disk import is_full
+from refold.streams.guard.attempts import forgive
 from refold.streams.journal.formats import Form, Writer, as_text, form_of
 from refold.streams.refusals import STEADY_S
 from refold.streams.settings import Settings

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from refold.projections.evolve_notes import EvolveNotes
-from refold.streams.attempts import Attempts
 from refold.streams.chunk import Chunk
+from refold.streams.guard.attempts import Attempts
 from tests.killers.test_killers import PLACE, chunk, die
 
 BATCH = chunk(0, 5)

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from refold.schemas.errors import RefoldError
-from refold.streams.attempts import Attempts
 from refold.streams.chunk import Chunk
 from refold.streams.errors import RecordKills
-from refold.streams.guard import Limits, ProcessGuard
+from refold.streams.guard.attempts import Attempts
+from refold.streams.guard.guard import Limits, ProcessGuard
+from refold.streams.guard.probe import Probe
 from refold.streams.postgres.set_aside import Offsets, SetAside, masked, original
-from refold.streams.probe import Probe
 from tests.streams.broker import CODEC, claimed, encoded
 from tests.streams.logs import claim, record
 from tests.streams.test_core import OPENED
@@ -30,7 +30,7 @@ def chunk(start: int, end: int, values: list[bytes | None] | None = None) -> Chu
 DIES = """
 import sys, os
 from pathlib import Path
-from refold.streams.attempts import Attempts
+from refold.streams.guard.attempts import Attempts
 from refold.streams.chunk import Chunk
 found = Attempts(Path(sys.argv[1]), "g")
 found.begin([Chunk("t", 0, int(sys.argv[2]), [b""] * int(sys.argv[3]))], alone=bool(sys.argv[4:]))

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from refold.streams.attempts import Attempts
+from refold.streams.guard.attempts import Attempts
 from refold.streams.stuck import STUCK
 
 PROGRAM = """
 import os, re, sys, threading, time
 from pathlib import Path
 from refold.streams import stuck
-from refold.streams.attempts import Attempts
+from refold.streams.guard.attempts import Attempts
 from refold.streams.chunk import Chunk
 
 LIMIT = 0.5

@@ -1,6 +1,6 @@
 """Which record kills a decoder: found by decoding in a child process that may die of it.
 
-The child (`python -m refold.streams.probe DOMAINS CATEGORY events|commands`) takes groups of values on standard input, decodes
+The child (`python -m refold.streams.guard.probe DOMAINS CATEGORY events|commands`) takes groups of values on standard input, decodes
 each group in every way that a worker would, and answers with one byte. Where the byte stays out, the group killed it.
 """
 

@@ -12,14 +12,14 @@ from refold.schemas.catalog import PLATFORM
 from refold.schemas.envelope import framed
 from refold.schemas.errors import Undecodable
 from refold.streams import journal, metrics
-from refold.streams.attempts import Attempts
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import RecordKills
+from refold.streams.guard.attempts import Attempts
+from refold.streams.guard.probe import Probe, Values
 from refold.streams.log.topics import category_of
 from refold.streams.postgres import set_aside
 from refold.streams.postgres.connection import answering, connect_patiently
 from refold.streams.postgres.set_aside import Offsets
-from refold.streams.probe import Probe, Values
 from refold.streams.settings import Settings
 
 _log = logging.getLogger(__name__)
