@@ -17,15 +17,15 @@ import psycopg
 from refold.projections.serving import ModelState
 from refold.streams.domain import Domains
 from refold.streams.errors import LogRefused, Refused, Unreachable
-from refold.streams.lag import Key, Lag, LagReader
 from refold.streams.log.continuity import check_ends
 from refold.streams.log.topics import check_seen_topics
-from refold.streams.members import Member, MemberReader, unknown
+from refold.streams.operation.lag import Key, Lag, LagReader
+from refold.streams.operation.members import Member, MemberReader, unknown
+from refold.streams.operation.presence import Live, Said, Trouble, said_members
 from refold.streams.postgres.connection import Database, has_table
 from refold.streams.postgres.control_tables import Found as Tables
 from refold.streams.postgres.restoring import why_not_whole
 from refold.streams.postgres.tables_version import known
-from refold.streams.presence import Live, Said, Trouble, said_members
 from refold.streams.reactors.declared import declared_reactors
 from refold.streams.refusals import first_line, is_away
 from refold.streams.settings import Settings

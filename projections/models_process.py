@@ -20,9 +20,9 @@ from refold.streams.guarded_fold import GuardedFold
 from refold.streams.log.continuity import check_continuity
 from refold.streams.log.topics import ensure_topics
 from refold.streams.log.waiting import when_kafka_answers
+from refold.streams.operation.presence import Name, live_processes
 from refold.streams.postgres.connection import Database, answering, connect_patiently
 from refold.streams.postgres.control_tables import bootstrap
-from refold.streams.presence import Name, live_processes
 from refold.streams.refusals import first_line, is_away, refusal_of
 from refold.streams.settings import Settings
 

@@ -10,8 +10,8 @@ from typing import Literal
 from refold.projections import builds, promote, view_swap
 from refold.projections.declared import Declared
 from refold.projections.errors import StillDeclared, UnknownModel
+from refold.streams.operation.presence import Live, live_processes
 from refold.streams.postgres.connection import Database
-from refold.streams.presence import Live, live_processes
 
 _VIEWS = "SELECT DISTINCT domain, name FROM refold.views ORDER BY 1, 2"
 Name = tuple[str, str]

@@ -23,7 +23,7 @@ from refold.streams.guard.guard import process_guard
 from refold.streams.guarded_fold import GuardedFold
 from refold.streams.intake import Intake
 from refold.streams.lane import Lane, Share, Worker, lane_of
-from refold.streams.members import group_name
+from refold.streams.operation.members import group_name
 from refold.streams.postgres.connection import answering, connect_patiently
 from refold.streams.postgres.notices import listen
 from refold.streams.postgres.positions import stored

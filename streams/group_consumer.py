@@ -12,7 +12,7 @@ from refold.streams.chunk import Place
 from refold.streams.errors import KafkaUnavailable
 from refold.streams.kafka import clients
 from refold.streams.kafka.messages import check_range
-from refold.streams.members import client_id
+from refold.streams.operation.members import client_id
 
 _log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from refold.streams.lane import Worker
 from refold.streams.log.history import History
 from refold.streams.log.topics import commands_topic, ensure_topics
 from refold.streams.log.waiting import when_kafka_answers
-from refold.streams.members import group_name
+from refold.streams.operation.members import group_name
 from refold.streams.postgres.connection import answering, connect_patiently
 from refold.streams.postgres.control_tables import bootstrap
 from refold.streams.reader import GroupReader

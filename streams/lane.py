@@ -17,8 +17,8 @@ from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import LogRefused, NewerRules, Refused
 from refold.streams.fold_worker import FollowingWorker
 from refold.streams.group_consumer import ReaderConfig
+from refold.streams.operation.presence import ending
 from refold.streams.postgres.notices import POLL_S
-from refold.streams.presence import ending
 from refold.streams.reader import MOST_BYTES, REFUSED
 from refold.streams.refusals import is_passing, of_statement
 from refold.streams.worker_ports import Reader

@@ -23,7 +23,7 @@ from refold.streams.kafka.raw_append import RawAppender
 from refold.streams.kafka.repack import Record, batch_of, records_of
 from refold.streams.log.topics import schemas_topic
 from refold.streams.log_dump import Progress, fetched
-from refold.streams.members import MemberReader
+from refold.streams.operation.members import MemberReader
 from refold.streams.refusals import of_kafka
 from refold.streams.restored_topics import Found, RestoredTopics, State
 from refold.streams.settings import Settings

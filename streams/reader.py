@@ -23,8 +23,8 @@ from refold.streams.group_consumer import ReaderConfig, check_position, group_co
 from refold.streams.kafka.messages import cut, sound
 from refold.streams.kafka.stopped_places import StoppedPlaces
 from refold.streams.membership import FORGOTTEN_S, Membership
+from refold.streams.operation.presence import ending
 from refold.streams.pace import Pace
-from refold.streams.presence import ending
 from refold.streams.read_places import ReadPlaces, State
 from refold.streams.refusals import is_passing
 

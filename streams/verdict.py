@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from refold.streams.chunk import Place
-from refold.streams.lag import Key, Lag
-from refold.streams.members import Member
-from refold.streams.presence import Trouble, stand_still
+from refold.streams.operation.lag import Key, Lag
+from refold.streams.operation.members import Member
+from refold.streams.operation.presence import Trouble, stand_still
 from refold.streams.standing import STILL_S
 
 _MISSING = {

@@ -11,7 +11,8 @@ from refold.schemas.errors import (
     SchemaIncompatible,
     SchemaNotFrozen,
 )
-from refold.streams import dump_errors, errors, voiding_errors
+from refold.streams import dump_errors, errors
+from refold.streams.operation import voiding_errors
 
 DONE = 0
 FAILED = 1

@@ -14,12 +14,12 @@ from refold.schemas.meta import RULES, Claim
 from refold.streams.domain import load_domains
 from refold.streams.embedded.servers import connected
 from refold.streams.log.topics import category_of, commands_topic
-from refold.streams.members import MemberReader
+from refold.streams.operation.members import MemberReader
+from refold.streams.operation.voiding import Signed, Voidings, epochs_left, voidings_of
 from refold.streams.postgres.connection import answering, connect
 from refold.streams.postgres.control_tables import bootstrap
 from refold.streams.rules.claims_past import Counted, Way
 from refold.streams.settings import Settings
-from refold.streams.voiding import Signed, Voidings, epochs_left, voidings_of
 
 Whole = Annotated[int, Parameter(converter=whole)]
 _LISTED = 1000

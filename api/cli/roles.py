@@ -17,7 +17,7 @@ from refold.schemas.errors import RefoldError
 from refold.streams import journal
 from refold.streams.embedded.servers import connected
 from refold.streams.errors import BadSettings
-from refold.streams.presence import Me, Presence
+from refold.streams.operation.presence import Me, Presence
 from refold.streams.refusals import ADMISSION, is_passing
 from refold.streams.running_code import running_code
 from refold.streams.settings import Settings

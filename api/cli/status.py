@@ -13,15 +13,15 @@ from refold.projections.declared import declared
 from refold.projections.serving import model_states, view_faults
 from refold.projections.undeclared import undeclared
 from refold.streams.chunk import Place
-from refold.streams.claims_ahead import waiting
 from refold.streams.domain import Domains, load_domains
 from refold.streams.embedded.servers import connected
 from refold.streams.errors import DatabaseNewer
-from refold.streams.lag import Lag, LagReader
-from refold.streams.members import MemberReader
+from refold.streams.operation.claims_ahead import waiting
+from refold.streams.operation.lag import Lag, LagReader
+from refold.streams.operation.members import MemberReader
+from refold.streams.operation.presence import disagreements, live_processes, troubles
 from refold.streams.postgres.connection import ABSENT, Database, answering, connect, has_table
 from refold.streams.postgres.control_tables import look
-from refold.streams.presence import disagreements, live_processes, troubles
 from refold.streams.reactors.declared import reacted_categories
 from refold.streams.running_code import running_code
 from refold.streams.settings import Settings

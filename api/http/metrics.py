@@ -14,9 +14,9 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import REGISTRY, Collector
 
-from refold.streams.lag import Lag
+from refold.streams.operation.lag import Lag
+from refold.streams.operation.presence import Live, Trouble
 from refold.streams.postgres.connection import Database, has_table
-from refold.streams.presence import Live, Trouble
 from refold.streams.standing import STALE_S
 from refold.streams.taking_part import Check
 from refold.streams.verdict import Finding

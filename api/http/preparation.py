@@ -9,9 +9,9 @@ from refold.schemas.errors import RefoldError
 from refold.streams import journal
 from refold.streams.domain import Domains
 from refold.streams.errors import DatabaseNewer, DatabaseOlder, LogRefused
-from refold.streams.lag import LagReader
 from refold.streams.log.continuity import check_continuity, check_ends
 from refold.streams.log.topics import check_topics, ensure_topics
+from refold.streams.operation.lag import LagReader
 from refold.streams.postgres.connection import answering, connect
 from refold.streams.postgres.control_tables import bootstrap, keep_up
 from refold.streams.settings import Settings

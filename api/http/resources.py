@@ -31,9 +31,9 @@ from refold.schemas.avro import Schema
 from refold.streams import journal
 from refold.streams.domain import Domains
 from refold.streams.errors import DeliveryFailed
-from refold.streams.lag import LagReader
 from refold.streams.log.history import History, Recorded
 from refold.streams.log.topics import logged_schemas
+from refold.streams.operation.lag import LagReader
 from refold.streams.postgres.notices import POLL_S
 from refold.streams.reactors.declared import reacted_categories
 from refold.streams.sending.producer import Delivered, Producer

@@ -23,11 +23,11 @@ from refold.projections.serving import model_states
 from refold.schemas.errors import RefoldError
 from refold.streams.domain import Domains
 from refold.streams.errors import DatabaseNewer
-from refold.streams.lag import LagReader
-from refold.streams.members import MemberReader
+from refold.streams.operation.lag import LagReader
+from refold.streams.operation.members import MemberReader
+from refold.streams.operation.presence import MISSING_NOW, live_processes, troubles
 from refold.streams.postgres.connection import ABSENT, Database, connect, has_table
 from refold.streams.postgres.control_tables import look
-from refold.streams.presence import MISSING_NOW, live_processes, troubles
 from refold.streams.refusals import first_line
 from refold.streams.settings import Settings
 from refold.streams.verdict import Finding

@@ -16,7 +16,7 @@ from refold.api.cli.stack import Stack
 from refold.schemas.codec import encode_voiding
 from refold.schemas.meta import LAST_EPOCH, RULES
 from refold.streams.log.topics import events_topic
-from refold.streams.presence import Me, Presence
+from refold.streams.operation.presence import Me, Presence
 from refold.streams.settings import Settings
 from tests.conftest import settings_for
 from tests.streams.broker import append, claimed, encoded, fold_all, prepare, rows, tables

@@ -16,7 +16,7 @@ from refold.api.cli.app import run
 from refold.api.cli.stack import Stack
 from refold.streams.kafka import clients
 from refold.streams.log.topics import events_topic
-from refold.streams.members import MemberReader, group_name
+from refold.streams.operation.members import MemberReader, group_name
 from refold.streams.postgres.connection import connect
 
 pytestmark = pytest.mark.timeout(240)

@@ -7,12 +7,12 @@ import pytest
 
 from refold.api.cli import exits
 from refold.api.cli.app import run
-from refold.streams.claims_ahead import waiting
 from refold.streams.domain import load_domains
-from refold.streams.lag import LagReader
 from refold.streams.log.topics import events_topic
+from refold.streams.operation.claims_ahead import waiting
+from refold.streams.operation.lag import LagReader
+from refold.streams.operation.presence import Me, Presence
 from refold.streams.postgres.connection import connect
-from refold.streams.presence import Me, Presence
 from refold.streams.settings import Settings
 from tests.streams.broker import append, claimed, encoded, fold_all, prepare
 from tests.streams.logs import claim, record

@@ -16,7 +16,7 @@ from refold.api.cli.app import run
 from refold.api.cli.stack import Stack
 from refold.schemas.identity import command_uuid
 from refold.streams.embedded.servers import Endpoints, Servers
-from refold.streams.lag import LagReader
+from refold.streams.operation.lag import LagReader
 from refold.streams.postgres.connection import connect
 from refold.streams.reactors.declared import reacted_categories
 from refold.streams.settings import Settings

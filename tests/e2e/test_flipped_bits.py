@@ -14,8 +14,8 @@ from refold.streams.domain import load_domains
 from refold.streams.embedded.servers import Endpoints
 from refold.streams.kafka.partitioner import partition_of
 from refold.streams.log.topics import commands_topic
+from refold.streams.operation.presence import stand_still, troubles
 from refold.streams.postgres.connection import connect
-from refold.streams.presence import stand_still, troubles
 from refold.streams.sending.producer import Producer
 from refold.streams.settings import Settings
 from tests.conftest import fresh_database, settings_for

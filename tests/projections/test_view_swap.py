@@ -12,8 +12,8 @@ from refold.projections.errors import CannotPromote, StillDeclared, UnknownModel
 from refold.projections.models_process import ensure_builds
 from refold.projections.undeclared import chosen, drop, undeclared
 from refold.projections.views import restore_views
+from refold.streams.operation.presence import Me
 from refold.streams.postgres.connection import Database
-from refold.streams.presence import Me
 from tests.projections.sample import spent
 
 PAYMENTS, AMOUNT, MOST = spent.count("All."), spent.sum("amount", "All."), spent.max("amount", "Most.")

@@ -8,7 +8,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from refold.streams.errors import KafkaUnavailable
 from refold.streams.kafka import clients as kafka
-from refold.streams.lag import Lag, LagReader, lags, worst
+from refold.streams.operation.lag import Lag, LagReader, lags, worst
 from refold.streams.settings import Settings
 from tests.streams.broker import DOMAINS
 

@@ -8,7 +8,7 @@ import pytest
 
 from refold.streams.kafka import clients
 from refold.streams.log.topics import events_topic
-from refold.streams.members import MemberReader, client_id, group_name
+from refold.streams.operation.members import MemberReader, client_id, group_name
 from refold.streams.settings import Settings
 from tests.streams.broker import prepare
 

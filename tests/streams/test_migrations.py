@@ -12,12 +12,12 @@ import pytest
 from psycopg import sql
 
 from refold.streams.errors import DatabaseNewer, DatabaseOlder, DatabaseRefused, DatabaseUnavailable
+from refold.streams.operation.presence import Me
 from refold.streams.postgres import positions
 from refold.streams.postgres.connection import Database, connect
 from refold.streams.postgres.control_tables import bootstrap, keep_up, look
 from refold.streams.postgres.restoring import stand_aside
 from refold.streams.postgres.tables_version import Migration, Schema, known, migrations, read
-from refold.streams.presence import Me
 from tests.golden.make_tables import FOLDER, checksums, checksums_now, layout
 from tests.streams.catalog import Row, catalog, rows
 

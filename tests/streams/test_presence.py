@@ -11,8 +11,7 @@ from psycopg import sql
 
 from refold.streams import standing
 from refold.streams.errors import Lost
-from refold.streams.postgres.connection import Database, connect
-from refold.streams.presence import (
+from refold.streams.operation.presence import (
     MISSING_NOW,
     Live,
     Me,
@@ -22,6 +21,7 @@ from refold.streams.presence import (
     stand_still,
     troubles,
 )
+from refold.streams.postgres.connection import Database, connect
 from refold.streams.running_code import Code, running_code
 
 V1, V2 = Code("shop", "/one/shop/schemas.py", "aa"), Code("shop", "/two/shop/schemas.py", "bb")

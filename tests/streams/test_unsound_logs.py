@@ -3,13 +3,13 @@
 import pytest
 
 from refold.streams import standing
-from refold.streams.claims_ahead import waiting
 from refold.streams.errors import LogCorrupt
 from refold.streams.kafka import clients, stopped_places
-from refold.streams.lag import Lag
 from refold.streams.log.continuity import check_continuity
 from refold.streams.log.history import History
 from refold.streams.log.topics import events_topic
+from refold.streams.operation.claims_ahead import waiting
+from refold.streams.operation.lag import Lag
 from refold.streams.postgres.connection import connect
 from refold.streams.settings import Settings
 from tests.streams.broker import DOMAINS, append, claimed, fold_all, prepare

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from refold.streams.lag import Lag
-from refold.streams.members import Member, client_id, unknown
-from refold.streams.members import _member as member_of
-from refold.streams.presence import Said, Trouble
+from refold.streams.operation.lag import Lag
+from refold.streams.operation.members import Member, client_id, unknown
+from refold.streams.operation.members import _member as member_of
+from refold.streams.operation.presence import Said, Trouble
 from refold.streams.standing import STILL_S
 from refold.streams.verdict import Facts, findings, suspects, unmoved
 

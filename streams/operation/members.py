@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient
 from refold.streams.chunk import Place
 from refold.streams.errors import KafkaRefused, KafkaUnavailable
 from refold.streams.kafka import clients
-from refold.streams.presence import Said
+from refold.streams.operation.presence import Said
 from refold.streams.refusals import of_kafka
 from refold.streams.settings import Settings
 

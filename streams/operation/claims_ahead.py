@@ -13,7 +13,7 @@ from refold.schemas.meta import Claim
 from refold.streams.chunk import Place
 from refold.streams.kafka import clients
 from refold.streams.kafka.messages import sound
-from refold.streams.lag import Lag
+from refold.streams.operation.lag import Lag
 
 _LAST = 16
 _ASK_S = 5.0

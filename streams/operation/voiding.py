@@ -19,11 +19,11 @@ from refold.streams.kafka.log_reader import LogReader
 from refold.streams.log.topics import events_topic
 from refold.streams.log.voidings_ahead import RECORDS, controls, read_until
 from refold.streams.log.whole_log import places_of
+from refold.streams.operation.presence import live_processes
+from refold.streams.operation.voiding_errors import VoidEvent, VoidNeedless, VoidOtherVersion, VoidPassed, VoidUnknown
 from refold.streams.postgres.connection import Database
-from refold.streams.presence import live_processes
 from refold.streams.rules.claims_past import ClaimsPast, Way, claims_past
 from refold.streams.settings import Settings
-from refold.streams.voiding_errors import VoidEvent, VoidNeedless, VoidOtherVersion, VoidPassed, VoidUnknown
 
 _ACKNOWLEDGED_S = 15.0
 

@@ -12,8 +12,8 @@ from refold.streams.chunk import Place
 from refold.streams.domain import Domains
 from refold.streams.kafka import clients
 from refold.streams.log.topics import commands_topic, events_topic
+from refold.streams.operation.presence import handlers_at
 from refold.streams.postgres.connection import Database
-from refold.streams.presence import handlers_at
 from refold.streams.refusals import of_kafka
 from refold.streams.settings import Settings
 
