@@ -47,7 +47,11 @@ def _away(error: RefoldError | type[RefoldError]) -> bool:
 
 def catalogue() -> dict[str, type[RefoldError]]:
     """Every code of every package, with the class that carries it."""
-    for apart in ("refold.api.unavailable", "refold.streams.dump_errors", "refold.streams.operation.voiding_errors"):
+    for apart in (
+        "refold.api.unavailable",
+        "refold.streams.operation.dump.errors",
+        "refold.streams.operation.voiding_errors",
+    ):
         import_module(apart)
     for package in PACKAGES:
         try:

@@ -22,6 +22,7 @@ from refold.streams.log.topics import check_seen_topics
 from refold.streams.operation.lag import Key, Lag, LagReader
 from refold.streams.operation.members import Member, MemberReader, unknown
 from refold.streams.operation.presence import Live, Said, Trouble, said_members
+from refold.streams.operation.verdict import Facts, Finding, findings, owners, suspects, unmoved
 from refold.streams.postgres.connection import Database, has_table
 from refold.streams.postgres.control_tables import Found as Tables
 from refold.streams.postgres.restoring import why_not_whole
@@ -30,7 +31,6 @@ from refold.streams.reactors.declared import declared_reactors
 from refold.streams.refusals import first_line, is_away
 from refold.streams.settings import Settings
 from refold.streams.standing import STILL_S
-from refold.streams.verdict import Facts, Finding, findings, owners, suspects, unmoved
 
 Answer = TypeVar("Answer")
 MOVES_S = 3.0

@@ -11,8 +11,9 @@ from refold.schemas.errors import (
     SchemaIncompatible,
     SchemaNotFrozen,
 )
-from refold.streams import dump_errors, errors
+from refold.streams import errors
 from refold.streams.operation import voiding_errors
+from refold.streams.operation.dump import errors as dump_errors
 
 DONE = 0
 FAILED = 1

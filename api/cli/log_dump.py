@@ -11,10 +11,10 @@ from refold.api.cli.output import print_json, print_table, say
 from refold.api.cli.replay import reported
 from refold.api.errors import FileUnreadable
 from refold.streams.domain import load_domains
-from refold.streams.dump_check import check_dump
-from refold.streams.dump_folder import Manifest
 from refold.streams.embedded.servers import connected
-from refold.streams.log_dump import dump_log
+from refold.streams.operation.dump.check import check_dump
+from refold.streams.operation.dump.dump import dump_log
+from refold.streams.operation.dump.folder import Manifest
 from refold.streams.settings import Settings
 
 

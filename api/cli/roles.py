@@ -18,8 +18,8 @@ from refold.streams import journal
 from refold.streams.embedded.servers import connected
 from refold.streams.errors import BadSettings
 from refold.streams.operation.presence import Me, Presence
+from refold.streams.operation.running_code import running_code
 from refold.streams.refusals import ADMISSION, is_passing
-from refold.streams.running_code import running_code
 from refold.streams.settings import Settings
 
 MODULES = {

@@ -20,12 +20,12 @@ from refold.streams.operation.claims_ahead import waiting
 from refold.streams.operation.lag import Lag, LagReader
 from refold.streams.operation.members import MemberReader
 from refold.streams.operation.presence import disagreements, live_processes, troubles
+from refold.streams.operation.running_code import running_code
+from refold.streams.operation.verdict import Finding
 from refold.streams.postgres.connection import ABSENT, Database, answering, connect, has_table
 from refold.streams.postgres.control_tables import look
 from refold.streams.reactors.declared import reacted_categories
-from refold.streams.running_code import running_code
 from refold.streams.settings import Settings
-from refold.streams.verdict import Finding
 
 _SAMPLE_S = 1.0
 

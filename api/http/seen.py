@@ -26,11 +26,11 @@ from refold.streams.errors import DatabaseNewer
 from refold.streams.operation.lag import LagReader
 from refold.streams.operation.members import MemberReader
 from refold.streams.operation.presence import MISSING_NOW, live_processes, troubles
+from refold.streams.operation.verdict import Finding
 from refold.streams.postgres.connection import ABSENT, Database, connect, has_table
 from refold.streams.postgres.control_tables import look
 from refold.streams.refusals import first_line
 from refold.streams.settings import Settings
-from refold.streams.verdict import Finding
 
 LOOK_S, SOON_S = 5.0, 2.0
 """From one look to the next; while something stands still one looks more often."""

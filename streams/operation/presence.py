@@ -19,11 +19,11 @@ import refold
 from refold.schemas.errors import RefoldError
 from refold.streams import journal
 from refold.streams.chunk import Place
+from refold.streams.operation.running_code import Code
 from refold.streams.postgres.connection import Database, connect, has_table
 from refold.streams.postgres.control_tables import bootstrap
 from refold.streams.postgres.tables_version import known
 from refold.streams.refusals import first_line
-from refold.streams.running_code import Code
 from refold.streams.standing import MEMBERS, STALE_S, STANDING, waits_longest
 
 _TABLE = "refold.processes"

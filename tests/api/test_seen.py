@@ -12,7 +12,7 @@ from refold.api.http.metrics import metrics_page
 from refold.api.http.seen import Before, Seen, Watch
 from refold.streams.domain import Domains
 from refold.streams.operation.lag import LagReader
-from refold.streams.verdict import Finding
+from refold.streams.operation.verdict import Finding
 from tests.conftest import settings_for
 
 

@@ -15,8 +15,8 @@ from refold.api.cli.app import run
 from refold.api.cli.stack import Stack
 from refold.retail.schemas.basket import OpenBasket
 from refold.streams.domain import load_domains
+from refold.streams.operation.running_code import running_code
 from refold.streams.postgres.connection import connect
-from refold.streams.running_code import running_code
 from refold.streams.sending.producer import Producer
 from refold.streams.settings import Settings
 from tests.streams.broker import prepare

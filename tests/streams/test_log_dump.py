@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 from confluent_kafka import TopicPartition
 
-from refold.streams.dump_check import check_dump
-from refold.streams.dump_errors import DumpInUse, DumpOfAnother, DumpUnsound, LogInUse, LogNotEmpty
-from refold.streams.dump_folder import MANIFEST, DumpFolder, Manifest
 from refold.streams.errors import LogShorter, LogTrimmed, TopicRecreated, WrongPartitions, WrongSettings
 from refold.streams.kafka import clients
 from refold.streams.kafka.raw_append import RawAppender
 from refold.streams.log.continuity import check_continuity
 from refold.streams.log.topics import check_topics, commands_topic, ensure_topics, events_topic, schemas_topic
-from refold.streams.log_dump import dump_log
-from refold.streams.log_restore import Restore
+from refold.streams.operation.dump.check import check_dump
+from refold.streams.operation.dump.dump import dump_log
+from refold.streams.operation.dump.errors import DumpInUse, DumpOfAnother, DumpUnsound, LogInUse, LogNotEmpty
+from refold.streams.operation.dump.folder import MANIFEST, DumpFolder, Manifest
+from refold.streams.operation.dump.restore import Restore
 from refold.streams.postgres.connection import connect
 from refold.streams.settings import Settings
 from tests.streams.broker import DOMAINS, append, claimed, fold_all, prepare

@@ -21,8 +21,8 @@ from refold.streams.operation.presence import (
     stand_still,
     troubles,
 )
+from refold.streams.operation.running_code import Code, running_code
 from refold.streams.postgres.connection import Database, connect
-from refold.streams.running_code import Code, running_code
 
 V1, V2 = Code("shop", "/one/shop/schemas.py", "aa"), Code("shop", "/two/shop/schemas.py", "bb")
 ME = Me("models", [V1], {("shop", "sales"): "f00d"})

@@ -9,10 +9,10 @@ from aiokafka.record.util import calc_crc32c
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refold.streams.dump_errors import DumpUnsound
-from refold.streams.dump_folder import MANIFEST, DumpFolder, Manifest, Partition, Segment
 from refold.streams.kafka.record_batches import batches_of
 from refold.streams.kafka.repack import batch_of, records_of
+from refold.streams.operation.dump.errors import DumpUnsound
+from refold.streams.operation.dump.folder import MANIFEST, DumpFolder, Manifest, Partition, Segment
 
 Content = tuple[int, bytes | None, bytes | None, list[tuple[str, bytes | None]]]
 CONTENTS = st.lists(

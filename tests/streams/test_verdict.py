@@ -9,8 +9,8 @@ from refold.streams.operation.lag import Lag
 from refold.streams.operation.members import Member, client_id, unknown
 from refold.streams.operation.members import _member as member_of
 from refold.streams.operation.presence import Said, Trouble
+from refold.streams.operation.verdict import Facts, findings, suspects, unmoved
 from refold.streams.standing import STILL_S
-from refold.streams.verdict import Facts, findings, suspects, unmoved
 
 ROLES = ("handler", "core", "models", "reactors")
 WELL = Facts(ROLES, dict.fromkeys(ROLES, 1))

@@ -14,18 +14,18 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 
 from refold.streams.chunk import Place
-from refold.streams.dump_check import whole
-from refold.streams.dump_errors import LogDiffers, LogInUse, LogNotEmpty
-from refold.streams.dump_folder import DumpFolder, Manifest, Partition
 from refold.streams.errors import KafkaUnavailable, LogCorrupt, WrongPartitions
 from refold.streams.kafka.fetch import Fetcher
 from refold.streams.kafka.raw_append import RawAppender
 from refold.streams.kafka.repack import Record, batch_of, records_of
 from refold.streams.log.topics import schemas_topic
-from refold.streams.log_dump import Progress, fetched
+from refold.streams.operation.dump.check import whole
+from refold.streams.operation.dump.dump import Progress, fetched
+from refold.streams.operation.dump.errors import LogDiffers, LogInUse, LogNotEmpty
+from refold.streams.operation.dump.folder import DumpFolder, Manifest, Partition
+from refold.streams.operation.dump.restored_topics import Found, RestoredTopics, State
 from refold.streams.operation.members import MemberReader
 from refold.streams.refusals import of_kafka
-from refold.streams.restored_topics import Found, RestoredTopics, State
 from refold.streams.settings import Settings
 
 _ROLES = ("handler", "core", "models", "reactors")

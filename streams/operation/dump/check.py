@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from refold.streams.dump_errors import DumpUnsound
-from refold.streams.dump_folder import MANIFEST, DumpFolder, Manifest, sha256_of
 from refold.streams.errors import LogCorrupt
 from refold.streams.kafka.repack import records_of
-from refold.streams.log_dump import Progress
+from refold.streams.operation.dump.dump import Progress
+from refold.streams.operation.dump.errors import DumpUnsound
+from refold.streams.operation.dump.folder import MANIFEST, DumpFolder, Manifest, sha256_of
 
 
 def check_dump(root: Path, progress: Progress) -> Manifest:

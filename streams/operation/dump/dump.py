@@ -22,8 +22,14 @@ from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, Resou
 import refold
 from refold.streams.chunk import Place
 from refold.streams.domain import Domains
-from refold.streams.dump_errors import DumpOfAnother, DumpUnsound
-from refold.streams.dump_folder import (
+from refold.streams.errors import KafkaUnavailable, LogHole, LogShorter, LogTrimmed
+from refold.streams.kafka import clients
+from refold.streams.kafka.fetch import Fetcher
+from refold.streams.kafka.record_batches import RecordBatch, batches_of
+from refold.streams.kafka.repack import records_of
+from refold.streams.log.topics import commands_topic, events_topic, logged_schemas, schemas_topic
+from refold.streams.operation.dump.errors import DumpOfAnother, DumpUnsound
+from refold.streams.operation.dump.folder import (
     SEGMENT_BYTES,
     DumpFolder,
     Manifest,
@@ -32,12 +38,6 @@ from refold.streams.dump_folder import (
     SegmentWriter,
     cut_to_sound,
 )
-from refold.streams.errors import KafkaUnavailable, LogHole, LogShorter, LogTrimmed
-from refold.streams.kafka import clients
-from refold.streams.kafka.fetch import Fetcher
-from refold.streams.kafka.record_batches import RecordBatch, batches_of
-from refold.streams.kafka.repack import records_of
-from refold.streams.log.topics import commands_topic, events_topic, logged_schemas, schemas_topic
 from refold.streams.refusals import of_kafka
 from refold.streams.settings import Settings
 

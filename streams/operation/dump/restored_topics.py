@@ -23,7 +23,7 @@ from refold.streams.chunk import Place
 from refold.streams.errors import KafkaUnavailable
 from refold.streams.kafka import clients
 from refold.streams.log.topics import BEING_RESTORED, new_topics, schemas_topic
-from refold.streams.log_dump import offsets
+from refold.streams.operation.dump.dump import offsets
 from refold.streams.settings import Settings
 
 _ASK_S = 20.0

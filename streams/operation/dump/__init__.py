@@ -1,0 +1,1 @@
+"""The log as files: dumped while everything runs, checked, and restored record by record."""
