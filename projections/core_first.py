@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from refold.projections.rebuild import Prepared, Target
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import Lost
-from refold.streams.worker_ports import ChunkFold
+from refold.streams.worker.ports import ChunkFold
 
 
 class CoreFirst:

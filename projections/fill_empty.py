@@ -16,9 +16,9 @@ from refold.schemas.contracts import MAX_EVENTS_PER_COMMAND
 from refold.streams.chunk import Place
 from refold.streams.core_folds import core_folds
 from refold.streams.guard.guard import Store, command_guard
-from refold.streams.guarded_fold import GuardedFold
 from refold.streams.log.uncoded import refuse_uncoded
 from refold.streams.postgres.set_aside import CODE_KILLS
+from refold.streams.worker.guarded_fold import GuardedFold
 
 
 class FillEmpty:

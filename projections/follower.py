@@ -33,7 +33,7 @@ from refold.streams.postgres import positions
 from refold.streams.postgres.connection import Database, connect_patiently, notify
 from refold.streams.refusals import first_line
 from refold.streams.settings import Settings
-from refold.streams.worker_ports import ChunkFold
+from refold.streams.worker.ports import ChunkFold
 
 FOLLOWERS = "models-apart"
 _log = logging.getLogger(__name__)

@@ -16,7 +16,6 @@ from refold.streams import journal
 from refold.streams.core_limits import group_positions
 from refold.streams.domain import load_domains
 from refold.streams.guard.guard import process_guard
-from refold.streams.guarded_fold import GuardedFold
 from refold.streams.log.continuity import check_continuity
 from refold.streams.log.topics import ensure_topics
 from refold.streams.log.waiting import when_kafka_answers
@@ -25,6 +24,7 @@ from refold.streams.postgres.connection import Database, answering, connect_pati
 from refold.streams.postgres.control_tables import bootstrap
 from refold.streams.refusals import first_line, is_away, refusal_of
 from refold.streams.settings import Settings
+from refold.streams.worker.guarded_fold import GuardedFold
 
 _log = logging.getLogger(__name__)
 _PACE_S = 0.02
@@ -33,7 +33,7 @@ _PACE_S = 0.02
 
 def main(settings: Settings) -> None:
     """Fold until told to stop. Raises LogRefused when the log is not the one that the tables were folded from."""
-    from refold.streams.agents import FoldKind, run_fold  # Faust: for the process alone, not for commands
+    from refold.streams.worker.agents import FoldKind, run_fold  # Faust: for the process alone, not for commands
 
     fold = models_fold(settings)
     following = follower(settings)

@@ -34,7 +34,7 @@ from refold.streams.incoming import CommandReader, about_command, say_undecidabl
 from refold.streams.log.topics import category_of, events_topic
 from refold.streams.rules.judge import ClaimState
 from refold.streams.standing import goes_on, waits
-from refold.streams.worker_ports import Reader
+from refold.streams.worker.ports import Reader
 
 _log = logging.getLogger(__name__)
 GROUP = "handler"

@@ -2,24 +2,24 @@
 
 from threading import Event
 
-from refold.streams.agents import run_agent
 from refold.streams.appender import KafkaLog
 from refold.streams.chunk import Place
 from refold.streams.domain import load_domains
-from refold.streams.group_consumer import ReaderConfig
 from refold.streams.guard.guard import process_guard
 from refold.streams.handler import GROUP, Handler, Names, Surroundings
 from refold.streams.handler_store import PostgresTables
-from refold.streams.lane import Worker
 from refold.streams.log.history import History
 from refold.streams.log.topics import commands_topic, ensure_topics
 from refold.streams.log.waiting import when_kafka_answers
 from refold.streams.operation.members import group_name
 from refold.streams.postgres.connection import answering, connect_patiently
 from refold.streams.postgres.control_tables import bootstrap
-from refold.streams.reader import GroupReader
 from refold.streams.settings import Settings
 from refold.streams.standing import STANDING
+from refold.streams.worker.agents import run_agent
+from refold.streams.worker.group_consumer import ReaderConfig
+from refold.streams.worker.group_reader import GroupReader
+from refold.streams.worker.lane import Worker
 
 
 def main(settings: Settings) -> None:

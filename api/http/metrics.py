@@ -19,7 +19,7 @@ from refold.streams.operation.presence import Live, Trouble
 from refold.streams.operation.verdict import Finding
 from refold.streams.postgres.connection import Database, has_table
 from refold.streams.standing import STALE_S
-from refold.streams.taking_part import Check
+from refold.streams.worker.taking_part import Check
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)

@@ -23,7 +23,7 @@ from refold.api.http.draining import DrainingState
 from refold.api.http.listening import address, listening
 from refold.api.http.metrics import CONTENT_TYPE, own_page
 from refold.api.http.problems import problem
-from refold.streams.taking_part import HERE, Part
+from refold.streams.worker.taking_part import HERE, Part
 
 MAX_CONNECTIONS = 64
 _BACKLOG = 128

@@ -27,7 +27,7 @@ LIBRARIES = {
     "psycopg": logging.WARNING,
     "uvicorn": logging.WARNING,
     # Only Faust's services log here, under the module of their class, that they start and stop; timers, that they wait as we do.
-    "refold.streams.agents": logging.ERROR,
+    "refold.streams.worker.agents": logging.ERROR,
     "mode.timers": logging.ERROR,
 }
 """The least level that a library is heard at: below it each tells of its own doings, which are no fault and nobody's to mend."""

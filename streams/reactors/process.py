@@ -26,7 +26,7 @@ from refold.streams.reactors.release import Release
 from refold.streams.reactors.sender import MOST_UNDER_WAY, Sender
 from refold.streams.sending.producer import Producer
 from refold.streams.settings import Settings
-from refold.streams.taking_part import HERE
+from refold.streams.worker.taking_part import HERE
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ _PACE_S = 0.1
 
 def main(settings: Settings) -> None:
     """React until told to stop. Raises LogRefused when the log is not the one that the tables were folded from."""
-    from refold.streams.agents import FoldKind, run_fold  # Faust: for the process alone, not for commands
+    from refold.streams.worker.agents import FoldKind, run_fold  # Faust: for the process alone, not for commands
 
     if declared_reactors(load_domains(settings.domains)):
         threading.Thread(target=_go_on_for_ever, args=(settings,), name="newer", daemon=True).start()

@@ -18,7 +18,7 @@ from refold.api.http.probes import Probes
 from refold.streams import standing
 from refold.streams.errors import AddressRefused, BadSettings
 from refold.streams.settings import Settings
-from refold.streams.taking_part import Part
+from refold.streams.worker.taking_part import Part
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -25,7 +25,7 @@ DIED = 139
 WORKER = """
 from refold.projections.models_process import models_fold
 from refold.streams.guard.guard import process_guard
-from refold.streams.guarded_fold import GuardedFold
+from refold.streams.worker.guarded_fold import GuardedFold
 from refold.streams.settings import Settings
 from tests.streams.broker import fold_with
 

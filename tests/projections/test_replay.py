@@ -26,7 +26,7 @@ from refold.streams.log.waiting import when_kafka_answers
 from refold.streams.postgres.connection import Database, connect
 from refold.streams.postgres.control_tables import bootstrap
 from refold.streams.settings import Settings
-from refold.streams.worker_ports import ChunkFold
+from refold.streams.worker.ports import ChunkFold
 from tests.projections.test_models import bytes_of
 
 TABLES = ("baskets", "store_daily", "product_sales", "households")

@@ -15,8 +15,8 @@ from refold.projections.limits import Limits
 from refold.projections.row_batch import RowReader
 from refold.streams.handler import Handler
 from refold.streams.holder import Holder
-from refold.streams.intake import Intake
 from refold.streams.rules import judge
+from refold.streams.worker.intake import Intake
 from tests.simulation.folds import SimulatedCore, SimulatedModels
 from tests.simulation.world import SimulatedTables
 

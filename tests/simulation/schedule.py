@@ -16,7 +16,7 @@ from refold.schemas.identity import body_hash, outcome_key
 from refold.schemas.meta import CommandMeta, Meta
 from refold.streams.decide import Incoming, decide
 from refold.streams.handler import Handler, Names, Surroundings
-from refold.streams.intake import Intake
+from refold.streams.worker.intake import Intake
 from tests.simulation.domain import DECIDER, DOMAINS
 from tests.simulation.folds import SimulatedCore, SimulatedModels
 from tests.simulation.forged import Outsiders

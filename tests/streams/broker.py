@@ -22,7 +22,7 @@ from refold.streams.log.waiting import when_kafka_answers
 from refold.streams.postgres.connection import connect
 from refold.streams.postgres.control_tables import bootstrap
 from refold.streams.settings import Settings
-from refold.streams.worker_ports import ChunkFold
+from refold.streams.worker.ports import ChunkFold
 
 DOMAINS = load_domains(["retail"])
 CODEC = Codec(DOMAINS.catalog)

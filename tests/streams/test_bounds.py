@@ -7,18 +7,18 @@ from typing import Any
 import pytest
 
 from refold.schemas.codec import Codec
-from refold.streams import fold_place, reader
 from refold.streams import held as held_module
 from refold.streams.chunk import Chunk, Place
-from refold.streams.group_consumer import ReaderConfig
 from refold.streams.held import Held
 from refold.streams.holder import Holder
 from refold.streams.incoming import CommandReader
-from refold.streams.intake import Intake
-from refold.streams.lane import Lane
 from refold.streams.log.state_cache import StateCache
-from refold.streams.reader import GroupReader
 from refold.streams.rules.judge import ClaimState
+from refold.streams.worker import fold_place, group_reader
+from refold.streams.worker.group_consumer import ReaderConfig
+from refold.streams.worker.group_reader import GroupReader
+from refold.streams.worker.intake import Intake
+from refold.streams.worker.lane import Lane
 from tests.streams.broker import DOMAINS
 from tests.streams.flow import Flow
 
@@ -119,7 +119,7 @@ class Arrived:
 
 @pytest.mark.parametrize(("records", "expected"), [(5000, 3001), (2500, 2500)])
 def test_one_read_takes_so_many_records_or_bytes(records: int, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader, "MOST_BYTES", 2_500_000)
+    monkeypatch.setattr(group_reader, "MOST_BYTES", 2_500_000)
     config = ReaderConfig("", "g", ["t"], records, keys=False)
     found: Any = GroupReader(config, lambda _: {}, lambda _: pytest.fail("nothing is handed over"))
     assert len(found._gathered(Arrived(), BIG)) == expected

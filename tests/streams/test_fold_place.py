@@ -1,7 +1,7 @@
 """One place as its fold sees it: given, when, then."""
 
 from refold.streams.chunk import Chunk
-from refold.streams.fold_place import FoldPlace, State
+from refold.streams.worker.fold_place import FoldPlace, State
 
 MOST = 5
 

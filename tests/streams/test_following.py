@@ -6,9 +6,9 @@ from threading import Event
 import pytest
 
 from refold.streams.chunk import Chunk, Place
-from refold.streams.fold_worker import FollowingWorker
-from refold.streams.intake import Intake
 from refold.streams.postgres.notices import GAP, POLL_S, CorePositions, read_notice
+from refold.streams.worker.fold_worker import FollowingWorker
+from refold.streams.worker.intake import Intake
 from tests.streams.flow import Flow
 
 PLACE = ("p.retail.basket.events", 3)

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from refold.streams.agents import _Host
 from refold.streams.chunk import Chunk, Place
-from refold.streams.group_consumer import ReaderConfig
-from refold.streams.lane import Lane, Share
-from refold.streams.reader import GroupReader
+from refold.streams.worker.agents import _Host
+from refold.streams.worker.group_consumer import ReaderConfig
+from refold.streams.worker.group_reader import GroupReader
+from refold.streams.worker.lane import Lane, Share
 
 FOUR = 4
 """Chunks that each lane gets, in two offers."""

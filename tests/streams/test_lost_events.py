@@ -13,11 +13,11 @@ from refold.streams.appender import KafkaLog
 from refold.streams.chunk import Chunk
 from refold.streams.embedded.removal import remove_data
 from refold.streams.embedded.servers import Servers
-from refold.streams.group_consumer import ReaderConfig
 from refold.streams.kafka import clients
 from refold.streams.log.topics import events_topic, new_topics
-from refold.streams.reader import REFUSED, GroupReader
 from refold.streams.settings import Settings
+from refold.streams.worker.group_consumer import ReaderConfig
+from refold.streams.worker.group_reader import REFUSED, GroupReader
 from tests.conftest import PREFIX
 from tests.streams.flipped import segment
 from tests.streams.test_core import BASKET
@@ -73,7 +73,7 @@ def test_an_appender_whose_broker_lost_its_tail_begins_anew_and_a_reader_names_w
         taken.set_result(None)
         return taken
 
-    monkeypatch.setattr("refold.streams.reader.journal.leave", ended.append)
+    monkeypatch.setattr("refold.streams.worker.group_reader.journal.leave", ended.append)
     with Servers(data, lambda _: None, postgres=False) as servers:
         assert servers.endpoints().kafka == address
         log.append(BASKET, 0, b"k", b"lost")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from refold.streams.membership import FORGOTTEN_S, Membership
+from refold.streams.worker.membership import FORGOTTEN_S, Membership
 
 
 class Clock:

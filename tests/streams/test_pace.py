@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from refold.streams import pace
-from refold.streams.group_consumer import ReaderConfig
-from refold.streams.pace import Pace
-from refold.streams.reader import GroupReader
+from refold.streams.worker import pace
+from refold.streams.worker.group_consumer import ReaderConfig
+from refold.streams.worker.group_reader import GroupReader
+from refold.streams.worker.pace import Pace
 
 
 class Trickling:
@@ -42,7 +42,7 @@ def test_few_records_are_taken_at_once_more_until_none_comes_and_many_by_the_lon
 def test_what_arrives_is_remembered_by_its_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     """A large read is followed by small ones; a hundred a second are few, however they come."""
     now = [100.0]
-    monkeypatch.setattr("refold.streams.pace.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("refold.streams.worker.pace.time.monotonic", lambda: now[0])
     found = Pace(5000, 0.0)
 
     def after(pattern: list[int]) -> tuple[float, float]:

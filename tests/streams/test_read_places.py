@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import LogHole
-from refold.streams.read_places import ReadPlaces, Seek, State
+from refold.streams.worker.read_places import ReadPlaces, Seek, State
 
 P: Place = ("t", 0)
 Q: Place = ("t", 1)

@@ -11,11 +11,11 @@ import pytest
 from confluent_kafka import TopicPartition
 
 from refold.streams.chunk import Chunk
-from refold.streams.group_consumer import ReaderConfig
 from refold.streams.kafka.messages import cut
 from refold.streams.log.topics import events_topic
-from refold.streams.reader import GroupReader
 from refold.streams.settings import Settings
+from refold.streams.worker.group_consumer import ReaderConfig
+from refold.streams.worker.group_reader import GroupReader
 from tests.e2e import tables
 from tests.streams.broker import append, claimed, prepare
 from tests.streams.logs import claim

@@ -22,14 +22,14 @@ from refold.streams.errors import (
     WrongPartitions,
     WrongSettings,
 )
-from refold.streams.group_consumer import ReaderConfig
 from refold.streams.handler import Handler, Names, Surroundings
 from refold.streams.handler_ports import Away
-from refold.streams.intake import Intake
 from refold.streams.kafka import clients
-from refold.streams.lane import FAILED, Lane
 from refold.streams.postgres.connection import answering
 from refold.streams.refusals import is_passing, of_kafka
+from refold.streams.worker.group_consumer import ReaderConfig
+from refold.streams.worker.intake import Intake
+from refold.streams.worker.lane import FAILED, Lane
 from tests.streams.broker import DOMAINS
 from tests.streams.flow import Flow
 
@@ -143,7 +143,7 @@ def test_a_statement_of_ours_that_postgres_fails_is_one_sentence_and_no_tracebac
     with pytest.raises(StatementFailed, match=r"Postgres says: a trigger of another's \(SQLSTATE P0001\)"), answering():
         raise psycopg.errors.RaiseException("a trigger of another's")
     ended: list[int] = []
-    monkeypatch.setattr("refold.streams.lane.journal.leave", ended.append)
+    monkeypatch.setattr("refold.streams.worker.lane.journal.leave", ended.append)
 
     class Worker:
         def wake(self) -> None:

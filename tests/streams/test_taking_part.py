@@ -7,8 +7,8 @@ import pytest
 
 from refold.streams import standing
 from refold.streams.chunk import Place
-from refold.streams.membership import NO_WORD
-from refold.streams.taking_part import DEAD_LOOP_S, Part
+from refold.streams.worker.membership import NO_WORD
+from refold.streams.worker.taking_part import DEAD_LOOP_S, Part
 
 PLACE = ("retail.basket.events", 0)
 

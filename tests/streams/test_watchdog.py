@@ -5,9 +5,9 @@ from threading import Event
 
 import pytest
 
-from refold.streams import intake as intake_module
 from refold.streams.chunk import Chunk, Place
-from refold.streams.intake import STUCK_EXIT_S, STUCK_SEEK_S, Intake
+from refold.streams.worker import intake as intake_module
+from refold.streams.worker.intake import STUCK_EXIT_S, STUCK_SEEK_S, Intake
 from tests.streams.flow import Flow
 
 PLACE = ("t", 0)

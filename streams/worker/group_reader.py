@@ -19,14 +19,14 @@ from refold.schemas.errors import RefoldError
 from refold.streams import journal
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import KafkaUnavailable, LogCorrupt, LogHole, LogRefused, LogTrimmed, Refused
-from refold.streams.group_consumer import ReaderConfig, check_position, group_consumer, read_from
 from refold.streams.kafka.messages import cut, sound
 from refold.streams.kafka.stopped_places import StoppedPlaces
-from refold.streams.membership import FORGOTTEN_S, Membership
 from refold.streams.operation.presence import ending
-from refold.streams.pace import Pace
-from refold.streams.read_places import ReadPlaces, State
 from refold.streams.refusals import is_passing
+from refold.streams.worker.group_consumer import ReaderConfig, check_position, group_consumer, read_from
+from refold.streams.worker.membership import FORGOTTEN_S, Membership
+from refold.streams.worker.pace import Pace
+from refold.streams.worker.read_places import ReadPlaces, State
 
 _log = logging.getLogger(__name__)
 _TICK_S, _ASK_S = 0.1, 2.0

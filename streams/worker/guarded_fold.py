@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from refold.streams.chunk import Chunk, Place
 from refold.streams.guard.guard import Guard
-from refold.streams.worker_ports import ChunkFold
+from refold.streams.worker.ports import ChunkFold
 
 
 class GuardedFold:

@@ -11,8 +11,8 @@ from typing import NamedTuple, Protocol
 
 from refold.streams import standing
 from refold.streams.chunk import Place
-from refold.streams.membership import NO_WORD
 from refold.streams.standing import STALE_S
+from refold.streams.worker.membership import NO_WORD
 
 DEAD_LOOP_S = 60.0
 """A process whose event loop has not turned for so long is stuck: nothing that takes long runs in that loop."""

@@ -17,22 +17,22 @@ import mode
 from faust.app.base import BootStrategy
 
 from refold.streams.chunk import Chunk, Place
-from refold.streams.fold_worker import FoldWorker, FollowingWorker
-from refold.streams.group_consumer import ReaderConfig
 from refold.streams.guard.guard import process_guard
-from refold.streams.guarded_fold import GuardedFold
-from refold.streams.intake import Intake
-from refold.streams.lane import Lane, Share, Worker, lane_of
 from refold.streams.operation.members import group_name
 from refold.streams.postgres.connection import answering, connect_patiently
 from refold.streams.postgres.notices import listen
 from refold.streams.postgres.positions import stored
 from refold.streams.postgres.restoring import stand_aside
-from refold.streams.reader import GroupReader, Put, Start
 from refold.streams.settings import Settings
 from refold.streams.stuck import StuckWatch
-from refold.streams.taking_part import HERE
-from refold.streams.worker_ports import ChunkFold
+from refold.streams.worker.fold_worker import FoldWorker, FollowingWorker
+from refold.streams.worker.group_consumer import ReaderConfig
+from refold.streams.worker.group_reader import GroupReader, Put, Start
+from refold.streams.worker.guarded_fold import GuardedFold
+from refold.streams.worker.intake import Intake
+from refold.streams.worker.lane import Lane, Share, Worker, lane_of
+from refold.streams.worker.ports import ChunkFold
+from refold.streams.worker.taking_part import HERE
 
 _ALLOCATIONS = 50_000
 _CORE = "core"

@@ -11,10 +11,10 @@ import psycopg
 from refold.streams import journal, metrics
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import Lost, Unreachable
-from refold.streams.fold_place import FoldPlace
 from refold.streams.refusals import first_line, may_pass, refusal_of
 from refold.streams.standing import goes_on, waits
-from refold.streams.worker_ports import ChunkFold, Reader
+from refold.streams.worker.fold_place import FoldPlace
+from refold.streams.worker.ports import ChunkFold, Reader
 
 _log = logging.getLogger(__name__)
 _RETRY_S = 0.2

@@ -15,13 +15,13 @@ from refold.schemas.errors import RefoldError
 from refold.streams import journal
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import LogRefused, NewerRules, Refused
-from refold.streams.fold_worker import FollowingWorker
-from refold.streams.group_consumer import ReaderConfig
 from refold.streams.operation.presence import ending
 from refold.streams.postgres.notices import POLL_S
-from refold.streams.reader import MOST_BYTES, REFUSED
 from refold.streams.refusals import is_passing, of_statement
-from refold.streams.worker_ports import Reader
+from refold.streams.worker.fold_worker import FollowingWorker
+from refold.streams.worker.group_consumer import ReaderConfig
+from refold.streams.worker.group_reader import MOST_BYTES, REFUSED
+from refold.streams.worker.ports import Reader
 
 _log = logging.getLogger(__name__)
 _SOON_S = 0.02

@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from refold.streams.chunk import Chunk, Place
-from refold.streams.intake import Intake
 from refold.streams.postgres.notices import POLL_S, CorePositions
-from refold.streams.worker_ports import ChunkFold
+from refold.streams.worker.intake import Intake
+from refold.streams.worker.ports import ChunkFold
 
 
 class FoldWorker:
