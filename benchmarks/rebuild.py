@@ -22,7 +22,7 @@ from benchmarks.year import places, say, servers_with_log
 from refold.projections.replay import Replay
 from refold.projections.replay_plan import Report
 from refold.schemas.catalog import Kind
-from refold.streams.core_folds import core_folds
+from refold.streams.core.folds import core_folds
 from refold.streams.domain import load_domains
 from refold.streams.kafka import clients
 from refold.streams.kafka.log_reader import LogReader
@@ -182,7 +182,7 @@ def main() -> None:
 
 
 def _pretend_core(settings: Settings) -> None:
-    from refold.streams.core_limits import core_positions
+    from refold.streams.core.limits import core_positions
     from refold.streams.postgres.connection import connect
 
     reader = LogReader(settings.kafka_servers(), dict.fromkeys(places(settings), 0), records=1)

@@ -21,7 +21,7 @@ from refold.schemas.errors import NewerSchema, Undecodable
 from refold.schemas.meta import Meta
 from refold.schemas.upcast_columns import todays_events
 from refold.streams.chunk import Chunk
-from refold.streams.core_limits import Voids
+from refold.streams.core.limits import Voids
 from refold.streams.log.topics import category_of
 from refold.streams.postgres.set_aside import SetAside
 

@@ -21,7 +21,7 @@ from refold.projections.source import Source
 from refold.projections.staging import Staging
 from refold.schemas.columns import ColumnDecoder
 from refold.streams.chunk import Place
-from refold.streams.core_limits import group_positions
+from refold.streams.core.limits import group_positions
 from refold.streams.domain import Domains
 from refold.streams.guard.guard import command_guard
 from refold.streams.postgres.connection import Database

@@ -14,7 +14,7 @@ from refold.projections.source import Source
 from refold.projections.staging import Staging
 from refold.schemas.contracts import MAX_EVENTS_PER_COMMAND
 from refold.streams.chunk import Place
-from refold.streams.core_folds import core_folds
+from refold.streams.core.folds import core_folds
 from refold.streams.guard.guard import Store, command_guard
 from refold.streams.log.uncoded import refuse_uncoded
 from refold.streams.postgres.set_aside import CODE_KILLS

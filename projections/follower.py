@@ -26,7 +26,7 @@ from refold.schemas.columns import ColumnDecoder
 from refold.schemas.errors import RefoldError
 from refold.streams import journal
 from refold.streams.chunk import Chunk, Place
-from refold.streams.core_limits import group_positions
+from refold.streams.core.limits import group_positions
 from refold.streams.errors import DatabaseRefused
 from refold.streams.kafka.log_reader import LogReader
 from refold.streams.postgres import positions

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from refold.projections.batch import Park
 from refold.streams.chunk import Chunk, Place
-from refold.streams.core_limits import CoreLimits, Voids
+from refold.streams.core.limits import CoreLimits, Voids
 from refold.streams.postgres.connection import Rows, Statements
 
 

@@ -13,7 +13,7 @@ from refold.projections.layout import Layout
 from refold.projections.models import ModelsFold
 from refold.projections.views import Declaration, ensure_views, ours, restore_views
 from refold.streams import journal
-from refold.streams.core_limits import group_positions
+from refold.streams.core.limits import group_positions
 from refold.streams.domain import load_domains
 from refold.streams.guard.guard import process_guard
 from refold.streams.log.continuity import check_continuity

@@ -15,7 +15,7 @@ from refold.projections.layout import Layout
 from refold.projections.rebuild import Builder
 from refold.projections.source import Source
 from refold.projections.views import ensure_views, ours
-from refold.streams.core_limits import group_positions
+from refold.streams.core.limits import group_positions
 from refold.streams.errors import KafkaUnavailable
 from refold.streams.postgres.connection import Database, notify
 from refold.streams.refusals import first_line, is_away, refusal_of

@@ -19,7 +19,7 @@ from refold.projections.source import Source
 from refold.projections.staging import Staging, keep_positions
 from refold.schemas.columns import ColumnDecoder
 from refold.streams.chunk import Chunk, Place
-from refold.streams.core_limits import Voids
+from refold.streams.core.limits import Voids
 from refold.streams.postgres import set_aside
 from refold.streams.postgres.connection import Database
 

@@ -18,7 +18,7 @@ from refold.projections.replay_plan import Rebuilt
 from refold.projections.source import Source
 from refold.projections.staging import Staging
 from refold.streams.chunk import Place
-from refold.streams.core_limits import group_positions
+from refold.streams.core.limits import group_positions
 from refold.streams.postgres.connection import Database
 from refold.streams.refusals import first_line
 

@@ -14,7 +14,7 @@ from refold.projections.limits import parked
 from refold.projections.member import detaching, write
 from refold.projections.models import ModelsFold
 from refold.streams.chunk import Place
-from refold.streams.core_limits import group_positions
+from refold.streams.core.limits import group_positions
 from refold.streams.errors import StillUnreadable
 from refold.streams.log.history import NEWEST, History
 from refold.streams.postgres import set_aside

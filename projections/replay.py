@@ -21,7 +21,7 @@ from refold.projections.rebuild_beside import RebuildBeside, goal
 from refold.projections.replay_plan import Failed, Plan, Report, make_plan, places_of
 from refold.projections.source import Source
 from refold.projections.staging import Staging
-from refold.streams.core_limits import group_positions
+from refold.streams.core.limits import group_positions
 from refold.streams.domain import load_domains
 from refold.streams.log.continuity import check_continuity
 from refold.streams.log.topics import ensure_topics

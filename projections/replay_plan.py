@@ -10,7 +10,7 @@ from refold.projections.declaration import handled
 from refold.projections.declared import Declared
 from refold.projections.layout import Layout
 from refold.streams.chunk import Place
-from refold.streams.core_limits import group_positions
+from refold.streams.core.limits import group_positions
 from refold.streams.log.topics import category_of, events_topic
 from refold.streams.postgres.connection import Database
 from refold.streams.settings import Settings

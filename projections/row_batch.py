@@ -15,7 +15,7 @@ from refold.schemas.envelope import framed
 from refold.schemas.errors import Undecodable
 from refold.schemas.meta import Meta
 from refold.streams.chunk import Chunk
-from refold.streams.core_limits import Voids
+from refold.streams.core.limits import Voids
 
 FEW = 64
 """So many records of a transaction cost less by rows than columns cost before their first record."""

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 import psycopg
 
 from refold.schemas.errors import NewerSchema, Undecodable
-from refold.streams import core_store
 from refold.streams.chunk import Place
+from refold.streams.core import tables
 from refold.streams.domain import Domains
 from refold.streams.errors import LogRefused, Refused, Unreachable
 from refold.streams.handler_ports import Away, Snapshot
@@ -34,9 +34,7 @@ class PostgresTables:
     def claims(self, places: Iterable[Place]) -> Mapping[Place, ClaimState]:
         """One row a partition; none before its first claim is folded."""
         self._keep_up()
-        return self._asked(
-            lambda db: {place: claim.state for place, claim in core_store.read_claims(db, places).items()}
-        )
+        return self._asked(lambda db: {place: claim.state for place, claim in tables.read_claims(db, places).items()})
 
     def snapshot(self, category: str, part: int, keys: Sequence[bytes], streams: Iterable[str]) -> Snapshot:
         """One REPEATABLE READ transaction: guard and data in two reads would decide on a state that never was."""
@@ -89,6 +87,6 @@ def _snapshot(db: Pipelined, category: str, part: int, keys: Sequence[bytes], st
     """Begin, three questions and commit, sent as one."""
     with db.transaction():
         db.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        asked = core_store.AskedBefore(db, category, part, streams, keys, whole=True)
+        asked = tables.AskedBefore(db, category, part, streams, keys, whole=True)
     before = asked.answer()
     return Snapshot(None if before.first else before.state, set(before.known), dict(before.streams))

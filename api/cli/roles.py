@@ -24,7 +24,7 @@ from refold.streams.settings import Settings
 
 MODULES = {
     "handler": "refold.streams.handler_process",
-    "core": "refold.streams.core_process",
+    "core": "refold.streams.core.process",
     "models": "refold.projections.models_process",
     "reactors": "refold.streams.reactors.process",
     "api": "refold.api.http.server",

@@ -12,7 +12,7 @@ from refold.schemas.codec import Codec
 from refold.streams import journal
 from refold.streams import metrics as chunk_metrics
 from refold.streams.chunk import Chunk, Place
-from refold.streams.core_limits import Voids, core_limits
+from refold.streams.core.limits import Voids, core_limits
 from refold.streams.domain import Domains
 from refold.streams.errors import Lost
 from refold.streams.failpoints import failpoint

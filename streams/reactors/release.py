@@ -10,7 +10,7 @@ from typing import Any
 
 from refold.schemas.codec import Codec
 from refold.streams.chunk import Chunk
-from refold.streams.core_limits import group_positions
+from refold.streams.core.limits import group_positions
 from refold.streams.domain import Domains
 from refold.streams.errors import StillUnreadable
 from refold.streams.log.history import NEWEST, PAGE_BYTES, History

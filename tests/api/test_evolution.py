@@ -105,14 +105,14 @@ def tables(db: Database) -> dict[str, list[str]]:
 def test_the_core_comes_to_the_same_states_by_rows_and_by_columns(
     log: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("refold.streams.core.FEW", 0)
+    monkeypatch.setattr("refold.streams.core.fold.FEW", 0)
     begun = upcast_records()
     broker.fold_all(log)
     by_columns, counted = broker.tables(log), upcast_records() - begun
     with connect(log.dsn(), application_name="test") as db:
         db.execute("DROP SCHEMA refold CASCADE")
     broker.prepare(log)
-    monkeypatch.setattr("refold.streams.core.FEW", 10_000)
+    monkeypatch.setattr("refold.streams.core.fold.FEW", 10_000)
     broker.fold_all(log, records=5)
     assert broker.tables(log) == by_columns
     assert (counted, upcast_records() - begun - counted) == (2 + BASKETS // 2, 2 + BASKETS // 2)
@@ -232,7 +232,7 @@ def test_an_event_that_its_upcaster_cannot_read_holds_its_stream_and_no_other(
     log: Settings, db: Database, api: TestClient[Litestar], monkeypatch: pytest.MonkeyPatch, few: int
 ) -> None:
     """It counts: version and outcome are there; the state is broken, and the models park the stream."""
-    monkeypatch.setattr("refold.streams.core.FEW", few)
+    monkeypatch.setattr("refold.streams.core.fold.FEW", few)
 
     def fails(_: object) -> tuple[()]:
         raise ValueError("no such cause")

@@ -16,7 +16,7 @@ from refold.projections.follower import ApartFold
 from refold.projections.models import ModelsFold
 from refold.projections.models_process import ensure_builds
 from refold.streams.chunk import Chunk, Place
-from refold.streams.core_limits import group_positions
+from refold.streams.core.limits import group_positions
 from refold.streams.errors import DatabaseRefused, Lost
 from refold.streams.postgres.connection import Database
 from tests.projections.conftest import core_stands

@@ -17,7 +17,7 @@ from refold.projections.models_process import models_fold
 from refold.projections.replay import Replay
 from refold.retail.schemas.household import HOUSEHOLD, CampaignJoined, CouponRedeemed, PointsAwarded
 from refold.schemas.contracts import Event
-from refold.streams.core_folds import core_folds
+from refold.streams.core.folds import core_folds
 from refold.streams.domain import load_domains
 from refold.streams.errors import Lost
 from refold.streams.kafka.log_reader import LogReader

@@ -12,7 +12,7 @@ from refold.projections import tables as view_tables
 from refold.projections.declared import Declared, declared
 from refold.projections.models_process import models_fold
 from refold.projections.replay import Replay
-from refold.streams.core_folds import core_folds
+from refold.streams.core.folds import core_folds
 from refold.streams.postgres.connection import Database, connect
 from refold.streams.settings import Settings
 from tests.projections.test_replay import Killed, fold_live, quiet, some_receipts

@@ -12,7 +12,7 @@ from refold.schemas.codec import Rejection as RejectionBody
 from refold.schemas.contracts import Event
 from refold.schemas.meta import Claim, Meta
 from refold.streams.chunk import Place
-from refold.streams.core import CoreFold
+from refold.streams.core.fold import CoreFold
 from refold.streams.domain import load_domains
 from refold.streams.kafka import clients
 from refold.streams.kafka.log_reader import LogReader

@@ -13,7 +13,7 @@ from refold.retail.schemas.product import PRODUCT, ListProduct, RelabelProduct
 from refold.schemas.contracts import Command
 from refold.schemas.identity import command_uuid
 from refold.streams.chunk import Chunk, Place
-from refold.streams.core import CoreFold
+from refold.streams.core.fold import CoreFold
 from refold.streams.handler import Handler, Names, Surroundings
 from refold.streams.handler_ports import EventLog, HandlerTables
 from refold.streams.handler_store import PostgresTables

@@ -80,7 +80,7 @@ def log_with_everything() -> list[tuple[bytes | None, bytes | None]]:
 @pytest.fixture(params=[0, 64], ids=["by columns", "by rows"])
 def few(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Small chunks go through the rows; without that, through the columns wherever those give a verdict."""
-    monkeypatch.setattr("refold.streams.core.FEW", request.param)
+    monkeypatch.setattr("refold.streams.core.fold.FEW", request.param)
 
 
 @pytest.mark.usefixtures("servers", "few")

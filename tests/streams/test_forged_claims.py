@@ -9,7 +9,7 @@ import pytest
 from refold.schemas.meta import LAST_EPOCH, RULES
 from refold.streams import standing
 from refold.streams.chunk import Chunk
-from refold.streams.core import CoreFold
+from refold.streams.core.fold import CoreFold
 from refold.streams.errors import NewerRules
 from refold.streams.handler import Handler, Names, Surroundings
 from refold.streams.kafka.log_reader import LogReader

@@ -23,7 +23,7 @@ from refold.schemas.meta import CommandMeta
 from refold.streams import standing
 from refold.streams.appender import KafkaLog
 from refold.streams.chunk import Chunk
-from refold.streams.core import CoreFold
+from refold.streams.core.fold import CoreFold
 from refold.streams.decide import UNREADABLE, decide
 from refold.streams.decider import Rejected
 from refold.streams.handler import Handler, Names, Surroundings

@@ -29,7 +29,7 @@ REPLAYS = (
     "refold.projections.promote",
     "refold.projections.core_first",
     "refold.projections.models_process",
-    "refold.streams.core_process",
+    "refold.streams.core.process",
 )
 SAY = f"""
 import sys

@@ -15,9 +15,10 @@ import psycopg
 
 from refold.schemas.codec import Codec
 from refold.schemas.columns import Heads, read_heads
-from refold.streams import core_store, journal, metrics
+from refold.streams import journal, metrics
 from refold.streams.chunk import Chunk, Place
-from refold.streams.core_store import AskedBefore, StoredClaim
+from refold.streams.core import tables
+from refold.streams.core.tables import AskedBefore, StoredClaim
 from refold.streams.domain import AnyDecider, Domains
 from refold.streams.errors import NewerRules
 from refold.streams.failpoints import failpoint
@@ -194,10 +195,10 @@ class CoreFold:
     def _write(self, category: str, before: Before, folded: Folded) -> None:
         db, chunk = self._pipelined, folded.chunk
         claim = StoredClaim(folded.state, hashlib.sha256(original(chunk.values[-1]) or b"").digest()[:16])
-        core_store.insert_voids(db, chunk.topic, chunk.part, folded.voids)
+        tables.insert_voids(db, chunk.topic, chunk.part, folded.voids)
         positions.move(db, GROUP, chunk)
-        core_store.write_claim(db, (category, chunk.part), claim, first=before.first)
+        tables.write_claim(db, (category, chunk.part), claim, first=before.first)
         if folded.effects is not None:
-            core_store.write_effects(db, folded.effects)
+            tables.write_effects(db, folded.effects)
         for _, _, reason in folded.voids:
             metrics.VOIDS.labels(category, reason).inc()

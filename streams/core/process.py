@@ -1,7 +1,7 @@
 """The core as a process: the log's rules applied to every category's events."""
 
 from refold.schemas.contracts import MAX_EVENTS_PER_COMMAND
-from refold.streams.core_folds import core_folds
+from refold.streams.core.folds import core_folds
 from refold.streams.settings import Settings
 from refold.streams.worker.agents import FoldKind, run_fold
 

@@ -1,6 +1,6 @@
 """Folds of the core, their tables and topics there and checked: for the process, and for a replay, which loads no Faust."""
 
-from refold.streams.core import CoreFold
+from refold.streams.core.fold import CoreFold
 from refold.streams.domain import load_domains
 from refold.streams.log.continuity import check_continuity
 from refold.streams.log.history import History

@@ -1,0 +1,1 @@
+"""The core fold: claims, streams, outcomes, voids and positions, each a function of the log alone."""
