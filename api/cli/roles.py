@@ -23,7 +23,7 @@ from refold.streams.refusals import ADMISSION, is_passing
 from refold.streams.settings import Settings
 
 MODULES = {
-    "handler": "refold.streams.handler_process",
+    "handler": "refold.streams.handler.process",
     "core": "refold.streams.core.process",
     "models": "refold.projections.models_process",
     "reactors": "refold.streams.reactors.process",

@@ -15,7 +15,7 @@ from refold.api.cli.app import run
 from refold.api.error_page import status_of
 from refold.api.http import preparation
 from refold.streams.errors import DatabaseNewer
-from refold.streams.handler_store import PostgresTables
+from refold.streams.handler.tables import PostgresTables
 from refold.streams.log.history import History
 from refold.streams.postgres.connection import Database, connect
 from refold.streams.postgres.control_tables import bootstrap, look

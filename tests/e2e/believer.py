@@ -6,9 +6,9 @@ So do two for a while after a rebalance of which one has not heard; this one nev
 import sys
 
 from refold.api.cli.roles import run_role
-from refold.streams import handler_process
+from refold.streams.handler import process
 from refold.streams.settings import Settings
 
 if __name__ == "__main__":
-    handler_process.GROUP = "believer"  # type: ignore[attr-defined]  # another module's name, replaced on purpose
+    process.GROUP = "believer"  # type: ignore[attr-defined]  # another module's name, replaced on purpose
     run_role(sys.argv[2], Settings.load())

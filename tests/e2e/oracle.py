@@ -16,9 +16,9 @@ from refold.retail.schemas.household import PointsAwarded
 from refold.schemas.codec import Codec, Rejection, read_envelope
 from refold.schemas.meta import Claim, Meta
 from refold.streams.chunk import Chunk, Place
-from refold.streams.decide import Incoming, decide
 from refold.streams.domain import load_domains
-from refold.streams.incoming import CommandReader
+from refold.streams.handler.decide import Incoming, decide
+from refold.streams.handler.incoming import CommandReader
 from refold.streams.kafka.log_reader import LogReader
 from refold.streams.log.topics import commands_topic, events_topic
 from refold.streams.settings import Settings

@@ -13,7 +13,7 @@ import pytest
 from refold.retail.schemas.basket import BasketOpened
 from refold.schemas.codec import read_envelope
 from refold.schemas.meta import RULES, Claim, Meta
-from refold.streams.decide import utc_now
+from refold.streams.handler.decide import utc_now
 from refold.streams.log.topics import events_topic
 from refold.streams.settings import Settings
 from tests.e2e import results

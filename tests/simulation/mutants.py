@@ -13,8 +13,8 @@ from unittest.mock import patch
 
 from refold.projections.limits import Limits
 from refold.projections.row_batch import RowReader
-from refold.streams.handler import Handler
-from refold.streams.holder import Holder
+from refold.streams.handler.handler import Handler
+from refold.streams.handler.holder import Holder
 from refold.streams.rules import judge
 from refold.streams.worker.intake import Intake
 from tests.simulation.folds import SimulatedCore, SimulatedModels

@@ -14,8 +14,8 @@ from typing import Any
 
 from refold.schemas.identity import body_hash, outcome_key
 from refold.schemas.meta import CommandMeta, Meta
-from refold.streams.decide import Incoming, decide
-from refold.streams.handler import Handler, Names, Surroundings
+from refold.streams.handler.decide import Incoming, decide
+from refold.streams.handler.handler import Handler, Names, Surroundings
 from refold.streams.worker.intake import Intake
 from tests.simulation.domain import DECIDER, DOMAINS
 from tests.simulation.folds import SimulatedCore, SimulatedModels

@@ -13,7 +13,7 @@ from refold.schemas.codec import Codec, Rejection, read_envelope
 from refold.schemas.identity import outcome_key
 from refold.schemas.meta import Claim, Meta, Voiding
 from refold.streams.chunk import Chunk, Place
-from refold.streams.handler_ports import Away, Snapshot
+from refold.streams.handler.ports import Away, Snapshot
 from refold.streams.rules.claims_past import Controls
 from refold.streams.rules.effects import StoredStream
 from refold.streams.rules.judge import ClaimState, Envelope

@@ -14,10 +14,10 @@ from refold.schemas.contracts import Command
 from refold.schemas.identity import command_uuid
 from refold.streams.chunk import Chunk, Place
 from refold.streams.core.fold import CoreFold
-from refold.streams.handler import Handler, Names, Surroundings
-from refold.streams.handler_ports import EventLog, HandlerTables
-from refold.streams.handler_store import PostgresTables
-from refold.streams.holder import Holder
+from refold.streams.handler.handler import Handler, Names, Surroundings
+from refold.streams.handler.holder import Holder
+from refold.streams.handler.ports import EventLog, HandlerTables
+from refold.streams.handler.tables import PostgresTables
 from refold.streams.kafka.log_reader import LogReader
 from refold.streams.log.history import History
 from refold.streams.log.topics import commands_topic, events_topic

@@ -11,9 +11,9 @@ from confluent_kafka import Producer
 
 from refold.schemas.codec import read_envelope
 from refold.schemas.meta import Claim, Meta
-from refold.streams.appender import KafkaLog
 from refold.streams.embedded.ports import HOST
 from refold.streams.embedded.servers import Servers
+from refold.streams.handler.appender import KafkaLog
 from refold.streams.kafka import clients
 from refold.streams.log.topics import events_topic
 from refold.streams.settings import Settings
@@ -98,7 +98,7 @@ class Twice(KafkaLog):
 
 @pytest.fixture
 def patience(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("refold.streams.appender._APPEND_S", request.param)
+    monkeypatch.setattr("refold.streams.handler.appender._APPEND_S", request.param)
 
 
 def begin(hands: ByHand, asked: list[Asked]) -> UUID:

@@ -18,8 +18,8 @@ from refold.schemas.contracts import Category, Command, Event
 from refold.schemas.meta import Meta
 from refold.schemas.upcast import upcasts_of
 from refold.streams import decider
-from refold.streams.decide import Incoming, decide
 from refold.streams.decider import Decider, Decision
+from refold.streams.handler.decide import Incoming, decide
 from refold.streams.reactors.arrived import Arrived
 from refold.streams.reactors.reacting import Reacting
 from refold.streams.reactors.reactor import Reactor, Seen

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from refold.schemas.codec import Codec
-from refold.streams import held as held_module
 from refold.streams.chunk import Chunk, Place
-from refold.streams.held import Held
-from refold.streams.holder import Holder
-from refold.streams.incoming import CommandReader
+from refold.streams.handler import held as held_module
+from refold.streams.handler.held import Held
+from refold.streams.handler.holder import Holder
+from refold.streams.handler.incoming import CommandReader
 from refold.streams.log.state_cache import StateCache
 from refold.streams.rules.judge import ClaimState
 from refold.streams.worker import fold_place, group_reader

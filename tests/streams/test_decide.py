@@ -14,12 +14,20 @@ from refold.retail.schemas.product import DelistReason, ProductDelisted
 from refold.schemas.codec import Codec, Rejection
 from refold.schemas.contracts import MAX_RECORD_BYTES
 from refold.schemas.identity import body_hash, event_uuid
-from refold.streams.decide import DECIDE_FAILED, EVENTS_REFUSED, VERSION_CONFLICT, Incoming, Place, decide, records
 from refold.streams.decider import Decider, Rejected
-from refold.streams.deciding import Deciding
 from refold.streams.domain import AnyDecider, load_domains
-from refold.streams.handler_ports import Snapshot
-from refold.streams.holder import Holder
+from refold.streams.handler.batch import Deciding
+from refold.streams.handler.decide import (
+    DECIDE_FAILED,
+    EVENTS_REFUSED,
+    VERSION_CONFLICT,
+    Incoming,
+    Place,
+    decide,
+    records,
+)
+from refold.streams.handler.holder import Holder
+from refold.streams.handler.ports import Snapshot
 from refold.streams.reactors.reactor import Reactor
 from refold.streams.rules.effects import StoredStream
 from refold.streams.rules.judge import ClaimState

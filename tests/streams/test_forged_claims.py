@@ -11,7 +11,7 @@ from refold.streams import standing
 from refold.streams.chunk import Chunk
 from refold.streams.core.fold import CoreFold
 from refold.streams.errors import NewerRules
-from refold.streams.handler import Handler, Names, Surroundings
+from refold.streams.handler.handler import Handler, Names, Surroundings
 from refold.streams.kafka.log_reader import LogReader
 from refold.streams.log.history import History
 from refold.streams.log.topics import events_topic

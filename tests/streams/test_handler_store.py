@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from refold.streams.handler_ports import Away, Snapshot
-from refold.streams.handler_store import PostgresTables
+from refold.streams.handler.ports import Away, Snapshot
+from refold.streams.handler.tables import PostgresTables
 from refold.streams.log.history import History
 from refold.streams.settings import Settings
 from tests.streams.broker import DOMAINS, append, claimed, encoded, fold_all, prepare

@@ -3,7 +3,7 @@
 import random
 from uuid import uuid4
 
-from refold.streams.holder import Change, Holder, Mode
+from refold.streams.handler.holder import Change, Holder, Mode
 from refold.streams.rules.judge import ClaimState
 
 

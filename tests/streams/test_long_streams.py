@@ -9,7 +9,7 @@ from litestar.testing import TestClient
 
 from refold.api.http.resources import Resources
 from refold.streams.decider import Decider
-from refold.streams.handler_store import PostgresTables
+from refold.streams.handler.tables import PostgresTables
 from refold.streams.log import history as histories
 from refold.streams.log.history import History
 from refold.streams.settings import Settings

@@ -21,14 +21,14 @@ from refold.schemas.errors import NewerSchema, Undecodable
 from refold.schemas.identity import body_hash, command_uuid
 from refold.schemas.meta import CommandMeta
 from refold.streams import standing
-from refold.streams.appender import KafkaLog
 from refold.streams.chunk import Chunk
 from refold.streams.core.fold import CoreFold
-from refold.streams.decide import UNREADABLE, decide
 from refold.streams.decider import Rejected
-from refold.streams.handler import Handler, Names, Surroundings
-from refold.streams.handler_store import PostgresTables
-from refold.streams.incoming import CommandReader
+from refold.streams.handler.appender import KafkaLog
+from refold.streams.handler.decide import UNREADABLE, decide
+from refold.streams.handler.handler import Handler, Names, Surroundings
+from refold.streams.handler.incoming import CommandReader
+from refold.streams.handler.tables import PostgresTables
 from refold.streams.kafka.partitioner import partition_of
 from refold.streams.log.history import History
 from refold.streams.log.topics import commands_topic, ensure_topics, events_topic

@@ -19,7 +19,7 @@ __all__ = ["log"]
 SENDS = (
     "refold.streams.sending.producer",
     "refold.streams.sending.command_record",
-    "refold.streams.appender",
+    "refold.streams.handler.appender",
     "refold.streams.reactors",
 )
 REPLAYS = (

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from refold.streams.appender import KafkaLog
 from refold.streams.chunk import Place
-from refold.streams.handler_ports import HandlerTables, Snapshot
-from refold.streams.holder import Holder, Mode
+from refold.streams.handler.appender import KafkaLog
+from refold.streams.handler.holder import Holder, Mode
+from refold.streams.handler.ports import HandlerTables, Snapshot
 from refold.streams.rules.judge import ClaimState
 from refold.streams.settings import Settings
 from tests.e2e.oracle import truth

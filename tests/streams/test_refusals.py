@@ -9,7 +9,6 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, Message
 
 from refold.streams import refusals
-from refold.streams.appender import KafkaLog
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import (
     DatabaseRefused,
@@ -22,8 +21,9 @@ from refold.streams.errors import (
     WrongPartitions,
     WrongSettings,
 )
-from refold.streams.handler import Handler, Names, Surroundings
-from refold.streams.handler_ports import Away
+from refold.streams.handler.appender import KafkaLog
+from refold.streams.handler.handler import Handler, Names, Surroundings
+from refold.streams.handler.ports import Away
 from refold.streams.kafka import clients
 from refold.streams.postgres.connection import answering
 from refold.streams.refusals import is_passing, of_kafka

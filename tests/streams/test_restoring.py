@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from refold.streams.errors import DatabaseUnavailable
-from refold.streams.handler_store import PostgresTables
+from refold.streams.handler.tables import PostgresTables
 from refold.streams.log.history import History
 from refold.streams.postgres import positions
 from refold.streams.postgres.connection import connect

@@ -2,12 +2,12 @@
 
 from threading import Event
 
-from refold.streams.appender import KafkaLog
 from refold.streams.chunk import Place
 from refold.streams.domain import load_domains
 from refold.streams.guard.guard import process_guard
-from refold.streams.handler import GROUP, Handler, Names, Surroundings
-from refold.streams.handler_store import PostgresTables
+from refold.streams.handler.appender import KafkaLog
+from refold.streams.handler.handler import GROUP, Handler, Names, Surroundings
+from refold.streams.handler.tables import PostgresTables
 from refold.streams.log.history import History
 from refold.streams.log.topics import commands_topic, ensure_topics
 from refold.streams.log.waiting import when_kafka_answers

@@ -7,7 +7,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from refold.streams import journal
 from refold.streams.errors import KafkaRefused
-from refold.streams.handler_ports import Away
+from refold.streams.handler.ports import Away
 from refold.streams.kafka import clients
 from refold.streams.log.topics import events_topic
 from refold.streams.refusals import TOO_LARGE, of_kafka

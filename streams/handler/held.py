@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from refold.streams import journal
 from refold.streams.chunk import Chunk
-from refold.streams.holder import Holder
-from refold.streams.incoming import CommandReader
+from refold.streams.handler.holder import Holder
+from refold.streams.handler.incoming import CommandReader
 from refold.streams.standing import waits
 
 _log = logging.getLogger(__name__)

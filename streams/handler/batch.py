@@ -9,7 +9,9 @@ import msgspec
 
 from refold.schemas.codec import Codec
 from refold.schemas.errors import BadValue, NewerSchema, Undecodable
-from refold.streams.decide import (
+from refold.streams.decider import Rejected
+from refold.streams.domain import AnyDecider
+from refold.streams.handler.decide import (
     EVENTS_REFUSED,
     STATE_UNREADABLE,
     Decided,
@@ -20,10 +22,8 @@ from refold.streams.decide import (
     refused_unseen,
     utc_now,
 )
-from refold.streams.decider import Rejected
-from refold.streams.domain import AnyDecider
-from refold.streams.handler_ports import Snapshot
-from refold.streams.holder import Holder
+from refold.streams.handler.holder import Holder
+from refold.streams.handler.ports import Snapshot
 from refold.streams.rules.effects import StoredStream
 
 Refold = Callable[[str, int], Any]

@@ -13,8 +13,8 @@ from refold.schemas.errors import BadValue, NewerSchema, Undecodable
 from refold.schemas.identity import raw_hash, unreadable_command_uuid
 from refold.streams import journal, metrics
 from refold.streams.chunk import Chunk, Place
-from refold.streams.decide import UNREADABLE, Incoming
 from refold.streams.decider import Rejected
+from refold.streams.handler.decide import UNREADABLE, Incoming
 from refold.streams.kafka.partitioner import partition_of
 from refold.streams.postgres.set_aside import CODE_KILLS, SetAside, original
 from refold.streams.refusals import first_line

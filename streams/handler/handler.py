@@ -21,16 +21,16 @@ from refold.schemas.identity import outcome_key
 from refold.schemas.meta import LAST_EPOCH, RULES, Claim
 from refold.streams import journal, metrics
 from refold.streams.chunk import Chunk, Place
-from refold.streams.decide import Incoming, utc_now
-from refold.streams.deciding import Deciding
 from refold.streams.domain import Domains
 from refold.streams.errors import LogCorrupt, Unreachable, WrongPartitions
 from refold.streams.failpoints import failpoint
 from refold.streams.guard.guard import Guard, Unguarded
-from refold.streams.handler_ports import Away, EventLog, HandlerTables
-from refold.streams.held import Held, say_unclaimable
-from refold.streams.holder import Change, Holder, Mode
-from refold.streams.incoming import CommandReader, about_command, say_undecidable
+from refold.streams.handler.batch import Deciding
+from refold.streams.handler.decide import Incoming, utc_now
+from refold.streams.handler.held import Held, say_unclaimable
+from refold.streams.handler.holder import Change, Holder, Mode
+from refold.streams.handler.incoming import CommandReader, about_command, say_undecidable
+from refold.streams.handler.ports import Away, EventLog, HandlerTables
 from refold.streams.log.topics import category_of, events_topic
 from refold.streams.rules.judge import ClaimState
 from refold.streams.standing import goes_on, waits

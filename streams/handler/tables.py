@@ -11,7 +11,7 @@ from refold.streams.chunk import Place
 from refold.streams.core import tables
 from refold.streams.domain import Domains
 from refold.streams.errors import LogRefused, Refused, Unreachable
-from refold.streams.handler_ports import Away, Snapshot
+from refold.streams.handler.ports import Away, Snapshot
 from refold.streams.log.history import History
 from refold.streams.postgres.connection import connect
 from refold.streams.postgres.control_tables import keep_up
