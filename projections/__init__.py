@@ -3,9 +3,9 @@
 The names below are all that an author needs. Read first: `declaration` (what an author writes), then `models_process`.
 """
 
-from refold.projections.declaration import Entity, Rollup, View, events, key
+from refold.projections.declaring.declaration import Entity, Rollup, View, events, key
+from refold.projections.declaring.expressions import OCCURRED_AT, STREAM, by_event, day, field
 from refold.projections.errors import BadDeclaration
-from refold.projections.expressions import OCCURRED_AT, STREAM, by_event, day, field
 
 __all__ = [
     "OCCURRED_AT",

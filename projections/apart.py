@@ -13,8 +13,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from refold.projections import builds
 from refold.projections.batch import Park
 from refold.projections.builds import GROUP, Build
-from refold.projections.declaration import handled
 from refold.projections.declared import Declared
+from refold.projections.declaring.declaration import handled
 from refold.projections.layout import Layout
 from refold.projections.limits import Limits
 from refold.streams.chunk import Chunk, Place

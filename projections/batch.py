@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from refold.projections.declaration import EventType
+from refold.projections.declaring.declaration import EventType
 from refold.schemas.binary_column import joined
 from refold.schemas.catalog import Catalog, Kind, Writer
 from refold.schemas.codec import read_envelope

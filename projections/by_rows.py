@@ -13,10 +13,10 @@ from typing import Any
 import polars as pl
 
 from refold.projections import long_keys
-from refold.projections.constants import constants
-from refold.projections.declaration import Column, Entity, EventType, Rollup, handled
-from refold.projections.expressions import Both, ByEvent, Compare, Condition, Day, Either, Expression, Field
-from refold.projections.field_types import value_type
+from refold.projections.declaring.constants import constants
+from refold.projections.declaring.declaration import Column, Entity, EventType, Rollup, handled
+from refold.projections.declaring.expressions import Both, ByEvent, Compare, Condition, Day, Either, Expression, Field
+from refold.projections.declaring.field_types import value_type
 from refold.projections.layout import DELETED, VERSION, Layout, Merge, Stored, order_column
 from refold.projections.partial import PLACES, TIME_SHIFT
 from refold.schemas.arithmetic import EXACT

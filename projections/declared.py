@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from refold.projections.declaration import EventType, ReadModel, View, handled
+from refold.projections.declaring.declaration import EventType, ReadModel, View, handled
 from refold.projections.errors import BadDeclaration, UnknownModel
 from refold.projections.fingerprint import fingerprint, view_fingerprint
 from refold.projections.layout import Layout, layout_of

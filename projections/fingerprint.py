@@ -10,11 +10,11 @@ from typing import Any
 
 import polars as pl
 
-from refold.projections.declaration import Entity, Evolve, Model, Rollup, View, handled
+from refold.projections.declaring.declaration import Entity, Evolve, Model, Rollup, View, handled
+from refold.projections.declaring.served_types import served_type
+from refold.projections.declaring.sql_types import TEXT
 from refold.projections.errors import BadDeclaration
 from refold.projections.layout import Merge, Stored, layout_of
-from refold.projections.served_types import served_type
-from refold.projections.sql_types import TEXT
 from refold.schemas.contracts import Category
 from refold.schemas.upcast import upcasts_of
 

@@ -10,7 +10,7 @@ from psycopg import sql
 from refold.projections import merge_sql, parking
 from refold.projections.batch import Batch, Counted, Park
 from refold.projections.builds import REFUSED, Build
-from refold.projections.declaration import EventType, handled
+from refold.projections.declaring.declaration import EventType, handled
 from refold.projections.errors import ModelFailed, SumOverflow
 from refold.projections.evolve import Evolved, Held, Target, evolve_batch, held_of, rows_of
 from refold.projections.layout import Layout

@@ -14,8 +14,8 @@ from refold.projections import apart, builds, merge_sql, metrics, parking
 from refold.projections.batch import Batch, Counted, batch_of, by_category, counted_events
 from refold.projections.builds import GROUP, Build
 from refold.projections.by_rows import Row, partial_columns
-from refold.projections.declaration import EventType
 from refold.projections.declared import Declared
+from refold.projections.declaring.declaration import EventType
 from refold.projections.errors import ModelFailed
 from refold.projections.layout import Layout
 from refold.projections.limits import AskedLimits, Limits

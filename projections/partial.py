@@ -14,12 +14,22 @@ from typing import Any
 import polars as pl
 
 from refold.projections import long_keys
-from refold.projections.constants import constants
-from refold.projections.declaration import Column, Entity, EventType, Rollup, handled
-from refold.projections.expressions import Both, ByEvent, Compare, Condition, Day, Either, Expression, Field, fields_of
-from refold.projections.field_types import FieldType, field_type, value_type
+from refold.projections.declaring.constants import constants
+from refold.projections.declaring.declaration import Column, Entity, EventType, Rollup, handled
+from refold.projections.declaring.expressions import (
+    Both,
+    ByEvent,
+    Compare,
+    Condition,
+    Day,
+    Either,
+    Expression,
+    Field,
+    fields_of,
+)
+from refold.projections.declaring.field_types import FieldType, field_type, value_type
+from refold.projections.declaring.sql_types import INTEGER
 from refold.projections.layout import DELETED, VERSION, Layout, Merge, Stored, order_column
-from refold.projections.sql_types import INTEGER
 from refold.projections.wide_sums import LIMB, limbs, low
 from refold.schemas.upcast_columns import SUB
 

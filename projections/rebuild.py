@@ -11,7 +11,7 @@ from typing import Protocol
 from refold.projections import parking
 from refold.projections.batch import ALL_BUILDS, Batch, Counted, Park, batch_of, by_category, counted_events
 from refold.projections.builds import GROUP
-from refold.projections.declaration import EventType
+from refold.projections.declaring.declaration import EventType
 from refold.projections.errors import ModelFailed
 from refold.projections.limits import limits
 from refold.projections.member import detaching

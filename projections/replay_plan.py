@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from refold.projections import builds
 from refold.projections.builds import Build
 from refold.projections.compare import Difference
-from refold.projections.declaration import handled
 from refold.projections.declared import Declared
+from refold.projections.declaring.declaration import handled
 from refold.projections.layout import Layout
 from refold.streams.chunk import Place
 from refold.streams.core.limits import group_positions

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from refold.projections.declaration import View, handled
+from refold.projections.declaring.declaration import View, handled
 from refold.projections.fingerprint import view_fingerprint
 from refold.projections.layout import Layout
 

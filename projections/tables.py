@@ -6,10 +6,10 @@ from psycopg import sql
 
 from refold.projections import view_swap
 from refold.projections.builds import Build
-from refold.projections.declaration import View
+from refold.projections.declaring.declaration import View
+from refold.projections.declaring.served_types import served_type
 from refold.projections.layout import DELETED, VERSION, Layout, Stored
 from refold.projections.names import table
-from refold.projections.served_types import served_type
 from refold.projections.view_swap import Name
 from refold.streams.postgres.connection import Database
 

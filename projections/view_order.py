@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 
-from refold.projections.declaration import ReadModel, View
+from refold.projections.declaring.declaration import ReadModel, View
 from refold.projections.errors import BadDeclaration
 
 Name = tuple[str, str]

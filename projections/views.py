@@ -10,8 +10,8 @@ from collections.abc import Collection
 import psycopg
 
 from refold.projections import builds, tables, view_swap
-from refold.projections.declaration import View
 from refold.projections.declared import Declared
+from refold.projections.declaring.declaration import View
 from refold.projections.errors import CannotPromote, ViewInvalid
 from refold.projections.fingerprint import view_fingerprint
 from refold.projections.served import as_json, served_table, served_view

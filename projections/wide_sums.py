@@ -11,9 +11,9 @@ from typing import Any
 
 import polars as pl
 
+from refold.projections.declaring.sql_types import DIGITS
 from refold.projections.errors import SumOverflow
 from refold.projections.layout import DELETED, VERSION, Layout, Merge, Stored
-from refold.projections.sql_types import DIGITS
 from refold.schemas.arithmetic import EXACT
 
 LIMB = pl.Int128()

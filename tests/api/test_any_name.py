@@ -9,8 +9,8 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from refold.api.http.resources import Resources
-from refold.projections.declaration import Model
 from refold.projections.declared import declared
+from refold.projections.declaring.declaration import Model
 from refold.projections.models import ModelsFold
 from refold.projections.models_process import ensure_builds
 from refold.streams.domain import Domains

@@ -11,8 +11,8 @@ from psycopg import sql
 
 from refold.api.http.resources import Resources
 from refold.projections import builds, promote, tables
-from refold.projections.declaration import Column
 from refold.projections.declared import Declared, declared_of
+from refold.projections.declaring.declaration import Column
 from refold.retail.projections import BASKETS, HOUSEHOLDS, PRODUCT_SALES, STORE_DAILY, STORE_TOTALS
 from refold.streams.postgres.connection import Database
 from refold.streams.settings import Settings

@@ -12,8 +12,8 @@ from litestar.testing import TestClient
 from benchmarks.log_writer import LogWriter
 from benchmarks.receipts import Decided
 from refold.api.http.resources import Resources
-from refold.projections.declaration import ReadModel, View
 from refold.projections.declared import declared
+from refold.projections.declaring.declaration import ReadModel, View
 from refold.projections.models_process import ensure_builds
 from refold.projections.replay import Replay
 from refold.projections.serving import view_faults

@@ -8,8 +8,8 @@ from enum import Enum
 from hashlib import sha256
 from typing import Any
 
-from refold.projections.declaration import Column, Entity, EventType, Model, Rollup, handled
-from refold.projections.expressions import Both, ByEvent, Compare, Condition, Day, Either, Expression, Field
+from refold.projections.declaring.declaration import Column, Entity, EventType, Model, Rollup, handled
+from refold.projections.declaring.expressions import Both, ByEvent, Compare, Condition, Day, Either, Expression, Field
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from uuid import UUID
 
 import msgspec
 
-from refold.projections.declaration import Entity, EventType, Evolve, Rollup, events, handled, key
-from refold.projections.expressions import OCCURRED_AT, by_event, day, field
+from refold.projections.declaring.declaration import Entity, EventType, Evolve, Rollup, events, handled, key
+from refold.projections.declaring.expressions import OCCURRED_AT, by_event, day, field
 from refold.schemas.avro import schema_of
 from refold.schemas.catalog import Catalog
 from refold.schemas.codec import Codec

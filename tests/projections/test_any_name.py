@@ -15,8 +15,8 @@ from refold.projections.batch import ALL_BUILDS, Park, batch_of, counted_events
 from refold.projections.builds import builds, set_status
 from refold.projections.by_rows import partial_columns
 from refold.projections.compare import compare
-from refold.projections.declaration import Entity, Evolve, ReadModel, Rollup, View, events, handled, key
 from refold.projections.declared import Declared, declared_of
+from refold.projections.declaring.declaration import Entity, Evolve, ReadModel, Rollup, View, events, handled, key
 from refold.projections.errors import BadDeclaration
 from refold.projections.layout import DELETED, VERSION, Layout, layout_of
 from refold.projections.models import ModelsFold

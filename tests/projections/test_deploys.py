@@ -10,8 +10,8 @@ from psycopg import sql
 
 from refold.projections import apart, builds, promote, tables
 from refold.projections.apart import Writers
-from refold.projections.declaration import Rollup
 from refold.projections.declared import Declared, declared_of
+from refold.projections.declaring.declaration import Rollup
 from refold.projections.follower import ApartFold
 from refold.projections.models import ModelsFold
 from refold.projections.models_process import ensure_builds

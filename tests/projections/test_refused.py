@@ -13,9 +13,9 @@ import msgspec
 import pytest
 
 from refold.api.cli import app as cli
-from refold.projections.declaration import Entity, Evolve, Rollup, events, key
+from refold.projections.declaring.declaration import Entity, Evolve, Rollup, events, key
+from refold.projections.declaring.expressions import Field, by_event, day, field
 from refold.projections.errors import BadDeclaration
-from refold.projections.expressions import Field, by_event, day, field
 from refold.projections.fingerprint import fingerprint
 from tests.projections.typed import CATEGORY, Kind, Typed
 
@@ -208,8 +208,8 @@ def test_every_command_says_it_in_one_sentence(
     (package / "schemas" / "__init__.py").write_text("CATEGORIES = ()")
     (package / "streams.py").write_text("DECIDERS = ()")
     (package / "projections.py").write_text(
-        "from refold.projections.declaration import Rollup, events, key\n"
-        "from refold.projections.expressions import field\n"
+        "from refold.projections.declaring.declaration import Rollup, events, key\n"
+        "from refold.projections.declaring.expressions import field\n"
         "from refold.retail.schemas.basket import BASKET, ItemScanned\n"
         "lines = events(BASKET, ItemScanned)\n"
         'MODEL = Rollup(name="m", domain="wrongly", description="M.", key={"k": key("store_id", "K.")},\n'

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from refold.projections import builds
-from refold.projections.declaration import Rollup, key
 from refold.projections.declared import declared_of
+from refold.projections.declaring.declaration import Rollup, key
 from refold.projections.errors import BadDeclaration
 from refold.projections.layout import layout_of
 from refold.projections.models_process import ensure_builds

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from refold.projections.batch import batch_of, counted_events
-from refold.projections.declaration import Entity, events
+from refold.projections.declaring.declaration import Entity, events
 from refold.projections.errors import BadDeclaration
 from refold.projections.fingerprint import fingerprint
 from refold.schemas.avro import schema_of

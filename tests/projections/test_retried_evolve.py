@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.log_writer import LogWriter
 from benchmarks.receipts import Decided
-from refold.projections.declaration import Entity, Evolve
+from refold.projections.declaring.declaration import Entity, Evolve
 from refold.projections.errors import RebuildDiffers
 from refold.projections.replay import Replay
 from refold.retail import projections

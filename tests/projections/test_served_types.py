@@ -2,9 +2,9 @@
 
 import pytest
 
-from refold.projections.declaration import View
+from refold.projections.declaring.declaration import View
+from refold.projections.declaring.served_types import ServedType, served_type
 from refold.projections.errors import BadDeclaration
-from refold.projections.served_types import ServedType, served_type
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,9 @@ from refold.projections import builds as all_builds
 from refold.projections import merge_sql, tables
 from refold.projections.batch import batch_of, counted_events
 from refold.projections.by_rows import partial_columns
-from refold.projections.declaration import Column, Entity, Model, Rollup, events, key
 from refold.projections.declared import declared_of
-from refold.projections.expressions import Condition, by_event, day, field
+from refold.projections.declaring.declaration import Column, Entity, Model, Rollup, events, key
+from refold.projections.declaring.expressions import Condition, by_event, day, field
 from refold.projections.layout import Layout, layout_of
 from refold.projections.models import ModelsFold
 from refold.projections.models_process import ensure_builds

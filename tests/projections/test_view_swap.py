@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from refold.projections import builds, promote, tables
-from refold.projections.declaration import Column, Rollup, View, key
 from refold.projections.declared import Declared, declared_of
+from refold.projections.declaring.declaration import Column, Rollup, View, key
 from refold.projections.errors import CannotPromote, StillDeclared, UnknownModel
 from refold.projections.models_process import ensure_builds
 from refold.projections.undeclared import chosen, drop, undeclared

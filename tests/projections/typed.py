@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 import msgspec
 from hypothesis import strategies as st
 
-from refold.projections.expressions import Compare, Condition
-from refold.projections.field_types import EventType
+from refold.projections.declaring.expressions import Compare, Condition
+from refold.projections.declaring.field_types import EventType
 from refold.schemas.avro import schema_of
 from refold.schemas.catalog import Catalog
 from refold.schemas.codec import Codec

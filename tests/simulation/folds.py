@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from refold.projections.by_rows import partial_columns
-from refold.projections.declaration import Entity, events
+from refold.projections.declaring.declaration import Entity, events
 from refold.projections.layout import layout_of
 from refold.projections.limits import Limits
 from refold.projections.row_batch import RowReader

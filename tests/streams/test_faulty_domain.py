@@ -25,7 +25,7 @@ FAULTS = {
     ),
     "raises": ({"schemas": "\n\n1 / 0"}, "domain-invalid", "ZeroDivisionError: division by zero", "schemas.py, line 3"),
     "no_text": (
-        {"projections": "from refold.projections.declaration import Events\n\nEvents(()).count()"},
+        {"projections": "from refold.projections.declaring.declaration import Events\n\nEvents(()).count()"},
         "domain-invalid",
         "missing 1 required positional argument: 'doc'",
         "projections.py, line 3",

@@ -4,7 +4,7 @@ import os
 
 import msgspec
 
-from refold.projections.declaration import Entity, Evolve
+from refold.projections.declaring.declaration import Entity, Evolve
 from refold.retail import projections
 from refold.retail.schemas.basket import BASKET, BasketOpened
 from refold.schemas.contracts import Event

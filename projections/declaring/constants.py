@@ -9,10 +9,10 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any
 
+from refold.projections.declaring.expressions import Both, ByEvent, Compare, Condition, Either
+from refold.projections.declaring.field_types import EventType, FieldType, field_type
+from refold.projections.declaring.sql_types import BIGINT, BOOLEAN, DATE, INTEGER, TEXT, TIME, ColumnType
 from refold.projections.errors import BadDeclaration
-from refold.projections.expressions import Both, ByEvent, Compare, Condition, Either
-from refold.projections.field_types import EventType, FieldType, field_type
-from refold.projections.sql_types import BIGINT, BOOLEAN, DATE, INTEGER, TEXT, TIME, ColumnType
 from refold.schemas.contracts import is_storable
 
 _BITS = {INTEGER: 31, BIGINT: 63}

@@ -12,16 +12,16 @@ from typing import Any, Literal
 
 import msgspec
 
-from refold.projections.constants import check_condition, check_texts, check_words
-from refold.projections.errors import BadDeclaration
-from refold.projections.expressions import ByEvent, Condition, Expression, Field
-from refold.projections.field_types import (
+from refold.projections.declaring.constants import check_condition, check_texts, check_words
+from refold.projections.declaring.expressions import ByEvent, Condition, Expression, Field
+from refold.projections.declaring.field_types import (
     EventType as EventType,  # noqa: PLC0414 - all others import it from here
 )
-from refold.projections.field_types import common_type, value_type
-from refold.projections.served_types import served_type
-from refold.projections.sql_types import ColumnType, of_python, places_fault, sum_of
-from refold.projections.view_sql import fault_of
+from refold.projections.declaring.field_types import common_type, value_type
+from refold.projections.declaring.served_types import served_type
+from refold.projections.declaring.sql_types import ColumnType, of_python, places_fault, sum_of
+from refold.projections.declaring.view_sql import fault_of
+from refold.projections.errors import BadDeclaration
 from refold.schemas.contracts import Category, Event
 from refold.schemas.upcast import upcasts_of
 

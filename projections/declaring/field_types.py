@@ -8,9 +8,8 @@ from typing import Any
 
 from msgspec import inspect
 
-from refold.projections.errors import BadDeclaration
-from refold.projections.expressions import ByEvent, Day, Expression, Field
-from refold.projections.sql_types import (
+from refold.projections.declaring.expressions import ByEvent, Day, Expression, Field
+from refold.projections.declaring.sql_types import (
     BIGINT,
     BOOLEAN,
     DATE,
@@ -21,6 +20,7 @@ from refold.projections.sql_types import (
     ColumnType,
     of_avro,
 )
+from refold.projections.errors import BadDeclaration
 from refold.schemas.avro import resolved, schema_of
 from refold.schemas.contracts import Category, Event
 
