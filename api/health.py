@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import psycopg
 
-from refold.projections.serving import ModelState
+from refold.projections.tables.serving import ModelState
 from refold.streams.domain import Domains
 from refold.streams.errors import LogRefused, Refused, Unreachable
 from refold.streams.log.continuity import check_ends

@@ -10,13 +10,13 @@ reads, under the group's exclusive lock.
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-from refold.projections import builds
 from refold.projections.batch import Park
-from refold.projections.builds import GROUP, Build
-from refold.projections.declared import Declared
 from refold.projections.declaring.declaration import handled
-from refold.projections.layout import Layout
 from refold.projections.limits import Limits
+from refold.projections.tables import builds
+from refold.projections.tables.builds import GROUP, Build
+from refold.projections.tables.declared import Declared
+from refold.projections.tables.layout import Layout
 from refold.streams.chunk import Chunk, Place
 from refold.streams.log.topics import events_topic
 from refold.streams.postgres.connection import Database, Statements

@@ -7,18 +7,19 @@ from typing import Protocol
 
 from psycopg import sql
 
-from refold.projections import builds, names, promote
-from refold.projections.builds import GROUP, Build
-from refold.projections.declared import Declared
+from refold.projections import promote
 from refold.projections.errors import ModelFailed
 from refold.projections.evolve_notes import EvolveNotes, KeepAway, evolve_notes, pass_over_killers
 from refold.projections.guarded import GuardedTarget
-from refold.projections.layout import Layout
 from refold.projections.limits import parked
 from refold.projections.rebuild import Builder, Decoding, Progress, Target
 from refold.projections.replay_plan import Rebuilt, places_of, unfinished
 from refold.projections.source import Source
 from refold.projections.staging import Staging
+from refold.projections.tables import builds, names
+from refold.projections.tables.builds import GROUP, Build
+from refold.projections.tables.declared import Declared
+from refold.projections.tables.layout import Layout
 from refold.schemas.columns import ColumnDecoder
 from refold.streams.chunk import Place
 from refold.streams.core.limits import group_positions

@@ -17,8 +17,8 @@ from refold.projections.declaring.constants import constants
 from refold.projections.declaring.declaration import Column, Entity, EventType, Rollup, handled
 from refold.projections.declaring.expressions import Both, ByEvent, Compare, Condition, Day, Either, Expression, Field
 from refold.projections.declaring.field_types import value_type
-from refold.projections.layout import DELETED, VERSION, Layout, Merge, Stored, order_column
 from refold.projections.partial import PLACES, TIME_SHIFT
+from refold.projections.tables.layout import DELETED, VERSION, Layout, Merge, Stored, order_column
 from refold.schemas.arithmetic import EXACT
 from refold.schemas.binary import micros_of
 from refold.schemas.upcast_columns import SUB

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import psycopg
 from psycopg import sql
 
-from refold.projections import names
-from refold.projections.builds import Build
-from refold.projections.layout import Layout
+from refold.projections.tables import names
+from refold.projections.tables.builds import Build
+from refold.projections.tables.layout import Layout
 from refold.streams.postgres.connection import Database
 
 LISTED = 1000

@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING
 from refold.schemas.errors import RefoldError
 
 if TYPE_CHECKING:
-    from refold.projections.builds import Build
     from refold.projections.compare import Compared
+    from refold.projections.tables.builds import Build
 
 
 class BadDeclaration(RefoldError):

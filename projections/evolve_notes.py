@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 from refold.projections import parking
 from refold.projections.batch import Park
-from refold.projections.builds import GROUP, Build
 from refold.projections.evolve import Tell
+from refold.projections.tables.builds import GROUP, Build
 from refold.streams import journal, metrics
 from refold.streams.chunk import Chunk, Place
 from refold.streams.guard.attempts import Attempts

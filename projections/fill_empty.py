@@ -5,13 +5,13 @@ from contextlib import closing
 
 from refold.projections import promote
 from refold.projections.building import Site, Start
-from refold.projections.builds import GROUP, Build
 from refold.projections.core_first import CoreFirst
-from refold.projections.layout import Layout
 from refold.projections.rebuild import Builder, Progress, Target, fold_log
 from refold.projections.replay_plan import Rebuilt
 from refold.projections.source import Source
 from refold.projections.staging import Staging
+from refold.projections.tables.builds import GROUP, Build
+from refold.projections.tables.layout import Layout
 from refold.schemas.contracts import MAX_EVENTS_PER_COMMAND
 from refold.streams.chunk import Place
 from refold.streams.core.folds import core_folds

@@ -13,14 +13,15 @@ from dataclasses import replace
 
 import psycopg
 
-from refold.projections import apart, builds, metrics, parking
+from refold.projections import apart, metrics, parking
 from refold.projections.apart import Apart, Writers
 from refold.projections.batch import ALL_BUILDS, Park, batch_of, by_category, counted_events
-from refold.projections.builds import GROUP
-from refold.projections.declared import Declared
 from refold.projections.errors import ModelFailed
 from refold.projections.limits import Limits, limits
 from refold.projections.member import detaching, write
+from refold.projections.tables import builds
+from refold.projections.tables.builds import GROUP
+from refold.projections.tables.declared import Declared
 from refold.schemas.catalog import Catalog
 from refold.schemas.columns import ColumnDecoder
 from refold.schemas.errors import RefoldError

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Self
 
-from refold.projections.builds import Build
 from refold.projections.compare import Compared
-from refold.projections.declared import Declared
 from refold.projections.errors import BadGate, NotCompared, RebuildDiffers, RowsLost, UnknownModel
-from refold.projections.layout import Layout
+from refold.projections.tables.builds import Build
+from refold.projections.tables.declared import Declared
+from refold.projections.tables.layout import Layout
 
 _PERCENT = re.compile(r"\d{1,3}(\.\d{1,6})?%")
 _WHOLE = Decimal(100)

@@ -12,7 +12,7 @@ from functools import partial
 import polars as pl
 
 from refold.projections.declaring.sql_types import TEXT
-from refold.projections.layout import Layout
+from refold.projections.tables.layout import Layout
 
 MOST_BYTES = 512
 """Of one text of a key, in UTF-8, as it is."""

@@ -9,13 +9,13 @@ from psycopg import sql
 
 from refold.projections import merge_sql, parking
 from refold.projections.batch import Batch, Counted, Park
-from refold.projections.builds import REFUSED, Build
 from refold.projections.declaring.declaration import EventType, handled
 from refold.projections.errors import ModelFailed, SumOverflow
 from refold.projections.evolve import Evolved, Held, Target, evolve_batch, held_of, rows_of
-from refold.projections.layout import Layout
-from refold.projections.names import table
 from refold.projections.partial import partial_of
+from refold.projections.tables.builds import REFUSED, Build
+from refold.projections.tables.layout import Layout
+from refold.projections.tables.names import table
 from refold.streams.errors import Refused, Unreachable
 from refold.streams.postgres.connection import Statements
 from refold.streams.refusals import first_line, is_away, is_keyless

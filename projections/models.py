@@ -10,17 +10,18 @@ from contextlib import contextmanager
 
 import psycopg
 
-from refold.projections import apart, builds, merge_sql, metrics, parking
+from refold.projections import apart, merge_sql, metrics, parking
 from refold.projections.batch import Batch, Counted, batch_of, by_category, counted_events
-from refold.projections.builds import GROUP, Build
 from refold.projections.by_rows import Row, partial_columns
-from refold.projections.declared import Declared
 from refold.projections.declaring.declaration import EventType
 from refold.projections.errors import ModelFailed
-from refold.projections.layout import Layout
 from refold.projections.limits import AskedLimits, Limits
 from refold.projections.member import detaching, write
 from refold.projections.row_batch import FEW, RowReader
+from refold.projections.tables import builds
+from refold.projections.tables.builds import GROUP, Build
+from refold.projections.tables.declared import Declared
+from refold.projections.tables.layout import Layout
 from refold.schemas.catalog import Catalog
 from refold.schemas.columns import ColumnDecoder
 from refold.streams import journal

@@ -5,13 +5,13 @@ from collections.abc import Collection, Mapping, Sequence
 
 import psycopg
 
-from refold.projections import builds, tables
-from refold.projections.declared import Declared, declared
 from refold.projections.errors import CannotPromote
 from refold.projections.follower import FOLLOWERS, ApartFold, Follower
-from refold.projections.layout import Layout
 from refold.projections.models import ModelsFold
-from refold.projections.views import Declaration, ensure_views, ours, restore_views
+from refold.projections.tables import builds, tables
+from refold.projections.tables.declared import Declared, declared
+from refold.projections.tables.layout import Layout
+from refold.projections.tables.views import Declaration, ensure_views, ours, restore_views
 from refold.streams import journal
 from refold.streams.core.limits import group_positions
 from refold.streams.domain import load_domains

@@ -29,7 +29,7 @@ from refold.projections.declaring.expressions import (
 )
 from refold.projections.declaring.field_types import FieldType, field_type, value_type
 from refold.projections.declaring.sql_types import INTEGER
-from refold.projections.layout import DELETED, VERSION, Layout, Merge, Stored, order_column
+from refold.projections.tables.layout import DELETED, VERSION, Layout, Merge, Stored, order_column
 from refold.projections.wide_sums import LIMB, limbs, low
 from refold.schemas.upcast_columns import SUB
 

@@ -7,14 +7,14 @@ from typing import TypeVar
 import psycopg
 from psycopg import sql
 
-from refold.projections import builds, tables
-from refold.projections.builds import GROUP, Build
-from refold.projections.declared import Declared
 from refold.projections.errors import BadDeclaration, CannotJoin, CannotPromote
-from refold.projections.layout import Layout
 from refold.projections.rebuild import Builder
 from refold.projections.source import Source
-from refold.projections.views import ensure_views, ours
+from refold.projections.tables import builds, tables
+from refold.projections.tables.builds import GROUP, Build
+from refold.projections.tables.declared import Declared
+from refold.projections.tables.layout import Layout
+from refold.projections.tables.views import ensure_views, ours
 from refold.streams.core.limits import group_positions
 from refold.streams.errors import KafkaUnavailable
 from refold.streams.postgres.connection import Database, notify

@@ -10,13 +10,13 @@ from typing import Protocol
 
 from refold.projections import parking
 from refold.projections.batch import ALL_BUILDS, Batch, Counted, Park, batch_of, by_category, counted_events
-from refold.projections.builds import GROUP
 from refold.projections.declaring.declaration import EventType
 from refold.projections.errors import ModelFailed
 from refold.projections.limits import limits
 from refold.projections.member import detaching
 from refold.projections.source import Source
 from refold.projections.staging import Staging, keep_positions
+from refold.projections.tables.builds import GROUP
 from refold.schemas.columns import ColumnDecoder
 from refold.streams.chunk import Chunk, Place
 from refold.streams.core.limits import Voids

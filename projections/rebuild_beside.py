@@ -6,17 +6,18 @@ from collections.abc import Sequence
 import psycopg
 from psycopg import sql
 
-from refold.projections import builds, promote, tables
+from refold.projections import promote
 from refold.projections.building import Site, Start
-from refold.projections.builds import GROUP
 from refold.projections.compare import compare, has_rows
 from refold.projections.evolve_notes import park_for_build
 from refold.projections.gates import Gates, Judged
-from refold.projections.layout import Layout
 from refold.projections.rebuild import Builder, Progress, Target, fold_log
 from refold.projections.replay_plan import Rebuilt
 from refold.projections.source import Source
 from refold.projections.staging import Staging
+from refold.projections.tables import builds, tables
+from refold.projections.tables.builds import GROUP
+from refold.projections.tables.layout import Layout
 from refold.streams.chunk import Place
 from refold.streams.core.limits import group_positions
 from refold.streams.postgres.connection import Database

@@ -5,14 +5,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from refold.projections import builds, parking
+from refold.projections import parking
 from refold.projections.batch import ALL_BUILDS, Batch, Park
-from refold.projections.builds import GROUP, Build
 from refold.projections.errors import NotParked, RebuildUnfinished
-from refold.projections.layout import Layout
 from refold.projections.limits import parked
 from refold.projections.member import detaching, write
 from refold.projections.models import ModelsFold
+from refold.projections.tables import builds
+from refold.projections.tables.builds import GROUP, Build
+from refold.projections.tables.layout import Layout
 from refold.streams.chunk import Place
 from refold.streams.core.limits import group_positions
 from refold.streams.errors import StillUnreadable

@@ -10,17 +10,17 @@ from typing import Self
 
 from refold.projections import promote
 from refold.projections.building import Flow, Site
-from refold.projections.builds import GROUP
-from refold.projections.declared import declared
 from refold.projections.errors import ModelFailed, NothingFolded, RebuildRunning
 from refold.projections.fill_empty import FillEmpty
 from refold.projections.gates import Gates
-from refold.projections.layout import Layout
 from refold.projections.rebuild import Progress
 from refold.projections.rebuild_beside import RebuildBeside, goal
 from refold.projections.replay_plan import Failed, Plan, Report, make_plan, places_of
 from refold.projections.source import Source
 from refold.projections.staging import Staging
+from refold.projections.tables.builds import GROUP
+from refold.projections.tables.declared import declared
+from refold.projections.tables.layout import Layout
 from refold.streams.core.limits import group_positions
 from refold.streams.domain import load_domains
 from refold.streams.log.continuity import check_continuity

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from refold.projections import builds
-from refold.projections.builds import Build
 from refold.projections.compare import Difference
-from refold.projections.declared import Declared
 from refold.projections.declaring.declaration import handled
-from refold.projections.layout import Layout
+from refold.projections.tables import builds
+from refold.projections.tables.builds import Build
+from refold.projections.tables.declared import Declared
+from refold.projections.tables.layout import Layout
 from refold.streams.chunk import Place
 from refold.streams.core.limits import group_positions
 from refold.streams.log.topics import category_of, events_topic

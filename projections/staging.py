@@ -10,14 +10,15 @@ from contextlib import nullcontext
 import polars as pl
 from psycopg import sql
 
-from refold.projections import merge_sql, names, parking, tables
+from refold.projections import merge_sql, parking
 from refold.projections.batch import Batch, Counted, Park
-from refold.projections.builds import Build
 from refold.projections.evolve import Held, Target, evolve_batch, rows_of
 from refold.projections.evolve_notes import EvolveNotes
-from refold.projections.layout import Layout
 from refold.projections.member import frames_for, load_rows
 from refold.projections.partial import Frames, merged, partial_of
+from refold.projections.tables import names, tables
+from refold.projections.tables.builds import Build
+from refold.projections.tables.layout import Layout
 from refold.projections.wide_sums import Values, writable
 from refold.streams.chunk import Place
 from refold.streams.postgres.connection import Database

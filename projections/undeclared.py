@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from refold.projections import builds, promote, view_swap
-from refold.projections.declared import Declared
+from refold.projections import promote
 from refold.projections.errors import StillDeclared, UnknownModel
+from refold.projections.tables import builds, view_swap
+from refold.projections.tables.declared import Declared
 from refold.streams.operation.presence import Live, live_processes
 from refold.streams.postgres.connection import Database
 

@@ -13,7 +13,7 @@ import polars as pl
 
 from refold.projections.declaring.sql_types import DIGITS
 from refold.projections.errors import SumOverflow
-from refold.projections.layout import DELETED, VERSION, Layout, Merge, Stored
+from refold.projections.tables.layout import DELETED, VERSION, Layout, Merge, Stored
 from refold.schemas.arithmetic import EXACT
 
 LIMB = pl.Int128()

@@ -86,7 +86,7 @@ def who(role: str, domains: Sequence[str]) -> Me:
 
 
 def _writes(domains: Sequence[str]) -> dict[tuple[str, str], str]:
-    from refold.projections.declared import declared
+    from refold.projections.tables.declared import declared
 
     return declared(domains).all_fingerprints
 

@@ -17,7 +17,7 @@ from psycopg import sql
 
 from refold.api.errors import CursorInvalid, Fault
 from refold.api.http.column_values import Value, bound
-from refold.projections.serving import ServedColumn
+from refold.projections.tables.serving import ServedColumn
 
 MOST_VALUES = 512
 """Bytes of a row's values in a cursor; hashes are about as long."""

@@ -8,7 +8,7 @@ from psycopg import sql
 
 from refold.api.http.read_services import ModelReads
 from refold.api.unavailable import NotPrepared, ReadModelFailed
-from refold.projections.serving import ServedModel
+from refold.projections.tables.serving import ServedModel
 from refold.streams.errors import DatabaseUnavailable
 
 _VIEW = b"SELECT reason FROM refold.view_faults WHERE (domain, view, fingerprint) = (%s, %s, %s)"

@@ -26,8 +26,8 @@ from refold.api.http.query_plan import Plan, plan_query, plan_row
 from refold.api.http.query_request import read_key, read_query
 from refold.api.http.read_services import ModelReads, ModelServices
 from refold.api.http.served_now import as_served
-from refold.projections.builds import APART
-from refold.projections.serving import ServedModel
+from refold.projections.tables.builds import APART
+from refold.projections.tables.serving import ServedModel
 
 DEFAULT_WAIT_S = 5.0
 MOST_LINK = 8000

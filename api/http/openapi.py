@@ -35,7 +35,7 @@ from refold.api.http import openapi_fixed
 from refold.api.http.openapi_parts import ABOUT, JSON_TYPES, MIN_POSITION, PREFER, SCHEMAS, TEXT, WHOLE, Json, parameter
 from refold.api.http.query_request import DEFAULT_LIMIT, MAX_LIMIT, RESERVED
 from refold.projections.declaring.served_types import served_type
-from refold.projections.serving import ServedColumn, ServedModel
+from refold.projections.tables.serving import ServedColumn, ServedModel
 from refold.schemas.contracts import Category
 from refold.schemas.errors import BadValue
 from refold.streams.domain import Domains

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from refold.api.http.database import Parameters, Row, Statement
 from refold.api.http.positions import Positions
-from refold.projections.serving import ServedModel
+from refold.projections.tables.serving import ServedModel
 from refold.streams.domain import Domains
 from refold.streams.log.history import Recorded
 

@@ -25,8 +25,8 @@ from refold.api.http.registry import SchemaRegistry
 from refold.api.http.seen import Watch
 from refold.api.http.served_now import ServedNow
 from refold.api.unavailable import LogUnreadable, NotPrepared
-from refold.projections.declared import declared
-from refold.projections.serving import served_models
+from refold.projections.tables.declared import declared
+from refold.projections.tables.serving import served_models
 from refold.schemas.avro import Schema
 from refold.streams import journal
 from refold.streams.domain import Domains

@@ -17,7 +17,7 @@ from refold.api.errors import FilterInvalid, OrderInvalid, UnknownParameter
 from refold.api.http.answer import Answer
 from refold.api.http.read_services import Fetch, ModelServices
 from refold.api.unavailable import ModelNotBuilt, NotPrepared, ReadModelFailed
-from refold.projections.served import ServedModel, of_json
+from refold.projections.tables.served import ServedModel, of_json
 from refold.schemas.errors import RefoldError
 from refold.streams.journal import about
 

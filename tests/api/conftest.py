@@ -20,7 +20,7 @@ from refold.api.http.outcomes import Outcome
 from refold.api.http.positions import Place, Positions
 from refold.api.http.read_services import ModelReads, ModelServices, StreamServices
 from refold.api.http.registry import SchemaRegistry
-from refold.projections.serving import ServedColumn, ServedModel
+from refold.projections.tables.serving import ServedColumn, ServedModel
 from refold.schemas.errors import RefoldError
 from refold.streams.domain import Domains, load_domains
 from refold.streams.errors import DeliveryFailed, QueueFull

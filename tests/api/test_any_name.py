@@ -9,10 +9,10 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from refold.api.http.resources import Resources
-from refold.projections.declared import declared
 from refold.projections.declaring.declaration import Model
 from refold.projections.models import ModelsFold
 from refold.projections.models_process import ensure_builds
+from refold.projections.tables.declared import declared
 from refold.streams.domain import Domains
 from refold.streams.postgres.connection import Database, connect
 from refold.streams.settings import Settings

@@ -10,9 +10,10 @@ from litestar.testing import TestClient
 from psycopg import sql
 
 from refold.api.http.resources import Resources
-from refold.projections import builds, promote, tables
-from refold.projections.declared import Declared, declared_of
+from refold.projections import promote
 from refold.projections.declaring.declaration import Column
+from refold.projections.tables import builds, tables
+from refold.projections.tables.declared import Declared, declared_of
 from refold.retail.projections import BASKETS, HOUSEHOLDS, PRODUCT_SALES, STORE_DAILY, STORE_TOTALS
 from refold.streams.postgres.connection import Database
 from refold.streams.settings import Settings

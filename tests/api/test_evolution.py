@@ -15,8 +15,8 @@ from prometheus_client import REGISTRY
 from refold.api.cli import app as cli
 from refold.api.cli import exits
 from refold.api.http.resources import Resources
-from refold.projections.declared import declared
 from refold.projections.replay import Replay
+from refold.projections.tables.declared import declared
 from refold.streams.kafka.partitioner import partition_of
 from refold.streams.log.check import check_log
 from refold.streams.log.topics import events_topic

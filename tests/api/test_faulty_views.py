@@ -12,11 +12,11 @@ from litestar.testing import TestClient
 from benchmarks.log_writer import LogWriter
 from benchmarks.receipts import Decided
 from refold.api.http.resources import Resources
-from refold.projections.declared import declared
 from refold.projections.declaring.declaration import ReadModel, View
 from refold.projections.models_process import ensure_builds
 from refold.projections.replay import Replay
-from refold.projections.serving import view_faults
+from refold.projections.tables.declared import declared
+from refold.projections.tables.serving import view_faults
 from refold.retail import projections
 from refold.retail.schemas.basket import BASKET, BasketOpened, ItemScanned
 from refold.streams.postgres.connection import connect

@@ -27,7 +27,7 @@ from refold.api.http.operation_services import OperationServices
 from refold.api.http.query_request import RESERVED
 from refold.api.http.read_services import ModelReads, ModelServices, StreamServices
 from refold.api.http.registry import SchemaRegistry
-from refold.projections.serving import ServedColumn, ServedModel
+from refold.projections.tables.serving import ServedColumn, ServedModel
 from refold.streams.domain import Domains, load_domains
 from refold.streams.postgres.connection import connect
 from refold.streams.postgres.control_tables import bootstrap

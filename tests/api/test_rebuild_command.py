@@ -12,7 +12,7 @@ from benchmarks.log_writer import LogWriter
 from benchmarks.receipts import Decided
 from refold.api.cli import app as cli
 from refold.api.cli import exits
-from refold.projections import builds
+from refold.projections.tables import builds
 from refold.retail.schemas.basket import BASKET, BasketOpened, ItemScanned
 from refold.streams.postgres.connection import Database, connect
 from refold.streams.settings import Settings

@@ -11,7 +11,7 @@ from litestar.testing import TestClient
 from benchmarks.log_writer import LogWriter
 from benchmarks.receipts import Decided
 from refold.api.http.resources import Resources
-from refold.projections import builds
+from refold.projections.tables import builds
 from refold.retail.schemas.basket import BASKET, BasketOpened, ItemScanned
 from refold.streams.postgres.connection import Database, connect
 from refold.streams.settings import Settings

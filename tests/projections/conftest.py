@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from refold.projections.declared import Declared, declared_of
 from refold.projections.models import ModelsFold
 from refold.projections.models_process import ensure_builds
+from refold.projections.tables.declared import Declared, declared_of
 from refold.streams.chunk import Place
 from refold.streams.postgres.connection import Database, connect
 from refold.streams.postgres.control_tables import bootstrap

@@ -12,18 +12,18 @@ from psycopg import sql
 
 from refold.projections import promote
 from refold.projections.batch import ALL_BUILDS, Park, batch_of, counted_events
-from refold.projections.builds import builds, set_status
 from refold.projections.by_rows import partial_columns
 from refold.projections.compare import compare
-from refold.projections.declared import Declared, declared_of
 from refold.projections.declaring.declaration import Entity, Evolve, ReadModel, Rollup, View, events, handled, key
 from refold.projections.errors import BadDeclaration
-from refold.projections.layout import DELETED, VERSION, Layout, layout_of
 from refold.projections.models import ModelsFold
 from refold.projections.models_process import ensure_builds
 from refold.projections.partial import merged, partial_of
 from refold.projections.row_batch import RowReader
 from refold.projections.staging import Staging
+from refold.projections.tables.builds import builds, set_status
+from refold.projections.tables.declared import Declared, declared_of
+from refold.projections.tables.layout import DELETED, VERSION, Layout, layout_of
 from refold.schemas.avro import schema_of
 from refold.schemas.columns import ColumnDecoder
 from refold.schemas.errors import ContractError

@@ -3,11 +3,11 @@
 import pytest
 from psycopg import sql
 
-from refold.projections import builds, tables
-from refold.projections.builds import Build
 from refold.projections.compare import Compared, Difference, compare
 from refold.projections.declaring.declaration import Rollup, key
-from refold.projections.layout import Layout, layout_of
+from refold.projections.tables import builds, tables
+from refold.projections.tables.builds import Build
+from refold.projections.tables.layout import Layout, layout_of
 from refold.streams.postgres.connection import Database
 from tests.projections.sample import ACCOUNTS, spent
 

@@ -7,9 +7,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from refold.projections import builds, merge_sql, names, tables
-from refold.projections.declared import Declared
-from refold.projections.layout import Layout
+from refold.projections import merge_sql
+from refold.projections.tables import builds, names, tables
+from refold.projections.tables.declared import Declared
+from refold.projections.tables.layout import Layout
 from refold.streams.postgres.connection import Database
 from tests.projections.sample import EPOCH
 

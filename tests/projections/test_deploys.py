@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from psycopg import sql
 
-from refold.projections import apart, builds, promote, tables
+from refold.projections import apart, promote
 from refold.projections.apart import Writers
-from refold.projections.declared import Declared, declared_of
 from refold.projections.declaring.declaration import Rollup
 from refold.projections.follower import ApartFold
 from refold.projections.models import ModelsFold
 from refold.projections.models_process import ensure_builds
+from refold.projections.tables import builds, tables
+from refold.projections.tables.declared import Declared, declared_of
 from refold.streams.chunk import Chunk, Place
 from refold.streams.core.limits import group_positions
 from refold.streams.errors import DatabaseRefused, Lost

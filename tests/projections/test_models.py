@@ -9,9 +9,9 @@ import pytest
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from refold.projections.declared import Declared
-from refold.projections.layout import Layout
 from refold.projections.models import ModelsFold
+from refold.projections.tables.declared import Declared
+from refold.projections.tables.layout import Layout
 from refold.schemas.contracts import Event
 from refold.streams.chunk import Chunk
 from refold.streams.errors import Lost

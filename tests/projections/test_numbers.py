@@ -8,14 +8,15 @@ import pytest
 from psycopg import sql
 from psycopg.errors import NumericValueOutOfRange
 
-from refold.projections import builds, promote
+from refold.projections import promote
 from refold.projections.batch import batch_of, counted_events
-from refold.projections.declared import Declared, declared_of
 from refold.projections.models import ModelsFold
 from refold.projections.models_process import ensure_builds
 from refold.projections.rebuild import Builder, Decoding, Prepared
 from refold.projections.row_batch import FEW
 from refold.projections.staging import Staging
+from refold.projections.tables import builds
+from refold.projections.tables.declared import Declared, declared_of
 from refold.schemas.columns import ColumnDecoder
 from refold.schemas.contracts import Event
 from refold.streams.postgres.connection import Database, connect

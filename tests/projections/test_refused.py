@@ -16,7 +16,7 @@ from refold.api.cli import app as cli
 from refold.projections.declaring.declaration import Entity, Evolve, Rollup, events, key
 from refold.projections.declaring.expressions import Field, by_event, day, field
 from refold.projections.errors import BadDeclaration
-from refold.projections.fingerprint import fingerprint
+from refold.projections.tables.fingerprint import fingerprint
 from tests.projections.typed import CATEGORY, Kind, Typed
 
 typed = events(CATEGORY, Typed)

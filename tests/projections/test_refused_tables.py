@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from refold.projections import builds
-from refold.projections.declared import declared_of
 from refold.projections.declaring.declaration import Rollup, key
 from refold.projections.errors import BadDeclaration
-from refold.projections.layout import layout_of
 from refold.projections.models_process import ensure_builds
+from refold.projections.tables import builds
+from refold.projections.tables.declared import declared_of
+from refold.projections.tables.layout import layout_of
 from refold.streams.postgres.connection import Database
 from tests.projections.sample import BY_OWNER, MODELS, spent
 

@@ -5,11 +5,11 @@ from decimal import Decimal
 
 import pytest
 
-from refold.projections import builds
-from refold.projections.declared import Declared, declared_of
 from refold.projections.errors import NotParked, RebuildUnfinished
 from refold.projections.models import ModelsFold
 from refold.projections.release import Places, release
+from refold.projections.tables import builds
+from refold.projections.tables.declared import Declared, declared_of
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import StillUnreadable
 from refold.streams.postgres.connection import Database

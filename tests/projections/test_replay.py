@@ -11,10 +11,10 @@ from benchmarks.log_writer import LogWriter
 from benchmarks.receipts import Decided, decided
 from refold.projections import building, staging
 from refold.projections import rebuild as rebuild_module
-from refold.projections.declared import Declared, declared
 from refold.projections.errors import NothingFolded, RebuildDiffers, RebuildRunning, UnknownModel
 from refold.projections.models_process import models_fold
 from refold.projections.replay import Replay
+from refold.projections.tables.declared import Declared, declared
 from refold.retail.schemas.household import HOUSEHOLD, CampaignJoined, CouponRedeemed, PointsAwarded
 from refold.schemas.contracts import Event
 from refold.streams.core.folds import core_folds

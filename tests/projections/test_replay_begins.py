@@ -7,11 +7,12 @@ import pytest
 
 from benchmarks.log_writer import LogWriter
 from benchmarks.receipts import Decided
-from refold.projections import builds, promote
-from refold.projections import tables as view_tables
-from refold.projections.declared import Declared, declared
+from refold.projections import promote
 from refold.projections.models_process import models_fold
 from refold.projections.replay import Replay
+from refold.projections.tables import builds
+from refold.projections.tables import tables as view_tables
+from refold.projections.tables.declared import Declared, declared
 from refold.streams.core.folds import core_folds
 from refold.streams.postgres.connection import Database, connect
 from refold.streams.settings import Settings

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from refold.projections.batch import batch_of, counted_events
 from refold.projections.by_rows import partial_columns
 from refold.projections.errors import SumOverflow
-from refold.projections.layout import layout_of
 from refold.projections.partial import merged, partial_of
 from refold.projections.row_batch import RowReader
+from refold.projections.tables.layout import layout_of
 from refold.projections.wide_sums import Partial, writable
 from refold.schemas.columns import ColumnDecoder
 from refold.schemas.contracts import Event

@@ -12,18 +12,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from refold.projections import builds as all_builds
-from refold.projections import merge_sql, tables
+from refold.projections import merge_sql
 from refold.projections.batch import batch_of, counted_events
 from refold.projections.by_rows import partial_columns
-from refold.projections.declared import declared_of
 from refold.projections.declaring.declaration import Column, Entity, Model, Rollup, events, key
 from refold.projections.declaring.expressions import Condition, by_event, day, field
-from refold.projections.layout import Layout, layout_of
 from refold.projections.models import ModelsFold
 from refold.projections.models_process import ensure_builds
 from refold.projections.partial import merged, partial_of
 from refold.projections.row_batch import RowReader
+from refold.projections.tables import builds as all_builds
+from refold.projections.tables import tables
+from refold.projections.tables.declared import declared_of
+from refold.projections.tables.layout import Layout, layout_of
 from refold.schemas.columns import ColumnDecoder
 from refold.streams.postgres.arrays import literal
 from refold.streams.postgres.connection import Database

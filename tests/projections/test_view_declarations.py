@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from refold.projections.declared import declared_of
 from refold.projections.declaring.declaration import View
 from refold.projections.declaring.view_sql import fault_of
 from refold.projections.errors import BadDeclaration
-from refold.projections.view_order import in_order, tables_read
+from refold.projections.tables.declared import declared_of
+from refold.projections.tables.view_order import in_order, tables_read
 from tests.projections.sample import MODELS
 
 TOTALS = View(

@@ -6,8 +6,8 @@ import pytest
 
 from refold.api.cli import app as cli
 from refold.api.cli import exits
-from refold.projections.declared import declared_of
 from refold.projections.declaring.declaration import View
+from refold.projections.tables.declared import declared_of
 from refold.streams.domain import TAKEN, load_domains, refuse_taken
 from refold.streams.errors import NameTaken
 

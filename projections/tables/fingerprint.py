@@ -14,7 +14,7 @@ from refold.projections.declaring.declaration import Entity, Evolve, Model, Roll
 from refold.projections.declaring.served_types import served_type
 from refold.projections.declaring.sql_types import TEXT
 from refold.projections.errors import BadDeclaration
-from refold.projections.layout import Merge, Stored, layout_of
+from refold.projections.tables.layout import Merge, Stored, layout_of
 from refold.schemas.contracts import Category
 from refold.schemas.upcast import upcasts_of
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import msgspec
 
 from refold.projections.declaring.declaration import View, handled
-from refold.projections.fingerprint import view_fingerprint
-from refold.projections.layout import Layout
+from refold.projections.tables.fingerprint import view_fingerprint
+from refold.projections.tables.layout import Layout
 
 
 @dataclass(frozen=True)

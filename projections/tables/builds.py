@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from refold.projections.layout import Layout
-from refold.projections.served import as_json, served_table
+from refold.projections.tables.layout import Layout
+from refold.projections.tables.served import as_json, served_table
 from refold.streams.postgres.connection import Database, Rows, Statements
 
 GROUP = "models"

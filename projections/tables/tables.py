@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 from psycopg import sql
 
-from refold.projections import view_swap
-from refold.projections.builds import Build
 from refold.projections.declaring.declaration import View
 from refold.projections.declaring.served_types import served_type
-from refold.projections.layout import DELETED, VERSION, Layout, Stored
-from refold.projections.names import table
-from refold.projections.view_swap import Name
+from refold.projections.tables import view_swap
+from refold.projections.tables.builds import Build
+from refold.projections.tables.layout import DELETED, VERSION, Layout, Stored
+from refold.projections.tables.names import table
+from refold.projections.tables.view_swap import Name
 from refold.streams.postgres.connection import Database
 
 ANALYST = "refold_analyst"

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from refold.projections.declared import declared
-from refold.projections.fingerprint import view_fingerprint
-from refold.projections.served import ServedColumn, ServedModel, served_table, served_view
-from refold.projections.view_order import tables_read
+from refold.projections.tables.declared import declared
+from refold.projections.tables.fingerprint import view_fingerprint
+from refold.projections.tables.served import ServedColumn, ServedModel, served_table, served_view
+from refold.projections.tables.view_order import tables_read
 from refold.streams.postgres.connection import Database
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from refold.projections.declaring.declaration import EventType, ReadModel, View, handled
 from refold.projections.errors import BadDeclaration, UnknownModel
-from refold.projections.fingerprint import fingerprint, view_fingerprint
-from refold.projections.layout import Layout, layout_of
-from refold.projections.view_order import in_order
+from refold.projections.tables.fingerprint import fingerprint, view_fingerprint
+from refold.projections.tables.layout import Layout, layout_of
+from refold.projections.tables.view_order import in_order
 from refold.streams.domain import domain_part, refuse_taken
 
 

@@ -2,7 +2,7 @@
 
 from psycopg import sql
 
-from refold.projections.layout import Layout
+from refold.projections.tables.layout import Layout
 
 
 def table(layout: Layout, schema: str) -> sql.Identifier:

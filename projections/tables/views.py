@@ -9,14 +9,14 @@ from collections.abc import Collection
 
 import psycopg
 
-from refold.projections import builds, tables, view_swap
-from refold.projections.declared import Declared
 from refold.projections.declaring.declaration import View
 from refold.projections.errors import CannotPromote, ViewInvalid
-from refold.projections.fingerprint import view_fingerprint
-from refold.projections.served import as_json, served_table, served_view
-from refold.projections.view_order import reads, tables_read
-from refold.projections.view_swap import Name
+from refold.projections.tables import builds, tables, view_swap
+from refold.projections.tables.declared import Declared
+from refold.projections.tables.fingerprint import view_fingerprint
+from refold.projections.tables.served import as_json, served_table, served_view
+from refold.projections.tables.view_order import reads, tables_read
+from refold.projections.tables.view_swap import Name
 from refold.streams import journal
 from refold.streams.postgres.connection import Database
 from refold.streams.refusals import first_line, is_away

@@ -1,0 +1,1 @@
+"""Declared models as tables and views in Postgres: layouts, names, builds, and what the API may serve."""
