@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from refold.projections import parking
-from refold.projections.batch import Park
-from refold.projections.evolve import Tell
+from refold.projections.partials.batch import Park
+from refold.projections.partials.evolve import Tell
 from refold.projections.tables.builds import GROUP, Build
 from refold.streams import journal, metrics
 from refold.streams.chunk import Chunk, Place

@@ -15,10 +15,10 @@ import psycopg
 
 from refold.projections import apart, metrics, parking
 from refold.projections.apart import Apart, Writers
-from refold.projections.batch import ALL_BUILDS, Park, batch_of, by_category, counted_events
 from refold.projections.errors import ModelFailed
 from refold.projections.limits import Limits, limits
 from refold.projections.member import detaching, write
+from refold.projections.partials.batch import ALL_BUILDS, Park, batch_of, by_category, counted_events
 from refold.projections.tables import builds
 from refold.projections.tables.builds import GROUP
 from refold.projections.tables.declared import Declared

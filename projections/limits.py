@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from refold.projections.batch import Park
+from refold.projections.partials.batch import Park
 from refold.streams.chunk import Chunk, Place
 from refold.streams.core.limits import CoreLimits, Voids
 from refold.streams.postgres.connection import Rows, Statements

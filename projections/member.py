@@ -7,12 +7,13 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from refold.projections import merge_sql, parking
-from refold.projections.batch import Batch, Counted, Park
+from refold.projections import parking
 from refold.projections.declaring.declaration import EventType, handled
 from refold.projections.errors import ModelFailed, SumOverflow
-from refold.projections.evolve import Evolved, Held, Target, evolve_batch, held_of, rows_of
-from refold.projections.partial import partial_of
+from refold.projections.partials import merge_sql
+from refold.projections.partials.batch import Batch, Counted, Park
+from refold.projections.partials.evolve import Evolved, Held, Target, evolve_batch, held_of, rows_of
+from refold.projections.partials.partial import partial_of
 from refold.projections.tables.builds import REFUSED, Build
 from refold.projections.tables.layout import Layout
 from refold.projections.tables.names import table

@@ -10,14 +10,15 @@ from contextlib import contextmanager
 
 import psycopg
 
-from refold.projections import apart, merge_sql, metrics, parking
-from refold.projections.batch import Batch, Counted, batch_of, by_category, counted_events
-from refold.projections.by_rows import Row, partial_columns
+from refold.projections import apart, metrics, parking
 from refold.projections.declaring.declaration import EventType
 from refold.projections.errors import ModelFailed
 from refold.projections.limits import AskedLimits, Limits
 from refold.projections.member import detaching, write
-from refold.projections.row_batch import FEW, RowReader
+from refold.projections.partials import merge_sql
+from refold.projections.partials.batch import Batch, Counted, batch_of, by_category, counted_events
+from refold.projections.partials.by_rows import Row, partial_columns
+from refold.projections.partials.row_batch import FEW, RowReader
 from refold.projections.tables import builds
 from refold.projections.tables.builds import GROUP, Build
 from refold.projections.tables.declared import Declared

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from refold.projections import metrics
-from refold.projections.batch import ALL_BUILDS, Park
+from refold.projections.partials.batch import ALL_BUILDS, Park
 from refold.streams.postgres.connection import Database, Statements
 
 

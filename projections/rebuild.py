@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from refold.projections import parking
-from refold.projections.batch import ALL_BUILDS, Batch, Counted, Park, batch_of, by_category, counted_events
 from refold.projections.declaring.declaration import EventType
 from refold.projections.errors import ModelFailed
 from refold.projections.limits import limits
 from refold.projections.member import detaching
+from refold.projections.partials.batch import ALL_BUILDS, Batch, Counted, Park, batch_of, by_category, counted_events
 from refold.projections.source import Source
 from refold.projections.staging import Staging, keep_positions
 from refold.projections.tables.builds import GROUP

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from refold.projections import parking
-from refold.projections.batch import ALL_BUILDS, Batch, Park
 from refold.projections.errors import NotParked, RebuildUnfinished
 from refold.projections.limits import parked
 from refold.projections.member import detaching, write
 from refold.projections.models import ModelsFold
+from refold.projections.partials.batch import ALL_BUILDS, Batch, Park
 from refold.projections.tables import builds
 from refold.projections.tables.builds import GROUP, Build
 from refold.projections.tables.layout import Layout

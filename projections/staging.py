@@ -10,16 +10,17 @@ from contextlib import nullcontext
 import polars as pl
 from psycopg import sql
 
-from refold.projections import merge_sql, parking
-from refold.projections.batch import Batch, Counted, Park
-from refold.projections.evolve import Held, Target, evolve_batch, rows_of
+from refold.projections import parking
 from refold.projections.evolve_notes import EvolveNotes
 from refold.projections.member import frames_for, load_rows
-from refold.projections.partial import Frames, merged, partial_of
+from refold.projections.partials import merge_sql
+from refold.projections.partials.batch import Batch, Counted, Park
+from refold.projections.partials.evolve import Held, Target, evolve_batch, rows_of
+from refold.projections.partials.partial import Frames, merged, partial_of
+from refold.projections.partials.wide_sums import Values, writable
 from refold.projections.tables import names, tables
 from refold.projections.tables.builds import Build
 from refold.projections.tables.layout import Layout
-from refold.projections.wide_sums import Values, writable
 from refold.streams.chunk import Place
 from refold.streams.postgres.connection import Database
 

@@ -11,15 +11,15 @@ import pytest
 from psycopg import sql
 
 from refold.projections import promote
-from refold.projections.batch import ALL_BUILDS, Park, batch_of, counted_events
-from refold.projections.by_rows import partial_columns
 from refold.projections.compare import compare
 from refold.projections.declaring.declaration import Entity, Evolve, ReadModel, Rollup, View, events, handled, key
 from refold.projections.errors import BadDeclaration
 from refold.projections.models import ModelsFold
 from refold.projections.models_process import ensure_builds
-from refold.projections.partial import merged, partial_of
-from refold.projections.row_batch import RowReader
+from refold.projections.partials.batch import ALL_BUILDS, Park, batch_of, counted_events
+from refold.projections.partials.by_rows import partial_columns
+from refold.projections.partials.partial import merged, partial_of
+from refold.projections.partials.row_batch import RowReader
 from refold.projections.staging import Staging
 from refold.projections.tables.builds import builds, set_status
 from refold.projections.tables.declared import Declared, declared_of

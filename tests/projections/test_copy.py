@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from refold.projections import merge_sql
+from refold.projections.partials import merge_sql
 from refold.projections.tables import builds, names, tables
 from refold.projections.tables.declared import Declared
 from refold.projections.tables.layout import Layout

@@ -117,8 +117,8 @@ def promoted(db: Database, found: Declared, log: Log, name: str) -> builds.Build
 
 
 def write_all(db: Database, found: Declared, build: builds.Build, chunk: Chunk) -> None:
-    from refold.projections.batch import batch_of, by_category, counted_events
     from refold.projections.member import write
+    from refold.projections.partials.batch import batch_of, by_category, counted_events
     from refold.schemas.columns import ColumnDecoder
 
     decoder = ColumnDecoder(CATALOG, thin=True)

@@ -9,11 +9,11 @@ from psycopg import sql
 from psycopg.errors import NumericValueOutOfRange
 
 from refold.projections import promote
-from refold.projections.batch import batch_of, counted_events
 from refold.projections.models import ModelsFold
 from refold.projections.models_process import ensure_builds
+from refold.projections.partials.batch import batch_of, counted_events
+from refold.projections.partials.row_batch import FEW
 from refold.projections.rebuild import Builder, Decoding, Prepared
-from refold.projections.row_batch import FEW
 from refold.projections.staging import Staging
 from refold.projections.tables import builds
 from refold.projections.tables.declared import Declared, declared_of

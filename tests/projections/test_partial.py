@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from refold.projections.batch import batch_of, counted_events
-from refold.projections.by_rows import partial_columns
 from refold.projections.declaring.declaration import EventType, Model
-from refold.projections.partial import merged, partial_of
+from refold.projections.partials.batch import batch_of, counted_events
+from refold.projections.partials.by_rows import partial_columns
+from refold.projections.partials.partial import merged, partial_of
 from refold.projections.tables.layout import DELETED, VERSION, Layout, layout_of
 from refold.schemas.columns import ColumnDecoder
 from refold.streams.log.topics import category_of

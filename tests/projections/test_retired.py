@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from refold.projections.batch import batch_of, counted_events
 from refold.projections.declaring.declaration import Entity, events
 from refold.projections.errors import BadDeclaration
+from refold.projections.partials.batch import batch_of, counted_events
 from refold.projections.tables.fingerprint import fingerprint
 from refold.schemas.avro import schema_of
 from refold.schemas.catalog import Catalog

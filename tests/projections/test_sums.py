@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from refold.projections.batch import batch_of, counted_events
-from refold.projections.by_rows import partial_columns
 from refold.projections.errors import SumOverflow
-from refold.projections.partial import merged, partial_of
-from refold.projections.row_batch import RowReader
+from refold.projections.partials.batch import batch_of, counted_events
+from refold.projections.partials.by_rows import partial_columns
+from refold.projections.partials.partial import merged, partial_of
+from refold.projections.partials.row_batch import RowReader
+from refold.projections.partials.wide_sums import Partial, writable
 from refold.projections.tables.layout import layout_of
-from refold.projections.wide_sums import Partial, writable
 from refold.schemas.columns import ColumnDecoder
 from refold.schemas.contracts import Event
 from refold.streams.postgres.arrays import literal

@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from refold.projections import merge_sql
-from refold.projections.batch import batch_of, counted_events
-from refold.projections.by_rows import partial_columns
 from refold.projections.declaring.declaration import Column, Entity, Model, Rollup, events, key
 from refold.projections.declaring.expressions import Condition, by_event, day, field
 from refold.projections.models import ModelsFold
 from refold.projections.models_process import ensure_builds
-from refold.projections.partial import merged, partial_of
-from refold.projections.row_batch import RowReader
+from refold.projections.partials import merge_sql
+from refold.projections.partials.batch import batch_of, counted_events
+from refold.projections.partials.by_rows import partial_columns
+from refold.projections.partials.partial import merged, partial_of
+from refold.projections.partials.row_batch import RowReader
 from refold.projections.tables import builds as all_builds
 from refold.projections.tables import tables
 from refold.projections.tables.declared import declared_of

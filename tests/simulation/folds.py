@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from refold.projections.by_rows import partial_columns
 from refold.projections.declaring.declaration import Entity, events
 from refold.projections.limits import Limits
-from refold.projections.row_batch import RowReader
+from refold.projections.partials.by_rows import partial_columns
+from refold.projections.partials.row_batch import RowReader
 from refold.projections.tables.layout import layout_of
 from refold.schemas.codec import read_envelope
 from refold.schemas.identity import outcome_key

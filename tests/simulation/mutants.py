@@ -12,7 +12,7 @@ from typing import Any
 from unittest.mock import patch
 
 from refold.projections.limits import Limits
-from refold.projections.row_batch import RowReader
+from refold.projections.partials.row_batch import RowReader
 from refold.streams.handler.handler import Handler
 from refold.streams.handler.holder import Holder
 from refold.streams.rules import judge

@@ -13,7 +13,6 @@ from typing import Any
 
 import polars as pl
 
-from refold.projections import long_keys
 from refold.projections.declaring.constants import constants
 from refold.projections.declaring.declaration import Column, Entity, EventType, Rollup, handled
 from refold.projections.declaring.expressions import (
@@ -29,8 +28,9 @@ from refold.projections.declaring.expressions import (
 )
 from refold.projections.declaring.field_types import FieldType, field_type, value_type
 from refold.projections.declaring.sql_types import INTEGER
+from refold.projections.partials import long_keys
+from refold.projections.partials.wide_sums import LIMB, limbs, low
 from refold.projections.tables.layout import DELETED, VERSION, Layout, Merge, Stored, order_column
-from refold.projections.wide_sums import LIMB, limbs, low
 from refold.schemas.upcast_columns import SUB
 
 Frames = Mapping[EventType, pl.DataFrame]

@@ -6,9 +6,9 @@ from functools import cache
 import polars as pl
 from psycopg import sql
 
+from refold.projections.partials.wide_sums import Partial, Values, writable
 from refold.projections.tables.layout import DELETED, VERSION, Layout, Merge, Stored
 from refold.projections.tables.names import table
-from refold.projections.wide_sums import Partial, Values, writable
 from refold.streams.postgres.arrays import literal
 from refold.streams.postgres.connection import Database, Statements
 

@@ -15,11 +15,11 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from refold.projections.batch import Batch, Park
 from refold.projections.declaring.declaration import Entity, EventType, Evolve
 from refold.projections.declaring.sql_types import DIGITS
 from refold.projections.errors import EventFailed
-from refold.projections.partial import PLACE, Frames, placed
+from refold.projections.partials.batch import Batch, Park
+from refold.projections.partials.partial import PLACE, Frames, placed
 from refold.projections.tables.layout import DELETED, VERSION, Layout, Stored
 from refold.schemas.arithmetic import at_scale, authors_arithmetic
 from refold.schemas.column_values import values_of

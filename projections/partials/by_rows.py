@@ -12,12 +12,12 @@ from typing import Any
 
 import polars as pl
 
-from refold.projections import long_keys
 from refold.projections.declaring.constants import constants
 from refold.projections.declaring.declaration import Column, Entity, EventType, Rollup, handled
 from refold.projections.declaring.expressions import Both, ByEvent, Compare, Condition, Day, Either, Expression, Field
 from refold.projections.declaring.field_types import value_type
-from refold.projections.partial import PLACES, TIME_SHIFT
+from refold.projections.partials import long_keys
+from refold.projections.partials.partial import PLACES, TIME_SHIFT
 from refold.projections.tables.layout import DELETED, VERSION, Layout, Merge, Stored, order_column
 from refold.schemas.arithmetic import EXACT
 from refold.schemas.binary import micros_of

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from refold.projections.by_rows import Row
 from refold.projections.declaring.declaration import EventType
+from refold.projections.partials.by_rows import Row
 from refold.schemas.catalog import Catalog, Kind, Writer
 from refold.schemas.codec import Codec, Rejection
 from refold.schemas.contracts import Event
