@@ -11,7 +11,7 @@ from refold.projections import promote
 from refold.projections.errors import ModelFailed
 from refold.projections.evolve_notes import EvolveNotes, KeepAway, evolve_notes, pass_over_killers
 from refold.projections.guarded import GuardedTarget
-from refold.projections.limits import parked
+from refold.projections.live.limits import parked
 from refold.projections.rebuild import Builder, Decoding, Progress, Target
 from refold.projections.replay_plan import Rebuilt, places_of, unfinished
 from refold.projections.source import Source

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from refold.projections import parking
+from refold.projections.live import parking
 from refold.projections.partials.batch import Park
 from refold.projections.partials.evolve import Tell
 from refold.projections.tables.builds import GROUP, Build

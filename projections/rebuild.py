@@ -8,11 +8,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
-from refold.projections import parking
 from refold.projections.declaring.declaration import EventType
 from refold.projections.errors import ModelFailed
-from refold.projections.limits import limits
-from refold.projections.member import detaching
+from refold.projections.live import parking
+from refold.projections.live.limits import limits
+from refold.projections.live.member import detaching
 from refold.projections.partials.batch import ALL_BUILDS, Batch, Counted, Park, batch_of, by_category, counted_events
 from refold.projections.source import Source
 from refold.projections.staging import Staging, keep_positions

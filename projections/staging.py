@@ -10,9 +10,9 @@ from contextlib import nullcontext
 import polars as pl
 from psycopg import sql
 
-from refold.projections import parking
 from refold.projections.evolve_notes import EvolveNotes
-from refold.projections.member import frames_for, load_rows
+from refold.projections.live import parking
+from refold.projections.live.member import frames_for, load_rows
 from refold.projections.partials import merge_sql
 from refold.projections.partials.batch import Batch, Counted, Park
 from refold.projections.partials.evolve import Held, Target, evolve_batch, rows_of

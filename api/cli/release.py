@@ -8,11 +8,11 @@ from typing import Any
 from refold.api.cli import exits
 from refold.api.cli.output import print_json, print_table, say
 from refold.projections.errors import NotParked
-from refold.projections.models import ModelsFold
-from refold.projections.models_process import models_fold
-from refold.projections.parking import all_parked
-from refold.projections.release import Released
-from refold.projections.release import release as release_models
+from refold.projections.live.models import ModelsFold
+from refold.projections.live.parking import all_parked
+from refold.projections.live.process import models_fold
+from refold.projections.live.release import Released
+from refold.projections.live.release import release as release_models
 from refold.schemas.errors import RefoldError
 from refold.streams.domain import load_domains
 from refold.streams.embedded.servers import connected

@@ -25,7 +25,7 @@ from refold.streams.settings import Settings
 MODULES = {
     "handler": "refold.streams.handler.process",
     "core": "refold.streams.core.process",
-    "models": "refold.projections.models_process",
+    "models": "refold.projections.live.process",
     "reactors": "refold.streams.reactors.process",
     "api": "refold.api.http.server",
 }

@@ -10,8 +10,8 @@ from litestar.testing import TestClient
 
 from refold.api.http.resources import Resources
 from refold.projections.declaring.declaration import Model
-from refold.projections.models import ModelsFold
-from refold.projections.models_process import ensure_builds
+from refold.projections.live.models import ModelsFold
+from refold.projections.live.process import ensure_builds
 from refold.projections.tables.declared import declared
 from refold.streams.domain import Domains
 from refold.streams.postgres.connection import Database, connect

@@ -13,7 +13,7 @@ from benchmarks.log_writer import LogWriter
 from benchmarks.receipts import Decided
 from refold.api.http.resources import Resources
 from refold.projections.declaring.declaration import ReadModel, View
-from refold.projections.models_process import ensure_builds
+from refold.projections.live.process import ensure_builds
 from refold.projections.replay import Replay
 from refold.projections.tables.declared import declared
 from refold.projections.tables.serving import view_faults

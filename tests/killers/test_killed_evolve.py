@@ -23,7 +23,7 @@ EVOLVED = Path(__file__).parent / "evolved"
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 DIED = 139
 WORKER = """
-from refold.projections.models_process import models_fold
+from refold.projections.live.process import models_fold
 from refold.streams.guard.guard import process_guard
 from refold.streams.worker.guarded_fold import GuardedFold
 from refold.streams.settings import Settings

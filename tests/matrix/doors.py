@@ -15,7 +15,7 @@ from confluent_kafka import KafkaError, Message
 
 from refold.api.cli import app as cli
 from refold.api.error_page import status_of
-from refold.projections.models_process import models_fold
+from refold.projections.live.process import models_fold
 from refold.schemas.errors import RefoldError
 from refold.schemas.freeze import freeze
 from refold.schemas.identity import unreadable_command_uuid

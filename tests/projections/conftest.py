@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from refold.projections.models import ModelsFold
-from refold.projections.models_process import ensure_builds
+from refold.projections.live.models import ModelsFold
+from refold.projections.live.process import ensure_builds
 from refold.projections.tables.declared import Declared, declared_of
 from refold.streams.chunk import Place
 from refold.streams.postgres.connection import Database, connect

@@ -4,7 +4,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from refold.projections.models_process import ensure_builds
+from refold.projections.live.process import ensure_builds
 from refold.streams.postgres.connection import Database
 from refold.streams.postgres.control_tables import bootstrap
 from tests.projections.test_view_swap import AMOUNT, MOST, PAYMENTS, V1, promoted, version, view

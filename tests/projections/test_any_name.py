@@ -14,8 +14,8 @@ from refold.projections import promote
 from refold.projections.compare import compare
 from refold.projections.declaring.declaration import Entity, Evolve, ReadModel, Rollup, View, events, handled, key
 from refold.projections.errors import BadDeclaration
-from refold.projections.models import ModelsFold
-from refold.projections.models_process import ensure_builds
+from refold.projections.live.models import ModelsFold
+from refold.projections.live.process import ensure_builds
 from refold.projections.partials.batch import ALL_BUILDS, Park, batch_of, counted_events
 from refold.projections.partials.by_rows import partial_columns
 from refold.projections.partials.partial import merged, partial_of

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from psycopg import sql
 
-from refold.projections import apart, promote
-from refold.projections.apart import Writers
+from refold.projections import promote
 from refold.projections.declaring.declaration import Rollup
-from refold.projections.follower import ApartFold
-from refold.projections.models import ModelsFold
-from refold.projections.models_process import ensure_builds
+from refold.projections.live import apart
+from refold.projections.live.apart import Writers
+from refold.projections.live.follower import ApartFold
+from refold.projections.live.models import ModelsFold
+from refold.projections.live.process import ensure_builds
 from refold.projections.tables import builds, tables
 from refold.projections.tables.declared import Declared, declared_of
 from refold.streams.chunk import Chunk, Place
@@ -117,7 +118,7 @@ def promoted(db: Database, found: Declared, log: Log, name: str) -> builds.Build
 
 
 def write_all(db: Database, found: Declared, build: builds.Build, chunk: Chunk) -> None:
-    from refold.projections.member import write
+    from refold.projections.live.member import write
     from refold.projections.partials.batch import batch_of, by_category, counted_events
     from refold.schemas.columns import ColumnDecoder
 

@@ -9,7 +9,7 @@ import pytest
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from refold.projections.models import ModelsFold
+from refold.projections.live.models import ModelsFold
 from refold.projections.tables.declared import Declared
 from refold.projections.tables.layout import Layout
 from refold.schemas.contracts import Event

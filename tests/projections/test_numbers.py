@@ -9,8 +9,8 @@ from psycopg import sql
 from psycopg.errors import NumericValueOutOfRange
 
 from refold.projections import promote
-from refold.projections.models import ModelsFold
-from refold.projections.models_process import ensure_builds
+from refold.projections.live.models import ModelsFold
+from refold.projections.live.process import ensure_builds
 from refold.projections.partials.batch import batch_of, counted_events
 from refold.projections.partials.row_batch import FEW
 from refold.projections.rebuild import Builder, Decoding, Prepared

@@ -6,7 +6,7 @@ import pytest
 
 from refold.projections.declaring.declaration import Rollup, key
 from refold.projections.errors import BadDeclaration
-from refold.projections.models_process import ensure_builds
+from refold.projections.live.process import ensure_builds
 from refold.projections.tables import builds
 from refold.projections.tables.declared import declared_of
 from refold.projections.tables.layout import layout_of

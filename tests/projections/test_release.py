@@ -6,8 +6,8 @@ from decimal import Decimal
 import pytest
 
 from refold.projections.errors import NotParked, RebuildUnfinished
-from refold.projections.models import ModelsFold
-from refold.projections.release import Places, release
+from refold.projections.live.models import ModelsFold
+from refold.projections.live.release import Places, release
 from refold.projections.tables import builds
 from refold.projections.tables.declared import Declared, declared_of
 from refold.streams.chunk import Chunk, Place

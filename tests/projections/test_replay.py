@@ -12,7 +12,7 @@ from benchmarks.receipts import Decided, decided
 from refold.projections import building, staging
 from refold.projections import rebuild as rebuild_module
 from refold.projections.errors import NothingFolded, RebuildDiffers, RebuildRunning, UnknownModel
-from refold.projections.models_process import models_fold
+from refold.projections.live.process import models_fold
 from refold.projections.replay import Replay
 from refold.projections.tables.declared import Declared, declared
 from refold.retail.schemas.household import HOUSEHOLD, CampaignJoined, CouponRedeemed, PointsAwarded

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from refold.projections.declaring.declaration import Column, Entity, Model, Rollup, events, key
 from refold.projections.declaring.expressions import Condition, by_event, day, field
-from refold.projections.models import ModelsFold
-from refold.projections.models_process import ensure_builds
+from refold.projections.live.models import ModelsFold
+from refold.projections.live.process import ensure_builds
 from refold.projections.partials import merge_sql
 from refold.projections.partials.batch import batch_of, counted_events
 from refold.projections.partials.by_rows import partial_columns

@@ -8,7 +8,7 @@ import pytest
 from refold.projections import promote
 from refold.projections.declaring.declaration import Column, Rollup, View, key
 from refold.projections.errors import CannotPromote, StillDeclared, UnknownModel
-from refold.projections.models_process import ensure_builds
+from refold.projections.live.process import ensure_builds
 from refold.projections.tables import builds, tables
 from refold.projections.tables.declared import Declared, declared_of
 from refold.projections.tables.views import restore_views

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from refold.projections.declaring.declaration import Entity, events
-from refold.projections.limits import Limits
+from refold.projections.live.limits import Limits
 from refold.projections.partials.by_rows import partial_columns
 from refold.projections.partials.row_batch import RowReader
 from refold.projections.tables.layout import layout_of

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
-from refold.projections.limits import Limits
+from refold.projections.live.limits import Limits
 from refold.projections.partials.row_batch import RowReader
 from refold.streams.handler.handler import Handler
 from refold.streams.handler.holder import Holder

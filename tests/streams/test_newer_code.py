@@ -12,8 +12,8 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from refold.projections.models import ModelsFold
-from refold.projections.models_process import ensure_builds
+from refold.projections.live.models import ModelsFold
+from refold.projections.live.process import ensure_builds
 from refold.schemas.avro import schema_id
 from refold.schemas.codec import Codec
 from refold.schemas.columns import ColumnDecoder, read_heads

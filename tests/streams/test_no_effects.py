@@ -28,7 +28,7 @@ REPLAYS = (
     "refold.projections.rebuild",
     "refold.projections.promote",
     "refold.projections.core_first",
-    "refold.projections.models_process",
+    "refold.projections.live.process",
     "refold.streams.core.process",
 )
 SAY = f"""

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from refold.projections import parking
 from refold.projections.errors import NotParked, RebuildUnfinished
-from refold.projections.limits import parked
-from refold.projections.member import detaching, write
-from refold.projections.models import ModelsFold
+from refold.projections.live import parking
+from refold.projections.live.limits import parked
+from refold.projections.live.member import detaching, write
+from refold.projections.live.models import ModelsFold
 from refold.projections.partials.batch import ALL_BUILDS, Batch, Park
 from refold.projections.tables import builds
 from refold.projections.tables.builds import GROUP, Build

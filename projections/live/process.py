@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 import psycopg
 
 from refold.projections.errors import CannotPromote
-from refold.projections.follower import FOLLOWERS, ApartFold, Follower
-from refold.projections.models import ModelsFold
+from refold.projections.live.follower import FOLLOWERS, ApartFold, Follower
+from refold.projections.live.models import ModelsFold
 from refold.projections.tables import builds, tables
 from refold.projections.tables.declared import Declared, declared
 from refold.projections.tables.layout import Layout

@@ -13,11 +13,12 @@ from dataclasses import replace
 
 import psycopg
 
-from refold.projections import apart, metrics, parking
-from refold.projections.apart import Apart, Writers
+from refold.projections import metrics
 from refold.projections.errors import ModelFailed
-from refold.projections.limits import Limits, limits
-from refold.projections.member import detaching, write
+from refold.projections.live import apart, parking
+from refold.projections.live.apart import Apart, Writers
+from refold.projections.live.limits import Limits, limits
+from refold.projections.live.member import detaching, write
 from refold.projections.partials.batch import ALL_BUILDS, Park, batch_of, by_category, counted_events
 from refold.projections.tables import builds
 from refold.projections.tables.builds import GROUP

@@ -10,11 +10,12 @@ from contextlib import contextmanager
 
 import psycopg
 
-from refold.projections import apart, metrics, parking
+from refold.projections import metrics
 from refold.projections.declaring.declaration import EventType
 from refold.projections.errors import ModelFailed
-from refold.projections.limits import AskedLimits, Limits
-from refold.projections.member import detaching, write
+from refold.projections.live import apart, parking
+from refold.projections.live.limits import AskedLimits, Limits
+from refold.projections.live.member import detaching, write
 from refold.projections.partials import merge_sql
 from refold.projections.partials.batch import Batch, Counted, batch_of, by_category, counted_events
 from refold.projections.partials.by_rows import Row, partial_columns

@@ -11,7 +11,7 @@ reads, under the group's exclusive lock.
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from refold.projections.declaring.declaration import handled
-from refold.projections.limits import Limits
+from refold.projections.live.limits import Limits
 from refold.projections.partials.batch import Park
 from refold.projections.tables import builds
 from refold.projections.tables.builds import GROUP, Build

@@ -7,9 +7,9 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from refold.projections import parking
 from refold.projections.declaring.declaration import EventType, handled
 from refold.projections.errors import ModelFailed, SumOverflow
+from refold.projections.live import parking
 from refold.projections.partials import merge_sql
 from refold.projections.partials.batch import Batch, Counted, Park
 from refold.projections.partials.evolve import Evolved, Held, Target, evolve_batch, held_of, rows_of
