@@ -8,18 +8,18 @@ from typing import Any
 from unittest.mock import patch
 
 WATCHED = {
-    "read: fetch and cut into chunks": "refold.projections.source.LogReader.poll",
+    "read: fetch and cut into chunks": "refold.projections.replay.source.LogReader.poll",
     "read: parse record batches": "refold.streams.kafka.log_reader.rows_of",
-    "read: gather chunks": "refold.projections.rebuild._batch",
+    "read: gather chunks": "refold.projections.replay.builder._batch",
     "fold: heads": "refold.projections.partials.batch.read_heads",
-    "fold: decode and what counts": "refold.projections.rebuild.counted_events",
-    "fold: aggregate": "refold.projections.staging.partial_of",
-    "flush: merge in memory": "refold.projections.staging.merged",
+    "fold: decode and what counts": "refold.projections.replay.builder.counted_events",
+    "fold: aggregate": "refold.projections.replay.staging.partial_of",
+    "flush: merge in memory": "refold.projections.replay.staging.merged",
     "flush: copy": "refold.projections.partials.merge_sql.copy",
-    "finish: keys, later flushes": "refold.projections.staging.Staging.finish",
-    "join": "refold.projections.promote.join",
-    "compare": "refold.projections.replay.compare",
-    "promote": "refold.projections.promote.promote",
+    "finish: keys, later flushes": "refold.projections.replay.staging.Staging.finish",
+    "join": "refold.projections.replay.promote.join",
+    "compare": "refold.projections.replay.command.compare",
+    "promote": "refold.projections.replay.promote.promote",
 }
 
 

@@ -19,8 +19,8 @@ from confluent_kafka import TopicPartition
 
 from benchmarks.profile import StageClock
 from benchmarks.year import places, say, servers_with_log
-from refold.projections.replay import Replay
-from refold.projections.replay_plan import Report
+from refold.projections.replay.command import Replay
+from refold.projections.replay.plan import Report
 from refold.schemas.catalog import Kind
 from refold.streams.core.folds import core_folds
 from refold.streams.domain import load_domains

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 from refold.schemas.errors import RefoldError
 
 if TYPE_CHECKING:
-    from refold.projections.compare import Compared
+    from refold.projections.replay.compare import Compared
     from refold.projections.tables.builds import Build
 
 

@@ -5,8 +5,8 @@ from dataclasses import asdict
 
 from refold.api.cli import exits
 from refold.api.cli.output import print_json, print_table, say
+from refold.projections.replay.undeclared import chosen, drop, undeclared
 from refold.projections.tables.declared import declared
-from refold.projections.undeclared import chosen, drop, undeclared
 from refold.streams.embedded.servers import connected
 from refold.streams.postgres.connection import answering, connect
 from refold.streams.postgres.control_tables import bootstrap

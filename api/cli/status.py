@@ -9,9 +9,9 @@ from typing import Any
 from refold.api.cli import exits
 from refold.api.cli.output import print_json, print_table, say
 from refold.api.health import Health, of_tables, partitions
+from refold.projections.replay.undeclared import undeclared
 from refold.projections.tables.declared import declared
 from refold.projections.tables.serving import model_states, view_faults
-from refold.projections.undeclared import undeclared
 from refold.streams.chunk import Place
 from refold.streams.domain import Domains, load_domains
 from refold.streams.embedded.servers import connected

@@ -10,8 +10,8 @@ from litestar.testing import TestClient
 from psycopg import sql
 
 from refold.api.http.resources import Resources
-from refold.projections import promote
 from refold.projections.declaring.declaration import Column
+from refold.projections.replay import promote
 from refold.projections.tables import builds, tables
 from refold.projections.tables.declared import Declared, declared_of
 from refold.retail.projections import BASKETS, HOUSEHOLDS, PRODUCT_SALES, STORE_DAILY, STORE_TOTALS

@@ -15,7 +15,7 @@ from prometheus_client import REGISTRY
 from refold.api.cli import app as cli
 from refold.api.cli import exits
 from refold.api.http.resources import Resources
-from refold.projections.replay import Replay
+from refold.projections.replay.command import Replay
 from refold.projections.tables.declared import declared
 from refold.streams.kafka.partitioner import partition_of
 from refold.streams.log.check import check_log

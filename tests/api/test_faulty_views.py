@@ -14,7 +14,7 @@ from benchmarks.receipts import Decided
 from refold.api.http.resources import Resources
 from refold.projections.declaring.declaration import ReadModel, View
 from refold.projections.live.process import ensure_builds
-from refold.projections.replay import Replay
+from refold.projections.replay.command import Replay
 from refold.projections.tables.declared import declared
 from refold.projections.tables.serving import view_faults
 from refold.retail import projections

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from refold.projections.evolve_notes import EvolveNotes
+from refold.projections.replay.evolve_notes import EvolveNotes
 from refold.streams.chunk import Chunk
 from refold.streams.guard.attempts import Attempts
 from tests.killers.test_killers import PLACE, chunk, die

@@ -10,8 +10,6 @@ import polars as pl
 import pytest
 from psycopg import sql
 
-from refold.projections import promote
-from refold.projections.compare import compare
 from refold.projections.declaring.declaration import Entity, Evolve, ReadModel, Rollup, View, events, handled, key
 from refold.projections.errors import BadDeclaration
 from refold.projections.live.models import ModelsFold
@@ -20,7 +18,9 @@ from refold.projections.partials.batch import ALL_BUILDS, Park, batch_of, counte
 from refold.projections.partials.by_rows import partial_columns
 from refold.projections.partials.partial import merged, partial_of
 from refold.projections.partials.row_batch import RowReader
-from refold.projections.staging import Staging
+from refold.projections.replay import promote
+from refold.projections.replay.compare import compare
+from refold.projections.replay.staging import Staging
 from refold.projections.tables.builds import builds, set_status
 from refold.projections.tables.declared import Declared, declared_of
 from refold.projections.tables.layout import DELETED, VERSION, Layout, layout_of

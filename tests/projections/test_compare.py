@@ -3,8 +3,8 @@
 import pytest
 from psycopg import sql
 
-from refold.projections.compare import Compared, Difference, compare
 from refold.projections.declaring.declaration import Rollup, key
+from refold.projections.replay.compare import Compared, Difference, compare
 from refold.projections.tables import builds, tables
 from refold.projections.tables.builds import Build
 from refold.projections.tables.layout import Layout, layout_of

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from psycopg import sql
 
-from refold.projections import promote
 from refold.projections.declaring.declaration import Rollup
 from refold.projections.live import apart
 from refold.projections.live.apart import Writers
 from refold.projections.live.follower import ApartFold
 from refold.projections.live.models import ModelsFold
 from refold.projections.live.process import ensure_builds
+from refold.projections.replay import promote
 from refold.projections.tables import builds, tables
 from refold.projections.tables.declared import Declared, declared_of
 from refold.streams.chunk import Chunk, Place

@@ -8,13 +8,13 @@ import pytest
 from psycopg import sql
 from psycopg.errors import NumericValueOutOfRange
 
-from refold.projections import promote
 from refold.projections.live.models import ModelsFold
 from refold.projections.live.process import ensure_builds
 from refold.projections.partials.batch import batch_of, counted_events
 from refold.projections.partials.row_batch import FEW
-from refold.projections.rebuild import Builder, Decoding, Prepared
-from refold.projections.staging import Staging
+from refold.projections.replay import promote
+from refold.projections.replay.builder import Builder, Decoding, Prepared
+from refold.projections.replay.staging import Staging
 from refold.projections.tables import builds
 from refold.projections.tables.declared import Declared, declared_of
 from refold.schemas.columns import ColumnDecoder

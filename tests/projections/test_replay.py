@@ -9,11 +9,11 @@ import pytest
 
 from benchmarks.log_writer import LogWriter
 from benchmarks.receipts import Decided, decided
-from refold.projections import building, staging
-from refold.projections import rebuild as rebuild_module
 from refold.projections.errors import NothingFolded, RebuildDiffers, RebuildRunning, UnknownModel
 from refold.projections.live.process import models_fold
-from refold.projections.replay import Replay
+from refold.projections.replay import builder as rebuild_module
+from refold.projections.replay import building, staging
+from refold.projections.replay.command import Replay
 from refold.projections.tables.declared import Declared, declared
 from refold.retail.schemas.household import HOUSEHOLD, CampaignJoined, CouponRedeemed, PointsAwarded
 from refold.schemas.contracts import Event

@@ -7,9 +7,9 @@ import pytest
 
 from benchmarks.log_writer import LogWriter
 from benchmarks.receipts import Decided
-from refold.projections import promote
 from refold.projections.live.process import models_fold
-from refold.projections.replay import Replay
+from refold.projections.replay import promote
+from refold.projections.replay.command import Replay
 from refold.projections.tables import builds
 from refold.projections.tables import tables as view_tables
 from refold.projections.tables.declared import Declared, declared

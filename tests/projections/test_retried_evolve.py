@@ -11,7 +11,7 @@ from benchmarks.log_writer import LogWriter
 from benchmarks.receipts import Decided
 from refold.projections.declaring.declaration import Entity, Evolve
 from refold.projections.errors import RebuildDiffers
-from refold.projections.replay import Replay
+from refold.projections.replay.command import Replay
 from refold.retail import projections
 from refold.retail.schemas.basket import BASKET, BasketOpened
 from refold.schemas.contracts import Event

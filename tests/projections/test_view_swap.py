@@ -5,14 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from refold.projections import promote
 from refold.projections.declaring.declaration import Column, Rollup, View, key
 from refold.projections.errors import CannotPromote, StillDeclared, UnknownModel
 from refold.projections.live.process import ensure_builds
+from refold.projections.replay import promote
+from refold.projections.replay.undeclared import chosen, drop, undeclared
 from refold.projections.tables import builds, tables
 from refold.projections.tables.declared import Declared, declared_of
 from refold.projections.tables.views import restore_views
-from refold.projections.undeclared import chosen, drop, undeclared
 from refold.streams.operation.presence import Me
 from refold.streams.postgres.connection import Database
 from tests.projections.sample import spent

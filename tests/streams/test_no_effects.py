@@ -24,10 +24,10 @@ SENDS = (
 )
 REPLAYS = (
     "refold.api.cli.replay",
-    "refold.projections.replay",
-    "refold.projections.rebuild",
-    "refold.projections.promote",
-    "refold.projections.core_first",
+    "refold.projections.replay.command",
+    "refold.projections.replay.builder",
+    "refold.projections.replay.promote",
+    "refold.projections.replay.core_first",
     "refold.projections.live.process",
     "refold.streams.core.process",
 )

@@ -6,8 +6,8 @@ import pytest
 
 from refold.api.cli import app as cli
 from refold.api.cli import exits
-from refold.projections.gates import Gates
-from refold.projections.replay import Replay
+from refold.projections.replay.command import Replay
+from refold.projections.replay.gates import Gates
 from refold.retail.schemas.basket import BasketOpened
 from refold.schemas.avro import schema_id, schema_of
 from refold.streams.errors import CategoryUncoded

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from refold.projections.compare import Difference
 from refold.projections.declaring.declaration import handled
+from refold.projections.replay.compare import Difference
 from refold.projections.tables import builds
 from refold.projections.tables.builds import Build
 from refold.projections.tables.declared import Declared

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from contextlib import closing
 
-from refold.projections import promote
-from refold.projections.building import Site, Start
-from refold.projections.core_first import CoreFirst
-from refold.projections.rebuild import Builder, Progress, Target, fold_log
-from refold.projections.replay_plan import Rebuilt
-from refold.projections.source import Source
-from refold.projections.staging import Staging
+from refold.projections.replay import promote
+from refold.projections.replay.builder import Builder, Progress, Target, fold_log
+from refold.projections.replay.building import Site, Start
+from refold.projections.replay.core_first import CoreFirst
+from refold.projections.replay.plan import Rebuilt
+from refold.projections.replay.source import Source
+from refold.projections.replay.staging import Staging
 from refold.projections.tables.builds import GROUP, Build
 from refold.projections.tables.layout import Layout
 from refold.schemas.contracts import MAX_EVENTS_PER_COMMAND

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from refold.projections.rebuild import Prepared, Target
+from refold.projections.replay.builder import Prepared, Target
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import Lost
 from refold.streams.worker.ports import ChunkFold

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from refold.projections.rebuild import Prepared, Target
+from refold.projections.replay.builder import Prepared, Target
 from refold.streams.chunk import Chunk, Place
 from refold.streams.guard.guard import Guard
 

@@ -10,7 +10,6 @@ from contextlib import nullcontext
 import polars as pl
 from psycopg import sql
 
-from refold.projections.evolve_notes import EvolveNotes
 from refold.projections.live import parking
 from refold.projections.live.member import frames_for, load_rows
 from refold.projections.partials import merge_sql
@@ -18,6 +17,7 @@ from refold.projections.partials.batch import Batch, Counted, Park
 from refold.projections.partials.evolve import Held, Target, evolve_batch, rows_of
 from refold.projections.partials.partial import Frames, merged, partial_of
 from refold.projections.partials.wide_sums import Values, writable
+from refold.projections.replay.evolve_notes import EvolveNotes
 from refold.projections.tables import names, tables
 from refold.projections.tables.builds import Build
 from refold.projections.tables.layout import Layout

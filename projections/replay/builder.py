@@ -14,8 +14,8 @@ from refold.projections.live import parking
 from refold.projections.live.limits import limits
 from refold.projections.live.member import detaching
 from refold.projections.partials.batch import ALL_BUILDS, Batch, Counted, Park, batch_of, by_category, counted_events
-from refold.projections.source import Source
-from refold.projections.staging import Staging, keep_positions
+from refold.projections.replay.source import Source
+from refold.projections.replay.staging import Staging, keep_positions
 from refold.projections.tables.builds import GROUP
 from refold.schemas.columns import ColumnDecoder
 from refold.streams.chunk import Chunk, Place

@@ -7,15 +7,15 @@ from typing import Protocol
 
 from psycopg import sql
 
-from refold.projections import promote
 from refold.projections.errors import ModelFailed
-from refold.projections.evolve_notes import EvolveNotes, KeepAway, evolve_notes, pass_over_killers
-from refold.projections.guarded import GuardedTarget
 from refold.projections.live.limits import parked
-from refold.projections.rebuild import Builder, Decoding, Progress, Target
-from refold.projections.replay_plan import Rebuilt, places_of, unfinished
-from refold.projections.source import Source
-from refold.projections.staging import Staging
+from refold.projections.replay import promote
+from refold.projections.replay.builder import Builder, Decoding, Progress, Target
+from refold.projections.replay.evolve_notes import EvolveNotes, KeepAway, evolve_notes, pass_over_killers
+from refold.projections.replay.guarded import GuardedTarget
+from refold.projections.replay.plan import Rebuilt, places_of, unfinished
+from refold.projections.replay.source import Source
+from refold.projections.replay.staging import Staging
 from refold.projections.tables import builds, names
 from refold.projections.tables.builds import GROUP, Build
 from refold.projections.tables.declared import Declared

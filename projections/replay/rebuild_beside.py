@@ -6,15 +6,15 @@ from collections.abc import Sequence
 import psycopg
 from psycopg import sql
 
-from refold.projections import promote
-from refold.projections.building import Site, Start
-from refold.projections.compare import compare, has_rows
-from refold.projections.evolve_notes import park_for_build
-from refold.projections.gates import Gates, Judged
-from refold.projections.rebuild import Builder, Progress, Target, fold_log
-from refold.projections.replay_plan import Rebuilt
-from refold.projections.source import Source
-from refold.projections.staging import Staging
+from refold.projections.replay import promote
+from refold.projections.replay.builder import Builder, Progress, Target, fold_log
+from refold.projections.replay.building import Site, Start
+from refold.projections.replay.compare import compare, has_rows
+from refold.projections.replay.evolve_notes import park_for_build
+from refold.projections.replay.gates import Gates, Judged
+from refold.projections.replay.plan import Rebuilt
+from refold.projections.replay.source import Source
+from refold.projections.replay.staging import Staging
 from refold.projections.tables import builds, tables
 from refold.projections.tables.builds import GROUP
 from refold.projections.tables.layout import Layout

@@ -8,8 +8,8 @@ import psycopg
 from psycopg import sql
 
 from refold.projections.errors import BadDeclaration, CannotJoin, CannotPromote
-from refold.projections.rebuild import Builder
-from refold.projections.source import Source
+from refold.projections.replay.builder import Builder
+from refold.projections.replay.source import Source
 from refold.projections.tables import builds, tables
 from refold.projections.tables.builds import GROUP, Build
 from refold.projections.tables.declared import Declared

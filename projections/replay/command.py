@@ -8,16 +8,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from typing import Self
 
-from refold.projections import promote
-from refold.projections.building import Flow, Site
 from refold.projections.errors import ModelFailed, NothingFolded, RebuildRunning
-from refold.projections.fill_empty import FillEmpty
-from refold.projections.gates import Gates
-from refold.projections.rebuild import Progress
-from refold.projections.rebuild_beside import RebuildBeside, goal
-from refold.projections.replay_plan import Failed, Plan, Report, make_plan, places_of
-from refold.projections.source import Source
-from refold.projections.staging import Staging
+from refold.projections.replay import promote
+from refold.projections.replay.builder import Progress
+from refold.projections.replay.building import Flow, Site
+from refold.projections.replay.fill_empty import FillEmpty
+from refold.projections.replay.gates import Gates
+from refold.projections.replay.plan import Failed, Plan, Report, make_plan, places_of
+from refold.projections.replay.rebuild_beside import RebuildBeside, goal
+from refold.projections.replay.source import Source
+from refold.projections.replay.staging import Staging
 from refold.projections.tables.builds import GROUP
 from refold.projections.tables.declared import declared
 from refold.projections.tables.layout import Layout

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from refold.projections import promote
 from refold.projections.errors import StillDeclared, UnknownModel
+from refold.projections.replay import promote
 from refold.projections.tables import builds, view_swap
 from refold.projections.tables.declared import Declared
 from refold.streams.operation.presence import Live, live_processes

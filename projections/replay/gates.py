@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Self
 
-from refold.projections.compare import Compared
 from refold.projections.errors import BadGate, NotCompared, RebuildDiffers, RowsLost, UnknownModel
+from refold.projections.replay.compare import Compared
 from refold.projections.tables.builds import Build
 from refold.projections.tables.declared import Declared
 from refold.projections.tables.layout import Layout
