@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 
-from refold.schemas.binary_column import joined
+from refold.schemas.columns.binary_column import joined
 
 Place = tuple[str, int]
 """A topic's full name and a partition of it."""

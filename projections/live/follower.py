@@ -24,7 +24,7 @@ from refold.projections.tables import builds
 from refold.projections.tables.builds import GROUP
 from refold.projections.tables.declared import Declared
 from refold.schemas.catalog import Catalog
-from refold.schemas.columns import ColumnDecoder
+from refold.schemas.columns.decoder import ColumnDecoder
 from refold.schemas.errors import RefoldError
 from refold.streams import journal
 from refold.streams.chunk import Chunk, Place

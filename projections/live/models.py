@@ -25,7 +25,7 @@ from refold.projections.tables.builds import GROUP, Build
 from refold.projections.tables.declared import Declared
 from refold.projections.tables.layout import Layout
 from refold.schemas.catalog import Catalog
-from refold.schemas.columns import ColumnDecoder
+from refold.schemas.columns.decoder import ColumnDecoder
 from refold.streams import journal
 from refold.streams import metrics as chunk_metrics
 from refold.streams.chunk import Chunk, Place

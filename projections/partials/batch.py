@@ -13,13 +13,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from refold.projections.declaring.declaration import EventType
-from refold.schemas.binary_column import joined
 from refold.schemas.catalog import Catalog, Kind, Writer
 from refold.schemas.codec import read_envelope
-from refold.schemas.columns import ROW, Bad, ColumnDecoder, Heads, read_heads
+from refold.schemas.columns.binary_column import joined
+from refold.schemas.columns.decoder import ROW, Bad, ColumnDecoder, Heads, read_heads
+from refold.schemas.columns.upcast import todays_events
 from refold.schemas.errors import NewerSchema, Undecodable
 from refold.schemas.meta import Meta
-from refold.schemas.upcast_columns import todays_events
 from refold.streams.chunk import Chunk
 from refold.streams.core.limits import Voids
 from refold.streams.log.topics import category_of

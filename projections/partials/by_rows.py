@@ -21,7 +21,7 @@ from refold.projections.partials.partial import PLACES, TIME_SHIFT
 from refold.projections.tables.layout import DELETED, VERSION, Layout, Merge, Stored, order_column
 from refold.schemas.arithmetic import EXACT
 from refold.schemas.binary import micros_of
-from refold.schemas.upcast_columns import SUB
+from refold.schemas.columns.upcast import SUB
 
 Row = dict[str, Any]
 """An event: the envelope's fields as m_…, then its own; or a row of a table."""

@@ -22,8 +22,8 @@ from refold.projections.partials.batch import Batch, Park
 from refold.projections.partials.partial import PLACE, Frames, placed
 from refold.projections.tables.layout import DELETED, VERSION, Layout, Stored
 from refold.schemas.arithmetic import at_scale, authors_arithmetic
-from refold.schemas.column_values import values_of
-from refold.schemas.columns import ROW
+from refold.schemas.columns.decoder import ROW
+from refold.schemas.columns.values import values_of
 from refold.schemas.contracts import Event
 from refold.schemas.validate import all_from_log
 

@@ -31,7 +31,7 @@ from refold.projections.declaring.sql_types import INTEGER
 from refold.projections.partials import long_keys
 from refold.projections.partials.wide_sums import LIMB, limbs, low
 from refold.projections.tables.layout import DELETED, VERSION, Layout, Merge, Stored, order_column
-from refold.schemas.upcast_columns import SUB
+from refold.schemas.columns.upcast import SUB
 
 Frames = Mapping[EventType, pl.DataFrame]
 """The events that count, by type, as `schemas.columns` gives them."""

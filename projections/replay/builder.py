@@ -17,7 +17,7 @@ from refold.projections.partials.batch import ALL_BUILDS, Batch, Counted, Park, 
 from refold.projections.replay.source import Source
 from refold.projections.replay.staging import Staging, keep_positions
 from refold.projections.tables.builds import GROUP
-from refold.schemas.columns import ColumnDecoder
+from refold.schemas.columns.decoder import ColumnDecoder
 from refold.streams.chunk import Chunk, Place
 from refold.streams.core.limits import Voids
 from refold.streams.postgres import set_aside

@@ -20,7 +20,7 @@ from refold.projections.tables import builds, names
 from refold.projections.tables.builds import GROUP, Build
 from refold.projections.tables.declared import Declared
 from refold.projections.tables.layout import Layout
-from refold.schemas.columns import ColumnDecoder
+from refold.schemas.columns.decoder import ColumnDecoder
 from refold.streams.chunk import Place
 from refold.streams.core.limits import group_positions
 from refold.streams.domain import Domains

@@ -14,7 +14,7 @@ from typing import Protocol
 import psycopg
 
 from refold.schemas.codec import Codec
-from refold.schemas.columns import Heads, read_heads
+from refold.schemas.columns.decoder import Heads, read_heads
 from refold.streams import journal, metrics
 from refold.streams.chunk import Chunk, Place
 from refold.streams.core import tables

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from refold.schemas.codec import Codec
-from refold.schemas.columns import ColumnDecoder, read_heads
+from refold.schemas.columns.decoder import ColumnDecoder, read_heads
 from refold.schemas.errors import RefoldError
 from refold.streams.chunk import Chunk
 from refold.streams.domain import Domains, load_domains

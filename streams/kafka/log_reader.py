@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import polars as pl
 
-from refold.schemas.binary_column import BinaryColumn
+from refold.schemas.columns.binary_column import BinaryColumn
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import LogHole
 from refold.streams.kafka import clients

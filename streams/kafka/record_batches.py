@@ -21,8 +21,8 @@ from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.util import calc_crc32c
 
 from refold.schemas.binary import long_bytes
-from refold.schemas.column_layout import empty_container
-from refold.schemas.column_walk import long_sizes
+from refold.schemas.columns.layout import empty_container
+from refold.schemas.columns.walk import long_sizes
 from refold.streams.errors import LogCorrupt
 
 HEADER = struct.Struct(">qiibIhiqqqhii")

@@ -13,9 +13,9 @@ import numpy as np
 import psycopg
 
 from refold.schemas.catalog import Kind, Writer
-from refold.schemas.columns import Bad, ColumnDecoder, Heads, read_heads, unreadable
+from refold.schemas.columns.decoder import Bad, ColumnDecoder, Heads, read_heads, unreadable
+from refold.schemas.columns.upcast import todays_events
 from refold.schemas.errors import NewerSchema
-from refold.schemas.upcast_columns import todays_events
 from refold.streams.chunk import Chunk
 from refold.streams.domain import Domains
 from refold.streams.log.topics import category_of, follow_log

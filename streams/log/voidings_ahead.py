@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from refold.schemas.catalog import CLAIM_WRITER, VOIDING_WRITER
 from refold.schemas.codec import read_envelope
-from refold.schemas.columns import read_heads
+from refold.schemas.columns.decoder import read_heads
 from refold.schemas.errors import Undecodable
 from refold.schemas.meta import Claim, Voiding
 from refold.streams.chunk import Chunk, Place

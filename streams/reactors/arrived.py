@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from refold.schemas.catalog import Catalog, Kind, Writer
 from refold.schemas.codec import Codec, Rejection, read_envelope
-from refold.schemas.columns import read_heads
+from refold.schemas.columns.decoder import read_heads
 from refold.schemas.contracts import Event
 from refold.schemas.errors import Undecodable
 from refold.schemas.meta import Meta

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from refold.schemas.column_values import values_of
-from refold.schemas.columns import ROW
+from refold.schemas.columns.decoder import ROW
+from refold.schemas.columns.values import values_of
 from refold.schemas.contracts import Event
 from refold.schemas.identity import outcome_key
 from refold.schemas.validate import all_from_log

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from refold.schemas.binary_column import BinaryColumn
 from refold.schemas.catalog import REJECTION_WRITER, Catalog, Kind
 from refold.schemas.codec import Codec, Rejection
-from refold.schemas.columns import ROW, ColumnDecoder, Heads
+from refold.schemas.columns.binary_column import BinaryColumn
+from refold.schemas.columns.decoder import ROW, ColumnDecoder, Heads
 from refold.schemas.contracts import Event
 from refold.schemas.errors import Undecodable
 from refold.streams.chunk import Chunk

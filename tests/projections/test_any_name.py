@@ -25,7 +25,7 @@ from refold.projections.tables.builds import builds, set_status
 from refold.projections.tables.declared import Declared, declared_of
 from refold.projections.tables.layout import DELETED, VERSION, Layout, layout_of
 from refold.schemas.avro import schema_of
-from refold.schemas.columns import ColumnDecoder
+from refold.schemas.columns.decoder import ColumnDecoder
 from refold.schemas.errors import ContractError
 from refold.streams.postgres.connection import Database, connect
 from refold.streams.postgres.control_tables import bootstrap

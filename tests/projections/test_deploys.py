@@ -120,7 +120,7 @@ def promoted(db: Database, found: Declared, log: Log, name: str) -> builds.Build
 def write_all(db: Database, found: Declared, build: builds.Build, chunk: Chunk) -> None:
     from refold.projections.live.member import write
     from refold.projections.partials.batch import batch_of, by_category, counted_events
-    from refold.schemas.columns import ColumnDecoder
+    from refold.schemas.columns.decoder import ColumnDecoder
 
     decoder = ColumnDecoder(CATALOG, thin=True)
     for category, of_it in by_category("", [chunk]).items():

@@ -17,7 +17,7 @@ from refold.projections.replay.builder import Builder, Decoding, Prepared
 from refold.projections.replay.staging import Staging
 from refold.projections.tables import builds
 from refold.projections.tables.declared import Declared, declared_of
-from refold.schemas.columns import ColumnDecoder
+from refold.schemas.columns.decoder import ColumnDecoder
 from refold.schemas.contracts import Event
 from refold.streams.postgres.connection import Database, connect
 from refold.streams.postgres.control_tables import bootstrap

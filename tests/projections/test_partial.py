@@ -15,7 +15,7 @@ from refold.projections.partials.batch import batch_of, counted_events
 from refold.projections.partials.by_rows import partial_columns
 from refold.projections.partials.partial import merged, partial_of
 from refold.projections.tables.layout import DELETED, VERSION, Layout, layout_of
-from refold.schemas.columns import ColumnDecoder
+from refold.schemas.columns.decoder import ColumnDecoder
 from refold.streams.log.topics import category_of
 from refold.streams.postgres.arrays import literal
 from tests.projections.naive import Happened, naive_rows

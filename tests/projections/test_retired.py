@@ -10,7 +10,7 @@ from refold.projections.partials.batch import batch_of, counted_events
 from refold.projections.tables.fingerprint import fingerprint
 from refold.schemas.avro import schema_of
 from refold.schemas.catalog import Catalog
-from refold.schemas.columns import ColumnDecoder
+from refold.schemas.columns.decoder import ColumnDecoder
 from refold.schemas.contracts import Category, Event, Upcaster
 from refold.streams.decider import Decider
 from tests.projections.sample import (

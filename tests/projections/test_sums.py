@@ -14,7 +14,7 @@ from refold.projections.partials.partial import merged, partial_of
 from refold.projections.partials.row_batch import RowReader
 from refold.projections.partials.wide_sums import Partial, writable
 from refold.projections.tables.layout import layout_of
-from refold.schemas.columns import ColumnDecoder
+from refold.schemas.columns.decoder import ColumnDecoder
 from refold.schemas.contracts import Event
 from refold.streams.postgres.arrays import literal
 from tests.projections.numbers import CATALOG, LEDGER, SCALES, TOTALS, chunk_of, kind_of, moved, number

@@ -25,7 +25,7 @@ from refold.projections.tables import builds as all_builds
 from refold.projections.tables import tables
 from refold.projections.tables.declared import declared_of
 from refold.projections.tables.layout import Layout, layout_of
-from refold.schemas.columns import ColumnDecoder
+from refold.schemas.columns.decoder import ColumnDecoder
 from refold.streams.postgres.arrays import literal
 from refold.streams.postgres.connection import Database
 from tests.projections.conftest import core_stands

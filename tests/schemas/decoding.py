@@ -6,7 +6,7 @@ from typing import Any
 
 from refold.schemas.catalog import Catalog, Kind
 from refold.schemas.codec import read_fields
-from refold.schemas.columns import ROW, ColumnDecoder, read_heads, unreadable
+from refold.schemas.columns.decoder import ROW, ColumnDecoder, read_heads, unreadable
 from refold.schemas.envelope import framed
 from refold.schemas.errors import Undecodable
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refold.schemas.column_values import values_of
+from refold.schemas.columns.values import values_of
 
 
 @pytest.mark.parametrize(("precision", "scale"), [(12, 2), (18, 18), (18, 0), (19, 2), (38, 5)])

@@ -10,7 +10,7 @@ from msgspec import Meta as About
 from refold.schemas.avro import schema_of
 from refold.schemas.catalog import Catalog
 from refold.schemas.codec import Codec
-from refold.schemas.columns import ROW, ColumnDecoder, read_heads
+from refold.schemas.columns.decoder import ROW, ColumnDecoder, read_heads
 from refold.schemas.contracts import Category, Command, Event, Money
 from refold.schemas.errors import Undecodable
 from refold.schemas.meta import CommandMeta

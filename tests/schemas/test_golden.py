@@ -14,12 +14,12 @@ from refold.retail.schemas.product import ProductListed, ProductRebranded, Produ
 from refold.schemas.avro import resolved, schema_id
 from refold.schemas.catalog import Catalog, Kind, Writer, frozen_schemas
 from refold.schemas.codec import Codec, encode_claim, encode_rejection, encode_voiding, read_envelope, read_fields
-from refold.schemas.columns import ROW, ColumnDecoder, ColumnReader, read_heads
+from refold.schemas.columns.decoder import ROW, ColumnDecoder, ColumnReader, read_heads
+from refold.schemas.columns.upcast import SUB, todays_events
 from refold.schemas.contracts import Event
 from refold.schemas.envelope import COMMAND, EVENT, as_command_meta, as_meta, frame
 from refold.schemas.freeze import platform_schemas, unfrozen
 from refold.schemas.meta import Claim, Voiding
-from refold.schemas.upcast_columns import SUB, todays_events
 from tests.golden.make import FOLDER, FROZEN, frozen_files
 from tests.schemas.plain import from_plain, to_plain
 

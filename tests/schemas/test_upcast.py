@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from refold.schemas.avro import schema_of
 from refold.schemas.catalog import Catalog
 from refold.schemas.codec import Codec
-from refold.schemas.columns import ROW, ColumnDecoder, read_heads
+from refold.schemas.columns.decoder import ROW, ColumnDecoder, read_heads
+from refold.schemas.columns.upcast import SUB, todays_events
 from refold.schemas.contracts import Category, Event, Long, Money
 from refold.schemas.errors import EventRetired, Undecodable
 from refold.schemas.upcast import upcasts_of
-from refold.schemas.upcast_columns import SUB, todays_events
 from tests.schemas.shapes import DOC, METAS, OF_EVENT, Color, Empty, Lists, Precise, Rare, meta
 from tests.schemas.shapes import SHAPES as PLAIN
 

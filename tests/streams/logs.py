@@ -9,7 +9,7 @@ from uuid import UUID, uuid5
 import msgspec
 import polars as pl
 
-from refold.schemas.columns import ROW
+from refold.schemas.columns.decoder import ROW
 from refold.schemas.identity import event_uuid
 from refold.schemas.meta import Claim, Meta, Voiding
 from refold.streams.rules.judge import ClaimState, Envelope, Tables, judge, names

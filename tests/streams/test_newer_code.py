@@ -16,7 +16,7 @@ from refold.projections.live.models import ModelsFold
 from refold.projections.live.process import ensure_builds
 from refold.schemas.avro import schema_id
 from refold.schemas.codec import Codec
-from refold.schemas.columns import ColumnDecoder, read_heads
+from refold.schemas.columns.decoder import ColumnDecoder, read_heads
 from refold.schemas.errors import NewerSchema, Undecodable
 from refold.schemas.identity import body_hash, command_uuid
 from refold.schemas.meta import CommandMeta

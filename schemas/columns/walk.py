@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from refold.schemas.column_layout import SENTINEL_BYTES, Layout, Leaf
+from refold.schemas.columns.layout import SENTINEL_BYTES, Layout, Leaf
 
 Numbers = NDArray[np.int64]
 _MOST_DIGITS_OF_A_LONG = 18

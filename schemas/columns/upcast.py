@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from refold.schemas.codec import Codec
-from refold.schemas.columns import ROW, Bad, ColumnDecoder, Heads
+from refold.schemas.columns.decoder import ROW, Bad, ColumnDecoder, Heads
 from refold.schemas.errors import Undecodable
 from refold.schemas.meta import HEADER_BYTES
 

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 
 from refold.schemas import codec
 from refold.schemas.binary import long_bytes
-from refold.schemas.binary_column import BinaryColumn, taken
 from refold.schemas.catalog import Catalog, Writer
-from refold.schemas.column_checks import Bounds, todays_types
-from refold.schemas.column_layout import SENTINEL_BYTES, empty_container, layout_of
-from refold.schemas.column_walk import Walk
+from refold.schemas.columns.binary_column import BinaryColumn, taken
+from refold.schemas.columns.checks import Bounds, todays_types
+from refold.schemas.columns.layout import SENTINEL_BYTES, empty_container, layout_of
+from refold.schemas.columns.walk import Walk
 from refold.schemas.envelope import FRAME_BYTES, framed
 from refold.schemas.errors import Undecodable
 from refold.schemas.meta import HEADER_BYTES

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from refold.schemas.binary import LEAST_INT, MOST_INT
-from refold.schemas.column_layout import Layout, Leaf
+from refold.schemas.columns.layout import Layout, Leaf
 
 _DAY_MICROS = 86_400_000_000
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
