@@ -7,13 +7,14 @@ from typing import Any
 from litestar import Litestar
 from litestar.di import Provide
 
-from refold.api.http import batches, commands, models, operations, problems, registry, streams
+from refold.api.http import batches, commands, models, operations, registry, streams
 from refold.api.http.command_services import CommandServices
-from refold.api.http.limited import Room
 from refold.api.http.metrics import counting
 from refold.api.http.operation_services import OperationServices
-from refold.api.http.paths import known_parameters
 from refold.api.http.read_services import ModelServices, StreamServices
+from refold.api.http.wire import problems
+from refold.api.http.wire.limited import Room
+from refold.api.http.wire.paths import known_parameters
 
 Opened = Callable[[], AbstractAsyncContextManager[None]]
 

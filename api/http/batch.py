@@ -18,7 +18,7 @@ from refold.api.http.command_answer import decided_body, outcome_path
 from refold.api.http.command_request import Intent
 from refold.api.http.command_services import CommandServices
 from refold.api.http.outcomes import Outcome
-from refold.api.http.problems import problem_body
+from refold.api.http.wire.problems import problem_body
 from refold.api.unavailable import AppendUnknown
 from refold.schemas.errors import BadValue, RefoldError
 from refold.streams import journal

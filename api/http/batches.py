@@ -10,10 +10,10 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from refold.api.errors import BodyTimeout, MediaTypeUnsupported, TooManyWaiting
 from refold.api.http.batch import Batch
-from refold.api.http.bodies import HungUp, pieces
 from refold.api.http.command_request import read_wait
 from refold.api.http.commands import Services
-from refold.api.http.problems import problem_body
+from refold.api.http.wire.bodies import HungUp, pieces
+from refold.api.http.wire.problems import problem_body
 
 NDJSON = "application/x-ndjson"
 SEND_S = 60.0

@@ -15,7 +15,7 @@ from uuid import UUID
 from psycopg import sql
 
 from refold.api.errors import Fault, FilterInvalid
-from refold.api.http.parameters import shown
+from refold.api.http.wire.parameters import shown
 from refold.projections.declaring.served_types import ServedType, served_type
 from refold.projections.tables.serving import ServedColumn
 from refold.schemas.exact_text import instant_of

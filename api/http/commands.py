@@ -9,8 +9,6 @@ from litestar.params import FromPath, SkipValidation
 
 from refold.api.errors import RouteUnknown
 from refold.api.http import command_answer
-from refold.api.http.answer import Answer
-from refold.api.http.bodies import whole_body
 from refold.api.http.command_request import (
     Intent,
     checked_stream,
@@ -23,8 +21,10 @@ from refold.api.http.command_request import (
 )
 from refold.api.http.command_services import CommandServices
 from refold.api.http.outcomes import Outcome
-from refold.api.http.paths import raw_behind
 from refold.api.http.sending import Sending
+from refold.api.http.wire.answer import Answer
+from refold.api.http.wire.bodies import whole_body
+from refold.api.http.wire.paths import raw_behind
 from refold.schemas.contracts import Category
 from refold.schemas.identity import outcome_key
 

@@ -16,10 +16,10 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from refold.api.http.answer import Answer
 from refold.api.http.operation_services import Check
-from refold.api.http.problems import problem
-from refold.api.http.unlistening import take_no_new
+from refold.api.http.wire.answer import Answer
+from refold.api.http.wire.problems import problem
+from refold.api.http.wire.unlistening import take_no_new
 from refold.api.stop_times import IN_FLIGHT_S
 from refold.api.unavailable import Stopping
 

@@ -10,14 +10,14 @@ from litestar.params import FromPath, SkipValidation
 from litestar.response import Redirect
 
 from refold.api.errors import DomainUnknown
-from refold.api.http.answer import JSON
 from refold.api.http.docs_page import docs_page
 from refold.api.http.metrics import CONTENT_TYPE
 from refold.api.http.model_faults import domain_faults
 from refold.api.http.openapi import command_schemas, document, model_schema
 from refold.api.http.operation_services import OperationServices
-from refold.api.http.parameters import shown
 from refold.api.http.read_services import ModelServices
+from refold.api.http.wire.answer import JSON
+from refold.api.http.wire.parameters import shown
 
 Operations = NamedDependency[SkipValidation[OperationServices]]
 Models = NamedDependency[SkipValidation[ModelServices]]

@@ -9,8 +9,8 @@ from typing import Self
 from uuid import UUID
 
 from refold.api.errors import CommandIdReused, CommandUnreadable, TooManyWaiting
-from refold.api.http.database import Row
-from refold.api.http.notices import Notices
+from refold.api.http.wire.database import Row
+from refold.api.http.wire.notices import Notices
 from refold.schemas.errors import RefoldError
 from refold.schemas.identity import event_uuid
 from refold.streams.journal import about

@@ -17,12 +17,12 @@ from litestar.enums import ScopeType
 from litestar.types import Receive, Scope, Send
 
 from refold.api.errors import MethodNotAllowed, RouteUnknown
-from refold.api.http.answer import Answer
-from refold.api.http.connections import BoundedConnection
 from refold.api.http.draining import DrainingState
-from refold.api.http.listening import address, listening
 from refold.api.http.metrics import CONTENT_TYPE, own_page
-from refold.api.http.problems import problem
+from refold.api.http.wire.answer import Answer
+from refold.api.http.wire.connections import BoundedConnection
+from refold.api.http.wire.listening import address, listening
+from refold.api.http.wire.problems import problem
 from refold.streams.worker.taking_part import HERE, Part
 
 MAX_CONNECTIONS = 64

@@ -12,8 +12,8 @@ from refold.api.errors import Fault, FilterInvalid, OrderInvalid, RowKeyInvalid,
 from refold.api.http import keyset
 from refold.api.http.column_values import Value, bound, read_value, shown_as
 from refold.api.http.keyset import MARK, MOST_VALUES, ROWS_NAMED, VIEW, Cursor, Term
-from refold.api.http.parameters import shown
 from refold.api.http.query_request import Filter, Order, Query
+from refold.api.http.wire.parameters import shown
 from refold.projections.tables.serving import ServedColumn, ServedModel
 
 Parameter = Value | list[str]

@@ -13,7 +13,7 @@ from refold.api.errors import (
     RowKeyInvalid,
     UnknownOperator,
 )
-from refold.api.http.parameters import bad_filter, shown, unknown_parameter
+from refold.api.http.wire.parameters import bad_filter, shown, unknown_parameter
 
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
 MAX_FILTERS, MAX_ORDER = 20, 10

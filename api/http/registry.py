@@ -12,10 +12,10 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, SkipValidation
 
 from refold.api.errors import UnknownParameter
-from refold.api.http.answer import Answer
-from refold.api.http.bodies import whole_body
-from refold.api.http.paths import ANY
 from refold.api.http.registry_view import Registered, RegistryView
+from refold.api.http.wire.answer import Answer
+from refold.api.http.wire.bodies import whole_body
+from refold.api.http.wire.paths import ANY
 from refold.schemas.avro import Schema
 from refold.schemas.errors import RefoldError
 

@@ -11,10 +11,7 @@ from litestar import Litestar
 from refold.api.http.application import application
 from refold.api.http.command_request import Intent
 from refold.api.http.command_services import CommandServices
-from refold.api.http.database import Database
-from refold.api.http.lookups import Lookups
 from refold.api.http.metrics import metrics_page
-from refold.api.http.notices import Notices
 from refold.api.http.operation_services import Check, OperationServices
 from refold.api.http.outcomes import Outcomes
 from refold.api.http.positions import Positions
@@ -24,6 +21,9 @@ from refold.api.http.readiness import Readiness
 from refold.api.http.registry import SchemaRegistry
 from refold.api.http.seen import Watch
 from refold.api.http.served_now import ServedNow
+from refold.api.http.wire.database import Database
+from refold.api.http.wire.lookups import Lookups
+from refold.api.http.wire.notices import Notices
 from refold.api.unavailable import LogUnreadable, NotPrepared
 from refold.projections.tables.declared import declared
 from refold.projections.tables.serving import served_models

@@ -7,14 +7,14 @@ import psycopg
 import uvicorn
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from refold.api.http.access_log import logged
-from refold.api.http.connections import KEEP_ALIVE_S, BoundedConnection
-from refold.api.http.descriptors import connections_possible
 from refold.api.http.draining import DrainingServer
-from refold.api.http.limited import MAX_CONNECTIONS, admitted, uncrowded
-from refold.api.http.listening import address, listening
-from refold.api.http.request_ids import told
 from refold.api.http.resources import Resources
+from refold.api.http.wire.access_log import logged
+from refold.api.http.wire.connections import KEEP_ALIVE_S, BoundedConnection
+from refold.api.http.wire.descriptors import connections_possible
+from refold.api.http.wire.limited import MAX_CONNECTIONS, admitted, uncrowded
+from refold.api.http.wire.listening import address, listening
+from refold.api.http.wire.request_ids import told
 from refold.api.stop_times import IN_FLIGHT_S
 from refold.streams.domain import load_domains
 from refold.streams.postgres.connection import connect

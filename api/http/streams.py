@@ -13,17 +13,17 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, SkipValidation
 
 from refold.api.errors import ApiError, Fault, RouteUnknown, StreamAbsent
-from refold.api.http.answer import JSON, Answer
 from refold.api.http.command_answer import stream_path
 from refold.api.http.command_request import checked_stream, find_category
 from refold.api.http.commands import Services as Commands
 from refold.api.http.commands import outcome_of
-from refold.api.http.database import Row
-from refold.api.http.parameters import refuse_unknown
-from refold.api.http.paths import raw_behind
 from refold.api.http.positions import token
 from refold.api.http.query_request import read_numbers, read_texts
 from refold.api.http.read_services import StreamServices
+from refold.api.http.wire.answer import JSON, Answer
+from refold.api.http.wire.database import Row
+from refold.api.http.wire.parameters import refuse_unknown
+from refold.api.http.wire.paths import raw_behind
 from refold.api.unavailable import StreamUnreadable
 from refold.schemas.contracts import Category
 from refold.schemas.errors import NewerSchema

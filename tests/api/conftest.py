@@ -14,12 +14,12 @@ from refold.api.cli.stack import Stack
 from refold.api.http.application import application
 from refold.api.http.command_request import Intent
 from refold.api.http.command_services import CommandServices
-from refold.api.http.database import Parameters, Row, Statement
 from refold.api.http.operation_services import Check, OperationServices
 from refold.api.http.outcomes import Outcome
 from refold.api.http.positions import Place, Positions
 from refold.api.http.read_services import ModelReads, ModelServices, StreamServices
 from refold.api.http.registry import SchemaRegistry
+from refold.api.http.wire.database import Parameters, Row, Statement
 from refold.projections.tables.serving import ServedColumn, ServedModel
 from refold.schemas.errors import RefoldError
 from refold.streams.domain import Domains, load_domains

@@ -4,7 +4,7 @@ import httpx
 from litestar import Litestar, get
 from litestar.testing import TestClient
 
-from refold.api.http.answer import Answer
+from refold.api.http.wire.answer import Answer
 
 
 def asked(path: str) -> httpx.Response:

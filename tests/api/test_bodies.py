@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from refold.api.errors import ApiError, BodyIncomplete, BodyTimeout, BodyTooLarge
-from refold.api.http import bodies
-from refold.api.http.bodies import MAX_BODY_BYTES, whole_body
+from refold.api.http.wire import bodies
+from refold.api.http.wire.bodies import MAX_BODY_BYTES, whole_body
 
 
 def read(pieces: Sequence[bytes | None], **headers: str) -> bytes:

@@ -13,8 +13,8 @@ from litestar import Litestar
 from litestar.enums import ScopeType
 from litestar.types import Receive, Scope, Send
 
-from refold.api.http import connections
 from refold.api.http.server import server
+from refold.api.http.wire import connections
 from refold.streams.settings import Settings
 from tests.api.test_limits import running
 

@@ -4,7 +4,7 @@ import resource
 
 import pytest
 
-from refold.api.http.descriptors import connections_possible
+from refold.api.http.wire.descriptors import connections_possible
 
 
 @pytest.mark.parametrize(

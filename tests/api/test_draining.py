@@ -11,7 +11,7 @@ import pytest
 from litestar import Litestar
 
 from refold.api.http.server import server
-from refold.api.http.unlistening import take_no_new
+from refold.api.http.wire.unlistening import take_no_new
 from refold.streams.settings import Settings
 from tests.api.test_limits import COMMAND, GOOD, running
 

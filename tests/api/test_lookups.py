@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from refold.api.errors import TooManyWaiting
-from refold.api.http import lookups
-from refold.api.http.lookups import Lookups
+from refold.api.http.wire import lookups
+from refold.api.http.wire.lookups import Lookups
 from refold.api.unavailable import NotPrepared, QueryTimeout
 from refold.streams.errors import DatabaseUnavailable
 from refold.streams.postgres.connection import connect

@@ -8,9 +8,9 @@ import pytest
 
 from refold.api.errors import TooManyWaiting
 from refold.api.http import outcomes
-from refold.api.http.database import Row
-from refold.api.http.notices import Notices
 from refold.api.http.outcomes import Outcomes
+from refold.api.http.wire.database import Row
+from refold.api.http.wire.notices import Notices
 from refold.streams.errors import DatabaseUnavailable
 
 

@@ -12,9 +12,10 @@ import pytest
 import yaml
 
 from refold.api.cli.roles import WORKERS, probe_port
-from refold.api.http import connections, probes
-from refold.api.http.listening import listening
+from refold.api.http import probes
 from refold.api.http.probes import Probes
+from refold.api.http.wire import connections
+from refold.api.http.wire.listening import listening
 from refold.streams import standing
 from refold.streams.errors import AddressRefused, BadSettings
 from refold.streams.settings import Settings

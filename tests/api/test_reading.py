@@ -20,13 +20,13 @@ from psycopg import sql
 
 from refold.api.http.application import application
 from refold.api.http.command_services import CommandServices
-from refold.api.http.database import Database
 from refold.api.http.keyset import ROWS_NAMED
-from refold.api.http.lookups import Lookups
 from refold.api.http.operation_services import OperationServices
 from refold.api.http.query_request import RESERVED
 from refold.api.http.read_services import ModelReads, ModelServices, StreamServices
 from refold.api.http.registry import SchemaRegistry
+from refold.api.http.wire.database import Database
+from refold.api.http.wire.lookups import Lookups
 from refold.projections.tables.serving import ServedColumn, ServedModel
 from refold.streams.domain import Domains, load_domains
 from refold.streams.postgres.connection import connect

@@ -15,8 +15,9 @@ from litestar import Litestar
 from litestar.enums import ScopeType
 from litestar.types import Receive, Scope, Send
 
-from refold.api.http import connections, sending
+from refold.api.http import sending
 from refold.api.http.server import server
+from refold.api.http.wire import connections
 from refold.streams.journal.formats import Writer, as_json
 from refold.streams.journal.handler import Journal
 from refold.streams.settings import Settings
@@ -134,7 +135,7 @@ def test_a_defect_leaves_a_line_with_the_request_and_the_command(
     answer = httpx.post(f"{url}{COMMAND}", json=GOOD, headers=headers)
     assert (answer.status_code, answer.json()["request_id"]) == (500, "breaks")
     assert "a defect" not in answer.text
-    (line,) = heard.lines("refold.api.http.problems")
+    (line,) = heard.lines("refold.api.http.wire.problems")
     assert (line["level"], line["request_id"]) == ("ERROR", "breaks")
     assert len(line["command_id"]) == 36
     assert "ZeroDivisionError: a defect" in line["exception"]

@@ -12,9 +12,9 @@ from pydantic import SecretStr
 
 from refold.api.cli.roles import WORKERS
 from refold.api.cli.stack import Stack
-from refold.api.http import bodies
 from refold.api.http.resources import Resources
 from refold.api.http.server import server_config
+from refold.api.http.wire import bodies
 from refold.streams.settings import Settings
 from tests.conftest import fresh_database
 from tests.matrix import doors

@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 
-from refold.api.http.database import Database
+from refold.api.http.wire.database import Database
 from refold.streams.postgres.connection import connect
 
 

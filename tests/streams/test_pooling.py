@@ -17,8 +17,8 @@ import psycopg
 import pytest
 
 from refold.api.cli.stack import Stack
-from refold.api.http.database import Database
-from refold.api.http.lookups import Lookups
+from refold.api.http.wire.database import Database
+from refold.api.http.wire.lookups import Lookups
 from refold.streams import refusals
 from refold.streams.embedded.ports import HOST
 from refold.streams.errors import DatabasePooled, DatabaseRefused

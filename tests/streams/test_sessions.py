@@ -9,8 +9,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from refold.api.http.database import Database as ApiDatabase
-from refold.api.http.lookups import Lookups
+from refold.api.http.wire.database import Database as ApiDatabase
+from refold.api.http.wire.lookups import Lookups
 from refold.streams import refusals
 from refold.streams.errors import DatabaseRefused, DatabaseUnavailable
 from refold.streams.postgres.connection import answering, connect, connect_async, connect_patiently

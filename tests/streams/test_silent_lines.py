@@ -12,10 +12,10 @@ import psycopg
 import pytest
 from psycopg import conninfo
 
-from refold.api.http import database as pages
-from refold.api.http import lookups
-from refold.api.http.database import Database
-from refold.api.http.lookups import Lookups
+from refold.api.http.wire import database as pages
+from refold.api.http.wire import lookups
+from refold.api.http.wire.database import Database
+from refold.api.http.wire.lookups import Lookups
 from refold.streams.errors import DatabaseUnavailable
 from refold.streams.postgres import notices
 from refold.streams.postgres.notices import GAP, listen

@@ -6,7 +6,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from refold.api.errors import TooManyWaiting
-from refold.api.http.problems import problem
+from refold.api.http.wire.problems import problem
 
 MAX_AT_ONCE = 3000
 """More than may wait for outcomes, fewer than the server takes connections: beyond those it answers without a problem's body."""

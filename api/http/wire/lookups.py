@@ -16,7 +16,7 @@ from psycopg.adapt import Transformer
 from psycopg.errors import error_from_result
 
 from refold.api.errors import TooManyWaiting
-from refold.api.http.database import Row, api_errors
+from refold.api.http.wire.database import Row, api_errors
 from refold.streams.postgres.connection import connect_async
 from refold.streams.postgres.pipelined import BINARY, GOOD, as_text, numbered, rows_of
 from refold.streams.postgres.session import LIFETIME_S, READER, STATEMENT_TIMEOUT_MS

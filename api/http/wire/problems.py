@@ -11,8 +11,8 @@ from litestar.params import FromPath
 
 from refold.api.error_page import catalogue, meaning, retry_after_of, status_of
 from refold.api.errors import ApiError, BodyTimeout, Fault, InternalError, MethodNotAllowed, RouteUnknown
-from refold.api.http import request_ids
-from refold.api.http.answer import Answer
+from refold.api.http.wire import request_ids
+from refold.api.http.wire.answer import Answer
 from refold.schemas.errors import BadValue, RefoldError
 from refold.streams import journal
 

@@ -11,8 +11,8 @@ from httptools import HttpParserError, HttpParserUpgrade
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from refold.api.errors import ApiError, HeadersTimeout, HeadersTooLarge, RequestMalformed, TargetTooLong
-from refold.api.http.problems import PROBLEM_JSON, problem_body
-from refold.api.http.request_ids import HEADER, SCOPE, request_id_of
+from refold.api.http.wire.problems import PROBLEM_JSON, problem_body
+from refold.api.http.wire.request_ids import HEADER, SCOPE, request_id_of
 
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 32 << 10

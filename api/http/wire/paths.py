@@ -11,7 +11,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from refold.api.errors import RouteUnknown
-from refold.api.http.parameters import refuse_unknown
+from refold.api.http.wire.parameters import refuse_unknown
 
 ANY = None
 
