@@ -13,8 +13,8 @@ from refold.api.cli.numbers import seconds, whole
 from refold.api.cli.output import print_json, print_table, say
 from refold.api.cli.send_file import send_file
 from refold.api.errors import CommandUnknown
-from refold.api.http.command_request import command_uuid_of, find_category, find_command, read_command
-from refold.api.http.outcomes import FIND, Outcome
+from refold.api.http.commands.outcomes import FIND, Outcome
+from refold.api.http.commands.request import command_uuid_of, find_category, find_command, read_command
 from refold.schemas.errors import BadValue
 from refold.schemas.identity import body_hash, outcome_key
 from refold.streams.domain import load_domains

@@ -17,7 +17,7 @@ import msgspec
 from refold.api.cli import exits
 from refold.api.cli.output import print_json, print_table, reporting, say
 from refold.api.errors import FileUnreadable
-from refold.api.http.batch import Answer, Batch
+from refold.api.http.commands.batch import Answer, Batch
 from refold.api.http.resources import Resources
 from refold.streams.domain import load_domains
 from refold.streams.embedded.jars import Report

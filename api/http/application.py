@@ -7,8 +7,9 @@ from typing import Any
 from litestar import Litestar
 from litestar.di import Provide
 
-from refold.api.http import batches, commands, models, operations, registry, streams
-from refold.api.http.command_services import CommandServices
+from refold.api.http import models, operations, registry, streams
+from refold.api.http.commands import batch_routes, routes
+from refold.api.http.commands.services import CommandServices
 from refold.api.http.metrics import counting
 from refold.api.http.operation_services import OperationServices
 from refold.api.http.read_services import ModelServices, StreamServices
@@ -36,8 +37,8 @@ def application(
 
     return Litestar(
         route_handlers=[
-            commands.ROUTES,
-            batches.ROUTES,
+            routes.ROUTES,
+            batch_routes.ROUTES,
             streams.ROUTES,
             models.ROUTES,
             operations.ROUTES,

@@ -15,7 +15,7 @@ from psycopg import sql
 
 from refold.api.errors import CursorExpired, DomainUnknown, ModelUnknown, PositionNotReached, RowAbsent
 from refold.api.http.column_values import Value, bound, not_of
-from refold.api.http.command_request import read_wait
+from refold.api.http.commands.request import read_wait
 from refold.api.http.keyset import not_ours
 from refold.api.http.model_faults import faults_said
 from refold.api.http.positions import Place, Positions, missing, read_token, token

@@ -9,13 +9,13 @@ from contextlib import asynccontextmanager
 from litestar import Litestar
 
 from refold.api.http.application import application
-from refold.api.http.command_request import Intent
-from refold.api.http.command_services import CommandServices
+from refold.api.http.commands.outcomes import Outcomes
+from refold.api.http.commands.preparation import Preparation
+from refold.api.http.commands.request import Intent
+from refold.api.http.commands.services import CommandServices
 from refold.api.http.metrics import metrics_page
 from refold.api.http.operation_services import Check, OperationServices
-from refold.api.http.outcomes import Outcomes
 from refold.api.http.positions import Positions
-from refold.api.http.preparation import Preparation
 from refold.api.http.read_services import ModelReads, ModelServices, StreamServices
 from refold.api.http.readiness import Readiness
 from refold.api.http.registry import SchemaRegistry

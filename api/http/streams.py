@@ -13,10 +13,10 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, SkipValidation
 
 from refold.api.errors import ApiError, Fault, RouteUnknown, StreamAbsent
-from refold.api.http.command_answer import stream_path
-from refold.api.http.command_request import checked_stream, find_category
-from refold.api.http.commands import Services as Commands
-from refold.api.http.commands import outcome_of
+from refold.api.http.commands.answer import stream_path
+from refold.api.http.commands.request import checked_stream, find_category
+from refold.api.http.commands.routes import Services as Commands
+from refold.api.http.commands.routes import outcome_of
 from refold.api.http.positions import token
 from refold.api.http.query_request import read_numbers, read_texts
 from refold.api.http.read_services import StreamServices

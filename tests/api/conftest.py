@@ -12,10 +12,10 @@ from litestar.testing import TestClient
 
 from refold.api.cli.stack import Stack
 from refold.api.http.application import application
-from refold.api.http.command_request import Intent
-from refold.api.http.command_services import CommandServices
+from refold.api.http.commands.outcomes import Outcome
+from refold.api.http.commands.request import Intent
+from refold.api.http.commands.services import CommandServices
 from refold.api.http.operation_services import Check, OperationServices
-from refold.api.http.outcomes import Outcome
 from refold.api.http.positions import Place, Positions
 from refold.api.http.read_services import ModelReads, ModelServices, StreamServices
 from refold.api.http.registry import SchemaRegistry

@@ -11,10 +11,10 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from refold.api.http.application import application
-from refold.api.http.batch import WINDOW_CHUNKS, Batch
-from refold.api.http.batch_line import MAX_LINE_BYTES
-from refold.api.http.batch_text import CHUNK_LINES, LineSplitter
-from refold.api.http.command_services import CommandServices
+from refold.api.http.commands.batch import WINDOW_CHUNKS, Batch
+from refold.api.http.commands.batch_line import MAX_LINE_BYTES
+from refold.api.http.commands.batch_text import CHUNK_LINES, LineSplitter
+from refold.api.http.commands.services import CommandServices
 from refold.streams.domain import Domains
 from refold.streams.errors import DatabaseUnavailable, DeliveryFailed, QueueFull
 

@@ -10,7 +10,7 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from refold.api.errors import TooManyWaiting
-from refold.api.http.command_request import headers_by_name
+from refold.api.http.commands.request import headers_by_name
 from refold.schemas.identity import command_uuid
 from refold.streams.errors import DeliveryFailed
 

@@ -13,7 +13,7 @@ import pytest
 from refold.api.cli import exits
 from refold.api.cli.app import run
 from refold.api.error_page import status_of
-from refold.api.http import preparation
+from refold.api.http.commands import preparation
 from refold.streams.errors import DatabaseNewer
 from refold.streams.handler.tables import PostgresTables
 from refold.streams.log.history import History

@@ -13,9 +13,9 @@ import uvicorn
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from refold.api.http import batch_line
-from refold.api.http.batch_text import LineSplitter
-from refold.api.http.outcomes import MAX_WAITERS
+from refold.api.http.commands import batch_line
+from refold.api.http.commands.batch_text import LineSplitter
+from refold.api.http.commands.outcomes import MAX_WAITERS
 from refold.api.http.server import HANG_UP, server
 from refold.api.http.wire import limited
 from refold.streams.errors import QueueFull

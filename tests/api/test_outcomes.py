@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 
 from refold.api.errors import TooManyWaiting
-from refold.api.http import outcomes
-from refold.api.http.outcomes import Outcomes
+from refold.api.http.commands import outcomes
+from refold.api.http.commands.outcomes import Outcomes
 from refold.api.http.wire.database import Row
 from refold.api.http.wire.notices import Notices
 from refold.streams.errors import DatabaseUnavailable

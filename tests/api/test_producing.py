@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from refold.api.http.batch_line import LineReader
+from refold.api.http.commands.batch_line import LineReader
 from refold.retail.schemas.basket import OpenBasket
 from refold.schemas.codec import Codec
 from refold.schemas.meta import CommandMeta

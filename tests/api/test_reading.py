@@ -19,7 +19,7 @@ import uvicorn
 from psycopg import sql
 
 from refold.api.http.application import application
-from refold.api.http.command_services import CommandServices
+from refold.api.http.commands.services import CommandServices
 from refold.api.http.keyset import ROWS_NAMED
 from refold.api.http.operation_services import OperationServices
 from refold.api.http.query_request import RESERVED

@@ -18,8 +18,8 @@ from pydantic import SecretStr
 
 from refold.api.cli import exits
 from refold.api.cli.stack import Stack
-from refold.api.http import preparation
-from refold.api.http.preparation import Preparation
+from refold.api.http.commands import preparation
+from refold.api.http.commands.preparation import Preparation
 from refold.api.http.resources import Resources
 from refold.streams.domain import Domains
 from refold.streams.errors import LogShorter, Refused, WrongSettings

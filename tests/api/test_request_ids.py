@@ -15,7 +15,7 @@ from litestar import Litestar
 from litestar.enums import ScopeType
 from litestar.types import Receive, Scope, Send
 
-from refold.api.http import sending
+from refold.api.http.commands import sending
 from refold.api.http.server import server
 from refold.api.http.wire import connections
 from refold.streams.journal.formats import Writer, as_json

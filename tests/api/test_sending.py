@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from refold.api.http.sending import Sending
+from refold.api.http.commands.sending import Sending
 from refold.api.unavailable import AppendUnknown
 from refold.streams.errors import DeliveryFailed
 

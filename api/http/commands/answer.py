@@ -7,8 +7,8 @@ from uuid import UUID
 from msgspec import json
 
 from refold.api.errors import CommandRejected, CommandUnreadable, VersionConflict
-from refold.api.http.command_request import Intent
-from refold.api.http.outcomes import Outcome
+from refold.api.http.commands.outcomes import Outcome
+from refold.api.http.commands.request import Intent
 from refold.api.http.wire.answer import JSON, Answer
 from refold.api.http.wire.problems import problem, problem_body
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from refold.api.http.batch_line import MAX_LINE_BYTES
+from refold.api.http.commands.batch_line import MAX_LINE_BYTES
 
 CHUNK_LINES = 128
 CHUNK_BYTES = 1 << 18

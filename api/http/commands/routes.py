@@ -8,8 +8,9 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, SkipValidation
 
 from refold.api.errors import RouteUnknown
-from refold.api.http import command_answer
-from refold.api.http.command_request import (
+from refold.api.http.commands import answer
+from refold.api.http.commands.outcomes import Outcome
+from refold.api.http.commands.request import (
     Intent,
     checked_stream,
     command_uuid_of,
@@ -19,9 +20,8 @@ from refold.api.http.command_request import (
     read_intent,
     read_wait,
 )
-from refold.api.http.command_services import CommandServices
-from refold.api.http.outcomes import Outcome
-from refold.api.http.sending import Sending
+from refold.api.http.commands.sending import Sending
+from refold.api.http.commands.services import CommandServices
 from refold.api.http.wire.answer import Answer
 from refold.api.http.wire.bodies import whole_body
 from refold.api.http.wire.paths import raw_behind
@@ -46,7 +46,7 @@ async def send_command(
     intent = read_intent(found, kind, headers, await whole_body(request.receive, headers))
     request.scope["command_id"] = intent.command_id  # type: ignore[typeddict-unknown-key] # for the log's lines
     outcome = await _settle(commands, intent, wait)
-    return command_answer.pending(intent) if outcome is None else command_answer.decided(outcome)
+    return answer.pending(intent) if outcome is None else answer.decided(outcome)
 
 
 @get(
@@ -70,7 +70,7 @@ async def outcome_of(commands: CommandServices, category: Category, stream: str,
     """The outcome as it stands. Raises KeyInvalid."""
     command_id = command_uuid_of(key)
     where = outcome_key(category.name, stream, command_id.bytes)
-    return command_answer.outcome(command_id, stream, await commands.outcomes.find(where))
+    return answer.outcome(command_id, stream, await commands.outcomes.find(where))
 
 
 async def _settle(commands: CommandServices, intent: Intent, wait: float) -> Outcome | None:

@@ -12,12 +12,12 @@ from typing import Any
 from uuid import UUID
 
 from refold.api.error_page import retry_after_of, status_of
-from refold.api.http.batch_line import LineReader
-from refold.api.http.batch_text import LineSplitter, Text
-from refold.api.http.command_answer import decided_body, outcome_path
-from refold.api.http.command_request import Intent
-from refold.api.http.command_services import CommandServices
-from refold.api.http.outcomes import Outcome
+from refold.api.http.commands.answer import decided_body, outcome_path
+from refold.api.http.commands.batch_line import LineReader
+from refold.api.http.commands.batch_text import LineSplitter, Text
+from refold.api.http.commands.outcomes import Outcome
+from refold.api.http.commands.request import Intent
+from refold.api.http.commands.services import CommandServices
 from refold.api.http.wire.problems import problem_body
 from refold.api.unavailable import AppendUnknown
 from refold.schemas.errors import BadValue, RefoldError

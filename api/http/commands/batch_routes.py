@@ -9,9 +9,9 @@ from litestar import Request, Router, post
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from refold.api.errors import BodyTimeout, MediaTypeUnsupported, TooManyWaiting
-from refold.api.http.batch import Batch
-from refold.api.http.command_request import read_wait
-from refold.api.http.commands import Services
+from refold.api.http.commands.batch import Batch
+from refold.api.http.commands.request import read_wait
+from refold.api.http.commands.routes import Services
 from refold.api.http.wire.bodies import HungUp, pieces
 from refold.api.http.wire.problems import problem_body
 

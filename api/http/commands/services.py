@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
-from refold.api.http.command_request import Intent
-from refold.api.http.outcomes import Outcome
+from refold.api.http.commands.outcomes import Outcome
+from refold.api.http.commands.request import Intent
 from refold.streams.domain import Domains
 from refold.streams.sending.producer import Delivered
 

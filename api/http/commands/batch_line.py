@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 
 from refold.api.errors import BodyTooLarge, KeyMissing
-from refold.api.http.command_request import (
+from refold.api.http.commands.request import (
     MAX_KEY_BYTES,
     Intent,
     command_uuid_of,
