@@ -7,12 +7,14 @@ from typing import Any
 from litestar import Litestar
 from litestar.di import Provide
 
-from refold.api.http import models, operations, registry, streams
+from refold.api.http import operations, registry
 from refold.api.http.commands import batch_routes, routes
 from refold.api.http.commands.services import CommandServices
 from refold.api.http.metrics import counting
 from refold.api.http.operation_services import OperationServices
-from refold.api.http.read_services import ModelServices, StreamServices
+from refold.api.http.reads import routes as models
+from refold.api.http.reads import streams
+from refold.api.http.reads.services import ModelServices, StreamServices
 from refold.api.http.wire import problems
 from refold.api.http.wire.limited import Room
 from refold.api.http.wire.paths import known_parameters

@@ -33,7 +33,7 @@ from refold.api.errors import (
 )
 from refold.api.http import openapi_fixed
 from refold.api.http.openapi_parts import ABOUT, JSON_TYPES, MIN_POSITION, PREFER, SCHEMAS, TEXT, WHOLE, Json, parameter
-from refold.api.http.query_request import DEFAULT_LIMIT, MAX_LIMIT, RESERVED
+from refold.api.http.reads.request import DEFAULT_LIMIT, MAX_LIMIT, RESERVED
 from refold.projections.declaring.served_types import served_type
 from refold.projections.tables.serving import ServedColumn, ServedModel
 from refold.schemas.contracts import Category

@@ -12,10 +12,10 @@ from litestar.response import Redirect
 from refold.api.errors import DomainUnknown
 from refold.api.http.docs_page import docs_page
 from refold.api.http.metrics import CONTENT_TYPE
-from refold.api.http.model_faults import domain_faults
 from refold.api.http.openapi import command_schemas, document, model_schema
 from refold.api.http.operation_services import OperationServices
-from refold.api.http.read_services import ModelServices
+from refold.api.http.reads.model_faults import domain_faults
+from refold.api.http.reads.services import ModelServices
 from refold.api.http.wire.answer import JSON
 from refold.api.http.wire.parameters import shown
 

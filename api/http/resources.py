@@ -15,12 +15,12 @@ from refold.api.http.commands.request import Intent
 from refold.api.http.commands.services import CommandServices
 from refold.api.http.metrics import metrics_page
 from refold.api.http.operation_services import Check, OperationServices
-from refold.api.http.positions import Positions
-from refold.api.http.read_services import ModelReads, ModelServices, StreamServices
 from refold.api.http.readiness import Readiness
+from refold.api.http.reads.positions import Positions
+from refold.api.http.reads.served_now import ServedNow
+from refold.api.http.reads.services import ModelReads, ModelServices, StreamServices
 from refold.api.http.registry import SchemaRegistry
 from refold.api.http.seen import Watch
-from refold.api.http.served_now import ServedNow
 from refold.api.http.wire.database import Database
 from refold.api.http.wire.lookups import Lookups
 from refold.api.http.wire.notices import Notices

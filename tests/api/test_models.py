@@ -9,8 +9,8 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from refold.api.errors import CursorInvalid, FilterInvalid
-from refold.api.http.query_plan import plan_query, plan_row
-from refold.api.http.query_request import Filter, Order, Query, read_key, read_query
+from refold.api.http.reads.plan import plan_query, plan_row
+from refold.api.http.reads.request import Filter, Order, Query, read_key, read_query
 from refold.streams.errors import DatabaseUnavailable
 
 PATH = "/v1/retail/store_daily"

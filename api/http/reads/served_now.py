@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from refold.api.errors import FilterInvalid, OrderInvalid, UnknownParameter
-from refold.api.http.read_services import Fetch, ModelServices
+from refold.api.http.reads.services import Fetch, ModelServices
 from refold.api.http.wire.answer import Answer
 from refold.api.unavailable import ModelNotBuilt, NotPrepared, ReadModelFailed
 from refold.projections.tables.served import ServedModel, of_json

@@ -14,15 +14,15 @@ from litestar.params import FromPath, SkipValidation
 from psycopg import sql
 
 from refold.api.errors import CursorExpired, DomainUnknown, ModelUnknown, PositionNotReached, RowAbsent
-from refold.api.http.column_values import Value, bound, not_of
 from refold.api.http.commands.request import read_wait
-from refold.api.http.keyset import not_ours
-from refold.api.http.model_faults import faults_said
-from refold.api.http.positions import Place, Positions, missing, read_token, token
-from refold.api.http.query_plan import Plan, plan_query, plan_row
-from refold.api.http.query_request import read_key, read_query
-from refold.api.http.read_services import ModelReads, ModelServices
-from refold.api.http.served_now import as_served
+from refold.api.http.reads.column_values import Value, bound, not_of
+from refold.api.http.reads.keyset import not_ours
+from refold.api.http.reads.model_faults import faults_said
+from refold.api.http.reads.plan import Plan, plan_query, plan_row
+from refold.api.http.reads.positions import Place, Positions, missing, read_token, token
+from refold.api.http.reads.request import read_key, read_query
+from refold.api.http.reads.served_now import as_served
+from refold.api.http.reads.services import ModelReads, ModelServices
 from refold.api.http.wire.answer import JSON, Answer
 from refold.api.http.wire.parameters import refuse_unknown, shown
 from refold.api.http.wire.paths import ANY, raw_behind

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from refold.api.http.positions import Positions
+from refold.api.http.reads.positions import Positions
 from refold.api.http.wire.database import Parameters, Row, Statement
 from refold.projections.tables.serving import ServedModel
 from refold.streams.domain import Domains

@@ -17,9 +17,9 @@ from refold.api.http.commands.answer import stream_path
 from refold.api.http.commands.request import checked_stream, find_category
 from refold.api.http.commands.routes import Services as Commands
 from refold.api.http.commands.routes import outcome_of
-from refold.api.http.positions import token
-from refold.api.http.query_request import read_numbers, read_texts
-from refold.api.http.read_services import StreamServices
+from refold.api.http.reads.positions import token
+from refold.api.http.reads.request import read_numbers, read_texts
+from refold.api.http.reads.services import StreamServices
 from refold.api.http.wire.answer import JSON, Answer
 from refold.api.http.wire.database import Row
 from refold.api.http.wire.parameters import refuse_unknown

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import psycopg
 from psycopg import sql
 
-from refold.api.http.read_services import ModelReads
+from refold.api.http.reads.services import ModelReads
 from refold.api.unavailable import NotPrepared, ReadModelFailed
 from refold.projections.tables.serving import ServedModel
 from refold.streams.errors import DatabaseUnavailable

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from refold.api.errors import Fault, FilterInvalid, OrderInvalid, RowKeyInvalid, UnknownParameter
-from refold.api.http import keyset
-from refold.api.http.column_values import Value, bound, read_value, shown_as
-from refold.api.http.keyset import MARK, MOST_VALUES, ROWS_NAMED, VIEW, Cursor, Term
-from refold.api.http.query_request import Filter, Order, Query
+from refold.api.http.reads import keyset
+from refold.api.http.reads.column_values import Value, bound, read_value, shown_as
+from refold.api.http.reads.keyset import MARK, MOST_VALUES, ROWS_NAMED, VIEW, Cursor, Term
+from refold.api.http.reads.request import Filter, Order, Query
 from refold.api.http.wire.parameters import shown
 from refold.projections.tables.serving import ServedColumn, ServedModel
 

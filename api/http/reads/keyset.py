@@ -16,7 +16,7 @@ import msgspec
 from psycopg import sql
 
 from refold.api.errors import CursorInvalid, Fault
-from refold.api.http.column_values import Value, bound
+from refold.api.http.reads.column_values import Value, bound
 from refold.projections.tables.serving import ServedColumn
 
 MOST_VALUES = 512
