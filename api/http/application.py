@@ -7,11 +7,11 @@ from typing import Any
 from litestar import Litestar
 from litestar.di import Provide
 
-from refold.api.http import operations, registry
 from refold.api.http.commands import batch_routes, routes
 from refold.api.http.commands.services import CommandServices
-from refold.api.http.metrics import counting
-from refold.api.http.operation_services import OperationServices
+from refold.api.http.describe import operations, registry
+from refold.api.http.describe.metrics import counting
+from refold.api.http.describe.services import OperationServices
 from refold.api.http.reads import routes as models
 from refold.api.http.reads import streams
 from refold.api.http.reads.services import ModelServices, StreamServices

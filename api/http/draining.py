@@ -16,7 +16,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from refold.api.http.operation_services import Check
+from refold.api.http.describe.services import Check
 from refold.api.http.wire.answer import Answer
 from refold.api.http.wire.problems import problem
 from refold.api.http.wire.unlistening import take_no_new

@@ -17,8 +17,8 @@ from litestar.enums import ScopeType
 from litestar.types import Receive, Scope, Send
 
 from refold.api.errors import MethodNotAllowed, RouteUnknown
+from refold.api.http.describe.metrics import CONTENT_TYPE, own_page
 from refold.api.http.draining import DrainingState
-from refold.api.http.metrics import CONTENT_TYPE, own_page
 from refold.api.http.wire.answer import Answer
 from refold.api.http.wire.connections import BoundedConnection
 from refold.api.http.wire.listening import address, listening

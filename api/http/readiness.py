@@ -6,7 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from refold.api.http.operation_services import Check
+from refold.api.http.describe.services import Check
 from refold.schemas.errors import RefoldError
 from refold.streams import journal
 

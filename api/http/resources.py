@@ -13,14 +13,14 @@ from refold.api.http.commands.outcomes import Outcomes
 from refold.api.http.commands.preparation import Preparation
 from refold.api.http.commands.request import Intent
 from refold.api.http.commands.services import CommandServices
-from refold.api.http.metrics import metrics_page
-from refold.api.http.operation_services import Check, OperationServices
+from refold.api.http.describe.metrics import metrics_page
+from refold.api.http.describe.registry import SchemaRegistry
+from refold.api.http.describe.seen import Watch
+from refold.api.http.describe.services import Check, OperationServices
 from refold.api.http.readiness import Readiness
 from refold.api.http.reads.positions import Positions
 from refold.api.http.reads.served_now import ServedNow
 from refold.api.http.reads.services import ModelReads, ModelServices, StreamServices
-from refold.api.http.registry import SchemaRegistry
-from refold.api.http.seen import Watch
 from refold.api.http.wire.database import Database
 from refold.api.http.wire.lookups import Lookups
 from refold.api.http.wire.notices import Notices

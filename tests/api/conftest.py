@@ -15,10 +15,10 @@ from refold.api.http.application import application
 from refold.api.http.commands.outcomes import Outcome
 from refold.api.http.commands.request import Intent
 from refold.api.http.commands.services import CommandServices
-from refold.api.http.operation_services import Check, OperationServices
+from refold.api.http.describe.registry import SchemaRegistry
+from refold.api.http.describe.services import Check, OperationServices
 from refold.api.http.reads.positions import Place, Positions
 from refold.api.http.reads.services import ModelReads, ModelServices, StreamServices
-from refold.api.http.registry import SchemaRegistry
 from refold.api.http.wire.database import Parameters, Row, Statement
 from refold.projections.tables.serving import ServedColumn, ServedModel
 from refold.schemas.errors import RefoldError

@@ -9,7 +9,7 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from refold.api import error_page
-from refold.api.http.operation_services import Check
+from refold.api.http.describe.services import Check
 
 Client = TestClient[Litestar]
 ROOT = Path(__file__).parent.parent.parent

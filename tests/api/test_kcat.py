@@ -23,7 +23,7 @@ from litestar.testing import TestClient
 
 from refold.api.cli.stack import Stack
 from refold.api.http.application import application
-from refold.api.http.registry import SchemaRegistry
+from refold.api.http.describe.registry import SchemaRegistry
 from refold.schemas.catalog import Catalog, Kind
 from refold.schemas.codec import Codec
 from refold.schemas.contracts import Event

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from refold.api.http import readiness
-from refold.api.http.operation_services import Check
+from refold.api.http.describe.services import Check
 from refold.api.http.readiness import Readiness
 from refold.streams.errors import KafkaUnavailable
 

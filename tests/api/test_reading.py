@@ -20,11 +20,11 @@ from psycopg import sql
 
 from refold.api.http.application import application
 from refold.api.http.commands.services import CommandServices
-from refold.api.http.operation_services import OperationServices
+from refold.api.http.describe.registry import SchemaRegistry
+from refold.api.http.describe.services import OperationServices
 from refold.api.http.reads.keyset import ROWS_NAMED
 from refold.api.http.reads.request import RESERVED
 from refold.api.http.reads.services import ModelReads, ModelServices, StreamServices
-from refold.api.http.registry import SchemaRegistry
 from refold.api.http.wire.database import Database
 from refold.api.http.wire.lookups import Lookups
 from refold.projections.tables.serving import ServedColumn, ServedModel

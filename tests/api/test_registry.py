@@ -10,8 +10,8 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from refold.api.http.application import application
-from refold.api.http.registry import RegistryError, SchemaRegistry
-from refold.api.http.registry_view import RegistryView
+from refold.api.http.describe.registry import RegistryError, SchemaRegistry
+from refold.api.http.describe.registry_view import RegistryView
 from refold.schemas.avro import Schema, schema_id
 from refold.schemas.catalog import Catalog
 from refold.streams.domain import Domains
@@ -76,7 +76,7 @@ def test_a_schema_is_looked_up_whatever_its_texts_say(client: Client, scanned: S
 def test_a_schema_newer_than_the_code_is_served(
     client: Client, world: Any, scanned: Schema, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("refold.api.http.registry.FRESH_S", 0.0)
+    monkeypatch.setattr("refold.api.http.describe.registry.FRESH_S", 0.0)
     later = newer(scanned)
     path = f"/registry/schemas/ids/{schema_id(later)}"
     assert client.get(path).status_code == 404

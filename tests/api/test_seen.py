@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from refold.api.health import Look
-from refold.api.http import seen
-from refold.api.http.metrics import metrics_page
-from refold.api.http.seen import Before, Seen, Watch
+from refold.api.http.describe import seen
+from refold.api.http.describe.metrics import metrics_page
+from refold.api.http.describe.seen import Before, Seen, Watch
 from refold.streams.domain import Domains
 from refold.streams.operation.lag import LagReader
 from refold.streams.operation.verdict import Finding

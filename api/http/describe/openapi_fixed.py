@@ -1,7 +1,7 @@
 """The paths of the OpenAPI document that no contract or declaration changes: batches and the schema registry. Pure."""
 
-from refold.api.http.openapi_parts import PREFER, TEXT, WHOLE, Json, object_of, parameter
-from refold.api.http.registry import MEDIA_TYPE
+from refold.api.http.describe.openapi_parts import PREFER, TEXT, WHOLE, Json, object_of, parameter
+from refold.api.http.describe.registry import MEDIA_TYPE
 
 NDJSON = "application/x-ndjson"
 _ID = parameter("path", "id", WHOLE, "31 bits of the schema's fingerprint.", required=True)

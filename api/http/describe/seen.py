@@ -17,8 +17,8 @@ import psycopg
 from prometheus_client.core import Metric
 
 from refold.api.health import Health, Look, of_tables
-from refold.api.http import metrics
-from refold.api.http.operation_services import Check
+from refold.api.http.describe import metrics
+from refold.api.http.describe.services import Check
 from refold.projections.tables.serving import model_states
 from refold.schemas.errors import RefoldError
 from refold.streams.domain import Domains

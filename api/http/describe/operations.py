@@ -10,10 +10,10 @@ from litestar.params import FromPath, SkipValidation
 from litestar.response import Redirect
 
 from refold.api.errors import DomainUnknown
-from refold.api.http.docs_page import docs_page
-from refold.api.http.metrics import CONTENT_TYPE
-from refold.api.http.openapi import command_schemas, document, model_schema
-from refold.api.http.operation_services import OperationServices
+from refold.api.http.describe.docs_page import docs_page
+from refold.api.http.describe.metrics import CONTENT_TYPE
+from refold.api.http.describe.openapi import command_schemas, document, model_schema
+from refold.api.http.describe.services import OperationServices
 from refold.api.http.reads.model_faults import domain_faults
 from refold.api.http.reads.services import ModelServices
 from refold.api.http.wire.answer import JSON

@@ -31,8 +31,18 @@ from refold.api.errors import (
     UnknownParameter,
     VersionConflict,
 )
-from refold.api.http import openapi_fixed
-from refold.api.http.openapi_parts import ABOUT, JSON_TYPES, MIN_POSITION, PREFER, SCHEMAS, TEXT, WHOLE, Json, parameter
+from refold.api.http.describe import openapi_fixed
+from refold.api.http.describe.openapi_parts import (
+    ABOUT,
+    JSON_TYPES,
+    MIN_POSITION,
+    PREFER,
+    SCHEMAS,
+    TEXT,
+    WHOLE,
+    Json,
+    parameter,
+)
 from refold.api.http.reads.request import DEFAULT_LIMIT, MAX_LIMIT, RESERVED
 from refold.projections.declaring.served_types import served_type
 from refold.projections.tables.serving import ServedColumn, ServedModel

@@ -12,7 +12,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, SkipValidation
 
 from refold.api.errors import UnknownParameter
-from refold.api.http.registry_view import Registered, RegistryView
+from refold.api.http.describe.registry_view import Registered, RegistryView
 from refold.api.http.wire.answer import Answer
 from refold.api.http.wire.bodies import whole_body
 from refold.api.http.wire.paths import ANY

@@ -1,0 +1,1 @@
+"""What the API says of itself: OpenAPI, the schema registry, probes and metrics."""
