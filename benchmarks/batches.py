@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from benchmarks.workers import cpu_seconds
 from refold.api.cli.stack import Stack
-from refold.streams.embedded.removal import remove_data
+from refold.api.embedded.removal import remove_data
 from refold.streams.settings import Settings
 
 LINES_A_BASKET = 10

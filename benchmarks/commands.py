@@ -19,9 +19,9 @@ from refold.api.cli.signals import interrupt_on_sigterm
 from refold.api.demo.commands import commands
 from refold.api.demo.receipts import open_receipts
 from refold.api.demo.sending import open_producer, send
+from refold.api.embedded.removal import remove_data
+from refold.api.embedded.servers import Servers
 from refold.streams.domain import load_domains
-from refold.streams.embedded.removal import remove_data
-from refold.streams.embedded.servers import Servers
 from refold.streams.log.topics import ensure_topics
 from refold.streams.log.waiting import when_kafka_answers
 from refold.streams.postgres.connection import connect

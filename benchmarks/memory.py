@@ -30,9 +30,9 @@ from refold.api.cli.stack import Stack
 from refold.api.demo.commands import Wish, commands
 from refold.api.demo.receipts import open_receipts
 from refold.api.demo.sending import open_producer, send_one
+from refold.api.embedded.removal import remove_data
 from refold.retail.schemas.basket import BASKET
 from refold.retail.schemas.product import PRODUCT
-from refold.streams.embedded.removal import remove_data
 from refold.streams.log.topics import events_topic
 from refold.streams.postgres.connection import connect
 from refold.streams.settings import Settings

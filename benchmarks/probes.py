@@ -20,8 +20,8 @@ from pathlib import Path
 
 from refold.api.cli.roles import WORKERS, probe_port
 from refold.api.cli.stack import Stack
-from refold.streams.embedded.ports import HOST, is_free
-from refold.streams.embedded.removal import remove_data
+from refold.api.embedded.ports import HOST, is_free
+from refold.api.embedded.removal import remove_data
 from refold.streams.settings import Settings
 
 EVERY_S = 0.02

@@ -12,9 +12,9 @@ import psutil
 
 from refold.api.cli.logs import keep_in_files
 from refold.api.cli.supervisor import Supervisor
+from refold.api.embedded.kafka import KafkaServer
+from refold.api.embedded.postgres import PostgresServer
 from refold.streams.domain import load_domains
-from refold.streams.embedded.kafka import KafkaServer
-from refold.streams.embedded.postgres import PostgresServer
 from refold.streams.kafka import clients
 from refold.streams.kafka.messages import watermarks
 from refold.streams.log.topics import events_topic

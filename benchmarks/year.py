@@ -13,8 +13,8 @@ from psycopg import sql
 
 from benchmarks.log_writer import LogWriter
 from benchmarks.receipts import decided
+from refold.api.embedded.servers import Servers
 from refold.streams.domain import load_domains
-from refold.streams.embedded.servers import Servers
 from refold.streams.kafka import clients
 from refold.streams.kafka.messages import watermarks
 from refold.streams.log.topics import ensure_topics, events_topic

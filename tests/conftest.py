@@ -15,9 +15,9 @@ import pytest
 from psycopg import sql
 from pydantic import SecretStr
 
+from refold.api.embedded.removal import remove_abandoned, remove_data
+from refold.api.embedded.servers import Endpoints, Servers
 from refold.streams import standing
-from refold.streams.embedded.removal import remove_abandoned, remove_data
-from refold.streams.embedded.servers import Endpoints, Servers
 from refold.streams.settings import Settings
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "alone")

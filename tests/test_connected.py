@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from refold.streams.embedded import servers
-from refold.streams.embedded.servers import Endpoints, connected
+from refold.api.embedded import servers
+from refold.api.embedded.servers import Endpoints, connected
 from refold.streams.errors import NotConnected
 from refold.streams.settings import Settings
 

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from refold.streams.embedded.records import write_private
+from refold.api.embedded.records import write_private
 
 FILL = """
 import errno
 import sys
 from pathlib import Path
-from refold.streams.embedded.belonging import Mark
-from refold.streams.embedded.processes import ServerProcess
-from refold.streams.embedded.records import write_private
-from refold.streams.embedded.servers import own
+from refold.api.embedded.belonging import Mark
+from refold.api.embedded.processes import ServerProcess
+from refold.api.embedded.records import write_private
+from refold.api.embedded.servers import own
 from refold.streams.errors import EmbeddedFailed
 
 disk = Path(sys.argv[1])

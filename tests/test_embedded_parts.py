@@ -13,10 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from refold.streams.embedded import jars, ports, servers, unprivileged
-from refold.streams.embedded.belonging import Mark
-from refold.streams.embedded.processes import ServerProcess, recorded_process
-from refold.streams.embedded.unprivileged import recorded_home
+from refold.api.embedded import jars, ports, servers, unprivileged
+from refold.api.embedded.belonging import Mark
+from refold.api.embedded.processes import ServerProcess, recorded_process
+from refold.api.embedded.unprivileged import recorded_home
 from refold.streams.errors import DataInUse, DownloadFailed, EmbeddedFailed, NoPermission
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)", "this-server"]
@@ -134,7 +134,9 @@ def test_the_last_words_are_the_telling_line(tmp_path: Path) -> None:
 
 
 def test_the_folder_has_one_owner_and_its_death_frees_it(tmp_path: Path) -> None:
-    program = f"from pathlib import Path; from refold.streams.embedded.servers import own; own_ = own(Path({str(tmp_path)!r}))"
+    program = (
+        f"from pathlib import Path; from refold.api.embedded.servers import own; own_ = own(Path({str(tmp_path)!r}))"
+    )
     program += "; print('owned', flush=True); import time; time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as other:
         assert other.stdout

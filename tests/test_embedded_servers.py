@@ -17,17 +17,17 @@ import pytest
 
 from refold.api.cli.app import run
 from refold.api.cli.stack import Stack
-from refold.streams.embedded.belonging import is_running
-from refold.streams.embedded.kafka import answers_api_versions
-from refold.streams.embedded.postgres import PostgresServer
-from refold.streams.embedded.removal import remove_data
-from refold.streams.embedded.servers import Endpoints, Servers, connected, find_running
+from refold.api.embedded.belonging import is_running
+from refold.api.embedded.kafka import answers_api_versions
+from refold.api.embedded.postgres import PostgresServer
+from refold.api.embedded.removal import remove_data
+from refold.api.embedded.servers import Endpoints, Servers, connected, find_running
 from refold.streams.errors import DatabaseRefused, DataInUse
 from refold.streams.settings import Settings
 from tests.conftest import PREFIX
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
-PARENT = "import sys, time, pathlib; from refold.streams.embedded.servers import Servers; "
+PARENT = "import sys, time, pathlib; from refold.api.embedded.servers import Servers; "
 PARENT += "s = Servers(pathlib.Path(sys.argv[1]), print); s.start(); print('up', flush=True); time.sleep(600)"
 
 

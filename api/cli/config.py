@@ -4,7 +4,7 @@ from psycopg import pq
 from pydantic import SecretStr
 
 from refold.api.cli.output import print_json, print_table
-from refold.streams.embedded.servers import analyst_address, find_running
+from refold.api.embedded.servers import analyst_address, find_running
 from refold.streams.settings import Settings
 
 ADDRESSES = ("kafka", "database_url", "analyst_url")

@@ -8,8 +8,8 @@ from refold.api.cli.output import reporting, say
 from refold.api.cli.roles import ALL
 from refold.api.cli.signals import finish_undisturbed, interrupt_on_sigterm
 from refold.api.cli.stack import Stack
+from refold.api.embedded.servers import analyst_address
 from refold.streams import journal
-from refold.streams.embedded.servers import analyst_address
 from refold.streams.settings import Settings
 
 

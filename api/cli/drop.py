@@ -5,9 +5,9 @@ from dataclasses import asdict
 
 from refold.api.cli import exits
 from refold.api.cli.output import print_json, print_table, say
+from refold.api.embedded.servers import connected
 from refold.projections.replay.undeclared import chosen, drop, undeclared
 from refold.projections.tables.declared import declared
-from refold.streams.embedded.servers import connected
 from refold.streams.postgres.connection import answering, connect
 from refold.streams.postgres.control_tables import bootstrap
 from refold.streams.settings import Settings

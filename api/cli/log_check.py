@@ -9,8 +9,8 @@ import psycopg
 from refold.api.cli import exits
 from refold.api.cli.output import print_json, print_table, say
 from refold.api.cli.replay import reported
+from refold.api.embedded.servers import connected
 from refold.streams.domain import load_domains
-from refold.streams.embedded.servers import connected
 from refold.streams.log.check import Found, SchemaCount, check_log
 from refold.streams.log.whole_log import places_of, raw_per_s
 from refold.streams.postgres.connection import Database, connect

@@ -9,9 +9,9 @@ from typing import Any
 from refold.api.cli import exits
 from refold.api.cli.output import print_json, print_table, say
 from refold.api.cli.replay import reported
+from refold.api.embedded.servers import connected
 from refold.api.errors import FileUnreadable
 from refold.streams.domain import load_domains
-from refold.streams.embedded.servers import connected
 from refold.streams.operation.dump.check import check_dump
 from refold.streams.operation.dump.dump import dump_log
 from refold.streams.operation.dump.folder import Manifest

@@ -8,7 +8,7 @@ from refold.api.cli import exits
 from refold.api.cli.log_dump import on_files
 from refold.api.cli.output import print_json, print_table, say
 from refold.api.cli.replay import reported
-from refold.streams.embedded.servers import connected
+from refold.api.embedded.servers import connected
 from refold.streams.operation.dump.restore import Plan, Restore
 from refold.streams.settings import Settings
 

@@ -10,9 +10,9 @@ from cyclopts import Parameter
 from refold.api.cli import exits
 from refold.api.cli.numbers import whole
 from refold.api.cli.output import print_json, print_table, say
+from refold.api.embedded.servers import connected
 from refold.schemas.meta import RULES, Claim
 from refold.streams.domain import load_domains
-from refold.streams.embedded.servers import connected
 from refold.streams.log.topics import category_of, commands_topic
 from refold.streams.operation.members import MemberReader
 from refold.streams.operation.voiding import Signed, Voidings, epochs_left, voidings_of

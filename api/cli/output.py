@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from refold.api.embedded.jars import Report
 from refold.schemas.errors import RefoldError
 from refold.streams import journal
-from refold.streams.embedded.jars import Report
 
 LAST_WORDS = "refold.end"
 """The logger of what a process ends by."""

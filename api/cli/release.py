@@ -7,6 +7,7 @@ from typing import Any
 
 from refold.api.cli import exits
 from refold.api.cli.output import print_json, print_table, say
+from refold.api.embedded.servers import connected
 from refold.projections.errors import NotParked
 from refold.projections.live.models import ModelsFold
 from refold.projections.live.parking import all_parked
@@ -15,7 +16,6 @@ from refold.projections.live.release import Released
 from refold.projections.live.release import release as release_models
 from refold.schemas.errors import RefoldError
 from refold.streams.domain import load_domains
-from refold.streams.embedded.servers import connected
 from refold.streams.log.history import History
 from refold.streams.log.topics import events_topic
 from refold.streams.postgres import set_aside

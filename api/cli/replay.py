@@ -13,12 +13,12 @@ from rich.progress import Progress as Bar
 
 from refold.api.cli import exits
 from refold.api.cli.output import print_json, print_table, progress, say
+from refold.api.embedded.servers import connected
 from refold.projections.errors import RebuildDiffers
 from refold.projections.replay.builder import Progress
 from refold.projections.replay.command import Replay
 from refold.projections.replay.compare import LISTED, Difference
 from refold.projections.replay.plan import Plan, Rebuilt, Report
-from refold.streams.embedded.servers import connected
 from refold.streams.postgres.connection import answering
 from refold.streams.settings import Settings
 

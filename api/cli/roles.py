@@ -12,10 +12,10 @@ from pathlib import Path
 
 import refold
 from refold.api.cli.exits import UNREACHABLE
+from refold.api.embedded.servers import connected
 from refold.api.stop_times import grace_s
 from refold.schemas.errors import RefoldError
 from refold.streams import journal
-from refold.streams.embedded.servers import connected
 from refold.streams.errors import BadSettings
 from refold.streams.operation.presence import Me, Presence
 from refold.streams.operation.running_code import running_code

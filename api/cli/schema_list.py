@@ -9,11 +9,11 @@ from confluent_kafka import KafkaException
 from refold.api.cli import exits
 from refold.api.cli.output import say
 from refold.api.cli.schemas import contracts, show
+from refold.api.embedded.servers import connected
 from refold.schemas.avro import Schema, schema_id, schema_of
 from refold.schemas.contracts import Category
 from refold.schemas.freeze import platform_schemas, released
 from refold.schemas.upcast import upcasts_of
-from refold.streams.embedded.servers import connected
 from refold.streams.errors import KafkaUnavailable
 from refold.streams.kafka import clients
 from refold.streams.log.topics import logged_schemas, schemas_topic

@@ -12,13 +12,13 @@ from refold.api.cli import exits
 from refold.api.cli.numbers import seconds, whole
 from refold.api.cli.output import print_json, print_table, say
 from refold.api.cli.send_file import send_file
+from refold.api.embedded.servers import connected
 from refold.api.errors import CommandUnknown
 from refold.api.http.commands.outcomes import FIND, Outcome
 from refold.api.http.commands.request import command_uuid_of, find_category, find_command, read_command
 from refold.schemas.errors import BadValue
 from refold.schemas.identity import body_hash, outcome_key
 from refold.streams.domain import load_domains
-from refold.streams.embedded.servers import connected
 from refold.streams.log.topics import ensure_topics
 from refold.streams.postgres.connection import Database, answering, connect
 from refold.streams.postgres.control_tables import bootstrap

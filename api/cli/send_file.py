@@ -16,12 +16,12 @@ import msgspec
 
 from refold.api.cli import exits
 from refold.api.cli.output import print_json, print_table, reporting, say
+from refold.api.embedded.jars import Report
+from refold.api.embedded.servers import connected
 from refold.api.errors import FileUnreadable
 from refold.api.http.commands.batch import Answer, Batch
 from refold.api.http.resources import Resources
 from refold.streams.domain import load_domains
-from refold.streams.embedded.jars import Report
-from refold.streams.embedded.servers import connected
 from refold.streams.settings import Settings
 
 NAMESPACE = UUID("c1f7f0a5-0d35-5f0e-9a51-0d5a9d1b7e64")

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from refold.api.cli.exits import DONE, FAILED
 from refold.api.cli.output import print_rows, say
-from refold.streams.embedded.servers import analyst_address
+from refold.api.embedded.servers import analyst_address
 from refold.streams.errors import NotConnected
 from refold.streams.postgres import session
 from refold.streams.postgres.connection import answering, opened

@@ -11,8 +11,8 @@ from refold.api.cli.logs import Output, keep_in_files
 from refold.api.cli.output import LAST_WORDS
 from refold.api.cli.roles import ALL, processes
 from refold.api.cli.supervisor import Supervisor
-from refold.streams.embedded.jars import Report
-from refold.streams.embedded.servers import Servers
+from refold.api.embedded.jars import Report
+from refold.api.embedded.servers import Servers
 from refold.streams.errors import Refused, Unreachable
 from refold.streams.journal.formats import form_of, read
 from refold.streams.settings import Settings

@@ -8,13 +8,13 @@ from typing import Any
 
 from refold.api.cli import exits
 from refold.api.cli.output import print_json, print_table, say
+from refold.api.embedded.servers import connected
 from refold.api.health import Health, of_tables, partitions
 from refold.projections.replay.undeclared import undeclared
 from refold.projections.tables.declared import declared
 from refold.projections.tables.serving import model_states, view_faults
 from refold.streams.chunk import Place
 from refold.streams.domain import Domains, load_domains
-from refold.streams.embedded.servers import connected
 from refold.streams.errors import DatabaseNewer
 from refold.streams.operation.claims_ahead import waiting
 from refold.streams.operation.lag import Lag, LagReader

@@ -8,8 +8,8 @@ from refold.api.cli.exits import DONE
 from refold.api.cli.logs import SUPERVISOR, stderr_lines
 from refold.api.cli.roles import WORKERS, processes, run_role
 from refold.api.cli.signals import finish_undisturbed, interrupt_on_sigterm
+from refold.api.embedded.servers import connected
 from refold.streams import journal
-from refold.streams.embedded.servers import connected
 from refold.streams.settings import Settings
 
 Role = Literal["handler", "core", "models", "reactors"]

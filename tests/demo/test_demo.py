@@ -16,7 +16,7 @@ from refold.api.demo.household_oracle import expected_households
 from refold.api.demo.loyalty import open_loyalty
 from refold.api.demo.oracle import expected
 from refold.api.demo.receipts import open_receipts
-from refold.streams.embedded.removal import remove_data
+from refold.api.embedded.removal import remove_data
 from tests.conftest import PREFIX
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]

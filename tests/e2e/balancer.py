@@ -10,7 +10,7 @@ from contextlib import closing, suppress
 from http.client import HTTPConnection, HTTPException
 from typing import Self
 
-from refold.streams.embedded.ports import HOST
+from refold.api.embedded.ports import HOST
 
 PROBE_S = 0.1
 _FRESH = 7

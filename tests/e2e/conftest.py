@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from refold.api.cli.stack import Stack
+from refold.api.embedded.servers import Endpoints
 from refold.streams import failpoints
 from refold.streams.domain import load_domains
-from refold.streams.embedded.servers import Endpoints
 from refold.streams.settings import Settings
 from tests.conftest import fresh_database, settings_for
 from tests.e2e.load import Load

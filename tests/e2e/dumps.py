@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from refold.streams.embedded.postgres import wheel_binaries
+from refold.api.embedded.postgres import wheel_binaries
 from tests.conftest import database_named
 
 _BEFORE_KEYS_S = 5.0

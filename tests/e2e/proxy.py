@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, Self, TypeVar
 
-from refold.streams.embedded.ports import HOST
+from refold.api.embedded.ports import HOST
 
 _PIECE = 1 << 16
 Answer = TypeVar("Answer")

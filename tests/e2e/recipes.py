@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from refold.streams.embedded.postgres import wheel_binaries
+from refold.api.embedded.postgres import wheel_binaries
 from refold.streams.settings import Settings
 from tests.conftest import database_named
 

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from refold.api.cli.stack import Stack
-from refold.streams.embedded.kafka import KafkaServer
-from refold.streams.embedded.ports import HOST
-from refold.streams.embedded.servers import Servers
+from refold.api.embedded.kafka import KafkaServer
+from refold.api.embedded.ports import HOST
+from refold.api.embedded.servers import Servers
 from refold.streams.settings import Settings
 from tests.e2e.proxy import Proxy
 

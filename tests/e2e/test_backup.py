@@ -14,8 +14,8 @@ from psycopg import sql
 from refold.api.cli import exits
 from refold.api.cli.app import run
 from refold.api.cli.stack import Stack
+from refold.api.embedded.servers import Endpoints, Servers
 from refold.schemas.identity import command_uuid
-from refold.streams.embedded.servers import Endpoints, Servers
 from refold.streams.operation.lag import LagReader
 from refold.streams.postgres.connection import connect
 from refold.streams.reactors.declared import reacted_categories

@@ -9,9 +9,9 @@ from uuid import uuid4
 import pytest
 
 from refold.api.cli.stack import Stack
+from refold.api.embedded.servers import Endpoints
 from refold.retail.schemas.basket import OpenBasket, ScanItem
 from refold.streams.domain import load_domains
-from refold.streams.embedded.servers import Endpoints
 from refold.streams.kafka.partitioner import partition_of
 from refold.streams.log.topics import commands_topic
 from refold.streams.operation.presence import stand_still, troubles

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from refold.api.cli.stack import Stack
-from refold.streams.embedded.servers import Endpoints
+from refold.api.embedded.servers import Endpoints
 from refold.streams.settings import Settings
 from tests.conftest import fresh_database, settings_for
 from tests.e2e import results

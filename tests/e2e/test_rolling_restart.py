@@ -12,7 +12,7 @@ import pytest
 
 from refold.api.cli.roles import WORKERS
 from refold.api.cli.stack import Stack
-from refold.streams.embedded.ports import HOST
+from refold.api.embedded.ports import HOST
 from refold.streams.settings import Settings
 from tests.conftest import settings_for
 from tests.e2e.balancer import Balancer

@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 from psycopg import Connection
 
-from refold.streams.embedded.servers import Servers
+from refold.api.embedded.servers import Servers
 from refold.streams.postgres.tables_version import migrations
 
 ROOT = Path(__file__).parent.parent.parent

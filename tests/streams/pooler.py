@@ -17,7 +17,7 @@ from typing import Literal, get_args
 
 import psycopg
 
-from refold.streams.embedded.ports import HOST
+from refold.api.embedded.ports import HOST
 
 Lent = Literal["session", "transaction", "statement"]
 _SSL, _GSS, _CANCEL = 80877103, 80877104, 80877102

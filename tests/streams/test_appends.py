@@ -9,10 +9,10 @@ from uuid import UUID
 import pytest
 from confluent_kafka import Producer
 
+from refold.api.embedded.ports import HOST
+from refold.api.embedded.servers import Servers
 from refold.schemas.codec import read_envelope
 from refold.schemas.meta import Claim, Meta
-from refold.streams.embedded.ports import HOST
-from refold.streams.embedded.servers import Servers
 from refold.streams.handler.appender import KafkaLog
 from refold.streams.kafka import clients
 from refold.streams.log.topics import events_topic

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from refold.api.embedded.removal import remove_data
+from refold.api.embedded.servers import Servers
 from refold.streams.chunk import Chunk
-from refold.streams.embedded.removal import remove_data
-from refold.streams.embedded.servers import Servers
 from refold.streams.handler.appender import KafkaLog
 from refold.streams.kafka import clients
 from refold.streams.log.topics import events_topic, new_topics

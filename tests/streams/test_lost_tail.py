@@ -11,8 +11,8 @@ from uuid import uuid4
 import pytest
 from confluent_kafka.admin import NewTopic
 
+from refold.api.embedded.servers import Servers
 from refold.retail.schemas.basket import OpenBasket
-from refold.streams.embedded.servers import Servers
 from refold.streams.errors import DeliveryFailed
 from refold.streams.kafka import clients
 from refold.streams.sending.producer import Producer

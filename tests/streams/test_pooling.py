@@ -17,10 +17,10 @@ import psycopg
 import pytest
 
 from refold.api.cli.stack import Stack
+from refold.api.embedded.ports import HOST
 from refold.api.http.wire.database import Database
 from refold.api.http.wire.lookups import Lookups
 from refold.streams import refusals
-from refold.streams.embedded.ports import HOST
 from refold.streams.errors import DatabasePooled, DatabaseRefused
 from refold.streams.postgres import pooling
 from refold.streams.postgres.connection import connect, connect_async, connect_patiently

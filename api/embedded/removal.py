@@ -4,10 +4,10 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from refold.streams.embedded.kafka import KafkaServer
-from refold.streams.embedded.postgres import PostgresServer
-from refold.streams.embedded.servers import own
-from refold.streams.embedded.unprivileged import recorded_home
+from refold.api.embedded.kafka import KafkaServer
+from refold.api.embedded.postgres import PostgresServer
+from refold.api.embedded.servers import own
+from refold.api.embedded.unprivileged import recorded_home
 from refold.streams.errors import DataInUse
 
 

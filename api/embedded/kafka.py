@@ -11,11 +11,11 @@ import uuid
 from importlib import resources
 from pathlib import Path
 
-from refold.streams.embedded.belonging import Mark
-from refold.streams.embedded.jars import Report, kafka_classpath
-from refold.streams.embedded.ports import HOST, kept_ports, recorded_ports
-from refold.streams.embedded.processes import ServerProcess
-from refold.streams.embedded.records import write_private
+from refold.api.embedded.belonging import Mark
+from refold.api.embedded.jars import Report, kafka_classpath
+from refold.api.embedded.ports import HOST, kept_ports, recorded_ports
+from refold.api.embedded.processes import ServerProcess
+from refold.api.embedded.records import write_private
 from refold.streams.errors import EmbeddedFailed, ExtraMissing
 
 # ApiVersions, version 0, correlation id 0, no client id: the one request that every broker answers to everybody.

@@ -10,12 +10,12 @@ from pathlib import Path
 import psycopg
 from psycopg import conninfo, sql
 
-from refold.streams.embedded.belonging import Mark, Words
-from refold.streams.embedded.jars import Report
-from refold.streams.embedded.ports import HOST, kept_ports, recorded_ports
-from refold.streams.embedded.processes import ServerProcess
-from refold.streams.embedded.records import write_private
-from refold.streams.embedded.unprivileged import Account, account_for_postgres, binaries_for, home_for, recorded_home
+from refold.api.embedded.belonging import Mark, Words
+from refold.api.embedded.jars import Report
+from refold.api.embedded.ports import HOST, kept_ports, recorded_ports
+from refold.api.embedded.processes import ServerProcess
+from refold.api.embedded.records import write_private
+from refold.api.embedded.unprivileged import Account, account_for_postgres, binaries_for, home_for, recorded_home
 from refold.streams.errors import DatabaseRefused, EmbeddedFailed, ExtraMissing
 from refold.streams.postgres.connection import connect
 from refold.streams.refusals import first_line

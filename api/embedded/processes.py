@@ -10,9 +10,9 @@ from pathlib import Path
 
 import psutil
 
-from refold.streams.embedded.belonging import Mark, is_running
-from refold.streams.embedded.records import write_private
-from refold.streams.embedded.unprivileged import Account
+from refold.api.embedded.belonging import Mark, is_running
+from refold.api.embedded.records import write_private
+from refold.api.embedded.unprivileged import Account
 from refold.streams.errors import EmbeddedFailed
 
 LOG_LIMIT = 20_000_000

@@ -11,10 +11,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, NamedTuple, Protocol, Self
 
-from refold.streams.embedded.jars import Report
-from refold.streams.embedded.kafka import KafkaServer
-from refold.streams.embedded.postgres import PostgresServer
-from refold.streams.embedded.processes import ServerProcess
+from refold.api.embedded.jars import Report
+from refold.api.embedded.kafka import KafkaServer
+from refold.api.embedded.postgres import PostgresServer
+from refold.api.embedded.processes import ServerProcess
 from refold.streams.errors import DataInUse, EmbeddedFailed, NoPermission
 from refold.streams.settings import Settings
 

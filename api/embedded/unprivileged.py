@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from refold.streams.embedded.records import write_private
+from refold.api.embedded.records import write_private
 from refold.streams.errors import NoPermission
 
 NAME = "nobody"
