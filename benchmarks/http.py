@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from benchmarks import batches
 from benchmarks.latency import Pids, running_api
-from refold.api.http.latency import Connection
+from refold.api.demo.latency import Connection
 
 BATCH_LINES, BATCHES, WARM_UP_S = 60_000, 2, 3.0
 PATH = "/v1/commands/retail/basket/OpenBasket"

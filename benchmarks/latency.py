@@ -14,8 +14,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from refold.api.cli.stack import Stack
+from refold.api.demo.latency import measure
 from refold.api.embedded.removal import remove_data
-from refold.api.http.latency import measure
 from refold.streams.settings import Settings
 
 WARM_UP = 100

@@ -14,6 +14,7 @@ from refold.api.demo.commands import commands
 from refold.api.demo.folded import Outcomes, Streams, Watch
 from refold.api.demo.household_oracle import expected_households
 from refold.api.demo.households import CheckedHouseholds
+from refold.api.demo.latency import Latency, measure
 from refold.api.demo.loyalty import Loyalty
 from refold.api.demo.oracle import Expected, a_basket, expected
 from refold.api.demo.progress import advancing
@@ -22,7 +23,6 @@ from refold.api.demo.receipts import Receipts
 from refold.api.demo.sending import open_producer, send, send_markers
 from refold.api.demo.summary import Summary
 from refold.api.demo.tables import Tables
-from refold.api.http.latency import Latency, measure
 from refold.streams.errors import Unreachable
 
 WARM_UP, COMMANDS, PER_S, ATTEMPTS = 50, 500, 50.0, 3

@@ -6,9 +6,9 @@ from typing import Any
 from refold.api.demo.check import Checked
 from refold.api.demo.folded import Outcomes
 from refold.api.demo.households import CheckedHouseholds
+from refold.api.demo.latency import Latency
 from refold.api.demo.oracle import Expected
 from refold.api.demo.rebuild import Rebuild
-from refold.api.http.latency import Latency
 
 
 @dataclass(frozen=True)
