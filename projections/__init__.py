@@ -1,6 +1,7 @@
 """The read side: declared read models, the fold that keeps them up to date, and the replay that builds them again.
 
-The names below are all that an author needs. Read first: `declaration` (what an author writes), then `models_process`.
+The names below are all that an author needs. Read first: `declaring` (what an author writes), then `live` and `replay`. Words of
+ours are in docs/glossary.md.
 """
 
 from refold.projections.declaring.declaration import Entity, Rollup, View, events, key

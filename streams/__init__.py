@@ -1,8 +1,8 @@
 """The write side: rules decide commands, the log decides what counts, the core folds it into tables.
 
-The names below are all that authors and producers need. Read first: `decider` (what an author writes), `producer`, `handler`
-(commands become events), `fold` (the log's rules), `core` (the fold's tables), then `log`, `reader` and `agents` (how chunks
-arrive), and `reactors` (commands that follow).
+The names below are all that authors and producers need. Read first: `decider` (what an author writes), then the rooms in the order in
+which data flows: `sending`, `handler` (commands become events), `rules` (what counts), `core` (the fold's tables), `worker` (how chunks
+arrive), and `reactors` (commands that follow). Words of ours are in docs/glossary.md.
 """
 
 from importlib import import_module

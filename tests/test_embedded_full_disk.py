@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from refold.api.embedded.records import write_private
+from refold.streams.private_files import write_private
 
 FILL = """
 import errno
@@ -16,9 +16,9 @@ import sys
 from pathlib import Path
 from refold.api.embedded.belonging import Mark
 from refold.api.embedded.processes import ServerProcess
-from refold.api.embedded.records import write_private
+from refold.streams.private_files import write_private
 from refold.api.embedded.servers import own
-from refold.streams.errors import EmbeddedFailed
+from refold.api.embedded.errors import EmbeddedFailed
 
 disk = Path(sys.argv[1])
 (disk / "log").touch()

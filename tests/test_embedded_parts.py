@@ -15,9 +15,9 @@ import pytest
 
 from refold.api.embedded import jars, ports, servers, unprivileged
 from refold.api.embedded.belonging import Mark
+from refold.api.embedded.errors import DataInUse, DownloadFailed, EmbeddedFailed, NoPermission
 from refold.api.embedded.processes import ServerProcess, recorded_process
 from refold.api.embedded.unprivileged import recorded_home
-from refold.streams.errors import DataInUse, DownloadFailed, EmbeddedFailed, NoPermission
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)", "this-server"]
 

@@ -18,11 +18,12 @@ import pytest
 from refold.api.cli.app import run
 from refold.api.cli.stack import Stack
 from refold.api.embedded.belonging import is_running
+from refold.api.embedded.errors import DataInUse
 from refold.api.embedded.kafka import answers_api_versions
 from refold.api.embedded.postgres import PostgresServer
 from refold.api.embedded.removal import remove_data
 from refold.api.embedded.servers import Endpoints, Servers, connected, find_running
-from refold.streams.errors import DatabaseRefused, DataInUse
+from refold.streams.errors import DatabaseRefused
 from refold.streams.settings import Settings
 from tests.conftest import PREFIX
 

@@ -1,5 +1,6 @@
 """Exit codes, the same for every command (docs/cli.md lists them)."""
 
+from refold.api.embedded import errors as embedded_errors
 from refold.api.errors import FileUnreadable
 from refold.projections.errors import BadDeclaration, BadGate, NotCompared, RebuildDiffers, RowsLost, UnknownModel
 from refold.schemas.errors import (
@@ -37,12 +38,12 @@ BY_KIND: dict[type[RefoldError], int] = {
     errors.NameTaken: USAGE,
     errors.BadReactor: USAGE,
     errors.AddressRefused: PRECONDITION,
-    errors.DataInUse: PRECONDITION,
-    errors.ExtraMissing: PRECONDITION,
+    embedded_errors.DataInUse: PRECONDITION,
+    embedded_errors.ExtraMissing: PRECONDITION,
     errors.LogRefused: PRECONDITION,
     errors.CategoryUncoded: PRECONDITION,
     errors.NewerRules: PRECONDITION,
-    errors.NoPermission: PRECONDITION,
+    embedded_errors.NoPermission: PRECONDITION,
     errors.Refused: PRECONDITION,
     voiding_errors.VoidUnknown: USAGE,
     voiding_errors.VoidNeedless: PRECONDITION,
@@ -63,7 +64,7 @@ BY_KIND: dict[type[RefoldError], int] = {
     dump_errors.LogInUse: PRECONDITION,
     errors.NotConnected: UNREACHABLE,
     errors.Unreachable: UNREACHABLE,
-    errors.DownloadFailed: UNREACHABLE,
+    embedded_errors.DownloadFailed: UNREACHABLE,
 }
 
 

@@ -9,7 +9,7 @@ from importlib.resources.abc import Traversable
 
 import polars as pl
 
-from refold.streams.errors import ExtraMissing
+from refold.api.embedded.errors import ExtraMissing
 
 WEEK = timedelta(days=7)
 _DISCOUNTS = ("retail_disc", "coupon_disc", "coupon_match_disc")

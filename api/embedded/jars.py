@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from refold.streams.errors import DownloadFailed, ExtraMissing, NoPermission
+from refold.api.embedded.errors import DownloadFailed, ExtraMissing, NoPermission
 
 VERSION = "4.3.1"
 # One `sha256  group:artifact:version` a line: what jgo resolves for kafka_2.13, and the binding that lets Kafka log.

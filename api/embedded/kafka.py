@@ -12,11 +12,11 @@ from importlib import resources
 from pathlib import Path
 
 from refold.api.embedded.belonging import Mark
+from refold.api.embedded.errors import EmbeddedFailed, ExtraMissing
 from refold.api.embedded.jars import Report, kafka_classpath
 from refold.api.embedded.ports import HOST, kept_ports, recorded_ports
 from refold.api.embedded.processes import ServerProcess
-from refold.api.embedded.records import write_private
-from refold.streams.errors import EmbeddedFailed, ExtraMissing
+from refold.streams.private_files import write_private
 
 # ApiVersions, version 0, correlation id 0, no client id: the one request that every broker answers to everybody.
 API_VERSIONS = struct.pack(">hhih", 18, 0, 0, -1)

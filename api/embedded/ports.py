@@ -5,7 +5,7 @@ import secrets
 import socket
 from pathlib import Path
 
-from refold.api.embedded.records import write_private
+from refold.streams.private_files import write_private
 
 HOST = "127.0.0.1"
 _UNASKED_FOR = range(20_000, 32_000)

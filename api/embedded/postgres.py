@@ -11,13 +11,14 @@ import psycopg
 from psycopg import conninfo, sql
 
 from refold.api.embedded.belonging import Mark, Words
+from refold.api.embedded.errors import EmbeddedFailed, ExtraMissing
 from refold.api.embedded.jars import Report
 from refold.api.embedded.ports import HOST, kept_ports, recorded_ports
 from refold.api.embedded.processes import ServerProcess
-from refold.api.embedded.records import write_private
 from refold.api.embedded.unprivileged import Account, account_for_postgres, binaries_for, home_for, recorded_home
-from refold.streams.errors import DatabaseRefused, EmbeddedFailed, ExtraMissing
+from refold.streams.errors import DatabaseRefused
 from refold.streams.postgres.connection import connect
+from refold.streams.private_files import write_private
 from refold.streams.refusals import first_line
 
 USER = DATABASE = "refold"

@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 
 from refold.api.embedded.belonging import Mark, is_running
-from refold.api.embedded.records import write_private
+from refold.api.embedded.errors import EmbeddedFailed
 from refold.api.embedded.unprivileged import Account
-from refold.streams.errors import EmbeddedFailed
+from refold.streams.private_files import write_private
 
 LOG_LIMIT = 20_000_000
 START_TOLERANCE_S = 2.0

@@ -4,11 +4,11 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from refold.api.embedded.errors import DataInUse
 from refold.api.embedded.kafka import KafkaServer
 from refold.api.embedded.postgres import PostgresServer
 from refold.api.embedded.servers import own
 from refold.api.embedded.unprivileged import recorded_home
-from refold.streams.errors import DataInUse
 
 
 def remove_data(data: Path) -> bool:

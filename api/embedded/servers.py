@@ -11,11 +11,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, NamedTuple, Protocol, Self
 
+from refold.api.embedded.errors import DataInUse, EmbeddedFailed, NoPermission
 from refold.api.embedded.jars import Report
 from refold.api.embedded.kafka import KafkaServer
 from refold.api.embedded.postgres import PostgresServer
 from refold.api.embedded.processes import ServerProcess
-from refold.streams.errors import DataInUse, EmbeddedFailed, NoPermission
 from refold.streams.settings import Settings
 
 START_BOUND_S = 120.0

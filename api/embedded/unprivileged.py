@@ -8,8 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from refold.api.embedded.records import write_private
-from refold.streams.errors import NoPermission
+from refold.api.embedded.errors import NoPermission
+from refold.streams.private_files import write_private
 
 NAME = "nobody"
 RECORD = "home.path"

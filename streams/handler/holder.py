@@ -1,6 +1,6 @@
 """One partition in the hands of one handler: its claim, and what it appended that the tables do not show yet. No I/O.
 
-Invariants (reference: the protocol's final rules, "Handler start" and "Handler running"):
+Invariants (docs/log-rules.md says why each of F1-F7 is there):
 - decide only on ONE snapshot whose writer is mine and whose next_seq has reached `floor` (F3);
 - an appended entry is forgotten only once a usable snapshot has counted it, never because it was acknowledged (F6);
 - a claim that the tables show as passed is dead: forget everything, wait a growing random time, claim again (F1, F2).

@@ -35,7 +35,7 @@ def test_the_page_of_errors_explains_every_code_of_the_table() -> None:
 
 def words_in_code() -> Iterator[tuple[str, str]]:
     """Each literal word that a reason, a fault of a schema or a rule is made with, and the callee it is given to."""
-    for path in (*ROOT.glob("schemas/*.py"), *ROOT.glob("streams/*.py"), *ROOT.glob("projections/*.py")):
+    for path in (*ROOT.glob("schemas/**/*.py"), *ROOT.glob("streams/**/*.py"), *ROOT.glob("projections/**/*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 at = {"Undecodable": 1, "Bad": 1, "Fault": 0}.get(node.func.id)

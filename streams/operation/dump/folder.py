@@ -18,10 +18,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from refold.api.embedded.records import write_private
 from refold.streams.errors import LogCorrupt
 from refold.streams.kafka.record_batches import RecordBatch, batches_of
 from refold.streams.operation.dump.errors import DumpInUse, DumpUnsound
+from refold.streams.private_files import write_private
 
 FORMAT = 1
 MANIFEST, _LOCK = "dump.json", "lock"

@@ -1,0 +1,44 @@
+"""The code map: every module, room by room, with the first line that it says of itself. `python docs/code_map.py` writes the page."""
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs/code-map.md"
+PACKAGES = ("schemas", "streams", "projections", "retail", "api")
+HEAD = """# Code map
+
+Every module with the first line that it says of itself, room by room; `python docs/code_map.py` writes this page, and a test compares it
+with the code. Imports point down this list of packages: `api`, `retail`, `projections`, `streams`, `schemas`.
+[ARCHITECTURE.md](../ARCHITECTURE.md) has the path of one event through them, [glossary.md](glossary.md) the words.
+"""
+
+
+def first_line(path: Path) -> str:
+    """What a module says of itself, in one line."""
+    doc = ast.get_docstring(ast.parse(path.read_text())) or ""
+    return doc.split("\n\n")[0].replace("\n", " ").replace("|", "\\|")
+
+
+def room(folder: Path) -> list[str]:
+    """One room: its sentence, then its modules."""
+    modules = [path for path in sorted(folder.glob("*.py")) if path.name != "__init__.py"]
+    name = folder.relative_to(ROOT).as_posix()
+    lines = ["", f"{'#' * min(2 + name.count('/'), 4)} `{name}/`", first_line(folder / "__init__.py")]
+    if modules:
+        lines += ["", "| module | what it is |", "|---|---|"]
+        lines += [f"| `{path.stem}` | {first_line(path)} |" for path in modules]
+    return lines
+
+
+def page() -> str:
+    """The whole page."""
+    lines = HEAD.splitlines()
+    for package in PACKAGES:
+        for init in sorted((ROOT / package).rglob("__init__.py")):
+            lines += room(init.parent)
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())

@@ -1,0 +1,68 @@
+"""The house: every module on the map, every room with its sentence, every page linked, every path in prose there."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from docs import code_map
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = [ROOT / name for name in code_map.PACKAGES]
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
+PROSE = [*PAGES, *(ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "STYLE.md"))]
+MOST_ROOMS, MOST_LINES, LONGEST_FUNCTION = 12, 300, 50
+PATH = re.compile(
+    r"`((?:schemas|streams|projections|retail|api|tests|benchmarks|docs|docker|findings|examples)/[\w./-]+)`"
+)
+
+
+def test_the_code_map_says_what_the_modules_say() -> None:
+    assert code_map.PAGE.read_text() == code_map.page(), "run: python docs/code_map.py"
+
+
+def test_every_room_and_module_says_what_it_is() -> None:
+    modules = [path for package in PACKAGES for path in package.rglob("*.py")]
+    assert len(modules) > 300
+    assert [path for path in modules if not code_map.first_line(path)] == []
+
+
+def test_rooms_are_few_and_files_are_short() -> None:
+    rooms = [path.parent for path in (ROOT / "streams").glob("*/__init__.py")]
+    assert len(rooms) <= MOST_ROOMS
+    long = []
+    for path in (path for package in PACKAGES for path in package.rglob("*.py")):
+        tree = ast.parse(path.read_text())
+        if len(path.read_text().splitlines()) > MOST_LINES:
+            long.append(str(path))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                assert node.end_lineno is not None
+                if node.end_lineno - node.lineno >= LONGEST_FUNCTION:
+                    long.append(f"{path}:{node.lineno}")
+    assert long == []
+
+
+def test_the_readme_links_every_page() -> None:
+    linked = set(re.findall(r"\]\((docs/[\w/.-]+\.md)", (ROOT / "README.md").read_text()))
+    decisions = {path for path in PAGES if path.parent.name == "decisions" and path.name != "index.md"}
+    assert {path.relative_to(ROOT).as_posix() for path in PAGES if path not in decisions} <= linked
+
+
+@pytest.mark.parametrize("page", PROSE, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_paths_named_in_prose_are_there(page: Path) -> None:
+    gone = []
+    for named in PATH.findall(page.read_text()):
+        path = ROOT / named.rstrip("/.")
+        if not (path.exists() or path.with_suffix(".py").exists() or any(ROOT.glob(named + ".*"))):
+            gone.append(named)
+    assert gone == []
+
+
+def test_words_of_ours_are_in_the_glossary_and_used() -> None:
+    words = re.findall(r"^\*\*([\w ]+)\*\*", (ROOT / "docs/glossary.md").read_text(), re.MULTILINE)
+    assert len(words) >= 20
+    assert words == sorted(words, key=str.lower)
+    prose = "\n".join(path.read_text().lower() for path in PROSE if path.name != "glossary.md")
+    assert [word for word in words if word.lower() not in prose] == []
