@@ -66,3 +66,10 @@ def test_words_of_ours_are_in_the_glossary_and_used() -> None:
     assert words == sorted(words, key=str.lower)
     prose = "\n".join(path.read_text().lower() for path in PROSE if path.name != "glossary.md")
     assert [word for word in words if word.lower() not in prose] == []
+
+
+def test_columns_of_the_envelope_are_named_in_one_place() -> None:
+    modules = [path for package in PACKAGES for path in package.rglob("*.py")]
+    found = [name for path in modules for name in re.findall(r"[\"'](m_[a-z_]+)[\"']", path.read_text())]
+    assert len(found) > 15
+    assert sorted(found) == sorted(set(found)), "a name that stands twice is a constant of its module"

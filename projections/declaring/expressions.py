@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Literal
 
 from refold.projections.errors import BadDeclaration
+from refold.schemas.columns import envelope as m
 from refold.schemas.contracts import Event
 
 Constant = int | str | bool | Decimal | date | datetime | Enum
@@ -101,8 +102,8 @@ class ByEvent:
 
 Expression = Field | Day | ByEvent
 
-OCCURRED_AT = Field("m_occurred_at")
-STREAM = Field("m_stream")
+OCCURRED_AT = Field(m.OCCURRED_AT)
+STREAM = Field(m.STREAM)
 
 
 def field(name: str) -> Field:

@@ -22,6 +22,7 @@ from refold.projections.declaring.sql_types import (
 )
 from refold.projections.errors import BadDeclaration
 from refold.schemas.avro import resolved, schema_of
+from refold.schemas.columns import envelope as m
 from refold.schemas.contracts import Category, Event
 
 _WORDS = {
@@ -64,7 +65,7 @@ class FieldType:
 def field_type(kind: EventType, name: str, where: str = "") -> FieldType:
     """The type of a field of one type of event. Raises BadDeclaration for one that it lacks or that no column holds."""
     if name in ENVELOPE_TYPES:
-        return FieldType(ENVELOPE_TYPES[name], nullable=name in {"m_actor", "m_correlation_id"})
+        return FieldType(ENVELOPE_TYPES[name], nullable=name in {m.ACTOR, m.CORRELATION_ID})
     avro = _avro_fields(kind).get(name)
     if avro is None:
         raise BadDeclaration(f"{where}: {kind.event.__name__} has no field {name}")

@@ -12,6 +12,7 @@ import msgspec
 import polars as pl
 
 from refold.projections.errors import BadDeclaration
+from refold.schemas.columns import envelope as m
 
 DIGITS = 38
 LONG_DIGITS = 19
@@ -39,12 +40,12 @@ BOOLEAN = ColumnType("boolean", pl.Boolean())
 TIME = ColumnType("timestamptz", pl.Datetime("us", "UTC"))
 DATE = ColumnType("date", pl.Date())
 ENVELOPE_TYPES = {
-    "m_occurred_at": TIME,
-    "m_recorded_at": TIME,
-    "m_stream": TEXT,
-    "m_version": BIGINT,
-    "m_actor": TEXT,
-    "m_correlation_id": TEXT,
+    m.OCCURRED_AT: TIME,
+    m.RECORDED_AT: TIME,
+    m.STREAM: TEXT,
+    m.VERSION: BIGINT,
+    m.ACTOR: TEXT,
+    m.CORRELATION_ID: TEXT,
 }
 """What of the envelope a declaration may use."""
 _NUMERIC = re.compile(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from refold.projections.declaring.declaration import EventType
 from refold.schemas.catalog import Catalog, Kind, Writer
 from refold.schemas.codec import read_envelope
+from refold.schemas.columns import envelope as m
 from refold.schemas.columns.binary_column import joined
 from refold.schemas.columns.decoder import ROW, Bad, ColumnDecoder, Heads, read_heads
 from refold.schemas.columns.upcast import todays_events
@@ -172,19 +173,19 @@ def _envelope(value: bytes | None) -> Meta | None:
 
 def _without_parked(counted: Counted, batch: Batch, parked: Sequence[Park]) -> Counted:
     starts = pl.DataFrame(
-        {"m_stream": [p.stream for p in parked], _PARK_FROM: [p.first_offset for p in parked]},
-        schema={"m_stream": pl.String, _PARK_FROM: pl.Int64},
+        {m.STREAM: [p.stream for p in parked], _PARK_FROM: [p.first_offset for p in parked]},
+        schema={m.STREAM: pl.String, _PARK_FROM: pl.Int64},
     )
     frames, late = {}, []
     for kind, frame in counted.frames.items():
         placed = frame.with_columns(pl.Series(_OFFSET, batch.offsets[frame[ROW].to_numpy()], dtype=pl.Int64)).join(
-            starts, on="m_stream", how="left", maintain_order="left"
+            starts, on=m.STREAM, how="left", maintain_order="left"
         )
         waits = (pl.col(_OFFSET) >= pl.col(_PARK_FROM)).fill_null(value=False)
-        late.append(placed.filter(waits & (pl.col(_OFFSET) > pl.col(_PARK_FROM))).select("m_stream", ROW))
+        late.append(placed.filter(waits & (pl.col(_OFFSET) > pl.col(_PARK_FROM))).select(m.STREAM, ROW))
         frames[kind] = placed.filter(~waits).drop(_OFFSET, _PARK_FROM)
     waiting = {(batch.category, park.stream): 1 for park in counted.parks}
     if late:  # a stored event that was upcast to several waits once
-        for stream, number in pl.concat(late).unique().group_by("m_stream").len().iter_rows():
+        for stream, number in pl.concat(late).unique().group_by(m.STREAM).len().iter_rows():
             waiting[batch.category, stream] = waiting.get((batch.category, stream), 0) + number
     return replace(counted, frames=frames, waiting=waiting)

@@ -21,6 +21,7 @@ from refold.projections.partials.partial import PLACES, TIME_SHIFT
 from refold.projections.tables.layout import DELETED, VERSION, Layout, Merge, Stored, order_column
 from refold.schemas.arithmetic import EXACT
 from refold.schemas.binary import micros_of
+from refold.schemas.columns import envelope as m
 from refold.schemas.columns.upcast import SUB
 
 Row = dict[str, Any]
@@ -61,9 +62,9 @@ def _since_last_delete(layout: Layout, events: Mapping[EventType, Sequence[Row]]
         return found
     last: dict[str, int] = {}
     for event in found.get(EventType(model.category, model.deleted_when), ()):
-        last[event["m_stream"]] = max(_place_in_stream(event), last.get(event["m_stream"], 0))
+        last[event[m.STREAM]] = max(_place_in_stream(event), last.get(event[m.STREAM], 0))
     return {
-        kind: [event for event in happened if _place_in_stream(event) >= last.get(event["m_stream"], 0)]
+        kind: [event for event in happened if _place_in_stream(event) >= last.get(event[m.STREAM], 0)]
         for kind, happened in found.items()
     }
 
@@ -75,7 +76,7 @@ def _plan(layout: Layout, kind: EventType) -> tuple[Callable[[Row], tuple[Any, .
     if isinstance(model, Rollup):
         parts = [_key_part(layout, kind, name) for name in model.key]
         return lambda event: tuple(part(event) for part in parts), _gathering(layout, kind)
-    key_of: Callable[[Row], tuple[Any, ...]] = lambda event: (event["m_stream"],)  # noqa: E731 - beside the other one
+    key_of: Callable[[Row], tuple[Any, ...]] = lambda event: (event[m.STREAM],)  # noqa: E731 - beside the other one
     is_delete = kind.event is model.deleted_when
     steps = [] if is_delete else _gathering(layout, kind)
     return key_of, [*steps, *([_version(is_delete=is_delete)] if layout.deletes else [])]
@@ -153,14 +154,14 @@ def _version(*, is_delete: bool) -> Step:
 
 def _place_in_stream(event: Row) -> int:
     """As `partial.placed` counts."""
-    return int(event["m_version"]) * PLACES + int(event.get(SUB) or 0)
+    return int(event[m.VERSION]) * PLACES + int(event.get(SUB) or 0)
 
 
 def _place(kind: EventType) -> Callable[[Row], str]:
     """The text that `partial` orders by."""
 
     def place(event: Row) -> str:
-        return f"{micros_of(event['m_occurred_at']) + TIME_SHIFT} {kind.category.name} {event['m_stream']} {_place_in_stream(event):019d}"
+        return f"{micros_of(event[m.OCCURRED_AT]) + TIME_SHIFT} {kind.category.name} {event[m.STREAM]} {_place_in_stream(event):019d}"
 
     return place
 

@@ -22,6 +22,7 @@ from refold.projections.partials.batch import Batch, Park
 from refold.projections.partials.partial import PLACE, Frames, placed
 from refold.projections.tables.layout import DELETED, VERSION, Layout, Stored
 from refold.schemas.arithmetic import at_scale, authors_arithmetic
+from refold.schemas.columns import envelope as m
 from refold.schemas.columns.decoder import ROW
 from refold.schemas.columns.values import values_of
 from refold.schemas.contracts import Event
@@ -68,7 +69,7 @@ def evolve_batch(target: Target, batch: Batch, frames: Frames, parked: Iterable[
     layout, tell = target.layout, target.tell
     rules, deleted_when = _rules(layout)
     waits = {park.stream: park for park in parked}
-    touched = sorted({stream for frame in frames.values() for stream in frame["m_stream"].unique()})
+    touched = sorted({stream for frame in frames.values() for stream in frame[m.STREAM].unique()})
     rows = load(touched)
     changed: dict[str, Held] = {}
     parks: list[Park] = []
@@ -143,7 +144,7 @@ def _by_record(frames: Frames) -> Iterator[tuple[int, str, list[Placed]]]:
 
 
 def _events(kind: EventType, frame: pl.DataFrame) -> list[tuple[int, str, int, Event]]:
-    heads = placed(frame).select(ROW, "m_stream", PLACE).iter_rows()
+    heads = placed(frame).select(ROW, m.STREAM, PLACE).iter_rows()
     columns = [values_of(frame[name]) for name in kind.event.__struct_fields__]
     events = all_from_log(columns, frame.height, kind.event)
     return [(*head, event) for head, event in zip(heads, events, strict=True)]

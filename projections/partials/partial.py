@@ -31,6 +31,7 @@ from refold.projections.declaring.sql_types import INTEGER
 from refold.projections.partials import long_keys
 from refold.projections.partials.wide_sums import LIMB, limbs, low
 from refold.projections.tables.layout import DELETED, VERSION, Layout, Merge, Stored, order_column
+from refold.schemas.columns import envelope as m
 from refold.schemas.columns.upcast import SUB
 
 Frames = Mapping[EventType, pl.DataFrame]
@@ -43,14 +44,14 @@ PLACE = "m_place"
 PLACES = 1000
 _DELETED_AT = "m_deleted_at"
 _EXACT = Context(prec=100)
-_ORDER = ("m_occurred_at", "m_stream", PLACE)
+_ORDER = (m.OCCURRED_AT, m.STREAM, PLACE)
 
 
 def placed(frame: pl.DataFrame) -> pl.DataFrame:
     """The events with their place in the stream."""
     if PLACE in frame.columns:
         return frame
-    at = pl.col("m_version") * PLACES
+    at = pl.col(m.VERSION) * PLACES
     return frame.with_columns((at + pl.col(SUB) if SUB in frame.columns else at).alias(PLACE))
 
 
@@ -124,10 +125,10 @@ def _after_deletes(layout: Layout, frames: Frames) -> Frames:
     deletes = frames.get(EventType(model.category, model.deleted_when))
     if deletes is None or deletes.is_empty():
         return frames
-    last = placed(deletes).group_by("m_stream").agg(pl.col(PLACE).max().alias(_DELETED_AT))
+    last = placed(deletes).group_by(m.STREAM).agg(pl.col(PLACE).max().alias(_DELETED_AT))
     return {
         kind: placed(frame)
-        .join(last, on="m_stream", how="left")
+        .join(last, on=m.STREAM, how="left")
         .filter(pl.col(_DELETED_AT).is_null() | (pl.col(PLACE) >= pl.col(_DELETED_AT)))
         .drop(_DELETED_AT)
         for kind, frame in frames.items()
@@ -149,7 +150,7 @@ def _of_type(layout: Layout, kind: EventType, frame: pl.DataFrame) -> pl.DataFra
     keys = (
         [_key(layout, kind, name, frame) for name in model.key]
         if isinstance(model, Rollup)
-        else [pl.col("m_stream").alias(model.key_name)]
+        else [pl.col(m.STREAM).alias(model.key_name)]
     )
     sums = [found for name, column in columns.items() for found in _gathered(layout, kind, name, column)]
     found = frame.group_by(keys).agg(*sums, *_orders(kind, model.columns, ordered), *_versions(layout, kind))

@@ -10,6 +10,7 @@ from refold.projections.declaring.declaration import EventType
 from refold.projections.partials.by_rows import Row
 from refold.schemas.catalog import Catalog, Kind, Writer
 from refold.schemas.codec import Codec, Rejection
+from refold.schemas.columns import envelope as m
 from refold.schemas.contracts import Event
 from refold.schemas.envelope import framed
 from refold.schemas.errors import Undecodable
@@ -70,9 +71,9 @@ def _row_of(meta: Meta, event: Event) -> Row:
     row = {name: _plain(value) for name, value in msgspec.structs.asdict(event).items()}
     if any(isinstance(value, str) and "\0" in value for value in row.values()):
         raise Undecodable("a text that Postgres cannot hold", "value-unstorable")
-    row["m_stream"], row["m_version"] = meta.stream, meta.version
-    row["m_occurred_at"], row["m_recorded_at"] = meta.occurred_at, meta.recorded_at
-    row["m_actor"], row["m_correlation_id"] = meta.actor, meta.correlation_id
+    row[m.STREAM], row[m.VERSION] = meta.stream, meta.version
+    row[m.OCCURRED_AT], row[m.RECORDED_AT] = meta.occurred_at, meta.recorded_at
+    row[m.ACTOR], row[m.CORRELATION_ID] = meta.actor, meta.correlation_id
     return row
 
 

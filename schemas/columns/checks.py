@@ -9,12 +9,13 @@ from typing import Any
 import polars as pl
 
 from refold.schemas.binary import LEAST_INT, MOST_INT
+from refold.schemas.columns import envelope as m
 from refold.schemas.columns.layout import Layout, Leaf
 
 _DAY_MICROS = 86_400_000_000
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _FIRST_DAY, _LAST_DAY = date.min.toordinal() - _EPOCH_DAY, date.max.toordinal() - _EPOCH_DAY
-_NO_NUL = frozenset({"m_category", "m_stream", "m_actor", "m_correlation_id"})
+_NO_NUL = frozenset({m.CATEGORY, m.STREAM, m.ACTOR, m.CORRELATION_ID})
 
 
 class Bounds:

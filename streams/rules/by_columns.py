@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
+from refold.schemas.columns import envelope as m
 from refold.schemas.columns.decoder import ROW
 from refold.schemas.columns.values import values_of
 from refold.schemas.contracts import Event
@@ -20,17 +21,17 @@ class ByColumns:
 
     def __init__(self, decoded: DecodedChunk, envelopes: pl.DataFrame, category: str) -> None:
         self._decoded, self._envelopes = decoded, envelopes
-        self.streams: Sequence[str] = envelopes["m_stream"].unique().to_list()
-        firsts = envelopes.filter(pl.col("m_index") == 0)
-        named = zip(firsts["m_stream"].to_list(), firsts["m_command_id"].to_list(), strict=True)
+        self.streams: Sequence[str] = envelopes[m.STREAM].unique().to_list()
+        firsts = envelopes.filter(pl.col(m.INDEX) == 0)
+        named = zip(firsts[m.STREAM].to_list(), firsts[m.COMMAND_ID].to_list(), strict=True)
         self.keys: Sequence[bytes] = [outcome_key(category, stream, command_id) for stream, command_id in named]
 
     def fold(self, decider: AnyDecider, before: Before, refold: Refold) -> Folded | None:
         """None if not every whole group takes effect: then the rows decide."""
         decoded = self._decoded
         versions = pl.DataFrame(
-            {"m_stream": list(before.streams), "stored": [row.version for row in before.streams.values()]},
-            schema={"m_stream": pl.String, "stored": pl.Int64},
+            {m.STREAM: list(before.streams), "stored": [row.version for row in before.streams.values()]},
+            schema={m.STREAM: pl.String, "stored": pl.Int64},
         )
         whole = judge_columns(self._envelopes, decider.category.name, before.state, versions, len(before.known))
         if whole is None:
@@ -49,11 +50,11 @@ class ByColumns:
 def _outcomes(counted: pl.DataFrame, keys: Sequence[bytes], rejections: pl.DataFrame, start: int) -> Columns:
     """One row for each command that took effect; the chunk's groups count from the first on, so their keys do too."""
     groups = (
-        counted.with_columns(group=(pl.col("m_index") == 0).cum_sum())
+        counted.with_columns(group=(pl.col(m.INDEX) == 0).cum_sum())
         .group_by("group", maintain_order=True)
         .agg(
-            pl.col("m_stream", "m_command_id", "m_body_hash", "m_base_version").first(),
-            events=pl.when(pl.col("m_version").first() > pl.col("m_base_version").first())
+            pl.col(m.STREAM, m.COMMAND_ID, m.BODY_HASH, m.BASE_VERSION).first(),
+            events=pl.when(pl.col(m.VERSION).first() > pl.col(m.BASE_VERSION).first())
             .then(pl.len())
             .otherwise(0)
             .cast(pl.Int32),
@@ -74,12 +75,12 @@ def _outcomes(counted: pl.DataFrame, keys: Sequence[bytes], rejections: pl.DataF
     )
     return {
         "key": keys[: groups.height],
-        "command_id": groups["m_command_id"].to_list(),
-        "body_hash": groups["m_body_hash"].to_list(),
-        "stream": groups["m_stream"],
+        "command_id": groups[m.COMMAND_ID].to_list(),
+        "body_hash": groups[m.BODY_HASH].to_list(),
+        "stream": groups[m.STREAM],
         "code": groups["code"],
         "message": groups["message"],
-        "base_version": groups["m_base_version"],
+        "base_version": groups[m.BASE_VERSION],
         "events": groups["events"],
         "first_offset": offsets["first_offset"],
         "next_offset": offsets["next_offset"],
@@ -89,15 +90,15 @@ def _outcomes(counted: pl.DataFrame, keys: Sequence[bytes], rejections: pl.DataF
 def _offsets(counted: pl.DataFrame, start: int) -> Columns:
     """Where each stream's new events lie: one row a stream, its offsets as an array literal."""
     found = (
-        counted.filter(pl.col("m_version") > pl.col("m_base_version"))
-        .group_by("m_stream", maintain_order=True)
+        counted.filter(pl.col(m.VERSION) > pl.col(m.BASE_VERSION))
+        .group_by(m.STREAM, maintain_order=True)
         .agg(
-            first_version=pl.col("m_version").first(),
+            first_version=pl.col(m.VERSION).first(),
             offsets=(pl.col(ROW).cast(pl.Int64) + start).cast(pl.String).str.join(","),
         )
     )
     offsets = found.select(pl.lit("{") + pl.col("offsets") + pl.lit("}")).to_series()
-    return {"stream": found["m_stream"], "first_version": found["first_version"], "offsets": offsets}
+    return {"stream": found[m.STREAM], "first_version": found["first_version"], "offsets": offsets}
 
 
 def _streams(
@@ -106,9 +107,9 @@ def _streams(
     """Version and state of each stream after its new events."""
     events = _bodies(decider, decoded)
     per_stream = (
-        counted.filter(pl.col("m_version") > pl.col("m_base_version"))
-        .group_by("m_stream", maintain_order=True)
-        .agg(ROW, pl.col("m_version").last())
+        counted.filter(pl.col(m.VERSION) > pl.col(m.BASE_VERSION))
+        .group_by(m.STREAM, maintain_order=True)
+        .agg(ROW, pl.col(m.VERSION).last())
     )
     upcast = decoded.upcast
     states = [
@@ -116,8 +117,8 @@ def _streams(
         for stream, rows, _ in per_stream.iter_rows()
     ]
     return {
-        "stream": per_stream["m_stream"],
-        "version": per_stream["m_version"],
+        "stream": per_stream[m.STREAM],
+        "version": per_stream[m.VERSION],
         "state": [state for state, _ in states],
         "state_fingerprint": [fingerprint for _, fingerprint in states],
     }

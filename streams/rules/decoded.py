@@ -10,6 +10,7 @@ import polars as pl
 
 from refold.schemas.catalog import REJECTION_WRITER, Catalog, Kind
 from refold.schemas.codec import Codec, Rejection
+from refold.schemas.columns import envelope as m
 from refold.schemas.columns.binary_column import BinaryColumn
 from refold.schemas.columns.decoder import ROW, ColumnDecoder, Heads
 from refold.schemas.contracts import Event
@@ -42,7 +43,7 @@ class DecodedChunk:
     def _keys_fit(self, joined: pl.DataFrame) -> bool:
         held = self.chunk.keys
         keys = held.series if isinstance(held, BinaryColumn) else pl.Series(held, dtype=pl.Binary)
-        return bool((keys == joined["m_stream"].cast(pl.Binary)).fill_null(value=False).all())
+        return bool((keys == joined[m.STREAM].cast(pl.Binary)).fill_null(value=False).all())
 
 
 class EventDecoder:

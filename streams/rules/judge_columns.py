@@ -7,22 +7,23 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
+from refold.schemas.columns import envelope as m
 from refold.streams.rules.judge import ClaimState
 
 ENVELOPE = (
-    "m_writer",
-    "m_command_id",
-    "m_body_hash",
-    "m_category",
-    "m_stream",
-    "m_version",
-    "m_base_version",
-    "m_seq",
-    "m_index",
-    "m_count",
-    "m_command_offset",
+    m.WRITER,
+    m.COMMAND_ID,
+    m.BODY_HASH,
+    m.CATEGORY,
+    m.STREAM,
+    m.VERSION,
+    m.BASE_VERSION,
+    m.SEQ,
+    m.INDEX,
+    m.COUNT,
+    m.COMMAND_OFFSET,
 )
-_SAME_IN_GROUP = ("m_count", "m_stream", "m_command_id", "m_base_version", "m_command_offset", "m_body_hash")
+_SAME_IN_GROUP = (m.COUNT, m.STREAM, m.COMMAND_ID, m.BASE_VERSION, m.COMMAND_OFFSET, m.BODY_HASH)
 
 
 @dataclass(frozen=True)
@@ -48,14 +49,14 @@ def judge_columns(
     whole = frame.head(taken)
     if not _in_sequence(frame, category, state) or not _groups_hold(frame) or not _bases_hold(whole, versions):
         return None
-    after = replace(state, next_seq=state.next_seq + taken, last_command_offset=int(whole["m_command_offset"][-1]))
+    after = replace(state, next_seq=state.next_seq + taken, last_command_offset=int(whole[m.COMMAND_OFFSET][-1]))
     return WholeVerdict(after, taken)
 
 
 def _whole_groups(frame: pl.DataFrame) -> int:
     """Records up to the end of the last complete group."""
     last = frame.row(-1, named=True)
-    return frame.height if last["m_index"] == last["m_count"] - 1 else frame.height - int(last["m_index"]) - 1
+    return frame.height if last[m.INDEX] == last[m.COUNT] - 1 else frame.height - int(last[m.INDEX]) - 1
 
 
 def _in_sequence(frame: pl.DataFrame, category: str, state: ClaimState) -> bool:
@@ -63,28 +64,28 @@ def _in_sequence(frame: pl.DataFrame, category: str, state: ClaimState) -> bool:
     expected = pl.int_range(state.next_seq, state.next_seq + pl.len(), dtype=pl.Int64)
     return bool(
         frame.select(
-            (pl.col("m_writer") == pl.lit(state.writer.bytes)).all()
-            & (pl.col("m_seq") == expected).all()
-            & (pl.col("m_category") == category).all()
+            (pl.col(m.WRITER) == pl.lit(state.writer.bytes)).all()
+            & (pl.col(m.SEQ) == expected).all()
+            & (pl.col(m.CATEGORY) == category).all()
         ).item()
     )
 
 
 def _groups_hold(frame: pl.DataFrame) -> bool:
     """Every record begins a group where the one before it ended, or continues it."""
-    ended = (pl.col("m_index").shift(1) == pl.col("m_count").shift(1) - 1).fill_null(value=True)
-    index = pl.when(ended).then(0).otherwise(pl.col("m_index").shift(1) + 1)
+    ended = (pl.col(m.INDEX).shift(1) == pl.col(m.COUNT).shift(1) - 1).fill_null(value=True)
+    index = pl.when(ended).then(0).otherwise(pl.col(m.INDEX).shift(1) + 1)
     same = pl.all_horizontal(pl.col(name) == pl.col(name).shift(1) for name in _SAME_IN_GROUP)
-    is_event = pl.col("m_version") > pl.col("m_base_version")
-    version = pl.col("m_base_version") + pl.when(is_event).then(pl.col("m_index") + 1).otherwise(0)
+    is_event = pl.col(m.VERSION) > pl.col(m.BASE_VERSION)
+    version = pl.col(m.BASE_VERSION) + pl.when(is_event).then(pl.col(m.INDEX) + 1).otherwise(0)
     return bool(
         frame.select(
             (
-                (pl.col("m_index") == index)
-                & (pl.col("m_index") < pl.col("m_count"))
+                (pl.col(m.INDEX) == index)
+                & (pl.col(m.INDEX) < pl.col(m.COUNT))
                 & (ended | same)
-                & (pl.col("m_version") == version)
-                & (is_event | (pl.col("m_count") == 1))
+                & (pl.col(m.VERSION) == version)
+                & (is_event | (pl.col(m.COUNT) == 1))
             ).all()
         ).item()
     )
@@ -92,19 +93,16 @@ def _groups_hold(frame: pl.DataFrame) -> bool:
 
 def _bases_hold(whole: pl.DataFrame, versions: pl.DataFrame) -> bool:
     """Each group's base version is the stream's running version, and no command comes twice."""
-    groups = whole.filter(pl.col("m_index") == 0).select(
-        "m_stream",
-        "m_command_id",
-        "m_base_version",
-        grows=pl.when(pl.col("m_version") > pl.col("m_base_version"))
-        .then(pl.col("m_count"))
-        .otherwise(0)
-        .cast(pl.Int64),
+    groups = whole.filter(pl.col(m.INDEX) == 0).select(
+        m.STREAM,
+        m.COMMAND_ID,
+        m.BASE_VERSION,
+        grows=pl.when(pl.col(m.VERSION) > pl.col(m.BASE_VERSION)).then(pl.col(m.COUNT)).otherwise(0).cast(pl.Int64),
     )
-    if groups.select("m_stream", "m_command_id").is_duplicated().any():
+    if groups.select(m.STREAM, m.COMMAND_ID).is_duplicated().any():
         return False
-    running = groups.join(versions, on="m_stream", how="left", maintain_order="left").select(
-        "m_base_version",
-        expected=pl.col("stored").fill_null(0) + pl.col("grows").cum_sum().over("m_stream") - pl.col("grows"),
+    running = groups.join(versions, on=m.STREAM, how="left", maintain_order="left").select(
+        m.BASE_VERSION,
+        expected=pl.col("stored").fill_null(0) + pl.col("grows").cum_sum().over(m.STREAM) - pl.col("grows"),
     )
-    return bool(running.select((pl.col("m_base_version") == pl.col("expected")).all()).item())
+    return bool(running.select((pl.col(m.BASE_VERSION) == pl.col("expected")).all()).item())

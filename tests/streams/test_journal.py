@@ -205,8 +205,8 @@ async def lost():
 async def fails(): raise LookupError("never retrieved")
 asyncio.run(lost())
 from confluent_kafka import Producer
-from refold.streams import kafka
-client = kafka.producer("127.0.0.1:1")
+from refold.streams.kafka import clients
+client = clients.producer("127.0.0.1:1")
 for _ in range(20): client.poll(0.1)
 for _ in range(7): logging.getLogger("faust.x").warning("faust says %s", _)
 print("begun", end="")

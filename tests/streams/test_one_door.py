@@ -5,7 +5,7 @@ from pathlib import Path
 
 from refold.streams.kafka import clients
 
-ROOT = Path(clients.__file__).parents[1]
+ROOT = Path(clients.__file__).parents[2]
 MADE_AT = {
     "Consumer": "streams/kafka/clients.py",
     "DeserializingConsumer": "",

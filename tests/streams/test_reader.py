@@ -147,6 +147,9 @@ class Rebalanced:
         self.did.append(f"from {partitions[0].offset}")
 
     def incremental_unassign(self, _: object) -> None: ...
+    def memberid(self) -> str:
+        return "m"
+
     def resume(self, _: object) -> None: ...
 
 
