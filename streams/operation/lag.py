@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from refold.streams.chunk import Place
 from refold.streams.domain import Domains
-from refold.streams.kafka import clients
+from refold.streams.kafka.offsets import LATEST, asker, offsets
 from refold.streams.log.topics import commands_topic, events_topic
 from refold.streams.operation.presence import handlers_at
 from refold.streams.postgres.connection import Database
@@ -23,8 +23,6 @@ _ASK_S = 5.0
 _REMEMBERED = frozenset(
     {KafkaError.FENCED_LEADER_EPOCH, KafkaError.UNKNOWN_LEADER_EPOCH, KafkaError.NOT_LEADER_FOR_PARTITION}
 )
-_LATEST = -1
-"""As a time: the end."""
 Key = tuple[str, str, int]
 """Group, topic, partition."""
 
@@ -72,7 +70,7 @@ class LagReader:
         return self._ends(self._topics.values())
 
     def _ends(self, topics: Iterable[str]) -> dict[Place, int]:
-        places = [TopicPartition(topic, part, _LATEST) for topic in topics for part in range(self._partitions)]
+        places = [(topic, part) for topic in topics for part in range(self._partitions)]
         try:
             with self._asking:
                 try:
@@ -85,17 +83,9 @@ class LagReader:
         except KafkaException as problem:
             raise of_kafka(problem.args[0], "Kafka does not say where its topics end") from problem
 
-    def _asked(self, places: list[TopicPartition]) -> dict[Place, int]:
-        """By a consumer that reads nothing: the admin's question ends the process by an assertion where a broker is started again under it."""
-        self._client = client = self._client or clients.consumer(
-            self._servers, **{"isolation.level": "read_uncommitted"}
-        )
-        found = {}
-        for each in client.offsets_for_times(places, timeout=_ASK_S):
-            if each.error is not None:
-                raise KafkaException(each.error)
-            found[each.topic, each.partition] = each.offset
-        return found
+    def _asked(self, places: list[Place]) -> dict[Place, int]:
+        self._client = client = self._client or asker(self._servers)
+        return offsets(client, places, LATEST, _ASK_S)
 
     def _forget(self) -> None:
         client, self._client = self._client, None

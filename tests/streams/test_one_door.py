@@ -55,3 +55,17 @@ def test_the_check_itself_sees_a_client_that_is_made_elsewhere() -> None:
     assert calls(ast.parse("import confluent_kafka as k\nk.admin.AdminClient({})")) == ["AdminClient"]
     assert calls(ast.parse("import aiokafka.client\naiokafka.client.AIOKafkaClient()")) == ["AIOKafkaClient"]
     assert calls(ast.parse("from refold.streams.sending.producer import Producer\nProducer({})")) == []
+
+
+def asks_admin_for_offsets(tree: ast.Module) -> bool:
+    """Whether a module names `list_offsets`, as a call or as an attribute that it hands on."""
+    return any(isinstance(node, ast.Attribute) and node.attr == "list_offsets" for node in ast.walk(tree))
+
+
+def test_nobody_asks_an_admin_client_for_offsets() -> None:
+    """librdkafka ends the process by an assertion where a broker is started again under that question."""
+    assert asks_admin_for_offsets(ast.parse("found = clients.admin(servers).list_offsets({})"))
+    assert asks_admin_for_offsets(ast.parse("asked = client.list_offsets"))
+    modules = [path for package in ROOT.iterdir() if package.is_dir() for path in package.rglob("*.py")]
+    assert len(modules) > 100
+    assert [str(path) for path in modules if asks_admin_for_offsets(ast.parse(path.read_text()))] == []

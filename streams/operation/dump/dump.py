@@ -10,14 +10,14 @@ A dump grows: run again it reads only what is new. Killed, it goes on from the b
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, ResourceType
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
 import refold
 from refold.streams.chunk import Place
@@ -25,6 +25,7 @@ from refold.streams.domain import Domains
 from refold.streams.errors import KafkaUnavailable, LogHole, LogShorter, LogTrimmed
 from refold.streams.kafka import clients
 from refold.streams.kafka.fetch import Fetcher
+from refold.streams.kafka.offsets import EARLIEST, LATEST, asker, offsets
 from refold.streams.kafka.record_batches import RecordBatch, batches_of
 from refold.streams.kafka.repack import records_of
 from refold.streams.log.topics import commands_topic, events_topic, logged_schemas, schemas_topic
@@ -55,6 +56,8 @@ _JUST_MADE = frozenset(
         KafkaError.UNKNOWN_TOPIC_ID,
         KafkaError.FENCED_LEADER_EPOCH,
         KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - public constants of the library
+        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 - and this one
     }
 )
 
@@ -110,8 +113,8 @@ def cut_now(settings: Settings, domains: Domains) -> Cut:
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
         for topics in (events, commands, [schemas_topic(prefix)]):
             places = [(topic, part) for topic in topics if topic in there for part in sorted(there[topic].partitions)]
-            ends |= offsets(servers, places, OffsetSpec.latest())
-        begins = offsets(servers, [place for place in ends if place[0] != schemas_topic(prefix)], OffsetSpec.earliest())
+            ends |= offsets_of(servers, places, LATEST)
+        begins = offsets_of(servers, [place for place in ends if place[0] != schemas_topic(prefix)], EARLIEST)
         largest = _largest(client, sorted({topic for topic, _ in ends}))
     except KafkaException as problem:
         raise of_kafka(problem.args[0], "Kafka does not say what its topics hold") from problem
@@ -124,19 +127,17 @@ def cut_now(settings: Settings, domains: Domains) -> Cut:
     return Cut(at, ends, largest)
 
 
-def offsets(servers: str, places: Iterable[Place], spec: OffsetSpec) -> dict[Place, int]:
+def offsets_of(servers: str, places: Sequence[Place], at: int) -> dict[Place, int]:
     """The offset of each place, asked at once; again while leaders are not known, as of a topic that was just made. Raises KafkaException."""
-    asked, until = {TopicPartition(*place): spec for place in places}, time.monotonic() + _ASK_S
-    while asked:
-        client = clients.admin(servers)  # an older one may remember for a minute who led before
-        try:
-            found = client.list_offsets(asked, request_timeout=_ASK_S)
-            return {(place.topic, place.partition): int(future.result().offset) for place, future in found.items()}
-        except KafkaException as problem:
-            if problem.args[0].code() not in _JUST_MADE or time.monotonic() > until:
-                raise
-            time.sleep(_PAUSE_S)
-    return {}
+    until = time.monotonic() + _ASK_S
+    while True:
+        with closing(asker(servers)) as client:  # an older one may remember for a minute who led before
+            try:
+                return offsets(client, places, at, _ASK_S)
+            except KafkaException as problem:
+                if problem.args[0].code() not in _JUST_MADE or time.monotonic() > until:
+                    raise
+        time.sleep(_PAUSE_S)
 
 
 def _largest(client: AdminClient, topics: Iterable[str]) -> dict[str, int]:

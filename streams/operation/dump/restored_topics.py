@@ -15,15 +15,15 @@ from confluent_kafka.admin import (
     ConfigEntry,
     ConfigResource,
     NewTopic,
-    OffsetSpec,
     ResourceType,
 )
 
 from refold.streams.chunk import Place
 from refold.streams.errors import KafkaUnavailable
 from refold.streams.kafka import clients
+from refold.streams.kafka.offsets import EARLIEST, LATEST
 from refold.streams.log.topics import BEING_RESTORED, new_topics, schemas_topic
-from refold.streams.operation.dump.dump import offsets
+from refold.streams.operation.dump.dump import offsets_of
 from refold.streams.settings import Settings
 
 _ASK_S = 20.0
@@ -71,13 +71,13 @@ class RestoredTopics:
         """How each topic stands to the ends that it should have. Raises KafkaException."""
         there = self._client.list_topics(timeout=_ASK_S).topics
         places = [(topic, part) for topic in wanted if topic in there for part in sorted(there[topic].partitions)]
-        begins, ends = (offsets(self._servers, places, spec) for spec in (OffsetSpec.earliest(), OffsetSpec.latest()))
+        begins, ends = (offsets_of(self._servers, places, at) for at in (EARLIEST, LATEST))
         marks = self._marked([topic for topic in wanted if topic in there])
         return {topic: _found(topic, wanted[topic], begins, ends, marked=topic in marks) for topic in wanted}
 
     def end(self, place: Place) -> int:
         """Where a partition ends now. Raises KafkaException."""
-        return offsets(self._servers, [place], OffsetSpec.latest())[place]
+        return offsets_of(self._servers, [place], LATEST)[place]
 
     def delete(self, topics: Sequence[str]) -> None:
         """Raises KafkaException, KafkaUnavailable where they do not go."""
