@@ -1,7 +1,8 @@
-"""Contracts: what commands and events look like, and the bytes they become. Imports nothing else of Refold.
+"""Contracts: commands, events, and their encoding as bytes. Imports no other package of Refold.
 
-Read first: `contracts` (what an author writes), then `meta`, `avro`, `catalog`, `validate`; then the bytes: `binary`, `record`,
-`envelope`, `codec` (one record), and `columns/` (many records). Words of ours are in docs/glossary.md.
+Read first: `contracts` (the classes of an author), then `meta`, `avro`, `catalog`, `validate`; then the bytes:
+`binary`, `record`, `envelope`, `codec` (one record), and `columns/` (many records). docs/glossary.md explains our
+words.
 """
 
 from refold.schemas.contracts import Category, Command, Event, Long, Money, Whole, is_stream_id

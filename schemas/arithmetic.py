@@ -1,7 +1,7 @@
-"""Exact decimals, whatever a thread's context says: Python rounds each sum, each product and each `-x` to the context's 28 digits.
+"""Exact decimal arithmetic in any thread: by default Python rounds each sum, product and `-x` to 28 digits.
 
-Our own operations go through `EXACT`, which raises where a digit would be lost. Authors' code runs in `AUTHORS`: sums and
-products of numbers as a contract can hold them are exact there, and only what has no end (a division) is rounded.
+Our own operations go through `EXACT`, which raises if a digit would be lost. Authors' code runs in `AUTHORS`: sums and
+products of numbers that a contract can hold are exact there, and only endless results (of a division) are rounded.
 """
 
 from collections.abc import Callable
@@ -24,18 +24,18 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 EXACT = Context(prec=200, traps=[Inexact, InvalidOperation])
-"""Never rounds: raises a DecimalException instead."""
+"""Context that never rounds: it raises a DecimalException instead."""
 AUTHORS = Context(prec=160, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, DivisionByZero, Overflow])
-"""Python's own context with room for a product of four numbers of 38 digits."""
+"""Python's own context, with room for a product of four numbers of 38 digits."""
 
 
 def authors_arithmetic() -> AbstractContextManager[Context]:
-    """What authors' functions run in, and tests of theirs that call them by themselves; what it changes ends with the block."""
+    """The context in which authors' functions run, also for tests that call them directly. It ends with the block."""
     return localcontext(AUTHORS)
 
 
 def in_authors_arithmetic(function: Callable[P, T]) -> Callable[P, T]:
-    """The function, run in `authors_arithmetic` by whoever calls it."""
+    """Wraps a function so that it always runs in `authors_arithmetic`."""
 
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -46,7 +46,7 @@ def in_authors_arithmetic(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def at_scale(value: Decimal, scale: int) -> Decimal | None:
-    """The same number with so many places, a zero without a sign; None where it has more of them, or is no number."""
+    """The number with `scale` decimal places, zero without a sign. None if it needs more places or is not finite."""
     if not value.is_finite():
         return None
     try:

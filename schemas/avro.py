@@ -19,10 +19,10 @@ Schema = dict[str, Any]
 MOST_DIGITS = 38
 _FIELD_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _CLASS_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
-"""A frozen schema's file is called so, behind its category."""
+"""Names that a class may have: a frozen schema's file is named after the category and the class."""
 _SYMBOL = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _TAKEN = frozenset({"meta"})
-"""With what begins with `m_`: the envelope, and in frames the columns that are ours."""
+"""Field names that are reserved, with all that begin with `m_`: the envelope's, and in frames our own columns'."""
 _AVRO_WORDS = frozenset(
     {
         "null",
@@ -41,7 +41,7 @@ _AVRO_WORDS = frozenset(
         "fixed",
     }
 )
-"""A type of that name would be taken for Avro's own where it is named again."""
+"""Names that a type may not have: Avro would read a reference to it as its own type."""
 _PLAIN: dict[type[inspect.Type], Any] = {
     inspect.BoolType: "boolean",
     inspect.StrType: "string",
@@ -61,7 +61,7 @@ def schema_of(kind: type[Event | Command], category: str) -> Schema:
         TypeError,
         NameError,
         re.error,
-    ) as problem:  # a type that it does not know, a name that is not there, a pattern
+    ) as problem:  # an unknown type, a missing name, an invalid pattern
         raise ContractError(f"{kind.__name__}: {problem}") from problem
     assert isinstance(described, inspect.StructType)
     seen: dict[str, type] = {_type_name(kind): kind}
@@ -76,12 +76,12 @@ def schema_of(kind: type[Event | Command], category: str) -> Schema:
 
 
 def is_field_name(name: str) -> bool:
-    """Whether a field may be called so."""
+    """Whether a field may have this name."""
     return bool(_FIELD_NAME.fullmatch(name)) and name not in _TAKEN and not name.startswith("m_")
 
 
 def schema_id(schema: Schema) -> int:
-    """31 bits of SHA-256 over the schema without its texts, so that a better doc is not another schema."""
+    """31 bits of SHA-256 over the schema without its texts, so a better doc does not make another schema."""
     text = json.dumps(without_docs(schema), sort_keys=True, separators=(",", ":"))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4]) & 0x7FFFFFFF
 
@@ -96,7 +96,7 @@ def without_docs(schema: Any) -> Any:
 
 
 def resolved(fields: list[Schema]) -> list[Schema]:
-    """Fields whose types are written out at each use, where Avro names a type that was defined before."""
+    """The fields with each type written out at each use; Avro only names a type that was defined before."""
     named: dict[str, Any] = {}
     return [{**field, "type": _resolved(field["type"], named)} for field in fields]
 
@@ -165,7 +165,7 @@ def _avro_type(declared: inspect.Type, where: str, seen: dict[str, type]) -> Any
 
 def _decimal(extra: dict[str, Any], where: str) -> Schema:
     precision, scale = extra.get("precision"), extra.get("scale")
-    if type(precision) is not int or type(scale) is not int:  # a bool is an int, too
+    if type(precision) is not int or type(scale) is not int:  # a bool is an int too
         raise ContractError(f"{where}: a Decimal needs its precision and scale (use Money)")
     if not 0 <= scale <= precision or not 1 <= precision <= MOST_DIGITS:
         raise ContractError(f"{where}: of a Decimal, 0 <= scale <= precision <= {MOST_DIGITS}")
@@ -173,7 +173,7 @@ def _decimal(extra: dict[str, Any], where: str) -> Schema:
 
 
 def _enum(cls: type[Enum], where: str, seen: dict[str, type]) -> Any:
-    """Avro defines a named type once; a second field of it only names it."""
+    """The enum's type; only its name after the first use, since Avro defines a named type once."""
     symbols = [member.value for member in cls]
     for symbol in symbols:
         if not isinstance(symbol, str) or not _SYMBOL.fullmatch(symbol):

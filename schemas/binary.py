@@ -1,7 +1,7 @@
-"""Avro's primitive encodings as functions on bytes, strict where libraries are lenient: one value has one meaning here.
+"""Avro's primitive encodings as functions on bytes, stricter than libraries: each value has exactly one encoding.
 
-A reader takes the bytes and a place in them and gives the value and the place behind it; bad bytes raise IndexError,
-ValueError or OverflowError, never anything else. A writer takes the value and gives bytes.
+A reader takes the bytes and an index, and returns the value and the index after it. Bad bytes raise IndexError,
+ValueError or OverflowError, never anything else. A writer takes the value and returns bytes.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ _UUID = msgspec.msgpack.Decoder(UUID)
 _NINE_LEAST, _EIGHT_LEAST = 1 << 56, 1 << 49
 _TWO, _FOUR = 1 << 14, 1 << 28
 _KEPT = 8192
-"""Times that stay converted: all events of a command and most of a stream's share one."""
+"""Entries in the cache of converted times. All events of a command and most events of a stream share one time."""
 
 
 def long_bytes(number: int) -> bytes:
@@ -86,12 +86,12 @@ def read_boolean(data: bytes, at: int) -> tuple[bool, int]:
 
 
 def block_bytes(raw: bytes) -> bytes:
-    """Bytes behind their length."""
+    """Bytes with their length in front."""
     return long_bytes(len(raw)) + raw
 
 
 def read_block(data: bytes, at: int) -> tuple[bytes, int]:
-    """Bytes behind their length; a length beyond the end is refused before anything is copied."""
+    """Bytes after their length. A length beyond the end is refused before anything is copied."""
     length, at = read_long(data, at)
     end = at + length
     if length < 0 or end > len(data):
@@ -100,13 +100,13 @@ def read_block(data: bytes, at: int) -> tuple[bytes, int]:
 
 
 def text_bytes(text: str) -> bytes:
-    """UTF-8 behind its length. Raises UnicodeEncodeError (a ValueError) for half a surrogate pair."""
+    """UTF-8 with its length in front. Raises UnicodeEncodeError (a ValueError) for half a surrogate pair."""
     raw = text.encode()
     return SMALL[len(raw)] + raw if len(raw) < len(SMALL) else long_bytes(len(raw)) + raw
 
 
 def read_text(data: bytes, at: int) -> tuple[str, int]:
-    """UTF-8 behind its length."""
+    """UTF-8 after its length."""
     byte = data[at]
     end = at + 1 + (byte >> 1)
     if byte < 128 and not byte & 1 and end <= len(data):
@@ -164,7 +164,7 @@ def read_date(data: bytes, at: int) -> tuple[date, int]:
 
 
 def uuid_of(raw: bytes) -> UUID:
-    """A UUID of its 16 bytes; its own constructor takes five times as long, and each command needs several."""
+    """A UUID from its 16 bytes. UUID's constructor takes five times as long, and each command needs several."""
     return _UUID.decode(b"\xc4\x10" + raw)
 
 
@@ -182,4 +182,4 @@ def _varint(z: int) -> bytes:
 _LAST = tuple(bytes((z,)) if z < 128 else bytes((z & 127 | 128, z >> 7)) for z in range(_TWO))
 _FOLLOWED = tuple(bytes((z & 127 | 128, z >> 7 | 128)) for z in range(_TWO))
 SMALL = _LAST[::2]
-"""The bytes of the whole numbers from 0 on."""
+"""The encodings of the whole numbers from 0 on."""

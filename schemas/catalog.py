@@ -1,7 +1,8 @@
-"""Every schema this code can read: the frozen `.avsc` files, by id; and the one it writes for each class.
+"""Every schema that this code can read, by id (the frozen `.avsc` files), and the one that it writes for each class.
 
-Code that is released later writes under schemas that no file here has. The log explains them (`refold.schemas`): a catalog that
-follows the log learns each when it is first met, so every reader of records reads them by Avro's resolution, as it reads old ones.
+Newer releases write under schemas that no file here has. The log explains them (topic `refold.schemas`). A catalog that
+follows the log learns each schema at its first record, and reads such records by Avro's resolution, as it reads old
+ones.
 """
 
 import json
@@ -27,14 +28,14 @@ RETIRED_CHANGED = (
 
 
 Ask = Callable[[], Mapping[int, Schema]]
-"""The schemas that the log has now, by id. May raise what says that it cannot be asked."""
+"""Returns the schemas that the log has now, by id. Raises if the log cannot be asked."""
 _IDS = range(1 << 31)
-"""What a schema can have as its id: neither what is no record of ours nor what is set aside."""
+"""Valid schema ids. Other numbers mark foreign records and records that are set aside."""
 _MOST_NOWHERE = 10_000
 
 
 class Kind(Enum):
-    """What a record of a schema is to the log."""
+    """The part that a schema's records play in the log."""
 
     COMMAND = "command"
     EVENT = "event"
@@ -45,10 +46,10 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Writer:
-    """A released schema: its id, what it describes, and the class that code has for it.
+    """A released schema: its id, its name and kind, and the class that this code has for it.
 
-    None for the class: it was taken out; or, where the schema is `newer` than this code, this code cannot read it: it has no
-    such type, or `unresolved` says why a record of it cannot be read as the type that it has.
+    The class is None if code no longer has it. It is also None if the schema is `newer` and this code cannot read it:
+    it has no such type, or `unresolved` says why a record cannot be read as the type that it has.
     """
 
     id: int
@@ -67,12 +68,12 @@ class Writer:
 
     @property
     def needs_newer_code(self) -> bool:
-        """Whether the log explains it and this code cannot read it."""
+        """Whether the log explains it but this code cannot read it."""
         return self.newer and self.cls is None
 
     @cached_property
     def body(self) -> Record:
-        """Reads and writes what stands behind the envelope; a claim is all envelope, and so is a voiding."""
+        """Reads and writes the bytes after the envelope. Claims and voidings have none."""
         return Record([] if self.kind in (Kind.CLAIM, Kind.VOIDING) else resolved(self.fields))
 
     @property
@@ -89,7 +90,7 @@ PLATFORM = (CLAIM_WRITER, VOIDING_WRITER, REJECTION_WRITER)
 
 
 class Catalog:
-    """Schemas by id and by class. Built once at start; refuses code whose schema nobody froze."""
+    """Schemas by id and by class. Built once at start; raises if the schema of a class is not frozen."""
 
     def __init__(self, categories: Iterable[Category], frozen: Iterable[Schema]) -> None:
         self.categories: Mapping[str, Category] = categories_by_name(categories)
@@ -109,11 +110,11 @@ class Catalog:
         self._learning = RLock()
 
     def follow(self, ask: Ask) -> None:
-        """Learn from the log from now on, where a record names a schema that nobody here knows. Learns nothing yet."""
+        """From now on ask the log for schemas that this catalog does not know. Asks nothing yet."""
         self._ask, self._nowhere = ask, set()
 
     def find(self, number: int) -> Writer | None:
-        """The schema of that id: this code's, or one that the log explains. Raises what asking the log raises."""
+        """The schema with this id: this code's, or one that the log explains. Raises what asking the log raises."""
         found = self.by_id.get(number)
         if found is not None or self._ask is None or number not in _IDS or number in self._nowhere:
             return found
@@ -124,13 +125,13 @@ class Catalog:
         return self.by_id.get(number)
 
     def know(self, numbers: Iterable[int]) -> None:
-        """`find` each, before many records are read at once."""
+        """`find` each schema now, before many records are read at once."""
         for number in numbers:
             if number not in self.by_id:
                 self.find(number)
 
     def learn(self, schemas: Mapping[int, Schema]) -> None:
-        """Add what the log explains of this code's categories. Others read `by_id` meanwhile: it is replaced, never changed."""
+        """Add the log's schemas of this code's categories. Replaces `by_id`, since other threads read it meanwhile."""
         with self._learning:
             unknown = {number: schema for number, schema in schemas.items() if number not in self.by_id}
             new = {
@@ -141,7 +142,7 @@ class Catalog:
                 self.retired_ids = self._retired_ids()
 
     def _newer(self, number: int, schema: Schema) -> Writer:
-        """A schema of newer code: of a type that code has too, if its records can be read as that."""
+        """The writer of a newer schema, with this code's class if its records can be read as that."""
         found = replace(_writer(schema, self._classes_by_name), id=number, newer=True)
         if found.cls is None:
             return found
@@ -166,7 +167,7 @@ class Catalog:
             raise
 
     def latest(self, cls: type[Event | Command]) -> Writer:
-        """The schema of a class as code has it; the last one of a retired class."""
+        """The current schema of a class, or the last one of a retired class."""
         return self._latest[cls]
 
     def event_writers(self, category: str, name: str) -> list[Writer]:
@@ -174,7 +175,7 @@ class Catalog:
         return [w for w in self.by_id.values() if (w.kind, w.category, w.name) == (Kind.EVENT, category, name)]
 
     def command_class(self, category: str, name: str) -> type[Command] | None:
-        """The command of that name, or None."""
+        """The command with that name, or None."""
         found = self.categories.get(category)
         return next((c for c in found.commands if c.__name__ == name), None) if found else None
 
@@ -183,7 +184,7 @@ class Catalog:
         return cls in self._retired
 
     def todays(self, event: Event) -> tuple[Event, ...]:
-        """An event as events of today: itself, or what its upcasters make of it. Raises UpcastFailed."""
+        """An event as today's events: itself, or the result of its upcasters. Raises UpcastFailed."""
         upcasts = self._retired.get(type(event))
         return (event,) if upcasts is None else upcasts.todays(event)
 

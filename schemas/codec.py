@@ -1,6 +1,6 @@
-"""One record and its bytes: Confluent header (0, 4-byte schema id), then the Avro body. The exact way, record by record.
+"""Encodes and decodes one record: the Confluent header (0, 4-byte schema id), then the Avro body, checked exactly.
 
-`columns` reads many records at once, and comes here with each one that it is not sure of.
+`columns` reads many records at once, and passes each record that it is not sure of to this module.
 """
 
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class Codec:
         self.catalog = catalog
 
     def event(self, meta: Meta | Values, event: Event) -> bytes:
-        """An envelope, or its values, and an event. Raises BadValue for a field that has no place in its type or a record over 1 MiB, EventRetired."""
+        """Encode an envelope and an event. Raises BadValue (a field does not fit, over 1 MiB) or EventRetired."""
         return _encode(self.catalog.current(type(event)), EVENT, meta, msgspec.structs.astuple(event))
 
     def command(self, meta: CommandMeta, command: Command) -> bytes:
@@ -46,15 +46,15 @@ class Codec:
         return _encode(self.catalog.current(type(command)), COMMAND, meta, msgspec.structs.astuple(command))
 
     def read_command(self, value: bytes | None) -> tuple[CommandMeta, Command]:
-        """A whole command. Raises Undecodable (with `reason`; NewerSchema among them) or BadValue (a bound that msgspec checks)."""
+        """A whole command. Raises Undecodable (also NewerSchema) or BadValue (a bound that msgspec checks)."""
         head, command, _ = self.read_command_under(value)
         return envelope.as_command_meta(head), command
 
     def read_command_under(self, value: bytes | None) -> tuple[Values, Command, bytes]:
-        """The same, the envelope as its values in the order of `COMMAND.names`; and the body's hash.
+        """The same, with the envelope as its values in the order of `COMMAND.names`, and the body's hash.
 
-        That of newer code's command is over the body as it was sent, with what this code does not have: whoever sends it again
-        finds its outcome, whichever code decided it.
+        The hash of a newer code's command covers the body as it was sent, with the fields that this code lacks. So a
+        sender that repeats it finds its outcome, whichever code decided it.
         """
         writer = self._written_by(value, Kind.COMMAND)
         assert value is not None
@@ -66,7 +66,7 @@ class Codec:
         return head, command, sent_hash(writer.name, writer.fields, fields) if writer.newer else body_hash(command)
 
     def read_event(self, value: bytes | None) -> tuple[Meta, Event | Rejection]:
-        """A whole event or rejection; an event of a retired type as its own class. Raises Undecodable."""
+        """A whole event or rejection. A retired event is returned as its own class. Raises Undecodable."""
         if framed(value) == REJECTION_WRITER.id and value is not None:
             head, fields = _decode(REJECTION_WRITER, EVENT, value)
             return envelope.as_meta(head), Rejection(**fields)
@@ -82,7 +82,7 @@ class Codec:
         return envelope.as_meta(head), event
 
     def read_events(self, value: bytes | None) -> tuple[Meta, tuple[Event, ...] | Rejection]:
-        """A rejection, or the events of today that a stored one is: itself, or what is upcast from it. Raises Undecodable."""
+        """A rejection, or a stored event as today's events: itself or its upcast. Raises Undecodable."""
         meta, found = self.read_event(value)
         if isinstance(found, Rejection):
             return meta, found
@@ -104,10 +104,10 @@ class Codec:
         return writer
 
     def upcast(self, value: bytes | None) -> list[bytes]:
-        """The records that would stand in the log had today's code written a retired event. Raises Undecodable.
+        """A retired event as the records that today's code would have written for it. Raises Undecodable.
 
-        Each is the stored envelope, byte by byte, and the body of one event of today: rows and columns cannot but read the
-        same of it.
+        Each has the stored envelope, byte for byte, and the body of one event of today, so rows and columns read the
+        same.
         """
         _, found = self.read_event(value)
         assert value is not None
@@ -126,7 +126,7 @@ class Codec:
 
 
 def encode_rejection(meta: Meta | Values, rejection: Rejection) -> bytes:
-    """The record that says a command was refused. Never fails for its texts: a refusal must always find a place."""
+    """The record of a command's rejection. Its texts never make it fail: a rejection must always be written."""
     texts = (rejection.command, rejection.code, rejection.message)
     return _encode(REJECTION_WRITER, EVENT, meta, tuple(writable(text) for text in texts))
 
@@ -137,12 +137,12 @@ def encode_claim(claim: Claim) -> bytes:
 
 
 def encode_voiding(voiding: Voiding) -> bytes:
-    """The record with which an operator takes a claim out of count."""
+    """The record with which an operator cancels a claim."""
     return frame(VOIDING_WRITER.id, VOIDED.write(voiding))
 
 
 def read_envelope(value: bytes | None) -> Claim | Voiding | Meta:
-    """What the log's rules need, whatever schema the rest has. Raises Undecodable: a foreign record."""
+    """The envelope that the log's rules need, under any schema. Raises Undecodable for a foreign record."""
     number = framed(value)
     assert value is not None
     if number == CLAIM_WRITER.id:
@@ -153,21 +153,21 @@ def read_envelope(value: bytes | None) -> Claim | Voiding | Meta:
 
 
 def read_command_envelope(value: bytes | None) -> CommandMeta:
-    """The envelope of a command whose body may be unreadable. Raises Undecodable."""
+    """The envelope of a command; its body may be unreadable. Raises Undecodable."""
     framed(value)
     assert value is not None
     return envelope.as_command_meta(_head(COMMAND, value))
 
 
 def read_fields(writer: Writer, value: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The fields of the envelope (ids as bytes) and of the body, of a record whose frame is sound. Raises Undecodable."""
+    """The fields of the envelope (ids as bytes) and of the body, of a record with a sound frame. Raises Undecodable."""
     kind = {Kind.CLAIM: CLAIMED, Kind.VOIDING: VOIDED, Kind.COMMAND: COMMAND}.get(writer.kind, EVENT)
     head, fields = _decode(writer, kind, value)
     return kind.named(head), fields
 
 
 def _of_today(fields: dict[str, Any], writer: Writer, today: Writer) -> dict[str, Any]:
-    """Only the fields that today's class has; it fills in those added since by itself."""
+    """The fields that today's class has. The class itself fills in those added since."""
     if writer.id == today.id:
         return fields
     return {field["name"]: fields[field["name"]] for field in today.fields if field["name"] in fields}
@@ -199,5 +199,5 @@ def _encode(writer: Writer, kind: Envelope, head: Meta | CommandMeta | Values, v
 
 
 def writable(text: str) -> str:
-    """What Avro and Postgres can both hold of a text."""
+    """The text shortened, and without characters that Avro or Postgres cannot hold."""
     return text[:_MOST_OF_A_MESSAGE].replace("\0", "\ufffd").encode(errors="replace").decode()

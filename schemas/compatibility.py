@@ -1,7 +1,7 @@
-"""FULL_TRANSITIVE: every version of a command or event reads what every other wrote, forwards and backwards, for ever.
+"""Checks FULL_TRANSITIVE: every version of a command or event can read every other version's records, permanently.
 
-The Avro library's rules hold, and three more of ours: what only looks the same on the wire (a decimal's scale, a text for
-bytes), enums whose default would hide a symbol, and a default that would change what old records mean.
+The Avro library's rules hold, and three more of ours: types that only look the same on the wire (a decimal's scale, a
+text for bytes), enums whose default would hide a symbol, and defaults that would change the meaning of old records.
 """
 
 import json
@@ -35,7 +35,7 @@ _ABSENT = object()
 
 @dataclass(frozen=True)
 class Violation:
-    """A rule, the schema and version (a file's, or `code`) that breaks it, and the file and path where it shows."""
+    """A broken rule, the schema and the version (a file's, or `code`) that breaks it, and the file and path."""
 
     rule: str
     schema: str
@@ -50,7 +50,7 @@ class Violation:
 
 
 def violations(categories: Iterable[Category], folder: Traversable) -> list[Violation]:
-    """All that code and frozen files of one domain break. Raises FrozenUnreadable."""
+    """Every violation in the code and frozen files of one domain. Raises FrozenUnreadable."""
     by_name: dict[str, list[Released]] = {}
     for file in released(folder):
         by_name.setdefault(file.full_name, []).append(file)
@@ -61,7 +61,7 @@ def violations(categories: Iterable[Category], folder: Traversable) -> list[Viol
 
 
 def of_versions(versions: Sequence[Released]) -> list[Violation]:
-    """What the versions of one schema break, each by itself and against all before it."""
+    """The violations of one schema's versions, each alone and against all earlier ones."""
     found: list[Violation] = []
     sound: list[Released] = []
     for version in versions:
@@ -78,13 +78,13 @@ def of_versions(versions: Sequence[Released]) -> list[Violation]:
 
 
 def between(old: Schema, new: Schema) -> list[Fault]:
-    """Why one of two sound schemas does not read what the other wrote; empty when both do."""
+    """Why one of two sound schemas cannot read the other's records; empty if both can."""
     found = list(by_field(old, new))
     return found or list(_by_avro(old, new))
 
 
 def _code(category: Category, by_name: dict[str, list[Released]]) -> Iterator[Violation]:
-    """What is not frozen; each such schema joins the versions of its name, to be compared with them."""
+    """Schemas that are not frozen. Each joins the versions of its name, to be compared with them."""
     for cls in category.classes:
         name = f"{category.name}.{cls.__name__}"
         try:
@@ -100,7 +100,7 @@ def _code(category: Category, by_name: dict[str, list[Released]]) -> Iterator[Vi
 
 
 def _retired(category: Category, by_name: dict[str, list[Released]]) -> Iterator[Violation]:
-    """What the log may hold and nobody reads: every event that was ever released is one of today, or is upcast."""
+    """Events in the log that no code can read: every released event must still exist in code, or be upcast."""
     try:
         upcasts = upcasts_of(category)
     except BadUpcaster as problem:
@@ -118,7 +118,7 @@ def _retired(category: Category, by_name: dict[str, list[Released]]) -> Iterator
 
 
 def _without_category(names: set[str], by_name: dict[str, list[Released]]) -> Iterator[Violation]:
-    """A released category is never renamed: its topic, and all that was folded from it, would be left behind without a word."""
+    """Categories that were renamed. A new name would silently abandon the topic and all that was folded from it."""
     released_in: dict[str, list[Released]] = {}
     for versions in by_name.values():
         released_in.setdefault(versions[0].schema["namespace"], []).extend(versions)
@@ -138,7 +138,7 @@ def _violation(version: Released, file: str, fault: Fault) -> Violation:
 
 
 def _moved_defaults(earlier: Sequence[Released], schema: Schema) -> Iterator[tuple[Released, Fault]]:
-    """Records without the field would mean something else from now on, and a rebuild come to other rows."""
+    """Defaults that changed: a record without the field would change its meaning, and a rebuild its rows."""
     for name, field in fields_of(schema).items():
         had = [(version, fields_of(version.schema).get(name)) for version in earlier]
         if all(before is not None for _, before in had):
@@ -154,7 +154,7 @@ def _moved_defaults(earlier: Sequence[Released], schema: Schema) -> Iterator[tup
 
 
 def _by_avro(old: Schema, new: Schema) -> Iterator[Fault]:
-    """The library's verdict, both ways; the last word on all that the rules above let pass."""
+    """The library's verdict in both directions, on everything that passed the rules above."""
     schemas = {"backward": (new, old), "forward": (old, new)}
     for direction, (reader, writer) in schemas.items():
         checker = ReaderWriterCompatibilityChecker()  # type: ignore[no-untyped-call]  # avro has no types

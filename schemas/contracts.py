@@ -1,4 +1,4 @@
-"""What a domain author writes: commands and events as typed frozen classes, grouped into categories."""
+"""The classes from which an author builds contracts: typed frozen commands and events, grouped into categories."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -25,23 +25,24 @@ Money = Annotated[Decimal, msgspec.Meta(extra={"precision": 12, "scale": 2})]
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Something that happened, for ever. Subclass it with typed fields; the docstring becomes the schema's doc."""
+    """A fact that never changes. Subclass it with typed fields; the docstring becomes the schema's doc."""
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A wish that the domain accepts or rejects. `stream_field` names the field that holds the stream id."""
+    """A request that the domain accepts or rejects. `stream_field` names the field that holds the stream id."""
 
     stream_field: ClassVar[str]
 
 
 Upcaster = Callable[[Any], Event | Sequence[Event]]
-"""One event of a retired type to one or several of today's; pure. Its signature names the classes: see `upcast`."""
+"""A pure function from one event of a retired type to one or several of today's. Its signature names the classes: see
+`upcast`."""
 
 
 @dataclass(frozen=True)
 class Category:
-    """One kind of stream: its name (`domain.category`), its commands, its events, and how retired events are read."""
+    """One kind of stream: its name (`domain.category`), commands, events, and upcasters for retired events."""
 
     name: str
     commands: tuple[type[Command], ...]
@@ -65,7 +66,7 @@ class Category:
 
     @property
     def classes(self) -> tuple[type[Event | Command], ...]:
-        """All that today's code writes. Retired events are none of them: `upcast` knows those."""
+        """The classes that today's code writes. Retired events are not among them: see `upcast`."""
         return (*self.commands, *self.events)
 
     @property
@@ -74,7 +75,7 @@ class Category:
 
     @property
     def short(self) -> str:
-        """The name without its domain, as it stands in URLs."""
+        """The name without its domain, as URLs have it."""
         return self.name.partition(".")[2]
 
     def stream_of(self, command: Command) -> str:
@@ -83,7 +84,7 @@ class Category:
 
 
 def _check_classes(where: str, found: object, kind: type) -> None:
-    """Raise ContractError for what is no tuple of classes of commands, or of events."""
+    """Raise ContractError unless `found` is a tuple of classes of the kind."""
     if not isinstance(found, tuple):
         raise ContractError(f"{where} is a tuple of classes, not {found!r:.100}")
     for cls in found:
@@ -103,7 +104,7 @@ def is_stream_id(text: str | bytes) -> bool:
 
 
 def categories_by_name(categories: Iterable[Category]) -> dict[str, Category]:
-    """Index categories by name; a name twice, or two that Kafka cannot tell apart, are errors of the author: ContractError."""
+    """Categories by name. Raises ContractError for a repeated name, or two names that Kafka cannot tell apart."""
     found: dict[str, Category] = {}
     topics: dict[str, str] = {}
     for category in categories:

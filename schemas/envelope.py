@@ -1,6 +1,7 @@
-"""The frozen first field of each record as bytes, and back: the same in every version of every schema.
+"""The first field of each record as bytes, and back: its format is the same in every version of every schema.
 
-Behind the five bytes of the Confluent header stand the size of the whole value and ids of 16 bytes each, then what varies.
+After the five bytes of the Confluent header come the size of the whole value, ids of 16 bytes each, then the variable
+part.
 """
 
 from operator import attrgetter
@@ -28,7 +29,7 @@ from refold.schemas.record import Record
 FRAME_BYTES = HEADER_BYTES + SIZE_BYTES
 _FRAME = Struct(">BII")
 Values = tuple[Any, ...]
-"""An envelope's fields but for the size, in their order, ids as bytes."""
+"""An envelope's fields except the size, in order, ids as bytes."""
 _EVENT_IDS = ("writer", "command_id", "body_hash", "event_id")
 
 
@@ -43,7 +44,7 @@ class Envelope:
         self._held = attrgetter(*self.names)
 
     def write(self, envelope: Meta | CommandMeta | Claim | Voiding | Values) -> bytes:
-        """All of it but the size."""
+        """The envelope's bytes without the size."""
         return self._record.write(envelope if isinstance(envelope, tuple) else self._values(envelope))
 
     def _values(self, envelope: Meta | CommandMeta | Claim | Voiding) -> Values:
@@ -52,7 +53,7 @@ class Envelope:
         return (*ids, *values[self._ids :])
 
     def read(self, value: bytes) -> tuple[Values, int]:
-        """Its fields, ids as bytes, and where the body begins. Raises IndexError, ValueError or OverflowError."""
+        """The fields, ids as bytes, and where the body begins. Raises IndexError, ValueError or OverflowError."""
         values, end = self._record.read(value, FRAME_BYTES)
         for place in self._texts:
             if (text := values[place]) is not None and "\0" in text:
@@ -79,7 +80,7 @@ def frame(schema_id: int, *parts: bytes) -> bytes:
 
 
 def framed(value: bytes | None) -> int:
-    """The schema id of a value whose header and size fit its bytes. Raises Undecodable."""
+    """The schema id of a value, after a check that header and size fit its bytes. Raises Undecodable."""
     if value is None:
         raise Undecodable("a null value", "null")
     if len(value) < FRAME_BYTES or value[0] != 0:

@@ -18,7 +18,7 @@ RefoldError
 
 
 class RefoldError(Exception):
-    """An error with a stable code, one sentence that says what happened, and one that says what to do."""
+    """An error with a stable code, a sentence that says what happened, and a remedy."""
 
     code = "refold-error"
     remedy = ""

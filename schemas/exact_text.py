@@ -1,7 +1,7 @@
-"""Decimals and times as texts: what is read is what was written, or it is refused.
+"""Checks decimals and times written as text: a value is read exactly as written, or refused.
 
-msgspec takes more than their types say: `1_000` and ` 1 ` as decimals, and a seventh digit of a second, which it rounds, at
-its worst into the next year.
+msgspec accepts more than their types allow: `1_000` and ` 1 ` as decimals, and a seventh digit of a second. It rounds
+that digit, in the worst case into the next year.
 """
 
 import re
@@ -19,7 +19,7 @@ _PLAIN = re.compile(r"[0-9+\-.eE]*")
 _PLAIN_JSON = b'0123456789+-.eE"'
 _PLAIN_TIME_JSON = b'0123456789+-:.TtZz "'
 _FINER = re.compile(r"\.[0-9]{6,}[1-9]")
-"""A digit behind the sixth of a second that is not 0."""
+"""Matches a nonzero digit after the sixth digit of a second."""
 _MOST_OF_A_TIME = len('"2026-12-31T23:59:59.999999Z"')
 _NULL = b"null"
 _LOOSE = frozenset({str, list, tuple})
@@ -29,7 +29,7 @@ _NO_MICROS = "Expected a time with at most 6 digits of a second (zeros behind th
 
 
 def instant_of(text: str) -> datetime:
-    """An RFC 3339 time with its offset, in UTC. Raises ValueError for what is none, is finer than a microsecond or outside the years 1-9999."""
+    """A time of RFC 3339, in UTC. Raises ValueError for others, finer ones, and those outside years 1-9999."""
     if _FINER.search(text):
         raise ValueError(_NO_MICROS)
     try:
@@ -39,7 +39,7 @@ def instant_of(text: str) -> datetime:
 
 
 def check(body: bytes, cls: type[msgspec.Struct]) -> None:
-    """Look at the decimals and times of a body that is one of the class. Raises BadValue with the JSON path."""
+    """Check the decimals and times of a body that msgspec accepts as the class. Raises BadValue with the JSON path."""
     parts, fields = _looked_at(cls)
     if parts is None:
         return
@@ -51,19 +51,19 @@ def check(body: bytes, cls: type[msgspec.Struct]) -> None:
 
 
 def check_fields(fields: Mapping[str, Any], cls: type[msgspec.Struct]) -> None:
-    """The same of values that code gave, where it gave a text for a decimal or a time. Raises BadValue."""
+    """The same for values that code passed, if a decimal or time is a text. Raises BadValue."""
     for name, is_time in _by_name(cls):
         if fields.get(name).__class__ in _LOOSE:
             _check_values(fields[name], f"$.{name}", _check_time if is_time else _check_decimal)
 
 
 def _is_plain_time(raw: bytes) -> bool:
-    """Without escapes, and too short for a seventh digit."""
+    """Whether it has no escapes and is too short for a seventh digit."""
     return raw == _NULL or (len(raw) <= _MOST_OF_A_TIME and not raw.translate(None, _PLAIN_TIME_JSON))
 
 
 def _check_values(held: Any, path: str, check_one: Callable[[str, str], None]) -> None:
-    """A text, perhaps with escapes or spaces in its JSON, or a list of them."""
+    """Check a text, perhaps with escapes or spaces in its JSON, or a list of texts."""
     if isinstance(held, str):
         check_one(held, path)
     if isinstance(held, list | tuple):
@@ -83,7 +83,7 @@ def _check_time(text: str, path: str) -> None:
 
 @cache
 def _looked_at(cls: type[msgspec.Struct]) -> tuple[type[msgspec.Struct] | None, dict[str, bool]]:
-    """The decimals and times of a class as they stand in the JSON, None where it has none, and which of them are times."""
+    """The class's decimals and times as the JSON has them (None if it has none), and which of them are times."""
     found = {f.encode_name: is_time for f in msgspec.structs.fields(cls) if (is_time := _is_time(f.type)) is not None}
     fields: Sequence[tuple[str, Any, Any]] = [(name, msgspec.Raw, msgspec.Raw(_NULL)) for name in found]
     return (msgspec.defstruct(f"TextsOf{cls.__name__}", fields) if found else None), found
@@ -95,7 +95,7 @@ def _by_name(cls: type[msgspec.Struct]) -> tuple[tuple[str, bool], ...]:
 
 
 def _is_time(declared: Any) -> bool | None:
-    """Whether a field holds times; None where it holds neither them nor decimals."""
+    """Whether a field holds times; None if it holds neither times nor decimals."""
     return _kind(inspect.type_info(declared))
 
 

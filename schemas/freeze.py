@@ -1,4 +1,4 @@
-"""Released schemas as committed files, like migrations: freeze writes the next version, check compares code and files."""
+"""Keeps released schemas as committed files, like migrations: writes the next version, finds classes without one."""
 
 import json
 import re
@@ -17,7 +17,7 @@ _FILE = re.compile(r"(?P<name>.+)\.v(?P<number>[1-9][0-9]*)\.avsc")
 
 @dataclass(frozen=True)
 class Released:
-    """A schema, the file that holds it, and its version, `v1` and on."""
+    """A schema, its file, and its version (`v1` and on)."""
 
     file: str
     version: str
@@ -42,7 +42,7 @@ def unfrozen(categories: Iterable[Category], frozen: Iterable[Schema]) -> list[S
 
 
 def freeze(schemas: Iterable[Schema], folder: Path) -> list[Path]:
-    """Write each schema as the next version of its name; never touches a file that is there."""
+    """Write each schema as the next version of its name. Never touches an existing file."""
     folder.mkdir(parents=True, exist_ok=True)
     return [_write_next(schema, folder) for schema in schemas]
 
@@ -74,7 +74,7 @@ def _place(file: str) -> tuple[str, int]:
 def _write_next(schema: Schema, folder: Path) -> Path:
     stem = f"{schema['namespace']}.{schema['name']}"
     there = [number for file in folder.glob(f"{stem}.v*.avsc") for name, number in [_place(file.name)] if name == stem]
-    version = 1 + max(there, default=0)  # not their number: one that was deleted stays what the log may hold
+    version = 1 + max(there, default=0)  # not their number: the log may still hold a deleted version
     path = folder / f"{stem}.v{version}.avsc"
     with path.open("x", encoding="utf-8") as out:
         json.dump(schema, out, indent=2, ensure_ascii=False)

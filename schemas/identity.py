@@ -1,4 +1,4 @@
-"""Ids and hashes that every process, in every version, must compute alike."""
+"""Computes the ids and hashes on which every process of every version must agree."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -26,43 +26,43 @@ def command_uuid(key: str) -> UUID:
 
 
 def unreadable_command_uuid(topic: str, part: int, offset: int) -> UUID:
-    """The id under which an undecodable command is rejected: nothing but its place in the log is known."""
+    """The id under which an undecodable command is rejected, from its offset: nothing else is known of it."""
     return uuid5(NAMESPACE, f"at/{topic}/{part}/{offset}")
 
 
 def reaction_uuid(reactor: str, event_id: UUID, index: int) -> UUID:
-    """The id of the index-th command with which a reactor answers an event: however often it answers, it is the same command."""
+    """The id of the index-th command with which a reactor answers an event. A repeated answer has the same id."""
     return uuid5(NAMESPACE, f"reaction/{reactor}/{event_id}/{index}")
 
 
 def event_uuid(category: str, stream: str, command_id: UUID, index: int) -> UUID:
-    """The UUIDv5 of the index-th event of a command: a retry makes the same one."""
+    """The UUIDv5 of the index-th event of a command, so a retry makes the same id."""
     return uuid_of(event_id(category, stream, command_id.bytes, index))
 
 
 def event_id(category: str, stream: str, command_id: bytes, index: int) -> bytes:
-    """The same, ids as their 16 bytes."""
+    """The same, with ids as 16 bytes."""
     name = f"{category}/{stream}/{index}".encode()
     named = int.from_bytes(hashlib.sha1(command_id + name, usedforsecurity=False).digest()[:16])
     return (named & _NO_MARKS | _VERSION_5).to_bytes(16)
 
 
 def outcome_key(category: str, stream: str, command_id: bytes) -> bytes:
-    """16 bytes that name (category, stream, command id): a command id is unique only within its stream."""
+    """16 bytes for (category, stream, command id), since a command id is unique only within its stream."""
     return hashlib.sha256(f"{category}\0{stream}\0".encode() + command_id).digest()[:16]
 
 
 def body_hash(command: Command) -> bytes:
-    """SHA-256/128 of a command in canonical form (`validate.canonical`): of the JSON that `canonical_json` gives."""
+    """SHA-256/128 of `canonical_json` of a command in canonical form (`validate.canonical`)."""
     return hashlib.sha256(canonical_json(command)).digest()[:16]
 
 
 def canonical_json(command: Command) -> bytes:
     r"""`["Name",{…}]` in UTF-8: keys sorted, no spaces, fields equal to their default left out.
 
-    Only `"`, `\` and control characters are escaped (the short way where JSON has one, else \u00xx in lower case);
-    decimals are strings in plain notation with all their places, times are RFC 3339 in UTC with Z and either no fraction
-    or six digits, enums are their values. Pinned for ever: an outcome is found again by it.
+    Only `"`, `\` and control characters are escaped (the short way if JSON has one, else \u00xx in lower case);
+    decimals are strings in plain notation with all their places, times are RFC 3339 in UTC with Z and either no
+    fraction or six digits, enums are their values. This format never changes: outcomes are found by its hash.
     """
     names, values_of, defaults, fine = _plan(type(command))
     fields = dict(zip(names, values_of(command), strict=True))
@@ -75,9 +75,9 @@ def canonical_json(command: Command) -> bytes:
 
 
 def sent_hash(name: str, fields: Sequence[Mapping[str, Any]], values: Mapping[str, Any]) -> bytes:
-    """The body hash of a command that other code wrote: of its values as Avro has them, by the defaults of its own schema.
+    """The body hash of a command of other code, from its values in Avro and the defaults of that code's schema.
 
-    The same as `body_hash` gives in that code.
+    That code's `body_hash` gives the same.
     """
     sent = {f["name"]: _plain(values[f["name"]]) for f in sorted(fields, key=lambda f: str(f["name"]))}
     for field in fields:
@@ -95,7 +95,7 @@ def raw_hash(value: bytes | None) -> bytes:
 def _plan(
     kind: type[Command],
 ) -> tuple[list[str], Callable[[Command], tuple[Any, ...]], list[tuple[str, object]], list[str]]:
-    """Names in order, a getter of their values as a tuple, the defaults there are, and the fields that need `_plain`."""
+    """The names in order, a getter of their values as a tuple, existing defaults, and the fields that need `_plain`."""
     fields = sorted(msgspec.structs.fields(kind), key=lambda field: field.name)
     names = [field.name for field in fields]
     getter = attrgetter(*names) if len(names) > 1 else lambda command: tuple(getattr(command, name) for name in names)
@@ -117,7 +117,7 @@ def _places(kind: Any) -> int:
 
 
 def _plain(value: Any) -> Any:
-    """Decimals with many places as text: their own text has an exponent where they are small."""
+    """The value as JSON has it. Decimals become plain text: `str` writes an exponent for small ones."""
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return format(value, "f") if isinstance(value, Decimal) else value

@@ -1,6 +1,6 @@
-"""The first field of every record in the log, frozen for ever: a reader of any version can tell what counts.
+"""The envelope, first field of every record. Its format never changes, so any version can apply the rules.
 
-Fixed-size fields come first, so they stand at constant offsets behind the 5 bytes of the Confluent header.
+Fixed-size fields come first, so they have constant offsets after the 5 bytes of the Confluent header.
 """
 
 from datetime import datetime
@@ -12,9 +12,9 @@ import msgspec
 HEADER_BYTES = 5
 SIZE_BYTES = 4
 RULES = 2
-"""The version of the fold's rules that this code computes; a claim with a newer number stops the reader."""
+"""The version of the log's rules that this code applies. A claim with a greater number stops the reader."""
 LAST_EPOCH = 2**63 - 1
-"""The greatest epoch that a claim can say."""
+"""The greatest epoch that a claim can hold."""
 
 _MICROS = {"type": "long", "logicalType": "timestamp-micros"}
 _TEXT_OR_NULL: list[str] = ["null", "string"]
@@ -145,7 +145,7 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_event(self) -> bool:
-        """A rejection leaves the stream at its base version."""
+        """Whether this is an event. A rejection leaves the stream at its base version."""
         return self.version > self.base_version
 
 

@@ -1,7 +1,7 @@
-"""Schemas of newer code, as older code meets them in the log: whether they are ours, and whether their records can be read.
+"""Checks schemas of newer code that older code meets in the log: are they ours, and can it read their records?
 
-What FULL_TRANSITIVE promises is checked all the same: a record is read as a type of this code only where no field means
-something else. What breaks it is waited with, as a type that this code does not have; it is never guessed.
+FULL_TRANSITIVE promises that, but it is checked again. A record is read as this code's type only if every field keeps
+its meaning. Otherwise its type counts as unknown to this code and the record waits; it is never guessed.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ _UNSOUND = (KeyError, TypeError, AttributeError, ValueError, IndexError, Recursi
 
 
 def explains(number: int, schema: Schema) -> bool:
-    """Whether the log holds a command's or event's schema under its own id: anyone may write into a topic."""
+    """Whether the schema is a command's or event's under its own id. Anyone may write into a topic, so check."""
     try:
         named = all(isinstance(schema[part], str) for part in ("name", "namespace"))
         envelope = schema["fields"][0]
@@ -28,7 +28,7 @@ def explains(number: int, schema: Schema) -> bool:
 
 
 def why_unresolved(schema: Schema, today: Schema) -> str:
-    """Why a record of the schema cannot be read as today's; empty where it can: defaults for what it lacks, nothing else lost."""
+    """Why a record of the schema cannot be read as today's; empty if it can, by defaults and without loss."""
     try:
         wrong = next(islice(chain(_unsound(schema), by_field(today, schema)), 1), None)
     except _UNSOUND as problem:
@@ -37,7 +37,7 @@ def why_unresolved(schema: Schema, today: Schema) -> str:
 
 
 def _unsound(schema: Schema) -> Iterator[Fault]:
-    """What this code's decoders do not read; texts are not needed for that."""
+    """The parts of a schema that this code's decoders cannot read; docs do not matter."""
     yield from (fault for fault in faults(schema) if fault.rule != "no-doc")
     names = [field["name"] for field in schema["fields"][1:]]
     for name in names:

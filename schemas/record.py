@@ -1,4 +1,4 @@
-"""An Avro record as Python reads and writes it: its schema, compiled once into one reader and one writer a field."""
+"""Reads and writes an Avro record: its schema is compiled once into one reader and one writer per field."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -10,7 +10,7 @@ from refold.schemas.arithmetic import EXACT
 from refold.schemas.binary import Read, Write, read_long
 
 _KEPT = 4096
-"""Amounts of a field that stay converted: prices repeat, and a conversion takes ten times as long as a look."""
+"""Cached amounts per field. Prices repeat, and a conversion takes ten times as long as a look-up."""
 _MOST_DECIMAL_BYTES = 16
 _PLAIN: dict[str, tuple[Read, Write]] = {
     "boolean": (binary.read_boolean, binary.boolean_bytes),
@@ -23,15 +23,17 @@ _PLAIN: dict[str, tuple[Read, Write]] = {
 
 
 class Record:
-    """Reads and writes a sequence of fields, as `{"name": …, "type": …}` with named types written out."""
+    """Reads and writes a sequence of fields, given as `{"name": …, "type": …}` with named types written out."""
 
     def __init__(self, fields: Sequence[dict[str, Any]], *, named: bool = True) -> None:
-        """`named`: fields are read as a dict, else as a tuple in their order."""
+        """`named`: fields are read as a dict, otherwise as a tuple in their order."""
         compiled = [(field["name"], field["type"], *_compiled(field["type"])) for field in fields]
         self.read = unrolled.read_all(compiled, named=named)
-        """Of bytes and a place: the fields, and where they end. Raises IndexError, ValueError or OverflowError."""
+        """From bytes and an index: the fields, and the index after them. Raises IndexError, ValueError or
+        OverflowError."""
         self.write = unrolled.write_all(compiled)
-        """Of values in the order of the fields: bytes. Raises TypeError, ValueError and their like for what does not fit."""
+        """From values in the order of the fields: bytes. Raises TypeError, ValueError and the like for values that do
+        not fit."""
 
 
 def _compiled(kind: Any) -> tuple[Read, Write]:
@@ -113,10 +115,10 @@ def _array(read_item: Read, write_item: Write) -> tuple[Read, Write]:
         found: list[Any] = []
         count, at = read_long(data, at)
         while count:
-            if count < 0:  # then the block's size in bytes follows, for those who skip
+            if count < 0:  # then the block's size in bytes follows, for readers that skip it
                 count = -count
                 _, at = read_long(data, at)
-            if count > len(data) - at:  # no item of a contract takes less than a byte
+            if count > len(data) - at:  # each item of a contract takes at least one byte
                 raise ValueError(f"{count} items in {len(data) - at} bytes")
             for _ in range(count):
                 item, at = read_item(data, at)

@@ -1,6 +1,6 @@
-"""When one schema's records can be read as another's: field by field, by what the bytes are and what they mean.
+"""Finds why one schema's records cannot be read as another's, field by field: by their bytes and by their meaning.
 
-`compatibility` holds released files to it, both ways; `newer` asks it of a schema that only the log has.
+`compatibility` applies it to released files in both directions; `newer` applies it to a schema that only the log has.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from refold.schemas.soundness import Fault
 
 
 def by_field(old_schema: Schema, new_schema: Schema) -> Iterator[Fault]:
-    """Which fields of two sound schemas keep one of them from reading what the other wrote."""
+    """The fields that keep one of two sound schemas from reading the other's records."""
     old, new = fields_of(old_schema), fields_of(new_schema)
     for name in dict.fromkeys((*old, *new)):
         path = f"$.{name}"
@@ -28,7 +28,7 @@ def by_field(old_schema: Schema, new_schema: Schema) -> Iterator[Fault]:
 
 
 def retyped(old: Any, new: Any, path: str) -> Iterator[Fault]:
-    """Why a value of one type is no value of the other, or no longer the same one."""
+    """Why a value of one type is not valid in the other, or changes its meaning."""
     if path == "$.meta":
         if without_docs(old) != without_docs(new):
             yield Fault("envelope", path, "a command cannot become an event, nor an event a command")
@@ -57,7 +57,7 @@ def _enum_changed(old: Schema, new: Schema, path: str) -> Iterator[Fault]:
 
 
 def fields_of(schema: Schema) -> dict[str, Schema]:
-    """By name, with types written out. The envelope stays as it is."""
+    """Fields by name, with types written out. The envelope stays as it is."""
     meta, *body = schema["fields"]
     return {"meta": meta, **{field["name"]: field for field in resolved(body)}}
 

@@ -1,6 +1,7 @@
-"""What a released schema may hold, whoever wrote the file: only what both decoders read, and what a record can afford.
+"""Checks a released schema, whoever wrote it: both decoders must be able to read it, and records must stay bounded.
 
-`avro` refuses the same of classes while it makes a schema; here the schema itself is looked at, as the log will have it.
+`avro` refuses the same faults in classes while it makes a schema. This module checks the schema itself, as the log will
+have it.
 """
 
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ _LOGICAL = {("long", "timestamp-micros"), ("int", "date")}
 
 
 class Fault(NamedTuple):
-    """A rule that a schema breaks, and where."""
+    """A rule that a schema breaks, and the path at fault."""
 
     rule: str
     path: str
@@ -41,7 +42,7 @@ def _texts(part: Schema, path: str) -> Iterator[Fault]:
 
 
 class _Walk:
-    """Once through the types of a schema; remembers which names it has met."""
+    """One pass over the types of a schema; it remembers the names it has met."""
 
     def __init__(self) -> None:
         self._zero_bytes: dict[str, bool] = {}
@@ -103,7 +104,7 @@ class _Walk:
         self._zero_bytes[kind["name"]] = self._takes_no_bytes(kind)
 
     def _holds(self, kind: Any, value: object) -> bool:
-        """Whether a default can be what it stands for; of types that have no place here another rule speaks."""
+        """Whether a default is a value of its type. Another rule reports types that are not allowed."""
         match kind:
             case list():
                 return value is None if kind[:1] == ["null"] else True

@@ -1,4 +1,4 @@
-"""What a JSON body may be before its types are looked at: RFC 8259, each key once, bounded depth, no hidden text."""
+"""Checks a JSON body before its types: RFC 8259, no repeated key, bounded depth, no hidden text."""
 
 import json
 from collections import Counter
@@ -10,7 +10,7 @@ MAX_DEPTH = 32
 
 
 def check(body: bytes) -> None:
-    """Raise Malformed, naming the place where it is known."""
+    """Raise Malformed unless the body is strict JSON; it names the place if known."""
     if body.startswith(b"\xef\xbb\xbf"):
         raise Malformed("the body begins with a byte order mark", "line 1 column 1")
     try:
@@ -27,7 +27,7 @@ def check(body: bytes) -> None:
 
 
 def _check_depth(body: bytes) -> None:
-    """Cheap bound first: only a body with many brackets can be deep, and only then is each looked at."""
+    """Checks the count of brackets first: only a body with many can be deep, and only then is each looked at."""
     if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
         return
     depth, inside, escaped = 0, False, False
@@ -45,7 +45,7 @@ def _check_depth(body: bytes) -> None:
 
 
 def _check_text(found: Any, path: str) -> None:
-    """Escapes can smuggle in what bytes cannot: NUL and half a surrogate pair."""
+    """Refuse texts that escapes can smuggle in and plain bytes cannot: NUL and half a surrogate pair."""
     if isinstance(found, str):
         if "\0" in found:
             raise Malformed("text with NUL", path)
@@ -74,9 +74,9 @@ def _constant(name: str) -> NoReturn:
 
 
 def _shown(name: str) -> str:
-    """A client's text, safe to print back."""
+    """A client's text, safe to print."""
     return name[:100].encode("ascii", "backslashreplace").decode()
 
 
-# Numbers stay text: their value is msgspec's business, and int() of a million digits is nobody's.
+# Numbers stay text: msgspec judges their values, and int() of a million digits is too slow.
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=str, parse_float=str, parse_constant=_constant)

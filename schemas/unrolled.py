@@ -1,7 +1,8 @@
-"""A record's reader and writer as one function each, written out field by field.
+"""Makes the reader and the writer of a record: one generated function each, written out field by field.
 
-A loop over the fields and a call for each take longer than the work. What is common stands in the line (small numbers, short texts,
-absent options) or is remembered by its bytes (times, amounts: most were read just before); all else is called.
+A loop that calls a function for each field takes longer than the work itself. Common cases (small numbers, short texts,
+absent options) are inlined, times and amounts are looked up by their bytes since most were read just before, the rest
+is called.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,9 +13,9 @@ from refold.schemas.binary import SMALL, Read, Write
 ReadAll = Callable[[bytes, int], tuple[Any, int]]
 WriteAll = Callable[[Any], bytes]
 Field = tuple[str, Any, Read, Write]
-"""Name, Avro type, and the functions that do it in general."""
+"""Name, Avro type, and the general functions that read and write it."""
 _REMEMBERED = 4096
-"""Values a field. They are forgotten all at once: what keeps an order takes as long as reading."""
+"""Cached values per field. A full cache is emptied at once: keeping an order costs as much as reading."""
 
 _LONG = """
     byte = data[at]
@@ -52,7 +53,7 @@ _FIXED = """
     else:
         v{n} = data[at:end]
         at = end"""
-# No encoding is the beginning of another, so bytes that were read before mean what they meant.
+# No encoding is the beginning of another, so bytes that were read before have the same meaning again.
 _BY_EIGHT_BYTES = """
     v{n} = known{n}.get(data[at : at + 8])
     if v{n} is not None:
@@ -81,7 +82,7 @@ _ABSENT_OR_CALL = 'b"\\0" if v{n} is None else write{n}(v{n})'
 
 
 def read_all(fields: Sequence[Field], *, named: bool) -> ReadAll:
-    """Of bytes and a place in them: the fields, as a dict or in their order, and where they end."""
+    """A function from bytes and an index to the fields, as a dict or a tuple in order, and the index after them."""
     lines = "".join(_reading(kind).format(n=n, size=_size(kind)) for n, (_, kind, _, _) in enumerate(fields))
     pairs = ", ".join(f"{name!r}: v{n}" for n, (name, _, _, _) in enumerate(fields))
     found = f"{{{pairs}}}" if named else "(" + "".join(f"v{n}, " for n in range(len(fields))) + ")"
@@ -93,7 +94,7 @@ def read_all(fields: Sequence[Field], *, named: bool) -> ReadAll:
 
 
 def write_all(fields: Sequence[Field]) -> WriteAll:
-    """Of a sequence of as many values, in the order of the fields: their bytes."""
+    """A function from a sequence of values, in the order of the fields, to their bytes."""
     names = "".join(f"v{n}, " for n in range(len(fields)))
     parts = "".join(f"{_writing(kind).format(n=n, size=_size(kind))},\n" for n, (_, kind, _, _) in enumerate(fields))
     source = f"def function(values):\n    ({names}) = values\n    return join((\n{parts}))\n"
@@ -138,7 +139,7 @@ def _writing(kind: Any) -> str:
 
 
 def _made(source: str, held: dict[str, Any]) -> Any:
-    """The function of a source that holds no text from outside but fields' names, quoted, which schemas check to be words."""
+    """The function that a source defines. Its only outside text is quoted field names, checked to be words."""
     space = dict(held)
     exec(source, space)  # noqa: S102 - as dataclasses make theirs: names are checked, everything else is written above
     return space["function"]

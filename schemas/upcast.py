@@ -1,7 +1,7 @@
-"""Events of a retired type, read as events of today: pure functions of the authors, each over one stored event.
+"""Reads retired events as today's events, by the authors' upcasters: pure functions that each take one stored event.
 
-An upcaster's signature is its declaration: `def split(old: Relabelled) -> tuple[Rebranded, Repacked]` says which class is
-retired and what may come of it. The log is never rewritten: whoever reads a record of a retired type comes through here.
+An upcaster's signature is its declaration: `def split(old: Relabelled) -> tuple[Rebranded, Repacked]` names the retired
+class and the classes that it may return. The log is never rewritten: every reader of a retired event calls this module.
 """
 
 import inspect
@@ -15,24 +15,24 @@ from refold.schemas.contracts import MAX_EVENTS_PER_COMMAND, Category, Event, Up
 from refold.schemas.errors import BadUpcaster, UpcastFailed
 
 MOST_EVENTS = MAX_EVENTS_PER_COMMAND
-"""As many events as a command may write may come of one stored event."""
+"""Most events that an upcaster may return: as many as a command may write."""
 
 
 @dataclass(frozen=True)
 class Upcast:
-    """One upcaster as its signature has it: the retired class, and the classes that may come of it."""
+    """An upcaster and its signature: the retired class, and the classes that it may return."""
 
     old: type[Event]
     new: tuple[type[Event], ...]
     apply: Upcaster
 
     def made(self, event: Event) -> tuple[Event, ...]:
-        """What comes of one event. Raises UpcastFailed."""
+        """The events that it returns for one event. Raises UpcastFailed."""
         try:
             with authors_arithmetic():
                 found = self.apply(event)
                 made = (found,) if isinstance(found, Event) else tuple(found)
-        except Exception as problem:  # authors' code: whatever it raises holds this event's stream, nothing else
+        except Exception as problem:  # authors' code: any exception holds this event's stream, nothing else
             raise UpcastFailed(f"{self.name}: {type(problem).__name__}: {problem}") from problem
         if not made:
             raise UpcastFailed(f"{self.name} gave no event for {self.old.__name__}")
@@ -46,7 +46,7 @@ class Upcast:
 
 
 class Upcasts:
-    """The upcasters of one category, checked: each leads, over other retired types or directly, to events of today."""
+    """The checked upcasters of one category. Each leads to today's events, directly or through other retired types."""
 
     def __init__(self, category: Category) -> None:
         """Raises BadUpcaster."""
@@ -66,15 +66,15 @@ class Upcasts:
 
     @property
     def retired(self) -> tuple[type[Event], ...]:
-        """The classes that are read and no longer written."""
+        """The classes that are still read but no longer written."""
         return tuple(self.by_class)
 
     def types(self, old: type[Event]) -> frozenset[type[Event]]:
-        """Today's types that an event of a retired type may be read as."""
+        """Today's types as which an event of a retired type may be read."""
         return self._todays[old]
 
     def todays(self, event: Event) -> tuple[Event, ...]:
-        """The event itself, or what its upcasters make of it, in order. Raises UpcastFailed."""
+        """The event itself, or the events that its upcasters return, in order. Raises UpcastFailed."""
         upcast = self.by_class.get(type(event))
         if upcast is None:
             return (event,)
@@ -84,7 +84,7 @@ class Upcasts:
         return found
 
     def identity(self, types: Iterable[type[Event]]) -> list[tuple[str, list[str], str]]:
-        """What tells these upcasters from others, as far as events of the types come of them: names and source."""
+        """Names and source of the upcasters that can return events of these types. They differ if the upcasters do."""
         wanted = set(types)
         steps = {step for old, todays in self._todays.items() if todays & wanted for step in self._chain(old)}
         return sorted((s.old.__name__, [c.__name__ for c in s.new], inspect.getsource(s.apply)) for s in steps)
@@ -113,7 +113,7 @@ def upcasts_of(category: Category) -> Upcasts:
 
 
 def _read(category: Category, apply: Upcaster) -> Upcast:
-    """An upcaster's signature. Raises BadUpcaster."""
+    """An upcaster, read from its signature. Raises BadUpcaster."""
     where = f"{category.name}: {getattr(apply, '__qualname__', repr(apply))}"
     try:
         names = list(inspect.signature(apply).parameters)
@@ -129,7 +129,7 @@ def _read(category: Category, apply: Upcaster) -> Upcast:
 
 
 def _events(hint: object) -> Iterator[type[Event] | None]:
-    """The event classes that a type names; None for anything else."""
+    """The event classes that a type hint names; None for anything else."""
     parts = [part for part in typing.get_args(hint) if part is not Ellipsis]
     if parts:
         for part in parts:

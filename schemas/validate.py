@@ -1,4 +1,4 @@
-"""JSON to a command and back to one canonical form: what a type forbids is refused, never coerced or rounded."""
+"""Turns JSON into a command in canonical form. A value that its type forbids is refused, never coerced or rounded."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -21,10 +21,10 @@ from refold.schemas.errors import BadValue, Malformed
 Contract = TypeVar("Contract", bound=Event | Command)
 Found = TypeVar("Found")
 Step = Callable[[Any, str], Any]
-"""Takes a value and its JSON path, gives its canonical form (the same object, where it has that). Raises BadValue."""
+"""From a value and its JSON path to its canonical form (the same object if it is canonical). Raises BadValue."""
 
 _once: Callable[[Callable[[Any], Found]], Callable[[Any], Found]] = cache
-"""`cache`, for functions of a class: the type checker does not see that a class of two bases can be hashed."""
+"""`cache` for functions of a class: the type checker does not see that a class with two bases is hashable."""
 
 _PATH = re.compile(r" - at `(\$[^`]*)`$")
 
@@ -36,7 +36,7 @@ def from_json(body: bytes, cls: type[Contract]) -> Contract:
 
 
 def from_sound_json(body: bytes, cls: type[Contract]) -> Contract:
-    """The same of JSON that `strict_json` has seen, in itself or as a part. Raises BadValue."""
+    """The same for JSON that `strict_json` has checked, alone or as a part. Raises BadValue."""
     try:
         found = msgspec.json.decode(body, type=cls)
     except msgspec.ValidationError as problem:
@@ -48,7 +48,7 @@ def from_sound_json(body: bytes, cls: type[Contract]) -> Contract:
 
 
 def from_fields(fields: dict[str, Any], cls: type[Contract]) -> Contract:
-    """Build a class from fields that code gave and check every bound. Raises BadValue."""
+    """Build an instance from fields that code passed, with every bound checked. Raises BadValue."""
     exact_text.check_fields(fields, cls)
     try:
         return canonical(msgspec.convert(fields, cls))
@@ -57,7 +57,7 @@ def from_fields(fields: dict[str, Any], cls: type[Contract]) -> Contract:
 
 
 def from_avro(fields: dict[str, Any], cls: type[Contract]) -> Contract:
-    """The same for fields just read from Avro, where decimals and times cannot but have their canonical form."""
+    """The same for fields just read from Avro, whose decimals and times always have canonical form."""
     try:
         made = msgspec.convert(fields, cls)
     except msgspec.ValidationError as problem:
@@ -68,7 +68,7 @@ def from_avro(fields: dict[str, Any], cls: type[Contract]) -> Contract:
 
 
 def from_log(fields: dict[str, Any], cls: type[Contract]) -> Contract:
-    """Build an event without a look at bounds: a bound made tighter since does not undo what happened."""
+    """Build an event without checking bounds: a bound made tighter later does not undo a fact."""
     for name, fix in _forms(cls):
         if fields.get(name) is not None:
             fields[name] = fix(fields[name])
@@ -76,7 +76,7 @@ def from_log(fields: dict[str, Any], cls: type[Contract]) -> Contract:
 
 
 def all_from_log(columns: Sequence[list[Any]], count: int, cls: type[Contract]) -> list[Contract]:
-    """The same for so many at once, a column for each field of the class in its order."""
+    """The same for `count` events at once, with a column for each field in the class's order."""
     names = cls.__struct_fields__
     if not names:
         return [cls() for _ in range(count)]
@@ -91,12 +91,12 @@ def all_from_log(columns: Sequence[list[Any]], count: int, cls: type[Contract]) 
 
 
 def checked(value: Contract) -> Contract:
-    """A command or event that code made, with every bound checked, in canonical form. Raises BadValue."""
+    """A command or event made by code, in canonical form, with every bound checked. Raises BadValue."""
     return from_fields(msgspec.structs.asdict(value), type(value))
 
 
 def canonical(value: Contract) -> Contract:
-    """Exact decimals at their scale and times in UTC, so that equal bodies have equal bytes. Raises BadValue."""
+    """The value with decimals at their scale and times in UTC: equal bodies have equal bytes. Raises BadValue."""
     changes = {}
     for name, step in _steps(type(value)):
         held = getattr(value, name)
@@ -108,7 +108,7 @@ def canonical(value: Contract) -> Contract:
 
 @_once
 def _steps(cls: type[Event | Command]) -> tuple[tuple[str, Step], ...]:
-    """The fields whose value needs a look that msgspec does not take."""
+    """The fields that need a check that msgspec does not make."""
     fields = resolved(schema_of(cls, "any.any")["fields"][1:])
     found = ((field["name"], _step(field["type"])) for field in fields)
     return tuple((name, step) for name, step in found if step is not None)
@@ -128,17 +128,17 @@ def _holds_text(kind: Any) -> bool:
 
 @_once
 def _forms(cls: type[Event | Command]) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
-    """The fields whose Python form is not what Avro gives: enums and tuples."""
+    """The fields whose Python form differs from Avro's: enums and tuples."""
     found = ((f.name, _form(inspect.type_info(f.type))) for f in msgspec.structs.fields(cls))
     return tuple((name, form) for name, form in found if form is not None)
 
 
 @_once
 def _by_position(cls: type[Event | Command]) -> tuple[str, ...]:
-    """The fields that a class takes without their names, in their order."""
+    """The names of the fields that the class takes by position, in order."""
     try:
         taken = signature(cls).parameters.values()
-    except ValueError:  # a field is called `class` or the like, which Python's own signatures cannot say
+    except ValueError:  # a field has a name like `class`, which a Python signature cannot have
         return ()
     return tuple(each.name for each in taken if each.kind is each.POSITIONAL_OR_KEYWORD)
 
@@ -220,7 +220,7 @@ def _decimal(precision: int, scale: int) -> Step:
 
 
 def in_utc(held: datetime, path: str) -> datetime:
-    """A time in UTC. Raises BadValue for one without its offset, or outside the years 1-9999 there."""
+    """A time in UTC. Raises BadValue for a time without offset, or outside the years 1-9999 in UTC."""
     if held.tzinfo is UTC:
         return held
     if held.tzinfo is None:
@@ -249,7 +249,7 @@ def _text(held: str, path: str) -> str:
 
 
 def _shown(number: Decimal | int) -> str:
-    """A client's number, at a length fit for a message."""
+    """A client's number, shortened for a message."""
     if isinstance(number, int) and number.bit_length() > 256:
         return f"one of {number.bit_length()} bits"
     text = str(number)
@@ -257,7 +257,7 @@ def _shown(number: Decimal | int) -> str:
 
 
 def bad_value(problem: msgspec.ValidationError) -> BadValue:
-    """What msgspec refused, with the JSON path."""
+    """A refusal by msgspec as a BadValue with its JSON path."""
     text = str(problem)
     at = _PATH.search(text)
     return BadValue(_PATH.sub("", text), at.group(1) if at else "$")

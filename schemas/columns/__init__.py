@@ -1,1 +1,1 @@
-"""Many records at once: bodies of one schema decoded as columns, checked as strictly as one by one."""
+"""Decodes many records at once: bodies of one schema as columns, checked as strictly as one by one."""

@@ -1,4 +1,4 @@
-"""Keys or values of consecutive records as one Polars column: no Python object a record until somebody asks for one."""
+"""Keys or values of consecutive records as one Polars column, which makes Python objects only on request."""
 
 from collections.abc import Iterator, Sequence
 from typing import overload
@@ -37,7 +37,7 @@ class BinaryColumn(Sequence[bytes | None]):
 
 
 def joined(parts: Sequence[Sequence[bytes | None]]) -> Sequence[bytes | None]:
-    """Sequences one after the other; columns stay a column."""
+    """The sequences one after another. Columns stay a column."""
     if len(parts) == 1:
         return parts[0]
     columns = [part.series for part in parts if isinstance(part, BinaryColumn)]
@@ -47,7 +47,7 @@ def joined(parts: Sequence[Sequence[bytes | None]]) -> Sequence[bytes | None]:
 
 
 def taken(values: Sequence[bytes | None], rows: NDArray[np.int64]) -> list[bytes | None]:
-    """The values at some rows, in their order."""
+    """The values at some rows, in the order of `rows`."""
     if isinstance(values, BinaryColumn):
         return values.series.gather(rows).to_list()
     return list(values) if len(rows) == len(values) else [values[row] for row in rows.tolist()]

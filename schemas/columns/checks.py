@@ -1,6 +1,6 @@
-"""What Polars lets pass in Avro and a strict reader does not: values beyond their type. `column_walk` is about the bytes.
+"""Checks decoded columns for values beyond their type, which Polars accepts in Avro. `walk` checks the bytes.
 
-Nothing here repairs: a chunk that fails a check is read record by record instead.
+Nothing is repaired here: a chunk that fails a check is read again record by record.
 """
 
 from datetime import date
@@ -19,7 +19,7 @@ _NO_NUL = frozenset({m.CATEGORY, m.STREAM, m.ACTOR, m.CORRELATION_ID})
 
 
 class Bounds:
-    """What every value of a layout must keep to, looked at through the least and the greatest of each column."""
+    """The bounds of every column of a layout, checked by its least and greatest value."""
 
     def __init__(self, layout: Layout) -> None:
         found = {leaf.name: bounds for leaf in layout.leaves if (bounds := _bounds(leaf)) is not None}
@@ -31,7 +31,7 @@ class Bounds:
         self._nul = pl.any_horizontal(pl.lit(value=False), *hidden).alias("nul")
 
     def hold(self, frame: pl.DataFrame, sentinel: bytes) -> bool:
-        """Whether the frame keeps to them and each record ended at its sentinel."""
+        """Whether the frame keeps the bounds and each record ended at its sentinel."""
         whole = (pl.col("_sentinel") == pl.lit(sentinel)).all().alias("whole")
         *extremes, nul, ended = frame.select(*self._extremes, self._nul, whole).row(0)
         if nul or not ended:
@@ -62,7 +62,7 @@ def _bounds(leaf: Leaf) -> tuple[int, int] | None:
 
 
 def todays_types(layout: Layout) -> list[pl.Expr]:
-    """Casts from what Polars read to the types of the columns."""
+    """Casts from the types that Polars read to the types of the columns."""
     casts: dict[str, Any] = {"int": pl.Int32, "enum": pl.String}
     found = [pl.col(leaf.name).cast(casts[leaf.logical]) for leaf in layout.leaves if leaf.logical in casts]
     found += [pl.col(leaf.name).cast(pl.Int32).cast(pl.Date) for leaf in layout.leaves if leaf.logical == "date"]

@@ -1,10 +1,9 @@
-"""Many records at once: bodies of one schema joined into an Avro container block that Polars decodes column-wise.
+"""Decodes many records at once: joins bodies of one schema into an Avro block, which Polars reads by columns.
 
-Polars does not say where a record ends, so a random sentinel is put behind each record and read back as a last column:
-bytes that are missing, too many or moved between two records cannot reproduce it. What else Polars lets pass is checked
-in `column_checks` and `column_walk`. On any doubt the records go through `codec` one by one, which names the bad ones: never is a row
-returned that `codec` refuses. The whole value is decoded, Confluent header included, as one leading fixed column: no
-slicing per record.
+Polars does not say where a record ends. So a random sentinel is put after each record and read back as a last column:
+missing, extra or moved bytes cannot reproduce it. `checks` and `walk` find what else Polars wrongly accepts. On any
+doubt the records go through `codec` one by one, which names the bad ones: no row is ever returned that `codec` refuses.
+Each value is decoded whole, with its Confluent header as one leading fixed column, so no record is sliced.
 """
 
 import io
@@ -31,12 +30,13 @@ from refold.schemas.meta import HEADER_BYTES
 
 UNFRAMED = -1
 ROW = "m_row"
-"""The place in the chunk. All columns of ours begin with `m_` or `_`, and no field of an author's does (`avro`)."""
+"""Column with the record's row in the chunk. All our columns begin with `m_` or `_`, and no author's field does
+(`avro`)."""
 
 
 @dataclass(frozen=True)
 class Heads:
-    """Of each value of a chunk: the schema id, or -1 where header or size do not fit the bytes."""
+    """For each value of a chunk its schema id, or -1 if its header or size does not fit its bytes."""
 
     schema_ids: NDArray[np.int64]
 
@@ -49,7 +49,7 @@ class Heads:
 
 
 def read_heads(values: Sequence[bytes | None]) -> Heads:
-    """Check magic byte and size of every value at once."""
+    """Check the magic byte and size of every value at once."""
     if isinstance(values, BinaryColumn):
         return Heads(_schema_ids(values.series))
     try:
@@ -76,7 +76,7 @@ def _schema_ids(values: pl.Series) -> NDArray[np.int64]:
 
 @dataclass
 class Bad:
-    """A record that is not what its schema says, or that its upcaster cannot read; `detail` is for people."""
+    """A record that does not fit its schema, or on which its upcaster failed; `detail` is for people."""
 
     row: int
     reason: str
@@ -85,7 +85,7 @@ class Bad:
 
 @dataclass
 class Decoded:
-    """Records of one or more schemas as columns (ROW among them), and those that could not be read."""
+    """Records of one or more schemas as columns (with ROW), and those that could not be read."""
 
     frame: pl.DataFrame
     bad: list[Bad] = field(default_factory=list)
@@ -93,7 +93,7 @@ class Decoded:
 
 
 def unreadable(values: Sequence[bytes | None], heads: Heads, catalog: Catalog) -> list[Bad]:
-    """The records that no decoder of the catalog takes: without a sound frame, or of a schema that neither it nor the log has."""
+    """The records that no decoder can read: without a sound frame, or of a schema that nobody knows."""
     known = [UNFRAMED, *(i for i in heads.present if i in catalog.by_id)]
     foreign = np.flatnonzero(~np.isin(heads.schema_ids, known)).tolist()
     unframed = [Bad(row, _frame_fault(values[row])) for row in heads.rows_of(UNFRAMED).tolist()]
@@ -109,7 +109,7 @@ def _frame_fault(value: bytes | None) -> str:
 
 
 class ColumnReader:
-    """Decode records of one schema. `thin` merges what only the core fold needs of the envelope into one column."""
+    """Decodes records of one schema. `thin` reads the leading ids and the header as one column (for the core)."""
 
     def __init__(self, writer: Writer, *, thin: bool) -> None:
         self.writer = writer
@@ -121,7 +121,7 @@ class ColumnReader:
         self.dtypes = self._layout.dtypes()
 
     def read(self, values: Sequence[bytes | None], rows: NDArray[np.int64]) -> Decoded:
-        """The records at `rows` of a chunk; heads must have been checked. Never raises for bad bytes."""
+        """The records at `rows` of a chunk, whose heads were checked. Never raises for bad bytes."""
         chosen = cast("list[bytes]", taken(values, rows))  # nulls have no sound head, so they are at none of these rows
         if not chosen:
             return Decoded(self._frame([]))
@@ -138,7 +138,7 @@ class ColumnReader:
             frame = pl.read_avro(io.BytesIO(b"".join(parts)))
         except (KeyboardInterrupt, SystemExit):
             raise
-        except BaseException:  # Polars panics (a BaseException) on malformed data; each record is read alone then
+        except BaseException:  # Polars panics (a BaseException) on malformed data; each record is then read alone
             return None
         if frame.height != len(values) or not self._bounds.hold(frame, sentinel):
             return None
@@ -166,7 +166,7 @@ class ColumnReader:
 
 
 class ColumnDecoder:
-    """Column readers for the catalog's schemas, made when first needed."""
+    """The column readers of a catalog's schemas, each made when first needed."""
 
     def __init__(self, catalog: Catalog, *, thin: bool) -> None:
         self.catalog = catalog
@@ -178,9 +178,9 @@ class ColumnDecoder:
         return self.reader(self.catalog.by_id[schema_id]).read(values, heads.rows_of(schema_id))
 
     def events(self, category: str, name: str, values: Sequence[bytes | None], heads: Heads) -> Decoded:
-        """All records of one type of event, whatever version wrote them, with the columns of the last.
+        """All records of one event type, written by any version, with the columns of the last version.
 
-        Nothing is upcast: those of a retired type stay what they are (`upcast_columns` gives today's events).
+        Nothing is upcast: records of a retired type stay as they are (`upcast` returns today's events).
         """
         today = self.reader(self._today(category, name))
         writers = self.catalog.event_writers(category, name)

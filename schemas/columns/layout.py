@@ -1,6 +1,7 @@
-"""A schema as Polars can read it: one flat record from the first byte of the Confluent header on, no name used twice.
+"""Describes a schema to Polars: one flat record that starts at the Confluent header, with no name used twice.
 
-Polars wraps integers that are too large for their type, so 32-bit fields are read as 64-bit ones and checked afterwards.
+Polars wraps integers that are too large for their type, so 32-bit fields are read as 64-bit ones and checked
+afterwards.
 """
 
 import io
@@ -39,7 +40,7 @@ class Leaf:
 
     @property
     def logical(self) -> str:
-        """What the value is: `decimal`, `date`, `timestamp-micros`, else the Avro type's name."""
+        """The value's meaning: `decimal`, `date`, `timestamp-micros`, or else the Avro type's name."""
         if isinstance(self.kind, str):
             return self.kind
         return str(self.kind.get("logicalType", self.kind["type"]))
@@ -47,14 +48,14 @@ class Leaf:
 
 @dataclass(frozen=True)
 class Layout:
-    """The leaves of a schema behind a frame of constant size."""
+    """The leaves of a schema, after a frame of constant size."""
 
     frame_bytes: int
     leaves: tuple[Leaf, ...]
 
     @property
     def is_columnar(self) -> bool:
-        """Whether Polars reads it and the result can be checked; other schemas are read record by record."""
+        """Whether Polars can read it and we can check the result. Other schemas are read record by record."""
         return all(_is_columnar(leaf) for leaf in self.leaves)
 
     def dtypes(self) -> dict[str, pl.DataType]:
@@ -62,14 +63,14 @@ class Layout:
         return {leaf.name: _dtype(leaf.kind) for leaf in self.leaves}
 
     def avro_fields(self) -> list[dict[str, Any]]:
-        """The fields of the record that Polars is told to read."""
+        """The fields of the record as Polars is told to read it."""
         named = [{"name": leaf.name, "type": _for_polars(leaf, f"T{i}")} for i, leaf in enumerate(self.leaves)]
         first = {"name": "_frame", "type": _fixed("Frame", self.frame_bytes)}
         return [first, *named, {"name": "_sentinel", "type": _fixed("Sentinel", SENTINEL_BYTES)}]
 
 
 def layout_of(schema: dict[str, Any], *, thin: bool) -> Layout:
-    """The leaves in the order of the bytes: the envelope as m_…, the body. `thin` merges leading ids into the frame."""
+    """Leaves in the bytes' order: the envelope as m_…, then the body. `thin` merges leading ids into the frame."""
     envelope, *body = schema["fields"]
     has_envelope = envelope["name"] == "meta"
     varying = resolved(envelope["type"]["fields"] if has_envelope else schema["fields"])[1:]

@@ -1,7 +1,7 @@
-"""Today's events of a chunk by columns: those that were written as such, and those upcast from retired types.
+"""Returns today's events of a chunk as columns: those written as such, and those upcast from retired types.
 
-Records of retired types are few and go through the authors' Python one by one; what comes of them is put back into bytes and
-decoded by columns like all others, so both kinds of event lie in one frame. Chunks without any take no other way than before.
+Records of retired types are few. The authors' Python upcasts them one by one; the results are encoded again and decoded
+by columns like all others, so one frame holds both. Chunks without retired events pay nothing for this.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,12 +16,13 @@ from refold.schemas.errors import Undecodable
 from refold.schemas.meta import HEADER_BYTES
 
 SUB = "m_sub"
-"""Which of the events a stored one was upcast to, from 0; only in frames that hold such. They all have its row and version."""
+"""Column with an event's index, from 0, among those that one record was upcast to. They share its row and version. Only
+in frames with upcast events."""
 
 
 @dataclass
 class Todays:
-    """Events of today by type, in the order of the log; records that could not be read; how many were upcast."""
+    """Today's events by type, in the log's order; the records that could not be read; how many were upcast."""
 
     frames: dict[str, pl.DataFrame] = field(default_factory=dict)
     bad: list[Bad] = field(default_factory=list)
@@ -31,7 +32,7 @@ class Todays:
 
 @dataclass
 class _Upcast:
-    """What came of retired events, of one type of today: the records, and the row and place of each."""
+    """Upcast events of one of today's types: their records, and the row and index of each."""
 
     values: list[bytes] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)
@@ -46,7 +47,7 @@ class _Upcast:
 def todays_events(
     decoder: ColumnDecoder, category: str, names: Iterable[str], values: Sequence[bytes | None], heads: Heads
 ) -> Todays:
-    """All events of some types; a type that the chunk has no event of has no frame. Never raises for bad records."""
+    """All events of some types. A type without events in the chunk has no frame. Never raises for bad records."""
     found, catalog, wanted = Todays(), decoder.catalog, list(names)
     written = {
         w.name
@@ -93,7 +94,7 @@ def _upcast(
 
 
 def _frame(decoder: ColumnDecoder, upcast: _Upcast, found: Todays) -> pl.DataFrame:
-    """The columns of one type's upcast events, in the rows of the records they come of."""
+    """The columns of one type's upcast events, with the rows of their stored records."""
     writer = decoder.catalog.by_id[int.from_bytes(upcast.values[0][1:HEADER_BYTES])]
     decoded = decoder.reader(writer).read(upcast.values, np.arange(len(upcast.values)))
     assert not decoded.bad, "our own bytes of a moment ago"
@@ -103,5 +104,5 @@ def _frame(decoder: ColumnDecoder, upcast: _Upcast, found: Todays) -> pl.DataFra
 
 
 def _in_order(frame: pl.DataFrame) -> pl.DataFrame:
-    """Versions of one type are decoded one after the other; rows go back to the log's order."""
+    """The frame in the log's order: each version of a type was decoded after the other."""
     return frame if frame[ROW].is_sorted() else frame.sort(ROW)

@@ -1,4 +1,4 @@
-"""A decoded column as the values that authors' classes hold."""
+"""Turns a decoded column into the values that authors' classes hold."""
 
 from decimal import Decimal
 from functools import cache, lru_cache
@@ -17,7 +17,7 @@ class _Read(Protocol):
 
 
 def values_of(column: pl.Series) -> list[Any]:
-    """Its values in order, None for null. Amounts are few and come often: they are made of their integers, and remembered."""
+    """Its values in order, None for null. Amounts are made from their integers and cached: few, and often repeated."""
     kind = column.dtype
     if isinstance(kind, pl.Decimal) and kind.precision <= _INT64_DIGITS:
         return list(map(_reader(kind.scale), column.to_physical().cast(pl.Int64).to_list()))

@@ -1,8 +1,8 @@
-"""Whether Avro bytes can be read in one way only, checked for all records of a block at once.
+"""Checks for all records of a block at once that their Avro bytes have only one reading.
 
-Polars takes on trust that the branch of a union and a boolean are 0 or 1 and that arrays are plain. So the walk goes over
-all records field by field, by the sizes that the decoded values have in their shortest form, and looks at those bytes.
-Where the bytes took another form the walk misses its end, and the records are read one by one.
+Polars does not check that a union's branch and a boolean are 0 or 1, or that arrays are plain. So the walk goes over
+all records field by field, by the sizes of the decoded values in their shortest form, and checks those bytes. If the
+bytes have another form, the walk misses its end, and the records are read one by one.
 """
 
 from collections.abc import Sequence
@@ -27,11 +27,11 @@ class Walk:
         self._measures = [_measure(leaf) for leaf in layout.leaves]
 
     def is_needed(self, frame: pl.DataFrame) -> bool:
-        """Nothing is taken on trust where all optional values are null: only a branch of 0 is read as null."""
+        """Whether some optional value is present: if all are null, only branches of 0 were read as null."""
         return self._always or any(frame[name].null_count() < frame.height for name in self._optional)
 
     def holds(self, frame: pl.DataFrame, values: Sequence[bytes], block: bytes) -> bool:
-        """Whether each record of the block, with a sentinel behind it, can only mean what the frame says."""
+        """Whether each record of the block, with a sentinel after it, can only mean what the frame says."""
         lengths = np.fromiter(map(len, values), np.int64, len(values))
         ends = np.cumsum(lengths + SENTINEL_BYTES) - SENTINEL_BYTES
         at = ends - lengths + self._layout.frame_bytes
@@ -53,7 +53,7 @@ class Walk:
 
 
 def _measure(leaf: Leaf) -> pl.Expr:
-    """What the size of a value depends on: its number or its length; of what has more than 64 bits, the size."""
+    """The number or length that decides a value's size; the size itself for values of more than 64 bits."""
     column = pl.col(leaf.name)
     match leaf.logical:
         case "string":
@@ -96,7 +96,7 @@ def _text_sizes(lengths: Numbers) -> Numbers:
 
 
 def _array_sizes(counts: Numbers, series: pl.Series, *, of_text: bool) -> Numbers:
-    """One block of all items, its count before and a zero behind; an empty array is the zero alone."""
+    """Bytes of arrays: one block of all items, its count before and a zero after; an empty array is the zero alone."""
     items = series.filter(pl.Series(counts > 0)).explode()
     numbers = (items.str.len_bytes() if of_text else items).cast(pl.Int64).to_numpy()
     each = np.broadcast_to(_text_sizes(numbers) if of_text else long_sizes(numbers), len(numbers))
@@ -106,12 +106,12 @@ def _array_sizes(counts: Numbers, series: pl.Series, *, of_text: bool) -> Number
 
 
 def long_sizes(numbers: Numbers) -> Numbers | int:
-    """Bytes of each number as a zigzag varint; one figure where all take the same."""
+    """Bytes of each number as a zigzag varint; one number if all take the same."""
     return _groups(((numbers << 1) ^ (numbers >> 63)).view(np.uint64), 7)
 
 
 def _decimal_sizes(unscaled: Numbers) -> Numbers | int:
-    """Two's complement with a sign bit, behind its length, which takes one byte."""
+    """Bytes of two's complement with a sign bit, after a length that takes one byte."""
     magnitude = (unscaled ^ (unscaled >> 63)).view(np.uint64)
     return _groups(magnitude << np.uint64(1), 8) + 1
 
@@ -124,7 +124,7 @@ def _wide_sizes(unscaled: pl.Expr) -> pl.Expr:
 
 
 def _groups(numbers: NDArray[np.uint64], bits: int) -> Numbers | int:
-    """How many groups of so many bits each number takes, at least one; most columns take the same for all rows."""
+    """How many groups of `bits` bits each number takes, at least one; one number if all rows take the same."""
     if not len(numbers):
         return 1
     least, most = (max(1, -(-int(n).bit_length() // bits)) for n in (numbers.min(), numbers.max()))
@@ -135,5 +135,5 @@ def _groups(numbers: NDArray[np.uint64], bits: int) -> Numbers | int:
 
 
 def _bytes_at(data: NDArray[np.uint8], at: Numbers) -> NDArray[np.uint8]:
-    """The byte at each place; a walk that went astray may ask for one behind the end."""
+    """The byte at each index. A walk on the wrong bytes may ask for one after the end."""
     return data[np.minimum(at, len(data) - 1)]
