@@ -17,12 +17,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from refold.streams import journal
+from refold.streams.exit_codes import WORK_FAILED
 
 _log = logging.getLogger(__name__)
 TICK_S = 1.0
 UNWATCHED = 2
 """Times the limit: the timer counts all threads, and what the others use meanwhile is no fault of an attempt."""
-STUCK = 70
 _STDERR = 2
 _system = ctypes.CDLL(None)
 _system.signal.argtypes, _system.signal.restype = [ctypes.c_int, ctypes.c_void_p], ctypes.c_void_p
@@ -89,7 +89,7 @@ class StuckWatch:
             self._limit_s,
             where,
         )
-        journal.leave(STUCK)
+        journal.leave(WORK_FAILED)
 
 
 def _handle_by(function: ctypes.c_void_p | None) -> None:

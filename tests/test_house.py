@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from docs import code_map
+from refold.streams import exit_codes
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = [ROOT / name for name in code_map.PACKAGES]
@@ -73,3 +74,10 @@ def test_columns_of_the_envelope_are_named_in_one_place() -> None:
     found = [name for path in modules for name in re.findall(r"[\"'](m_[a-z_]+)[\"']", path.read_text())]
     assert len(found) > 15
     assert sorted(found) == sorted(set(found)), "a name that stands twice is a constant of its module"
+
+
+def test_every_exit_code_is_documented_and_stands_once() -> None:
+    codes = {name: value for name, value in vars(exit_codes).items() if isinstance(value, int) and name.isupper()}
+    assert len(codes) == len(set(codes.values())) > 5
+    table = (ROOT / "docs/cli.md").read_text().split("| exit code |")[1]
+    assert {str(value) for value in codes.values()} <= set(re.findall(r"^\| (-?\d+)", table, re.MULTILINE))

@@ -1,4 +1,4 @@
-"""Exit codes, the same for every command (docs/cli.md lists them)."""
+"""Which exit code each error ends a command with."""
 
 from refold.api.embedded import errors as embedded_errors
 from refold.api.errors import FileUnreadable
@@ -13,16 +13,11 @@ from refold.schemas.errors import (
     SchemaNotFrozen,
 )
 from refold.streams import errors
+from refold.streams.exit_codes import DIFFERENT, DONE, FAILED, INTERRUPTED, PRECONDITION, UNREACHABLE, USAGE
 from refold.streams.operation import voiding_errors
 from refold.streams.operation.dump import errors as dump_errors
 
-DONE = 0
-FAILED = 1
-USAGE = 2
-DIFFERENT = 3
-PRECONDITION = 4
-UNREACHABLE = 5
-INTERRUPTED = 130
+__all__ = ["BY_KIND", "DIFFERENT", "DONE", "FAILED", "INTERRUPTED", "PRECONDITION", "UNREACHABLE", "USAGE", "exit_code"]
 
 BY_KIND: dict[type[RefoldError], int] = {
     SchemaIncompatible: DIFFERENT,

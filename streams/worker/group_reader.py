@@ -19,6 +19,7 @@ from refold.schemas.errors import RefoldError
 from refold.streams import journal
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import KafkaUnavailable, LogCorrupt, LogHole, LogRefused, LogTrimmed, Refused
+from refold.streams.exit_codes import PRECONDITION, READER_FAILED
 from refold.streams.kafka.messages import cut, sound
 from refold.streams.kafka.stopped_places import StoppedPlaces
 from refold.streams.operation.presence import ending
@@ -33,7 +34,6 @@ _TICK_S, _ASK_S = 0.1, 2.0
 _SLICE = 1000
 MOST_BYTES = 32 << 20
 """Of one read: several of them wait for the fold at the same time."""
-CRASHED, REFUSED = 71, 4
 
 Start = Callable[[list[Place]], dict[Place, int | None]]
 """Where to read assigned places from; None: not yet, a seek will say."""
@@ -63,12 +63,13 @@ class GroupReader:
                 return
             _log.error("%s: %s %s", problem.code, problem.message, problem.remedy, extra=journal.about(problem))
             ending(problem)
-            journal.leave(REFUSED if isinstance(problem, LogRefused | Refused) and not is_passing(problem) else CRASHED)
+            is_final = isinstance(problem, LogRefused | Refused) and not is_passing(problem)
+            journal.leave(PRECONDITION if is_final else READER_FAILED)
         except Exception:
             if self._stopping.is_set():
                 return
             _log.exception("the reader of group %s failed", self._config.group)
-            journal.leave(CRASHED)
+            journal.leave(READER_FAILED)
 
     def stop(self) -> None:
         self._stopping.set()

@@ -15,19 +15,19 @@ from refold.schemas.errors import RefoldError
 from refold.streams import journal
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import LogRefused, NewerRules, Refused
+from refold.streams.exit_codes import PRECONDITION, WORK_FAILED
 from refold.streams.operation.presence import ending
 from refold.streams.postgres.notices import POLL_S
 from refold.streams.refusals import is_passing, of_statement
 from refold.streams.worker.fold_worker import FollowingWorker
 from refold.streams.worker.group_consumer import ReaderConfig
-from refold.streams.worker.group_reader import MOST_BYTES, REFUSED
+from refold.streams.worker.group_reader import MOST_BYTES
 from refold.streams.worker.ports import Reader
 
 _log = logging.getLogger(__name__)
 _SOON_S = 0.02
 _FULL = 3
 """Times what one read gives: lanes are fed by turns, and none is to wait for its next chunk while another is full."""
-FAILED = 70
 
 
 class Worker(Protocol):
@@ -183,4 +183,4 @@ class Lane:
                 _log.exception("the worker of group %s failed", self._config.group)
             ending(problem)
             final = isinstance(problem, LogRefused | NewerRules | Refused) and not is_passing(problem)
-            journal.leave(REFUSED if final else FAILED)
+            journal.leave(PRECONDITION if final else WORK_FAILED)

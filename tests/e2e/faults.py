@@ -17,7 +17,7 @@ WORKERS = ("handler", "core", "models", "reactors")
 KINDS = ("kill", "pause", "worker", "cut", "delay", "hold", "deafen")
 MORE = ("kill", "kill", "pause", "worker")
 """Each hand of the plan has every kind once, and these once more."""
-REFUSED = 4
+REFUSED = exit_codes.PRECONDITION
 
 
 class Faults:

@@ -12,10 +12,10 @@ import pytest
 from benchmarks.log_writer import LogWriter
 from benchmarks.receipts import Decided
 from refold.retail.schemas.basket import BASKET, BasketOpened
+from refold.streams.exit_codes import WORK_FAILED as STUCK
 from refold.streams.kafka.partitioner import partition_of
 from refold.streams.log.topics import events_topic
 from refold.streams.settings import Settings
-from refold.streams.stuck import STUCK
 from tests.conftest import settings_for
 from tests.streams.broker import DOMAINS, fold_all, prepare, rows
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from refold.streams.exit_codes import WORK_FAILED as STUCK
 from refold.streams.guard.attempts import Attempts
-from refold.streams.stuck import STUCK
 
 PROGRAM = """
 import os, re, sys, threading, time

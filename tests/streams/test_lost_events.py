@@ -12,12 +12,13 @@ from pydantic import SecretStr
 from refold.api.embedded.removal import remove_data
 from refold.api.embedded.servers import Servers
 from refold.streams.chunk import Chunk
+from refold.streams.exit_codes import PRECONDITION
 from refold.streams.handler.appender import KafkaLog
 from refold.streams.kafka import clients
 from refold.streams.log.topics import events_topic, new_topics
 from refold.streams.settings import Settings
 from refold.streams.worker.group_consumer import ReaderConfig
-from refold.streams.worker.group_reader import REFUSED, GroupReader
+from refold.streams.worker.group_reader import GroupReader
 from tests.conftest import PREFIX
 from tests.streams.flipped import segment
 from tests.streams.test_core import BASKET
@@ -90,6 +91,6 @@ def test_an_appender_whose_broker_lost_its_tail_begins_anew_and_a_reader_names_w
         until(lambda: bool(ended), "a reader behind the end waits for ever")
         group.stop()
         thread.join(20)
-    assert ended == [REFUSED]
+    assert ended == [PRECONDITION]
     assert "log-shorter" in caplog.text
     assert not read

@@ -21,6 +21,7 @@ from refold.streams.errors import (
     WrongPartitions,
     WrongSettings,
 )
+from refold.streams.exit_codes import WORK_FAILED
 from refold.streams.handler.appender import KafkaLog
 from refold.streams.handler.handler import Handler, Names, Surroundings
 from refold.streams.handler.ports import Away
@@ -29,7 +30,7 @@ from refold.streams.postgres.connection import answering
 from refold.streams.refusals import is_passing, of_kafka
 from refold.streams.worker.group_consumer import ReaderConfig
 from refold.streams.worker.intake import Intake
-from refold.streams.worker.lane import FAILED, Lane
+from refold.streams.worker.lane import Lane
 from tests.streams.broker import DOMAINS
 from tests.streams.flow import Flow
 
@@ -151,7 +152,7 @@ def test_a_statement_of_ours_that_postgres_fails_is_one_sentence_and_no_tracebac
 
     worker: Any = Worker()
     Lane(ReaderConfig("", "core", ["t"], 10, keys=False), worker, Event())._guarded(Worker.wake, worker)
-    assert ended == [FAILED], "to be started again"
+    assert ended == [WORK_FAILED], "to be started again"
     (record,) = caplog.records
     assert (record.exc_info, record.getMessage().startswith("statement-failed: Postgres says: ")) == (None, True)
 
