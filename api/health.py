@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
-from uuid import uuid4
 
 import psycopg
 
@@ -21,7 +20,7 @@ from refold.streams.log.continuity import check_ends
 from refold.streams.log.topics import check_seen_topics
 from refold.streams.operation.lag import Key, Lag, LagReader
 from refold.streams.operation.members import Member, MemberReader, unknown
-from refold.streams.operation.presence import Live, Said, Trouble, said_members
+from refold.streams.operation.presence import Live, Said, Trouble, said_members, try_to_write
 from refold.streams.operation.verdict import Facts, Finding, findings, owners, suspects, unmoved
 from refold.streams.postgres.connection import Database, has_table
 from refold.streams.postgres.control_tables import Found as Tables
@@ -37,7 +36,6 @@ MOVES_S = 3.0
 """So long one looks at what seems to stand: a fold moves twenty times in it."""
 JOINS_S = 7.0
 """So long one looks at a member that nobody says it is: a killed process stays in its group for 6 s, and one that joined beats every 3."""
-_WRITES = "INSERT INTO refold.processes (process, role, host, pid, started_at, seen_at, version, code, writes, standing) VALUES (%s, 'probe', '', 0, now(), now(), '', '[]', '[]', '[]')"
 
 
 @dataclass(frozen=True)
@@ -132,8 +130,7 @@ class Health:
     def _try_to_write(self) -> None:
         """A full disk lets one read. What is written is rolled back; a role that may not write is not told anything by it."""
         try:
-            with self._db.transaction(force_rollback=True):
-                self._db.execute(_WRITES, (uuid4(),))
+            try_to_write(self._db)
         except psycopg.Error as problem:
             if self._db.broken:
                 raise

@@ -81,3 +81,13 @@ def test_every_exit_code_is_documented_and_stands_once() -> None:
     assert len(codes) == len(set(codes.values())) > 5
     table = (ROOT / "docs/cli.md").read_text().split("| exit code |")[1]
     assert {str(value) for value in codes.values()} <= set(re.findall(r"^\| (-?\d+)", table, re.MULTILINE))
+
+
+def test_each_control_table_is_written_by_one_module() -> None:
+    written = re.compile(r"(?:INSERT INTO|UPDATE|DELETE FROM|COPY) (refold\.[a-z_]+)")
+    writers: dict[str, set[str]] = {}
+    for path in (path for package in PACKAGES for path in package.rglob("*.py")):
+        for table in written.findall(path.read_text()):
+            writers.setdefault(table, set()).add(path.relative_to(ROOT).as_posix())
+    assert len(writers) > 12
+    assert {table: sorted(modules) for table, modules in writers.items() if len(modules) > 1} == {}

@@ -1,4 +1,4 @@
-"""Writing down which streams wait, and how many events have been passed over."""
+"""Which streams wait and how many of their events have been passed over: the only module that writes `refold.parked`."""
 
 from collections.abc import Mapping, Sequence
 
@@ -37,3 +37,16 @@ def park(
 def all_parked(db: Database) -> list[tuple[str, str, str]]:
     """Category, stream and code of each park."""
     return db.execute("SELECT DISTINCT category, stream, code FROM refold.parked").fetchall()
+
+
+def forget(db: Database, build: int) -> None:
+    """Take away all parks of a build that is dropped."""
+    db.execute("DELETE FROM refold.parked WHERE build = %s", (build,))
+
+
+def let_go(db: Database, category: str, stream: str, builds: Sequence[int]) -> None:
+    """Take away the parks of one stream, of some builds."""
+    db.execute(
+        "DELETE FROM refold.parked WHERE category = %s AND stream = %s AND build = ANY(%s)",
+        (category, stream, list(builds)),
+    )

@@ -137,8 +137,5 @@ def _refuse_unfinished(db: Database) -> None:
 
 def _forget(db: Database, topic: str, category: str, stream: str, parks: Sequence[Park]) -> None:
     """Take the parks away, and the stream's records from those that are set aside."""
-    db.execute(
-        "DELETE FROM refold.parked WHERE category = %s AND stream = %s AND build = ANY(%s)",
-        (category, stream, [park.build for park in parks]),
-    )
+    parking.let_go(db, category, stream, [park.build for park in parks])
     set_aside.forget(db, topic, category, stream, models=True)

@@ -15,12 +15,12 @@ from refold.projections.live.limits import limits
 from refold.projections.live.member import detaching
 from refold.projections.partials.batch import ALL_BUILDS, Batch, Counted, Park, batch_of, by_category, counted_events
 from refold.projections.replay.source import Source
-from refold.projections.replay.staging import Staging, keep_positions
+from refold.projections.replay.staging import Staging
 from refold.projections.tables.builds import GROUP
 from refold.schemas.columns.decoder import ColumnDecoder
 from refold.streams.chunk import Chunk, Place
 from refold.streams.core.limits import Voids
-from refold.streams.postgres import set_aside
+from refold.streams.postgres import positions, set_aside
 from refold.streams.postgres.connection import Database
 
 BATCH_RECORDS = 80_000
@@ -172,7 +172,7 @@ class Builder:
     def _flush(self, staging: Staging) -> None:
         with self._db.transaction():  # within the whole one: what fails leaves the others' rows there
             staging.flush()
-            keep_positions(self._db, staging.build, self.position)
+            positions.put(self._db, staging.build.group, self.position)
 
     def _finish(self, staging: Staging) -> None:
         with self._db.transaction():

@@ -8,6 +8,7 @@ import psycopg
 from psycopg import sql
 
 from refold.projections.errors import BadDeclaration, CannotJoin, CannotPromote
+from refold.projections.live import parking
 from refold.projections.replay.builder import Builder
 from refold.projections.replay.source import Source
 from refold.projections.tables import builds, tables
@@ -17,6 +18,7 @@ from refold.projections.tables.layout import Layout
 from refold.projections.tables.views import ensure_views, ours
 from refold.streams.core.limits import group_positions
 from refold.streams.errors import KafkaUnavailable
+from refold.streams.postgres import positions
 from refold.streams.postgres.connection import Database, notify
 from refold.streams.refusals import first_line, is_away, refusal_of
 
@@ -67,7 +69,7 @@ def join(db: Database, builder: Builder, source: Source) -> None:
         _fold_tail(db, builder, source)
         for staging in builder.staged:
             builds.set_status(db, staging.build, "shadow")
-            db.execute("DELETE FROM refold.positions WHERE grp = %s", (staging.build.group,))
+            positions.forget(db, staging.build.group)
 
     _retried(db, "1s", step, CannotJoin("the live tables were never still for a moment"))
 
@@ -94,20 +96,11 @@ def take_over(db: Database, found: Declared, builder: Builder) -> None:
                 "the models worker has begun to fold the log itself",
                 "Wait for it; or stop the workers, and run the same command again.",
             )
-        for (topic, part), at in sorted(builder.position.items()):
-            db.execute(
-                "INSERT INTO refold.positions (grp, topic, part, next_offset) VALUES (%s, %s, %s, 0)"
-                " ON CONFLICT (grp, topic, part) DO NOTHING",
-                (GROUP, topic, part),
-            )
-            db.execute(
-                "UPDATE refold.positions SET next_offset = %s WHERE (grp, topic, part) = (%s, %s, %s)",
-                (at, GROUP, topic, part),
-            )
+        positions.put(db, GROUP, builder.position)
         for old in [build for build in builds.builds(db) if build.status in builds.MEMBERS]:
             drop(db, old)
         for staging in builder.staged:
-            db.execute("DELETE FROM refold.positions WHERE grp = %s", (staging.build.group,))
+            positions.forget(db, staging.build.group)
             builds.set_status(db, staging.build, "serving")
             tables.point_view(db, staging.layout, staging.build, ours(db, found))
         ensure_views(db, found)
@@ -143,8 +136,8 @@ def promote(db: Database, found: Declared, layout: Layout, shadow: Build) -> Bui
 def drop(db: Database, build: Build) -> None:
     """Remove a build and all that is kept about it."""
     builds.set_status(db, build, "dropped")
-    db.execute("DELETE FROM refold.positions WHERE grp = %s", (build.group,))
-    db.execute("DELETE FROM refold.parked WHERE build = %s", (build.number,))
+    positions.forget(db, build.group)
+    parking.forget(db, build.number)
     tables.drop(db, build)
 
 

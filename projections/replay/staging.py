@@ -21,7 +21,6 @@ from refold.projections.replay.evolve_notes import EvolveNotes
 from refold.projections.tables import names, tables
 from refold.projections.tables.builds import Build
 from refold.projections.tables.layout import Layout
-from refold.streams.chunk import Place
 from refold.streams.postgres.connection import Database
 
 _COMPACT_ROWS = 300_000
@@ -132,13 +131,3 @@ class Staging:
     def _has_rows(self) -> bool:
         table = names.table(self.layout, self.build.schema)
         return self._db.execute(sql.SQL("SELECT FROM {} LIMIT 1").format(table)).fetchone() is not None
-
-
-def keep_positions(db: Database, build: Build, positions: Mapping[Place, int]) -> None:
-    """The build's positions, in the transaction of the rows they speak for. Only the holder of the rebuild's lock writes them."""
-    for (topic, part), at in sorted(positions.items()):
-        db.execute(
-            "INSERT INTO refold.positions (grp, topic, part, next_offset) VALUES (%s, %s, %s, %s)"
-            " ON CONFLICT (grp, topic, part) DO UPDATE SET next_offset = excluded.next_offset",
-            (build.group, topic, part, at),
-        )

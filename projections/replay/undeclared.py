@@ -9,7 +9,7 @@ from typing import Literal
 
 from refold.projections.errors import StillDeclared, UnknownModel
 from refold.projections.replay import promote
-from refold.projections.tables import builds, view_swap
+from refold.projections.tables import builds, view_swap, views
 from refold.projections.tables.declared import Declared
 from refold.streams.operation.presence import Live, live_processes
 from refold.streams.postgres.connection import Database
@@ -82,8 +82,7 @@ def _drop(db: Database, found: Declared, part: Undeclared) -> None:
     name = (part.domain, part.name)
     if name not in {(view.domain, view.name) for view in found.views}:
         view_swap.drop(db, name)
-        db.execute("DELETE FROM refold.views WHERE (domain, name) = (%s, %s)", name)
-        db.execute("DELETE FROM refold.view_faults WHERE (domain, view) = (%s, %s)", name)
+        views.forget(db, name)
     for build in builds.builds(db):
         if build.number in part.builds:
             promote.drop(db, build)

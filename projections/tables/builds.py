@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from refold.projections.tables.layout import Layout
 from refold.projections.tables.served import as_json, served_table
+from refold.streams.postgres import positions
 from refold.streams.postgres.connection import Database, Rows, Statements
 
 GROUP = "models"
@@ -123,14 +124,9 @@ def attach_within(db: Database, build: Build) -> None:
         "UPDATE refold.builds SET detached_code = NULL, detached_reason = NULL, detached_at = NULL, changed_at = now() WHERE build = %s",
         (build.number,),
     )
-    db.execute("DELETE FROM refold.positions WHERE grp = %s", (build.group,))
+    positions.forget(db, build.group)
 
 
 def keep_positions(db: Database, build: Build) -> None:
     """Copy the group's positions as the build's own."""
-    db.execute("DELETE FROM refold.positions WHERE grp = %s", (build.group,))
-    db.execute(
-        "INSERT INTO refold.positions (grp, topic, part, next_offset, last_at)"
-        " SELECT %s, topic, part, next_offset, last_at FROM refold.positions WHERE grp = %s",
-        (build.group, GROUP),
-    )
+    positions.copy(db, GROUP, build.group)

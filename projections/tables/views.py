@@ -155,3 +155,9 @@ def _note(db: Database, found: Declared, view: View, fingerprint: str) -> None:
         " ON CONFLICT (domain, name, fingerprint) DO UPDATE SET serving = true, served = excluded.served, changed_at = now()",
         (view.domain, view.name, fingerprint, as_json(served)),
     )
+
+
+def forget(db: Database, name: Name) -> None:
+    """Take away all that is kept about a view that was dropped."""
+    db.execute("DELETE FROM refold.views WHERE (domain, name) = (%s, %s)", name)
+    db.execute("DELETE FROM refold.view_faults WHERE (domain, view) = (%s, %s)", name)

@@ -278,3 +278,12 @@ class Presence:
         if self._db is not None:
             self._db.close()
         self._db = None
+
+
+def try_to_write(db: Database) -> None:
+    """Write a row as a process would, and take it back. Raises psycopg.Error where Postgres takes none, as on a full disk."""
+    with db.transaction(force_rollback=True):
+        db.execute(
+            "INSERT INTO refold.processes (process, role, host, pid, started_at, seen_at, version, code, writes, standing) VALUES (%s, 'probe', '', 0, now(), now(), '', '[]', '[]', '[]')",
+            (uuid4(),),
+        )

@@ -1,6 +1,10 @@
-"""Positions of groups of readers, moved only by compare-and-set in the transaction of the rows they speak for."""
+"""Positions of groups of readers: the only module that writes them.
 
-from collections.abc import Iterable, Sequence
+A live group moves its positions by compare-and-set, in the transaction of the rows that they speak for. A build's positions belong to
+the holder of its rebuild's lock, who sets and forgets them.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import Lost
@@ -68,3 +72,28 @@ def advance(db: Statements, group: str, chunks: Sequence[Chunk]) -> None:
     compare(lock(db, group, chunks), chunks)
     for chunk in chunks:
         move(db, group, chunk)
+
+
+def put(db: Database, group: str, positions: Mapping[Place, int]) -> None:
+    """Set positions of a group that one caller holds: a build's, or a group's that nobody reads for yet."""
+    for (topic, part), at in sorted(positions.items()):
+        db.execute(
+            "INSERT INTO refold.positions (grp, topic, part, next_offset) VALUES (%s, %s, %s, %s)"
+            " ON CONFLICT (grp, topic, part) DO UPDATE SET next_offset = excluded.next_offset",
+            (group, topic, part, at),
+        )
+
+
+def copy(db: Database, group: str, other: str) -> None:
+    """Give another group the positions of this one, instead of its own."""
+    forget(db, other)
+    db.execute(
+        "INSERT INTO refold.positions (grp, topic, part, next_offset, last_at)"
+        " SELECT %s, topic, part, next_offset, last_at FROM refold.positions WHERE grp = %s",
+        (other, group),
+    )
+
+
+def forget(db: Database, group: str) -> None:
+    """A group that reads no more has no positions."""
+    db.execute("DELETE FROM refold.positions WHERE grp = %s", (group,))

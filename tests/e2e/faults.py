@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import psutil
 
+from refold.streams import exit_codes
 from tests.e2e.site import Site
 from tests.e2e.tables import until
 
