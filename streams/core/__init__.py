@@ -1,1 +1,1 @@
-"""The core fold: claims, streams, outcomes, voids and positions, each a function of the log alone."""
+"""The core fold: it computes claims, streams, outcomes, voids and positions from the log alone."""

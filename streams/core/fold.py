@@ -1,7 +1,7 @@
-"""The core fold: one transaction a batch of chunks, {claim state, streams, outcomes, voids, position}, then NOTIFY.
+"""The core fold: one transaction a batch of chunks writes claims, streams, outcomes, voids and positions; then NOTIFY.
 
-Invariant: the tables at a position are the fold of the log before it, whatever the chunks were (fold.py has the rules); a
-position moves in the transaction of the rows it speaks for, or not at all.
+Invariant: the tables at a position are the fold of the log before it, however the log was cut into chunks (the rules are
+in `rules/judge`). A position moves in the same transaction as the rows that it stands for, or not at all.
 """
 
 import hashlib
@@ -38,26 +38,26 @@ from refold.streams.rules.effects import Before, Folded, Refold
 _log = logging.getLogger(__name__)
 GROUP = "core"
 FEW = 64
-"""Columns cost some milliseconds before their first record: so many of a live chunk are folded one by one in less."""
+"""Records up to which a chunk is folded row by row: columns cost some milliseconds before their first record."""
 _AT_ONCE = 500_000
-"""Records that are looked through for a voiding while others wait; further ones with the next look."""
+"""Records that one search for a voiding reads: other partitions wait meanwhile. The next search goes on from there."""
 _WARY_FOR = 100
-"""Transactions that look at outcomes first, once a command was found that had been decided before."""
+"""Transactions that look up existing outcomes first, after a command was found that had been decided before."""
 
 
 class Records(Protocol):
-    """A chunk's records as the rules look at them."""
+    """A chunk's records in the form that the rules read."""
 
     streams: Sequence[str]
     keys: Sequence[bytes]
 
     def fold(self, decider: AnyDecider, before: Before, refold: Refold) -> Folded | None:
-        """What they do, given what the tables say; None if these cannot tell."""
+        """The records' effects on top of the tables' rows; None if this form cannot tell."""
 
 
 @dataclass(frozen=True)
 class _View:
-    """A chunk and one way to look at it."""
+    """A chunk, its category's decider, and its records as rows or columns."""
 
     chunk: Chunk
     decider: AnyDecider
@@ -70,7 +70,7 @@ class CoreFold:
     group = GROUP
 
     def __init__(self, url: str, prefix: str, domains: Domains, history: History, *, stands: bool = False) -> None:
-        """`stands`: a partition under newer rules stands alone, and others go on; else `apply` raises NewerRules."""
+        """`stands`: a partition under newer rules stops by itself, and others go on; else `apply` raises NewerRules."""
         self._url, self._prefix, self._domains, self._history = url, prefix, domains, history
         self._decoder = EventDecoder(domains.catalog)
         self._codec = Codec(domains.catalog)
@@ -83,20 +83,20 @@ class CoreFold:
         self._ahead = VoidingsAhead(history.servers, at_once=None if not stands else _AT_ONCE)
 
     def reconnect(self) -> None:
-        """A new connection, once Postgres is back."""
+        """Connect again, once Postgres is back."""
         self._db.close()
         self._db = connect_patiently(self._url, application_name=GROUP, by_key=True)
         self._pipelined = Pipelined(self._db)
 
     def stored(self, places: Sequence[Place]) -> dict[Place, int]:
-        """Where the core stands."""
+        """The core's positions."""
         return positions.stored(self._db, GROUP, places)
 
     def apply(self, chunks: Sequence[Chunk]) -> dict[Place, int]:
-        """Fold as far as groups are whole, in one transaction. Raises Lost, NewerRules, KafkaUnavailable.
+        """Fold up to the last whole group, in one transaction. Raises Lost, NewerRules, KafkaUnavailable.
 
-        No look at outcomes that may be there: a handler decides no command twice. Where one is there all the same, the table refuses
-        it, and the transaction is made once more by the rules for such a log.
+        It skips the lookup of existing outcomes, because a handler never decides a command twice. If one exists anyway,
+        its key rejects the insert, and the transaction is repeated with the lookup.
         """
         with metrics.stage(GROUP, "decode"):
             views = [self._view(chunk) for chunk in sorted(chunks, key=lambda chunk: chunk.place)]
@@ -131,7 +131,7 @@ class CoreFold:
         return reached
 
     def _judge_newer(self, place: Place, newer: NewerRules | None) -> None:
-        """Raises NewerRules, unless the place is to stand alone."""
+        """Stop the place if its records need newer rules. Raises NewerRules if a place is not to stop by itself."""
         if newer is None:
             self._stopped.goes_on(place)
             return
@@ -148,13 +148,13 @@ class CoreFold:
         self._db.close()
 
     def _count_retired(self, category: str, heads: Heads) -> None:
-        """The records that are read through upcasters one by one; those decoded by columns are counted there."""
+        """Count the records that are upcast one by one; `_view` counts those decoded by columns."""
         retired = self._domains.catalog.retired_ids.get(category, ())
         if found := [number for number in retired if number in heads.present]:
             metrics.UPCAST.labels(GROUP).inc(sum(len(heads.rows_of(number)) for number in found))
 
     def _view(self, chunk: Chunk) -> _View:
-        """What the rules look at: columns where that pays and all of the chunk can be read by them, else record by record."""
+        """The chunk as columns, if that pays and columns can hold all of it; else as rows."""
         decider, heads = self._domains.deciders[category_of(self._prefix, chunk.topic)], read_heads(chunk.values)
         category = decider.category.name
         self._domains.catalog.know(heads.present)

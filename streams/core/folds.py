@@ -1,4 +1,4 @@
-"""Folds of the core, their tables and topics there and checked: for the process, and for a replay, which loads no Faust."""
+"""Makes core folds and checks tables and topics first: for the core process, and for a replay, which loads no Faust."""
 
 from refold.streams.core.fold import CoreFold
 from refold.streams.domain import load_domains
@@ -12,7 +12,7 @@ from refold.streams.settings import Settings
 
 
 def core_folds(settings: Settings, count: int = 1, *, stand: bool = False) -> list[CoreFold]:
-    """So many of the core's fold, its tables and topics there and checked. `stand`: at newer rules a partition stands alone."""
+    """`count` folds of the core, after making and checking tables and topics. `stand`: see CoreFold's `stands`."""
     domains = load_domains(settings.domains)
     with answering(), connect_patiently(settings.dsn(), application_name="core-start") as db:
         bootstrap(db)

@@ -1,4 +1,4 @@
-"""What bounds everyone who reads events behind the core: its positions, and the offsets that it found void."""
+"""Bounds for everyone who reads events after the core: the core's positions, and the offsets that it found void."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,32 +6,35 @@ from refold.streams.chunk import Chunk, Place
 from refold.streams.postgres.connection import Rows, Statements
 
 Voids = Mapping[Place, Sequence[tuple[int, int]]]
-"""Ranges of offsets, both ends included, that do not count."""
+"""By place: ranges of void offsets, both ends included."""
 
 
 class CoreLimits:
-    """Where the core stands, and the voids in some chunks; asked for at once, the positions first: the voids before one were written with it."""
+    """The core's positions and the voids in some chunks.
+
+    Positions are queried first: each void below a position was committed with it, so the two answers agree.
+    """
 
     def __init__(self, db: Statements, chunks: Sequence[Chunk]) -> None:
         self._positions, self._voids = _ask_positions(db, "core"), _ask_voids(db, chunks)
 
     def answer(self) -> tuple[dict[Place, int], Voids]:
-        """Both."""
+        """The positions and the voids."""
         return _positions(self._positions), _ranges(self._voids)
 
 
 def core_limits(db: Statements, chunks: Sequence[Chunk]) -> tuple[dict[Place, int], Voids]:
-    """Both, asked for and answered."""
+    """The core's positions and the voids in some chunks."""
     return CoreLimits(db, chunks).answer()
 
 
 def core_positions(db: Statements) -> dict[Place, int]:
-    """Where the core stands."""
+    """The core's positions."""
     return group_positions(db, "core")
 
 
 def group_positions(db: Statements, group: str) -> dict[Place, int]:
-    """Where a group stands, of the places it has."""
+    """A group's positions, for the places that have one."""
     return _positions(_ask_positions(db, group))
 
 

@@ -1,4 +1,4 @@
-"""The core as a process: the log's rules applied to every category's events."""
+"""Runs the core as a process: it applies the log's rules to every category's events."""
 
 from refold.schemas.contracts import MAX_EVENTS_PER_COMMAND
 from refold.streams.core.folds import core_folds
@@ -6,7 +6,7 @@ from refold.streams.settings import Settings
 from refold.streams.worker.agents import FoldKind, run_fold
 
 LANES = 2
-"""While Postgres writes for one, the other computes."""
+"""Number of lanes: while Postgres writes for one, the other computes."""
 
 
 def main(settings: Settings) -> None:

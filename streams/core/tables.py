@@ -1,4 +1,4 @@
-"""The core's tables in SQL: what a chunk needs to know of them, and what it does to them."""
+"""SQL of the core's tables: the rows that a chunk needs, and the rows that it writes."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ class StoredClaim:
 
 
 def read_claims(db: Statements, places: Iterable[Place]) -> dict[Place, StoredClaim]:
-    """Rows by (category, part); a partition that was never folded has none."""
+    """The claims' rows by (category, part); a partition that was never folded has none."""
     rows = _ask_claims(db, sorted(places), whole=True).fetchall()
     return {(row[0], row[1]): StoredClaim(ClaimState(*row[2:7]), row[7]) for row in rows}
 
 
 def write_claim(db: Statements, place: Place, claim: StoredClaim, *, first: bool) -> None:
-    """Set a partition's row, which the lock on its position protects."""
+    """Write a partition's row. The lock on its position protects the row."""
     state = claim.state
     values = (
         state.epoch,
@@ -52,9 +52,9 @@ def write_claim(db: Statements, place: Place, claim: StoredClaim, *, first: bool
 
 
 class AskedBefore:
-    """All that the rules need of the tables for a chunk, asked for at once. The position's lock keeps it true until the commit.
+    """All rows that the rules need for a chunk, queried at once. The position's lock keeps them true until the commit.
 
-    `keys`: of outcomes that may be there; None where the caller takes it that there are none.
+    `keys`: keys of outcomes to look up; None if the caller takes it that none exist.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class AskedBefore:
         self._known = None if keys is None else _ask_keys(db, keys)
 
     def answer(self) -> Before:
-        """All of it."""
+        """The rows."""
         claim = self._claims.fetchone()
         return Before(
             ClaimState(*claim[2:7]) if claim else ClaimState(),
@@ -84,9 +84,9 @@ class AskedBefore:
 
 
 def write_effects(db: Statements, effects: Effects) -> None:
-    """Plain inserts: an outcome that is there already is for the caller to explain, not something to pass over.
+    """Insert outcomes, streams and offsets. Raises psycopg.errors.UniqueViolation for an outcome that exists already.
 
-    Versions only grow: the rules have compared each group's base version with the row. Raises psycopg.errors.UniqueViolation.
+    Versions only grow: the rules have compared each group's base version with the stream's row.
     """
     place, rows = (effects.category, effects.part), effects.outcomes
     ids = [b"".join(rows[name]) for name in ("key", "command_id", "body_hash")]
@@ -100,9 +100,9 @@ def _arrays(rows: Columns, names: Sequence[str]) -> list[str]:
 
 
 def insert_voids(db: Statements, topic: str, part: int, ranges: Sequence[tuple[int, int, str]]) -> None:
-    """Ranges of offsets (both ends included) that do not count; one that continues the last stored range lengthens it.
+    """Insert ranges of void offsets (both ends included). A range that continues the last stored one lengthens it.
 
-    So the rows are the same whatever the chunks were.
+    So the rows are the same however the log was cut into chunks.
     """
     for first, last, reason in ranges:
         db.execute(
@@ -115,8 +115,8 @@ def insert_voids(db: Statements, topic: str, part: int, ranges: Sequence[tuple[i
         )
 
 
-# Sorted by the table's key, so that two transactions lock rows in one order. What all rows share stands there once, and their ids
-# of 16 bytes are parts of one value: an element of an array costs Postgres half a microsecond to read.
+# Rows are sorted by the table's key, so that two transactions lock them in one order. Values that all rows share are sent
+# once, and all ids of 16 bytes as one value: Postgres needs half a microsecond to read an element of an array.
 _OUTCOME_ARRAYS = ("stream", "code", "message", "base_version", "events", "first_offset", "next_offset")
 _INSERT_OUTCOMES = b"""
 INSERT INTO refold.outcomes (category, part, key, command_id, body_hash, stream, code, message, base_version, events,
@@ -155,7 +155,7 @@ _CLAIMS_OF_WHOLE = _CLAIMS + f" AND {HAS_KEYS}".encode()
 
 
 def _ask_claims(db: Statements, places: Sequence[Place], *, whole: bool) -> Rows:
-    """`whole`: none is there while a restore has still to add keys. The core has asked that of its position."""
+    """`whole`: find no rows while a restore has still to add keys. The core need not ask: its position's query did."""
     return db.execute(
         _CLAIMS_OF_WHOLE if whole else _CLAIMS,
         ([category for category, _ in places], [part for _, part in places]),

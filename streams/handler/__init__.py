@@ -1,1 +1,1 @@
-"""The handler: owns partitions of commands by claim, decides them in order, and appends what was decided."""
+"""The handler: it claims partitions of commands, decides their commands in order, and appends the results."""

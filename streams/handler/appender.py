@@ -1,4 +1,4 @@
-"""The events' side of the log for a handler: one idempotent producer, errors remembered until they are asked for."""
+"""Appends a handler's records to the events' topics: one idempotent producer, whose errors are kept until asked for."""
 
 import logging
 import time
@@ -15,13 +15,13 @@ from refold.streams.refusals import TOO_LARGE, of_kafka
 _log = logging.getLogger(__name__)
 _APPEND_S, _ASK_AGAIN_S = 10.0, 1.0
 _LEAST_BYTES = 1800
-"""A claim and a rejection fit into this, whatever they are of."""
+"""Bytes into which every claim and every rejection fits."""
 
 
 class KafkaLog:
-    """An `EventLog` on Kafka. A record without an acknowledgement for 10 s has failed.
+    """An `EventLog` on Kafka. A record that is not acknowledged within 10 s has failed.
 
-    Raises KafkaRefused for what no other record would change: rights, policies, a topic that takes hardly anything.
+    Raises KafkaRefused if every record would be refused: for rights, policies, a topic that takes hardly anything.
     """
 
     def __init__(self, servers: str, prefix: str) -> None:
@@ -53,11 +53,11 @@ class KafkaLog:
         largest = self._largest.get(topic := events_topic(self._prefix, category)) if self._largest else None
         if largest is None or clients.fits(largest, key, value):
             return True
-        # A rejection is for ever, a topic's settings are not.
+        # A rejection is permanent, a topic's settings are not.
         return clients.fits(self._takes_now(topic, largest), key, value)
 
     def _takes_now(self, topic: str, known: int) -> int:
-        """What a topic takes: once in a while it is asked again. Raises Away."""
+        """The largest batch that a topic takes, in bytes; asked again once a second at most. Raises Away."""
         now = time.monotonic()
         if now - self._asked.get(topic, now - _ASK_AGAIN_S) >= _ASK_AGAIN_S:
             try:
@@ -68,7 +68,7 @@ class KafkaLog:
         return self._largest.get(topic, known)
 
     def failed(self) -> bool:
-        """Serve the producer's reports; whether one of them was an error."""
+        """Serve the producer's reports; return whether one of them was an error."""
         try:
             self._producer.poll(0)
         except KafkaException as problem:  # fatal, and said once here
@@ -79,7 +79,7 @@ class KafkaLog:
         return failed
 
     def discard(self) -> None:
-        """A new producer; reports of the old one are not for us any more."""
+        """Replace the producer; reports of the old one no longer concern us."""
         self._producer.purge()
         for topic in self._too_large:
             self._learn(topic)
@@ -88,7 +88,7 @@ class KafkaLog:
         self._failed = False
 
     def _learn(self, topic: str) -> None:
-        """What a topic takes since it refused a record, or a batch of them. Raises KafkaUnavailable, KafkaRefused."""
+        """Ask for the largest batch of a topic that refused a record. Raises KafkaUnavailable, KafkaRefused."""
         try:
             largest = clients.largest_batch(clients.admin(self._servers), topic)
         except KafkaException as problem:

@@ -1,4 +1,4 @@
-"""A batch's commands, each decided on the state after the one before it: what is appended already, else what the snapshot says."""
+"""Decides a batch of commands, each on its stream's newest state, from the overlay or else from the snapshot."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -27,14 +27,14 @@ from refold.streams.handler.ports import Snapshot
 from refold.streams.rules.effects import StoredStream
 
 Refold = Callable[[str, int], Any]
-"""A stream's state at a version, folded anew from the log. Raises Undecodable, Away."""
+"""Gives a stream's state at a version, folded again from the log. Raises Undecodable, Away."""
 Fits = Callable[[bytes, bytes], bool]
-"""Whether the log takes a record with this key and value."""
+"""Says whether the log takes a record with this key and value."""
 _CODE, _MESSAGE = 64, 128
 
 
 class Deciding:
-    """One batch on one snapshot. Its events bear the time at which the batch was begun."""
+    """Decides one batch on one snapshot. Its events bear the time at which the batch began."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Deciding:
         self.rejections: Counter[str] = Counter()
 
     def records(self, key: bytes, incoming: Incoming) -> list[bytes]:
-        """The records of one command's group; the overlay counts them as appended. Raises NewerSchema, and counts nothing then."""
+        """The records of one command's group; the overlay notes them as appended. Raises NewerSchema, and notes nothing then."""
         holder, stream = self._holder, incoming.stream
         ahead = holder.ahead(stream)
         stored = self._seen.streams.get(stream)
@@ -61,7 +61,7 @@ class Deciding:
         try:
             state = ahead.state if ahead else self._state(stream, stored)
             decided = decide(self._decider, incoming, state, version)
-        except NewerSchema:  # the stream has events of newer code, which decides what follows them
+        except NewerSchema:  # the stream has events of newer code: that code decides what follows them
             if (refused := refused_unseen(incoming, version)) is None:
                 raise
             state, decided = None, Decided((), None, refused)
@@ -78,7 +78,7 @@ class Deciding:
         return values
 
     def _written(self, incoming: Incoming, decided: Decided, at: Place) -> tuple[Decided, list[bytes]]:
-        """The records of a decision, or of its rejection where they are larger than the log takes. Both are records once."""
+        """A decision with its records; a rejection instead if an event is invalid or larger than the log takes."""
         with suppress(BadValue):
             values = records(self._codec, incoming, decided, at)
             if self._fit(incoming, values):
@@ -86,7 +86,7 @@ class Deciding:
         rejected = decided.rejection or Rejected(EVENTS_REFUSED, "an event is larger than a record may be")
         decided = Decided((), decided.state, rejected)
         values = records(self._codec, incoming, decided, at)
-        if not self._fit(incoming, values):  # the sender's and the domain's texts leave it no room
+        if not self._fit(incoming, values):  # the sender's and the domain's texts leave no room for it
             decided = Decided((), decided.state, Rejected(rejected.code[:_CODE], rejected.message[:_MESSAGE]))
             unnamed = msgspec.structs.replace(incoming, actor=None, correlation_id=None)
             values = records(self._codec, unnamed, decided, at)
@@ -97,10 +97,10 @@ class Deciding:
         return all(self._fits(key, value) for value in values)
 
     def _state(self, stream: str, stored: StoredStream | None) -> Any:
-        """The stored state, or a cold refold from the log where the code's fold has changed. Raises Undecodable."""
+        """The stored state, or one folded from the log if the code's fold has changed. Raises Undecodable."""
         if stored is None:
             return self._decider.initial
         if stored.fingerprint == self._decider.fingerprint:
-            with suppress(msgspec.MsgspecError):  # by code that differs where the fingerprint does not look
+            with suppress(msgspec.MsgspecError):  # stored by code that differs where the fingerprint does not look
                 return self._decider.load(stored.state)
         return self._refold(stream, stored.version)

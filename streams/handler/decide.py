@@ -1,4 +1,4 @@
-"""One command and one state: the records to append. Total: whatever a domain does, a command gets an outcome. Pure."""
+"""Decides one command on one state and gives the records to append. Total: every command gets an outcome. Pure."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -25,9 +25,9 @@ EVENTS_REFUSED = "events-refused"
 
 
 class Incoming(msgspec.Struct, frozen=True, gc=False):
-    """A command as read from the log, or what is known of one that cannot be read (`command` is then a rejection).
+    """A command as read from the log.
 
-    Of one that only newer code can read: its envelope, and why it is left undecided.
+    `command`: of an unreadable command its rejection; of one that only newer code can read, why it is left undecided.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Incoming(msgspec.Struct, frozen=True, gc=False):
 
 
 class Decided(msgspec.Struct, frozen=True, gc=False):
-    """What one command comes to: events with the state after them, or a rejection."""
+    """The decision on one command: events with the state after them, or a rejection."""
 
     events: tuple[Event, ...]
     state: Any
@@ -55,7 +55,7 @@ def decide(decider: AnyDecider, incoming: Incoming, state: Any, version: int) ->
     if (refused := refused_unseen(incoming, version)) is not None:
         return Decided((), state, refused)
     try:
-        with authors_arithmetic():  # which holds for a generator of events, too
+        with authors_arithmetic():  # a generator of events runs within it, too
             decision = decider.ask(incoming.command, state)
             if isinstance(decision, Rejected):
                 return Decided((), state, _in_words(decision))
@@ -66,7 +66,7 @@ def decide(decider: AnyDecider, incoming: Incoming, state: Any, version: int) ->
 
 
 def refused_unseen(incoming: Incoming, version: int) -> Rejected | None:
-    """The rejection of a command that no state would change. Raises NewerSchema for one that only newer code can decide."""
+    """The rejection that a command gets in any state, or None. Raises NewerSchema if only newer code can decide it."""
     if isinstance(incoming.command, NewerSchema):
         raise incoming.command
     if isinstance(incoming.command, Rejected):
@@ -78,7 +78,7 @@ def refused_unseen(incoming: Incoming, version: int) -> Rejected | None:
 
 
 def _refusal(problem: Exception) -> Rejected:
-    """What the domain's failure is to the sender of the command."""
+    """The rejection that tells a command's sender of the domain's failure."""
     match problem:
         case BadValue():
             return Rejected(EVENTS_REFUSED, f"{problem.field}: {problem.message}")
@@ -88,14 +88,14 @@ def _refusal(problem: Exception) -> Rejected:
 
 
 def _in_words(rejected: Rejected) -> Rejected:
-    """A rejection that can be written: authors are free to give anything. Raises TypeError."""
+    """A domain's rejection, after a check that it can be written: authors may return anything. Raises TypeError."""
     if not isinstance(rejected.code, str) or not isinstance(rejected.message, str):
         raise TypeError("the code and the message of a rejection are texts")
     return rejected
 
 
 def _said_by(problem: Exception) -> str:
-    """What an author's exception says of itself, which is their code, too."""
+    """The message of an author's exception. Its `__str__` is the author's code, too, and may fail."""
     try:
         return str(problem)
     except Exception as worse:
@@ -110,13 +110,13 @@ def records(codec: Codec, incoming: Incoming, decided: Decided, at: "Place") -> 
     refused = Rejection(incoming.name, rejection.code, rejection.message)
     try:
         return [encode_rejection(at.head(incoming, 0, 1, is_event=False), refused)]
-    except RecordTooLarge:  # the sender's texts leave it no room; nothing else in it is without a bound
+    except RecordTooLarge:  # the sender's texts leave no room for it; everything else in it is bounded
         unnamed = msgspec.structs.replace(incoming, actor=None, correlation_id=None)
         return [encode_rejection(at.head(unnamed, 0, 1, is_event=False), refused)]
 
 
 class Place(msgspec.Struct, frozen=True, gc=False):
-    """Where a group goes: its writer, first seq, category and base version."""
+    """A group's place in the log: its category, writer, first seq, base version and time."""
 
     category: str
     writer: bytes
@@ -125,7 +125,7 @@ class Place(msgspec.Struct, frozen=True, gc=False):
     now: datetime
 
     def head(self, incoming: Incoming, index: int, count: int, *, is_event: bool = True) -> Values:
-        """The envelope of the index-th record, in the order of `EVENT.names`."""
+        """The envelope of the group's record number `index`, in the order of `EVENT.names`."""
         return (
             self.writer,
             incoming.command_id,
@@ -147,7 +147,7 @@ class Place(msgspec.Struct, frozen=True, gc=False):
 
 
 def _checked(decision: Event | Sequence[Event], category: Category) -> tuple[Event, ...]:
-    """The events, each of today's types and within its bounds. Raises BadValue, EventRetired."""
+    """The events, each checked to be of one of today's types and within its bounds. Raises BadValue, EventRetired."""
     events = (decision,) if isinstance(decision, Event) else tuple(decision)
     if not 1 <= len(events) <= MAX_EVENTS_PER_COMMAND:
         raise BadValue(f"{len(events)} events; 1 to {MAX_EVENTS_PER_COMMAND} are allowed")

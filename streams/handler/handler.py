@@ -1,8 +1,8 @@
-"""The handler: owns partitions of commands by claim, decides in order, appends the outcomes to the events' partition.
+"""The handler: claims partitions of commands, decides in order, and appends outcomes to the matching events' partition.
 
-Reads the tables through one snapshot a batch, and adds what it appended itself (holder.py). Nothing here is durable: whatever
-is lost with the process is read again from last_command_offset + 1 by the next owner, and the log voids what came too late.
-No I/O of its own: tables, log and reader are handed in, and the simulation hands in others.
+It reads the tables through one snapshot a batch, and adds what it appended itself (`holder`). Nothing here is durable:
+after a crash the next owner reads from last_command_offset + 1, and the log voids records that came too late.
+It does no I/O of its own: tables, log and reader are handed in, and the simulation hands in others.
 """
 
 import logging
@@ -44,7 +44,7 @@ _BATCH, _BATCH_BYTES = 1_000, 8 << 20
 
 @dataclass(frozen=True)
 class Names:
-    """How topics are called, and how many partitions they have."""
+    """The prefix of the topics' names, and the number of their partitions."""
 
     prefix: str
     partitions: int
@@ -52,14 +52,14 @@ class Names:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Clock and chance, so that a test can hold both, and what brackets every batch."""
+    """Clock, chance and guard of a handler; a test hands in its own."""
 
     stopping: Event = field(default_factory=Event)
     clock: Callable[[], float] = time.monotonic
     rng: random.Random = field(default_factory=random.Random)
     guard: Guard = field(default_factory=Unguarded)
     standing: dict[Place, tuple[UUID, int]] = field(default_factory=dict)
-    """Whose claim a partition of commands is held by here, and the next offset that is not decided or passed over yet."""
+    """By partition of commands: our claim's writer, and the next offset that is neither decided nor passed over."""
 
 
 class Handler:
@@ -75,7 +75,7 @@ class Handler:
         self._looked = -_LOOK_S
 
     def take(self, chunks: Sequence[Chunk]) -> None:
-        """Commands have arrived."""
+        """Take commands that have arrived, and decide what can be decided."""
         for chunk in chunks:
             held = self._held.get(chunk.place)
             if held is not None and chunk.generation == held.generation:
@@ -86,7 +86,7 @@ class Handler:
         self.wake()
 
     def wake(self) -> None:
-        """Look at the rows of my partitions, then decide what waits."""
+        """Look at the rows of our partitions, then decide what waits."""
         self._follow_assignment()
         if self._log.failed():
             self._lose_all()
@@ -102,11 +102,11 @@ class Handler:
             self._around.stopping.wait(_PAUSE_S)
 
     def is_waiting(self) -> bool:
-        """Whether a claim is waited for, or the core has much to count before more may be decided."""
+        """Whether a partition waits for its claim, or for the core to count what is appended."""
         return any(held.holder.mode is not Mode.OWNING or not held.has_room() for held in list(self._held.values()))
 
     def positions(self) -> dict[Place, int]:
-        """The next command of each partition whose claim is ours."""
+        """The next command's offset, of each partition that we have claimed."""
         return {place: at for place, (_, at) in self._around.standing.copy().items()}
 
     check = wake
@@ -116,24 +116,24 @@ class Handler:
         self._tables.close()
 
     def _follow_assignment(self) -> None:
-        """A revoked partition only drops its overlay; a new one, or one lost and given back between two looks, begins without a claim."""
+        """Drop revoked partitions. New ones, and those lost and given back between two looks, begin without a claim."""
         ours = self._reader.assignments()
         for place in [place for place, held in self._held.items() if ours.get(place) != held.assignment]:
             goes_on(self._held.pop(place))
             self._around.standing.pop(place, None)
         for place in sorted(ours.keys() - self._held.keys()):
-            if place[1] >= self._names.partitions:  # keys have moved: what is sent now would be taken for unreadable
+            if place[1] >= self._names.partitions:  # keys have moved: new commands would be rejected as unreadable
                 raise WrongPartitions(f"the topic {place[0]} has got partitions beyond its {self._names.partitions}")
             category = category_of(self._names.prefix, place[0])
             commands = CommandReader(self._codec, category, self._names.partitions)
             self._held[place] = Held(category, place[1], ours[place], Holder(self._around.rng), commands)
 
     def _must_look(self) -> bool:
-        """Often where something hangs on it; for the rest each snapshot looks at its partition's row, and each notice need not."""
+        """Look on every wake while a claim or room is awaited; else every 100 ms: each snapshot reads its own row."""
         return self.is_waiting() or self._around.clock() - self._looked >= _LOOK_S
 
     def _look(self) -> None:
-        """Watch every partition's row: own, lose, or claim."""
+        """Read every partition's row; then own, lose or claim the partition."""
         self._looked = self._around.clock()
         rows = self._tables.claims({(held.category, held.part) for held in self._held.values()})
         now = self._around.clock()
@@ -148,7 +148,7 @@ class Handler:
                 self._claim(held, row)
 
     def _begin(self, place: Place, held: Held, row: ClaimState) -> None:
-        """Read commands from behind the last one decided, by the row that showed my claim; never from memory."""
+        """Read commands after the last decided one, by the row that showed our claim; never from memory."""
         held.waiting.clear()
         held.generation = self._reader.seek(place, row.last_command_offset + 1)
         self._stands(place, held, row.last_command_offset + 1)
@@ -207,13 +207,13 @@ class Handler:
         self._reader.resume(place)
 
     def _read_and_decide(self, held: Held, heads: Sequence[Chunk]) -> dict[Place, int]:
-        """How far it comes: what is read is decided at once, so that a death tells of both."""
+        """Decode and decide in one attempt, so that the guard sees a death in either; gives how far it came."""
         return {head.place: self._read_and_decide_one(held, head) for head in heads}
 
     def _read_and_decide_one(self, held: Held, head: Chunk) -> int:
-        """Up to the chunk's end, or to the first command that only newer code, or a sound log, can decide: it is never rejected.
+        """Decide up to the chunk's end, or to a command that needs newer code or a sound log: it is never rejected.
 
-        All behind it waits, too: a partition's commands are decided in order, and where the next owner goes on is one offset.
+        The commands after it wait, too: a partition is decided in order, and its next owner goes on from one offset.
         """
         try:
             batch = held.commands.read(head)
@@ -238,7 +238,7 @@ class Handler:
     def _decide(
         self, place: Place, held: Held, batch: Sequence[Incoming]
     ) -> tuple[int, NewerSchema | LogCorrupt | None]:
-        """Decide a batch on one snapshot; how many were decided (0: the snapshot may not be used), and why not all of them."""
+        """Decide a batch on one snapshot. Gives how many were decided (0: unusable snapshot), and why not all."""
         keys = [outcome_key(held.category, c.stream, c.command_id) for c in batch]
         with metrics.stage(GROUP, "snapshot"):
             seen = self._tables.snapshot(held.category, held.part, keys, {c.stream for c in batch})
@@ -264,13 +264,13 @@ class Handler:
         except Exception as problem:
             say_undecidable(place, batch[done], problem)
             raise
-        finally:  # whatever stopped it: what the overlay says is appended must be
+        finally:  # whatever stopped it: the overlay counts these records as appended, so they must be
             self._append(held, groups)
             _count(held.category, deciding)
         return done, None
 
     def _append(self, held: Held, groups: list[tuple[bytes, list[bytes]]]) -> None:
-        """All of a batch at once: trickling, each few of them would cost the folds a transaction."""
+        """Append all of a batch at once: if records trickled in, the folds would need a transaction for every few."""
         for stream, values in groups:
             failpoint("handler.before-append")
             for value in values:
@@ -287,7 +287,7 @@ class Handler:
 
 
 def _count(category: str, deciding: Deciding) -> None:
-    """Show a batch's outcomes: a look-up in the metrics for each command would take a twentieth of its time."""
+    """Count a batch's outcomes at once: counting each command by itself would take a twentieth of its time."""
     for outcome, number in deciding.outcomes.items():
         metrics.COMMANDS.labels(category, outcome).inc(number)
     for code, number in deciding.rejections.items():

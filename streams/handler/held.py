@@ -1,4 +1,4 @@
-"""A partition of commands in a handler's hands: its claim, what waits to be decided, and how much of it there may be."""
+"""A partition of commands that a handler holds: its claim, the commands that wait, and the bounds on both sides."""
 
 import logging
 from collections import deque
@@ -13,12 +13,12 @@ from refold.streams.standing import waits
 _log = logging.getLogger(__name__)
 MOST_OUTSTANDING = 20_000
 MOST_BYTES = 64 << 20
-"""Of a partition: of commands that wait to be decided, and again of records that are appended and not folded yet."""
+"""Commands and bytes that may wait in one partition to be decided; and as much may be appended and not folded yet."""
 
 
 @dataclass
 class Held:
-    """A partition of commands that the group gave to this process."""
+    """A partition of commands that Kafka assigned to this process."""
 
     category: str
     part: int
@@ -30,10 +30,10 @@ class Held:
     waiting: deque[Chunk] = field(default_factory=deque)
     waits_until: float = 0.0
     undecided: int | None = None
-    """Until when nothing is tried again, and the command that cannot be decided here now."""
+    """The offset of the command that cannot be decided here now; nothing is tried again before `waits_until`."""
 
     def is_full(self) -> bool:
-        """Whether enough commands wait."""
+        """Whether so many commands wait that reading pauses."""
         records = sum(len(chunk.values) for chunk in self.waiting)
         return records > MOST_OUTSTANDING or sum(chunk.size for chunk in self.waiting) > MOST_BYTES
 
@@ -43,7 +43,7 @@ class Held:
 
 
 def say_unclaimable(held: Held, topic: str, epoch: int) -> None:
-    """Say that a forged claim has left no epochs for others: an operator takes it out, and other partitions go on."""
+    """Log that a forged claim has left no epochs for others. An operator must take it out; other partitions go on."""
     why = f"{held.category}/{held.part} can be claimed by nobody: its epochs are used up ({epoch})"
     told = f"{why}; `refold log void {topic} {held.part}` says which claim to take out"
     if waits(held, told):

@@ -1,9 +1,9 @@
-"""One partition in the hands of one handler: its claim, and what it appended that the tables do not show yet. No I/O.
+"""A handler's hold on one partition: its claim, and the overlay of records that the tables do not show yet. No I/O.
 
-Invariants (docs/log-rules.md says why each of F1-F7 is there):
-- decide only on ONE snapshot whose writer is mine and whose next_seq has reached `floor` (F3);
-- an appended entry is forgotten only once a usable snapshot has counted it, never because it was acknowledged (F6);
-- a claim that the tables show as passed is dead: forget everything, wait a growing random time, claim again (F1, F2).
+Invariants (docs/log-rules.md gives the reason for each of F1-F7):
+- decide only on ONE snapshot whose writer is ours and whose next_seq has reached `floor` (F3);
+- forget an appended entry only once a usable snapshot has counted it, never because it was acknowledged (F6);
+- a claim is dead once the tables show a later one: forget everything, wait a growing random time, claim again (F1, F2).
 """
 
 import random
@@ -20,7 +20,7 @@ _BACKOFF_S, _BACKOFF_MOST_S = 0.2, 5.0
 
 
 class Mode(Enum):
-    """Where a handler stands with a partition that the group gave it."""
+    """A handler's hold on a partition: no claim, a claim that is not folded yet, or a claim in force."""
 
     IDLE = "idle"
     WAITING = "waiting"
@@ -28,7 +28,7 @@ class Mode(Enum):
 
 
 class Change(Enum):
-    """What a look at the partition's row led to."""
+    """The result of a look at the partition's row."""
 
     NONE = "none"
     OWNED = "owned"
@@ -36,7 +36,7 @@ class Change(Enum):
 
 
 class Ahead(msgspec.Struct, frozen=True, gc=False):
-    """A stream's state and version after what this handler appended, and the seq of the last of it."""
+    """A stream's state and version after the records that this handler appended, and the last such record's seq."""
 
     state: Any
     version: int
@@ -44,7 +44,7 @@ class Ahead(msgspec.Struct, frozen=True, gc=False):
 
 
 class Holder:
-    """The state machine. Times are seconds of any monotonic clock; `rng` must be seeded by the system, except in tests."""
+    """The state machine. Times are seconds of any monotonic clock; the system must seed `rng`, except in tests."""
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
@@ -58,7 +58,7 @@ class Holder:
         return self.mode is Mode.IDLE and now >= self._not_before
 
     def claim(self, row: ClaimState | None) -> tuple[int, UUID]:
-        """Epoch and writer of the claim to append: a new writer for every claim decided on."""
+        """Epoch and writer of the claim to append. Every claim gets a new writer."""
         self._forget()
         writer = UUID(int=self._rng.getrandbits(128), version=4)
         self.writer, self.epoch, self.mode = writer, (row.epoch if row else 0) + 1, Mode.WAITING
@@ -67,7 +67,7 @@ class Holder:
     def observe(self, row: ClaimState | None, now: float) -> Change:
         """Look at the partition's row: own, wait or lose (F1, F2); evict what is counted (F6).
 
-        A claim that is out of reach is lost, too, where the row is not: an operator has taken it out, and no row will show it again.
+        A claim with an epoch out of reach is lost, too, once the row's is within reach: an operator has taken it out.
         """
         if self.mode is Mode.IDLE or row is None:
             return Change.NONE
@@ -83,14 +83,14 @@ class Holder:
         return Change.NONE
 
     def lose(self, now: float) -> None:
-        """The claim is dead: drop all of it and back off, longer each time."""
+        """Drop everything of a dead claim and back off, longer each time."""
         self._losses += 1
         most = min(_BACKOFF_S * 2 ** min(self._losses, 5), _BACKOFF_MOST_S)
         self._not_before = now + self._rng.uniform(0, most)
         self._forget()
 
     def usable(self, row: ClaimState | None) -> bool:
-        """The guard (F3): may a snapshot with this row be used for a decision, with the overlay of this moment?"""
+        """The guard (F3): whether a snapshot with this row, together with the present overlay, may be decided on."""
         return self.mode is Mode.OWNING and row is not None and row.writer == self.writer and row.next_seq >= self.floor
 
     def ahead(self, stream: str) -> Ahead | None:
@@ -100,7 +100,7 @@ class Holder:
         return key in self._commands
 
     def decided(self, key: bytes, records: int, size: int = 0) -> int:
-        """Note a command as appended with so many records and bytes; returns the seq of the first."""
+        """Note a command as appended, with its number of records and bytes; gives the seq of its first record."""
         first = self.next_seq
         self.next_seq += records
         self._commands[key] = size
@@ -115,7 +115,7 @@ class Holder:
 
     @property
     def outstanding(self) -> int:
-        """Commands appended and not yet counted by the tables."""
+        """Number of commands that are appended and that the tables do not show yet."""
         return len(self._commands)
 
     def _evict(self, row: ClaimState) -> None:

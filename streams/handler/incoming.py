@@ -1,4 +1,4 @@
-"""A record of a commands topic as something to decide. Total: what cannot be read becomes a command to reject."""
+"""Reads records of a commands topic as commands to decide. Total: an unreadable record becomes a command to reject."""
 
 import logging
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from refold.streams.refusals import first_line
 _log = logging.getLogger(__name__)
 UNKNOWN_NAME = "unknown"
 _KEPT = 8192
-"""Keys whose commands lie near each other. Every stream of a shop would be tens of MB that grow for as long as it trades."""
+"""Number of stream keys whose partition is cached. A cache of all of a shop's streams would grow beyond tens of MB."""
 _KILLS = Rejected(CODE_KILLS, "the domain's code ends the process on this command")
 
 
@@ -33,7 +33,7 @@ class CommandReader:
         self._codec, self._category, self._partitions = codec, codec.catalog.categories[category], partitions
 
     def read(self, chunk: Chunk) -> list[Incoming]:
-        """Each record of the chunk, in order. Raises what asking the log for a schema raises."""
+        """The chunk's records as commands, in order. Raises what a look-up of a schema in the log raises."""
         keys: Sequence[bytes | None] = chunk.keys or [None] * len(chunk.values)
         rows = enumerate(zip(chunk.values, keys, strict=True), chunk.start)
         return [self._one(chunk, offset, value, key) for offset, (value, key) in rows]
@@ -60,7 +60,7 @@ class CommandReader:
         )
 
     def _belongs(self, category: str, stream: str, key: bytes | None, part: int) -> None:
-        """A record under another key or in another partition than its stream's would be decided out of order."""
+        """Refuse a record whose key or partition is not its stream's: it would be decided out of order."""
         home = _home_of(key, self._partitions) if key == stream.encode() else None
         if home is None or category != self._category.name:
             raise Undecodable("the record's key is not the stream of its envelope", "key")
@@ -74,9 +74,9 @@ class CommandReader:
     def _unreadable(
         self, chunk: Chunk, offset: int, value: bytes | None, key: bytes | None, problem: Undecodable | BadValue
     ) -> Incoming:
-        """Rejected under its own id if its envelope is sound, so that its sender gets the answer; else under its place's.
+        """An unreadable command, under its own id if its envelope is sound: so its sender gets the answer.
 
-        One of newer code is not rejected, unless it lies where no command of its stream counts.
+        Else its id is made from its place. A command of newer code is not rejected, unless it is misplaced.
         """
         reason = problem.reason if isinstance(problem, Undecodable) else problem.code
         rejection: Rejected | NewerSchema = Rejected(UNREADABLE, problem.message)
@@ -114,24 +114,24 @@ class CommandReader:
 
 @lru_cache(_KEPT)
 def _home_of(key: bytes, partitions: int) -> int | None:
-    """The partition of a stream's key; none for what is no stream's."""
+    """The partition of a stream's key; None if the key is no stream id."""
     return partition_of(key, partitions) if is_stream_id(key) else None
 
 
 def _decodable(value: bytes | None) -> bytes | None:
-    """The bytes in the log, unless decoding them kills. Raises Undecodable."""
+    """The bytes in the log. Raises Undecodable if decoding them kills the process."""
     if isinstance(value, SetAside) and value.reason != CODE_KILLS:
         raise Undecodable("decoding the command kills the process", value.reason)
     return original(value)
 
 
 def about_command(place: Place, command: Incoming, problem: Exception) -> dict[str, dict[str, Any]]:
-    """What a line that concerns one command is about."""
+    """The log fields of a line about one command."""
     return journal.about(problem, place=place, offset=command.offset, command_id=UUID(bytes=command.command_id))
 
 
 def say_undecidable(place: Place, command: Incoming, problem: Exception) -> None:
-    """What ends the process next is said with the command that it came of."""
+    """Log the command whose failure is about to end the process."""
     words = f"{type(problem).__name__}: {first_line(problem)}"
     told = about_command(place, command, problem)
     _log.error("handler: %s of stream %s cannot be decided: %s", command.name, command.stream, words, extra=told)

@@ -1,4 +1,4 @@
-"""What a handler needs of the world: tables to read, a log to append to. The simulation has its own of both."""
+"""The interfaces that a handler uses: tables to read and a log to append to. The simulation has its own of both."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from refold.streams.rules.judge import ClaimState
 
 
 class Away(Exception):
-    """A server does not answer; the same call is made again later."""
+    """A server does not answer; the caller repeats the call later."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A partition's row, and of the asked outcomes and streams those that exist; all of the same moment."""
+    """A partition's row, and those of the requested outcomes and streams that exist; all of the same moment."""
 
     row: ClaimState | None
     outcomes: set[bytes]
@@ -29,26 +29,26 @@ class HandlerTables(Protocol):
         """Rows by (category, partition)."""
 
     def snapshot(self, category: str, part: int, keys: Sequence[bytes], streams: Iterable[str]) -> Snapshot:
-        """Everything for a batch of decisions, of ONE moment."""
+        """All rows that a batch of decisions needs, of ONE moment."""
 
     def refold(self, category: str, stream: str, version: int) -> Any:
-        """A stream's state from the log, where the stored one was folded by other code. Raises Undecodable (NewerSchema among them)."""
+        """A stream's state from the log, if other code folded the stored one. Raises Undecodable or its NewerSchema."""
 
     def close(self) -> None:
-        """The process ends."""
+        """Release everything: the process ends."""
 
 
 class EventLog(Protocol):
-    """Appends in order, per partition."""
+    """A log that keeps the order of appends in each partition."""
 
     def append(self, category: str, part: int, key: bytes | None, value: bytes) -> None:
         """Queue one record."""
 
     def fits(self, category: str, key: bytes, value: bytes) -> bool:
-        """Whether the log may take a record of this size; what it refused once for its size it always refuses."""
+        """Whether the log may take a record of this size. It refuses again every size that it has refused before."""
 
     def failed(self) -> bool:
-        """Whether an append failed since this was last asked: what was appended behind it may be void."""
+        """Whether an append failed since the last call: records appended after it may be void."""
 
     def discard(self) -> None:
-        """Drop what is queued; what is under way may still arrive."""
+        """Drop queued records; those that were sent already may still arrive."""

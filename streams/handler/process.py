@@ -1,4 +1,4 @@
-"""The handler as a process: commands in, records of events and rejections out."""
+"""Runs the handler as a process: it reads commands and appends events and rejections."""
 
 from threading import Event
 
@@ -23,7 +23,7 @@ from refold.streams.worker.lane import Worker
 
 
 def main(settings: Settings) -> None:
-    """Decide until told to stop."""
+    """Decide commands until told to stop."""
     domains = load_domains(settings.domains)
     with answering(), connect_patiently(settings.dsn(), application_name="handler-start") as db:
         bootstrap(db)
@@ -44,5 +44,5 @@ def main(settings: Settings) -> None:
 
 
 def _held_back(places: list[Place]) -> dict[Place, int | None]:
-    """Nothing is read before the claim is folded: the row that shows it says from where."""
+    """Read nothing before the claim is folded: the row that shows the claim says where to begin."""
     return dict.fromkeys(places)

@@ -1,4 +1,4 @@
-"""What a handler reads of Postgres: everything for one batch of decisions from ONE snapshot."""
+"""A handler's reads of Postgres: all rows for one batch of decisions come from ONE snapshot."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,7 +24,7 @@ _LOOK_S = 1.0
 
 
 class PostgresTables:
-    """`HandlerTables` on Postgres and, for a cold refold, the log."""
+    """`HandlerTables` on Postgres; states that have to be folded again come from the log."""
 
     def __init__(self, url: str, domains: Domains, history: History) -> None:
         self._url, self._domains, self._history = url, domains, history
@@ -32,16 +32,16 @@ class PostgresTables:
         self._looked = 0.0
 
     def claims(self, places: Iterable[Place]) -> Mapping[Place, ClaimState]:
-        """One row a partition; none before its first claim is folded."""
+        """One row for each partition; a partition has none before its first claim is folded."""
         self._keep_up()
         return self._asked(lambda db: {place: claim.state for place, claim in tables.read_claims(db, places).items()})
 
     def snapshot(self, category: str, part: int, keys: Sequence[bytes], streams: Iterable[str]) -> Snapshot:
-        """One REPEATABLE READ transaction: guard and data in two reads would decide on a state that never was."""
+        """One REPEATABLE READ transaction: guard and data of two moments would show a state that never was."""
         return self._asked(lambda db: _snapshot(db, category, part, keys, streams))
 
     def refold(self, category: str, stream: str, version: int) -> Any:
-        """Cold: the stream's events are read from Kafka. A failure of Postgres is none of the stream's, and ends the process."""
+        """Fold a stream's state from Kafka. A failure of Postgres is not the stream's fault, and ends the process."""
         decider = self._domains.deciders[category]
         try:
             return self._asked(lambda db: self._history.state(db.db, decider, stream, version))
@@ -58,7 +58,7 @@ class PostgresTables:
         self._disconnect()
 
     def _keep_up(self) -> None:
-        """From time to time: nothing is decided on tables of a release that this code does not know."""
+        """Check once a second that this code knows the tables' release: else nothing may be decided on them."""
         now = time.monotonic()
         if now - self._looked >= _LOOK_S:
             try:
@@ -84,7 +84,7 @@ class PostgresTables:
 
 
 def _snapshot(db: Pipelined, category: str, part: int, keys: Sequence[bytes], streams: Iterable[str]) -> Snapshot:
-    """Begin, three questions and commit, sent as one."""
+    """Send BEGIN, three queries and COMMIT together."""
     with db.transaction():
         db.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         asked = tables.AskedBefore(db, category, part, streams, keys, whole=True)
