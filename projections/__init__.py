@@ -1,7 +1,7 @@
-"""The read side: declared read models, the fold that keeps them up to date, and the replay that builds them again.
+"""The read side: declared read models, the fold that keeps them up to date, and the replay that rebuilds them.
 
-The names below are all that an author needs. Read first: `declaring` (what an author writes), then `live` and `replay`. Words of
-ours are in docs/glossary.md.
+Authors need only the names below. Read `declaring` first (what an author writes), then `live` and `replay`.
+docs/glossary.md explains our words.
 """
 
 from refold.projections.declaring.declaration import Entity, Rollup, View, events, key

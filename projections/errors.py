@@ -1,9 +1,9 @@
-"""What can go wrong on the read side. Every class has a stable code (docs/errors.md lists them).
+"""Errors of the read side, each with a stable code (docs/errors.md lists them).
 
 RefoldError
-├── BadDeclaration       bad-declaration: a read model that cannot be
+├── BadDeclaration       bad-declaration: an invalid read model
 ├── UnknownModel         unknown-model: no read model has that name
-├── StillDeclared        still-declared: living processes declare what is to be dropped
+├── StillDeclared        still-declared: living processes declare the model or view to be dropped
 ├── RebuildRunning       rebuild-running: another process rebuilds the model
 ├── NothingFolded        nothing-folded: the tables stand at the log's beginning
 ├── CannotJoin           cannot-join: the build did not reach the live tables in time
@@ -11,10 +11,10 @@ RefoldError
 ├── RebuildDiffers       rebuild-differs: the rebuilt table is not the live one
 ├── RowsLost             rows-lost: a rebuild would leave a read model without rows
 ├── NotCompared          not-compared: the served table cannot be compared with the rebuilt one
-├── BadGate              gate-invalid: a gate names no column or no share
-├── ViewInvalid          view-invalid: a declared view that Postgres does not take
-├── NotParked            not-parked: no such stream waits
-├── RebuildUnfinished    rebuild-unfinished: a build has passed over the stream
+├── BadGate              gate-invalid: a gate names an unknown column or an invalid share
+├── ViewInvalid          view-invalid: Postgres refuses a declared view
+├── NotParked            not-parked: no such stream is parked
+├── RebuildUnfinished    rebuild-unfinished: an unfinished build has passed over the stream
 ├── ModelFailed          model-failed: one model cannot be written
 ├── SumOverflow          sum-overflow: a sum has more digits than its column
 └── EventFailed          event-failed: one model's Python cannot fold one event
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class BadDeclaration(RefoldError):
-    """A read model that cannot be; the message names the model and the fault."""
+    """An invalid read model; the message names the model and the fault."""
 
     code = "bad-declaration"
     remedy = "Correct the declaration; docs/projections.md shows each part of one."
@@ -45,7 +45,7 @@ class UnknownModel(RefoldError):
 
 
 class StillDeclared(RefoldError):
-    """Living processes declare the read model or view that is to be dropped."""
+    """Living processes still declare the read model or view that was to be dropped."""
 
     code = "still-declared"
     remedy = "Stop the processes that the message names, or wait until they are of this code."
@@ -80,7 +80,7 @@ class CannotPromote(RefoldError):
 
 
 class RebuildDiffers(RefoldError):
-    """The rebuilt table and the live one, at the same positions, have different rows; the live one goes on serving."""
+    """At the same positions the rebuilt table and the live one have different rows; the live one goes on serving."""
 
     code = "rebuild-differs"
     remedy = "The rows are named above. Was the live one changed by hand, `--accept` promotes what the log says; else report a bug."
@@ -99,7 +99,7 @@ class RowsLost(RefoldError):
 
 
 class NotCompared(RefoldError):
-    """The served table cannot be compared: it was dropped or altered by hand; or gates say what may change, and it is another declaration's."""
+    """The served table cannot be compared: altered or dropped by hand; or gates are set and its declaration is another."""
 
     code = "not-compared"
     remedy = "Promote what the log says with `--accept`; where only gates ask for the comparison, leave them out."
@@ -113,21 +113,21 @@ class BadGate(RefoldError):
 
 
 class ViewInvalid(RefoldError):
-    """A declared view that Postgres does not take, or that reads what it does not name; everything else goes on."""
+    """Postgres refuses a declared view, or the view reads a model that it does not name; everything else goes on."""
 
     code = "view-invalid"
     remedy = "Correct its declaration, and start the models worker again."
 
 
 class NotParked(RefoldError):
-    """No stream of that category and name waits."""
+    """No parked stream has that category and name."""
 
     code = "not-parked"
     remedy = "`refold status` lists the parked streams."
 
 
 class RebuildUnfinished(RefoldError):
-    """A rebuild has passed over the stream and is not done: what waits would be missing from its table."""
+    """An unfinished rebuild has passed over the stream; its table would lack the waiting events."""
 
     code = "rebuild-unfinished"
     remedy = "Finish it first: run the same `refold replay rebuild` again."
@@ -158,7 +158,7 @@ class SumOverflow(RefoldError):
 
 
 class EventFailed(RefoldError):
-    """One model's `evolve` raised, or gave what a column cannot hold, on the event at `row` of the batch."""
+    """One model's `evolve` failed on the event at `row` of the batch, or returned a value that a column cannot hold."""
 
     code = "event-failed"
 

@@ -1,1 +1,1 @@
-"""What an author writes: read models as typed, frozen declarations, and the checks that they pass."""
+"""Read models as authors declare them: typed, frozen declarations, and the checks that they pass."""

@@ -1,6 +1,6 @@
-"""The constants of conditions: checked against the fields that they are compared with, then taken as the fields' values are.
+"""Checks the constants of conditions against their fields, and converts them to the fields' values.
 
-So both engines compare values of one type, and what could mean two things is refused where it is declared.
+So both engines compare values of one type, and an ambiguous constant is refused when the model is declared.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,19 +17,22 @@ from refold.schemas.contracts import is_storable
 
 _BITS = {INTEGER: 31, BIGINT: 63}
 _DEEPEST = 100
-"""Conditions within conditions: each is a call within a call wherever one is read."""
+"""Deepest nesting of conditions. Everything that reads a condition calls itself once per level."""
 _LONGEST_NUMBER = 10**100
-"""Of constants that are printed: Python refuses to print a whole number of more than 4,300 digits."""
+"""Bound of a number constant.
+
+Errors print constants, and Python refuses to print a whole number of over 4,300 digits.
+"""
 _WITHOUT_ORDER = "has no order: say eq, ne or is_in"
 _NO_NULL = "nothing is equal to None, as in SQL: no condition holds of a field that is missing"
 
 
 class _Unfit(Exception):
-    """What is wrong with a constant, as the end of a sentence about it."""
+    """A constant does not fit its field; the message ends a sentence about the constant."""
 
 
 def check_condition(where: str, kinds: Sequence[EventType], said: Condition | None, depth: int = 0) -> None:
-    """Raise BadDeclaration for a condition that cannot be put to each of some types of events."""
+    """Raise BadDeclaration for a condition that cannot be applied to each of some types of events."""
     if depth > _DEEPEST:
         raise BadDeclaration(
             f"{where}: more than {_DEEPEST} conditions are joined in a row; several values are is_in(a, b, …)"
@@ -50,7 +53,7 @@ def check_condition(where: str, kinds: Sequence[EventType], said: Condition | No
 
 
 def check_texts(where: str, texts: Mapping[str, object]) -> None:
-    """Raise BadDeclaration for a description, of a model or a column, that Postgres cannot keep as a comment."""
+    """Raise BadDeclaration for a description of a model or column that Postgres cannot keep as a comment."""
     for name, text in texts.items():
         if not isinstance(text, str) or not is_storable(text):
             raise BadDeclaration(
@@ -66,7 +69,7 @@ def check_words(where: str, said: ByEvent) -> None:
 
 
 def constants(kind: EventType, said: Compare, where: str = "") -> tuple[Any, ...]:
-    """What a field is compared with, as values of the field's type: one, or several of `in`. Raises BadDeclaration."""
+    """The constant of a comparison, or those of `in`, as values of the field's type. Raises BadDeclaration."""
     field = field_type(kind, said.field, where)
     several = said.operator == "in"
     given = said.value if several and isinstance(said.value, tuple) else (said.value,)
@@ -118,7 +121,7 @@ def _whole(field: FieldType, value: Any) -> int:
 
 
 def _decimal(field: FieldType, value: Any) -> Decimal:
-    """Of any number of places: a comparison is exact."""
+    """The number as an exact decimal with any number of places, since a comparison is exact."""
     if not isinstance(value, int | Decimal) or isinstance(value, bool):
         raise _Unfit("is no Decimal and no whole number; a float or a text may be another number than it shows")
     exact = Decimal(value)

@@ -1,6 +1,6 @@
-"""What an author writes: read models as typed, frozen declarations. `retail/projections.py` shows all of them.
+"""Read models as authors declare them, in typed, frozen classes. `retail/projections.py` shows all of them.
 
-A declaration says what a row is (its key) and what each column gathers from which events; it holds no code but `evolve`,
+A declaration says what a row is (its key) and what each column gathers from which events. Its only code is `evolve`,
 which is pure. One engine runs it, live and in a replay, so a table is a function of the declaration and the log.
 """
 
@@ -27,15 +27,15 @@ from refold.schemas.upcast import upcasts_of
 
 Gather = Literal["count", "sum", "min", "max", "first", "last"]
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,50}")
-"""Of models and columns. What is ours beside them begins with `_`, and 63 bytes hold such a name with our endings."""
+"""Names of models and columns. Our own names begin with `_`; with our suffixes a name still fits 63 bytes."""
 SYSTEM_COLUMNS = frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})
-"""Postgres's own in each table."""
+"""Columns that Postgres itself adds to each table."""
 _SQL_TYPE = re.compile(r"[a-z_][a-z0-9_ ]*(\(\d{1,4}(, ?\d{1,4})?\))?( with(out)? time zone)?(\[\])*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Events:
-    """A choice of events: types, of one or several categories, and optionally a condition. Its methods make columns."""
+    """Events of given types, of one or several categories, optionally under a condition. Its methods make columns."""
 
     types: tuple[EventType, ...]
     condition: Condition | None = None
@@ -52,27 +52,27 @@ class Events:
         return replace(self, condition=condition if self.condition is None else self.condition & condition)
 
     def count(self, doc: str) -> "Column":
-        """How many events there are."""
+        """The number of events."""
         return Column("count", self, None, doc)
 
     def sum(self, of: str | Field, doc: str) -> "Column":
-        """The exact sum of a whole or decimal field; 0 where there is none."""
+        """The exact sum of a whole or decimal field; 0 without events."""
         return Column("sum", self, _expression(of), doc)
 
     def min(self, of: str | Expression, doc: str) -> "Column":
-        """The least value; null where there is none."""
+        """The least value; null without events."""
         return Column("min", self, _expression(of), doc)
 
     def max(self, of: str | Expression, doc: str) -> "Column":
-        """The greatest value; null where there is none."""
+        """The greatest value; null without events."""
         return Column("max", self, _expression(of), doc)
 
     def first(self, of: str | Expression, doc: str) -> "Column":
-        """The value at the earliest event, null if it is missing there."""
+        """The field's value in the earliest event; null if it is null there."""
         return Column("first", self, _expression(of), doc)
 
     def last(self, of: str | Expression, doc: str) -> "Column":
-        """The value at the latest event, null if it is missing there."""
+        """The field's value in the latest event; null if it is null there."""
         return Column("last", self, _expression(of), doc)
 
 
@@ -90,7 +90,7 @@ def events(category: Category, *types: type[Event]) -> Events:
 
 @dataclass(frozen=True)
 class Column:
-    """What a column gathers, from which events, and its text for people."""
+    """A column: what it gathers, the events that it gathers from, and its text for people."""
 
     gather: Gather
     of: Events
@@ -113,7 +113,10 @@ def key(value: str | Expression, doc: str) -> Key:
 
 @dataclass(frozen=True)
 class Evolve:
-    """Columns by Python: `fold(state, event)` gives the next state (None before the first event); its fields are the columns."""
+    """Columns by Python: `fold(state, event)` returns the next state (None before the first event).
+
+    Its fields are the columns.
+    """
 
     state: type[msgspec.Struct]
     fold: Callable[[Any, Any], msgspec.Struct]
@@ -179,9 +182,9 @@ class Entity:
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """An SQL query over read models and views of the domain (`reads`), as a view beside them.
+    """An SQL query over read models and views of the domain (`reads`), shown as a view beside them.
 
-    `columns`: Postgres type and text of each. `key`: the columns that tell its rows apart.
+    `columns`: Postgres type and text of each. `key`: the columns that identify a row.
     """
 
     name: str
@@ -216,7 +219,7 @@ ReadModel = Rollup | Entity | View
 
 
 def handled(model: Model) -> list[EventType]:
-    """The event types a model reads, each once."""
+    """The event types that a model reads, each once."""
     found = {kind: None for column in model.columns.values() for kind in column.of.types}
     if isinstance(model, Entity):
         if model.evolve is not None:

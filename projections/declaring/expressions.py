@@ -1,6 +1,7 @@
-"""What a declaration may say about one event: values and conditions, as data. Closed, so that it has one meaning everywhere.
+"""Values and conditions of one event, as data. The set is closed, so each has one meaning in both engines.
 
-A constant is of the type of the field that it is compared with (`constants`). Comparisons are SQL's: with a missing (null) field none of them holds, `ne` neither.
+A constant has the type of the field that it is compared with (`constants`). Comparisons are SQL's: none holds for a
+missing (null) field, not even `ne`.
 """
 
 from collections.abc import Mapping
@@ -20,10 +21,10 @@ Operator = Literal["eq", "ne", "gt", "ge", "lt", "le", "in"]
 
 @dataclass(frozen=True)
 class Condition:
-    """Something that holds for an event or does not. Combine with `&` and `|`."""
+    """A condition on an event. Combine with `&` and `|`."""
 
     def __bool__(self) -> bool:
-        """`and`, `or` and `not` would drop a condition without a word. Raises BadDeclaration."""
+        """Raise BadDeclaration: Python's `and`, `or` and `not` would silently drop a condition."""
         raise BadDeclaration(f"{self!r} holds of an event, not by itself: join conditions by & and |, in parentheses")
 
     def __and__(self, other: "Condition") -> "Condition":

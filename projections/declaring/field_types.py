@@ -1,4 +1,4 @@
-"""The types of what a declaration names: fields of events and of the envelope, and expressions over them."""
+"""The types of the fields and expressions in a declaration: of events and of the envelope."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ class EventType:
 
 @dataclass(frozen=True)
 class FieldType:
-    """A field's type as a column has it, and what a column does not say: which enum it is, how many digits it has."""
+    """A field's column type, and what a column type does not say: which enum it is, how many digits it has."""
 
     column: ColumnType
     nullable: bool
@@ -55,7 +55,7 @@ class FieldType:
 
     @property
     def word(self) -> str:
-        """For people."""
+        """The type's name for people."""
         if self.enum is not None:
             return f"an enum ({self.enum.__name__})"
         return f"a decimal({self.digits},{self.scale})" if self.digits else _WORDS[self.column]
@@ -63,7 +63,7 @@ class FieldType:
 
 @cache
 def field_type(kind: EventType, name: str, where: str = "") -> FieldType:
-    """The type of a field of one type of event. Raises BadDeclaration for one that it lacks or that no column holds."""
+    """The type of a field of one event type. Raises BadDeclaration if the field is missing or no column can hold it."""
     if name in ENVELOPE_TYPES:
         return FieldType(ENVELOPE_TYPES[name], nullable=name in {m.ACTOR, m.CORRELATION_ID})
     avro = _avro_fields(kind).get(name)
@@ -120,7 +120,7 @@ def value_type(kind: EventType, value: Expression | None, where: str) -> tuple[C
 
 
 def common_type(found: Sequence[ColumnType], where: str) -> ColumnType:
-    """The one type of a column that several events give. Raises BadDeclaration."""
+    """The one type of a column that gathers several event types. Raises BadDeclaration."""
     kinds = set(found)
     if kinds == {INTEGER, BIGINT}:
         return BIGINT

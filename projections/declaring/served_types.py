@@ -1,7 +1,7 @@
-"""The Postgres types that a declared view's columns may have: those that are served, filtered, ordered and paged right.
+"""The Postgres types that a declared view's columns may have, because the API can serve, filter, order and page them.
 
-Each has a total order, and a text that Postgres prints and reads again as the same value. Others (json, money, xml, ranges,
-types of an extension or of one's own) are cast to one of these in the view's SQL.
+Each has a total order, and a text that Postgres prints and reads back as the same value. The view's SQL must cast any
+other type (json, money, xml, ranges, types of an extension, types that a user made) to one of these.
 """
 
 import re
@@ -38,7 +38,7 @@ _FIELDS = re.compile(r"interval (?:year|month|day|hour|minute|second)(?: to (?:m
 
 @dataclass(frozen=True)
 class ServedType:
-    """A type by its one name here, without length; `sql` casts to it and rounds nothing."""
+    """A type under our one name for it, without length. `sql` is the type to cast to; the cast rounds nothing."""
 
     name: str
     array: bool = False
@@ -50,7 +50,10 @@ class ServedType:
 
 @cache
 def served_type(declared: str) -> ServedType:
-    """The type of a declared spelling, such as `numeric(38,2)` or `timestamp with time zone`. Raises BadDeclaration."""
+    """The type that a spelling declares, such as `numeric(38,2)` or `timestamp with time zone`.
+
+    Raises BadDeclaration.
+    """
     plain = " ".join(declared.lower().split())
     element = _ARRAY.sub("", plain)
     name = _NAMES.get(_spelled(element))
@@ -63,7 +66,7 @@ def served_type(declared: str) -> ServedType:
 
 
 def _spelled(element: str) -> str:
-    """Without lengths and an interval's fields; `float(24)` and less are `real`."""
+    """The type's name without lengths and without an interval's fields. `float(24)` and less are `real`."""
     bits = re.fullmatch(r"float ?\( ?([0-9]{1,2}) ?\)", element)
     if bits is not None:
         return "real" if int(bits.group(1)) <= 24 else "double precision"

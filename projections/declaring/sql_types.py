@@ -1,4 +1,4 @@
-"""The type of a column three ways: in Postgres, in Polars, and where it comes from (an Avro field or a Python type)."""
+"""The type of a column in Postgres and in Polars, found from an Avro field or a Python type."""
 
 import re
 import types
@@ -20,16 +20,16 @@ LONG_DIGITS = 19
 
 @dataclass(frozen=True)
 class ColumnType:
-    """Postgres's name of a type, and what Polars holds it in."""
+    """A column's type by its Postgres name, and the Polars type that holds it."""
 
     sql: str
     dtype: pl.DataType
     digits: int = field(default=0, compare=False)
-    """Of a decimal: how many its values may have, as far as the contract says."""
+    """Most digits of a decimal's values, as far as the contract says; 0 if it does not."""
 
     @property
     def element(self) -> str:
-        """The type's name for casts of arrays: no collation, no precision to round to."""
+        """The type's name for casts of arrays, without collation and without a precision that would round."""
         return self.sql.partition("(")[0]
 
 
@@ -47,7 +47,7 @@ ENVELOPE_TYPES = {
     m.ACTOR: TEXT,
     m.CORRELATION_ID: TEXT,
 }
-"""What of the envelope a declaration may use."""
+"""The envelope's fields that a declaration may use, with their types."""
 _NUMERIC = re.compile(
     r"(?:pg_catalog\.)?(?:numeric|decimal|dec)\b\s*(?:\(\s*(?P<digits>[0-9]{1,9})\s*(?:,\s*(?P<scale>-?[0-9]{1,9})\s*)?\))?.*",
     re.IGNORECASE | re.DOTALL,
@@ -57,7 +57,7 @@ _PYTHON: dict[Any, ColumnType] = {int: BIGINT, str: TEXT, bool: BOOLEAN, datetim
 
 
 def decimal(scale: int, digits: int = DIGITS) -> ColumnType:
-    """Exact numbers of a fixed scale, so that equal values have equal texts."""
+    """The type of exact numbers with a fixed scale, so that equal numbers have equal texts."""
     return ColumnType(f"numeric({DIGITS},{scale})", pl.Decimal(DIGITS, scale), digits)
 
 
@@ -88,7 +88,7 @@ def _of_named(kind: dict[str, Any]) -> ColumnType | None:
 
 
 def places_fault(kind: str) -> str | None:
-    """What is wrong with a decimal type that a view declares: without a scale equal numbers have several texts, and readers take it for a float."""
+    """The fault of a view's decimal type without a scale: equal numbers have several texts, and readers see a float."""
     said = _NUMERIC.fullmatch(kind.strip())
     if said is None:
         return None
@@ -99,7 +99,7 @@ def places_fault(kind: str) -> str | None:
 
 
 def sum_of(kind: ColumnType, where: str) -> ColumnType:
-    """The type of an exact sum. Raises BadDeclaration where there is none."""
+    """The type of an exact sum of values of a type. Raises BadDeclaration if there is none."""
     if kind in (INTEGER, BIGINT):
         return decimal(0, LONG_DIGITS)
     if isinstance(kind.dtype, pl.Decimal):
@@ -108,7 +108,7 @@ def sum_of(kind: ColumnType, where: str) -> ColumnType:
 
 
 def of_python(annotation: Any, where: str) -> ColumnType:
-    """The column type of a field of a state. Raises BadDeclaration."""
+    """The column type of a field of an `evolve` state. Raises BadDeclaration."""
     plain, scale = _unwrapped(annotation)
     if plain is Decimal:
         return decimal(scale)
@@ -118,7 +118,7 @@ def of_python(annotation: Any, where: str) -> ColumnType:
 
 
 def _unwrapped(annotation: Any) -> tuple[Any, int]:
-    """The type without null and notes, and the scale that `Money` and its like note."""
+    """The type without null and annotations, and the scale that an annotation such as `Money`'s gives."""
     if typing.get_origin(annotation) is typing.Annotated:
         plain, *notes = typing.get_args(annotation)
         extra = next((n.extra for n in notes if isinstance(n, msgspec.Meta) and n.extra), {})

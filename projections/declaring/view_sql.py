@@ -1,6 +1,6 @@
-"""What can be known of a declared view's SQL without Postgres: that it is one query, whole, and stays within its parentheses.
+"""Checks a declared view's SQL without Postgres: it must be one whole query that stays within its parentheses.
 
-Postgres has the last word (`views.py`). These rules hold that what it is asked is the author's one query and nothing beside it.
+Postgres has the last word (`views.py`). These rules make sure that it is asked nothing but the author's one query.
 """
 
 import re
@@ -27,11 +27,11 @@ _COMMENT = re.compile(r"/\*|\*/")
 
 
 class _Fault(Exception):
-    """The end of a sentence about a view's SQL."""
+    """A fault in a view's SQL; the message ends a sentence about it."""
 
 
 def fault_of(text: str) -> str | None:
-    """What is wrong with a view's SQL, as the end of a sentence; None where Postgres has to say."""
+    """The fault in a view's SQL as the end of a sentence, or None if only Postgres can tell."""
     if not is_storable(text):
         return "its SQL holds a NUL, or half a surrogate pair"
     try:
@@ -44,11 +44,11 @@ def fault_of(text: str) -> str | None:
 
 
 def _read(text: str) -> str | None:
-    """The first word outside of texts and comments. Raises _Fault."""
+    """Read the SQL and return its first word outside of texts and comments. Raises _Fault."""
     depth, at, first = 0, 0, None
     while at < len(text):
         found = _PART.match(text, at)
-        assert found is not None  # the last choice takes any character
+        assert found is not None  # the last alternative matches any character
         part, place, at = found[0], at, found.end()
         if part == "/*":
             at = _comment_ends(text, place)
@@ -68,7 +68,7 @@ def _read(text: str) -> str | None:
 
 
 def _comment_ends(text: str, start: int) -> int:
-    """Behind the end of a comment; comments nest."""
+    """The position after the comment that starts here; comments nest."""
     depth = 0
     for found in _COMMENT.finditer(text, start):
         depth += 1 if found[0] == "/*" else -1

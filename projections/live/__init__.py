@@ -1,1 +1,1 @@
-"""The live fold: every read model kept up to date behind the core, and streams that wait or are let go on."""
+"""The live fold: keeps every read model up to date with the core, parks streams and releases them."""

@@ -1,11 +1,12 @@
-"""Builds of other code: set apart at positions of their own, kept up by whoever has their code, joined again when nobody lacks it.
+"""Builds of other code during a deploy: set apart with their own positions, kept up by processes that have their code.
 
-Old and new code run side by side during a deploy. A worker cannot write a table whose declaration it does not have, and must not hold
-it back either. So the build leaves the group with a copy of the group's positions, and from then on moves by itself.
+Old and new code run side by side. A worker cannot write a table whose declaration it does not have, and that table must
+not hold the worker back. So the build leaves the group with a copy of the group's positions, and moves by itself until
+every living process can write it.
 
-Invariants: a build that is set apart never stands behind what it holds, nor ahead of the group. Its position in a place moves in the
-transaction of its rows, and only from where it stood. It joins only where it stands at the group's position in every place that it
-reads, under the group's exclusive lock.
+Invariants: the positions of a build that is set apart match its rows exactly and are never ahead of the group. Its
+position in a place moves in the transaction of its rows, and only from where it stood. It joins under the group's
+exclusive lock, and only if it stands at the group's position in every place that it reads.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -27,11 +28,14 @@ _BEHIND = """
      WHERE g.grp = %s AND g.topic = ANY(%s) AND g.next_offset <> coalesce(o.next_offset, 0)
 """
 SETTLED_S = 10.0
-"""So long a build stays apart at least: a process whose row in `refold.processes` is late would part it again at once."""
+"""Least seconds for which a build stays apart.
+
+A process whose row in `refold.processes` is late would part it again.
+"""
 
 
 def known(found: Declared, there: Sequence[Build]) -> list[Apart]:
-    """The builds that are set apart, and that this code can write."""
+    """The builds set apart that this code can write."""
     return [
         (build, found.layouts[name])
         for build in there
@@ -45,16 +49,17 @@ def topics_of(prefix: str, layout: Layout) -> set[str]:
 
 
 def waits_for_itself(build: Build, layout: Layout, parked: Collection[Park]) -> list[Park]:
-    """Streams that wait for this build alone. Where `evolve` folds, its own fold looks after them."""
+    """The streams that wait for this build alone. If the model evolves, its own fold handles them."""
     return [] if layout.evolves else [park for park in parked if park.build == build.number]
 
 
 def standing(
     db: Statements, prefix: str, found: Declared, there: Sequence[Build], chunks: Sequence[Chunk], allowed: Limits
 ) -> Iterator[tuple[Build, Layout, tuple[Place, ...]]]:
-    """The builds that are set apart and stand at the start of some chunks, with those places, whose positions are locked now.
+    """The builds set apart that stand at the start of some of the chunks, with those places. Locks their positions.
 
-    What somebody else has locked is being moved by him, and so is not here; nor is what Postgres refuses, which the follower tries again.
+    Positions that another process has locked are left out, since that process moves them. So are builds that Postgres
+    refuses; the follower tries those again.
     """
     let_in = [build for build in there if build.detached_code != builds.REFUSED]
     ours = [one for one in known(found, let_in) if not waits_for_itself(*one, allowed.parked)]
@@ -71,7 +76,7 @@ def standing(
 
 
 def locked(db: Statements, found: Sequence[Apart], chunks: Sequence[Chunk]) -> dict[tuple[str, Place], int]:
-    """Where builds stand in the places of some chunks, held until the transaction ends."""
+    """The positions of builds in the places of some chunks, locked until the transaction ends."""
     return _locked(db, [build.group for build, _ in found], chunks, skips=False)
 
 
@@ -89,11 +94,14 @@ def _locked(
 
 
 Writers = Callable[[Database], Sequence[Mapping[tuple[str, str], str]]]
-"""Of each living process of the group, the fingerprint of each model that it can write."""
+"""For each living process of the group: the fingerprint of each model that it can write."""
 
 
 def join(db: Database, prefix: str, build: Build, layout: Layout, writers: Writers) -> bool:
-    """Make a build a member again, if every living process can write it and it stands where the group does; whether it is one now."""
+    """Make a build a member again if every living process can write it and it stands where the group does.
+
+    Returns whether it did.
+    """
     if not _is_ripe(db, build, layout):
         return False
     living, name = writers(db), (build.domain, build.model)

@@ -1,7 +1,8 @@
-"""Keeping up the builds of other code: a thread of the models process that reads the log for those that this code can write.
+"""Keeps up the builds of other code that this code can write: a thread of the models process that reads the log.
 
-The live transaction writes them too wherever they stand at its chunks' start (`ModelsFold`), so there is nothing to do here for
-partitions that this process owns, once they have caught up. What other processes own, whose code lacks the build, is read here.
+The live transaction (`ModelsFold`) writes these builds too if they stand at the start of its chunks. So once they have
+caught up, the follower has no work in this process's partitions. It reads the partitions of processes whose code lacks
+the build.
 """
 
 import logging
@@ -44,11 +45,11 @@ _POLL_S, _NEXT_S, _IDLE_S, _LOOK_S, _AGAIN_S = 0.2, 0.02, 0.1, 1.0, 2.0
 _MEND_S = 5.0
 
 Same = tuple[tuple[tuple[Place, int], ...], tuple[Park, ...]]
-"""What builds have in common that are folded at once: (place, first offset) of their records, and the streams that wait for them alone."""
+"""Key of builds that are folded together: (place, first offset) of their records; streams that wait only for them."""
 
 
 class ApartFold:
-    """Folds chunks into the builds that are set apart and that this connection follows. One connection, one thread."""
+    """Folds chunks into the builds set apart that this connection follows. One connection, one thread."""
 
     group = FOLLOWERS
 
@@ -60,7 +61,7 @@ class ApartFold:
         self._followed: set[int] = set()
 
     def reconnect(self) -> None:
-        """A new connection; whom it followed, others may follow now."""
+        """Open a new connection. The locks of the old one are gone, so other processes may follow its builds now."""
         self.close()
         self.db = connect_patiently(self._url, application_name=FOLLOWERS, by_key=True)
 
@@ -69,7 +70,7 @@ class ApartFold:
         self.db.close()
 
     def followed(self) -> list[Apart]:
-        """The builds that nobody else follows: their lock goes with the connection."""
+        """The builds that only this connection follows; it holds a lock for each."""
         found = apart.known(self._declared, builds.builds(self.db))
         for number in self._followed - {build.number for build, _ in found}:
             self.db.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (_lock(number),))
@@ -77,7 +78,7 @@ class ApartFold:
         return [one for one in found if self._follows(one[0].number)]
 
     def stored(self, places: Sequence[Place]) -> dict[Place, int]:
-        """Of each place that a followed build reads, how far the one has come that has come least."""
+        """The least position of the followed builds in each place that they read."""
         least: dict[Place, int] = {}
         for build, layout in self.followed():
             topics = apart.topics_of(self._prefix, layout)
@@ -87,7 +88,10 @@ class ApartFold:
         return least
 
     def apply(self, chunks: Sequence[Chunk]) -> dict[Place, int]:
-        """Fold as far as the group has come, in one transaction; how far that is in each place. A build that fails is detached."""
+        """Fold up to the group's positions in one transaction and return them by place.
+
+        A build that fails is detached.
+        """
         while True:
             try:
                 return self._transaction(chunks)
@@ -107,7 +111,10 @@ class ApartFold:
                 )
 
     def _transaction(self, chunks: Sequence[Chunk]) -> dict[Place, int]:
-        """Whoever is nearly there locks the group's positions first, as the live transaction does: so it reaches them for sure."""
+        """Fold in one transaction.
+
+        Near the group it locks the group's positions first, so that it catches up for certain.
+        """
         db = self.db
         with db.transaction():
             db.execute("SET LOCAL lock_timeout = '10s'")
@@ -126,7 +133,7 @@ class ApartFold:
     def _together(
         self, followed: Sequence[Apart], at: Mapping[tuple[str, Place], int], chunks: Sequence[Chunk], allowed: Limits
     ) -> dict[Same, list[Apart]]:
-        """Builds that have the same records to fold, and the same streams to pass over, by (place, first offset) and parks."""
+        """Builds by (place, first offset) and parks. One fold serves builds with equal keys."""
         found: dict[Same, list[Apart]] = {}
         for build, layout in followed:
             topics = apart.topics_of(self._prefix, layout)
@@ -141,7 +148,7 @@ class ApartFold:
         return found
 
     def _fold(self, chunks: Sequence[Chunk], own: Sequence[Park], some: Sequence[Apart], allowed: Limits) -> None:
-        """What this code cannot read, though the group's writer could, waits for these builds alone."""
+        """Fold chunks into some builds. A stream that only this code cannot read is parked for these builds alone."""
         parked = [*(park for park in allowed.parked if park.build == ALL_BUILDS), *own]
         counted = {}
         for category, of_it in by_category(self._prefix, chunks).items():
@@ -168,7 +175,7 @@ class ApartFold:
 
 
 class Follower:
-    """The thread. It never ends its process: what fails is told and tried again."""
+    """The follower's thread. It never ends its process: an error is logged and the work tried again."""
 
     def __init__(
         self,
@@ -178,7 +185,10 @@ class Follower:
         writers: Writers,
         mend: Callable[[Database], object],
     ) -> None:
-        """`guarded`: the same fold, each batch of it an attempt. `mend`: asked now and then, for what else a deploy leaves behind."""
+        """`guarded`: the same fold, each batch an attempt of the guard.
+
+        `mend`: called now and then to tidy up after a deploy.
+        """
         self._mend, self._mended = mend, time.monotonic()
         self._fold, self._guarded, self._settings, self._writers = fold, guarded, settings, writers
         self._prefix = settings.topic_prefix
@@ -187,16 +197,19 @@ class Follower:
         self._thread = threading.Thread(target=self._run, name="follow", daemon=True)
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Return when the transaction under way is done, or after some seconds."""
+        """Stop once the transaction under way is done, or after some seconds."""
         self._stopping.set()
         self._thread.join(4.0)
 
     def step(self) -> float:
-        """Go on with what is behind, and join what stands with the group; the seconds until it is worth another look."""
+        """Fold what remains, and join builds that have caught up with the group.
+
+        Returns the seconds until the next step.
+        """
         if time.monotonic() - self._mended > _MEND_S:
             self._mended = time.monotonic()
             self._mend(self._fold.db)

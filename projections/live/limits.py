@@ -1,4 +1,4 @@
-"""What bounds a fold of the models: the core's positions, the offsets it found void, and the streams that are parked."""
+"""The limits of a models fold: the core's positions, the offsets of voids, and the parked streams."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from refold.streams.postgres.connection import Rows, Statements
 
 @dataclass(frozen=True)
 class Limits:
-    """Read in one transaction, the positions first: the voids before a position were written with it."""
+    """The limits, read in one transaction, positions first: each void below a position was committed with it."""
 
     core: dict[Place, int]
     voids: Voids
     parked: list[Park]
 
     def offered(self, chunks: Sequence[Chunk]) -> list[Chunk]:
-        """What of the chunks may be folded: nothing that the core has not judged yet."""
+        """The part of the chunks that may be folded: everything that the core has already judged."""
         return [cut for cut in (chunk.upto(self.core.get(chunk.place, 0)) for chunk in chunks) if cut.values]
 
 
@@ -29,12 +29,12 @@ class AskedLimits:
         self._core, self._parked = CoreLimits(db, chunks), _ask_parked(db)
 
     def answer(self) -> Limits:
-        """All of them."""
+        """The limits, once Postgres has answered."""
         return Limits(*self._core.answer(), _parks(self._parked))
 
 
 def limits(db: Statements, chunks: Sequence[Chunk]) -> Limits:
-    """The limits of some chunks, asked for and answered."""
+    """Ask for the limits of some chunks and wait for the answer."""
     return AskedLimits(db, chunks).answer()
 
 

@@ -1,4 +1,4 @@
-"""One member's table: what a batch of decoded events does to it. What fails here is that model; the others go on."""
+"""Writes a batch of decoded events into one member's table. A failure here concerns that model; the others go on."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -55,7 +55,7 @@ def _evolve(
 
 @contextmanager
 def detaching(build: Build, layout: Layout) -> Iterator[None]:
-    """An author's declaration meets any data: what fails is this model, the others must go on. Raises ModelFailed."""
+    """Turn any failure of one model's declaration or data into ModelFailed, so that the other models go on."""
     try:
         with overflowing(layout):
             yield
@@ -73,7 +73,7 @@ def detaching(build: Build, layout: Layout) -> Iterator[None]:
 
 @contextmanager
 def overflowing(layout: Layout) -> Iterator[None]:
-    """Postgres refuses a total that does not fit its column, and does not say which. Raises SumOverflow."""
+    """Turn Postgres's overflow into SumOverflow, which names the columns that Postgres does not name."""
     try:
         yield
     except psycopg.errors.NumericValueOutOfRange as problem:

@@ -1,7 +1,7 @@
-"""The models fold: one transaction a batch of chunks, {every member's rows, parked streams, positions}, then NOTIFY.
+"""The models fold: one transaction writes each batch's rows, parked streams and positions; then it sends NOTIFY.
 
-Invariant: a member's table is a function of its declaration, the positions of group `models` and the parked offsets. So all
-members are written in the transaction that moves the positions, at most to where the core stands, without what it calls void.
+Invariant: a member's table is a function of its declaration, the positions of group `models` and the parked offsets. So
+all members are written in the transaction that moves the positions, at most up to the core's position, without voids.
 """
 
 import logging
@@ -55,28 +55,31 @@ class ModelsFold:
 
     @property
     def db(self) -> Database:
-        """The connection, for whoever writes in one transaction with it."""
+        """The connection, for other code that writes in the same transaction."""
         return self._db
 
     def decoded(self, batch: Batch) -> Counted:
-        """Every event of a batch, none of them void or parked."""
+        """Every event of a batch, void and parked ones excluded."""
         return counted_events(self._decoder, self._declared.types.get(batch.category, []), batch, {}, [])
 
     def reconnect(self) -> None:
-        """A new connection, once Postgres is back."""
+        """Open a new connection, once Postgres is back."""
         self._db.close()
         self._db = connect_patiently(self._url, application_name=GROUP, by_key=True)
         self._pipelined = Pipelined(self._db)
 
     def stored(self, places: Sequence[Place]) -> dict[Place, int]:
-        """Where the group stands."""
+        """The group's positions."""
         return positions.stored(self._db, GROUP, places)
 
     def close(self) -> None:
         self._db.close()
 
     def apply(self, chunks: Sequence[Chunk]) -> dict[Place, int]:
-        """Fold up to the core's positions, in one transaction; a model that fails is detached, the rest goes on. Raises Lost."""
+        """Fold up to the core's positions in one transaction. A model that fails is detached, the rest goes on.
+
+        Raises Lost.
+        """
         one_by_one = False
         while True:
             try:
@@ -89,7 +92,10 @@ class ModelsFold:
                 one_by_one = True
 
     def _transaction(self, chunks: Sequence[Chunk], *, one_by_one: bool) -> dict[Place, int]:
-        """All that it asks goes as one, and all that it writes; `one_by_one` shows whose statement fails. Raises ModelFailed, Lost."""
+        """Fold in one transaction, reads and writes pipelined. Raises ModelFailed, Lost.
+
+        `one_by_one` shows whose statement fails.
+        """
         db = self._pipelined
         with db.transaction():
             db.execute(_LOCK_TIMEOUT)
@@ -118,7 +124,7 @@ class ModelsFold:
         return events_topic(self._prefix, category)
 
     def divided(self, there: Sequence[Build]) -> tuple[list[tuple[Build, Layout]], list[Build]]:
-        """The members that this code can write, and those whose declaration is not this code's."""
+        """The members that this code can write, and those that it declares otherwise or not at all."""
         known, lacking = [], []
         for build in there:
             name = (build.domain, build.model)
@@ -129,7 +135,7 @@ class ModelsFold:
         return known, lacking
 
     def apart(self, there: Sequence[Build]) -> list[tuple[Build, Layout]]:
-        """The builds that are set apart and that this code can write."""
+        """The builds set apart that this code can write."""
         return apart.known(self._declared, there)
 
     def _members(self, there: Sequence[Build]) -> list[tuple[Build, Layout]]:
@@ -141,7 +147,7 @@ class ModelsFold:
     def _fold_apart(
         self, chunks: Sequence[Chunk], allowed: Limits, there: Sequence[Build], *, one_by_one: bool
     ) -> None:
-        """Builds that are set apart and that this code knows, where they stand at a chunk's start: they keep up with the group."""
+        """Fold into this code's builds set apart that stand at a chunk's start: they keep up with the group."""
         together: dict[tuple[Place, ...], list[tuple[Build, Layout]]] = {}
         for build, layout, places in apart.standing(
             self._pipelined, self._prefix, self._declared, there, chunks, allowed
@@ -163,7 +169,7 @@ class ModelsFold:
         one_by_one: bool,
         told: bool = True,
     ) -> None:
-        """`told`: these are the group's, whose events are counted and whose unreadable ones are parked."""
+        """Fold into the group's members (`told`): only these count events and park streams that cannot be read."""
         grouped = by_category(self._prefix, chunks)
         rows = self._rows(grouped, allowed, members)
         if rows is None:
@@ -179,7 +185,7 @@ class ModelsFold:
     def _rows(
         self, chunks: Mapping[str, Sequence[Chunk]], allowed: Limits, members: Sequence[tuple[Build, Layout]]
     ) -> dict[EventType, list[Row]] | None:
-        """The events as rows where they are few, all readable, no stream waits and no model evolves its rows."""
+        """The events as rows if they are few and all readable, no stream waits and no model evolves; else None."""
         few = sum(len(chunk.values) for of_it in chunks.values() for chunk in of_it) <= FEW
         if not few or allowed.parked or any(layout.evolves for _, layout in members):
             return None
@@ -235,7 +241,7 @@ class ModelsFold:
 
     @contextmanager
     def _detaching(self, build: Build, layout: Layout, *, one_by_one: bool) -> Iterator[None]:
-        """As `detaching`; what is queued is sent at once where it matters whose it is."""
+        """As `detaching`, but sends the queued statements at once when a failure must be traced to its model."""
         with detaching(build, layout):
             yield
             if one_by_one:

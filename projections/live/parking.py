@@ -1,4 +1,4 @@
-"""Which streams wait and how many of their events have been passed over: the only module that writes `refold.parked`."""
+"""Records which streams are parked and how many of their events were passed over. Only this module writes `refold.parked`."""
 
 from collections.abc import Mapping, Sequence
 
@@ -35,17 +35,17 @@ def park(
 
 
 def all_parked(db: Database) -> list[tuple[str, str, str]]:
-    """Category, stream and code of each park."""
+    """Category, stream and code of every park."""
     return db.execute("SELECT DISTINCT category, stream, code FROM refold.parked").fetchall()
 
 
 def forget(db: Database, build: int) -> None:
-    """Take away all parks of a build that is dropped."""
+    """Remove all parks of a build that is dropped."""
     db.execute("DELETE FROM refold.parked WHERE build = %s", (build,))
 
 
 def let_go(db: Database, category: str, stream: str, builds: Sequence[int]) -> None:
-    """Take away the parks of one stream, of some builds."""
+    """Remove the parks of one stream for some builds."""
     db.execute(
         "DELETE FROM refold.parked WHERE category = %s AND stream = %s AND build = ANY(%s)",
         (category, stream, list(builds)),

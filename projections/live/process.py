@@ -1,4 +1,4 @@
-"""The models group as a process: every member's table, up to where the core stands."""
+"""The models group as a process: keeps every member's table up to the core's position."""
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
@@ -28,12 +28,15 @@ from refold.streams.worker.guarded_fold import GuardedFold
 
 _log = logging.getLogger(__name__)
 _PACE_S = 0.02
-"""Of the time in which a row becomes visible, mostly spent waiting for the core anyway: half as many transactions at a hundred events a second."""
+"""Least seconds between two transactions.
+
+It halves their number at 100 events/s; a row mostly waits for the core anyway.
+"""
 
 
 def main(settings: Settings) -> None:
-    """Fold until told to stop. Raises LogRefused when the log is not the one that the tables were folded from."""
-    from refold.streams.worker.agents import FoldKind, run_fold  # Faust: for the process alone, not for commands
+    """Fold until told to stop. Raises LogRefused if the tables were folded from another log."""
+    from refold.streams.worker.agents import FoldKind, run_fold  # imports Faust, which only the process needs
 
     fold = models_fold(settings)
     following = follower(settings)
@@ -45,7 +48,7 @@ def main(settings: Settings) -> None:
 
 
 def follower(settings: Settings) -> Follower:
-    """Keeps up the builds of other code that this code can write, in a thread beside the fold."""
+    """The thread that keeps up builds of other code, for those that this code can write."""
     domains, found = load_domains(settings.domains), declared(settings.domains)
     fold = ApartFold(settings.dsn(), settings.topic_prefix, domains.catalog, found)
     guarded = GuardedFold(fold, process_guard(settings, FOLLOWERS))
@@ -58,12 +61,12 @@ def follower(settings: Settings) -> Follower:
 
 
 def living_writers(db: Database) -> list[Mapping[Name, str]]:
-    """What each living process of the group can write."""
+    """The fingerprints that each living process of the group can write."""
     return [process.writes for process in live_processes(db) if process.role == builds.GROUP]
 
 
 def models_fold(settings: Settings) -> ModelsFold:
-    """The models' fold; topics checked, tables there."""
+    """The models fold, once the topics are checked and the tables exist."""
     domains, found = load_domains(settings.domains), declared(settings.domains)
     with answering(), connect_patiently(settings.dsn(), application_name="models-start") as db:
         bootstrap(db)
@@ -79,7 +82,7 @@ def declarations(writers: Sequence[Mapping[Name, str]]) -> set[Declaration]:
 
 
 def ensure_builds(db: Database, found: Declared, others: Collection[Declaration] = ()) -> None:
-    """On an empty database every model serves from the first event on; later ones wait for `refold replay rebuild`.
+    """Create missing builds: on an empty database they serve from the first event; later ones wait for a rebuild.
 
     `others`: the declared views of living processes.
     """
@@ -101,7 +104,7 @@ def ensure_builds(db: Database, found: Declared, others: Collection[Declaration]
 
 
 def _begin(db: Database, found: Declared, layout: Layout) -> None:
-    """A model's first table; where Postgres does not take it, the model is detached, and the others go on."""
+    """Make a model's first table. If Postgres refuses it, the model is detached and the others go on."""
     name = (layout.model.domain, layout.name)
     build = builds.create(db, layout, found.fingerprints[name], "serving")
     try:

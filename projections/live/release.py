@@ -1,4 +1,4 @@
-"""Letting a parked stream go on: all that waits is folded, in order, in the transaction that takes the park away."""
+"""Releases a parked stream: folds its waiting events in order, in the transaction that removes the park."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -23,12 +23,12 @@ from refold.streams.postgres.connection import Database
 
 Places = list[tuple[int, int]]
 Read = Callable[[str, Places], Sequence[bytes | None]]
-"""The values at (partition, offset) of a category's events."""
+"""Reads the values at (partition, offset) of a category's events."""
 
 
 @dataclass(frozen=True)
 class Released:
-    """A park that is gone. `build` is 0 where the stream waited for all read models."""
+    """A park that was removed. `build` is 0 if the stream waited for all read models."""
 
     category: str
     stream: str
@@ -38,9 +38,10 @@ class Released:
 
 
 def release(fold: ModelsFold, topic: str, category: str, stream: str, read: Read) -> list[Released]:
-    """Fold what waits and take the stream's parks away. Raises NotParked, StillUnreadable, RebuildUnfinished, ModelFailed.
+    """Fold the waiting events and remove the stream's parks.
 
-    Invariant: under the group's exclusive lock no position moves, so what waits is exactly what lies between park and position.
+    Raises NotParked, StillUnreadable, RebuildUnfinished, ModelFailed. Invariant: no position moves under the group's
+    exclusive lock, so the waiting events are exactly those between park and position.
     """
     db = fold.db
     with db.transaction():
@@ -66,21 +67,21 @@ def release(fold: ModelsFold, topic: str, category: str, stream: str, read: Read
 
 @dataclass(frozen=True)
 class _Table:
-    """A table that this code can write. `stands`: where it is, if it is set apart; None: where the group is."""
+    """A table that this code can write. `stands`: its own positions if it is set apart; None if it has the group's."""
 
     build: Build
     layout: Layout
     stands: dict[Place, int] | None
 
     def passed(self, topic: str, places: Places) -> Places:
-        """Those of the places that the table has passed: what lies behind, its follower reads."""
+        """The places that the table has passed. Its follower reads the later ones."""
         if self.stands is None:
             return places
         return [(part, at) for part, at in places if at < self.stands.get((topic, part), 0)]
 
 
 def _tables(fold: ModelsFold) -> tuple[list[_Table], list[Build]]:
-    """What this code can write, and the builds of other code, which are set apart from now on."""
+    """The tables that this code can write, and the builds of other code, which this sets apart."""
     there, db = builds.builds(fold.db), fold.db
     members, lacking = fold.divided(there)
     for build in lacking:
@@ -94,7 +95,7 @@ def _tables(fold: ModelsFold) -> tuple[list[_Table], list[Build]]:
 
 
 def _leave_for_others(db: Database, parks: Sequence[Park], lacking: Sequence[Build]) -> None:
-    """What has waited for all waits for a build of other code still: its rows lack what it has passed."""
+    """Park streams that waited for all models for builds of other code still: their rows lack the passed events."""
     for build in lacking:
         parking.park(db, [replace(park, build=build.number) for park in parks if park.build == ALL_BUILDS], {})
 
@@ -123,7 +124,10 @@ def _batch(category: str, places: Places, read: Read) -> Batch:
 
 
 def _parks(db: Database, category: str, stream: str, lacking: Sequence[Build]) -> list[Park]:
-    """Those of single builds first: what they wait for includes what all wait for. Without those of builds of other code."""
+    """The stream's parks without those of builds of other code.
+
+    Single builds come first: they wait for all that `all` waits for.
+    """
     theirs = {build.number for build in lacking}
     found = [park for park in parked(db) if (park.category, park.stream) == (category, stream)]
     return sorted((park for park in found if park.build not in theirs), key=lambda park: -park.build)
@@ -136,6 +140,6 @@ def _refuse_unfinished(db: Database) -> None:
 
 
 def _forget(db: Database, topic: str, category: str, stream: str, parks: Sequence[Park]) -> None:
-    """Take the parks away, and the stream's records from those that are set aside."""
+    """Remove the parks, and the stream's records from those that are set aside."""
     parking.let_go(db, category, stream, [park.build for park in parks])
     set_aside.forget(db, topic, category, stream, models=True)

@@ -1,1 +1,1 @@
-"""What some events add to a model's rows, and how two such results become one: in Polars, in Python, in SQL."""
+"""Partial results: what some events add to a model's rows, and how two results merge, in Polars, Python and SQL."""

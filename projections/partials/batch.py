@@ -1,8 +1,8 @@
-"""Chunks as frames of the events that count: one decode for each event type, whatever the number of models.
+"""Decodes chunks into frames of the events that count, once for each event type, however many models read them.
 
-Records that do not count are passed over by offset (`voids`, from core) and by schema (claims, rejections). An event that
-counts but cannot be read, or that its upcaster cannot read as events of today, parks its stream: it and all that follows in
-the stream wait, for all models alike.
+Records that do not count are skipped by offset (`voids`, from the core) and by schema (claims, rejections). If an event
+that counts cannot be read, or its upcaster fails, its stream is parked: this event and all later ones of the stream
+wait, for all models alike.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,7 +32,7 @@ _OFFSET, _PARK_FROM = "m_offset", "m_park_from"
 
 @dataclass(frozen=True)
 class Park:
-    """A stream whose events from an offset on wait."""
+    """A stream whose events wait from an offset on."""
 
     build: int
     category: str
@@ -45,7 +45,7 @@ class Park:
 
 @dataclass(frozen=True)
 class Batch:
-    """Chunks of one category as one run of rows, in place order."""
+    """Chunks of one category as one run of records, ordered by place."""
 
     category: str
     chunks: Sequence[Chunk]
@@ -56,7 +56,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Counted:
-    """The events of a batch that count, by type; streams that it parks; events that wait, by stream."""
+    """The events of a batch that count, by type; the streams that it parks; the waiting events, by stream."""
 
     frames: Mapping[EventType, pl.DataFrame]
     parks: list[Park] = field(default_factory=list)
@@ -89,7 +89,7 @@ def batch_of(category: str, chunks: Iterable[Chunk]) -> Batch:
 def counted_events(
     decoder: ColumnDecoder, types: Sequence[EventType], batch: Batch, voids: Voids, parked: Iterable[Park]
 ) -> Counted:
-    """Decode what counts and some model reads. `parked` are the streams that wait for all builds."""
+    """Decode the events that count and that some model reads. `parked`: the streams that wait for all builds."""
     heads = _without_voids(read_heads(batch.values), batch, voids)
     decoder.catalog.know(heads.present)
     found = todays_events(decoder, batch.category, [kind.event.__name__ for kind in types], batch.values, heads)
@@ -116,9 +116,10 @@ def _without_voids(heads: Heads, batch: Batch, voids: Voids) -> Heads:
 
 
 def _unknown(catalog: Catalog, heads: Heads, batch: Batch) -> list[Bad]:
-    """Core let them pass by their envelopes, though this code has no schema for the rest, no class and no upcaster, or one of another topic.
+    """Events of ours that this code cannot read: no schema for their fields, no class, no upcaster, or another topic's.
 
-    An event of a type that only newer code has is none of them: no model of this code gathers it.
+    The core accepted them by their envelopes. Types that only newer code has are not among them: no model of this code
+    gathers those.
     """
     found = []
     for number in heads.present:
@@ -142,7 +143,10 @@ def _without_class(writer: Writer) -> str:
 
 
 def _unstorable(frame: pl.DataFrame) -> list[Bad]:
-    """Texts that Avro can carry and Postgres cannot hold. The decoder has looked at the envelope and at times."""
+    """Events with texts that Avro allows and Postgres cannot hold.
+
+    The decoder has checked the envelope and the times.
+    """
     texts = [name for name, dtype in frame.schema.items() if dtype == pl.String and not name.startswith("m_")]
     if not texts or frame.is_empty():
         return []
@@ -151,7 +155,7 @@ def _unstorable(frame: pl.DataFrame) -> list[Bad]:
 
 
 def _parks(batch: Batch, bad: Sequence[Bad], known: Sequence[Park]) -> list[Park]:
-    """The first bad event of each stream that is not parked yet."""
+    """A park for each stream that is not parked yet, from its first bad event on."""
     have = {park.stream for park in known}
     found: dict[str, Park] = {}
     for fault in sorted(bad, key=lambda fault: fault.row):
@@ -185,7 +189,7 @@ def _without_parked(counted: Counted, batch: Batch, parked: Sequence[Park]) -> C
         late.append(placed.filter(waits & (pl.col(_OFFSET) > pl.col(_PARK_FROM))).select(m.STREAM, ROW))
         frames[kind] = placed.filter(~waits).drop(_OFFSET, _PARK_FROM)
     waiting = {(batch.category, park.stream): 1 for park in counted.parks}
-    if late:  # a stored event that was upcast to several waits once
+    if late:  # a stored event that was upcast to several counts once as waiting
         for stream, number in pl.concat(late).unique().group_by(m.STREAM).len().iter_rows():
             waiting[batch.category, stream] = waiting.get((batch.category, stream), 0) + number
     return replace(counted, frames=frames, waiting=waiting)

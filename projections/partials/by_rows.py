@@ -1,7 +1,7 @@
 """Partial results of a few events in plain Python: the same function as `partial.partial_of`.
 
-A Polars expression costs some 0.3 ms before its first row, and a model takes a dozen of them: for the one or two events of
-a live chunk that was most of a transaction's time. tests/projections/test_partial.py holds both to one naive fold.
+A Polars expression costs some 0.3 ms before its first row, and a model needs a dozen. For the one or two events of a
+live chunk that was most of a transaction's time. tests/projections/test_partial.py compares both with one naive fold.
 """
 
 import operator
@@ -25,13 +25,13 @@ from refold.schemas.columns import envelope as m
 from refold.schemas.columns.upcast import SUB
 
 Row = dict[str, Any]
-"""An event: the envelope's fields as m_…, then its own; or a row of a table."""
+"""An event (the envelope's fields as m_…, then its own), or a row of a table."""
 Step = Callable[[Row, Row], None]
 """Adds an event (second) to a row (first)."""
 
 
 def partial_columns(layout: Layout, events: Mapping[EventType, Sequence[Row]]) -> dict[str, list[Any]]:
-    """What the events add to the model: all stored columns, one place for each key, in the order of the keys."""
+    """The events' addition to the model: all stored columns, one row for each key, in the order of the keys."""
     rows: dict[tuple[Any, ...], Row] = {}
     for kind, happened in _since_last_delete(layout, events).items():
         key_of, steps = _plan(layout, kind)
@@ -55,7 +55,7 @@ def _identity(part: Stored) -> Any:
 
 
 def _since_last_delete(layout: Layout, events: Mapping[EventType, Sequence[Row]]) -> dict[EventType, Sequence[Row]]:
-    """Only what the model handles, and of each stream only the events from its last delete on."""
+    """The events that the model handles, and of each stream only those after its last delete."""
     model = layout.model
     found = {kind: events[kind] for kind in handled(model) if kind in events}
     if not isinstance(model, Entity) or model.deleted_when is None:
@@ -71,7 +71,7 @@ def _since_last_delete(layout: Layout, events: Mapping[EventType, Sequence[Row]]
 
 @cache
 def _plan(layout: Layout, kind: EventType) -> tuple[Callable[[Row], tuple[Any, ...]], list[Step]]:
-    """How an event of the type finds its row, and what it does to it."""
+    """How an event of the type finds its row, and the steps by which it changes the row."""
     model = layout.model
     if isinstance(model, Rollup):
         parts = [_key_part(layout, kind, name) for name in model.key]
@@ -117,13 +117,13 @@ def _step(kind: EventType, name: str, column: Column) -> Step:
 
 
 def _add(kind: EventType, column: Column) -> Callable[[Any, Any], Any]:
-    """Exact: Python's `+` rounds decimals to the digits of the thread's context."""
+    """Add exactly: Python's `+` would round decimals to the digits of the thread's context."""
     is_decimal = column.value is not None and isinstance(value_type(kind, column.value, "")[0].dtype, pl.Decimal)
     return EXACT.add if is_decimal else operator.add
 
 
 def _choice(layout: Layout, kind: EventType, order: str, alike: Mapping[str, Column]) -> Step:
-    """Columns that take their values from one event, the first or the last of those that hold."""
+    """Columns that take their values from one event: the first or the last that fulfils the condition."""
     one = next(iter(alike.values()))
     holds, place = (
         _holds(kind, one.of.condition),
@@ -153,12 +153,12 @@ def _version(*, is_delete: bool) -> Step:
 
 
 def _place_in_stream(event: Row) -> int:
-    """As `partial.placed` counts."""
+    """The event's place in its stream, counted as in `partial.placed`."""
     return int(event[m.VERSION]) * PLACES + int(event.get(SUB) or 0)
 
 
 def _place(kind: EventType) -> Callable[[Row], str]:
-    """The text that `partial` orders by."""
+    """The text by which `partial` orders events."""
 
     def place(event: Row) -> str:
         return f"{micros_of(event[m.OCCURRED_AT]) + TIME_SHIFT} {kind.category.name} {event[m.STREAM]} {_place_in_stream(event):019d}"

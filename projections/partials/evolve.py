@@ -1,7 +1,7 @@
-"""Entities folded by Python: the rows of the streams that a batch touches, each event in order, then rows again.
+"""Folds entities in Python: reads the rows that a batch touches, evolves each event in order, and writes rows again.
 
-An event on which `evolve` raises, or gives what a column cannot hold, parks the stream for this build; its later events wait.
-Each stored event is checked on its own, so which one parks does not depend on where chunks were cut; where it is upcast to
+If `evolve` raises, or returns a value that a column cannot hold, the stream is parked for this build; its later events
+wait. Each stored event is checked on its own, so chunk limits do not decide which one parks. If one is upcast to
 several, all of them count or none.
 """
 
@@ -29,12 +29,12 @@ from refold.schemas.contracts import Event
 from refold.schemas.validate import all_from_log
 
 Tell = Callable[[int, int], None]
-"""Notes the partition and offset of the record that `evolve` is given next."""
+"""Notes the partition and offset of the next record for `evolve`."""
 
 
 @dataclass(frozen=True)
 class Held:
-    """One row: the state (None: no event since the last delete), the place it is at, and that of the last delete."""
+    """One row: its state (None: no event since the last delete), its place, and the place of the last delete."""
 
     state: msgspec.Struct | None
     version: int
@@ -48,7 +48,7 @@ _NO_OFFSET = timedelta(0)
 
 @dataclass(frozen=True)
 class Evolved:
-    """The rows that changed, the streams that failed, and how many events wait by stream."""
+    """The rows that changed, the streams that failed, and the number of waiting events by stream."""
 
     rows: dict[str, Held]
     parks: list[Park] = field(default_factory=list)
@@ -57,7 +57,7 @@ class Evolved:
 
 @dataclass(frozen=True)
 class Target:
-    """A build of an evolved entity, and who is told of each record before its events are folded."""
+    """A build of an evolved entity, and the function that is told of each record before `evolve` folds its events."""
 
     layout: Layout
     build: int
@@ -65,7 +65,7 @@ class Target:
 
 
 def evolve_batch(target: Target, batch: Batch, frames: Frames, parked: Iterable[Park], load: Load) -> Evolved:
-    """Fold the batch's events into the rows that `load` gives."""
+    """Fold the batch's events into the rows that `load` returns."""
     layout, tell = target.layout, target.tell
     rules, deleted_when = _rules(layout)
     waits = {park.stream: park for park in parked}
@@ -112,7 +112,7 @@ def rows_of(layout: Layout, held: Mapping[str, Held]) -> pl.DataFrame:
 
 
 def held_of(layout: Layout, row: Mapping[str, Any]) -> Held:
-    """A stored row as it was held."""
+    """A stored row as `Held`."""
     rules, _ = _rules(layout)
     version, deleted = row[VERSION], row.get(DELETED, 0)
     names = rules.state.__struct_fields__
@@ -136,7 +136,7 @@ Placed = tuple[int, Event]
 
 
 def _by_record(frames: Frames) -> Iterator[tuple[int, str, list[Placed]]]:
-    """The events of each record by their place in the log: one, or as many as a retired one was upcast to."""
+    """The events of each record, ordered by place in the log: one, or several that a retired event was upcast to."""
     found = [item for kind, frame in frames.items() for item in _events(kind, frame)]
     found.sort(key=lambda item: item[:3])
     for (row, stream), items in groupby(found, key=lambda item: item[:2]):
@@ -167,7 +167,7 @@ def _next(
     try:
         with authors_arithmetic():
             state = rules.fold(held.state, event)
-    except Exception as problem:  # authors' code: whatever it raises parks the stream, nothing else
+    except Exception as problem:  # an author's code may raise anything; it parks the stream and nothing else
         raise EventFailed(0, f"{type(problem).__name__}: {problem}") from problem
     if not isinstance(state, rules.state):
         raise EventFailed(0, f"evolve gave {type(state).__name__}, not {rules.state.__name__}")
@@ -175,7 +175,10 @@ def _next(
 
 
 def _as_stored(layout: Layout, state: msgspec.Struct) -> msgspec.Struct:
-    """The state as its row gives it back, so that the next event meets the same one wherever a chunk ends. Raises EventFailed."""
+    """The state as it reads back from its row, so that the next event meets the same state wherever a chunk ends.
+
+    Raises EventFailed.
+    """
     changes = {}
     for part in layout.columns:
         if part.doc is not None:
@@ -187,7 +190,7 @@ def _as_stored(layout: Layout, state: msgspec.Struct) -> msgspec.Struct:
 
 
 def _checked(part: Stored, value: Any) -> Any:
-    """The value as the column holds it. Raises EventFailed for what it cannot hold."""
+    """The value as the column holds it. Raises EventFailed if the column cannot hold it."""
     if value is None:
         return None
     if type(value) is part.type.dtype.to_python():
@@ -220,7 +223,7 @@ def _encodes(value: str) -> bool:
 
 
 def _decimal(part: Stored, value: Decimal) -> Decimal | None:
-    """At the column's scale: equal numbers have equal texts, and Polars reads only like exponents without loss."""
+    """The decimal at the column's scale: equal numbers have equal texts, and Polars loses digits of other scales."""
     dtype = part.type.dtype
     assert isinstance(dtype, pl.Decimal)
     fixed = at_scale(value, dtype.scale)

@@ -1,7 +1,8 @@
-"""Texts as keys, bounded: Postgres's index refuses a long one, and by its compressed size, which nobody can foresee.
+"""Bounds the texts of keys: Postgres's index refuses long ones by their compressed size, which cannot be foreseen.
 
-Invariant: another text has another key (as far as SHA-256 is unique), rows, columns, rebuilds and tests ask this one function, and
-nothing but the declaration and the text decides. So a text that looks like a stand-in is given one, too.
+Invariant: different texts have different keys (as far as SHA-256 is unique). Rows, columns, rebuilds and tests call
+this one function, whose result depends only on the declaration and the text. So a text that looks like a stand-in also
+gets a stand-in.
 """
 
 import hashlib
@@ -15,9 +16,9 @@ from refold.projections.declaring.sql_types import TEXT
 from refold.projections.tables.layout import Layout
 
 MOST_BYTES = 512
-"""Of one text of a key, in UTF-8, as it is."""
+"""Most bytes (UTF-8) of one text of a key that is kept as it is."""
 _TOGETHER_BYTES = 2000
-"""Of all texts of a key; an index row of Postgres has 2,704 bytes at most."""
+"""Most bytes of all texts of a key; an index row of Postgres has 2,704 bytes at most."""
 _MARK = "~sha256:"
 _STANDIN = re.compile(r".*~sha256:[0-9a-f]{64}", re.DOTALL)
 _STANDIN_BYTES, _BEGINNING = 72, 64
@@ -26,18 +27,18 @@ Bounded = Callable[[str | None], str | None]
 
 
 def most_bytes(layout: Layout) -> int:
-    """What a text of this model's key may have."""
+    """Most bytes of one text in this model's key."""
     return min(MOST_BYTES, _TOGETHER_BYTES // max(1, sum(part.type == TEXT for part in layout.keys)))
 
 
 def bounded(layout: Layout, name: str) -> Bounded | None:
-    """What makes a text of the key one that is bounded; None for a part of the key that is no text."""
+    """The function that bounds a text of this part of the key; None if the part is not a text."""
     part = next(part for part in layout.keys if part.name == name)
     return partial(bounded_text, most=most_bytes(layout)) if part.type == TEXT else None
 
 
 def bounded_text(text: str | None, most: int) -> str | None:
-    """The text, or where it is too long its first letters, a mark and its SHA-256."""
+    """The text; if it is too long, its first letters, a mark and its SHA-256."""
     if text is None or ((len(text) * 4 <= most or len(text.encode()) <= most) and not _looks_like_one(text)):
         return text
     beginning = text[: min(_BEGINNING, (most - _STANDIN_BYTES) // 4)]
@@ -45,7 +46,7 @@ def bounded_text(text: str | None, most: int) -> str | None:
 
 
 def bounded_column(texts: pl.Series, most: int) -> pl.Series:
-    """The same of a column; the column itself, mostly, where nothing of it is too long."""
+    """`bounded_text` for a column; returns the column itself if no text is too long, as is usual."""
     texts = texts if texts.dtype == pl.String else texts.cast(pl.String)
     if not ((texts.str.len_bytes() > most) | texts.str.contains(_MARK, literal=True)).any():
         return texts

@@ -1,4 +1,4 @@
-"""The same merge of partials as `partial.merged`, in Postgres: one statement adds a partial to a table."""
+"""Merges partials in Postgres as `partial.merged` does: one statement adds a partial to a table."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -28,7 +28,7 @@ def add_from(db: Database, layout: Layout, schema: str, source: sql.Composable) 
 
 
 def copy(db: Database, layout: Layout, target: sql.Composable, rows: pl.DataFrame | Mapping[str, Values]) -> None:
-    """Append rows of the stored columns (`wide_sums.writable`) by COPY, without any merge."""
+    """Append rows of the stored columns (`wide_sums.writable`) by COPY, without merging."""
     rows = rows if isinstance(rows, pl.DataFrame) else pl.DataFrame(rows)
     if rows.is_empty():
         return
@@ -46,7 +46,7 @@ def copy(db: Database, layout: Layout, target: sql.Composable, rows: pl.DataFram
 
 @cache
 def _from_arrays(layout: Layout, schema: str) -> bytes:
-    """As bytes: composing a statement anew costs more than sending it."""
+    """The statement as bytes: composing it again costs more than sending it."""
     casts = sql.SQL(", ").join(sql.SQL("%s::{}").format(sql.SQL(part.type.element + "[]")) for part in layout.stored)
     rows = sql.SQL("SELECT * FROM unnest({}) AS partial({})").format(casts, _names(layout))
     return _insert(layout, schema, rows).as_bytes()

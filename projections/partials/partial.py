@@ -1,7 +1,7 @@
 """Partial results: what some events add to a model's rows, and how partials become one. Pure.
 
-Invariant: a table is a function of its declaration, the positions reached and the parked offsets; not of chunk sizes,
-interleaving, kills or when it was built. It holds because `merged` is commutative and associative over partials, the SQL in
+Invariant: a table is a function of its declaration, the positions reached and the parked offsets. Chunk sizes,
+interleaving, kills and the time of the build do not matter: `merged` is commutative and associative, the SQL in
 `merge_sql` is the same function, and nothing here looks at anything but the events.
 """
 
@@ -35,12 +35,12 @@ from refold.schemas.columns import envelope as m
 from refold.schemas.columns.upcast import SUB
 
 Frames = Mapping[EventType, pl.DataFrame]
-"""The events that count, by type, as `schemas.columns` gives them."""
+"""The events that count, by type, as `schemas.columns` decodes them."""
 
 TIME_SHIFT = 1 << 62
-"""Makes every time a positive number of 19 digits, so that texts sort as the times do."""
+"""Microseconds added to a time: every time becomes a positive number of 19 digits, so that texts sort as times do."""
 PLACE = "m_place"
-"""Where an event stands in its stream: a thousand times the version, and which of those it is that one stored event became."""
+"""Column of an event's place in its stream: version x 1,000 + its number among the events of one upcast record."""
 PLACES = 1000
 _DELETED_AT = "m_deleted_at"
 _EXACT = Context(prec=100)
@@ -63,7 +63,10 @@ def partial_of(layout: Layout, frames: Frames) -> pl.DataFrame:
 
 
 def merged(layout: Layout, partials: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    """Partials of one model as one, sorted by key. Columns that a partial lacks are the identity. A wide sum has two (`wide_sums`)."""
+    """Partials of one model as one, sorted by key. A column that is missing is the identity.
+
+    A wide sum has two columns.
+    """
     held = {name: dtype for part in layout.stored for name, dtype in _held(part).items()}
     if not partials:
         return pl.DataFrame(schema=held)
@@ -77,12 +80,12 @@ def merged(layout: Layout, partials: Sequence[pl.DataFrame]) -> pl.DataFrame:
 
 
 def _held(part: Stored) -> dict[str, pl.DataType]:
-    """The columns of a partial that hold a stored one."""
+    """The columns of a partial that make up a stored column."""
     return {part.name: LIMB, low(part.name): LIMB} if part.is_wide else {part.name: part.type.dtype}
 
 
 def _by_key(layout: Layout, rows: pl.DataFrame) -> pl.DataFrame:
-    """Several partials' rows of one key as one; a single partial has one row a key already."""
+    """Merge several partials' rows of one key; a single partial already has one row for each key."""
     if layout.deletes:
         rows = _since_last_delete(layout, rows)
     present = set(rows.columns)
@@ -112,13 +115,13 @@ def _identity(part: Stored) -> int | None:
 
 
 def _since_last_delete(layout: Layout, rows: pl.DataFrame) -> pl.DataFrame:
-    """Drop partials that a later delete of their row makes void; one partial never straddles a delete."""
+    """Drop rows that a later delete of the same key ends; one partial never straddles a delete."""
     last = pl.col(DELETED).max().over(layout.key_names)
     return rows.filter((pl.col(DELETED) == last) | (pl.col(VERSION) > last))
 
 
 def _after_deletes(layout: Layout, frames: Frames) -> Frames:
-    """Only the events of each stream from its last delete on."""
+    """Of each stream only the events after its last delete."""
     model = layout.model
     if not isinstance(model, Entity) or model.deleted_when is None:
         return frames
@@ -136,7 +139,7 @@ def _after_deletes(layout: Layout, frames: Frames) -> Frames:
 
 
 def _of_type(layout: Layout, kind: EventType, frame: pl.DataFrame) -> pl.DataFrame:
-    """What the events of one type add."""
+    """The addition of one type's events."""
     model = layout.model
     columns = {name: column for name, column in model.columns.items() if kind in column.of.types}
     if isinstance(model, Entity) and kind.event is model.deleted_when:
@@ -145,7 +148,7 @@ def _of_type(layout: Layout, kind: EventType, frame: pl.DataFrame) -> pl.DataFra
     if ordered or layout.deletes:
         frame = placed(frame)
     if ordered and isinstance(model, Rollup):
-        # Without what nobody reads: sorting moves every column. An entity's events are in order already.
+        # Drop unread columns: sorting moves every one. An entity's events are in order already.
         frame = frame.select(_read(model, columns)).sort(_ORDER)
     keys = (
         [_key(layout, kind, name, frame) for name in model.key]
@@ -167,7 +170,7 @@ def _key(layout: Layout, kind: EventType, name: str, frame: pl.DataFrame) -> pl.
 
 
 def _read(model: Rollup, columns: Mapping[str, Column]) -> list[str]:
-    """The fields that a rollup looks at."""
+    """The fields that a rollup reads."""
     said = [*(part.value for part in model.key.values()), *(column.value for column in columns.values())]
     conditions = [column.of.condition for column in columns.values()]
     return sorted({*_ORDER, *(name for one in (*said, *conditions) for name in fields_of(one))})
@@ -201,7 +204,7 @@ def _gather(kind: EventType, name: str, column: Column) -> pl.Expr:
 
 
 def _exact(value: pl.Expr, kind: EventType, column: Column) -> pl.Expr:
-    """Polars's whole numbers wrap silently. The sum of a chunk of 32-bit numbers fits 64 bits, others run as decimals."""
+    """The values as a type that cannot wrap: 64 bits for a chunk of 32-bit numbers, decimals for all others."""
     assert column.value is not None
     found, _ = value_type(kind, column.value, "")
     if found == INTEGER:
@@ -222,7 +225,7 @@ def _orders(kind: EventType, all_columns: Mapping[str, Column], ordered: Mapping
 
 
 def _order_texts(layout: Layout, kind: EventType, present: Sequence[str]) -> list[pl.Expr]:
-    """(occurred_at, category, stream, place) as one text that sorts alike here and in Postgres; entities need the place only."""
+    """(occurred_at, category, stream, place) as a text that sorts alike here and in Postgres; entities: the place."""
     found = [part.name for part in layout.columns if f"{part.name}{PLACE}" in present]
     if isinstance(layout.model, Entity):
         return [pl.col(f"{name}{PLACE}").alias(name) for name in found]
@@ -265,7 +268,7 @@ def value_of(kind: EventType, value: Expression) -> pl.Expr:
 
 
 def condition_of(kind: EventType, condition: Condition) -> pl.Expr:
-    """A condition on the events of one type as a column without nulls: what is unknown does not hold."""
+    """A condition on the events of one type as a column without nulls: unknown counts as false."""
     match condition:
         case Both(left, right):
             return condition_of(kind, left) & condition_of(kind, right)
@@ -283,7 +286,7 @@ def condition_of(kind: EventType, condition: Condition) -> pl.Expr:
 
 
 def _compared(field: FieldType, column: pl.Expr, operator: str, value: Any) -> pl.Expr:
-    """A comparison of two values of one Polars type; a decimal of more places than the field has lies between two of the field's."""
+    """Compare two values of one Polars type. A decimal of more places than the field lies between two of its values."""
     dtype = pl.Decimal(field.digits, field.scale) if field.digits else field.column.dtype
     if field.digits:
         below = value.quantize(Decimal(1).scaleb(-field.scale), ROUND_FLOOR, _EXACT)

@@ -1,4 +1,4 @@
-"""The few events of live chunks as plain Python rows, where all is as it should be; on any doubt `batch` decides by columns."""
+"""Reads the few events of live chunks as plain Python rows; if anything is unusual, `batch` decides by columns."""
 
 from collections.abc import Sequence
 from enum import Enum
@@ -19,7 +19,7 @@ from refold.streams.chunk import Chunk
 from refold.streams.core.limits import Voids
 
 FEW = 64
-"""So many records of a transaction cost less by rows than columns cost before their first record."""
+"""Most records of a transaction that are read as rows. So many cost less than columns do before their first record."""
 
 
 class RowReader:
@@ -46,7 +46,7 @@ class RowReader:
         return found
 
     def _row(self, value: bytes | None) -> tuple[EventType, Row] | None:
-        """None for what no model reads. Raises Undecodable."""
+        """The event as a row, or None if no model reads it. Raises Undecodable."""
         writer = self._catalog.find(framed(value))
         if writer is None or self._is_ours_and_old(writer) or self._is_of_another_topic(writer):
             raise Undecodable("not an event of this code as it is", "unknown-schema")
@@ -78,7 +78,7 @@ def _row_of(meta: Meta, event: Event) -> Row:
 
 
 def _plain(value: Any) -> Any:
-    """As columns have it: an enum by its value, a sequence as a list."""
+    """The value as columns hold it: an enum by its value, a sequence as a list."""
     if isinstance(value, Enum):
         return value.value
     return [_plain(item) for item in value] if isinstance(value, tuple | list) else value

@@ -1,8 +1,8 @@
-"""Sums that may have more than 38 digits: exact while they are added, refused where a table's column cannot hold one.
+"""Sums that may have more than 38 digits: exact while they are added, refused if a table's column cannot hold one.
 
-Polars wraps such a sum without a word. So a partial by columns has it as two limbs of 128 bits, high and low, each of which has
-room for any number of events; by rows it is a number of Python. A partial may be wider than the column that it is added to:
-what counts is the total, so such a partial is written as two halves, and no total between them is wider than both ends.
+Polars wraps such a sum silently. So a partial by columns holds it as two limbs of 128 bits, high and low, each with
+room for any number of events; a partial by rows holds a Python number. A partial may be wider than its column: only the
+total must fit. Such a partial is written as two halves, and no total between them is wider than both ends.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,22 +20,22 @@ LIMB = pl.Int128()
 _BASE, _LIMIT = 10**19, 10**DIGITS
 Values = Sequence[Any] | pl.Series
 Partial = pl.DataFrame | Mapping[str, Values]
-"""A model's partial: a column for each stored one, and for a wide sum by columns that of its low limb."""
+"""A model's partial: a column for each stored one. A wide sum by columns also has a column for its low limb."""
 
 
 def low(name: str) -> str:
-    """The column of a sum's low limb. No author's name has a blank."""
+    """The column of a sum's low limb. The blank keeps it apart from authors' names."""
     return f"{name} low"
 
 
 def limbs(value: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
-    """High and low of decimals that are not summed yet; low is never negative."""
+    """The high and low limbs of decimals that are not summed yet; low is never negative."""
     whole = value.to_physical()
     return whole // _int(_BASE), whole % _int(_BASE)
 
 
 def writable(layout: Layout, partial: Partial) -> list[Mapping[str, Values]]:
-    """The same as one or two partials of the stored columns, to be added one after the other. Raises SumOverflow."""
+    """The partial as one or two partials of the stored columns, to be added in order. Raises SumOverflow."""
     whole: dict[str, Values] = {part.name: partial[part.name] for part in layout.stored}
     rest: dict[str, dict[int, Decimal]] = {}
     for part in layout.columns:
@@ -51,7 +51,7 @@ def writable(layout: Layout, partial: Partial) -> list[Mapping[str, Values]]:
 def _second(
     layout: Layout, part: Stored, values: Values, rest: Mapping[int, Decimal] | None, rows: Sequence[int]
 ) -> Values:
-    """What a second half has in a column: nothing but the rest of wide sums, in rows of the same keys and versions."""
+    """A column of the second half: only the rest of wide sums, in rows of the same keys and versions."""
     if part in layout.keys or part.name in (VERSION, DELETED):
         return values.gather(list(rows)) if isinstance(values, pl.Series) else [values[row] for row in rows]
     if rest is not None:
@@ -61,7 +61,7 @@ def _second(
 
 
 def _halved(layout: Layout, part: Stored, partial: Partial) -> tuple[Values, dict[int, Decimal]]:
-    """Sums that the column holds, and what is left of those that it does not, by row."""
+    """The sums as the column holds them, and by row the rest of each sum that it cannot hold."""
     scale = _scale(part)
     sums: Values = partial[part.name]
     if isinstance(sums, pl.Series):
@@ -83,7 +83,7 @@ def _halved(layout: Layout, part: Stored, partial: Partial) -> tuple[Values, dic
 
 
 def _as(values: Values, decimals: Sequence[Decimal | int]) -> Values:
-    """Decimals in the form of other values: as they are, or as a column of texts, since Polars's own lose digits."""
+    """Decimals in the form of `values`: a list, or a column of texts, since Polars's own decimals lose digits."""
     if isinstance(values, pl.Series):
         return pl.Series([format(Decimal(value), "f") for value in decimals], dtype=pl.String)
     return decimals
@@ -95,7 +95,7 @@ def _fits() -> pl.Expr:
 
 
 def _text(scale: int) -> pl.Expr:
-    """Numbers that fit as Postgres reads them: Polars cannot take a whole number for a decimal's digits."""
+    """Numbers that fit, as texts for Postgres: Polars cannot turn a whole number into a decimal's digits."""
     total = pl.col("high") * _int(_BASE) + pl.col("low")
     positive = pl.when(total < _int(0)).then(_int(0) - total).otherwise(total)
     sign = pl.when(total < _int(0)).then(pl.lit("-")).otherwise(pl.lit(""))

@@ -1,1 +1,1 @@
-"""A rebuild is the ordinary fold into tables beside the live ones, joined at one position, compared, and promoted."""
+"""A rebuild: the ordinary fold into tables beside the live ones, then joined at one position, compared, promoted."""

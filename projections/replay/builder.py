@@ -1,4 +1,4 @@
-"""Folding the log into builds at full speed: one thread reads, one decodes, one folds; rows are flushed with their positions."""
+"""Folds the log into builds at full speed: one thread reads, one decodes, one folds and flushes rows with positions."""
 
 import sys
 import time
@@ -28,24 +28,27 @@ FLUSH_S = 30.0
 FLUSH_ROWS = 8_000_000
 _AHEAD = 2
 _SWITCH_S = 0.0005
-"""The folding thread leaves the interpreter's lock for Polars hundreds of times a batch; each time it would wait 5 ms for it."""
+"""Seconds before a thread yields Python's lock.
+
+Polars makes the folding thread wait for it hundreds of times a batch, which would otherwise take 5 ms each.
+"""
 
 Progress = Callable[[int, int], None]
-"""Told how many records are done, and of how many."""
+"""Called with how many records are done, and of how many."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Decoded events of chunks, by category, and where each place stands behind them."""
+    """Decoded events of chunks, by category, and the position after them in each place."""
 
     position: Mapping[Place, int]
     counted: Mapping[str, tuple[Batch, Counted]]
     then: "Prepared | None" = None
-    """What follows, where the guard had the chunks decoded in parts."""
+    """The next part, if the guard had the chunks decoded in parts."""
 
 
 class Target(Protocol):
-    """What batches of the log go into: prepared by one thread, added by another, in one order."""
+    """Takes batches of the log: one thread prepares them, another adds them, both in the log's order."""
 
     def prepare(self, chunks: Sequence[Chunk]) -> Prepared: ...
     def add(self, prepared: Prepared) -> None: ...
@@ -53,18 +56,18 @@ class Target(Protocol):
 
 
 class Decoding:
-    """Decodes batches that follow each other, and remembers the streams that they park."""
+    """Decodes consecutive batches, and remembers the streams that they park."""
 
     def __init__(
         self, db: Database, prefix: str, decoder: ColumnDecoder, types: Mapping[str, Sequence[EventType]]
     ) -> None:
-        """`db` is only read, outside of the transactions that write: rows are added at the same time."""
+        """`db` only serves reads; rows are written through another connection at the same time."""
         self._db, self._prefix, self._decoder, self._types = db, prefix, decoder, types
         self._parked: dict[tuple[str, str], Park] = {}
-        self._aside = set_aside.load(db, [GROUP])  # what the live fold passes over too
+        self._aside = set_aside.load(db, [GROUP])  # the live fold skips these too
 
     def prepare(self, chunks: Sequence[Chunk]) -> Prepared:
-        """The events of chunks, all of them before the core's position."""
+        """Decode chunks, all of which lie before the core's position."""
         chunks = [set_aside.masked(chunk, self._aside) for chunk in chunks]
         allowed = limits(self._db, chunks)
         self._remember(park for park in allowed.parked if park.build == ALL_BUILDS)
@@ -86,7 +89,7 @@ class Decoding:
 
 
 class Builder:
-    """Adds decoded chunks to some builds that stand at the same positions. Used by one thread at a time."""
+    """Adds decoded chunks to builds that stand at the same positions. Used by one thread at a time."""
 
     def __init__(
         self,
@@ -97,7 +100,7 @@ class Builder:
         *,
         counts_waiting: bool = False,
     ) -> None:
-        """`counts_waiting`: no live table has counted the events that wait."""
+        """`counts_waiting`: count the events that wait, since no live table has counted them."""
         self._db, self._decoding, self._counts_waiting = db, decoding, counts_waiting
         self.staged = list(staged)
         self.failed: list[tuple[Staging, ModelFailed]] = []
@@ -110,11 +113,14 @@ class Builder:
         self._whole = True
 
     def ahead(self) -> int:
-        """How many batches may be under way behind the one that is added: none where a death must name its record."""
+        """Batches that may be prepared ahead of the one being added; 0 while a death must name its record."""
         return 0 if any(staging.wary for staging in self.staged) else _AHEAD
 
     def each(self, step: Callable[[Staging], None]) -> None:
-        """Do a step for each build; one that fails by its declaration or its data is left out. Raises ModelFailed when none is left."""
+        """Do a step for each build, and leave out one whose declaration or data fails.
+
+        Raises ModelFailed if none is left.
+        """
         for staging in list(self.staged):
             try:
                 with detaching(staging.build, staging.layout):
@@ -126,13 +132,13 @@ class Builder:
                     raise
 
     def prepare(self, chunks: Sequence[Chunk]) -> Prepared:
-        """The first half of a fold, which touches nothing of the second."""
+        """Decode chunks: the first half of a fold, which shares no state with the second."""
         return self._decoding.prepare(chunks)
 
     def add(self, prepared: Prepared) -> None:
-        """Add what follows the position.
+        """Fold the events that follow the position.
 
-        Invariant: after a failure memory is not what the position says, so nothing more is added or flushed.
+        Invariant: after a failure, memory does not match the position, so nothing more is added or flushed.
         """
         self._only_if_whole()
         self._whole = False
@@ -151,12 +157,12 @@ class Builder:
         """Write rows, parked streams and positions in one transaction."""
         with self._db.transaction():
             self.flush_within()
-            self._whole = False  # until it is committed
+            self._whole = False  # until the commit
         self._whole = True
         self._flushed = time.monotonic()
 
     def flush_within(self) -> None:
-        """The same, within the caller's transaction."""
+        """Flush within the caller's transaction."""
         self._only_if_whole()
         self._whole = False
         parking.park(self._db, self._parks, self._waiting if self._counts_waiting else {})
@@ -166,11 +172,11 @@ class Builder:
         self._whole = True
 
     def finish(self) -> None:
-        """Give each table its key and all its rows, each in a transaction of its own."""
+        """Add each table's key and its last rows, one transaction for each table."""
         self.each(self._finish)
 
     def _flush(self, staging: Staging) -> None:
-        with self._db.transaction():  # within the whole one: what fails leaves the others' rows there
+        with self._db.transaction():  # a nested transaction: if one table fails, the others keep their rows
             staging.flush()
             positions.put(self._db, staging.build.group, self.position)
 
@@ -190,7 +196,7 @@ def fold_log(
     progress: Progress,
     ahead: Callable[[], int] = lambda: _AHEAD,
 ) -> None:
-    """Read the log up to given positions, decode and fold it, all three at once; flushed at the end."""
+    """Read, decode and fold the log up to given positions, all three at once; flush at the end."""
     whole = source.left(upto)
     done = 0
     sys.setswitchinterval(_SWITCH_S)
@@ -214,7 +220,7 @@ def _add(target: Target, prepared: Future[Prepared]) -> None:
 
 
 def _batch(source: Source, upto: Mapping[Place, int]) -> list[Chunk]:
-    """About BATCH_RECORDS records, a chunk a place."""
+    """About BATCH_RECORDS records, one chunk for each place."""
     found: dict[Place, Chunk] = {}
     records = 0
     while records < BATCH_RECORDS and source.left(upto):

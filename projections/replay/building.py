@@ -1,4 +1,4 @@
-"""What both kinds of rebuild do alike: begin or resume a build of each model, and fold the log into those that stand together."""
+"""The steps that both kinds of rebuild share: begin or resume each model's build, and fold the log into builds."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -30,12 +30,12 @@ from refold.streams.settings import Settings
 
 READ_RECORDS = 40_000
 Start = tuple[tuple[Place, int], ...]
-"""Where some builds stand: they are folded together."""
+"""The positions of builds that are folded together."""
 
 
 @dataclass(frozen=True)
 class Site:
-    """What a rebuild works with. `reads`: a second connection, for what is read while the first one writes."""
+    """The surroundings of a rebuild. `reads`: a second connection, for reading while the first one writes."""
 
     settings: Settings
     domains: Domains
@@ -45,7 +45,7 @@ class Site:
     open: ExitStack
 
     def begin(self, layout: Layout, keep_away: KeepAway) -> tuple[Staging, dict[Place, int]]:
-        """A build of the model, the unfinished one if there is one, and where it stands."""
+        """The model's unfinished build, or else a new one, with its positions."""
         fingerprint = self.found.fingerprints[layout.model.domain, layout.name]
         resumed = unfinished(builds.builds(self.db), layout, self.found)
         build = promote.begin(self.db, layout, fingerprint, resumed)
@@ -55,7 +55,7 @@ class Site:
     def begin_all(
         self, layouts: Sequence[Layout], keep_away: KeepAway, *, together: bool
     ) -> dict[Start, list[Staging]]:
-        """A build of each model, by where it stands. `together`: all of them are read at the same partitions."""
+        """A build of each model, by position. `together`: all of them read the same partitions."""
         found: dict[Start, list[Staging]] = {}
         for layout in layouts:
             places = places_of(self.settings, layouts if together else [layout])
@@ -64,17 +64,17 @@ class Site:
         return found
 
     def builder(self, staged: list[Staging], start: Mapping[Place, int], *, counts_waiting: bool) -> Builder:
-        """What folds decoded chunks into builds that stand together."""
+        """The builder of builds that stand together."""
         decoder = ColumnDecoder(self.domains.catalog, thin=True)
         decoding = Decoding(self.reads, self.settings.topic_prefix, decoder, self.found.types)
         return Builder(self.db, decoding, staged, start, counts_waiting=counts_waiting)
 
     def source(self, start: Mapping[Place, int], *, keys: bool) -> Source:
-        """The log from there on. `keys`: the core's rules compare them."""
+        """The log from a start on. `keys`: with the record keys, which the core's rules compare."""
         return Source(self.settings.kafka_servers(), start, records=READ_RECORDS, keys=keys)
 
     def fold(self, flow: "Flow", builder: Builder, source: Source, progress: Progress) -> list[Rebuilt]:
-        """Run a flow with a guard around its decoding. Where every model fails there is nothing to promote."""
+        """Run a flow, with a guard around its decoding. Raises ModelFailed if every model fails."""
         with closing(source), command_guard(self.settings, GROUP) as guard:
             try:
                 return flow.fold(builder, GuardedTarget(builder, guard), source, progress)
@@ -84,7 +84,7 @@ class Site:
                 return []
 
     def rows(self, layout: Layout, build: Build) -> int:
-        """How many rows a build's table has."""
+        """Number of rows in a build's table."""
         table = names.table(layout, build.schema)
         row = self.db.execute(sql.SQL("SELECT count(*) FROM {}").format(table)).fetchone()
         assert row is not None
@@ -97,19 +97,19 @@ class Site:
 
 
 class Flow(Protocol):
-    """One kind of rebuild: `FillEmpty` or `RebuildBeside`."""
+    """A kind of rebuild: `FillEmpty` or `RebuildBeside`."""
 
     compared_s: float
     """Seconds spent comparing and promoting."""
 
     def starts(self, layouts: Sequence[Layout]) -> dict[Start, list[Staging]]:
-        """A build of each model, unfinished ones first, together where they stand at the same positions."""
+        """A build of each model, unfinished ones first, grouped by position."""
         ...
 
     def build(
         self, staged: list[Staging], start: dict[Place, int], progress: Progress
     ) -> tuple[Builder, list[Rebuilt]]:
-        """Fold the log into builds and promote them; those that failed are in the builder."""
+        """Fold the log into builds and promote them; the builder keeps those that failed."""
         ...
 
     def fold(self, builder: Builder, target: Target, source: Source, progress: Progress) -> list[Rebuilt]:

@@ -1,6 +1,6 @@
-"""Rebuilding read models from the log, as one command: `FillEmpty` where no table holds anything, else `RebuildBeside`.
+"""The command that rebuilds read models from the log: `FillEmpty` if every table is empty, else `RebuildBeside`.
 
-Nothing here can act on the outside: it folds events into tables and calls no author code but pure declarations.
+Nothing here acts on the outside world: it folds events into tables, and the only code of authors that it calls is pure.
 """
 
 import time
@@ -33,16 +33,16 @@ from refold.streams.stuck import watching
 
 NOTHING_CHANGES = Gates()
 _KAFKA_BOUND_S = 10.0
-"""Seconds that a command waits for Kafka; a worker waits for ever."""
+"""Seconds that a command waits for Kafka; a worker waits forever."""
 
 
 class Replay:
-    """One `refold replay` command: its connections, and what the domains declare."""
+    """One `refold replay` command: its connections and the domains' declarations."""
 
     def __init__(self, settings: Settings) -> None:
         """Raises KafkaUnavailable, LogRefused, psycopg.OperationalError."""
         domains, found = load_domains(settings.domains), declared(settings.domains)
-        with ExitStack() as opened:  # whatever is refused closes what is open
+        with ExitStack() as opened:  # a refusal closes what is already open
             db = opened.enter_context(closing(connect(settings.dsn(), application_name="replay")))
             reads = opened.enter_context(closing(connect(settings.dsn(), application_name="replay-reads")))
             bootstrap(db)
@@ -59,7 +59,7 @@ class Replay:
         self._open.close()
 
     def plan(self, names: Sequence[str]) -> Plan:
-        """What `execute` would do; no names: all models. Raises UnknownModel, NothingFolded, LogTrimmed."""
+        """What `execute` would do; without names for all models. Raises UnknownModel, NothingFolded, LogTrimmed."""
         layouts, site = self._layouts(names), self._site
         fills = self._fills(layouts)
         places = places_of(site.settings, layouts)
@@ -68,13 +68,13 @@ class Replay:
         return make_plan(site.db, site.settings.topic_prefix, layouts, site.found, ends, fills=fills)
 
     def gates(self, *, accept: bool, expect_changes: Sequence[str], max_changed: str | None) -> Gates:
-        """What may change of what readers see. Raises BadGate."""
+        """The changes that an operator allows. Raises BadGate."""
         return Gates.read(self._site.found, accept, expect_changes, max_changed)
 
     def execute(self, names: Sequence[str], progress: Progress, gates: Gates = NOTHING_CHANGES) -> Report:
-        """Rebuild and promote what the gates let through; killed, the same call goes on.
+        """Rebuild, and promote what the gates allow. If it is killed, the same call resumes.
 
-        Raises what `plan` raises, RebuildRunning, CannotJoin, RebuildDiffers, RowsLost, NotCompared, CategoryUncoded.
+        Raises the errors of `plan`, RebuildRunning, CannotJoin, RebuildDiffers, RowsLost, NotCompared, CategoryUncoded.
         """
         layouts, site = self._layouts(names), self._site
         with ExitStack() as held:
@@ -106,7 +106,10 @@ class Replay:
         return [found.named(name) for name in dict.fromkeys(names)] or list(found.layouts.values())
 
     def _fills(self, layouts: Sequence[Layout]) -> bool:
-        """Whether no live table holds anything. Then only all models together can be built: they share one position."""
+        """Whether every live table is empty.
+
+        Then models can only be built all together, since they share one position.
+        """
         if any(group_positions(self._site.db, GROUP).values()):
             return False
         if len(layouts) < len(self._site.found.layouts):
@@ -114,7 +117,7 @@ class Replay:
         return True
 
     def _dropped(self, staging: Staging, problem: ModelFailed) -> Failed:
-        """Nobody goes on with a build that its own rows have ended: its declaration has to change first."""
+        """Drop a build that failed because of its rows: nobody would resume it, since its declaration has to change."""
         with self._site.db.transaction():
             promote.drop(self._site.db, staging.build)
         return Failed(staging.build.domain, staging.build.model, problem.code, problem.message)
@@ -122,7 +125,10 @@ class Replay:
 
 @contextmanager
 def _only_one(db: Database, layout: Layout) -> Iterator[None]:
-    """Hold the model's rebuild lock; it goes with the connection, however this process ends. Raises RebuildRunning."""
+    """Hold the model's rebuild lock, which ends with the connection, however the process ends.
+
+    Raises RebuildRunning.
+    """
     name = f"refold/rebuild/{layout.model.domain}.{layout.name}"
     row = db.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (name,)).fetchone()
     if row is None or not row[0]:

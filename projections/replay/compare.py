@@ -1,7 +1,8 @@
-"""Two tables of one declaration, compared row by row at one position: counted by key, and named with what differs.
+"""Compares two tables of one declaration row by row at one position: counts rows by key, and names those that differ.
 
-Invariant: the tables are equal exactly if nothing differs: rows are compared in all their columns, hidden ones too, since those
-decide later merges, and to the byte (equal numbers with other digits differ). Rows without a key on one side are no match of any.
+Invariant: the tables are equal exactly if nothing differs. Rows are compared in all columns, hidden ones too, since
+those decide later merges, and byte by byte (equal numbers with other digits differ). A row without a key matches no row
+of the other table.
 """
 
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from refold.projections.tables.layout import Layout
 from refold.streams.postgres.connection import Database
 
 LISTED = 1000
-"""Rows that differ and are named; all of them are counted."""
+"""Most rows that are named as different; all of them are counted."""
 Text = str | None
 
 _FURTHER = """
@@ -23,7 +24,7 @@ _FURTHER = """
         SELECT FROM refold.parked o WHERE (o.build, o.category, o.stream) = ({ours}, p.category, p.stream)
            AND o.first_offset <= p.first_offset))
 """
-# Every name of an author's stands behind its table's alias, so none is taken for one of these.
+# Authors' names are always qualified by their table's alias, so none is taken for one of these.
 _STATEMENT = """
     WITH differing AS MATERIALIZED (
         SELECT a.place AS ours, b.place AS theirs
@@ -49,9 +50,9 @@ _STATEMENT = """
 
 @dataclass(frozen=True)
 class Difference:
-    """A row that differs: its key, and of each column that does the value served and the one that the log gives.
+    """A row that differs: its key, and for each column that differs the served value and the log's value.
 
-    `kind`: changed; missing, where only the log gives the row; extra, where only the served table has it.
+    `kind`: changed; missing (only the log gives the row); extra (only the served table has it).
     """
 
     key: dict[str, Text]
@@ -61,7 +62,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Compared:
-    """Rows of the rebuilt table and of the served one, and those that differ; `columns`: in how many rows each column is changed."""
+    """Counts of rebuilt and served rows, and the rows that differ. `columns`: in how many rows each column differs."""
 
     rows: int
     served: int
@@ -73,12 +74,12 @@ class Compared:
 
     @property
     def differing(self) -> int:
-        """Rows that differ, each once."""
+        """Number of rows that differ, each counted once."""
         return self.changed + self.missing + self.extra
 
 
 def compare(db: Database, layout: Layout, shadow: Build, serving: Build) -> Compared:
-    """Both tables in one snapshot; but for streams of which `evolve` has left out events in the serving one alone."""
+    """Compare both tables in one snapshot, without streams whose events `evolve` left out of the serving one alone."""
     with db.transaction():
         db.execute("SET LOCAL work_mem = '256MB'")
         row = db.execute(_statement(layout, shadow, serving)).fetchone()
@@ -92,7 +93,7 @@ def compare(db: Database, layout: Layout, shadow: Build, serving: Build) -> Comp
 
 
 def has_rows(db: Database, source: sql.Composable) -> bool:
-    """Whether there is any row; none in what cannot be read."""
+    """Whether a table has any row; False if it cannot be read."""
     try:
         with db.transaction():
             return db.execute(sql.SQL("SELECT FROM {} LIMIT 1").format(source)).fetchone() is not None
@@ -119,7 +120,10 @@ def _statement(layout: Layout, shadow: Build, serving: Build) -> sql.Composed:
 
 
 def _keys(layout: Layout) -> sql.Composed:
-    """Key columns by number; as one record where one may be null: records hold nulls for equal, and can be joined by."""
+    """Key columns by number.
+
+    Nullable ones are compared as one record, since records treat nulls as equal and can be joined.
+    """
     if not all(part.required for part in layout.keys):
         return sql.SQL("ROW({}) AS key").format(_columns(layout, "t", keys=True))
     return sql.SQL(", ").join(

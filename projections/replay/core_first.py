@@ -1,4 +1,4 @@
-"""Filling an empty database in one pass: each batch goes through the core's fold, then what it lets pass into the builds."""
+"""Fills an empty database in one pass: the core folds each batch first, then the builds fold what the core let pass."""
 
 from collections.abc import Sequence
 
@@ -9,14 +9,17 @@ from refold.streams.worker.ports import ChunkFold
 
 
 class CoreFirst:
-    """A builder behind the core. A core worker may run too: whoever comes second to a position finds it moved."""
+    """A builder after the core.
+
+    A core worker may run too: the second one at a position finds it moved and reads it again.
+    """
 
     def __init__(self, core: ChunkFold, builder: Target) -> None:
         self._core, self._builder = core, builder
         self._kept: dict[Place, Chunk] = {}
 
     def prepare(self, chunks: Sequence[Chunk]) -> Prepared:
-        """Let the core fold what follows, as far as groups are whole, and decode what it let pass."""
+        """Let the core fold the chunks up to the last whole group, and decode what it let pass."""
         for chunk in chunks:
             before = self._kept.get(chunk.place)
             self._kept[chunk.place] = chunk if before is None else before.then(chunk)
@@ -31,7 +34,7 @@ class CoreFirst:
         self._builder.add(prepared)
 
     def flush(self) -> None:
-        """What is kept now is the tail of a group that is still open: it belongs to the workers."""
+        """Write what was added. Records still kept belong to an open group, which the workers will finish."""
         if self._kept:
             self.add(self.prepare([]))
         self._builder.flush()
@@ -46,4 +49,4 @@ class CoreFirst:
             try:
                 return stands | self._core.apply(offered)
             except Lost:
-                continue  # a core worker was here: look again
+                continue  # a core worker was faster: look again

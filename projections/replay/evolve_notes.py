@@ -1,7 +1,8 @@
-"""`evolve` that kills a build's process: the next run of the command knows where, and passes over the record.
+"""Notes by which the next run of a command finds the record on which `evolve` killed a build's process, and skips it.
 
-A batch is noted as a whole. After a death each record is noted by itself before `evolve` is given it, until those of the death are
-passed: so the second death names the record, however large the batches are. The notes are of the declaration, not of the build.
+A batch is noted as a whole. After a death each record is noted by itself before `evolve` is called with it, until the
+batch of the death is passed. So the second death names the record, however large the batches are. The notes belong to
+the declaration, not to the build.
 """
 
 import logging
@@ -26,7 +27,7 @@ KeepAway = Callable[[Build, Place, int], None]
 
 
 class EvolveNotes:
-    """What one model's `evolve` is about to be given. Used by one thread at a time."""
+    """Notes of the records that one model's `evolve` is about to fold. Used by one thread at a time."""
 
     def __init__(self, attempts: Attempts) -> None:
         self._attempts = attempts
@@ -38,21 +39,24 @@ class EvolveNotes:
 
     @contextmanager
     def of(self, chunks: Sequence[Chunk]) -> Iterator[Tell | None]:
-        """Bracket the fold of one category's chunks; each record is only to be told where that is worth its cost."""
+        """Note one category's chunks while the block folds them.
+
+        Yields a function that notes single records, if a death is known.
+        """
         self._attempts.begin(chunks)
         try:
             yield self._tell(chunks[0].topic) if self.wary else None
         finally:
             self._attempts.end()
-        for chunk in chunks:  # from 0 on: nobody reads again what lies before
+        for chunk in chunks:  # from 0 on: nobody reads earlier records again
             self._attempts.passed(chunk.place, 0, chunk.end)
 
     def found(self, deaths: int) -> list[tuple[Place, int]]:
-        """The records on which so many processes died, each noted by itself."""
+        """The records on which at least `deaths` processes died while each was noted by itself."""
         return [(suspect.place, suspect.start) for suspect in self._attempts.suspects if suspect.alone >= deaths]
 
     def forget(self, place: Place, offset: int) -> None:
-        """Nobody is given this record any more."""
+        """Drop the notes about a record that nobody will fold again."""
         self._attempts.passed(place, offset, offset + 1)
 
     def _tell(self, topic: str) -> Tell:
@@ -71,7 +75,7 @@ def evolve_notes(settings: Settings, build: Build) -> Iterator[EvolveNotes]:
 
 
 def pass_over_killers(settings: Settings, notes: EvolveNotes, build: Build, keep_away: KeepAway) -> None:
-    """Keep the records that killed `evolve` away from it, as the kind of rebuild does that."""
+    """Keep the records that killed `evolve` away from it, by the given means."""
     for place, offset in notes.found(settings.decode_attempts):
         keep_away(build, place, offset)
         metrics.SET_ASIDE.labels(GROUP).inc()
@@ -81,7 +85,10 @@ def pass_over_killers(settings: Settings, notes: EvolveNotes, build: Build, keep
 
 
 def park_for_build(db: Database, prefix: str) -> KeepAway:
-    """Park the record's stream for its build alone: the live tables have passed it, so the others' rows must not wait for this one's."""
+    """Park the record's stream for its build alone.
+
+    The live tables have passed it, so other models must not wait for this one.
+    """
 
     def keep_away(build: Build, place: Place, offset: int) -> None:
         _park(db, build, category_of(prefix, place[0]), place[1], offset)

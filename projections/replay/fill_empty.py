@@ -1,4 +1,4 @@
-"""Filling an empty database: all read models and the core's tables, in one pass over the log, shown at once."""
+"""Fills an empty database: all read models and the core's tables, in one pass over the log, shown all at once."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -22,16 +22,16 @@ from refold.streams.worker.guarded_fold import GuardedFold
 
 
 class FillEmpty:
-    """No live table holds anything, so nothing is joined or compared. All models stand at one position."""
+    """A rebuild while every live table is empty: nothing is joined or compared. All models stand at one position."""
 
     compared_s = 0.0
 
     def __init__(self, site: Site, *, accept: bool = False) -> None:
-        """`accept`: categories in the log that no code explains are left out, instead of refused."""
+        """`accept`: leave out categories in the log that no code explains, instead of refusing them."""
         self._site, self._accept = site, accept
 
     def starts(self, layouts: Sequence[Layout]) -> dict[Start, list[Staging]]:
-        """All builds at one position; builds that stand apart begin anew. Raises CategoryUncoded."""
+        """All builds at one position; those at other positions begin again. Raises CategoryUncoded."""
         site = self._site
         if not self._accept:
             refuse_uncoded(site.settings, site.domains)
@@ -46,12 +46,12 @@ class FillEmpty:
     def build(
         self, staged: list[Staging], start: dict[Place, int], progress: Progress
     ) -> tuple[Builder, list[Rebuilt]]:
-        """Fold the whole log, the core's tables first, and show what was built."""
+        """Fold the whole log, the core's tables first, and show the result."""
         builder = self._site.builder(staged, start, counts_waiting=True)
         return builder, self._site.fold(self, builder, self._site.source(start, keys=True), progress)
 
     def fold(self, builder: Builder, target: Target, source: Source, progress: Progress) -> list[Rebuilt]:
-        """Each batch goes through the core's fold, then what it lets pass into the builds."""
+        """Pass each batch through the core's fold, then what it lets pass into the builds."""
         site = self._site
         (fold,) = core_folds(site.settings)
         with closing(fold), command_guard(site.settings, fold.group, MAX_EVENTS_PER_COMMAND) as guard:
@@ -64,5 +64,5 @@ class FillEmpty:
         ]
 
     def _keep_from_all(self, _: Build, place: Place, offset: int) -> None:
-        """What `evolve` died of is parked for all models, as live ones would: all are built."""
+        """Park the record that killed `evolve` for all models, as live workers would: all models are built here."""
         Store(self._site.settings.dsn(), GROUP).add(place, [offset], CODE_KILLS)

@@ -1,4 +1,7 @@
-"""What a rebuild may change of what readers see: nothing, unless it was said beforehand. Judged before anything is promoted."""
+"""Gates: the changes to what readers see that an operator allows a rebuild.
+
+They are judged before anything is promoted.
+"""
 
 import re
 from collections.abc import Sequence
@@ -18,21 +21,24 @@ _WHOLE = Decimal(100)
 
 @dataclass(frozen=True)
 class Judged:
-    """A build, and what came of comparing it; `compared` is None where nothing stands at its positions under its declaration."""
+    """A build and its comparison. `compared` is None if no table of its declaration stands at its positions."""
 
     build: Build
     layout: Layout
     serving: Build | None
     compared: Compared | None
     empties: bool
-    """Whether readers see rows now and would see none."""
+    """Whether readers see rows now and would see none after the promote."""
     damaged: str | None = None
-    """Why the served table, which stands there as declared, could not be compared: somebody dropped it, or changed its columns."""
+    """Why the served table of this declaration could not be compared: it was dropped, or its columns were changed."""
 
 
 @dataclass(frozen=True)
 class Gates:
-    """`accept`: whatever the log says. `expected`: (domain, model, column) that may change. `most_percent`: of the served rows."""
+    """`accept`: any change. `expected`: (domain, model, column) that may change.
+
+    `most_percent`: share of the served rows.
+    """
 
     accept: bool = False
     expected: frozenset[tuple[str, str, str]] | None = None
@@ -40,12 +46,12 @@ class Gates:
 
     @classmethod
     def read(cls, found: Declared, accept: bool, expect_changes: Sequence[str], max_changed: str | None) -> Self:  # noqa: FBT001 - the command's flag, passed on
-        """As the command line says them. Raises BadGate, UnknownModel."""
+        """Read the gates from the command line's flags. Raises BadGate, UnknownModel."""
         expected = {one for text in expect_changes for one in _columns(found, text)}
         return cls(accept, frozenset(expected) if expect_changes else None, _percent(max_changed))
 
     def judge(self, judged: Judged) -> None:
-        """Raises RowsLost, NotCompared or RebuildDiffers where the build may not be promoted."""
+        """Raise RowsLost, NotCompared or RebuildDiffers if the build may not be promoted."""
         if self.accept:
             return
         name, compared = f"{judged.build.domain}.{judged.build.model}", judged.compared
@@ -86,7 +92,7 @@ class Gates:
 
 
 def _columns(found: Declared, text: str) -> list[tuple[str, str, str]]:
-    """`model.column`, `domain.model.column`, or a model for all of its columns; a column's hidden order goes with it."""
+    """The columns of `model.column`, `domain.model.column` or a whole model, with their hidden order columns."""
     for named, column in ((text, None), tuple(text.rpartition(".")[::2])):
         try:
             layout = found.named(str(named))

@@ -1,4 +1,4 @@
-"""A build whose decoding is an attempt: what kills it is found by the next run of the command, and passed over as live models do."""
+"""Guards a build's decoding: the next run of a command finds and skips a record that killed it, as live models do."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,13 +9,13 @@ from refold.streams.guard.guard import Guard
 
 
 class GuardedTarget:
-    """A target, and the guard that brackets what it decodes."""
+    """A target, and the guard around its decoding."""
 
     def __init__(self, target: Target, guard: Guard) -> None:
         self._target, self._guard = target, guard
 
     def prepare(self, chunks: Sequence[Chunk]) -> Prepared:
-        """What the target makes of the chunks, in as many parts as the guard gives them to it."""
+        """Prepare the chunks, in as many parts as the guard divides them into."""
         parts: list[Prepared] = []
 
         def decode(some: Sequence[Chunk]) -> dict[Place, int]:
@@ -29,7 +29,7 @@ class GuardedTarget:
         return whole or self._target.prepare(chunks)
 
     def add(self, prepared: Prepared) -> None:
-        """Add each part behind the one before it."""
+        """Add each part after the one before it."""
         part: Prepared | None = prepared
         while part is not None:
             self._target.add(part)

@@ -1,4 +1,4 @@
-"""What a rebuild would do, and what it did, as plain values."""
+"""Plans and reports of a rebuild, as plain values."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,12 +16,12 @@ from refold.streams.postgres.connection import Database
 from refold.streams.settings import Settings
 
 MODELS_PER_S, WITH_CORE_PER_S = 250_000, 40_000
-"""What plans reckon with; `benchmarks/rebuild.py` measures."""
+"""Records per second that a plan assumes, without and with the core's fold; measured by `benchmarks/rebuild.py`."""
 
 
 @dataclass(frozen=True)
 class ModelPlan:
-    """What a rebuild would do for one model. `resumes`: the unfinished build that it goes on with."""
+    """The plan for one model. `resumes`: the unfinished build that the rebuild would resume."""
 
     domain: str
     model: str
@@ -32,7 +32,7 @@ class ModelPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a rebuild would do. `fills`: no read model holds anything yet, so the core's tables are folded in the same pass."""
+    """The plan of a rebuild. `fills`: no read model holds anything yet, so the same pass folds the core's tables."""
 
     models: list[ModelPlan]
     records: int
@@ -42,7 +42,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """What became of one model. `compared` is None where no table stood at the same positions under the same declaration."""
+    """The result for one model. `compared` is None if no table of this declaration stood at the same positions."""
 
     domain: str
     model: str
@@ -52,12 +52,15 @@ class Rebuilt:
     compared: int | None
     differing: int | None
     differences: list[Difference] = field(default_factory=list)
-    """Rows that differ and were accepted; up to `compare.LISTED` of them."""
+    """Rows that differ and were accepted; at most `compare.LISTED` of them."""
 
 
 @dataclass(frozen=True)
 class Failed:
-    """A model that could not be built, with a code and a sentence; its build is dropped, and what served it goes on."""
+    """A model that could not be built, with a code and a sentence.
+
+    Its build is dropped, and the served table goes on.
+    """
 
     domain: str
     model: str
@@ -67,7 +70,10 @@ class Failed:
 
 @dataclass(frozen=True)
 class Report:
-    """What a rebuild did. `fold_s`: from the first record to tables that are live; `seconds`: with comparing and promoting them."""
+    """The result of a rebuild.
+
+    `fold_s`: from the first record to live tables; `seconds`: comparing and promoting included.
+    """
 
     models: list[Rebuilt]
     records: int
@@ -82,7 +88,7 @@ class Report:
 def make_plan(
     db: Database, prefix: str, layouts: Sequence[Layout], found: Declared, ends: Mapping[Place, int], *, fills: bool
 ) -> Plan:
-    """The plan for some models; `ends` is how far they would read."""
+    """The plan for some models; `ends`: the positions up to which they would read."""
     there = builds.builds(db)
     models = [_model_plan(db, prefix, layout, found, there, ends) for layout in layouts]
     records = max((model.records for model in models), default=0)
@@ -90,7 +96,7 @@ def make_plan(
 
 
 def unfinished(there: Sequence[Build], layout: Layout, found: Declared) -> Build | None:
-    """The build that a rebuild of this declaration goes on with."""
+    """The build that a rebuild of this declaration would resume."""
     name = (layout.model.domain, layout.name)
     wanted = [
         b

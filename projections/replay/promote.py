@@ -1,4 +1,4 @@
-"""The end of a rebuild: join the live tables at one position vector, and point the views at the new table."""
+"""The end of a rebuild: joins the live tables at one vector of positions, and points the views at the new table."""
 
 import time
 from collections.abc import Callable
@@ -28,10 +28,11 @@ _TAIL_S = 5.0
 
 
 def begin(db: Database, layout: Layout, fingerprint: str, resumed: Build | None) -> Build:
-    """The build to go on with, or a new one; what other rebuilds of the model left behind is dropped. Raises CannotJoin.
+    """The build to resume, or a new one; drops what other rebuilds of the model left. Raises CannotJoin.
 
-    The caller holds the model's rebuild lock, so nobody works on a build of another declaration, nor on one that has joined and
-    was never promoted. Under the group's lock, since a release that is under way has seen no build that misses its stream.
+    The caller holds the model's rebuild lock, so no process works on a build of another declaration, nor on one that
+    has joined and was never promoted. This takes the group's lock, since a release under way has not seen a new build
+    that lacks its stream.
     """
 
     def step() -> Build:
@@ -57,12 +58,12 @@ def begin(db: Database, layout: Layout, fingerprint: str, resumed: Build | None)
 
 
 def join(db: Database, builder: Builder, source: Source) -> None:
-    """Fold the rest up to the group's positions while nobody moves them, and become a member. Raises CannotJoin."""
+    """Fold the rest up to the group's positions while none can move, and make the builds members. Raises CannotJoin."""
     held = False
 
     def step() -> None:
         nonlocal held
-        if held:  # what the builder had in memory went with the transaction that failed
+        if held:  # the builder's memory was lost with the failed transaction
             raise CannotJoin("the transaction that joins the live tables failed")
         builds.lock_exclusive(db)
         held = True
@@ -87,7 +88,7 @@ def _fold_tail(db: Database, builder: Builder, source: Source) -> None:
 
 
 def take_over(db: Database, found: Declared, builder: Builder) -> None:
-    """An empty database: the builds become the serving ones, and their positions the group's, in one transaction."""
+    """On an empty database: in one transaction, make the builds serve and their positions the group's."""
 
     def step() -> None:
         builds.lock_exclusive(db)
@@ -110,7 +111,10 @@ def take_over(db: Database, found: Declared, builder: Builder) -> None:
 
 
 def promote(db: Database, found: Declared, layout: Layout, shadow: Build) -> Build | None:
-    """Let the view show the shadow; the table that served is retired and stays a member. Gives that one. Raises CannotPromote."""
+    """Let the view show the shadow, and return the table that served: it is retired and stays a member.
+
+    Raises CannotPromote.
+    """
 
     def step() -> Build | None:
         builds.lock_exclusive(db)
@@ -134,7 +138,7 @@ def promote(db: Database, found: Declared, layout: Layout, shadow: Build) -> Bui
 
 
 def drop(db: Database, build: Build) -> None:
-    """Remove a build and all that is kept about it."""
+    """Remove a build and everything that is kept about it."""
     builds.set_status(db, build, "dropped")
     positions.forget(db, build.group)
     parking.forget(db, build.number)
@@ -142,12 +146,12 @@ def drop(db: Database, build: Build) -> None:
 
 
 def retried(db: Database, step: Callable[[], None]) -> None:
-    """Run a transaction that takes views away, as a promote does. Raises CannotPromote."""
+    """Run a transaction that drops views, as a promote does. Raises CannotPromote."""
     _retried(db, "2s", step, CannotPromote("somebody holds the view for longer than a minute"))
 
 
 def _retried(db: Database, lock_timeout: str, step: Callable[[], T], failure: CannotJoin | CannotPromote) -> T:
-    """Run a transaction; when a lock is not free in time, or two waited for each other, again after a pause."""
+    """Run a transaction; after a lock timeout or a deadlock, pause and run it again."""
     until, pause = time.monotonic() + _PATIENCE_S, 0.05
     while True:
         try:

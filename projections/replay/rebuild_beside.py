@@ -1,4 +1,4 @@
-"""Rebuilding beside the live tables: fold, join them at one position, compare, and promote what the gates let through."""
+"""Rebuilds beside the live tables: fold, join them at one position, compare, and promote what the gates allow."""
 
 import time
 from collections.abc import Sequence
@@ -24,24 +24,24 @@ from refold.streams.postgres.connection import Database
 from refold.streams.refusals import first_line
 
 _CLOSE_RECORDS = 20_000
-"""Records that may be left when the live tables are locked for the join."""
+"""Most records that may be left when the join locks the live tables."""
 
 
 def goal(db: Database, places: Sequence[Place]) -> dict[Place, int]:
-    """How far a rebuild reads: to where the live tables stand."""
+    """The positions up to which a rebuild reads: those of the live tables."""
     stands = group_positions(db, GROUP)
     return {place: stands.get(place, 0) for place in places}
 
 
 class RebuildBeside:
-    """Live tables serve meanwhile; each build joins them at their own positions."""
+    """A rebuild while the live tables serve; each build joins them at their positions."""
 
     def __init__(self, site: Site, gates: Gates) -> None:
-        """`gates`: what may change of what readers see."""
+        """`gates`: the changes to what readers see that are allowed."""
         self._site, self._gates, self.compared_s = site, gates, 0.0
 
     def starts(self, layouts: Sequence[Layout]) -> dict[Start, list[Staging]]:
-        """A build of each model, unfinished ones first, together where they stand at the same positions."""
+        """A build of each model, unfinished ones first, grouped by position."""
         return _together(
             self._site.begin_all(
                 layouts, park_for_build(self._site.db, self._site.settings.topic_prefix), together=False
@@ -56,7 +56,7 @@ class RebuildBeside:
         return builder, self._site.fold(self, builder, self._site.source(start, keys=False), progress)
 
     def fold(self, builder: Builder, target: Target, source: Source, progress: Progress) -> list[Rebuilt]:
-        """Read until little is left; the rest is folded under the group's lock. Raises what the gates refuse."""
+        """Read until little is left, and fold the rest under the group's lock. Raises the errors of the gates."""
         places = list(source.position)
         fold_log(source, target, goal(self._site.db, places), progress, builder.ahead)
         builder.finish()
@@ -66,7 +66,7 @@ class RebuildBeside:
         began = time.perf_counter()
         judged = [self._judged(staging) for staging in builder.staged]
         for one in judged:
-            self._gates.judge(one)  # all of them before any is promoted
+            self._gates.judge(one)  # judge all of them before any is promoted
         done = [self._promote(one) for one in judged]
         self.compared_s += time.perf_counter() - began
         return done
@@ -108,7 +108,7 @@ class RebuildBeside:
 
 
 def _together(found: dict[Start, list[Staging]]) -> dict[Start, list[Staging]]:
-    """New builds of models that read different topics still share one pass over all of them."""
+    """Group new builds of models that read different topics, so that they share one pass over all topics."""
     new = [start for start in found if not any(at for _, at in start)]
     if len(new) < 2:
         return found

@@ -1,4 +1,4 @@
-"""The log as a replay reads it: up to given positions and no further; what has arrived beyond them is kept for later."""
+"""The log as a replay reads it: up to given positions; records that arrive beyond them are kept for later."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ from refold.streams.kafka.log_reader import LogReader
 
 
 class Source:
-    """A reader and what it read too much. `position` is the next offset to be handed out."""
+    """A reader and the records that it read too far. `position`: the next offsets to hand out."""
 
     def __init__(self, servers: str, positions: Mapping[Place, int], *, records: int, keys: bool = False) -> None:
         self._reader = LogReader(servers, positions, records=records, keys=keys)
@@ -15,7 +15,7 @@ class Source:
         self.position = dict(positions)
 
     def read(self, upto: Mapping[Place, int], seconds: float) -> list[Chunk]:
-        """Some records before `upto`, a chunk a place; waits up to `seconds` for the first."""
+        """Some records before `upto`, one chunk for each place. Waits up to `seconds` for the first one."""
         found = self._take(upto)
         if not found:
             for chunk in self._reader.poll(seconds):
@@ -25,18 +25,18 @@ class Source:
         return found
 
     def left(self, upto: Mapping[Place, int]) -> int:
-        """How many records lie between here and there."""
+        """Number of records from the position up to `upto`."""
         return sum(max(0, upto.get(place, 0) - at) for place, at in self.position.items())
 
     def ends(self) -> dict[Place, int]:
-        """Where the log ends now."""
+        """The log's ends now."""
         return self._reader.ends()
 
     def close(self) -> None:
         self._reader.close()
 
     def _take(self, upto: Mapping[Place, int]) -> list[Chunk]:
-        """What is kept and may be handed out. Nothing without records is kept."""
+        """The kept records before `upto`. A chunk without records is dropped."""
         found = []
         for place, chunk in list(self._kept.items()):
             cut = chunk if chunk.end <= upto.get(place, 0) else chunk.upto(upto.get(place, 0))

@@ -1,7 +1,7 @@
-"""A build while it is made: partials merged in memory, flushed with their positions, the key and later flushes last.
+"""A build in the making: partials are merged in memory and flushed with their positions; the key comes last.
 
-Until it has its key, the first flush is COPYed into the table itself and later ones beside it; finishing adds the key and
-merges those in. So what a build has done is read off the database, and a killed one goes on from its last flush.
+Until the table has its key, COPY writes the first flush into it and later flushes beside it. Finishing adds the key and
+merges the later flushes. So the database tells how far a build is, and a killed one resumes from its last flush.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,12 +28,12 @@ _FLUSH = "_flush"
 
 
 class Staging:
-    """One build of one model. `add` touches memory only, but for the rows of evolved entities."""
+    """One build of one model. `add` touches only memory, except for the rows of evolved entities."""
 
     def __init__(
         self, db: Database, layout: Layout, build: Build, parked: Sequence[Park], notes: EvolveNotes | None = None
     ) -> None:
-        """`notes`: of what `evolve` is about to be given, if the model has one."""
+        """`notes`: about the records that `evolve` is about to fold, if the model evolves."""
         self.layout, self.build = layout, build
         self._db, self._notes = db, notes
         self._partials: list[pl.DataFrame] = []
@@ -46,12 +46,12 @@ class Staging:
 
     @property
     def rows(self) -> int:
-        """Rows in memory."""
+        """Number of rows in memory."""
         return sum(partial.height for partial in self._partials) + len(self._held)
 
     @property
     def wary(self) -> bool:
-        """Whether a process died of `evolve`, as far as is known, and its records are not passed yet."""
+        """Whether `evolve` is known to have killed a process and its records are not passed yet."""
         return self._notes is not None and self._notes.wary
 
     def add(self, counted: Mapping[str, tuple[Batch, Counted]]) -> None:
@@ -68,7 +68,7 @@ class Staging:
             self._compact_at = max(_COMPACT_ROWS, 2 * self.rows)
 
     def flush(self) -> None:
-        """Write what is in memory, within the caller's transaction, which moves the positions."""
+        """Write the rows in memory, within the caller's transaction, which also moves the positions."""
         if self.layout.evolves:
             merge_sql.add(self._db, self.layout, self.build.schema, rows_of(self.layout, self._changed))
             parking.park(self._db, self._parks, self._waiting, self.build.number)
@@ -86,7 +86,7 @@ class Staging:
                 merge_sql.copy(self._db, self.layout, names.table(self.layout, self.build.schema), part)
 
     def finish(self) -> None:
-        """Give the table its key and merge later flushes into it. Done again it changes nothing."""
+        """Give the table its key and merge later flushes into it. Repeating this changes nothing."""
         if not self._has_key():
             tables.add_key(self._db, self.layout, self.build)
         for name in self._beside():

@@ -1,6 +1,7 @@
-"""Tables and views that Refold made and this code does not declare: a model that was removed or renamed. Shown, and dropped by a command.
+"""Tables and views of Refold that this code no longer declares; `refold status` shows them, a command drops them.
 
-They go on answering in SQL. While processes of other code declare them they are that code's; then their rows stand still.
+Their models were removed or renamed. SQL can still read them. While processes of other code declare them, that code
+keeps them up; afterwards their rows stand still.
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ Name = tuple[str, str]
 
 @dataclass(frozen=True)
 class Undeclared:
-    """What this code does not declare. `declared_by`: living processes whose code does, as `role pid@host`."""
+    """A table or view that this code does not declare. `declared_by`: living processes that do, as `role pid@host`."""
 
     domain: str
     name: str
@@ -30,12 +31,12 @@ class Undeclared:
 
     @property
     def command(self) -> str:
-        """What drops it."""
+        """The command that drops it."""
         return f"refold replay drop {self.domain}.{self.name} --execute"
 
 
 def undeclared(db: Database, found: Declared) -> list[Undeclared]:
-    """Everything that this code does not declare, by name."""
+    """Everything in the database that this code does not declare, by name."""
     living = live_processes(db)
     tables: dict[Name, list[int]] = {}
     for build in builds.builds(db):
@@ -52,7 +53,10 @@ def undeclared(db: Database, found: Declared) -> list[Undeclared]:
 
 
 def chosen(there: Sequence[Undeclared], names: Sequence[str]) -> list[Undeclared]:
-    """Those of the names, as `name` or `domain.name`; views first, since they stand on tables. Raises UnknownModel."""
+    """The undeclared ones of these names (`name` or `domain.name`), views first, since they depend on tables.
+
+    Raises UnknownModel.
+    """
     picked = {}
     for name in names:
         matching = [one for one in there if name in (one.name, f"{one.domain}.{one.name}")]
@@ -64,7 +68,10 @@ def chosen(there: Sequence[Undeclared], names: Sequence[str]) -> list[Undeclared
 
 
 def drop(db: Database, found: Declared, parts: Sequence[Undeclared]) -> None:
-    """Drop views and tables in one transaction. Raises StillDeclared, CannotPromote where views of somebody else stand on one."""
+    """Drop views and tables in one transaction.
+
+    Raises StillDeclared, and CannotPromote if somebody else's views depend on one.
+    """
     for part in parts:
         if part.declared_by:
             raise StillDeclared(f"{part.domain}.{part.name} is declared by {', '.join(part.declared_by)}")
@@ -78,7 +85,7 @@ def drop(db: Database, found: Declared, parts: Sequence[Undeclared]) -> None:
 
 
 def _drop(db: Database, found: Declared, part: Undeclared) -> None:
-    """A view of that name that this code declares, where it was a table before, stays."""
+    """Drop one table or view. If this code declares a view under the name of a former table, that view stays."""
     name = (part.domain, part.name)
     if name not in {(view.domain, view.name) for view in found.views}:
         view_swap.drop(db, name)

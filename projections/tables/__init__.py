@@ -1,1 +1,1 @@
-"""Declared models as tables and views in Postgres: layouts, names, builds, and what the API may serve."""
+"""Declared models as tables and views in Postgres: layouts, names, builds, and the models that the API may serve."""

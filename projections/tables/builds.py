@@ -1,4 +1,4 @@
-"""The builds of read models: which tables there are, what they were declared as, and who writes them."""
+"""The builds of read models: which tables exist, their declarations' fingerprints, and who writes them."""
 
 from dataclasses import dataclass
 
@@ -10,9 +10,12 @@ from refold.streams.postgres.connection import Database, Rows, Statements
 GROUP = "models"
 MEMBERS = ("serving", "shadow", "retired")
 OTHER_CODE = "fingerprint"
-"""Why a build is set apart: it is written by whoever has its code, at positions of its own, until no living process lacks it."""
+"""Code of a build set apart because a living process lacks its declaration. Processes that have its code write it."""
 REFUSED = "refused"
-"""Why one is, too: Postgres does not let its writer at its table. It is tried again until it does."""
+"""Code of a build set apart because Postgres denies its writer the table.
+
+Its writer tries again until Postgres allows it.
+"""
 APART = (OTHER_CODE, REFUSED)
 _GROUP_LOCK = 0x5EF01D_0001
 
@@ -35,7 +38,7 @@ class Build:
 
     @property
     def group(self) -> str:
-        """The group of positions while it is no member."""
+        """Name of the build's own positions, used while it is no member."""
         return f"build:{self.number}"
 
     @property
@@ -48,17 +51,17 @@ class Build:
 
 
 def lock_shared(db: Statements) -> None:
-    """The group's lock as a chunk takes it: many at once, none while a build joins or leaves."""
+    """Take the group's lock as a chunk does: shared with other chunks, but not with a build that joins or leaves."""
     db.execute("SELECT pg_advisory_xact_lock_shared(%s)", (_GROUP_LOCK,))
 
 
 def lock_exclusive(db: Database) -> None:
-    """The group's lock as join, promote and detach take it."""
+    """Take the group's lock as join, promote and detach do: alone."""
     db.execute("SELECT pg_advisory_xact_lock(%s)", (_GROUP_LOCK,))
 
 
 def builds(db: Statements) -> list[Build]:
-    """All builds that have a table, in the order in which they are written: by model, then number."""
+    """All builds that have a table, in the order of writing: by model, then number."""
     return builds_of(ask(db))
 
 
@@ -71,12 +74,12 @@ def ask(db: Statements) -> Rows:
 
 
 def builds_of(rows: Rows) -> list[Build]:
-    """What `ask` was answered."""
+    """The builds in the answer to `ask`."""
     return [Build(*row) for row in rows.fetchall()]
 
 
 def create(db: Database, layout: Layout, fingerprint: str, status: str) -> Build:
-    """A new row; the table is made by `tables.create`."""
+    """Insert a build's row; `tables.create` makes its table."""
     model = layout.model
     row = db.execute(
         "INSERT INTO refold.builds (domain, model, fingerprint, status, served) VALUES (%s, %s, %s, %s, %s) RETURNING build",
@@ -92,7 +95,7 @@ def set_status(db: Database, build: Build, status: str) -> None:
 
 
 def detach(db: Database, build: Build, code: str, reason: str) -> None:
-    """Take a member out of the group where it stands, or end the life of one that is set apart; the rest goes on.
+    """Take a member out of the group at its positions, or end the life of a build set apart; the others go on.
 
     Holds the exclusive lock for a moment. A build that failed stays as it is until a rebuild.
     """
@@ -102,7 +105,7 @@ def detach(db: Database, build: Build, code: str, reason: str) -> None:
 
 
 def detach_within(db: Database, build: Build, code: str, reason: str) -> None:
-    """The same, in a transaction that holds the exclusive lock."""
+    """`detach` within a transaction that holds the exclusive lock."""
     found = db.execute(
         "SELECT detached_code FROM refold.builds WHERE build = %s AND status = ANY(%s)"
         " AND (detached_code IS NULL OR detached_code = ANY(%s) AND detached_code <> %s)",
@@ -119,7 +122,7 @@ def detach_within(db: Database, build: Build, code: str, reason: str) -> None:
 
 
 def attach_within(db: Database, build: Build) -> None:
-    """A build that stands where the group does is a member again, in a transaction that holds the exclusive lock."""
+    """Make a build that stands at the group's positions a member again. The caller holds the exclusive lock."""
     db.execute(
         "UPDATE refold.builds SET detached_code = NULL, detached_reason = NULL, detached_at = NULL, changed_at = now() WHERE build = %s",
         (build.number,),

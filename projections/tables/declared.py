@@ -14,9 +14,9 @@ from refold.streams.domain import domain_part, refuse_taken
 
 @dataclass(frozen=True)
 class Declared:
-    """Layouts and fingerprints by (domain, model), the SQL views, and the event types that any model reads, by category.
+    """Layouts and fingerprints by (domain, model), the SQL views, and by category the event types that any model reads.
 
-    Each view stands behind those that it reads.
+    Each view comes after those that it reads.
     """
 
     layouts: dict[tuple[str, str], Layout]
@@ -26,7 +26,7 @@ class Declared:
 
     @property
     def all_fingerprints(self) -> dict[tuple[str, str], str]:
-        """Those of the tables and of the SQL views."""
+        """The fingerprints of the tables and of the SQL views."""
         return self.fingerprints | {(view.domain, view.name): view_fingerprint(view) for view in self.views}
 
     def named(self, name: str) -> Layout:

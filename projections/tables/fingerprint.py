@@ -1,4 +1,4 @@
-"""The fingerprint of a declaration: equal for equal meaning. Texts are left out: a better description is not another table."""
+"""The fingerprint of a declaration: equal for equal meaning. Descriptions are left out: they change no row."""
 
 import hashlib
 import inspect
@@ -19,12 +19,12 @@ from refold.schemas.contracts import Category
 from refold.schemas.upcast import upcasts_of
 
 ENGINE = 2
-"""Raised when the engine gives the same declaration other rows: every table is then built anew."""
+"""Version of the engine, raised when it folds the same declaration into other rows: every table is then rebuilt."""
 _TEXTS = {"doc", "docs", "description", "key_doc", "key_docs"}
 
 
 def fingerprint(model: Model) -> str:
-    """16 hex digits over what the model gathers, its columns' types, and the source of `evolve` and of upcasters on the way."""
+    """16 hex digits over the gathers, the columns' types, and the source of `evolve` and of the upcasters involved."""
     columns = [_column(part) for part in layout_of(model).stored]
     said = [ENGINE, _said(model), columns, _upcasters(model), *_evolved_types(model), *_bounded_keys(model)]
     text = json.dumps(said, sort_keys=True, default=str)
@@ -32,22 +32,22 @@ def fingerprint(model: Model) -> str:
 
 
 def view_fingerprint(view: View) -> str:
-    """16 hex digits over all that a declared SQL view says, its texts too: showing them costs nothing."""
+    """16 hex digits over a declared SQL view, its descriptions included, since making a view again costs nothing."""
     said = [ENGINE, view.sql, [[name, *column] for name, column in view.columns.items()], view.key, view.reads]
     if any(served_type(kind).array for kind, _ in view.columns.values()):
-        said.append("arrays count from 1")  # once they began where the SQL's did: such a view is made again
+        said.append("arrays count from 1")  # arrays once began where the SQL's did: views from then are made again
     text = json.dumps([said, view.description], default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _column(part: Stored) -> tuple[str | None, ...]:
-    """Sums of many digits, and decimals of `evolve`, lost digits once: tables from then are built anew."""
+    """The column's part. Wide sums and `evolve`'s decimals once lost digits: tables from then are rebuilt."""
     exact = part.is_wide or (part.merge is Merge.REPLACE and isinstance(part.type.dtype, pl.Decimal))
     return (part.name, part.type.sql, part.merge.value, part.order, *(["exact"] if exact else []))
 
 
 def _upcasters(model: Model) -> list[Any]:
-    """Those that lead to events that the model gathers: another of the same category changes none of its rows."""
+    """The upcasters that lead to events that the model gathers. Others of the category change none of its rows."""
     kinds = handled(model)
     categories = sorted({kind.category.name: kind.category for kind in kinds}.items())
     found = [
@@ -58,14 +58,14 @@ def _upcasters(model: Model) -> list[Any]:
 
 
 def _evolved_types(model: Model) -> list[list[str]]:
-    """`evolve` is given every event of its category: code that lacks one of the types would fold other rows."""
+    """All event types of an evolved model's category: `evolve` sees each, so code that lacks one folds other rows."""
     if not isinstance(model, Entity) or model.evolve is None:
         return []
     return [[kind.event.__name__ for kind in handled(model)]]
 
 
 def _bounded_keys(model: Model) -> list[str]:
-    """Long texts of keys were whole once: such a table would have two rows of one key."""
+    """A mark of bounded key texts. Long ones were once kept whole: in such a table one key would get two rows."""
     return ["bounded keys"] if isinstance(model, Rollup) and TEXT in {k.type for k in layout_of(model).keys} else []
 
 
@@ -84,7 +84,7 @@ def _said(value: Any) -> Any:
         case Category():
             said = value.name
         case Enum() if not isinstance(value, str | int):
-            said = repr(value.value)  # as which it is compared
+            said = repr(value.value)  # the value that is compared
         case type():
             said = value.__name__
         case Mapping():

@@ -1,4 +1,4 @@
-"""A declaration as the columns of its table: name, type, and how two partial results become one."""
+"""A declaration as the columns of its table: their names, types, and rules for merging two partial results."""
 
 import typing
 from collections.abc import Iterable
@@ -15,19 +15,22 @@ VERSION, DELETED = "_version", "_deleted"
 
 
 class Merge(Enum):
-    """How the values of two partial results of one row become one. All but REPLACE are commutative and associative."""
+    """How the values of two partial results of one row merge. All rules but REPLACE are commutative and associative."""
 
     ADD = "add"
     LEAST = "least"
     GREATEST = "greatest"
-    EARLIER = "earlier"  # the value whose order column is less
+    EARLIER = "earlier"  # the value with the smaller order column
     LATER = "later"
-    REPLACE = "replace"  # the newer row as a whole: evolve, where order is total
+    REPLACE = "replace"  # the newer row as a whole: for `evolve`, where order is total
 
 
 @dataclass(frozen=True)
 class Stored:
-    """One column of a table. `order` names the hidden column that decides between two values; no doc: hidden itself."""
+    """A column of a table. `order` names the hidden column that decides between two values.
+
+    A column without `doc` is hidden.
+    """
 
     name: str
     type: ColumnType
@@ -38,13 +41,13 @@ class Stored:
 
     @property
     def is_wide(self) -> bool:
-        """Whether its sums may have more than 38 digits. Those of numbers of up to 19 digits cannot: no log has 10^19 events."""
+        """Whether sums may exceed 38 digits. Sums of numbers up to 19 digits cannot: no log has 10^19 events."""
         return self.merge is Merge.ADD and self.type.digits > LONG_DIGITS
 
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """A model's table: key columns, then what the model gathers, then what is hidden. Made once for each model."""
+    """A model's table: key columns, gathered columns, hidden columns. Made once for each model."""
 
     model: Model
     keys: tuple[Stored, ...]
@@ -72,7 +75,7 @@ class Layout:
 
     @property
     def deletes(self) -> bool:
-        """Whether a row may be hidden: it is while nothing came after its last delete."""
+        """Whether rows may be hidden: one is while no event has followed its last delete."""
         return isinstance(self.model, Entity) and self.model.deleted_when is not None
 
     @property
@@ -81,7 +84,7 @@ class Layout:
 
 
 def order_column(column: Column, columns: Iterable[Column]) -> str | None:
-    """The hidden column of a first or last; those that choose alike among the same events share it."""
+    """The hidden order column of a first or last. Columns that choose alike among the same events share it."""
     if column.gather not in {"first", "last"}:
         return None
     alike = list(dict.fromkeys((c.gather, c.of) for c in columns if c.gather in {"first", "last"}))
@@ -89,7 +92,10 @@ def order_column(column: Column, columns: Iterable[Column]) -> str | None:
 
 
 def layout_of(model: Model) -> Layout:
-    """The table of a declaration. Raises BadDeclaration where a column's type cannot be, or Postgres has no room for them."""
+    """The table of a declaration.
+
+    Raises BadDeclaration for an impossible column type, or if Postgres has no room for the columns.
+    """
     layout = _laid_out(model)
     for number, most, what in ((len(layout.keys), _KEYS, "key columns"), (len(layout.stored), _COLUMNS, "columns")):
         if number > most:

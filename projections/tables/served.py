@@ -1,4 +1,4 @@
-"""A read model as the API serves it: its view's columns, its key, and the categories that its rows come from."""
+"""A read model as the API serves it: its view's columns, its key, and the categories of its events."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,10 +22,10 @@ class ServedColumn:
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A read model as the view `<domain>.<name>`, and the categories whose events it is folded from.
+    """A read model, served as the view `<domain>.<name>`, with the categories of the events that it is folded from.
 
-    `reads`: of a declared SQL view the read models that its rows come from, also through other views; empty where the model has
-    a table of its own.
+    `reads`: the read models that a declared SQL view takes its rows from, also through other views; empty if the model
+    has a table of its own.
     """
 
     domain: str
@@ -36,16 +36,16 @@ class ServedModel:
     categories: tuple[str, ...]
     reads: tuple[str, ...] = ()
     fingerprint: str = ""
-    """Of a declared SQL view: its fault is kept under it, if it cannot be made."""
+    """Fingerprint of a declared SQL view; if it cannot be made, its fault is kept under this."""
 
 
 def as_json(model: ServedModel) -> str:
-    """As it is kept beside a build, for processes of other code."""
+    """JSON of the model, kept beside a build for processes of other code."""
     return msgspec.json.encode(model).decode()
 
 
 def of_json(text: str) -> ServedModel:
-    """What `as_json` kept."""
+    """The model of a JSON that `as_json` made."""
     return msgspec.json.decode(text, type=ServedModel)
 
 
@@ -60,8 +60,11 @@ def served_table(layout: Layout) -> ServedModel:
 def served_view(
     view: View, tables: tuple[str, ...], categories: Mapping[tuple[str, str], tuple[str, ...]]
 ) -> ServedModel:
-    """A declared SQL view; `tables` that its rows come from in the end, `categories` of the read models of its domain."""
-    # Any column of a view may be null, its key's too: no declaration can promise otherwise.
+    """A declared SQL view.
+
+    `tables`: those that its rows finally come from; `categories`: of its domain's read models.
+    """
+    # Any column of a view may be null, even of its key: no declaration can promise otherwise.
     columns = tuple(ServedColumn(name, kind, nullable=True, doc=doc) for name, (kind, doc) in view.columns.items())
     found = dict.fromkeys(category for name in tables for category in categories[view.domain, name])
     return ServedModel(

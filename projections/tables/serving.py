@@ -1,4 +1,4 @@
-"""What the API serves: each read model's view, its columns, and whether its table is what it should be."""
+"""The models that the API serves: each one's view and columns, and whether its table is in order."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from refold.streams.postgres.connection import Database
 
 @dataclass(frozen=True)
 class ModelState:
-    """The serving build of a model, and what is wrong with it: `missing`, `detached`, or streams that wait."""
+    """The serving build of a model and its trouble: `missing`, `detached`, or streams that wait."""
 
     domain: str
     name: str
@@ -30,7 +30,7 @@ class ModelState:
 
 @dataclass(frozen=True)
 class ViewFault:
-    """A declared view that cannot be made as this code declares it."""
+    """A declared view that Postgres could not make as this code declares it."""
 
     domain: str
     view: str
@@ -65,14 +65,14 @@ def served_models(domains: Sequence[str]) -> list[ServedModel]:
 
 
 def model_states(db: Database, domains: Sequence[str]) -> list[ModelState]:
-    """Which build serves each model now, detached or not, and how many of its streams are parked."""
+    """For each model the build that serves now, whether it is detached, and how many of its streams are parked."""
     tables = [model for model in served_models(domains) if (model.domain, model.name) in declared(domains).layouts]
     names = [m.domain for m in tables], [m.name for m in tables], [",".join(m.categories) for m in tables]
     return [ModelState(*row) for row in db.execute(_STATES, names).fetchall()]
 
 
 def view_faults(db: Database, domains: Sequence[str]) -> list[ViewFault]:
-    """The declared views that cannot be made, each with its reason."""
+    """The declared views that could not be made, each with its reason."""
     names = [(view.domain, view.name, view_fingerprint(view)) for view in declared(domains).views]
     columns = [list(column) for column in zip(*names, strict=True)] or [[], [], []]
     return [ViewFault(*row) for row in db.execute(_FAULTS, columns).fetchall()]

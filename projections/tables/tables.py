@@ -1,4 +1,4 @@
-"""A model's table and view in Postgres: made from its layout, pointed at by a view that outlives every build."""
+"""A model's table and view in Postgres: the layout makes the table; the view points at it and outlives each build."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ ANALYST = "refold_analyst"
 
 
 def create(db: Database, layout: Layout, build: Build, *, with_key: bool = True) -> None:
-    """The build's schema and table. A rebuild adds the key at its end, when all rows are there."""
+    """Create the build's schema and table. A rebuild adds the key at its end, when all rows are there."""
     db.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(build.schema)))
     columns = sql.SQL(", ").join(_column(part) for part in layout.stored)
     options = sql.SQL("") if layout.evolves else sql.SQL("WITH (fillfactor = 80)")
@@ -27,14 +27,14 @@ def create(db: Database, layout: Layout, build: Build, *, with_key: bool = True)
 
 
 def add_key(db: Database, layout: Layout, build: Build) -> None:
-    """The key that merges go by. A key column that may be null makes one row of all nulls."""
+    """Add the key that merges use. If a key column may be null, nulls are treated as equal."""
     names = sql.SQL(", ").join(map(sql.Identifier, layout.key_names))
     kind = "PRIMARY KEY" if all(part.required for part in layout.keys) else "UNIQUE NULLS NOT DISTINCT"
     db.execute(sql.SQL("ALTER TABLE {} ADD {} ({})").format(table(layout, build.schema), sql.SQL(kind), names))
 
 
 def has_key(db: Database, layout: Layout, build: Build) -> bool:
-    """Whether the table still has the key that it was made with: without it a row may be there twice."""
+    """Whether the table still has its key; without one a row may be there twice."""
     found = db.execute(
         "SELECT FROM pg_constraint c WHERE c.conrelid = to_regclass(%s) AND c.contype IN ('p', 'u') AND %s::text[] = ARRAY("
         "SELECT a.attname::text FROM unnest(c.conkey) WITH ORDINALITY k (number, place)"
@@ -50,7 +50,7 @@ def drop(db: Database, build: Build) -> None:
 
 
 def shown_rows(layout: Layout, build: Build) -> sql.Composable:
-    """A build's table and which of its rows readers see, as what follows FROM."""
+    """A build's table, restricted to the rows that readers see, as the part of a query after FROM."""
     rows = table(layout, build.schema)
     if not layout.deletes:
         return rows
@@ -60,7 +60,8 @@ def shown_rows(layout: Layout, build: Build) -> sql.Composable:
 def point_view(db: Database, layout: Layout, build: Build, ours: Sequence[Name] = ()) -> None:
     """Let the model's view show this build, within the caller's transaction. Raises CannotPromote.
 
-    The same columns are replaced in place; else `ours`, the declared views on top, go and come back. Grants survive.
+    A view with the same columns is replaced in place. Otherwise `ours`, the declared views that depend on it, are
+    dropped and made again. Grants survive.
     """
     model = layout.model
     body = sql.SQL("SELECT {} FROM {}").format(
@@ -73,11 +74,11 @@ def point_view(db: Database, layout: Layout, build: Build, ours: Sequence[Name] 
 
 
 def create_view(db: Database, view: View, ours: Sequence[Name] = ()) -> None:
-    """A declared SQL view. Raises CannotPromote."""
+    """Make a declared SQL view. Raises CannotPromote."""
     columns = sql.SQL(", ").join(
         sql.SQL("{} AS {}").format(_cast(c, t), sql.Identifier(c)) for c, (t, _) in view.columns.items()
     )
-    # A line of its own for what ends the query: its last line may be a comment.
+    # The closing parenthesis needs a line of its own: the query's last line may be a comment.
     body = sql.SQL("SELECT {} FROM (\n{}\n) AS declared").format(columns, sql.SQL(view.sql))
     _ensure_schema(db, view.domain)
     view_swap.replace(db, (view.domain, view.name), body, ours)
@@ -86,7 +87,7 @@ def create_view(db: Database, view: View, ours: Sequence[Name] = ()) -> None:
 
 
 def _cast(name: str, declared: str) -> sql.Composed:
-    """A column as its declared type. A slice of an array counts from 1: what is printed as [5, 6] is one value, wherever it began."""
+    """A column as its declared type. Slices of arrays are renumbered from 1, so that equal texts are equal values."""
     cast = sql.SQL("declared.{}::{}").format(sql.Identifier(name), sql.SQL(declared))
     return sql.SQL("({})[:]").format(cast) if served_type(declared).array else cast
 

@@ -1,4 +1,4 @@
-"""Declared views may read views: which come first, and which tables each comes down to."""
+"""The order of declared views, which may read each other, and the tables that each finally reads."""
 
 from collections.abc import Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
@@ -10,7 +10,10 @@ Name = tuple[str, str]
 
 
 def in_order(models: Sequence[ReadModel]) -> tuple[View, ...]:
-    """The views among the models, each behind those that it reads. Raises BadDeclaration for an unknown name or a cycle."""
+    """The views among the models, each after those that it reads.
+
+    Raises BadDeclaration for an unknown name or a cycle.
+    """
     views = {(model.domain, model.name): model for model in models if isinstance(model, View)}
     there = {(model.domain, model.name) for model in models}
     for view in views.values():
@@ -24,12 +27,12 @@ def in_order(models: Sequence[ReadModel]) -> tuple[View, ...]:
 
 
 def reads(view: View) -> list[Name]:
-    """What a view reads, by domain and name."""
+    """The domain and name of everything that a view reads."""
     return [(view.domain, name) for name in dict.fromkeys(view.reads)]
 
 
 def tables_read(views: Sequence[View]) -> Mapping[Name, tuple[str, ...]]:
-    """Of each view the names of the tables that its rows come from in the end; `views` are in order."""
+    """For each view the names of the tables that its rows finally come from; `views` are in order."""
     found: dict[Name, tuple[str, ...]] = {}
     for view in views:
         tables = [table for name in reads(view) for table in found.get(name, (name[1],))]

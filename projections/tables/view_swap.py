@@ -1,7 +1,8 @@
-"""A view that gets other columns: dropped and made again, with our own views on top of it and everybody's grants.
+"""Gives a view other columns: drops it and makes it again, with our views that depend on it and everybody's grants.
 
-Postgres replaces a view in place only while its columns stay where they are. Else everything that stands on it has to go first.
-What Refold declared itself goes and comes back in the same transaction; a view of somebody else's is never touched: it is named.
+Postgres replaces a view in place only if its columns stay; otherwise every view that depends on it must be dropped
+first. Refold's own views are dropped and made again in the same transaction. A view of somebody else is never touched;
+the error names it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -44,7 +45,7 @@ _KIND_VIEW = "v"
 
 @dataclass(frozen=True)
 class OnTop:
-    """A view of ours that stands on one that is made again: what it says, and what was granted on it."""
+    """One of our views that depends on a view being replaced: its query and its grants."""
 
     name: Name
     body: str
@@ -53,7 +54,7 @@ class OnTop:
 
 @dataclass(frozen=True)
 class Rights:
-    """Who owns a view, what was set for it, and what was granted on it and on its columns."""
+    """A view's owner and options, and the grants on it and on its columns."""
 
     owner: str | None
     options: tuple[str, ...]
@@ -66,7 +67,10 @@ def exists(db: Database, name: Name) -> bool:
 
 
 def replace(db: Database, name: Name, body: sql.Composable, ours: Sequence[Name]) -> None:
-    """Let a view say `body`, within the caller's transaction; `ours` are the views that may go for a moment. Raises CannotPromote."""
+    """Let a view show `body`, within the caller's transaction. `ours`: the views that may be dropped for a moment.
+
+    Raises CannotPromote.
+    """
     statement = sql.SQL("CREATE OR REPLACE VIEW {} AS {}").format(sql.Identifier(*name), body)
     try:
         with db.transaction():
@@ -77,14 +81,14 @@ def replace(db: Database, name: Name, body: sql.Composable, ours: Sequence[Name]
 
 
 def drop(db: Database, name: Name, ours: Sequence[Name] = ()) -> None:
-    """Take a view away, and those of ours on top of it. Raises CannotPromote where somebody else's stands on it."""
+    """Drop a view and our views that depend on it. Raises CannotPromote if somebody else's view depends on it."""
     for view in reversed(_on_top(db, name, ours)):
         db.execute(sql.SQL("DROP VIEW {}").format(sql.Identifier(*view.name)))
     _drop(db, name)
 
 
 def _make(db: Database, name: Name, statement: sql.Composed) -> None:
-    """A view that nobody can write through, its owner neither: Postgres would hand an UPDATE on to the table. Reads are as before."""
+    """Make a view that nobody can write through, not even its owner: Postgres would pass an UPDATE on to the table."""
     db.execute(statement)
     db.execute(
         sql.SQL(
@@ -96,7 +100,10 @@ def _make(db: Database, name: Name, statement: sql.Composed) -> None:
 
 @contextmanager
 def _dropped(db: Database, name: Name, ours: Sequence[Name]) -> Iterator[None]:
-    """The view is gone while the block makes it anew; those of ours on top come back behind it, where they still can be."""
+    """Drop the view while the block makes it again.
+
+    Afterwards make our dependent views again, if they still can be made.
+    """
     on_top, rights = _on_top(db, name, ours), _rights(db, name)
     for view in reversed(on_top):
         db.execute(sql.SQL("DROP VIEW {}").format(sql.Identifier(*view.name)))
@@ -108,7 +115,7 @@ def _dropped(db: Database, name: Name, ours: Sequence[Name]) -> Iterator[None]:
 
 
 def _make_again(db: Database, view: OnTop) -> None:
-    """As it was. One that reads a column which is gone stays away: the code that declares it says what comes in its place."""
+    """Make a view again as it was. One that reads a lost column stays away; its code declares the replacement."""
     try:
         with db.transaction():
             _make(db, view.name, sql.SQL("CREATE VIEW {} AS {}").format(sql.Identifier(*view.name), sql.SQL(view.body)))
@@ -129,7 +136,7 @@ def _drop(db: Database, name: Name) -> None:
 
 
 def _on_top(db: Database, name: Name, ours: Sequence[Name]) -> list[OnTop]:
-    """Our views on top, the lowest first. Raises CannotPromote for somebody else's."""
+    """Our views that depend on a view, the lowest first. Raises CannotPromote if somebody else's does."""
     found = db.execute(_ON_TOP, (_text(name),)).fetchall()
     known = set(ours)
     strange = [
@@ -154,7 +161,10 @@ def _rights(db: Database, name: Name) -> Rights:
 
 
 def _give_back(db: Database, name: Name, rights: Rights) -> None:
-    """What was granted, and nothing that the defaults of the schema grant besides. Grants on a column go with the column."""
+    """Restore the grants exactly, without the schema's default grants.
+
+    A grant on a column that is gone goes with it.
+    """
     view = sql.Identifier(*name)
     for _, grantee, public, privilege, _ in db.execute(_GRANTS, (_text(name), _text(name))).fetchall():
         db.execute(sql.SQL("REVOKE {} ON {} FROM {}").format(sql.SQL(privilege), view, _role(grantee, public=public)))
@@ -183,7 +193,7 @@ def _give_back(db: Database, name: Name, rights: Rights) -> None:
 
 
 def _role(grantee: str, *, public: bool) -> sql.Composable:
-    """A role as `regrole` prints it, quoted where it has to be."""
+    """A role as `regrole` prints it, quoted if necessary."""
     return sql.SQL("PUBLIC") if public else sql.SQL(grantee)
 
 

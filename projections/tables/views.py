@@ -1,7 +1,7 @@
 """The SQL views that authors declare over read models, and which declaration of each is shown.
 
-Each is made by itself, so that one that cannot be made is its own fault alone: `refold.view_faults` says why, under the
-declaration's fingerprint, and what stood there before stays.
+Each view is made on its own, so one that fails affects no other: `refold.view_faults` keeps the reason under the
+declaration's fingerprint, and the view that was there before stays.
 """
 
 import logging
@@ -37,16 +37,16 @@ _READ = """
 
 
 def ours(db: Database, found: Declared) -> list[Name]:
-    """Every view that Refold may take away and make again: those that this code declares, and those that other code did."""
+    """Every view that Refold may drop and make again: those that this code declares, or that other code did."""
     rows = db.execute("SELECT DISTINCT domain, name FROM refold.views").fetchall()
     return sorted({(view.domain, view.name) for view in found.views} | {(domain, name) for domain, name in rows})
 
 
 def ensure_views(db: Database, found: Declared, others: Collection[Declaration] = ()) -> None:
-    """Show each declared SQL view whose read models all serve, those that others read first, within the caller's transaction.
+    """Show each declared SQL view whose read models all serve, in reading order, within the caller's transaction.
 
-    `others`: what living processes declare. A declaration that was replaced once does not take the place of one that somebody
-    still declares: else an old worker that starts again during a deploy would undo what the new one showed.
+    `others`: the declarations of living processes. A declaration that was replaced once does not replace one that a
+    living process still declares. Otherwise an old worker that restarts during a deploy would undo the new one's view.
     """
     there = {(build.domain, build.model) for build in builds.builds(db) if build.status == "serving"}
     shown, faulty = _shown(db), set[Name]()
@@ -70,13 +70,16 @@ def ensure_views(db: Database, found: Declared, others: Collection[Declaration] 
 
 
 def restore_views(db: Database, found: Declared, others: Collection[Declaration]) -> bool:
-    """Bring back views of this code that newer code replaced, once nobody declares that any more; whether there was one."""
+    """Restore this code's views that newer code replaced, once no process declares the newer ones.
+
+    Returns whether any was.
+    """
     shown, faulty = _shown(db), set(db.execute("SELECT domain, view, fingerprint FROM refold.view_faults").fetchall())
     for view in found.views:
         name, wanted = (view.domain, view.name), view_fingerprint(view)
         now = shown.get((*name, True), [])
         if (*name, wanted) in faulty:
-            continue  # it is tried again with the promote of a table that it needs
+            continue  # the promote of a table that it needs will try again
         if wanted in shown.get((*name, False), []) and now and not any((*name, one) in others for one in now):
             break
     else:
@@ -89,7 +92,7 @@ def restore_views(db: Database, found: Declared, others: Collection[Declaration]
 
 
 def _made(db: Database, found: Declared, view: View) -> str | None:
-    """Make a view; why it cannot be made, if it cannot. Raises what says nothing of the view."""
+    """Make a view; returns the reason if it cannot be made. Raises errors that are not about the view."""
     try:
         with db.transaction():
             tables.create_view(db, view, ours(db, found))
@@ -104,7 +107,10 @@ def _made(db: Database, found: Declared, view: View) -> str | None:
 
 
 def _check_reads(db: Database, found: Declared, view: View) -> None:
-    """A read model that `reads` does not name would move the view's rows, and not its position. Raises ViewInvalid."""
+    """Refuse a read model that `reads` does not name: it would change the view's rows but not its position.
+
+    Raises ViewInvalid.
+    """
     models = {(build.domain, build.model) for build in builds.builds(db)} | {*ours(db, found)}
     for schema, name in db.execute(_READ, (view.domain, view.name)).fetchall():
         if (schema, name) in reads(view):
@@ -131,7 +137,7 @@ def _note_fault(db: Database, view: View, fingerprint: str, fault: str) -> None:
 
 
 def _shown(db: Database) -> dict[tuple[str, str, bool], list[str]]:
-    """Fingerprints by domain, view, and whether it is the one that is shown."""
+    """Fingerprints by domain, view, and whether it is the one shown."""
     rows = db.execute(
         "SELECT domain, name, serving, array_agg(fingerprint) FROM refold.views GROUP BY 1, 2, 3"
     ).fetchall()
