@@ -1,7 +1,7 @@
 """The read models of the reference domain.
 
-One rule for money: revenue counts every line that the domain accepted (ItemScanned), when it was scanned, whether or not
-its basket was paid later; a voided basket is not taken back.
+One rule for money: revenue counts every accepted line (ItemScanned) at the time of its scan, whether or not its basket
+is paid later. A voided basket is not subtracted.
 """
 
 from refold.projections import OCCURRED_AT, Entity, Rollup, View, by_event, day, events, key

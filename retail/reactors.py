@@ -11,7 +11,7 @@ from refold.schemas import is_stream_id
 
 
 class Shopper(msgspec.Struct, frozen=True):
-    """Whose basket it is: only its opening names the household."""
+    """The household of a basket. Only the event that opens it names the household."""
 
     household_id: str | None = None
 
@@ -22,7 +22,7 @@ def evolve(shopper: Shopper, event: BasketOpened | BasketPaid) -> Shopper:
 
 
 def react(event: BasketOpened | BasketPaid, shopper: Shopper, seen: Seen) -> Sequence[AwardPoints]:
-    """One point for each whole unit of currency of a paid basket; no card, or less than one unit, earns nothing."""
+    """One point for each whole unit of currency of a paid basket; nothing without a card or below one unit."""
     if not isinstance(event, BasketPaid) or shopper.household_id is None or not is_stream_id(shopper.household_id):
         return ()
     points = int(event.total)

@@ -1,9 +1,9 @@
-"""What can go wrong, as classes with a stable code: every error of Refold is a `RefoldError`.
+"""The errors of contracts, as classes with a stable code. Every error of Refold is a `RefoldError`.
 
 RefoldError
 ├── ContractError        contract-invalid: a class that cannot become an Avro schema
 ├── SchemaNotFrozen      schema-not-frozen: the code's schema has no frozen file
-├── SchemaIncompatible   schema-incompatible: a new version that could not read the old ones, or not be read by them
+├── SchemaIncompatible   schema-incompatible: a new version cannot read older ones, or they cannot read it
 ├── FrozenUnreadable     frozen-unreadable: a frozen file that holds no released schema
 ├── SchemaCollision      schema-collision: two schemas with one id
 ├── BadUpcaster          upcaster-invalid: an upcaster that leads to no event of today
@@ -53,7 +53,7 @@ class SchemaIncompatible(RefoldError):
 
 
 class FrozenUnreadable(RefoldError):
-    """A file among the frozen ones that holds no released schema."""
+    """A frozen file that holds no released schema."""
 
     code = "frozen-unreadable"
     remedy = "Restore the file from version control; frozen files are never edited."
@@ -67,7 +67,7 @@ class SchemaCollision(RefoldError):
 
 
 class BadUpcaster(RefoldError):
-    """An upcaster whose signature cannot be, or that leads to no event of today."""
+    """An upcaster with an invalid signature, or one that leads to no event of today."""
 
     code = "upcaster-invalid"
     remedy = "Correct the upcaster's signature or the category's events; docs/contracts.md shows both."
@@ -81,7 +81,7 @@ class EventRetired(RefoldError):
 
 
 class Malformed(RefoldError):
-    """A body that is not JSON as RFC 8259 has it, each key once; `place` says where: a line and column, byte or path."""
+    """A body that is not JSON by RFC 8259, or repeats a key. `place`: a line and column, byte or path."""
 
     code = "malformed-json"
     remedy = "Send one JSON object in UTF-8."
@@ -120,7 +120,7 @@ class Undecodable(RefoldError):
 
 
 class UpcastFailed(Undecodable):
-    """An event of a retired type on which its upcaster raised, or gave what no event of today can be."""
+    """An event of a retired type on which its upcaster raised, or returned an invalid event."""
 
     code = "upcast-failed"
     remedy = "Correct the upcaster: every event of the type that the log has must be readable."
@@ -130,7 +130,7 @@ class UpcastFailed(Undecodable):
 
 
 class NewerSchema(Undecodable):
-    """A record of newer code: the log explains its schema, and this code cannot read it. Says nothing against the record."""
+    """A sound record of newer code: the log explains its schema, but this code cannot read it."""
 
     code = "newer-schema"
     remedy = "Nothing is lost: what needs the record waits for a process of newer code. Go on with the upgrade (docs/deploys.md)."

@@ -1,8 +1,9 @@
-"""The write side: rules decide commands, the log decides what counts, the core folds it into tables.
+"""The write side: rules decide commands, the log decides which records count, the core folds them into tables.
 
-The names below are all that authors and producers need. Read first: `decider` (what an author writes), then the rooms in the order in
-which data flows: `sending`, `handler` (commands become events), `rules` (what counts), `core` (the fold's tables), `worker` (how chunks
-arrive), and `reactors` (commands that follow). Words of ours are in docs/glossary.md.
+The names below are all that authors and producers need. Read first: `decider` (the contract of an author's rules), then
+the rooms in the order in which data flows: `sending`, `handler` (commands become events), `rules` (which records
+count), `core` (the fold's tables), `worker` (how chunks arrive), and `reactors` (commands that follow).
+docs/glossary.md explains our words.
 """
 
 from importlib import import_module
@@ -38,7 +39,7 @@ _LATER = {
 
 
 def __getattr__(name: str) -> Any:
-    """What sends is loaded by whoever names it: a replay loads this package, and must not be able to send a command."""
+    """Loads the sending modules on first use. A replay loads this package, and must not be able to send a command."""
     if name in _LATER:
         return getattr(import_module(f"refold.streams.{_LATER[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,14 +8,14 @@ from functools import cached_property
 from refold.schemas.columns.binary_column import joined
 
 Place = tuple[str, int]
-"""A topic's full name and a partition of it."""
+"""A topic's full name and the number of a partition."""
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Records `start` … `end - 1` of a partition. `start` is the position they follow, which a commit compares.
+    """Records `start` … `end - 1` of a partition. A commit compares `start` with the stored position.
 
-    `generation` counts the seeks of the place in this process: a chunk of an older one is dropped unread.
+    `generation` counts the seeks of the place in this process: a chunk of an older generation is dropped unread.
     """
 
     topic: str
@@ -36,11 +36,11 @@ class Chunk:
 
     @cached_property
     def size(self) -> int:
-        """Bytes of the values; asked for by all who bound what waits."""
+        """Bytes of the values, for all that bound the memory of waiting chunks."""
         return sum(len(value) for value in self.values if value is not None)
 
     def first(self, records: int, most_bytes: int) -> "Chunk":
-        """So many of the first records, fewer where those are large, but at least one."""
+        """Up to `records` of the first records, fewer if they exceed `most_bytes`, but at least one."""
         size, number = 0, 0
         for value in self.values[:records]:
             size += len(value or b"")
@@ -58,7 +58,7 @@ class Chunk:
         return self._cut(slice(max(0, offset - self.start), None), max(self.start, offset))
 
     def then(self, following: "Chunk") -> "Chunk":
-        """This chunk and the one that follows it, as one. The caller has compared `end` with its `start`."""
+        """This chunk and the one that follows it, joined. The caller has compared `end` with its `start`."""
         keys = None if self.keys is None or following.keys is None else joined([self.keys, following.keys])
         values = joined([self.values, following.values])
         return replace(self, values=values, keys=keys, last_at=following.last_at or self.last_at)

@@ -1,4 +1,4 @@
-"""The contract of a domain's rules: three pure functions. No clock, no I/O, no randomness in any of them."""
+"""The contract of a domain's rules: three pure functions, without clock, I/O or randomness."""
 
 import hashlib
 import inspect
@@ -32,7 +32,7 @@ Decision = Event | tuple[Event, ...] | Rejected
 
 @dataclass(frozen=True)
 class Decider(Generic[State, C, E]):
-    """How one category decides: `decide(command, state)` gives events or a rejection, `evolve(state, event)` folds."""
+    """The rules of a category: `decide(command, state)` gives events or a rejection, `evolve(state, event)` folds."""
 
     category: Category
     initial: State
@@ -42,7 +42,7 @@ class Decider(Generic[State, C, E]):
     times: bool = field(init=False, repr=False, compare=False)
     """Whether states may hold times."""
     ask: Callable[[C, State], Decision] = field(init=False, repr=False, compare=False)
-    """`decide` as the author wrote it, for who is in `authors_arithmetic` already, as `go_on` is."""
+    """`decide` as the author wrote it. Like `go_on` it is for callers that are in `authors_arithmetic` already."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fingerprint", _fingerprint(type(self.initial), self.evolve, self.category))
@@ -56,7 +56,7 @@ class Decider(Generic[State, C, E]):
             return self.go_on(events, self.initial if state is None else state)
 
     def go_on(self, events: tuple[Any, ...], state: State) -> State:
-        """The same for who is in `authors_arithmetic` already."""
+        """The same for callers that are in `authors_arithmetic` already."""
         for event in events:
             state = self.evolve(state, event)
         return state
@@ -66,12 +66,12 @@ class Decider(Generic[State, C, E]):
         return dumped(state, holds_times=self.times)
 
     def load(self, stored: bytes | None) -> State:
-        """The state from its stored bytes; none is the initial one."""
+        """The state from its stored bytes; None gives the initial state."""
         return self.initial if stored is None else msgspec.json.decode(stored, type=type(self.initial))
 
 
 def _fingerprint(state: type, evolve: Callable[..., Any], category: Category) -> str:
-    """A new one makes every stored state of the category stale: the stream is then folded anew."""
+    """The hash of the code that folds a category. A new one makes its stored states stale: they are folded again."""
     text = repr(described(state)) + inspect.getsource(evolve) + sums_of(state)
     if within := structs_within(state):
         text += repr(within)
@@ -81,22 +81,22 @@ def _fingerprint(state: type, evolve: Callable[..., Any], category: Category) ->
 
 
 def sums_of(state: type) -> str:
-    """How exactly decimals of a state were computed: states from before may have been rounded."""
+    """The precision of a state's decimals, empty if it has none. States of another precision may be rounded."""
     return f"decimals of {AUTHORS.prec} digits" if "Decimal" in repr(held_by(state)) else ""
 
 
 def held_by(state: type) -> list[Any]:
-    """What lies in a state, at any depth."""
+    """The types within a state, at any depth."""
     return [described(state), structs_within(state)]
 
 
 def described(struct: Any) -> list[tuple[str, str, str]]:
-    """Name, type and default of each field of a struct, or of its class: what its stored bytes are read by."""
+    """Name, type and default of each field of a struct or its class: they decide how its stored bytes are read."""
     return [(f.encode_name, str(f.type), repr(f.default)) for f in msgspec.structs.fields(struct)]
 
 
 def structs_within(state: type) -> list[tuple[str, list[tuple[str, str, str]]]]:
-    """Name and fields of every struct that lies in a state's fields: its stored bytes are read by them, too."""
+    """Name and fields of every struct within a state's fields, since its stored bytes are read by them too."""
     found: dict[str, list[tuple[str, str, str]]] = {}
     left, seen = _parts(msgspec.inspect.type_info(state)), set[int]()
     while left:

@@ -1,4 +1,4 @@
-"""The domains named in the configuration, loaded: contracts, rules, and the catalog of their schemas."""
+"""Loads the configured domains: their contracts, rules, and the catalog of their schemas."""
 
 import sys
 import traceback
@@ -21,13 +21,14 @@ from refold.streams.refusals import first_line
 
 AnyDecider = Decider[Any, Any, Any]
 TAKEN = frozenset({"commands", "streams", "registry", "problems", "refold", "public", "information_schema"})
-"""`/v1/commands` and `/v1/streams` are paths, `refold` is the schema of our tables, and so on."""
+"""Names that no domain may have: `/v1/commands` and `/v1/streams` are paths, `refold` is the schema of our tables, and
+so on."""
 _TAKEN_PREFIXES = ("pg_", "refold_")
 
 
 @dataclass(frozen=True)
 class Domains:
-    """What the platform knows of the configured domains."""
+    """All that the platform knows of the configured domains."""
 
     names: tuple[str, ...]
     categories: Mapping[str, Category]
@@ -60,13 +61,13 @@ def _refuse_twice(names: Sequence[str], what: str) -> None:
 
 
 def refuse_taken(domain: str, what: str) -> None:
-    """Raise NameTaken for a domain's name that means something else in a path or a database."""
+    """Raise NameTaken for a domain's name that a path or a database uses for something else."""
     if domain in TAKEN or domain.startswith(_TAKEN_PREFIXES):
         raise NameTaken(f"{what}: no domain can be called {domain}")
 
 
 def frozen_folder(name: str) -> Traversable:
-    """Where a domain's released schemas lie: beside its contracts. Raises DomainInvalid where those are no package."""
+    """The folder of a domain's released schemas, next to its contracts. Raises DomainInvalid if they are no package."""
     module = domain_module(name, "schemas")
     if not hasattr(module, "__path__"):
         raise DomainInvalid(
@@ -77,12 +78,12 @@ def frozen_folder(name: str) -> Traversable:
 
 
 def domain_part(name: str, part: str, named: str, kind: type = object) -> tuple[Any, ...]:
-    """What a domain's module names in a tuple: CATEGORIES, DECIDERS or READ_MODELS. Raises UnknownDomain, DomainInvalid."""
+    """A domain module's tuple CATEGORIES, DECIDERS or READ_MODELS. Raises UnknownDomain, DomainInvalid."""
     return named_in(domain_module(name, part), named, kind)
 
 
 def named_in(module: ModuleType, named: str, kind: type) -> tuple[Any, ...]:
-    """A tuple of a domain's module, of things of one kind. Raises DomainInvalid."""
+    """A tuple of a domain's module, checked to hold things of one kind. Raises DomainInvalid."""
     found = getattr(module, named, None)
     if not isinstance(found, tuple | list):
         raise DomainInvalid(f"{module.__name__} has no tuple {named}: {module.__file__}")
@@ -98,12 +99,12 @@ def domain_module(name: str, part: str) -> ModuleType:
 
 
 def package_of(name: str) -> str:
-    """The package of a domain: the one of this name that Refold ships, else a top-level package."""
+    """The package of a domain: the one that Refold ships under this name, or else a top-level package."""
     return f"refold.{name}" if files("refold").joinpath(name, "schemas").is_dir() else name
 
 
 def imported(name: str, path: str) -> ModuleType:
-    """A module of a domain. Raises UnknownDomain where it is not found, DomainInvalid where it raises; a RefoldError goes through."""
+    """A module of a domain. Raises UnknownDomain (not found), DomainInvalid (it raises), or its own RefoldError."""
     try:
         return import_module(path)
     except ModuleNotFoundError as problem:
@@ -117,7 +118,7 @@ def imported(name: str, path: str) -> ModuleType:
 
 
 def _with_place(problem: Exception) -> str:
-    """What an author's module raised, and the line of it; a syntax error is not yet in any line that ran."""
+    """The error of an author's module with its line. A syntax error is not yet in any line that ran."""
     if isinstance(problem, SyntaxError):
         return f"{type(problem).__name__}: {problem.msg} ({problem.filename}, line {problem.lineno})"
     ours = str(files("refold"))
@@ -128,7 +129,7 @@ def _with_place(problem: Exception) -> str:
 
 
 def _not_found(domain: str, path: str, missing: str) -> str:
-    """What was not found, and where it was looked for."""
+    """The module that was not found, and the places that were searched."""
     if path != missing and not path.startswith(f"{missing}."):
         return f"the domain {domain!r} cannot be imported: {path} needs the module {missing}, which is not there"
     package, _, _ = missing.rpartition(".")

@@ -1,36 +1,36 @@
-"""What can go wrong on the write side and below it. Every class has a stable code (docs/errors.md lists them).
+"""The errors of the write side and below it. Every class has a stable code (docs/errors.md lists them).
 
 RefoldError
-├── BadSettings         bad-settings: refold.toml or the environment says something that cannot be
+├── BadSettings         bad-settings: refold.toml or the environment holds an invalid setting
 ├── NotConnected        not-connected: no Kafka or Postgres is named, and no embedded one runs
-├── AddressRefused      address-refused: nothing can listen on a configured address
-├── Unreachable         unreachable: a server that should be there does not answer
+├── AddressRefused      address-refused: a configured address cannot be listened on
+├── Unreachable         unreachable: a required server does not answer
 │   ├── KafkaUnavailable    kafka-unavailable
 │   └── DatabaseUnavailable database-unavailable
-├── Refused             refused: a server that answers, and refuses for good
+├── Refused             refused: a server answers, and waiting will not change its refusal
 │   ├── KafkaRefused        kafka-refused
 │   └── DatabaseRefused     database-refused
 │       ├── DatabasePooled      database-pooled
-│       ├── DatabaseNewer       database-newer: its tables are of a newer release, which this code cannot serve
-│       └── DatabaseOlder       database-older: its tables are of an older release, and may not be migrated now
-├── StatementFailed     statement-failed: Postgres fails a statement of ours that should pass
+│       ├── DatabaseNewer       database-newer: a newer release made its tables, and this code cannot serve them
+│       └── DatabaseOlder       database-older: an older release made its tables, and they may not be migrated now
+├── StatementFailed     statement-failed: Postgres fails a valid statement of ours
 ├── UnknownDomain       unknown-domain: a configured domain that cannot be loaded
-├── DomainInvalid       domain-invalid: a configured domain whose modules are at fault
-├── BadReactor          bad-reactor: a reactor that cannot be
-├── NameTaken           name-taken: a domain that is called as something of the platform
-├── QueueFull           queue-full: the producer holds as much as it may
+├── DomainInvalid       domain-invalid: a configured domain has faulty modules
+├── BadReactor          bad-reactor: an invalid reactor
+├── NameTaken           name-taken: a domain has a name that the platform uses
+├── QueueFull           queue-full: the producer is full
 ├── DeliveryFailed      delivery-failed: the broker did not acknowledge a record
-│   └── CommandTooLarge     command-too-large: the topic takes no record so large
+│   └── CommandTooLarge     command-too-large: the topic takes no record of this size
 ├── CategoryUncoded     category-without-code: the log holds a category that no configured domain has
-├── LogRefused          log-*: the log is not the one that the tables were folded from
+├── LogRefused          log-*: the log is not the one from which the tables were folded
 │   ├── WrongTopic          log-wrong-settings, log-wrong-partitions, log-topic-recreated
 │   ├── LogTrimmed          log-trimmed: it starts after the stored position
 │   ├── LogShorter          log-shorter: it ends before the stored position, or another record lies there
 │   ├── LogHole             log-hole: an offset is missing
-│   ├── LogCorrupt          log-corrupt: bytes are not those that were written
-│   └── RecordKills         log-record-kills: a record of the platform itself kills whoever decodes it
-├── EventUnreadable     event-unreadable: an event of a stream's history, by its place (an Undecodable, too)
-├── StillUnreadable     still-unreadable: what parked the stream is still there
+│   ├── LogCorrupt          log-corrupt: bytes have changed
+│   └── RecordKills         log-record-kills: a claim or rejection kills the process that decodes it
+├── EventUnreadable     event-unreadable: an event of a stream's history, with its place (also an Undecodable)
+├── StillUnreadable     still-unreadable: the cause that parked the stream still exists
 ├── NewerRules          newer-rules: the log was written under rules that this code does not know
 └── Lost                lost: another process moved the position; read it again
 """
@@ -41,7 +41,7 @@ from refold.schemas.errors import RefoldError, Undecodable
 
 
 class BadSettings(RefoldError):
-    """Settings that cannot be; the message names every fault at once."""
+    """Invalid settings; the message names every fault at once."""
 
     code = "bad-settings"
     remedy = "Correct refold.toml or the REFOLD_* variables; `refold config show` and docs/configuration.md list what there is."
@@ -55,7 +55,7 @@ class NotConnected(RefoldError):
 
 
 class AddressRefused(RefoldError):
-    """An address on which this process is to listen is taken, or is not of this machine."""
+    """A configured address to listen on is taken, or does not belong to this machine."""
 
     code = "address-refused"
     remedy = (
@@ -64,7 +64,7 @@ class AddressRefused(RefoldError):
 
 
 class Unreachable(RefoldError):
-    """A server that should be there does not answer."""
+    """A required server does not answer."""
 
     code = "unreachable"
     remedy = "Check that the server runs and that the address is right (`refold config show`)."
@@ -83,35 +83,35 @@ class DatabaseUnavailable(Unreachable):
 
 
 class Refused(RefoldError):
-    """A server answers, and refuses what this process needs; waiting does not change that."""
+    """A server answers and refuses a request of this process; waiting does not help."""
 
     code = "refused"
     remedy = "Correct the address, the password or the rights (`refold config show`), and start again."
 
 
 class KafkaRefused(Refused):
-    """Kafka refuses, by its rights, its names or its settings."""
+    """Kafka refuses because of rights, names or settings."""
 
     code = "kafka-refused"
     remedy = "Correct the topic prefix, the topic's settings or the rights that the message names, and start again."
 
 
 class DatabaseRefused(Refused):
-    """Postgres refuses, by its rights or because the database is not there."""
+    """Postgres refuses because of rights, or the database does not exist."""
 
     code = "database-refused"
     remedy = "Correct REFOLD_DATABASE_URL, or give the role what it lacks, and start again."
 
 
 class DatabasePooled(DatabaseRefused):
-    """A pooler stands before Postgres and keeps no session for its client: what is set, prepared or listened to is lost in it."""
+    """A pooler before Postgres changes a client's session, so what is set, prepared or listened to is lost."""
 
     code = "database-pooled"
     remedy = "Let the pooler keep a session for each client (PgBouncer: pool_mode = session), or connect to Postgres itself; docs/configuration.md has its settings."
 
 
 class DatabaseNewer(DatabaseRefused):
-    """The tables were migrated by a newer release, in a way that this code cannot serve."""
+    """A newer release migrated the tables in a way that this code cannot serve."""
 
     code = "database-newer"
     remedy = "Start the release of Refold that migrated them, or a newer one; docs/upgrading.md says how to go back."
@@ -127,7 +127,7 @@ class DatabaseOlder(DatabaseRefused):
 
 
 class StatementFailed(RefoldError):
-    """Postgres fails a statement of Refold's own: by a trigger or constraint of another's, a damaged table, or a fault of Refold."""
+    """Postgres fails Refold's own statement: a foreign trigger or constraint, a damaged table or a defect of Refold."""
 
     code = "statement-failed"
     remedy = "Take away what the message names; the log of Postgres has the statement. A role under the supervisor tries again by itself."
@@ -141,14 +141,14 @@ class UnknownDomain(RefoldError):
 
 
 class DomainInvalid(RefoldError):
-    """A configured domain whose modules raise when they are imported, or do not name what they should."""
+    """A configured domain whose modules raise on import, or do not define the required names."""
 
     code = "domain-invalid"
     remedy = "Correct the module at the place that the message names; docs/domains.md shows each."
 
 
 class BadReactor(RefoldError):
-    """A reactor that cannot be: its name, what it reads, or a name that another one has."""
+    """An invalid reactor: by its name, the events it reads, or a name that another reactor has."""
 
     code = "bad-reactor"
     remedy = (
@@ -166,7 +166,7 @@ class NameTaken(RefoldError):
 
 
 class QueueFull(RefoldError):
-    """The producer holds as much as it may; the caller waits or gives up."""
+    """The producer is full; the caller waits or gives up."""
 
     code = "queue-full"
     remedy = "Wait for the broker to take what is queued, then send again under the same command id."
@@ -180,21 +180,21 @@ class DeliveryFailed(RefoldError):
 
 
 class CommandTooLarge(DeliveryFailed):
-    """The commands' topic takes no record so large; it is not in the log, and sending it again changes nothing."""
+    """The commands' topic takes no record of this size. It is not in the log, and sending it again changes nothing."""
 
     code = "command-too-large"
     remedy = "Send shorter texts and lists, or let the topic take larger records (max.message.bytes)."
 
 
 class CategoryUncoded(RefoldError):
-    """The log holds events of a category that no configured domain has: nothing would be folded from them."""
+    """The log holds events of a category that no configured domain has, so nothing would fold them."""
 
     code = "category-without-code"
     remedy = "Give the category its old name back, or configure the domain that has it; a released category is never renamed."
 
 
 class LogRefused(RefoldError):
-    """The log is not the one that the tables were folded from."""
+    """The log is not the one from which the tables were folded."""
 
     code = "log-refused"
 
@@ -207,14 +207,14 @@ class WrongSettings(LogRefused):
 
 
 class WrongPartitions(LogRefused):
-    """A topic with another number of partitions than it was made with: keys would move."""
+    """A topic has another number of partitions than at its creation, so keys would move."""
 
     code = "log-wrong-partitions"
     remedy = "A category keeps its number of partitions for ever: set REFOLD_PARTITIONS to it, or copy the log into a new topic prefix."
 
 
 class TopicRecreated(LogRefused):
-    """A topic that the tables were folded from is gone, or there is another one of its name."""
+    """A topic from which the tables were folded is gone, or another topic has its name."""
 
     code = "log-topic-recreated"
     remedy = "Bring the old topic back from its backup, or drop the database and fold the new log with `refold replay rebuild --all --execute`."
@@ -228,7 +228,7 @@ class LogTrimmed(LogRefused):
 
 
 class LogShorter(LogRefused):
-    """The log ends before the stored position, or another record lies there: it lost events that the tables have."""
+    """The log ends before the stored position, or has another record there: it lost events that the tables have."""
 
     code = "log-shorter"
     remedy = "Restore the topic from its backup, or drop the database and fold what is left."
@@ -242,21 +242,21 @@ class LogHole(LogRefused):
 
 
 class LogCorrupt(LogRefused):
-    """Bytes of the log are not those that were written: a checksum does not fit, or records cannot be told apart."""
+    """Bytes of the log have changed: a checksum does not match, or records cannot be told apart."""
 
     code = "log-corrupt"
     remedy = "Restore the partition from a sound replica or from its backup."
 
 
 class RecordKills(LogRefused):
-    """A claim or rejection whose decoding kills the process: without it nobody can say what counts."""
+    """Decoding a claim or rejection kills the process. Without it nobody can tell which records count."""
 
     code = "log-record-kills"
     remedy = "Upgrade Refold or its libraries; the message names the record's place."
 
 
 class EventUnreadable(Undecodable):
-    """An event of a stream's history that cannot be read; the message names its topic, partition and offset."""
+    """An event of a stream's history is unreadable; the message names its topic, partition and offset."""
 
     code = "event-unreadable"
     remedy = "Install code that can read the event; `refold schemas log-check` names every such event of the log."
@@ -267,21 +267,21 @@ class EventUnreadable(Undecodable):
 
 
 class StillUnreadable(RefoldError):
-    """What parked the stream is still so; the stream goes on waiting."""
+    """The cause that parked the stream still exists; the stream goes on waiting."""
 
     code = "still-unreadable"
     remedy = "Install code that can read the event (`refold schemas log-check` says why it cannot), and release the stream then."
 
 
 class NewerRules(RefoldError):
-    """A claim says rules that this code does not know; only its partition stands."""
+    """A claim names rules that this code does not know; only its partition stops."""
 
     code = "newer-rules"
     remedy = "Upgrade this process: a newer version of Refold writes to the log. Where none does, the claim is forged: `refold log void` takes it out."
 
 
 class Lost(RefoldError):
-    """Another process moved the position of some places; drop what was read and read the position again."""
+    """Another process moved the position of some places; drop the records read and read the position again."""
 
     code = "lost"
 

@@ -1,7 +1,7 @@
-"""Named places at which a test may kill or stop a process: before and after each durable step.
+"""Named places at which a test can kill or stop a process: before and after each durable step.
 
-Off unless FAILPOINTS_OF_REFOLD names a folder. A file in it, named as the place, arms it once: `kill` or `stop` is done to the
-process that comes there first, and the file is gone.
+Off unless FAILPOINTS_OF_REFOLD names a folder. A file in it with the name of a place arms that place once: the first
+process there is killed or stopped, as the file says, and the file is removed.
 """
 
 import os
@@ -32,7 +32,7 @@ _SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 
 
 def failpoint(name: str) -> None:
-    """Do what is armed here, if anything is."""
+    """Kill or stop this process if a test armed this place."""
     if _FOLDER is None:
         return
     path = Path(_FOLDER) / name
@@ -41,5 +41,5 @@ def failpoint(name: str) -> None:
         path.unlink()
     except FileNotFoundError:
         return
-    # To this thread: a signal to the process is taken by its main thread, and until that has the CPU this one would go on.
+    # To this thread: the main thread takes a signal to the process, and until it gets the CPU this thread would go on.
     signal.pthread_kill(threading.get_ident(), _SIGNALS[action])

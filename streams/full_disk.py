@@ -1,15 +1,15 @@
-"""Whether a folder's disk has no room."""
+"""Tells whether the disk of a folder is full."""
 
 import os
 import tempfile
 from pathlib import Path
 
 _NEEDED = 1 << 16
-"""What a process allocates at once: a file of metrics, say."""
+"""Bytes that a process needs at once, for example for a file of metrics."""
 
 
 def is_full(folder: Path) -> bool:
-    """By taking a little room and giving it back: quotas and reserved blocks count too."""
+    """Allocates a few bytes and frees them again, so quotas and reserved blocks count too."""
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             if hasattr(os, "posix_fallocate"):

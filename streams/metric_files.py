@@ -1,7 +1,7 @@
-"""Files of metrics that own every byte they map.
+"""Metric files with every byte allocated on disk before it is mapped into memory.
 
-prometheus-client makes its files by `truncate`: they are sparse, and the first write to a page for which the disk has no room
-is a SIGBUS. Here each byte is allocated before it is mapped. Where the disk refuses, the values live on in memory, unshared.
+prometheus-client makes its files by `truncate`, so they are sparse: the first write to a page is a SIGBUS if the disk
+is full. Here each byte is allocated before it is mapped. If the disk refuses, the values stay in memory, not shared.
 """
 
 import errno
@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 class AllocatedDict(MmapedDict):
-    """prometheus-client's dict of doubles in a file of which the disk has promised all; else in memory."""
+    """prometheus-client's dict of doubles, in a fully allocated file or else in memory."""
 
     _told = False
     _f: BinaryIO | None  # type: ignore[assignment] # None in memory
@@ -62,12 +62,12 @@ class AllocatedDict(MmapedDict):
 
 
 def install() -> None:
-    """Let prometheus-client keep its values so. Before the first metric is made."""
+    """Make prometheus-client keep its values this way. Call before the first metric is made."""
     values.MmapedDict = AllocatedDict  # type: ignore[attr-defined, assignment]  # the module is patched: it offers no other way
 
 
 def _make(filename: str) -> None:
-    """A file of its first size, or none: an empty one ends who reads it. One of an earlier life has its holes filled."""
+    """Make a file of the first size, or none, since an empty one crashes readers. Fill holes of an existing one."""
     file = os.open(filename, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     size = os.fstat(file).st_size
     try:
@@ -81,7 +81,7 @@ def _make(filename: str) -> None:
 
 
 def _allocate(file: int, old: int, new: int) -> None:
-    """Bytes `old` … `new - 1` belong to the file, or it is as it was."""
+    """Allocate bytes `old` … `new - 1`, or leave the file as it was."""
     try:
         _reserve(file, old, new)
     except OSError:
@@ -90,7 +90,7 @@ def _allocate(file: int, old: int, new: int) -> None:
 
 
 def _reserve(file: int, start: int, end: int) -> None:
-    """Room on the disk for these bytes. Where there is no such call (macOS) what the file lacks is written."""
+    """Reserve disk space for these bytes. Without such a call (macOS) the missing bytes are written."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file, start, end - start)
         return

@@ -1,4 +1,4 @@
-"""What the write side counts. Names and labels are listed in docs/metrics.md; never an id in a label."""
+"""The metrics of the write side. docs/metrics.md lists names and labels; a label never holds an id."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,7 +43,7 @@ SET_ASIDE = Counter(
 
 
 def observe(group: str, stage: str, seconds: float) -> None:
-    """Record how long a stage took."""
+    """Record the duration of a stage, in seconds."""
     STAGES.labels(group, stage).observe(seconds)
 
 

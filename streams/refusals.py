@@ -1,7 +1,7 @@
-"""Whether an error of a server means that it is away or busy, which passes, or that it refuses, which does not pass by itself.
+"""Decides whether a server's error means that it is away or busy, which passes, or that it refuses, which does not.
 
-One judgement for all: whoever waits for a server asks here first. psycopg's OperationalError is not it (an index row that is
-too large is one), nor is a KafkaException.
+Every part that waits for a server asks this module first. psycopg's OperationalError does not tell (an index row that
+is too large raises one), nor does a KafkaException.
 """
 
 import os
@@ -27,9 +27,11 @@ from refold.streams.errors import (
 )
 
 _AWAY_CLASSES = frozenset({"08", "40", "53", "57", "58"})
-"""Connection lost; serialization and deadlock; out of disk, memory or connections; shut down or cancelled; the system's own errors."""
+"""SQLSTATE classes that pass: connection lost; serialization and deadlock; out of disk, memory or connections; shut
+down or cancelled; system errors."""
 _AWAY = frozenset({"25006", "25P03", "25P04", "55006", "55P03"})
-"""Only reads now (a standby, until it is promoted); a transaction that waited too long; in use; a lock that was not free in time."""
+"""SQLSTATEs that pass: read-only (a standby before its promotion); a transaction idle or open for too long; in use; a
+lock not free in time."""
 _RIGHTS_CLASSES = frozenset({"28", "3D", "0P"})
 _RIGHTS = frozenset({"42501"})
 _SQLSTATE = re.compile(rb'ErrorResponse\t.*? C "([0-9A-Z]{5})"')
@@ -83,12 +85,13 @@ TOO_LARGE = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO
 
 
 STEADY_S = 10.0
-"""A role that has run for so long had all that it needs: what is refused to it now was granted before, and may be again."""
+"""Seconds after which a running role counts as fully admitted: a later refusal withdraws a right, which may come
+back."""
 
 
 @dataclass
 class Admission:
-    """Whether a server let this process in once. What is refused to a role that ran passes: its database is being restored, say."""
+    """Whether a server once admitted this process. A later refusal passes, for example when a restore ends."""
 
     waits: bool = False
     granted: bool = False
@@ -100,21 +103,21 @@ class Admission:
         self.steady_from = time.monotonic() + (0.0 if ran_before else STEADY_S)
 
     def is_steady(self) -> bool:
-        """Whether what is refused is waited for, of whatever kind it is."""
+        """Whether to wait after any refusal."""
         return self.waits and time.monotonic() >= self.steady_from
 
 
 ADMISSION = Admission()
-"""Begun by supervised roles; a command or role that is run by hand says at once what is refused."""
+"""Supervised roles begin it. A command or a role run by hand reports a refusal at once."""
 
 
 def first_line(problem: BaseException) -> str:
-    """The first line of a driver's message: the rest is for the driver's authors."""
+    """The first line of a driver's message. The rest is for the driver's authors."""
     return (str(problem).strip().splitlines() or [type(problem).__name__])[0]
 
 
 def is_away(problem: psycopg.Error) -> bool:
-    """Whether the same statement may succeed once the server is back, or less busy. An error without a state is a lost connection."""
+    """Whether a statement may succeed once the server is back or less busy. No SQLSTATE: the connection was lost."""
     state = problem.sqlstate
     if state is None:
         return isinstance(problem, psycopg.OperationalError)
@@ -122,7 +125,7 @@ def is_away(problem: psycopg.Error) -> bool:
 
 
 def refusal_of(problem: psycopg.Error) -> DatabaseRefused | None:
-    """What the server refuses to this role whatever is sent; None where it is the statement, its values, or the server's state."""
+    """The refusal of this role, whatever it sends. None if the statement or the server's state is to blame."""
     state = problem.sqlstate or ""
     if state in _RIGHTS or state[:2] in _RIGHTS_CLASSES:
         return DatabaseRefused(f"Postgres refuses: {first_line(problem)}")
@@ -130,31 +133,31 @@ def refusal_of(problem: psycopg.Error) -> DatabaseRefused | None:
 
 
 def of_statement(problem: psycopg.Error) -> DatabaseRefused | StatementFailed:
-    """What a statement of ours fails by, where no server is away."""
+    """The reason why our own statement failed, when no server is away."""
     state = f" (SQLSTATE {problem.sqlstate})" if problem.sqlstate else ""
     return refusal_of(problem) or StatementFailed(f"Postgres says: {first_line(problem)}{state}")
 
 
 def is_keyless(problem: psycopg.Error) -> bool:
-    """Whether a key that a statement of ours names is not there. Every table is made with its key, so a restore has still to add it."""
+    """Whether a key that our statement names is missing. Tables are made with keys, so a restore must still add it."""
     return isinstance(problem, psycopg.errors.InvalidColumnReference)
 
 
 def may_pass(problem: psycopg.Error) -> bool:
-    """Whether to ask again: the server is away, is being restored, or refuses to a role that ran before what it granted then."""
+    """Whether to ask again: the server is away, is being restored, or now refuses a role that it admitted before."""
     return is_away(problem) or is_keyless(problem) or (ADMISSION.is_steady() and refusal_of(problem) is not None)
 
 
 def is_passing(problem: BaseException) -> bool:
-    """Whether a role that ends by it is to be started again: it ran before, so a hand has changed what is refused, and may change it back."""
+    """Whether to restart a role that ends with it: it ran before, so an operator may restore the withdrawn right."""
     return isinstance(problem, Refused | WrongSettings) and ADMISSION.is_steady()
 
 
 def of_connecting(url: str, parameters: Mapping[str, Any], problem: psycopg.Error) -> psycopg.Error | DatabaseRefused:
-    """Why no connection came about: the problem itself while the server is away, else what it refuses.
+    """Why no connection was made: the problem itself while the server is away, otherwise its refusal.
 
-    libpq tells the state of a failed start to nobody, and texts are in the server's language. So the start is done once more, with libpq's
-    trace of what is sent and received, which holds the state.
+    libpq hides the SQLSTATE of a failed start, and messages are in the server's language. So the start is repeated with
+    libpq's trace of the bytes sent and received, which holds the SQLSTATE.
     """
     if not isinstance(problem, psycopg.OperationalError):
         return DatabaseRefused("the address of the database cannot be read", remedy="Correct REFOLD_DATABASE_URL.")
@@ -177,7 +180,7 @@ def of_connecting(url: str, parameters: Mapping[str, Any], problem: psycopg.Erro
 
 
 def of_pooler() -> psycopg.Error | DatabasePooled:
-    """Of a connection whose statements may each meet another session. Waited for by a role that ran before."""
+    """The error for a connection whose statements may each run in another session. A role that ran before waits."""
     if ADMISSION.waits and ADMISSION.granted:
         return psycopg.OperationalError(f"it cannot be used now: {_POOLED}")
     return DatabasePooled(_POOLED)
@@ -191,7 +194,7 @@ def _refused(why: str, remedy: str | None = None) -> psycopg.Error | DatabaseRef
 
 
 def _is_up(url: str, text: str) -> bool:
-    """Whether the server answers at all, is not just starting, and has not too many clients."""
+    """Whether the server answers, is not just starting, and has room for clients."""
     return not any(said in text for said in _CROWDED) and _ping(url) == pq.Ping.OK
 
 
@@ -200,7 +203,7 @@ def _ping(url: str) -> int:
 
 
 def _traced_start(url: str) -> tuple[bool, str, bytes]:
-    """Whether a connection comes about now, what libpq says, and what it traced. The trace stays in memory: it may hold a password."""
+    """Whether it connects now, libpq's message, and its trace (in memory only: it may hold a password)."""
     with os.fdopen(os.memfd_create("refold-trace"), "rb") as trace:
         connection = pq.PGconn.connect_start(url.encode())
         try:
@@ -222,7 +225,7 @@ def _traced_start(url: str) -> tuple[bool, str, bytes]:
 
 
 def of_kafka(error: KafkaError, what: str) -> KafkaUnavailable | KafkaRefused:
-    """A broker's or client's error as one of ours; `what` could not be done."""
+    """An error of a broker or client as one of ours; `what` is the attempted action."""
     if error.code() in _REFUSED:
         return KafkaRefused(f"{what}: {error.str()} ({error.name()})")
     return KafkaUnavailable(f"{what}: {error}")

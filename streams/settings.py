@@ -18,17 +18,17 @@ DEFAULT_CONFIG = "refold.toml"
 
 
 def _names(value: object) -> object:
-    """Variables have no lists: `a,b` stands for one."""
+    """Variables have no lists, so `a,b` is read as one."""
     return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
 
 
 def _small(value: object) -> object:
-    """`INFO` is as good as `info`."""
+    """`INFO` is accepted as `info`."""
     return value.lower() if isinstance(value, str) else value
 
 
 class Settings(BaseModel):
-    """Everything that can be configured; read once where a process starts and handed down."""
+    """The whole configuration, read once when a process starts and handed down."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -104,7 +104,7 @@ class Settings(BaseModel):
     @field_validator("database_url", "analyst_url")
     @classmethod
     def _readable(cls, url: SecretStr | None) -> SecretStr | None:
-        """By libpq's own word, here: where it is used, its complaint would print what is wrong, mostly the password."""
+        """Checks the URL by libpq. Later, libpq's own message would print the bad part, usually the password."""
         try:
             pq.Conninfo.parse((url or SecretStr("")).get_secret_value().encode())
         except OperationalError:
@@ -116,7 +116,7 @@ class Settings(BaseModel):
     @field_validator("domain_path")
     @classmethod
     def _folders(cls, path: list[Path]) -> list[Path]:
-        """Absolute: a process that is started elsewhere finds the same ones."""
+        """Absolute paths, so a process that starts elsewhere finds the same folders."""
         if missing := [str(folder) for folder in path if not folder.is_dir()]:
             raise ValueError(f"there is no folder {', '.join(missing)}")
         return [folder.absolute() for folder in path]
@@ -129,13 +129,13 @@ class Settings(BaseModel):
 
     @classmethod
     def for_lines(cls, environ: Mapping[str, str] = os.environ) -> Self:
-        """The defaults, with the form of log lines that is asked for: for telling that the settings cannot be."""
+        """The defaults with the requested form of log lines, for reporting that the settings are invalid."""
         wanted = str(_read(environ)[0].get("log_format", "")).lower()
         return cls(log_format="json") if wanted == "json" else cls()
 
     @classmethod
     def load_with_origins(cls, environ: Mapping[str, str] = os.environ) -> tuple[Self, dict[str, str]]:
-        """The settings, and where each of them comes from."""
+        """The settings, and the source of each."""
         values, origins, faults = _read(environ)
         return cls._checked(values, faults), {name: origins.get(name, "default") for name in cls.model_fields}
 
@@ -152,24 +152,24 @@ class Settings(BaseModel):
         return settings
 
     def with_servers(self, kafka: str | None, database_url: str | None) -> Self:
-        """The same settings, pointed at these servers; None where there is none."""
+        """The same settings, with these servers instead; None means no server."""
         secret = None if database_url is None else SecretStr(database_url)
         return self.model_copy(update={"kafka": kafka, "database_url": secret})
 
     def kafka_servers(self) -> str:
-        """Kafka's bootstrap servers, or an error that says how to name some."""
+        """Kafka's bootstrap servers. Raises NotConnected if none is named."""
         if self.kafka is None:
             raise NotConnected("No Kafka is named and none runs in the data folder.")
         return self.kafka
 
     def dsn(self) -> str:
-        """The database's URL with its password, or an error that says how to name one."""
+        """The database's URL with its password. Raises NotConnected if none is named."""
         if self.database_url is None:
             raise NotConnected("No Postgres is named and none runs in the data folder.")
         return self.database_url.get_secret_value()
 
     def require_servers(self) -> None:
-        """Raise, once and early, when no server is named."""
+        """Raise NotConnected early if no server is named."""
         self.kafka_servers()
         self.dsn()
 
@@ -183,7 +183,7 @@ class Settings(BaseModel):
 
 
 def _read(environ: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str], list[str]]:
-    """Values, their origins, and the faults found on the way; later sources win."""
+    """Values, their origins, and the faults found; later sources win."""
     values, origins, faults = _read_toml(environ)
     for variable, text in sorted(environ.items()):
         if not variable.startswith(PREFIX) or variable == CONFIG_VARIABLE:

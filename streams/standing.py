@@ -1,4 +1,4 @@
-"""What this process says of itself while it runs: how far its handler has come, and what its work waits for."""
+"""The state that this process reports while it runs: its handler's progress, and the reasons why work waits."""
 
 import time
 from uuid import UUID
@@ -6,39 +6,39 @@ from uuid import UUID
 from refold.streams.chunk import Place
 
 STANDING: dict[Place, tuple[UUID, int]] = {}
-"""By partition of commands its claim's writer, and the next offset that is neither decided nor passed over. The tables do not show
-it where the last commands are repeats, since nothing is appended for these."""
+"""For each commands partition, the writer of our claim and the next offset that is neither decided nor passed over. The
+tables do not show it if the last commands are repeats, since nothing is appended for these."""
 
 MEMBERS: dict[int, str] = {}
-"""What the broker calls this process in its group, by who has joined."""
+"""The broker's member ids of this process, by the object that joined."""
 
 STILL_S = 30.0
-"""Where something waits and nothing was applied for so long, somebody stands still."""
+"""Seconds without an applied record after which a waiting part counts as standing still."""
 STALE_S = 10.0
-"""A process that said nothing for so long is dead."""
+"""Seconds of silence after which a process counts as dead."""
 
 _WAITS: dict[int, tuple[float, str]] = {}
 
 
 def waits(who: object, why: str) -> bool:
-    """Some part of the process cannot go on now, and will try again; whether it has not said so yet: a log is told once."""
+    """Note why a part of the process waits. True if the reason is new, so it should be logged (once)."""
     since, said = _WAITS.get(id(who), (time.monotonic(), ""))
     _WAITS[id(who)] = since, why
     return why != said
 
 
 def goes_on(who: object) -> None:
-    """It has gone on. Costs nothing where it never waited."""
+    """Note that the part goes on. Costs nothing if no part waits."""
     if _WAITS:
         _WAITS.pop(id(who), None)
 
 
 def all_waits() -> list[tuple[float, str]]:
-    """For how many seconds each part has waited, and for what; the longest first."""
+    """Seconds that each part has waited, and why; the longest first."""
     now = time.monotonic()
     return [(now - since, why) for since, why in sorted(_WAITS.copy().values())]
 
 
 def waits_longest() -> tuple[float, str] | None:
-    """For how many seconds some part has waited, and for what."""
+    """The longest wait in seconds, and why."""
     return next(iter(all_waits()), None)

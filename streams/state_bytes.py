@@ -1,7 +1,7 @@
-"""A state as the bytes that a table holds: JSON, with each time in UTC.
+"""Encodes a state as the bytes that a table holds: JSON, with each time in UTC.
 
-msgspec rounds the seconds of an offset (those of most zones a hundred years ago, of Monrovia until 1972), and what is read again would be
-another moment.
+msgspec rounds the seconds of a UTC offset (most zones had them a hundred years ago, Monrovia until 1972), so reading
+would return another moment.
 """
 
 from datetime import UTC, datetime
@@ -11,14 +11,14 @@ import msgspec
 
 
 def dumped(state: Any, *, holds_times: bool) -> bytes:
-    """The state's bytes. `holds_times`: what `may_hold_times` says of its class; the others take the short way."""
+    """The state's bytes. `holds_times`: the result of `may_hold_times` for its class; False is faster."""
     if holds_times:
         state = _in_utc(msgspec.to_builtins(state, builtin_types=(datetime,)))
     return msgspec.json.encode(state)
 
 
 def may_hold_times(described: object) -> bool:
-    """Whether a state's fields, as `decider.described` names their types, may hold times; of an untyped one nobody knows."""
+    """Whether fields may hold times, by their types from `decider.described`. True for untyped fields."""
     said = repr(described)
     return "datetime" in said or "Any" in said
 

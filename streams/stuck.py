@@ -1,8 +1,8 @@
-"""Work that never ends: an attempt that uses more CPU time than is allowed ends its process, which counts as a death on its records.
+"""Ends a process whose attempt uses more CPU time than allowed. This counts as a death on the attempt's records.
 
-It is the thread's own CPU time, never the clock's: who waits for a server, or is stopped, uses none. A watcher reads it each
-second. Code that never gives the interpreter's lock back keeps the watcher from running, too: then a timer of the process's CPU
-time, which the watcher winds up each second, runs out, and its signal ends the process without that lock.
+Only the thread's own CPU time counts: waiting for a server, or being stopped, uses none. A watcher reads it each
+second. Code that never releases the interpreter's lock blocks the watcher too. Then a timer of the process's CPU time
+runs out, which the watcher resets each second, and its signal ends the process without that lock.
 """
 
 import ctypes
@@ -22,13 +22,13 @@ from refold.streams.exit_codes import WORK_FAILED
 _log = logging.getLogger(__name__)
 TICK_S = 1.0
 UNWATCHED = 2
-"""Times the limit: the timer counts all threads, and what the others use meanwhile is no fault of an attempt."""
+"""Factor on the limit for that timer: it counts all threads, and an attempt is not to blame for the others."""
 _STDERR = 2
 _system = ctypes.CDLL(None)
 _system.signal.argtypes, _system.signal.restype = [ctypes.c_int, ctypes.c_void_p], ctypes.c_void_p
 _began: dict[int, float] = {}
 _reading = threading.Lock()
-"""Held while clocks are read: that of a thread must not be asked for when it is gone."""
+"""Held while clocks are read: the clock of a thread that has ended must not be read."""
 
 
 def begin() -> None:
@@ -44,7 +44,7 @@ def end() -> None:
 
 
 def goes_on() -> None:
-    """This thread's attempt, if it is in one, is long but gets somewhere: it is given its time anew."""
+    """This thread's attempt, if any, is long but makes progress, so its time starts again."""
     if threading.get_ident() in _began:
         begin()
 
@@ -62,7 +62,7 @@ class StuckWatch:
         self._watcher.start()
 
     def close(self) -> None:
-        """Nothing is watched any more."""
+        """Stop watching."""
         self._closed.set()
         self._watcher.join()
         signal.setitimer(signal.ITIMER_PROF, 0)
@@ -93,7 +93,7 @@ class StuckWatch:
 
 
 def _handle_by(function: ctypes.c_void_p | None) -> None:
-    """What faulthandler goes on to; None: the default, which spares process 1 of a container, and so many a worker."""
+    """Set the handler that runs after faulthandler's. None: the default, which spares process 1 of a container."""
     _system.signal(signal.SIGPROF, function)
 
 
@@ -120,7 +120,7 @@ if sys.platform == "darwin":  # which has no pthread_getcpuclockid
     _system.pthread_mach_thread_np.restype = ctypes.c_uint
 
     def cpu_s(thread: int) -> float:
-        """Seconds of CPU time that a living thread has used; 0 where the system does not tell."""
+        """Seconds of CPU time that a living thread has used; 0 if the system does not tell."""
         info, words = _BasicInfo(), ctypes.c_uint(_WORDS)
         port = _system.pthread_mach_thread_np(thread)
         if _system.thread_info(port, _BASIC_INFO, ctypes.byref(info), ctypes.byref(words)) != 0:

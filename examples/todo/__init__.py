@@ -1,1 +1,1 @@
-"""Tasks on lists: the smallest whole domain."""
+"""Tasks on lists: the smallest complete domain."""

@@ -1,4 +1,4 @@
-"""The table `todo.lists`: how many tasks each list has, and how many of them are done."""
+"""The table `todo.lists`: how many tasks each list has, and how many are done."""
 
 from refold.projections import Rollup, events, key
 from todo.schemas import TASK, TaskAdded, TaskDone

@@ -7,14 +7,14 @@ from todo.schemas import TASK, AddTask, TaskAdded, TaskDone, TickTask
 
 
 class Task(msgspec.Struct, frozen=True):
-    """What the rules need to know of a task."""
+    """The state that the rules need."""
 
     list: str | None = None
     done: bool = False
 
 
 def decide(command: AddTask | TickTask, task: Task) -> Decision:
-    """One command and the task's state: an event, or why not."""
+    """Decides one command on the task's state: an event, or a rejection."""
     if isinstance(command, AddTask):
         return (
             Rejected("task-exists", "add it once") if task.list else TaskAdded(list=command.list, title=command.title)

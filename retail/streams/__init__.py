@@ -1,4 +1,4 @@
-"""The rules of the reference domain. `DECIDERS` is what Refold reads of it."""
+"""The rules of the reference domain. Refold loads `DECIDERS`."""
 
 from refold.retail.streams.basket import BASKET_DECIDER
 from refold.retail.streams.household import HOUSEHOLD_DECIDER

@@ -19,7 +19,7 @@ from refold.streams import Decider, Decision, Rejected
 
 
 class Basket(msgspec.Struct, frozen=True):
-    """What the rules need to know of a basket."""
+    """The state that the rules need."""
 
     status: str = "none"
     store_id: int = 0
@@ -32,7 +32,7 @@ BasketEvent = BasketOpened | ItemScanned | BasketPaid | BasketAbandoned
 
 
 def decide_basket(command: BasketCommand, basket: Basket) -> Decision:
-    """A basket is opened once, takes lines of at least one unit while open, and is paid only with a line in it."""
+    """A basket is opened once, takes lines of at least one unit while open, and is paid only if it has a line."""
     if isinstance(command, OpenBasket):
         return _open(command, basket)
     if basket.status != "open":

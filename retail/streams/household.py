@@ -1,4 +1,4 @@
-"""The rules of the reference domain's loyalty card: who may join a campaign, redeem a coupon, be given points."""
+"""The rules of the loyalty card: who may join a campaign, redeem a coupon or be given points."""
 
 import msgspec
 
@@ -15,7 +15,7 @@ from refold.streams import Decider, Decision, Rejected
 
 
 class Household(msgspec.Struct, frozen=True):
-    """What the rules need to know of a household. No points: no rule asks for them, and they would be most of its events."""
+    """The state that the rules need. No points: no rule asks for them, and they would be most of its events."""
 
     campaigns: tuple[int, ...] = ()
     redeemed: tuple[tuple[int, int], ...] = ()
@@ -26,7 +26,7 @@ HouseholdEvent = CampaignJoined | CouponRedeemed | PointsAwarded
 
 
 def decide_household(command: HouseholdCommand, household: Household) -> Decision:
-    """A campaign is joined once, each of its coupons redeemed once by who joined it, and points are at least one."""
+    """A campaign is joined once. A member redeems each of its coupons once. Points are at least one."""
     match command:
         case EnrolInCampaign(campaign_id=campaign):
             if campaign in household.campaigns:

@@ -17,7 +17,7 @@ from refold.streams import Decider, Decision, Rejected
 
 
 class Product(msgspec.Struct, frozen=True):
-    """Whether a product is in the range, and what its label reads."""
+    """Whether a product is in the range, and the text of its label."""
 
     listed: bool = False
     brand: str = ""
@@ -29,7 +29,7 @@ ProductEvent = ProductListed | ProductRebranded | ProductRepacked | ProductDelis
 
 
 def decide_product(command: ProductCommand, product: Product) -> Decision:
-    """A product is listed while it is not in the range, and relabelled or delisted while it is."""
+    """A product is listed only while it is not in the range, and relabelled or delisted only while it is."""
     if isinstance(command, ListProduct):
         return _list(command, product)
     if not product.listed:
@@ -56,7 +56,7 @@ def _list(command: ListProduct, product: Product) -> Decision:
 
 
 def _relabel(command: RelabelProduct, product: Product) -> Decision:
-    """An event for each part of the label that is another."""
+    """An event for each part of the label that changes."""
     number, changes = int(command.product_id), list[Event]()
     if command.brand != product.brand:
         changes.append(ProductRebranded(product_id=number, brand=command.brand))

@@ -1,7 +1,8 @@
-"""What a process says of itself while it runs, line by line, for those who operate it: docs/logging.md.
+"""Writes log lines of a running process, for those who operate it (docs/logging.md).
 
-Not the log of records, which `log` and its neighbours read. Everything goes through Python's `logging`: whoever has something
-to say takes a logger of its module's name, and hands `extra=about(…)` over where a line is about an error, a record or a command.
+This is not the log of records, which `log` and its neighbours read. Everything goes through Python's `logging`: a
+module logs with a logger of its own name, and passes `extra=about(…)` if the line is about an error, a record or a
+command.
 """
 
 from refold.streams.journal.about import CONTEXT, about

@@ -1,4 +1,4 @@
-"""What a line is about: an error's stable code, the place of a record, the request and the command that it concerns."""
+"""Attaches to a log line its subject: an error's code, a record's place, a request or a command."""
 
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -14,10 +14,10 @@ from refold.streams.errors import DatabaseUnavailable
 from refold.streams.refusals import is_away, of_kafka, refusal_of
 
 CONTEXT: ContextVar[Mapping[str, Any] | None] = ContextVar("refold_line_context", default=None)
-"""Of the request that is answered: its `request_id` and, once known, its `command_id`. Whatever else it holds is not looked at."""
+"""The request being answered: its `request_id` and, once known, its `command_id`. Other keys are ignored."""
 IDS = ("request_id", "command_id")
 FIELDS = ("topic", "partition", "offset", *IDS, "method", "route", "status", "ms")
-"""What a line may say besides its message, in the order in which it is written."""
+"""Fields of a line besides its message, in the order in which they are written."""
 ABOUT = "refold_about"
 
 
@@ -30,9 +30,10 @@ def about(
     of: object = None,
     **more: Any,
 ) -> dict[str, dict[str, Any]]:
-    """The `extra` of a logging call. The same words of two partitions are two faults, and so they are of two `of`, which is not written.
+    """The `extra` of a logging call. Equal words for two partitions, or for two `of` (not written), are two faults.
 
-    `words`: what tells a fault instead of the message, but for its numbers. `repeats=True`: a line that is no warning, and is counted as one where it comes again and again.
+    `words`: names the fault instead of the message without its numbers. `repeats=True`: an information line that is
+    counted like a warning when it repeats.
     """
     found: dict[str, Any] = dict(more)
     if of is not None:
@@ -49,7 +50,7 @@ def about(
 
 
 def code_of(problem: object) -> str | None:
-    """The stable code of an error, be it ours or a server's."""
+    """The stable code of an error, ours or a server's."""
     if isinstance(problem, RefoldError):
         return problem.code
     if isinstance(problem, psycopg.Error):

@@ -1,4 +1,4 @@
-"""How a line looks: text for people, JSON for programs; and how the supervisor reads the lines of its processes again. Pure."""
+"""Formats a line as text for people or JSON for programs, and parses lines again for the supervisor. Pure."""
 
 import json
 import logging
@@ -13,18 +13,18 @@ from refold.streams.journal.line import Line
 
 JSON = "json"
 FOLLOWS = "    "
-"""What each further line of a message or an exception begins with, in text."""
+"""The indent of each further line of a message or an exception, in text."""
 _TEXT = re.compile(
     r"(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) (?P<level>[A-Z]+) (?P<role>[\w-]+)\[(?P<pid>\d+)\] (?P<logger>[\w.-]+): (?P<message>.*)"
 )
 _UNSEEN = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *range(127, 160), 0x2028, 0x2029)}
-"""Characters that a terminal obeys, or that begin a line, but for tab and newline."""
+"""Characters that control a terminal or begin a line, except tab and newline."""
 _NO_NAME = re.compile(r"[^\w.-]+", re.ASCII)
 
 
 @dataclass(frozen=True)
 class Writer:
-    """Which process writes: its role, or its name under a supervisor, and its pid."""
+    """The process that writes: its role, or its name under a supervisor, and its pid."""
 
     role: str
     pid: int
@@ -36,7 +36,7 @@ Form = Callable[[Line, Writer], str]
 
 @dataclass(frozen=True)
 class Read:
-    """A line of another process of ours, as its supervisor understands it. `time`: ISO-8601, UTC."""
+    """A line of another process, parsed by its supervisor. `time`: ISO-8601, UTC."""
 
     time: str
     level: str
@@ -55,7 +55,7 @@ def as_text(line: Line, writer: Writer) -> str:
 
 
 def as_json(line: Line, writer: Writer) -> str:
-    """One object; fields that a line does not have are left out."""
+    """One JSON object; missing fields are left out."""
     found: dict[str, Any] = {
         "time": _time(line),
         "level": logging.getLevelName(line.level),
@@ -73,12 +73,12 @@ def as_json(line: Line, writer: Writer) -> str:
 
 
 def form_of(name: str) -> Form:
-    """By the setting `log_format`."""
+    """The form named by the setting `log_format`."""
     return as_json if name == JSON else as_text
 
 
 def read(text: str) -> Read | None:
-    """A line in either form; None where it is none, or goes on with the one before."""
+    """Parse a line in either form. None if it is neither, or continues the line before."""
     if text.startswith("{"):
         try:
             found = json.loads(text)

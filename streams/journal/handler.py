@@ -1,4 +1,4 @@
-"""From `logging` to a stream: one line a fault, counts by a thread of its own, nothing dropped without a count."""
+"""Writes log records to a stream: one line per fault, repeats as counts. Nothing is dropped without a count."""
 
 import contextlib
 import logging
@@ -18,7 +18,7 @@ _LONGEST_WAIT_S = 3600.0
 
 
 class Journal(logging.Handler):
-    """Writes what any logger of the process says. Its lock guards all of it; `logging` makes it anew in a forked child."""
+    """Writes all log lines of the process. Its lock guards everything; `logging` replaces it in a forked child."""
 
     def __init__(
         self,
@@ -28,7 +28,7 @@ class Journal(logging.Handler):
         masking: Masking | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`form` writes a line as `writer`'s."""
+        """`form` formats a line of `writer`."""
         super().__init__()
         self._stream, self._form, self._writer = stream, form, writer
         self._masking, self._clock = masking or Masking(), clock
@@ -40,7 +40,7 @@ class Journal(logging.Handler):
         self._counting.start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Called under the lock. Raises nothing: whoever logs goes on."""
+        """Called under the lock. Never raises, so the caller goes on."""
         try:
             self._take(record)
         except Exception:
@@ -48,7 +48,7 @@ class Journal(logging.Handler):
 
     def _take(self, record: logging.LogRecord) -> None:
         line = line_of(record, self._masking)
-        if self._closed:  # by the end of the process: nobody would write a count any more
+        if self._closed:  # the process is ending: no thread would write a later count
             self._write(line)
             return
         before = self._repeats.next_due()
@@ -58,12 +58,12 @@ class Journal(logging.Handler):
             self._woken.set()
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - its name in `logging`
-        """A defect of ours, or of what was handed over: said in the form of all lines, never raised."""
+        """Reports a defect of ours or of the caller's arguments as an ordinary line; never raises."""
         with contextlib.suppress(Exception):
             self._write(Line(record.created, logging.ERROR, _OWN, f"a line of {record.name} could not be written"))
 
     def close(self) -> None:
-        """Write what is counted and not told; `logging.shutdown` calls this, and whoever ends the process at once."""
+        """Write untold counts. Called by `logging.shutdown`, and before an immediate end of the process."""
         with self._held():
             if not self._closed:
                 self._closed = True
@@ -73,7 +73,7 @@ class Journal(logging.Handler):
         super().close()
 
     def _count(self) -> None:
-        """Write what is due by time."""
+        """Write lines that are due by time."""
         while not self._closed:
             with self._held():
                 now = self._clock()
@@ -87,7 +87,7 @@ class Journal(logging.Handler):
         self._write(replace(line, time=time.time()))
 
     def _write(self, line: Line) -> None:
-        """In one piece. What a full disk refuses is counted, and told once it takes lines again."""
+        """Write the line in one piece. A full disk's refusals are counted, and reported once it accepts lines."""
         text = self._form(line, self._writer) + "\n"
         if self._refused:
             words = f"{self._refused} lines were dropped here: they were refused"

@@ -1,4 +1,4 @@
-"""A line before it is written: what was said, of what, and which fault it is one of."""
+"""A line before it is written: its message, its subject, and its fault."""
 
 import logging
 import re
@@ -11,23 +11,24 @@ from refold.streams.journal.about import ABOUT, CONTEXT, FIELDS, IDS, code_of
 from refold.streams.journal.masking import Masking
 
 MOST_MESSAGE, MOST_EXCEPTION = 4_000, 8_000
-"""Characters that are kept: of a message its begin and some of its end, of an exception its end. What carries lines on cuts them at 16 KiB, mostly."""
+"""Most characters kept: of a message its beginning and some of its end, of an exception its end. Most log carriers cut
+lines at 16 KiB."""
 _MESSAGE_END = 1_000
 _FORMATS = re.compile(r"%[-#0 +]*[\d*]*(?:\.[\d*]+)?[a-zA-Z%]")
 _NUMBERS = re.compile(r"[0-9a-fA-F]*\d[0-9a-fA-F]*")
 _COMPARED = 300
 PRINTED = ("stdout", "stderr")
-"""Loggers of what is printed: a line of these is not a whole message, so none is taken for a repeat of another."""
+"""Loggers of printed output. Their lines are parts of messages, so none counts as a repeat of another."""
 
 Fault = tuple[object, ...]
-"""What two lines have in common that tell of the same fault."""
+"""A key that two lines share if they report the same fault."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line. `time`: seconds since 1970. `count`: how often what it says came since it was said last; None: it is said now.
+    """One line. `time`: seconds since 1970. `count`: its repeats since it was last told; None if told now.
 
-    `total`: of the last line of a fault, how often it came in all.
+    `total`: how often it came in all; set on the last line of a fault.
     """
 
     time: float
@@ -43,7 +44,7 @@ class Line:
 
 
 def line_of(record: logging.LogRecord, masking: Masking) -> Line:
-    """What a record of `logging` says."""
+    """The line for a record of `logging`."""
     about: Mapping[str, Any] = getattr(record, ABOUT, None) or {}
     context = CONTEXT.get() or {}
     raised = record.exc_info[1] if record.exc_info else None
@@ -64,7 +65,7 @@ def line_of(record: logging.LogRecord, masking: Masking) -> Line:
 
 
 def _message(record: logging.LogRecord) -> str:
-    """Whatever a caller hands over, there is a line."""
+    """The message; whatever a caller passed, there is a line."""
     try:
         return record.getMessage()
     except Exception as problem:
@@ -80,7 +81,7 @@ def _exception(record: logging.LogRecord, masking: Masking) -> str | None:
 def _fault(
     record: logging.LogRecord, message: str, code: str | None, raised: BaseException | None, about: Mapping[str, Any]
 ) -> Fault:
-    """The words as they stand in the code; where these are all given, the message but for its numbers."""
+    """The key of the line's fault: its words in the code, or the message without numbers if there are none."""
     words = record.msg if isinstance(record.msg, str) and record.args else ""
     if "words" in about or (code is None and not any(map(str.isalpha, _FORMATS.sub("", words)))):
         words = _NUMBERS.sub("#", about.get("words", message)[:_COMPARED])
@@ -89,7 +90,7 @@ def _fault(
 
 
 def _shortened(text: str) -> str:
-    """Its begin and its end: some libraries put a traceback into a message."""
+    """Its beginning and its end: some libraries put a traceback into a message."""
     left_out = len(text) - MOST_MESSAGE
     return (
         text

@@ -1,4 +1,4 @@
-"""No line holds a password: not those of the settings, nor what looks like one in an address."""
+"""Masks passwords in lines: those of the settings, and whatever looks like one in an address."""
 
 import re
 from collections.abc import Iterable
@@ -12,20 +12,20 @@ _NAMED = re.compile(
     r"(?i)((?:password|passwd|pgpass|secret|token)[a-z_]*['\"]?\s*[=:]\s*)('(?:[^'\\]|\\.){0,500}'|\"(?:[^\"\\]|\\.){0,500}\"|[^\s,;&'\")]{1,500})"
 )
 _LEAST = 8
-"""Of a password's characters: a shorter one is masked where it stands in an address, not wherever the word occurs."""
+"""Least length, in characters, of a password masked everywhere. A shorter one is masked only in addresses."""
 
 
 class Masking:
-    """Masks the passwords of some addresses, and of all that look like addresses."""
+    """Masks the passwords of given addresses, and those in anything that looks like an address."""
 
     def __init__(self, addresses: Iterable[str] = ()) -> None:
-        """`addresses`: of databases, as the settings have them."""
+        """`addresses`: the databases' addresses in the settings."""
         passwords = {password for address in addresses for password in _passwords(address)}
         written = {form for each in passwords for form in (each, quote(each, safe=""), unquote(each))}
         self._known = sorted((form for form in written if len(form) >= _LEAST), key=len, reverse=True)
 
     def masked(self, text: str) -> str:
-        """The text without them."""
+        """The text without passwords."""
         for known in self._known:
             text = text.replace(known, MASK)
         if "://" in text:

@@ -1,4 +1,4 @@
-"""What code prints becomes lines: a domain's `print`, a library's complaint to stderr."""
+"""Turns printed output into log lines: a domain's `print`, a library's complaint on stderr."""
 
 import io
 import logging
@@ -6,14 +6,14 @@ import threading
 from typing import TextIO
 
 _MOST = 100_000
-"""Characters without a newline that are kept together."""
+"""Most characters kept while no newline comes."""
 
 
 class Printed(io.TextIOBase):
     """A stream whose lines are logged by the logger `name`: `stdout` as information, `stderr` as a warning."""
 
     def __init__(self, name: str, below: TextIO) -> None:
-        """`below`: the stream that it stands for."""
+        """`below`: the stream that it replaces."""
         super().__init__()
         self.below = below
         self._logger = logging.getLogger(name)
@@ -29,11 +29,11 @@ class Printed(io.TextIOBase):
         return True
 
     def fileno(self) -> int:
-        """Who writes to the descriptor itself goes past us."""
+        """Code that writes to the descriptor itself bypasses us."""
         return self.below.fileno()
 
     def write(self, text: str) -> int:
-        """Log each line that is whole."""
+        """Log each complete line."""
         with self._writing:
             *whole, self._begun = (self._begun + text).split("\n")
             if len(self._begun) > _MOST:
@@ -42,7 +42,7 @@ class Printed(io.TextIOBase):
         return len(text)
 
     def finish(self) -> None:
-        """The process ends: a line that was begun is all there will be of it."""
+        """Log an unfinished line when the process ends."""
         with self._writing:
             begun, self._begun = self._begun, ""
         self._say([begun])

@@ -1,4 +1,4 @@
-"""The same fault again and again is one line, then now and then one that counts, then one that says that it is over. Pure.
+"""Turns a repeated fault into one line, then now and then a line with a count, then one that says it is over. Pure.
 
 first ──line──► known ──again, or time──► line with its count ──► … ──nothing for QUIET_S──► last line, forgotten
 """
@@ -9,16 +9,16 @@ from math import inf
 from refold.streams.journal.line import Fault, Line
 
 FIRST_S, LONGEST_S = 10.0, 60.0
-"""The least time between two lines of a fault: it doubles."""
+"""Seconds between two lines of a fault, at least: it doubles from the first value to the last."""
 QUIET_S = 30.0
-"""A fault that did not come for so long is over."""
+"""Seconds without a repeat after which a fault is over."""
 MOST_FAULTS = 500
-"""Known at once; the one that came longest ago makes room."""
+"""Most faults known at once. The one that last came longest ago makes room."""
 
 
 @dataclass
 class _Known:
-    """A fault that has been told. `untold`: how often it came since, `told_at` and `again_at`: its last line, and the next one."""
+    """A fault that was told. `untold`: repeats since. `told_at`, `again_at`: times of its last and its next line."""
 
     line: Line
     began: float
@@ -36,15 +36,15 @@ class _Known:
 
 
 class Repeats:
-    """The faults of one process; times are seconds of any clock that does not go back."""
+    """The faults of one process. Times are seconds of any clock that never goes back."""
 
     def __init__(self) -> None:
         self._known: dict[Fault, _Known] = {}
         self._soonest = inf
-        """No fault is due before: nobody is looked at until then."""
+        """Earliest time at which a fault may be due. Until then none is examined."""
 
     def take(self, line: Line, now: float) -> list[Line]:
-        """What is to be written now that this came."""
+        """The lines to write now that this one came."""
         found = self.due(now)
         if line.fault is None:
             return [*found, line]
@@ -55,7 +55,7 @@ class Repeats:
             self._known[line.fault] = known = _Known(line, now, now, now, now + FIRST_S)
             self._soonest = min(self._soonest, known.due)
             return [*found, line]
-        self._known[line.fault] = known  # the one that came last stands last
+        self._known[line.fault] = known  # the latest fault stands last
         known.line, known.last = replace(line, exception=None), now
         known.untold, known.total = known.untold + 1, known.total + 1
         told = self._told(known, now) if now >= known.again_at else []
@@ -63,7 +63,7 @@ class Repeats:
         return [*found, *told]
 
     def due(self, now: float) -> list[Line]:
-        """What is to be written because time went by."""
+        """The lines to write because time has passed."""
         found: list[Line] = []
         if now < self._soonest:
             return found
@@ -76,11 +76,11 @@ class Repeats:
         return found
 
     def next_due(self) -> float:
-        """When `due` may have something to do; infinity where it has nothing."""
+        """When `due` may next have lines; infinity if never."""
         return self._soonest
 
     def end(self, now: float) -> list[Line]:
-        """What is left to write when the process ends: whatever was not told yet."""
+        """The lines left to write when the process ends."""
         return [line for fault in [*self._known] for line in self._over(fault, now, "at the end of this process")]
 
     def _told(self, known: _Known, now: float) -> list[Line]:

@@ -1,4 +1,4 @@
-"""Sets a process's lines up: once, at its start, by its settings. What libraries say, and what nobody caught, comes the same way."""
+"""Sets up a process's log lines at its start, including those of libraries and of uncaught errors."""
 
 import atexit
 import logging
@@ -26,20 +26,23 @@ LIBRARIES = {
     "mode": logging.WARNING,
     "psycopg": logging.WARNING,
     "uvicorn": logging.WARNING,
-    # Only Faust's services log here, under the module of their class, that they start and stop; timers, that they wait as we do.
+    # Only Faust's services log here, with their classes' modules: starts and stops, and from timers that they wait as
+    # we do.
     "refold.streams.worker.agents": logging.ERROR,
     "mode.timers": logging.ERROR,
 }
-"""The least level that a library is heard at: below it each tells of its own doings, which are no fault and nobody's to mend."""
+"""Least level at which a library's lines are written. Lower levels describe its normal work, which nobody needs to
+mend."""
 
 _HERE: list[Journal] = []
 _SAID: dict[str, str] = {"role": CLI, "format": "text"}
 
 
 def set_up(role: str, settings: Settings) -> None:
-    """From now on each line of this process has the form that the settings say. A second call takes the place of the first.
+    """Write each line of this process in the configured form from now on. A second call replaces the first.
 
-    A service's prints become lines, too: there is nobody at its terminal. A one-shot command says warnings and what is worse.
+    A service's prints become lines too, since nobody watches its terminal. A one-shot command shows only warnings and
+    worse.
     """
     end()
     while _HERE:
@@ -62,9 +65,9 @@ def set_up(role: str, settings: Settings) -> None:
 
 
 def end() -> None:
-    """Write what is counted and not told yet. For whoever ends the process without Python's own end; else that does it.
+    """Write untold counts. Call before an end without Python's own shutdown, which otherwise does this.
 
-    What is said afterwards is written as it comes.
+    Later lines are written as they come.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, Printed):
@@ -75,7 +78,7 @@ def end() -> None:
 
 
 def leave(code: int) -> NoReturn:
-    """End the process at once, from any thread, with nothing that was counted left untold."""
+    """End the process at once, from any thread, after writing untold counts."""
     end()
     os._exit(code)
 
@@ -89,12 +92,12 @@ def is_json() -> bool:
 
 
 def is_service() -> bool:
-    """Whether this process is one that runs on: what it says are lines, and no conversation."""
+    """Whether this process runs on: its output is lines, not a conversation."""
     return _SAID["role"] in SERVICES or is_json()
 
 
 def _hear_what_nobody_catches(*, everything: bool) -> None:
-    """Warnings, and what ends a thread or is raised where nobody can catch it. `everything`: what ends the process, too."""
+    """Log warnings, errors that end a thread and uncatchable ones; with `everything`, those that end the process."""
     logging.captureWarnings(capture=True)
     threading.excepthook = _of_thread
     sys.unraisablehook = _of_nobody
@@ -124,7 +127,7 @@ def _of_nobody(found: "sys.UnraisableHookArgs") -> None:
 
 
 def _real(stream: object) -> TextIO:
-    """Where the system's own stream leads; nowhere, where whoever started us closed it."""
+    """The system's own stream; a null stream if our parent closed it."""
     if isinstance(stream, Printed):
         return stream.below
     return Path(os.devnull).open("w", encoding="utf-8") if stream is None else cast("TextIO", stream)
