@@ -32,7 +32,7 @@ def page(
     """As Postgres answers: `more` says that a row follows, and the last one's values are short."""
     last = [str(rows[-1]["store_id"]), rows[-1]["day"]] if more else None
     positions = json.dumps([["retail.basket.events", 0, at]])
-    return [([json.dumps(row) for row in rows], positions, behind, parked, detached, last, [], more, 1)]
+    return [([json.dumps(row) for row in rows], positions, behind, parked, detached, last, [], len(rows) + more, 1)]
 
 
 def statement(plan: Any) -> str:

@@ -12,6 +12,7 @@ from refold.api.errors import Fault, FilterInvalid, OrderInvalid, RowKeyInvalid,
 from refold.api.http.reads import keyset
 from refold.api.http.reads.column_values import Value, bound, read_value, shown_as
 from refold.api.http.reads.keyset import MARK, MOST_VALUES, ROWS_NAMED, VIEW, Cursor, Term
+from refold.api.http.reads.page_bytes import PAGE_BYTES, row_bytes
 from refold.api.http.reads.request import Filter, Order, Query
 from refold.api.http.wire.parameters import shown
 from refold.projections.tables.serving import ServedColumn, ServedModel
@@ -39,6 +40,8 @@ class Plan:
     limit: int
     binding: str
     cursor: Cursor | None = None
+    cut: bool = False
+    """Whether the page ends early at PAGE_BYTES; else all of its rows come or, where they are more, none: an ordinary page costs no more for it."""
 
     @property
     def values(self) -> list[Parameter]:
@@ -61,36 +64,38 @@ class Plan:
             order=sql.SQL(", ").join(term.sql() for term in self.terms),
             limit=sql.Literal(self.limit + 1),
         )
-        page = sql.SQL('"_Page" AS MATERIALIZED (SELECT row_number() OVER () AS "_Nr", * FROM ({}) "_Cut")').format(cut)
+        page = sql.SQL(
+            '"_Page" AS MATERIALIZED (SELECT row_number() OVER () AS "_Nr", {sums}* FROM ({cut}) "_Cut"){last}'
+        ).format(cut=cut, **self._sums())
         found = keyset.mark(self.terms, source) if marked else sql.SQL('"_Mark" AS (SELECT 1)')
         return sql.SQL("{}, {}").format(found, page)
 
     def rows(self) -> sql.Composed:
-        """The rows as an array of JSON texts, as Postgres prints values."""
+        """The rows as an array of JSON texts, as Postgres prints values; null where they are too large and the page is not cut."""
         columns = sql.SQL(", ").join(
             sql.SQL("{} AS {}").format(shown_as(column, _place(place)), sql.Identifier(column.name))
             for place, column in enumerate(self.model.columns)
         )
         return sql.SQL(
             'SELECT array_agg((SELECT row_to_json("_Row")::text FROM (SELECT {columns}) "_Row") ORDER BY "_Nr")'
-            ' FROM "_Page" WHERE "_Nr" <= {limit}'
-        ).format(columns=columns, limit=sql.Literal(self.limit))
+            ' FROM "_Page" WHERE "_Nr" <= {last}{fits}'
+        ).format(columns=columns, last=self._last(), fits=self._fits())
 
     def ends(self) -> sql.Composed:
-        """What a cursor is made of: the last row's values, where they are short, and hashes of rows at the page's end."""
+        """What a cursor is made of: the last row's values, where they are short, and hashes of rows at the page's end; how many rows were found."""
         ordered = self._ordered()
         row = sql.SQL("ROW({})::text").format(sql.SQL(", ").join(ordered))
         return sql.SQL(
-            '(SELECT CASE WHEN octet_length({row}) <= {most} THEN ARRAY[{texts}] END FROM "_Page" WHERE "_Nr" = {limit}),'
-            ' (SELECT array_agg({hash} ORDER BY "_Nr") FROM "_Page" WHERE "_Nr" > {first}),'
-            ' (SELECT count(*) > {limit} FROM "_Page"), (SELECT count(*) FROM "_Mark")'
+            '(SELECT CASE WHEN octet_length({row}) <= {most} THEN ARRAY[{texts}] END FROM "_Page" WHERE "_Nr" = {last}),'
+            ' (SELECT array_agg({hash} ORDER BY "_Nr") FROM "_Page" WHERE "_Nr" > {last} - {named} AND "_Nr" <= {last} + 1),'
+            ' (SELECT count(*) FROM "_Page"), (SELECT count(*) FROM "_Mark")'
         ).format(
             row=row,
             most=sql.Literal(MOST_VALUES),
             texts=sql.SQL(", ").join(sql.SQL("{}::text").format(value) for value in ordered),
             hash=keyset.row_hash(ordered),
-            limit=sql.Literal(self.limit),
-            first=sql.Literal(self.limit - ROWS_NAMED),
+            last=self._last(),
+            named=sql.Literal(ROWS_NAMED),
         )
 
     def cursor_after(self, values: Sequence[Value] | None, hashes: Sequence[str]) -> str:
@@ -99,6 +104,36 @@ class Plan:
             return keyset.written(self.binding, Cursor(values=tuple(values)))
         before = self.cursor.rows[:-1] if self.cursor is not None else ()
         return keyset.written(self.binding, Cursor(rows=(*before, *hashes)[-ROWS_NAMED - 1 :]))
+
+    @property
+    def _row_bytes(self) -> sql.Composable | None:
+        """None where a page is small whatever its rows hold; a single row is always shown."""
+        return row_bytes(self.model.columns, _place) if self.limit > 1 else None
+
+    def _sums(self) -> dict[str, sql.Composable]:
+        """Of a cut page the bytes up to each row, and `_Last`: the last row that is shown, the first however large it is."""
+        size = self._row_bytes if self.cut else None
+        if size is None:
+            return {"sums": sql.SQL(""), "last": sql.SQL("")}
+        last = sql.SQL(
+            ', "_Last" AS (SELECT max("_Nr") AS "_Nr" FROM "_Page" WHERE "_Nr" <= {} AND ("_Nr" = 1 OR "_Sum" <= {}))'
+        )
+        return {
+            "sums": sql.SQL('sum({}) OVER (ROWS UNBOUNDED PRECEDING) AS "_Sum", ').format(size),
+            "last": last.format(sql.Literal(self.limit), sql.Literal(PAGE_BYTES)),
+        }
+
+    def _fits(self) -> sql.Composable:
+        """Whether the whole page may be shown: none of it is read otherwise."""
+        size = None if self.cut else self._row_bytes
+        if size is None:
+            return sql.SQL("")
+        return sql.SQL(' AND (SELECT sum({}) FROM "_Page") <= {}').format(size, sql.Literal(PAGE_BYTES))
+
+    def _last(self) -> sql.Composable:
+        """The number of the page's last row, where as many are there."""
+        cut = self.cut and self._row_bytes is not None
+        return sql.SQL('(SELECT "_Nr" FROM "_Last")') if cut else sql.Literal(self.limit)
 
     def _source(self) -> sql.Composed:
         where = sql.SQL(" AND ").join(self.conditions) if self.conditions else sql.SQL("true")

@@ -181,10 +181,12 @@ async def _page(models: ModelServices, plan: Plan, *, by_key: bool) -> Page:
     page = Page(rows or [], stands, behind, parked, detached)
     if not ends:
         return page
-    last, hashes, more, marked = ends
+    last, hashes, count, marked = ends
+    if rows is None and count and not plan.cut:
+        return await _page(models, replace(plan, cut=True), by_key=False)
     if plan.cursor is not None and plan.cursor.rows and not marked:
         raise _expired(page)
-    return replace(page, ends=(last, hashes)) if more else page
+    return replace(page, ends=(last, hashes)) if count > len(page.rows) else page
 
 
 def _expired(page: Page) -> CursorExpired:
