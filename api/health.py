@@ -18,7 +18,7 @@ from refold.streams.domain import Domains
 from refold.streams.errors import LogRefused, Refused, Unreachable
 from refold.streams.log.continuity import check_ends
 from refold.streams.log.topics import check_seen_topics
-from refold.streams.operation.lag import Key, Lag, LagReader
+from refold.streams.operation.lag import Lag, LagKey, LagReader
 from refold.streams.operation.members import Member, MemberReader, unknown
 from refold.streams.operation.presence import Live, Said, Trouble, said_members, try_to_write
 from refold.streams.operation.verdict import Facts, Finding, findings, owners, suspects, unmoved
@@ -31,7 +31,7 @@ from refold.streams.refusals import first_line, is_away
 from refold.streams.settings import Settings
 from refold.streams.standing import STILL_S
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 MOVES_S = 3.0
 """So long one looks at what seems to stand: a fold moves twenty times in it."""
 JOINS_S = 7.0
@@ -46,7 +46,7 @@ class Look:
     lags: Sequence[Lag]
     members: Sequence[Member]
     strangers: Sequence[Member]
-    suspected: frozenset[Key]
+    suspected: frozenset[LagKey]
 
 
 class Health:
@@ -118,7 +118,7 @@ class Health:
             return []
         return self._asked(lambda: self._reader.read(self._db)) or []
 
-    def _asked(self, ask: Callable[[], Answer]) -> Answer | None:
+    def _asked(self, ask: Callable[[], Result]) -> Result | None:
         """The answer; what stands in its way is a finding."""
         try:
             return ask()

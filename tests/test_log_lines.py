@@ -14,7 +14,7 @@ import yaml
 from refold.api.cli import exits
 from refold.streams.errors import BadSettings
 from refold.streams.journal.about import FIELDS
-from refold.streams.journal.formats import Writer, as_json
+from refold.streams.journal.formats import LineWriter, as_json
 from refold.streams.journal.line import Line
 from refold.streams.journal.setup import LIBRARIES, SERVICES
 from refold.streams.settings import Settings
@@ -99,7 +99,7 @@ def test_the_page_lists_every_field() -> None:
     line = Line(0.0, logging.INFO, "l", "m", code="c", exception="e", fields=every, count=1, total=1)
     table = PAGE.partition("## JSON")[2].partition("\n## ")[0]
     listed = re.findall(r"`(\w+)`", " ".join(row.split("|")[1] for row in table.splitlines() if row.startswith("| `")))
-    assert listed == [*json.loads(as_json(line, Writer("core", 1)))]
+    assert listed == [*json.loads(as_json(line, LineWriter("core", 1)))]
 
 
 def test_the_lines_that_the_page_shows_have_the_form_that_it_documents() -> None:

@@ -9,7 +9,7 @@ from refold.api.cli.log_dump import on_files
 from refold.api.cli.output import print_json, print_table, say
 from refold.api.cli.replay import reported
 from refold.api.embedded.servers import connected
-from refold.streams.operation.dump.restore import Plan, Restore
+from refold.streams.operation.dump.restore import Restore, RestorePlan
 from refold.streams.settings import Settings
 
 
@@ -33,7 +33,7 @@ def restore(folder: Path, *, execute: bool = False, replace: bool = False, json:
     return exits.DONE
 
 
-def _show(plan: Plan, *, json: bool, executed: bool, seconds: float) -> None:
+def _show(plan: RestorePlan, *, json: bool, executed: bool, seconds: float) -> None:
     rows: list[dict[str, Any]] = [
         {
             "topic": topic,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from refold.streams.journal.formats import FOLLOWS, Form, Writer, as_json, as_text, read
+from refold.streams.journal.formats import FOLLOWS, Form, LineWriter, as_json, as_text, read
 from refold.streams.journal.line import Line
 from refold.streams.journal.masking import Masking
 
@@ -24,7 +24,7 @@ Output = Callable[[str, str], None]
 
 def own_line(form: Form, words: str, level: int = logging.WARNING) -> str:
     """What the supervisor has to say itself, in the form of its processes' lines."""
-    return form(Line(time.time(), level, "refold.supervisor", words), Writer(SUPERVISOR, os.getpid()))
+    return form(Line(time.time(), level, "refold.supervisor", words), LineWriter(SUPERVISOR, os.getpid()))
 
 
 def stderr_lines(role: str, line: str) -> None:
@@ -75,7 +75,7 @@ def keep_in_files(folder: Path, form: Form = as_text) -> Output:
     return write
 
 
-def formed(text: str, form: Form, writer: Writer) -> str:
+def formed(text: str, form: Form, writer: LineWriter) -> str:
     """A line of a process as it is handed on. What is not of this form came from below the process: it is put into it."""
     if form is as_json:
         is_formed = text.startswith("{") and read(text) is not None

@@ -18,7 +18,7 @@ from refold.projections.errors import RebuildDiffers
 from refold.projections.replay.builder import Progress
 from refold.projections.replay.command import Replay
 from refold.projections.replay.compare import LISTED, Difference
-from refold.projections.replay.plan import Plan, Rebuilt, Report
+from refold.projections.replay.plan import Rebuilt, ReplayPlan, Report
 from refold.streams.postgres.connection import answering
 from refold.streams.settings import Settings
 
@@ -104,7 +104,7 @@ class _Lines:
             say(f"{done:,} of {total:,} records, {rate:,.0f}/s, {(total - done) / max(rate, 1):,.0f} s left")
 
 
-def _show_plan(plan: Plan, *, json: bool) -> None:
+def _show_plan(plan: ReplayPlan, *, json: bool) -> None:
     if json:
         print_json(asdict(plan))
         return

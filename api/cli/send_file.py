@@ -19,7 +19,7 @@ from refold.api.cli.output import print_json, print_table, reporting, say
 from refold.api.embedded.jars import Report
 from refold.api.embedded.servers import connected
 from refold.api.errors import FileUnreadable
-from refold.api.http.commands.batch import Answer, Batch
+from refold.api.http.commands.batch import LineAnswer, LineBatch
 from refold.api.http.resources import Resources
 from refold.streams.domain import load_domains
 from refold.streams.settings import Settings
@@ -43,7 +43,7 @@ class Tally:
     counts: Counter[tuple[int, str]] = field(default_factory=Counter)
     first: dict[tuple[int, str], str] = field(default_factory=dict)
 
-    def take(self, answers: Iterable[Answer]) -> None:
+    def take(self, answers: Iterable[LineAnswer]) -> None:
         """Count some answers; the first of each kind is remembered."""
         for answer in answers:
             kind = answer["status"], answer.get("code", "")
@@ -102,7 +102,7 @@ async def _send(
     resources = Resources(settings, load_domains(settings.domains), delivery_s=DELIVERY_S)
     async with resources.opened():
         await resources.preparation.ready(READY_S)
-        batch = Batch(resources.commands(), wait, lambda line: str(uuid5(names, str(line))))
+        batch = LineBatch(resources.commands(), wait, lambda line: str(uuid5(names, str(line))))
         said = time.monotonic()
         async for answers in batch.answers(_pieces(source, tally)):
             tally.take(answers)

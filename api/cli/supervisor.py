@@ -20,7 +20,7 @@ from refold.api.cli.roles import ADMITTED_VARIABLE, METRICS_VARIABLE, metrics_fo
 from refold.api.stop_times import grace_s
 from refold.streams.full_disk import is_full
 from refold.streams.guard.attempts import forgive
-from refold.streams.journal.formats import Form, Writer, as_text, form_of
+from refold.streams.journal.formats import Form, LineWriter, as_text, form_of
 from refold.streams.refusals import STEADY_S
 from refold.streams.settings import Settings
 
@@ -121,7 +121,7 @@ class Child:
                 process.terminate()
             for line in process.stdout or ():
                 if line := line.rstrip("\n"):
-                    self._output(self.name, formed(line, self._form, Writer(self.name, process.pid)))
+                    self._output(self.name, formed(line, self._form, LineWriter(self.name, process.pid)))
             code = process.wait()
         with suppress(OSError):
             if code == -signal.SIGBUS and is_full(self._data):

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """A response to a request."""
 
     status: int
@@ -34,7 +34,7 @@ class Connection:
         reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
         return cls(reader, writer, parts.netloc)
 
-    async def ask(self, method: str, path: str, headers: dict[str, str], body: object = None) -> Answer:
+    async def ask(self, method: str, path: str, headers: dict[str, str], body: object = None) -> Response:
         """One request and its answer; `body` is sent as JSON."""
         content = b"" if body is None else json.dumps(body).encode()
         kind = {"Content-Type": "application/json"} if content else {}
@@ -44,7 +44,7 @@ class Connection:
         first, *rest = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         found = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in rest if line)}
         answer = await self._reader.readexactly(int(found.get("content-length", "0")))
-        return Answer(int(first.split(" ", 2)[1]), found, answer)
+        return Response(int(first.split(" ", 2)[1]), found, answer)
 
     def close(self) -> None:
         """Hang up."""

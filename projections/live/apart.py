@@ -12,7 +12,7 @@ exclusive lock, and only if it stands at the group's position in every place tha
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from refold.projections.declaring.declaration import handled
-from refold.projections.live.limits import Limits
+from refold.projections.live.limits import FoldLimits
 from refold.projections.partials.batch import Park
 from refold.projections.tables import builds
 from refold.projections.tables.builds import GROUP, Build
@@ -54,7 +54,7 @@ def waits_for_itself(build: Build, layout: Layout, parked: Collection[Park]) -> 
 
 
 def standing(
-    db: Statements, prefix: str, found: Declared, there: Sequence[Build], chunks: Sequence[Chunk], allowed: Limits
+    db: Statements, prefix: str, found: Declared, there: Sequence[Build], chunks: Sequence[Chunk], allowed: FoldLimits
 ) -> Iterator[tuple[Build, Layout, tuple[Place, ...]]]:
     """The builds set apart that stand at the start of some of the chunks, with those places. Locks their positions.
 

@@ -18,7 +18,7 @@ from refold.projections import metrics
 from refold.projections.errors import ModelFailed
 from refold.projections.live import apart, parking
 from refold.projections.live.apart import Apart, Writers
-from refold.projections.live.limits import Limits, limits
+from refold.projections.live.limits import FoldLimits, limits
 from refold.projections.live.member import detaching, write
 from refold.projections.partials.batch import ALL_BUILDS, Park, batch_of, by_category, counted_events
 from refold.projections.tables import builds
@@ -131,7 +131,11 @@ class ApartFold:
         return {chunk.place: chunk.end for chunk in behind}
 
     def _together(
-        self, followed: Sequence[Apart], at: Mapping[tuple[str, Place], int], chunks: Sequence[Chunk], allowed: Limits
+        self,
+        followed: Sequence[Apart],
+        at: Mapping[tuple[str, Place], int],
+        chunks: Sequence[Chunk],
+        allowed: FoldLimits,
     ) -> dict[Same, list[Apart]]:
         """Builds by (place, first offset) and parks. One fold serves builds with equal keys."""
         found: dict[Same, list[Apart]] = {}
@@ -147,7 +151,7 @@ class ApartFold:
                 found.setdefault((tuple(sorted(starts)), parks), []).append((build, layout))
         return found
 
-    def _fold(self, chunks: Sequence[Chunk], own: Sequence[Park], some: Sequence[Apart], allowed: Limits) -> None:
+    def _fold(self, chunks: Sequence[Chunk], own: Sequence[Park], some: Sequence[Apart], allowed: FoldLimits) -> None:
         """Fold chunks into some builds. A stream that only this code cannot read is parked for these builds alone."""
         parked = [*(park for park in allowed.parked if park.build == ALL_BUILDS), *own]
         counted = {}

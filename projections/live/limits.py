@@ -10,7 +10,7 @@ from refold.streams.postgres.connection import Rows, Statements
 
 
 @dataclass(frozen=True)
-class Limits:
+class FoldLimits:
     """The limits, read in one transaction, positions first: each void below a position was committed with it."""
 
     core: dict[Place, int]
@@ -28,12 +28,12 @@ class AskedLimits:
     def __init__(self, db: Statements, chunks: Sequence[Chunk]) -> None:
         self._core, self._parked = CoreLimits(db, chunks), _ask_parked(db)
 
-    def answer(self) -> Limits:
+    def answer(self) -> FoldLimits:
         """The limits, once Postgres has answered."""
-        return Limits(*self._core.answer(), _parks(self._parked))
+        return FoldLimits(*self._core.answer(), _parks(self._parked))
 
 
-def limits(db: Statements, chunks: Sequence[Chunk]) -> Limits:
+def limits(db: Statements, chunks: Sequence[Chunk]) -> FoldLimits:
     """Ask for the limits of some chunks and wait for the answer."""
     return AskedLimits(db, chunks).answer()
 

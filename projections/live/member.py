@@ -12,7 +12,7 @@ from refold.projections.errors import ModelFailed, SumOverflow
 from refold.projections.live import parking
 from refold.projections.partials import merge_sql
 from refold.projections.partials.batch import Batch, Counted, Park
-from refold.projections.partials.evolve import Evolved, Held, Target, evolve_batch, held_of, rows_of
+from refold.projections.partials.evolve import Evolved, EvolveTarget, HeldRow, evolve_batch, held_of, rows_of
 from refold.projections.partials.partial import partial_of
 from refold.projections.tables.builds import REFUSED, Build
 from refold.projections.tables.layout import Layout
@@ -46,7 +46,11 @@ def _evolve(
     frames = frames_for(layout, counted)
     for batch, _ in (counted[category] for category in {kind.category.name for kind in frames}):
         found: Evolved = evolve_batch(
-            Target(layout, build.number), batch, frames, parked, lambda streams: load_rows(db, layout, build, streams)
+            EvolveTarget(layout, build.number),
+            batch,
+            frames,
+            parked,
+            lambda streams: load_rows(db, layout, build, streams),
         )
         merge_sql.add(db, layout, build.schema, rows_of(layout, found.rows))
         waiting = {(batch.category, stream): number for stream, number in found.waiting.items()}
@@ -90,7 +94,7 @@ def frames_for(layout: Layout, counted: Mapping[str, tuple[Batch, Counted]]) -> 
     return {kind: frames[kind] for kind, frames in found.items() if kind in frames and frames[kind].height}
 
 
-def load_rows(db: Statements, layout: Layout, build: Build, streams: list[str]) -> dict[str, Held]:
+def load_rows(db: Statements, layout: Layout, build: Build, streams: list[str]) -> dict[str, HeldRow]:
     """The rows of some streams of an evolved entity."""
     names = [part.name for part in layout.stored]
     columns, key = sql.SQL(", ").join(map(sql.Identifier, names)), layout.key_names[0]

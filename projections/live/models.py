@@ -14,7 +14,7 @@ from refold.projections import metrics
 from refold.projections.declaring.declaration import EventType
 from refold.projections.errors import ModelFailed
 from refold.projections.live import apart, parking
-from refold.projections.live.limits import AskedLimits, Limits
+from refold.projections.live.limits import AskedLimits, FoldLimits
 from refold.projections.live.member import detaching, write
 from refold.projections.partials import merge_sql
 from refold.projections.partials.batch import Batch, Counted, batch_of, by_category, counted_events
@@ -145,7 +145,7 @@ class ModelsFold:
         return known
 
     def _fold_apart(
-        self, chunks: Sequence[Chunk], allowed: Limits, there: Sequence[Build], *, one_by_one: bool
+        self, chunks: Sequence[Chunk], allowed: FoldLimits, there: Sequence[Build], *, one_by_one: bool
     ) -> None:
         """Fold into this code's builds set apart that stand at a chunk's start: they keep up with the group."""
         together: dict[tuple[Place, ...], list[tuple[Build, Layout]]] = {}
@@ -163,7 +163,7 @@ class ModelsFold:
     def _fold(
         self,
         chunks: Sequence[Chunk],
-        allowed: Limits,
+        allowed: FoldLimits,
         members: Sequence[tuple[Build, Layout]],
         *,
         one_by_one: bool,
@@ -183,7 +183,7 @@ class ModelsFold:
                     merge_sql.add(self._pipelined, layout, build.schema, partial_columns(layout, rows))
 
     def _rows(
-        self, chunks: Mapping[str, Sequence[Chunk]], allowed: Limits, members: Sequence[tuple[Build, Layout]]
+        self, chunks: Mapping[str, Sequence[Chunk]], allowed: FoldLimits, members: Sequence[tuple[Build, Layout]]
     ) -> dict[EventType, list[Row]] | None:
         """The events as rows if they are few and all readable, no stream waits and no model evolves; else None."""
         few = sum(len(chunk.values) for of_it in chunks.values() for chunk in of_it) <= FEW
@@ -201,7 +201,7 @@ class ModelsFold:
     def _fold_columns(
         self,
         chunks: Mapping[str, Sequence[Chunk]],
-        allowed: Limits,
+        allowed: FoldLimits,
         members: Sequence[tuple[Build, Layout]],
         *,
         one_by_one: bool,

@@ -33,7 +33,7 @@ Tell = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Held:
+class HeldRow:
     """One row: its state (None: no event since the last delete), its place, and the place of the last delete."""
 
     state: msgspec.Struct | None
@@ -41,8 +41,8 @@ class Held:
     deleted: int = 0
 
 
-Load = Callable[[list[str]], dict[str, Held]]
-NEW = Held(None, 0)
+Load = Callable[[list[str]], dict[str, HeldRow]]
+NEW = HeldRow(None, 0)
 _NO_OFFSET = timedelta(0)
 
 
@@ -50,13 +50,13 @@ _NO_OFFSET = timedelta(0)
 class Evolved:
     """The rows that changed, the streams that failed, and the number of waiting events by stream."""
 
-    rows: dict[str, Held]
+    rows: dict[str, HeldRow]
     parks: list[Park] = field(default_factory=list)
     waiting: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Target:
+class EvolveTarget:
     """A build of an evolved entity, and the function that is told of each record before `evolve` folds its events."""
 
     layout: Layout
@@ -64,14 +64,14 @@ class Target:
     tell: Tell | None = None
 
 
-def evolve_batch(target: Target, batch: Batch, frames: Frames, parked: Iterable[Park], load: Load) -> Evolved:
+def evolve_batch(target: EvolveTarget, batch: Batch, frames: Frames, parked: Iterable[Park], load: Load) -> Evolved:
     """Fold the batch's events into the rows that `load` returns."""
     layout, tell = target.layout, target.tell
     rules, deleted_when = _rules(layout)
     waits = {park.stream: park for park in parked}
     touched = sorted({stream for frame in frames.values() for stream in frame[m.STREAM].unique()})
     rows = load(touched)
-    changed: dict[str, Held] = {}
+    changed: dict[str, HeldRow] = {}
     parks: list[Park] = []
     waiting: dict[str, int] = {}
     for row, stream, record in _by_record(frames):
@@ -100,7 +100,7 @@ def evolve_batch(target: Target, batch: Batch, frames: Frames, parked: Iterable[
     return Evolved(changed, parks, waiting)
 
 
-def rows_of(layout: Layout, held: Mapping[str, Held]) -> pl.DataFrame:
+def rows_of(layout: Layout, held: Mapping[str, HeldRow]) -> pl.DataFrame:
     """Held rows as a partial of the model, sorted by key."""
     columns: dict[str, list[Any]] = {part.name: [] for part in layout.stored}
     for stream in sorted(held):
@@ -111,12 +111,12 @@ def rows_of(layout: Layout, held: Mapping[str, Held]) -> pl.DataFrame:
     return pl.DataFrame(columns, schema={part.name: part.type.dtype for part in layout.stored})
 
 
-def held_of(layout: Layout, row: Mapping[str, Any]) -> Held:
+def held_of(layout: Layout, row: Mapping[str, Any]) -> HeldRow:
     """A stored row as `Held`."""
     rules, _ = _rules(layout)
     version, deleted = row[VERSION], row.get(DELETED, 0)
     names = rules.state.__struct_fields__
-    return Held(
+    return HeldRow(
         rules.state(**{name: _in_utc(row[name]) for name in names}) if version > deleted else None, version, deleted
     )
 
@@ -151,8 +151,8 @@ def _events(kind: EventType, frame: pl.DataFrame) -> list[tuple[int, str, int, E
 
 
 def _after(
-    layout: Layout, rules: Evolve, deleted_when: type[Event] | None, held: Held, record: Sequence[Placed]
-) -> Held:
+    layout: Layout, rules: Evolve, deleted_when: type[Event] | None, held: HeldRow, record: Sequence[Placed]
+) -> HeldRow:
     """The row after all events of one record. Raises EventFailed."""
     for place, event in record:
         held = _next(layout, rules, deleted_when, held, place, event)
@@ -160,10 +160,10 @@ def _after(
 
 
 def _next(
-    layout: Layout, rules: Evolve, deleted_when: type[Event] | None, held: Held, version: int, event: Event
-) -> Held:
+    layout: Layout, rules: Evolve, deleted_when: type[Event] | None, held: HeldRow, version: int, event: Event
+) -> HeldRow:
     if deleted_when is not None and isinstance(event, deleted_when):
-        return Held(None, version, version)
+        return HeldRow(None, version, version)
     try:
         with authors_arithmetic():
             state = rules.fold(held.state, event)
@@ -171,7 +171,7 @@ def _next(
         raise EventFailed(0, f"{type(problem).__name__}: {problem}") from problem
     if not isinstance(state, rules.state):
         raise EventFailed(0, f"evolve gave {type(state).__name__}, not {rules.state.__name__}")
-    return Held(_as_stored(layout, state), version, held.deleted)
+    return HeldRow(_as_stored(layout, state), version, held.deleted)
 
 
 def _as_stored(layout: Layout, state: msgspec.Struct) -> msgspec.Struct:

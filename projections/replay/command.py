@@ -14,7 +14,7 @@ from refold.projections.replay.builder import Progress
 from refold.projections.replay.building import Flow, Site
 from refold.projections.replay.fill_empty import FillEmpty
 from refold.projections.replay.gates import Gates
-from refold.projections.replay.plan import Failed, Plan, Report, make_plan, places_of
+from refold.projections.replay.plan import Failed, ReplayPlan, Report, make_plan, places_of
 from refold.projections.replay.rebuild_beside import RebuildBeside, goal
 from refold.projections.replay.source import Source
 from refold.projections.replay.staging import Staging
@@ -58,7 +58,7 @@ class Replay:
     def __exit__(self, *_: object) -> None:
         self._open.close()
 
-    def plan(self, names: Sequence[str]) -> Plan:
+    def plan(self, names: Sequence[str]) -> ReplayPlan:
         """What `execute` would do; without names for all models. Raises UnknownModel, NothingFolded, LogTrimmed."""
         layouts, site = self._layouts(names), self._site
         fills = self._fills(layouts)

@@ -31,7 +31,7 @@ class ModelPlan:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ReplayPlan:
     """The plan of a rebuild. `fills`: no read model holds anything yet, so the same pass folds the core's tables."""
 
     models: list[ModelPlan]
@@ -87,12 +87,12 @@ class Report:
 
 def make_plan(
     db: Database, prefix: str, layouts: Sequence[Layout], found: Declared, ends: Mapping[Place, int], *, fills: bool
-) -> Plan:
+) -> ReplayPlan:
     """The plan for some models; `ends`: the positions up to which they would read."""
     there = builds.builds(db)
     models = [_model_plan(db, prefix, layout, found, there, ends) for layout in layouts]
     records = max((model.records for model in models), default=0)
-    return Plan(models, records, round(records / (WITH_CORE_PER_S if fills else MODELS_PER_S), 1), fills)
+    return ReplayPlan(models, records, round(records / (WITH_CORE_PER_S if fills else MODELS_PER_S), 1), fills)
 
 
 def unfinished(there: Sequence[Build], layout: Layout, found: Declared) -> Build | None:

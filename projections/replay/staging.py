@@ -14,7 +14,7 @@ from refold.projections.live import parking
 from refold.projections.live.member import frames_for, load_rows
 from refold.projections.partials import merge_sql
 from refold.projections.partials.batch import Batch, Counted, Park
-from refold.projections.partials.evolve import Held, Target, evolve_batch, rows_of
+from refold.projections.partials.evolve import EvolveTarget, HeldRow, evolve_batch, rows_of
 from refold.projections.partials.partial import Frames, merged, partial_of
 from refold.projections.partials.wide_sums import Values, writable
 from refold.projections.replay.evolve_notes import EvolveNotes
@@ -38,8 +38,8 @@ class Staging:
         self._db, self._notes = db, notes
         self._partials: list[pl.DataFrame] = []
         self._compact_at = _COMPACT_ROWS
-        self._held: dict[str, Held] = {}
-        self._changed: dict[str, Held] = {}
+        self._held: dict[str, HeldRow] = {}
+        self._changed: dict[str, HeldRow] = {}
         self._parked = [park for park in parked if park.build == build.number]
         self._parks: list[Park] = []
         self._waiting: dict[tuple[str, str], int] = {}
@@ -96,7 +96,7 @@ class Staging:
 
     def _evolve(self, batch: Batch, frames: Frames) -> None:
         with self._notes.of(batch.chunks) if self._notes is not None else nullcontext() as tell:
-            target = Target(self.layout, self.build.number, tell)
+            target = EvolveTarget(self.layout, self.build.number, tell)
             found = evolve_batch(target, batch, frames, self._parked, self._load)
         self._held |= found.rows
         self._changed |= found.rows
@@ -106,7 +106,7 @@ class Staging:
             self._waiting[name] = self._waiting.get(name, 0) + number
         self._parked += found.parks
 
-    def _load(self, streams: list[str]) -> dict[str, Held]:
+    def _load(self, streams: list[str]) -> dict[str, HeldRow]:
         unknown = [stream for stream in streams if stream not in self._held]
         stored = load_rows(self._db, self.layout, self.build, unknown) if unknown else {}
         return {**stored, **{stream: self._held[stream] for stream in streams if stream in self._held}}

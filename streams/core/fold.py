@@ -33,7 +33,7 @@ from refold.streams.postgres.set_aside import original
 from refold.streams.refusals import first_line
 from refold.streams.rules import by_columns, by_rows
 from refold.streams.rules.decoded import EventDecoder
-from refold.streams.rules.effects import Before, Folded, Refold
+from refold.streams.rules.effects import Before, Folded, FoldStream
 
 _log = logging.getLogger(__name__)
 GROUP = "core"
@@ -51,7 +51,7 @@ class Records(Protocol):
     streams: Sequence[str]
     keys: Sequence[bytes]
 
-    def fold(self, decider: AnyDecider, before: Before, refold: Refold) -> Folded | None:
+    def fold(self, decider: AnyDecider, before: Before, refold: FoldStream) -> Folded | None:
         """The records' effects on top of the tables' rows; None if this form cannot tell."""
 
 

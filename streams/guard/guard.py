@@ -44,7 +44,7 @@ class Unguarded:
 
 
 @dataclass(frozen=True)
-class Limits:
+class GuardLimits:
     """How many deaths it takes to look for what kills, and how many records may be whole only together.
 
     `at_once`: a child decodes the records after the first death already, for somebody waits.
@@ -67,7 +67,7 @@ class ProcessGuard:
     many at a time as are whole, and that on which as many processes die alone is set aside.
     """
 
-    def __init__(self, group: str, attempts: Attempts, limits: Limits, find: Find, store: "Store") -> None:
+    def __init__(self, group: str, attempts: Attempts, limits: GuardLimits, find: Find, store: "Store") -> None:
         self._group, self._attempts, self._limits = group, attempts, limits
         self._find, self._store = find, store
         self._aside: Offsets = store.load()
@@ -192,7 +192,7 @@ def process_guard(settings: Settings, group: str, whole: int = 1) -> Guard:
     """The guard of a worker process; its note is taken away when the process ends in peace. `whole`: as in Limits."""
     attempts = _attempts(settings, group)
     atexit.register(attempts.close)
-    return _guard(settings, group, attempts, Limits(settings.decode_attempts, whole))
+    return _guard(settings, group, attempts, GuardLimits(settings.decode_attempts, whole))
 
 
 @contextmanager
@@ -200,7 +200,7 @@ def command_guard(settings: Settings, group: str, whole: int = 1) -> Iterator[Gu
     """The guard of a command that does a group's work while the block lasts, and is run again by hand when it died."""
     attempts = _attempts(settings, group)
     try:
-        yield _guard(settings, group, attempts, Limits(settings.decode_attempts, whole, at_once=True))
+        yield _guard(settings, group, attempts, GuardLimits(settings.decode_attempts, whole, at_once=True))
     finally:
         attempts.close()
 
@@ -209,7 +209,7 @@ def _attempts(settings: Settings, group: str) -> Attempts:
     return Attempts(settings.data.absolute() / "attempts", f"{settings.topic_prefix}{group}")
 
 
-def _guard(settings: Settings, group: str, attempts: Attempts, limits: Limits) -> ProcessGuard:
+def _guard(settings: Settings, group: str, attempts: Attempts, limits: GuardLimits) -> ProcessGuard:
     return ProcessGuard(group, attempts, limits, partial(_killers, settings), Store(settings.dsn(), group))
 
 

@@ -15,8 +15,8 @@ from refold.streams.handler.decide import (
     EVENTS_REFUSED,
     STATE_UNREADABLE,
     Decided,
+    Destination,
     Incoming,
-    Place,
     decide,
     records,
     refused_unseen,
@@ -24,10 +24,8 @@ from refold.streams.handler.decide import (
 )
 from refold.streams.handler.holder import Holder
 from refold.streams.handler.ports import Snapshot
-from refold.streams.rules.effects import StoredStream
+from refold.streams.rules.effects import FoldStream, StoredStream
 
-Refold = Callable[[str, int], Any]
-"""Gives a stream's state at a version, folded again from the log. Raises Undecodable, Away."""
 Fits = Callable[[bytes, bytes], bool]
 """Says whether the log takes a record with this key and value."""
 _CODE, _MESSAGE = 64, 128
@@ -42,7 +40,7 @@ class Deciding:
         codec: Codec,
         holder: Holder,
         seen: Snapshot,
-        refold: Refold,
+        refold: FoldStream,
         fits: Fits = lambda *_: True,
     ) -> None:
         assert holder.writer is not None, "only an owner decides"
@@ -67,7 +65,7 @@ class Deciding:
             state, decided = None, Decided((), None, refused)
         except Undecodable as problem:
             state, decided = None, Decided((), None, Rejected(STATE_UNREADABLE, problem.message))
-        at = Place(self._decider.category.name, self._writer, holder.next_seq, version, self._now)
+        at = Destination(self._decider.category.name, self._writer, holder.next_seq, version, self._now)
         decided, values = self._written(incoming, decided, at)
         holder.decided(key, len(values), sum(map(len, values)))
         if decided.events:
@@ -77,7 +75,7 @@ class Deciding:
             self.rejections[decided.rejection.code] += 1
         return values
 
-    def _written(self, incoming: Incoming, decided: Decided, at: Place) -> tuple[Decided, list[bytes]]:
+    def _written(self, incoming: Incoming, decided: Decided, at: Destination) -> tuple[Decided, list[bytes]]:
         """A decision with its records; a rejection instead if an event is invalid or larger than the log takes."""
         with suppress(BadValue):
             values = records(self._codec, incoming, decided, at)

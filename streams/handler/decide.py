@@ -102,7 +102,7 @@ def _said_by(problem: Exception) -> str:
         return f"its message cannot be read ({type(worse).__name__})"
 
 
-def records(codec: Codec, incoming: Incoming, decided: Decided, at: "Place") -> list[bytes]:
+def records(codec: Codec, incoming: Incoming, decided: Decided, at: "Destination") -> list[bytes]:
     """The group's records, encoded. Raises BadValue for an event that cannot be written."""
     events, rejection = decided.events, decided.rejection
     if rejection is None:
@@ -115,7 +115,7 @@ def records(codec: Codec, incoming: Incoming, decided: Decided, at: "Place") -> 
         return [encode_rejection(at.head(unnamed, 0, 1, is_event=False), refused)]
 
 
-class Place(msgspec.Struct, frozen=True, gc=False):
+class Destination(msgspec.Struct, frozen=True, gc=False):
     """A group's place in the log: its category, writer, first seq, base version and time."""
 
     category: str

@@ -27,7 +27,7 @@ from refold.streams.failpoints import failpoint
 from refold.streams.guard.guard import Guard, Unguarded
 from refold.streams.handler.batch import Deciding
 from refold.streams.handler.decide import Incoming, utc_now
-from refold.streams.handler.held import Held, say_unclaimable
+from refold.streams.handler.held import HeldPartition, say_unclaimable
 from refold.streams.handler.holder import Change, Holder, Mode
 from refold.streams.handler.incoming import CommandReader, about_command, say_undecidable
 from refold.streams.handler.ports import Away, EventLog, HandlerTables
@@ -71,7 +71,7 @@ class Handler:
         self._tables, self._log, self._reader = tables, log, reader
         self._domains, self._names, self._around = domains, names, around
         self._codec = Codec(domains.catalog)
-        self._held: dict[Place, Held] = {}
+        self._held: dict[Place, HeldPartition] = {}
         self._looked = -_LOOK_S
 
     def take(self, chunks: Sequence[Chunk]) -> None:
@@ -126,7 +126,7 @@ class Handler:
                 raise WrongPartitions(f"the topic {place[0]} has got partitions beyond its {self._names.partitions}")
             category = category_of(self._names.prefix, place[0])
             commands = CommandReader(self._codec, category, self._names.partitions)
-            self._held[place] = Held(category, place[1], ours[place], Holder(self._around.rng), commands)
+            self._held[place] = HeldPartition(category, place[1], ours[place], Holder(self._around.rng), commands)
 
     def _must_look(self) -> bool:
         """Look on every wake while a claim or room is awaited; else every 100 ms: each snapshot reads its own row."""
@@ -147,7 +147,7 @@ class Handler:
             if held.holder.wants_claim(now):
                 self._claim(held, row)
 
-    def _begin(self, place: Place, held: Held, row: ClaimState) -> None:
+    def _begin(self, place: Place, held: HeldPartition, row: ClaimState) -> None:
         """Read commands after the last decided one, by the row that showed our claim; never from memory."""
         held.waiting.clear()
         held.generation = self._reader.seek(place, row.last_command_offset + 1)
@@ -157,7 +157,7 @@ class Handler:
         begin, told = row.last_command_offset + 1, journal.about(place=place, offset=row.last_command_offset + 1)
         _log.info("owns %s/%d from command %d (epoch %d)", held.category, held.part, begin, row.epoch, extra=told)
 
-    def _lost(self, place: Place, held: Held, why: str) -> None:
+    def _lost(self, place: Place, held: HeldPartition, why: str) -> None:
         held.waiting.clear()
         held.generation, held.paused, held.waits_until = -1, True, 0.0
         goes_on(held)
@@ -166,7 +166,7 @@ class Handler:
         metrics.CLAIMS.labels("lost").inc()
         _log.warning("lost %s/%d: %s", held.category, held.part, why, extra=journal.about(place=place))
 
-    def _claim(self, held: Held, row: ClaimState | None) -> None:
+    def _claim(self, held: HeldPartition, row: ClaimState | None) -> None:
         if row is not None and row.epoch >= LAST_EPOCH:  # forged under rules without a bound
             say_unclaimable(held, events_topic(self._names.prefix, held.category), row.epoch)
             return
@@ -177,7 +177,7 @@ class Handler:
         failpoint("handler.after-claim")
         metrics.CLAIMS.labels("appended").inc()
 
-    def _work(self, place: Place, held: Held) -> None:
+    def _work(self, place: Place, held: HeldPartition) -> None:
         """Decide what waits, a batch at a time, while the overlay has room."""
         while held.waiting and held.has_room() and self._around.clock() >= held.waits_until:
             if self._around.stopping.is_set():
@@ -198,19 +198,19 @@ class Handler:
         if held.paused and not held.waiting and held.generation >= 0:
             self._resume(place, held)
 
-    def _stands(self, place: Place, held: Held, reached: int) -> None:
+    def _stands(self, place: Place, held: HeldPartition, reached: int) -> None:
         if held.holder.writer is not None:
             self._around.standing[place] = (held.holder.writer, reached)
 
-    def _resume(self, place: Place, held: Held) -> None:
+    def _resume(self, place: Place, held: HeldPartition) -> None:
         held.paused = False
         self._reader.resume(place)
 
-    def _read_and_decide(self, held: Held, heads: Sequence[Chunk]) -> dict[Place, int]:
+    def _read_and_decide(self, held: HeldPartition, heads: Sequence[Chunk]) -> dict[Place, int]:
         """Decode and decide in one attempt, so that the guard sees a death in either; gives how far it came."""
         return {head.place: self._read_and_decide_one(held, head) for head in heads}
 
-    def _read_and_decide_one(self, held: Held, head: Chunk) -> int:
+    def _read_and_decide_one(self, held: HeldPartition, head: Chunk) -> int:
         """Decide up to the chunk's end, or to a command that needs newer code or a sound log: it is never rejected.
 
         The commands after it wait, too: a partition is decided in order, and its next owner goes on from one offset.
@@ -226,7 +226,9 @@ class Handler:
             goes_on(held)
         return head.start + decided
 
-    def _leave_undecided(self, held: Held, place: Place, command: Incoming, problem: NewerSchema | LogCorrupt) -> None:
+    def _leave_undecided(
+        self, held: HeldPartition, place: Place, command: Incoming, problem: NewerSchema | LogCorrupt
+    ) -> None:
         awaited = "newer code" if isinstance(problem, NewerSchema) else f"a sound log ({problem.code})"
         why = f"the command at {command.offset} of {held.category}/{held.part} waits for {awaited}: {problem.message}"
         held.waits_until = self._around.clock() + _AGAIN_S
@@ -236,7 +238,7 @@ class Handler:
         waits(held, why)
 
     def _decide(
-        self, place: Place, held: Held, batch: Sequence[Incoming]
+        self, place: Place, held: HeldPartition, batch: Sequence[Incoming]
     ) -> tuple[int, NewerSchema | LogCorrupt | None]:
         """Decide a batch on one snapshot. Gives how many were decided (0: unusable snapshot), and why not all."""
         keys = [outcome_key(held.category, c.stream, c.command_id) for c in batch]
@@ -269,7 +271,7 @@ class Handler:
             _count(held.category, deciding)
         return done, None
 
-    def _append(self, held: Held, groups: list[tuple[bytes, list[bytes]]]) -> None:
+    def _append(self, held: HeldPartition, groups: list[tuple[bytes, list[bytes]]]) -> None:
         """Append all of a batch at once: if records trickled in, the folds would need a transaction for every few."""
         for stream, values in groups:
             failpoint("handler.before-append")

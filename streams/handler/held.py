@@ -17,7 +17,7 @@ MOST_BYTES = 64 << 20
 
 
 @dataclass
-class Held:
+class HeldPartition:
     """A partition of commands that Kafka assigned to this process."""
 
     category: str
@@ -42,7 +42,7 @@ class Held:
         return self.holder.outstanding < MOST_OUTSTANDING and self.holder.outstanding_bytes < MOST_BYTES
 
 
-def say_unclaimable(held: Held, topic: str, epoch: int) -> None:
+def say_unclaimable(held: HeldPartition, topic: str, epoch: int) -> None:
     """Log that a forged claim has left no epochs for others. An operator must take it out; other partitions go on."""
     why = f"{held.category}/{held.part} can be claimed by nobody: its epochs are used up ({epoch})"
     told = f"{why}; `refold log void {topic} {held.part}` says which claim to take out"

@@ -19,7 +19,7 @@ from refold.streams.postgres.pipelined import Pipelined
 from refold.streams.refusals import first_line, may_pass, refusal_of
 from refold.streams.rules.judge import ClaimState
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 _LOOK_S = 1.0
 
 
@@ -71,7 +71,7 @@ class PostgresTables:
         if self._connected is not None:
             self._connected.db.close()
 
-    def _asked(self, question: Callable[[Pipelined], Answer]) -> Answer:
+    def _asked(self, question: Callable[[Pipelined], Result]) -> Result:
         try:
             if self._connected is None or self._connected.db.closed:
                 self._connected = Pipelined(connect(self._url, application_name="handler", by_key=True))

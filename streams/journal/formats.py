@@ -23,14 +23,14 @@ _NO_NAME = re.compile(r"[^\w.-]+", re.ASCII)
 
 
 @dataclass(frozen=True)
-class Writer:
+class LineWriter:
     """The process that writes: its role, or its name under a supervisor, and its pid."""
 
     role: str
     pid: int
 
 
-Form = Callable[[Line, Writer], str]
+Form = Callable[[Line, LineWriter], str]
 """A line as text that ends without a newline."""
 
 
@@ -44,7 +44,7 @@ class Read:
     message: str
 
 
-def as_text(line: Line, writer: Writer) -> str:
+def as_text(line: Line, writer: LineWriter) -> str:
     """`TIME LEVEL role[pid] logger: message`, then the ids; an exception follows, each of its lines indented."""
     ids = "".join(f" {name}={line.fields[name]}" for name in IDS if name in line.fields)
     head, *rest = (
@@ -54,7 +54,7 @@ def as_text(line: Line, writer: Writer) -> str:
     return "\n".join([first, *(f"{FOLLOWS}{more}" for more in rest if more)]).translate(_UNSEEN)
 
 
-def as_json(line: Line, writer: Writer) -> str:
+def as_json(line: Line, writer: LineWriter) -> str:
     """One JSON object; missing fields are left out."""
     found: dict[str, Any] = {
         "time": _time(line),

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TextIO
 
-from refold.streams.journal.formats import Form, Writer
+from refold.streams.journal.formats import Form, LineWriter
 from refold.streams.journal.line import Line, line_of
 from refold.streams.journal.masking import Masking
 from refold.streams.journal.repeats import Repeats
@@ -24,7 +24,7 @@ class Journal(logging.Handler):
         self,
         stream: TextIO,
         form: Form,
-        writer: Writer,
+        writer: LineWriter,
         masking: Masking | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn, TextIO, cast
 
-from refold.streams.journal.formats import JSON, Writer, form_of
+from refold.streams.journal.formats import JSON, LineWriter, form_of
 from refold.streams.journal.handler import Journal
 from refold.streams.journal.masking import Masking
 from refold.streams.journal.printed import Printed
@@ -52,7 +52,7 @@ def set_up(role: str, settings: Settings) -> None:
     if role == CLI and level == logging.INFO:
         level = logging.WARNING
     secrets = [url.get_secret_value() for url in (settings.database_url, settings.analyst_url) if url is not None]
-    journal = Journal(_real(sys.stderr), form_of(settings.log_format), Writer(role, os.getpid()), Masking(secrets))
+    journal = Journal(_real(sys.stderr), form_of(settings.log_format), LineWriter(role, os.getpid()), Masking(secrets))
     root = logging.getLogger()
     root.addHandler(journal)
     root.setLevel(level)

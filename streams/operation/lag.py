@@ -23,7 +23,7 @@ _ASK_S = 5.0
 _REMEMBERED = frozenset(
     {KafkaError.FENCED_LEADER_EPOCH, KafkaError.UNKNOWN_LEADER_EPOCH, KafkaError.NOT_LEADER_FOR_PARTITION}
 )
-Key = tuple[str, str, int]
+LagKey = tuple[str, str, int]
 """Group, topic, partition."""
 
 
@@ -92,7 +92,7 @@ class LagReader:
         if client is not None:
             client.close()
 
-    def _expected(self, of_events: Iterable[Place]) -> set[Key]:
+    def _expected(self, of_events: Iterable[Place]) -> set[LagKey]:
         places = list(of_events)
         found = {(group, *place) for group in GROUPS for place in places}
         found |= {("reactors", *place) for place in places if place[0] in self._reacted}
@@ -113,7 +113,7 @@ class LagReader:
 
 
 def lags(
-    rows: Iterable[Sequence[Any]], ends: dict[Place, int], now: datetime, expected: set[Key] | None = None
+    rows: Iterable[Sequence[Any]], ends: dict[Place, int], now: datetime, expected: set[LagKey] | None = None
 ) -> list[Lag]:
     """The lag of each group that has a position, and of those that ought to have one: core and models everywhere."""
     stored = {(group, topic, part): (at, last_at) for group, topic, part, at, last_at in rows}
@@ -129,11 +129,11 @@ def worst(found: Iterable[Lag], group: str) -> tuple[int, float]:
     return sum(lag.records for lag in ours), max((lag.seconds or 0.0 for lag in ours), default=0.0)
 
 
-def _known(stored: Iterable[Key], ends: dict[Place, int]) -> set[Key]:
+def _known(stored: Iterable[LagKey], ends: dict[Place, int]) -> set[LagKey]:
     return {key for key in stored if (key[1], key[2]) in ends}
 
 
-def _lag(key: Key, stored: tuple[int, datetime | None], end: int, now: datetime) -> Lag:
+def _lag(key: LagKey, stored: tuple[int, datetime | None], end: int, now: datetime) -> Lag:
     position, last_at = stored
     records = max(end - position, 0)
     seconds = None if last_at is None else max((now - last_at).total_seconds(), 0.0)

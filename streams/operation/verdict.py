@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from refold.streams.chunk import Place
-from refold.streams.operation.lag import Key, Lag
+from refold.streams.operation.lag import Lag, LagKey
 from refold.streams.operation.members import Member
 from refold.streams.operation.presence import Trouble, stand_still
 from refold.streams.standing import STILL_S
@@ -38,7 +38,7 @@ class Facts:
     roles: Sequence[str]
     running: Mapping[str, int]
     lags: Sequence[Lag] = ()
-    still: frozenset[Key] = frozenset()
+    still: frozenset[LagKey] = frozenset()
     members: Sequence[Member] = ()
     copies: Sequence[Member] = ()
     """Members that call themselves as processes of ours, and are none."""
@@ -136,7 +136,7 @@ def _models(facts: Facts) -> Iterator[Finding]:
         )
 
 
-def suspects(lags: Sequence[Lag]) -> set[Key]:
+def suspects(lags: Sequence[Lag]) -> set[LagKey]:
     """Where something waits and nothing was applied for STILL_S: to be looked at once more, for slow is not still."""
     return {
         (lag.group, lag.topic, lag.part)
@@ -145,10 +145,10 @@ def suspects(lags: Sequence[Lag]) -> set[Key]:
     }
 
 
-def unmoved(suspected: set[Key], before: Sequence[Lag], after: Sequence[Lag]) -> frozenset[Key]:
+def unmoved(suspected: set[LagKey], before: Sequence[Lag], after: Sequence[Lag]) -> frozenset[LagKey]:
     """Those that stand where they stood, and still have something to do."""
     now = {(lag.group, lag.topic, lag.part): lag for lag in after}
-    then: dict[Key, Lag] = {(lag.group, lag.topic, lag.part): lag for lag in before}
+    then: dict[LagKey, Lag] = {(lag.group, lag.topic, lag.part): lag for lag in before}
     return frozenset(
         key for key in suspected if key in now and now[key].records and now[key].position == then[key].position
     )

@@ -15,7 +15,7 @@ import refold
 from refold.streams.errors import DatabaseNewer, DatabaseOlder, DatabaseRefused
 from refold.streams.postgres import restoring
 from refold.streams.postgres.connection import Database
-from refold.streams.postgres.tables_version import RIGHTS, Migration, Schema, known
+from refold.streams.postgres.tables_version import RIGHTS, Migration, TablesSchema, known
 from refold.streams.refusals import first_line
 from refold.streams.standing import STALE_S
 
@@ -116,7 +116,7 @@ class Found:
             )
 
 
-def look(db: Database, schema: Schema | None = None) -> Found:
+def look(db: Database, schema: TablesSchema | None = None) -> Found:
     """What is there; changes nothing. Raises psycopg.Error, DatabaseRefused where a role may not even ask."""
     schema = schema or known()
     layout = schema.layout
@@ -133,7 +133,7 @@ def look(db: Database, schema: Schema | None = None) -> Found:
     return replace(found, version=version, served_from=served_from)
 
 
-def bootstrap(db: Database, schema: Schema | None = None) -> None:
+def bootstrap(db: Database, schema: TablesSchema | None = None) -> None:
     """Bring the tables up to date; safe to run by many at once. A role that may create nothing works where nothing is to be done.
 
     Roles wait while the database is being restored. Raises DatabaseNewer, DatabaseOlder, DatabaseRefused where a table is not there,
@@ -178,7 +178,7 @@ def keep_up(db: Database) -> None:
         bootstrap(db)
 
 
-def _bring_up(db: Database, schema: Schema) -> None:
+def _bring_up(db: Database, schema: TablesSchema) -> None:
     """What was not applied yet; then, where something is missing still, all of it once more: each migration leaves alone what is there."""
     found = look(db, schema)
     found.refuse_newer()

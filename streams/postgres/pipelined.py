@@ -27,7 +27,7 @@ GOOD = frozenset({pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK})
 _OPEN = frozenset({pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR})
 
 
-class Answer:
+class PendingRows:
     """The rows of a statement; asking for them sends what waits."""
 
     def __init__(self, asked: "Pipelined") -> None:
@@ -59,11 +59,11 @@ class Pipelined:
         self._poll.register(self._pg.socket, select.POLLIN)
         self._names: dict[bytes, bytes] = {}
         self._numbers, self._unprepared = count(), set[bytes]()
-        self._waiting: list[tuple[bytes, list[bytes | None], Answer]] = []
+        self._waiting: list[tuple[bytes, list[bytes | None], PendingRows]] = []
 
-    def execute(self, query: str | bytes, params: Sequence[object] = ()) -> Answer:
+    def execute(self, query: str | bytes, params: Sequence[object] = ()) -> PendingRows:
         """Queue a statement, `%s` for each parameter. Raises KeyError for a parameter of a type that has no place here."""
-        answer = Answer(self)
+        answer = PendingRows(self)
         self._waiting.append((numbered(query), [as_text(value) for value in params], answer))
         return answer
 
@@ -108,7 +108,7 @@ class Pipelined:
             self._pg.send_prepare(name, query)
         self._pg.send_query_prepared(name, params, result_format=BINARY)
 
-    def _read(self, query: bytes, answer: Answer) -> psycopg.Error | None:
+    def _read(self, query: bytes, answer: PendingRows) -> psycopg.Error | None:
         if query in self._unprepared:
             self._unprepared.discard(query)
             result = self._next()

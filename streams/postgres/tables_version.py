@@ -25,7 +25,7 @@ class Migration:
 
 
 @dataclass(frozen=True)
-class Layout:
+class TablesLayout:
     """What the tables have once all migrations are applied: (table, column), functions with their arguments, and indexes."""
 
     columns: tuple[tuple[str, str], ...]
@@ -39,11 +39,11 @@ class Layout:
 
 
 @dataclass(frozen=True)
-class Schema:
+class TablesSchema:
     """All migrations of some code in order, and what they lead to."""
 
     migrations: tuple[Migration, ...]
-    layout: Layout
+    layout: TablesLayout
 
     @property
     def version(self) -> int:
@@ -55,14 +55,14 @@ RIGHTS = (FOLDER / "rights.sql").read_text(encoding="utf-8")
 
 
 @cache
-def known() -> Schema:
+def known() -> TablesSchema:
     """What this code knows."""
     return read(FOLDER)
 
 
-def read(folder: Traversable) -> Schema:
+def read(folder: Traversable) -> TablesSchema:
     """The migrations of a folder, and its layout. Raises what `migrations` raises."""
-    return Schema(migrations(folder), _layout((folder / "layout.txt").read_text(encoding="utf-8")))
+    return TablesSchema(migrations(folder), _layout((folder / "layout.txt").read_text(encoding="utf-8")))
 
 
 def migrations(folder: Traversable) -> tuple[Migration, ...]:
@@ -83,10 +83,10 @@ def _migration(file: Traversable) -> Migration:
     return Migration(int(name[1]), name[2], statements, int(served_from[1]))
 
 
-def _layout(text: str) -> Layout:
+def _layout(text: str) -> TablesLayout:
     """A line each: `table.column`, `function(types)`, or the name of an index."""
     lines = text.split("\n")[:-1]
     functions = [line for line in lines if line.endswith(")")]
     columns = [line.split(".") for line in lines if "." in line]
     indexes = [line for line in lines if "." not in line and line not in functions]
-    return Layout(tuple((table, column) for table, column in columns), tuple(functions), tuple(indexes))
+    return TablesLayout(tuple((table, column) for table, column in columns), tuple(functions), tuple(indexes))

@@ -21,7 +21,7 @@ from refold.streams.reactors.arrived import Arrived
 from refold.streams.reactors.reactor import MAX_COMMANDS_PER_EVENT, Reactor, Seen
 from refold.streams.sending.command_record import Addressed, CommandRecord
 
-Key = tuple[str, str]
+ReactorStream = tuple[str, str]
 """A reactor's name and a stream of its category."""
 REACT_FAILED, COMMAND_INVALID, STATE_UNREADABLE = "react-failed", "command-invalid", "state-unreadable"
 Recall = Callable[[Reactor, str, int], Any]
@@ -29,7 +29,7 @@ Recall = Callable[[Reactor, str, int], Any]
 
 
 @dataclass(frozen=True)
-class State:
+class StoredState:
     """A stored state, after the event with this version."""
 
     version: int
@@ -54,10 +54,10 @@ class Answers:
 
     records: list[CommandRecord] = field(default_factory=list)
     commands: Counter[str] = field(default_factory=Counter)
-    states: dict[Key, State] = field(default_factory=dict)
-    parked: dict[Key, Parked] = field(default_factory=dict)
-    released: set[Key] = field(default_factory=set)
-    waiting: Counter[Key] = field(default_factory=Counter)
+    states: dict[ReactorStream, StoredState] = field(default_factory=dict)
+    parked: dict[ReactorStream, Parked] = field(default_factory=dict)
+    released: set[ReactorStream] = field(default_factory=set)
+    waiting: Counter[ReactorStream] = field(default_factory=Counter)
 
 
 class _Unanswerable(Exception):
@@ -72,12 +72,16 @@ class Reacting:
     """Answers the events of one batch, each stream's in order."""
 
     def __init__(
-        self, addressed: Addressed, states: Mapping[Key, State], parked: Mapping[Key, int], recall: Recall
+        self,
+        addressed: Addressed,
+        states: Mapping[ReactorStream, StoredState],
+        parked: Mapping[ReactorStream, int],
+        recall: Recall,
     ) -> None:
         """`parked` is from which offset on a stream waits."""
         self._addressed, self._stored, self._recall = addressed, states, recall
         self._from = dict(parked)
-        self._now: dict[Key, Any] = {}
+        self._now: dict[ReactorStream, Any] = {}
         self._answers = Answers()
 
     def take(self, event: Arrived) -> None:
@@ -94,10 +98,10 @@ class Reacting:
         """All of it."""
         return self._answers
 
-    def _answer(self, reactor: Reactor, key: Key, event: Arrived) -> None:
+    def _answer(self, reactor: Reactor, key: ReactorStream, event: Arrived) -> None:
         try:
             state, commands = self._reaction(reactor, key, event)
-            stored = State(event.meta.version, _dumped(reactor, state), reactor.fingerprint)
+            stored = StoredState(event.meta.version, _dumped(reactor, state), reactor.fingerprint)
             records = _records(self._addressed, reactor, event.meta, commands)
         except _Unanswerable as problem:
             self._from[key] = event.offset
@@ -114,7 +118,7 @@ class Reacting:
         self._answers.records += records
         self._answers.commands[reactor.name] += len(records)
 
-    def _reaction(self, reactor: Reactor, key: Key, event: Arrived) -> tuple[Any, list[Command]]:
+    def _reaction(self, reactor: Reactor, key: ReactorStream, event: Arrived) -> tuple[Any, list[Command]]:
         """The state behind an event, and the commands it is answered with."""
         if isinstance(event.events, Undecodable):
             raise _Unanswerable(event.events.reason, event.events)
@@ -135,7 +139,7 @@ class Reacting:
             raise _Unanswerable(COMMAND_INVALID, too_many)
         return state, commands
 
-    def _before(self, reactor: Reactor, key: Key, version: int) -> Any:
+    def _before(self, reactor: Reactor, key: ReactorStream, version: int) -> Any:
         """The state before the event. A row from behind it is of an earlier reading of the log, or of other code: not used."""
         if not reactor.remembers or version == 1:
             return reactor.initial

@@ -20,7 +20,7 @@ from refold.streams.postgres.connection import Database
 from refold.streams.reactors import store
 from refold.streams.reactors.arrived import Arrived, Readers, arrived
 from refold.streams.reactors.fold import GROUP
-from refold.streams.reactors.reacting import Answers, Key, Parked, Reacting
+from refold.streams.reactors.reacting import Answers, Parked, Reacting, ReactorStream
 from refold.streams.reactors.reactor import Reactor
 from refold.streams.reactors.sender import Sender
 from refold.streams.sending.command_record import Addressed
@@ -100,7 +100,7 @@ class Release:
             for event in arrived(self._codec, readers, Chunk(topic, part, offset, [value]), ())
         ]
 
-    def _answers(self, reactor: Reactor, key: Key, events: Sequence[Arrived]) -> Answers:
+    def _answers(self, reactor: Reactor, key: ReactorStream, events: Sequence[Arrived]) -> Answers:
         stored = store.states(self._db, [key]) if reactor.remembers else {}
         reacting = Reacting(self._addressed, stored, {}, self._recall)
         for event in events:
@@ -117,7 +117,7 @@ class Release:
             places = [place for place in places if place[1] > page[-1].offset]
         return state
 
-    def _commit(self, reactor: Reactor, key: Key, first: int, step: Step) -> bool:
+    def _commit(self, reactor: Reactor, key: ReactorStream, first: int, step: Step) -> bool:
         """Move the park, or take it away where nothing waits behind the step. False: it is no longer where it was."""
         category, topic = reactor.category.name, events_topic(self._prefix, reactor.category.name)
         with self._db.transaction():

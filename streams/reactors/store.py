@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping
 from refold.schemas.codec import writable
 from refold.streams.postgres.arrays import literal
 from refold.streams.postgres.connection import Database
-from refold.streams.reactors.reacting import Answers, Key, Parked, State
+from refold.streams.reactors.reacting import Answers, Parked, ReactorStream, StoredState
 
 
-def states(db: Database, keys: Iterable[Key]) -> dict[Key, State]:
+def states(db: Database, keys: Iterable[ReactorStream]) -> dict[ReactorStream, StoredState]:
     """The stored states of some streams."""
     ordered = sorted(keys)
     rows = db.execute(
@@ -16,10 +16,10 @@ def states(db: Database, keys: Iterable[Key]) -> dict[Key, State]:
         " WHERE (reactor, stream) IN (SELECT * FROM unnest(%s::text[], %s::text[]))",
         ([reactor for reactor, _ in ordered], [stream for _, stream in ordered]),
     ).fetchall()
-    return {(reactor, stream): State(version, state, print_) for reactor, stream, version, state, print_ in rows}
+    return {(reactor, stream): StoredState(version, state, print_) for reactor, stream, version, state, print_ in rows}
 
 
-def parked(db: Database) -> dict[Key, int]:
+def parked(db: Database) -> dict[ReactorStream, int]:
     """From which offset on streams wait."""
     rows = db.execute("SELECT reactor, stream, first_offset FROM refold.reactor_parked").fetchall()
     return {(reactor, stream): first for reactor, stream, first in rows}
@@ -45,7 +45,7 @@ def hold(db: Database, topic: str) -> None:
     ).fetchall()
 
 
-def move_park(db: Database, key: Key, where: Parked | int, answered: int) -> None:
+def move_park(db: Database, key: ReactorStream, where: Parked | int, answered: int) -> None:
     """Let a stream wait from a later event on: one that fails, or the next to be answered."""
     first = where if isinstance(where, int) else where.first_offset
     failed = (where.code, writable(where.reason)) if isinstance(where, Parked) else (None, None)
@@ -56,7 +56,7 @@ def move_park(db: Database, key: Key, where: Parked | int, answered: int) -> Non
     )
 
 
-def unpark(db: Database, key: Key) -> None:
+def unpark(db: Database, key: ReactorStream) -> None:
     """The stream waits no longer."""
     db.execute("DELETE FROM refold.reactor_parked WHERE reactor = %s AND stream = %s", key)
 
@@ -85,7 +85,7 @@ def write(db: Database, answers: Answers) -> bool:
     return still
 
 
-def write_states(db: Database, found: Mapping[Key, State]) -> None:
+def write_states(db: Database, found: Mapping[ReactorStream, StoredState]) -> None:
     """Sorted by key, so that two transactions lock rows in one order."""
     if not found:
         return

@@ -12,7 +12,7 @@ from refold.schemas.identity import outcome_key
 from refold.schemas.validate import all_from_log
 from refold.streams.domain import AnyDecider
 from refold.streams.rules.decoded import DecodedChunk
-from refold.streams.rules.effects import Before, Columns, Effects, Folded, Refold, state_after
+from refold.streams.rules.effects import Before, Columns, Effects, Folded, FoldStream, state_after
 from refold.streams.rules.judge_columns import judge_columns
 
 
@@ -26,7 +26,7 @@ class ByColumns:
         named = zip(firsts[m.STREAM].to_list(), firsts[m.COMMAND_ID].to_list(), strict=True)
         self.keys: Sequence[bytes] = [outcome_key(category, stream, command_id) for stream, command_id in named]
 
-    def fold(self, decider: AnyDecider, before: Before, refold: Refold) -> Folded | None:
+    def fold(self, decider: AnyDecider, before: Before, refold: FoldStream) -> Folded | None:
         """None if not every whole group takes effect: then the rows decide."""
         decoded = self._decoded
         versions = pl.DataFrame(
@@ -102,7 +102,7 @@ def _offsets(counted: pl.DataFrame, start: int) -> Columns:
 
 
 def _streams(
-    decider: AnyDecider, counted: pl.DataFrame, decoded: DecodedChunk, before: Before, refold: Refold
+    decider: AnyDecider, counted: pl.DataFrame, decoded: DecodedChunk, before: Before, refold: FoldStream
 ) -> Columns:
     """Version and state of each stream after its new events."""
     events = _bodies(decider, decoded)

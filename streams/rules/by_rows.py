@@ -9,7 +9,7 @@ from refold.schemas.identity import outcome_key
 from refold.schemas.meta import Claim, Meta, Voiding
 from refold.streams.chunk import Chunk, Place
 from refold.streams.domain import AnyDecider
-from refold.streams.rules.effects import Before, Columns, Effects, Folded, Refold, Void, state_after
+from refold.streams.rules.effects import Before, Columns, Effects, Folded, FoldStream, Void, state_after
 from refold.streams.rules.judge import Envelope, Group, Tables, judge
 
 TakenOut = Callable[[Place, int, Claim], bool]
@@ -27,7 +27,7 @@ class ByRows:
         self.streams: Sequence[str] = list({envelope.stream for envelope in ours})
         self.keys: Sequence[bytes] = [outcome_key(category, e.stream, e.command_id.bytes) for e in ours if e.index == 0]
 
-    def fold(self, decider: AnyDecider, before: Before, refold: Refold) -> Folded:
+    def fold(self, decider: AnyDecider, before: Before, refold: FoldStream) -> Folded:
         """What the chunk does, up to a claim that says newer rules and is not taken out."""
         chunk, category = self._chunk, decider.category.name
         tables = Tables(
@@ -111,7 +111,7 @@ def _by_stream(groups: Sequence[_CountedGroup]) -> dict[str, list[_CountedGroup]
     return found
 
 
-def _streams(groups: Sequence[_CountedGroup], decider: AnyDecider, before: Before, refold: Refold) -> Columns:
+def _streams(groups: Sequence[_CountedGroup], decider: AnyDecider, before: Before, refold: FoldStream) -> Columns:
     streams = _by_stream(groups)
     states = [
         state_after(decider, stream, [event for group in its for event in group.events], before, refold)

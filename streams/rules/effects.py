@@ -22,7 +22,7 @@ Columns = Mapping[str, Sequence[Any] | pl.Series]
 """Rows to write, column by column."""
 Void = tuple[int, int, str]
 """First and last offset of a range that does not count, and why."""
-Refold = Callable[[str, int], Any]
+FoldStream = Callable[[str, int], Any]
 """Folds a stream anew up to a version, from the log."""
 
 
@@ -69,7 +69,7 @@ class Folded:
 
 
 def state_after(
-    decider: AnyDecider, stream: str, events: Sequence[Event | NewerSchema | None], before: Before, refold: Refold
+    decider: AnyDecider, stream: str, events: Sequence[Event | NewerSchema | None], before: Before, refold: FoldStream
 ) -> tuple[bytes | None, str]:
     """A stream's state and its fingerprint after some events. One that cannot be folded is BROKEN, or NEWER, not guessed.
 

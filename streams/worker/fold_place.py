@@ -13,7 +13,7 @@ MOST_BYTES = 64 << 20
 """Bytes of a place's records that may wait for its fold. At more of them, or too many records, its reader pauses."""
 
 
-class State(Enum):
+class FoldState(Enum):
     """Of one place."""
 
     EMPTY = "nothing waits"
@@ -31,9 +31,9 @@ class FoldPlace:
     paused: bool = False
 
     @property
-    def state(self) -> State:
+    def state(self) -> FoldState:
         """Its name."""
-        return State.FULL if self.paused else State.EMPTY if self.kept is None else State.WAITING
+        return FoldState.FULL if self.paused else FoldState.EMPTY if self.kept is None else FoldState.WAITING
 
     def keep(self, chunk: Chunk) -> bool:
         """Keep a chunk behind what waits; what was read before a seek gives way. False: records are missing in between."""

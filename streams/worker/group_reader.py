@@ -27,7 +27,7 @@ from refold.streams.refusals import is_passing
 from refold.streams.worker.group_consumer import ReaderConfig, check_position, group_consumer, read_from
 from refold.streams.worker.membership import FORGOTTEN_S, Membership
 from refold.streams.worker.pace import Pace
-from refold.streams.worker.read_places import ReadPlaces, State
+from refold.streams.worker.read_places import ReadPlaces, ReadState
 
 _log = logging.getLogger(__name__)
 _TICK_S, _ASK_S = 0.1, 2.0
@@ -226,7 +226,7 @@ class GroupReader:
                 self._stopped.reads_again(place)
                 self._places.sought(place, seek)
         for place, state in self._places.changes().items():
-            reads = state is State.READING and place not in self._stopped
+            reads = state is ReadState.READING and place not in self._stopped
             (client.resume if reads else client.pause)([TopicPartition(*place)])
         self._read_stopped_again(client)
 

@@ -17,7 +17,7 @@ from refold.streams.chunk import Chunk, Place
 from refold.streams.kafka.messages import follow
 
 
-class State(Enum):
+class ReadState(Enum):
     """Of one place."""
 
     HELD_BACK = "held back: assigned, and a seek will say where to read"
@@ -40,9 +40,9 @@ class ReadPlace:
     offset: int
     generation: int
     assignment: int
-    state: State
+    state: ReadState
     wanted: Seek | None = None
-    asked: State | None = None
+    asked: ReadState | None = None
 
 
 class ReadPlaces:
@@ -88,18 +88,18 @@ class ReadPlaces:
 
     def pause(self, place: Place) -> None:
         """Read nothing more of the place until `resume`."""
-        self._ask(place, State.PAUSED)
+        self._ask(place, ReadState.PAUSED)
 
     def resume(self, place: Place) -> None:
         """Read the place on."""
-        self._ask(place, State.READING)
+        self._ask(place, ReadState.READING)
 
     def assigned(self, starts: Mapping[Place, int | None]) -> None:
         """The group has given us places, each with its offset; None: not yet, a seek will say."""
         with self._lock:
             for place, offset in starts.items():
                 self._generation += 1
-                state = State.HELD_BACK if offset is None else State.READING
+                state = ReadState.HELD_BACK if offset is None else ReadState.READING
                 self._places[place] = ReadPlace(offset or 0, self._generation, self._generation, state)
 
     def revoked(self, places: Iterable[Place]) -> None:
@@ -122,7 +122,7 @@ class ReadPlaces:
         """
         with self._lock:
             at = self._places.get(chunk.place)
-            if at is None or at.state is State.HELD_BACK:
+            if at is None or at.state is ReadState.HELD_BACK:
                 return None
             if chunk.place in self._revoked:
                 self._seek(chunk.place, at.offset)
@@ -142,17 +142,17 @@ class ReadPlaces:
             at = self._places.get(place)
             if at is None:
                 return
-            at.offset, at.generation, at.state = seek.offset, seek.generation, State.READING
+            at.offset, at.generation, at.state = seek.offset, seek.generation, ReadState.READING
             if at.wanted == seek:
                 at.wanted = None
 
-    def changes(self) -> dict[Place, State]:
+    def changes(self) -> dict[Place, ReadState]:
         """States that folds have asked for, each given out once: the thread carries them out. Only a seek ends HELD_BACK."""
         with self._lock:
-            found = dict[Place, State]()
+            found = dict[Place, ReadState]()
             for place, at in self._places.items():
                 asked, at.asked = at.asked, None
-                if asked is not None and at.state is not State.HELD_BACK:
+                if asked is not None and at.state is not ReadState.HELD_BACK:
                     found[place] = at.state = asked
             return found
 
@@ -160,7 +160,7 @@ class ReadPlaces:
         """Whether the place's fold has no room."""
         with self._lock:
             at = self._places.get(place)
-            return at is not None and at.state is State.PAUSED
+            return at is not None and at.state is ReadState.PAUSED
 
     def _seek(self, place: Place, offset: int) -> int:
         self._generation += 1
@@ -169,7 +169,7 @@ class ReadPlaces:
             at.asked, at.wanted = None, Seek(offset, self._generation)
         return self._generation
 
-    def _ask(self, place: Place, state: State) -> None:
+    def _ask(self, place: Place, state: ReadState) -> None:
         with self._lock:
             at = self._places.get(place)
             if at is not None:

@@ -17,7 +17,7 @@ from refold.api.http.commands.request import Intent
 from refold.api.http.commands.services import CommandServices
 from refold.api.http.describe.registry import SchemaRegistry
 from refold.api.http.describe.services import Check, OperationServices
-from refold.api.http.reads.positions import Place, Positions
+from refold.api.http.reads.positions import Positions, TopicPart
 from refold.api.http.reads.services import ModelReads, ModelServices, StreamServices
 from refold.api.http.wire.database import Parameters, Row, Statement
 from refold.projections.tables.serving import ServedColumn, ServedModel
@@ -57,7 +57,7 @@ class World:
     read_places: list[tuple[str, list[tuple[int, int]]]] = field(default_factory=list)
     events: list[Recorded] = field(default_factory=list)
     append_error: RefoldError | None = None
-    wanted: list[dict[Place, int]] = field(default_factory=list)
+    wanted: list[dict[TopicPart, int]] = field(default_factory=list)
     fetch_error: RefoldError | None = None
     decides: bool = True
     acknowledges: bool = True

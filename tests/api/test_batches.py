@@ -11,7 +11,7 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from refold.api.http.application import application
-from refold.api.http.commands.batch import WINDOW_CHUNKS, Batch
+from refold.api.http.commands.batch import WINDOW_CHUNKS, LineBatch
 from refold.api.http.commands.batch_line import MAX_LINE_BYTES
 from refold.api.http.commands.batch_text import CHUNK_LINES, LineSplitter
 from refold.api.http.commands.services import CommandServices
@@ -139,7 +139,7 @@ def test_the_body_is_read_no_further_than_the_window(domains: Domains, world: An
             yield text(*(line() for _ in range(CHUNK_LINES)))
 
     async def main() -> None:
-        batch = Batch(CommandServices(domains, world, world.append, world.queue, 30), 30)
+        batch = LineBatch(CommandServices(domains, world, world.append, world.queue, 30), 30)
         answers = batch.answers(endless())
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(anext(answers), 2)
@@ -158,7 +158,7 @@ def test_half_a_line_of_a_sender_who_hung_up_is_no_command(domains: Domains, wor
         raise HungUp
 
     async def main() -> list[Any]:
-        batch = Batch(CommandServices(domains, world, world.append, world.queue, 5), 5)
+        batch = LineBatch(CommandServices(domains, world, world.append, world.queue, 5), 5)
         found: list[Any] = []
         with pytest.raises(HungUp):  # noqa: PT012 - what came before the hang-up is the point
             async for answers in batch.answers(cut()):

@@ -18,7 +18,7 @@ from litestar.types import Receive, Scope, Send
 from refold.api.http.commands import sending
 from refold.api.http.server import server
 from refold.api.http.wire import connections
-from refold.streams.journal.formats import Writer, as_json
+from refold.streams.journal.formats import LineWriter, as_json
 from refold.streams.journal.handler import Journal
 from refold.streams.settings import Settings
 from tests.api.test_limits import COMMAND, GOOD, running
@@ -31,7 +31,7 @@ class Heard:
 
     def __init__(self) -> None:
         self._stream = io.StringIO()
-        self.journal = Journal(self._stream, as_json, Writer("api", 1))
+        self.journal = Journal(self._stream, as_json, LineWriter("api", 1))
 
     def lines(self, logger: str) -> list[dict[str, Any]]:
         found = [json.loads(line) for line in self._stream.getvalue().splitlines()]

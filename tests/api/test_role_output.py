@@ -9,7 +9,7 @@ import pytest
 from refold.api.cli import logs
 from refold.api.cli.logs import formed, keep_in_files, stderr_lines
 from refold.api.cli.supervisor import Child
-from refold.streams.journal.formats import Form, Writer, as_json, as_text, read
+from refold.streams.journal.formats import Form, LineWriter, as_json, as_text, read
 
 
 def full_disk(folder: Path) -> Path:
@@ -71,11 +71,11 @@ RAW = "Fatal Python error: Aborted: postgresql://u:hidden@h/d"
 
 @pytest.mark.parametrize("form", [as_text, as_json])
 def test_what_comes_from_below_a_process_is_put_into_the_form_of_its_lines(form: Form) -> None:
-    line = formed(RAW, form, Writer("core", 7))
+    line = formed(RAW, form, LineWriter("core", 7))
     assert (found := read(line))
     assert (found.level, found.logger) == ("WARNING", "stderr")
     assert found.message == "Fatal Python error: Aborted: postgresql://u:**********@h/d"
-    assert formed(line, form, Writer("other", 8)) == line
+    assert formed(line, form, LineWriter("other", 8)) == line
 
 
 class Terminal(io.StringIO):

@@ -12,7 +12,7 @@ from refold.schemas.errors import RefoldError
 from refold.streams.chunk import Chunk
 from refold.streams.errors import RecordKills
 from refold.streams.guard.attempts import Attempts
-from refold.streams.guard.guard import Limits, ProcessGuard
+from refold.streams.guard.guard import GuardLimits, ProcessGuard
 from refold.streams.guard.probe import Probe
 from refold.streams.postgres.set_aside import Offsets, SetAside, masked, original
 from tests.streams.broker import CODEC, claimed, encoded
@@ -86,7 +86,7 @@ def guard_of(folder: Path, finds: list[int], asked: list[Any], kept: Any, whole:
         asked.append(len(values))
         return finds
 
-    return ProcessGuard("g", Attempts(folder, "g"), Limits(3, whole), find, kept)
+    return ProcessGuard("g", Attempts(folder, "g"), GuardLimits(3, whole), find, kept)
 
 
 def test_after_three_deaths_the_record_is_out_of_reach_and_its_neighbours_are_not(tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_an_exception_that_ends_the_process_is_a_death(tmp_path: Path) -> None:
 
     attempts = Attempts(tmp_path, "g")
     with pytest.raises(SystemExit):
-        ProcessGuard("g", attempts, Limits(3), lambda *_: [], Kept()).attempt([chunk(0, 5)], fail)  # type: ignore[arg-type]  # Kept is what a guard asks of its store
+        ProcessGuard("g", attempts, GuardLimits(3), lambda *_: [], Kept()).attempt([chunk(0, 5)], fail)  # type: ignore[arg-type]  # Kept is what a guard asks of its store
     assert attempts._file is not None
     os.close(attempts._file)  # as the end of the process does
     assert [(s.start, s.end, s.deaths) for s in Attempts(tmp_path, "g").suspects] == [(0, 5, 1)]

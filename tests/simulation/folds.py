@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from refold.projections.declaring.declaration import Entity, events
-from refold.projections.live.limits import Limits
+from refold.projections.live.limits import FoldLimits
 from refold.projections.partials.by_rows import partial_columns
 from refold.projections.partials.row_batch import RowReader
 from refold.projections.tables.layout import layout_of
@@ -138,7 +138,7 @@ class SimulatedModels:
     def apply(self, chunks: Sequence[Chunk]) -> dict[Place, int]:
         """One transaction: limits, compare, merge, set."""
         before = self._world.postgres
-        allowed = Limits({EVENTS: before.position}, {EVENTS: before.voids}, [])
+        allowed = FoldLimits({EVENTS: before.position}, {EVENTS: before.voids}, [])
         reached = {chunk.place: chunk.start for chunk in chunks}
         for chunk in allowed.offered(chunks):
             if not self.follows(before, chunk):

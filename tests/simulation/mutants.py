@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
-from refold.projections.live.limits import Limits
+from refold.projections.live.limits import FoldLimits
 from refold.projections.partials.row_batch import RowReader
 from refold.streams.handler.handler import Handler
 from refold.streams.handler.holder import Holder
@@ -101,7 +101,7 @@ MUTANTS = (
     Mutant("a lost race for an epoch is waited for", [Edit(Holder, "observe", ("if row.epoch >= self.epoch or", "if (row.epoch >= self.epoch and self.mode is Mode.OWNING) or"))]),
     Mutant("idle fold never reads its position again", [Edit(Intake, "_compare", ("if (self._reader.position(place) if at.reached is None else at.reached) != position:", "if False:"))]),
     Mutant("a gap does not end the claim", [Edit(judge, "_next", ("if record.seq > state.next_seq or not", "if record.seq > state.next_seq:\n        return state, open_rows\n    if not"))]),
-    Mutant("models read past the core", [Edit(Limits, "offered", ("chunk.upto(self.core.get(chunk.place, 0))", "chunk"))]),
+    Mutant("models read past the core", [Edit(FoldLimits, "offered", ("chunk.upto(self.core.get(chunk.place, 0))", "chunk"))]),
     Mutant("models count what is void", [Edit(RowReader, "read", ("if any(first <= offset <= last for first, last in ranges):", "if False:"))]),
     Mutant("models without compare-and-set", [Edit(SimulatedModels, "follows", ("tables.models_at == chunk.start", "True"))]),
     Mutant("models reach as far as the core stands, not as the chunk goes", [Edit(SimulatedModels, "apply", ("models_at=chunk.end", "models_at=before.position"))]),

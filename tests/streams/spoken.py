@@ -6,12 +6,12 @@ import logging
 import re
 from typing import Any
 
-from refold.streams.journal.formats import Writer, as_json
+from refold.streams.journal.formats import LineWriter, as_json
 from refold.streams.journal.handler import Journal
 from refold.streams.journal.masking import Masking
 
 TEXT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [A-Z]+ [\w-]+\[\d+\] [\w.-]+: .*|    .*")
-CORE = Writer("core", 7)
+CORE = LineWriter("core", 7)
 
 
 class Lines:

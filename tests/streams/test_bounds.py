@@ -9,7 +9,7 @@ import pytest
 from refold.schemas.codec import Codec
 from refold.streams.chunk import Chunk, Place
 from refold.streams.handler import held as held_module
-from refold.streams.handler.held import Held
+from refold.streams.handler.held import HeldPartition
 from refold.streams.handler.holder import Holder
 from refold.streams.handler.incoming import CommandReader
 from refold.streams.log.state_cache import StateCache
@@ -59,10 +59,10 @@ def test_a_fold_that_does_not_keep_up_pauses_its_reader(
     assert flow.told == ["pause", "resume"]
 
 
-def held() -> Held:
+def held() -> HeldPartition:
     holder = Holder(random.Random(1))
     commands = CommandReader(Codec(DOMAINS.catalog), "retail.basket", 4)
-    return Held("retail.basket", 0, 1, holder, commands)
+    return HeldPartition("retail.basket", 0, 1, holder, commands)
 
 
 def test_commands_that_wait_are_bounded_by_number_and_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,8 +21,8 @@ from refold.streams.handler.decide import (
     DECIDE_FAILED,
     EVENTS_REFUSED,
     VERSION_CONFLICT,
+    Destination,
     Incoming,
-    Place,
     decide,
     records,
 )
@@ -110,7 +110,8 @@ def test_records_carry_the_group() -> None:
     writer, events = uuid4().bytes, (BasketOpened(store_id=1), BasketOpened(store_id=2))
     decided = decide(with_decision(events), incoming(), Nothing(), 4)
     metas = [
-        codec.read_event(v)[0] for v in records(codec, incoming(), decided, Place("retail.basket", writer, 7, 4, NOW))
+        codec.read_event(v)[0]
+        for v in records(codec, incoming(), decided, Destination("retail.basket", writer, 7, 4, NOW))
     ]
     assert [(m.version, m.seq, m.index, m.count, m.base_version, m.command_offset) for m in metas] == [
         (5, 7, 0, 2, 4, 9),
@@ -123,7 +124,7 @@ def test_a_rejection_is_a_record() -> None:
     """One record, at the base version, with code and message."""
     codec = Codec(load_domains(["retail"]).catalog)
     decided = decide(with_decision(Rejected("no", "because")), incoming(), Nothing(), 4)
-    (value,) = records(codec, incoming(), decided, Place("retail.basket", uuid4().bytes, 7, 4, NOW))
+    (value,) = records(codec, incoming(), decided, Destination("retail.basket", uuid4().bytes, 7, 4, NOW))
     meta, body = codec.read_event(value)
     assert (meta.version, meta.base_version, meta.count, meta.is_event) == (4, 4, 1, False)
     assert body == Rejection("OpenBasket", "no", "because")

@@ -17,7 +17,7 @@ from refold.streams.postgres import positions
 from refold.streams.postgres.connection import Database, connect
 from refold.streams.postgres.control_tables import bootstrap, keep_up, look
 from refold.streams.postgres.restoring import stand_aside
-from refold.streams.postgres.tables_version import Migration, Schema, known, migrations, read
+from refold.streams.postgres.tables_version import Migration, TablesSchema, known, migrations, read
 from tests.golden.make_tables import FOLDER, checksums, checksums_now, layout
 from tests.streams.catalog import Row, catalog, rows
 
@@ -29,10 +29,12 @@ BREAKING = Migration(
 )
 
 
-def after(*steps: Migration, **columns: str) -> Schema:
+def after(*steps: Migration, **columns: str) -> TablesSchema:
     """What newer code knows."""
     ours = known()
-    return Schema((*ours.migrations, *steps), replace(ours.layout, columns=(*ours.layout.columns, *columns.items())))
+    return TablesSchema(
+        (*ours.migrations, *steps), replace(ours.layout, columns=(*ours.layout.columns, *columns.items()))
+    )
 
 
 ADDITIVE = after(MORE, voids="more")
@@ -177,7 +179,7 @@ def test_tables_that_newer_code_took_something_away_from_are_refused(db: Databas
 
 def test_a_breaking_migration_waits_until_code_that_it_would_end_has_ended(db: Database) -> None:
     older, newer = Me("core", ()), after(BREAKING)
-    newer = Schema(
+    newer = TablesSchema(
         newer.migrations,
         replace(newer.layout, columns=tuple(c for c in newer.layout.columns if c != ("voids", "reason"))),
     )

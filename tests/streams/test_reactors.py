@@ -22,7 +22,7 @@ from refold.streams.chunk import Chunk
 from refold.streams.domain import load_domains
 from refold.streams.errors import KafkaUnavailable
 from refold.streams.reactors.arrived import Arrived, Readers, arrived
-from refold.streams.reactors.reacting import Answers, Key, Reacting, State
+from refold.streams.reactors.reacting import Answers, Reacting, ReactorStream, StoredState
 from refold.streams.reactors.reactor import MAX_COMMANDS_PER_EVENT, Reactor, Seen
 from refold.streams.sending.command_record import Addressed
 from tests.streams.logs import NOW
@@ -72,7 +72,10 @@ def nothing_recalled(reactor: Reactor, stream: str, version: int) -> Any:
 
 
 def react(
-    *events: Arrived, states: dict[Key, State] | None = None, parked: dict[Key, int] | None = None, recall: Any = None
+    *events: Arrived,
+    states: dict[ReactorStream, StoredState] | None = None,
+    parked: dict[ReactorStream, int] | None = None,
+    recall: Any = None,
 ) -> Answers:
     reacting = Reacting(Addressed("", DOMAINS.catalog), states or {}, parked or {}, recall or nothing_recalled)
     for one in events:
@@ -169,8 +172,8 @@ def test_a_state_that_may_not_be_used_is_folded_from_the_log(kept: str) -> None:
     asked = []
     stored = {
         "none": {},
-        "later": {("points", "b"): State(4, b"{}", POINTS.fingerprint)},
-        "of other code": {("points", "b"): State(1, b"{}", "0" * 16)},
+        "later": {("points", "b"): StoredState(4, b"{}", POINTS.fingerprint)},
+        "of other code": {("points", "b"): StoredState(1, b"{}", "0" * 16)},
     }[kept]
 
     def recall(reactor: Reactor, stream: str, version: int) -> Any:

@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import LogHole
-from refold.streams.worker.read_places import ReadPlaces, Seek, State
+from refold.streams.worker.read_places import ReadPlaces, ReadState, Seek
 
 P: Place = ("t", 0)
 Q: Place = ("t", 1)
@@ -66,7 +66,7 @@ def test_a_seek_forgets_a_pause(*, carried_out: bool) -> None:
     places = reading()
     places.pause(P)
     if carried_out:
-        assert places.changes() == {P: State.PAUSED}
+        assert places.changes() == {P: ReadState.PAUSED}
         assert places.is_paused(P)
     places.sought(P, Seek(0, places.seek(P, 0)))
     assert places.changes() == {}
@@ -78,7 +78,7 @@ def test_a_pause_after_a_seek_holds() -> None:
     generation = places.seek(P, 0)
     places.pause(P)
     places.sought(P, Seek(0, generation))
-    assert places.changes() == {P: State.PAUSED}
+    assert places.changes() == {P: ReadState.PAUSED}
 
 
 def test_what_is_asked_of_a_place_that_is_not_ours_is_forgotten() -> None:

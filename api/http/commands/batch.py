@@ -32,7 +32,7 @@ _PAUSE_S = 0.005
 
 _log = logging.getLogger(__name__)
 
-Answer = dict[str, Any]
+LineAnswer = dict[str, Any]
 DefaultId = Callable[[int], str]
 
 
@@ -41,7 +41,7 @@ class Line:
     """A line from its text to its answer. The command itself is let go once the producer has it."""
 
     number: int
-    answer: Answer | None = None
+    answer: LineAnswer | None = None
     key: bytes = b""
     category: str = ""
     stream: str = ""
@@ -90,7 +90,7 @@ class Line:
 
 
 @dataclass(slots=True)
-class Chunk:
+class SentLines:
     """Lines that were appended together, when that was, and how often the core had committed before."""
 
     lines: list[Line]
@@ -98,7 +98,7 @@ class Chunk:
     commits: int
 
 
-class Batch:
+class LineBatch:
     """One sender's lines. Once a server is away the rest is answered so and not sent: later lines must not overtake."""
 
     def __init__(self, services: CommandServices, wait: float, default_id: DefaultId | None = None) -> None:
@@ -106,9 +106,9 @@ class Batch:
         self._reader = LineReader(services.domains)
         self._away: RefoldError | None = None
 
-    async def answers(self, body: AsyncIterator[bytes]) -> AsyncGenerator[list[Answer], None]:
+    async def answers(self, body: AsyncIterator[bytes]) -> AsyncGenerator[list[LineAnswer], None]:
         """The answers in the order of the lines, some at a time."""
-        chunks: asyncio.Queue[Chunk | None] = asyncio.Queue(WINDOW_CHUNKS)
+        chunks: asyncio.Queue[SentLines | None] = asyncio.Queue(WINDOW_CHUNKS)
         reading = asyncio.create_task(self._read(body, chunks), name="batch")
         try:
             while (chunk := await chunks.get()) is not None:
@@ -118,7 +118,7 @@ class Batch:
         finally:
             reading.cancel()
 
-    async def _read(self, body: AsyncIterator[bytes], chunks: asyncio.Queue[Chunk | None]) -> None:
+    async def _read(self, body: AsyncIterator[bytes], chunks: asyncio.Queue[SentLines | None]) -> None:
         splitter = LineSplitter()
         try:
             async for piece in body:
@@ -131,13 +131,13 @@ class Batch:
             raise
         await chunks.put(None)
 
-    async def _appended(self, texts: list[Text]) -> Chunk:
+    async def _appended(self, texts: list[Text]) -> SentLines:
         """Parse, look up, and append what is new, in order."""
         lines = [Line(number) for number, _ in texts]
         read = [(line, self._parsed(line, text)) for line, (_, text) in zip(lines, texts, strict=True)]
         asked = [(line, intent) for line, intent in read if intent is not None]
         known = await self._known([line.key for line, _ in asked])
-        chunk = Chunk(lines, asyncio.get_running_loop().time(), self._services.outcomes.commits())
+        chunk = SentLines(lines, asyncio.get_running_loop().time(), self._services.outcomes.commits())
         for line, intent in asked:
             if line.key in known:
                 line.decide(known[line.key])
@@ -178,7 +178,7 @@ class Batch:
                 return
         line.fail(self._away)
 
-    async def _settled(self, chunk: Chunk) -> AsyncIterator[list[Answer]]:
+    async def _settled(self, chunk: SentLines) -> AsyncIterator[list[LineAnswer]]:
         """The chunk's answers, as far as all before them are there."""
         told = 0
         while True:
@@ -192,7 +192,7 @@ class Batch:
                 return
             await self._look_again(chunk)
 
-    async def _look_again(self, chunk: Chunk) -> None:
+    async def _look_again(self, chunk: SentLines) -> None:
         if self._wait:
             await self._services.outcomes.committed(chunk.commits)
             chunk.commits = self._services.outcomes.commits()
@@ -213,7 +213,7 @@ class Batch:
             await asyncio.sleep(min(self._wait, 0.25))
             return {}
 
-    def _conclude(self, chunk: Chunk) -> None:
+    def _conclude(self, chunk: SentLines) -> None:
         """Answer those whose append failed and those that have waited long enough."""
         waited = asyncio.get_running_loop().time() - chunk.at
         for line in chunk.lines:

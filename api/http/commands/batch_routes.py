@@ -9,7 +9,7 @@ from litestar import Request, Router, post
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from refold.api.errors import BodyTimeout, MediaTypeUnsupported, TooManyWaiting
-from refold.api.http.commands.batch import Batch
+from refold.api.http.commands.batch import LineBatch
 from refold.api.http.commands.request import read_wait
 from refold.api.http.commands.routes import Services
 from refold.api.http.wire.bodies import HungUp, pieces
@@ -25,7 +25,7 @@ _ENCODER = msgspec.json.Encoder()
 async def send_batch(request: Request[Any, Any, Any], commands: Services) -> ASGIApp:
     """Append the command of each line and answer each in order, with the status that a POST of its own would have."""
     _check_media_type(request)
-    batch = Batch(commands, read_wait(request.headers, commands.default_wait))
+    batch = LineBatch(commands, read_wait(request.headers, commands.default_wait))
 
     async def respond(_: Scope, receive: Receive, send: Send) -> None:
         if commands.batches.locked():

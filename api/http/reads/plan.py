@@ -30,7 +30,7 @@ class Given:
 
 
 @dataclass(frozen=True)
-class Plan:
+class QueryPlan:
     """Rows to fetch: conditions with their values, a total order, one row more than the page to know of a next."""
 
     model: ServedModel
@@ -150,7 +150,7 @@ class Plan:
         return [_place(places[term.column.name]) for term in self.terms]
 
 
-def plan_query(model: ServedModel, query: Query) -> Plan:
+def plan_query(model: ServedModel, query: Query) -> QueryPlan:
     """Raises UnknownParameter, FilterInvalid, OrderInvalid or CursorInvalid."""
     columns = {column.name: column for column in model.columns}
     planned = [_condition(columns, wanted) for wanted in query.filters]
@@ -165,10 +165,10 @@ def plan_query(model: ServedModel, query: Query) -> Plan:
         condition, values = keyset.behind(terms, cursor.values)
         conditions.append(condition)
         given += [Given(column, value, in_cursor=True) for column, value in values]
-    return Plan(model, tuple(conditions), tuple(given), terms, query.limit, binding, cursor)
+    return QueryPlan(model, tuple(conditions), tuple(given), terms, query.limit, binding, cursor)
 
 
-def plan_row(model: ServedModel, key: Sequence[str]) -> Plan:
+def plan_row(model: ServedModel, key: Sequence[str]) -> QueryPlan:
     """One row by its key. Raises RowKeyInvalid."""
     if len(key) != len(model.key):
         raise RowKeyInvalid(

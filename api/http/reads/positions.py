@@ -8,17 +8,17 @@ from collections.abc import Iterable, Mapping
 
 from refold.api.errors import Fault, TokenMalformed
 
-Place = tuple[str, int]
+TopicPart = tuple[str, int]
 """A topic's name without prefix, and a partition of it."""
-Positions = Mapping[Place, int]
+Positions = Mapping[TopicPart, int]
 
 _PART = re.compile(r"([a-z0-9_.]{3,130})/([0-9]{1,4}):([0-9]{1,18})")
 _MOST = 4096
 
 
-def read_token(text: str, topics: Iterable[str]) -> dict[Place, int]:
+def read_token(text: str, topics: Iterable[str]) -> dict[TopicPart, int]:
     """The positions of a token; of a place named twice the later. Raises TokenMalformed."""
-    found: dict[Place, int] = {}
+    found: dict[TopicPart, int] = {}
     known = frozenset(topics)
     for part in text.split(",", _MOST):
         match = _PART.fullmatch(part.strip())
@@ -36,7 +36,7 @@ def token(positions: Positions) -> str:
     return ",".join(f"{topic}/{part}:{offset}" for (topic, part), offset in sorted(positions.items()))
 
 
-def missing(wanted: Positions, reached: Positions) -> dict[Place, int]:
+def missing(wanted: Positions, reached: Positions) -> dict[TopicPart, int]:
     """What of the wanted positions is not reached yet."""
     return {place: offset for place, offset in wanted.items() if reached.get(place, 0) < offset}
 

@@ -18,8 +18,8 @@ from refold.api.http.commands.request import read_wait
 from refold.api.http.reads.column_values import Value, bound, not_of
 from refold.api.http.reads.keyset import not_ours
 from refold.api.http.reads.model_faults import faults_said
-from refold.api.http.reads.plan import Plan, plan_query, plan_row
-from refold.api.http.reads.positions import Place, Positions, missing, read_token, token
+from refold.api.http.reads.plan import QueryPlan, plan_query, plan_row
+from refold.api.http.reads.positions import Positions, TopicPart, missing, read_token, token
 from refold.api.http.reads.request import read_key, read_query
 from refold.api.http.reads.served_now import as_served
 from refold.api.http.reads.services import ModelReads, ModelServices
@@ -135,7 +135,9 @@ def find_model(models: ModelServices, domain: str, name: str) -> ServedModel:
     return found
 
 
-async def _fresh_page(models: ModelServices, plan: Plan, headers: Mapping[str, str], *, by_key: bool = False) -> Page:
+async def _fresh_page(
+    models: ModelServices, plan: QueryPlan, headers: Mapping[str, str], *, by_key: bool = False
+) -> Page:
     """The page, once it reflects `Refold-Min-Position`. Raises PositionNotReached, never answers staler."""
     wanted = _wanted(models, plan.model, headers.get("refold-min-position"))
     wait = read_wait(headers, DEFAULT_WAIT_S)
@@ -157,7 +159,7 @@ async def _fresh_page(models: ModelServices, plan: Plan, headers: Mapping[str, s
         await models.reads.moved(left, remaining)
 
 
-def _wanted(models: ModelServices, model: ServedModel, text: str | None) -> dict[Place, int]:
+def _wanted(models: ModelServices, model: ServedModel, text: str | None) -> dict[TopicPart, int]:
     """Of a token, what concerns this model: other categories' events never reach it."""
     if text is None:
         return {}
@@ -166,7 +168,7 @@ def _wanted(models: ModelServices, model: ServedModel, text: str | None) -> dict
     return {place: offset for place, offset in asked.items() if place[0] in ours}
 
 
-async def _page(models: ModelServices, plan: Plan, *, by_key: bool) -> Page:
+async def _page(models: ModelServices, plan: QueryPlan, *, by_key: bool) -> Page:
     model, categories = plan.model, list(plan.model.categories)
     topics = [f"{models.topic_prefix}{name}.events" for name in categories]
     named = [model.domain, list(model.reads) if model.reads else model.name]
@@ -196,7 +198,7 @@ def _expired(page: Page) -> CursorExpired:
 
 
 @asynccontextmanager
-async def values_judged(reads: ModelReads, plan: Plan) -> AsyncIterator[None]:
+async def values_judged(reads: ModelReads, plan: QueryPlan) -> AsyncIterator[None]:
     """Around a statement: where Postgres refuses it, whether a value of the client's is to blame. Raises FilterInvalid, CursorInvalid."""
     try:
         yield
@@ -209,13 +211,13 @@ async def values_judged(reads: ModelReads, plan: Plan) -> AsyncIterator[None]:
         raise
 
 
-def _statement(plan: Plan, *, ends: bool = True) -> sql.Composed:
+def _statement(plan: QueryPlan, *, ends: bool = True) -> sql.Composed:
     more = sql.SQL(", {}").format(plan.ends()) if ends else sql.SQL("")
     parts = {"tables": plan.tables(), "rows": plan.rows(), "ends": more}
     return _PAGE.format(**parts, **(_OF_VIEW if plan.model.reads else _OF_TABLE))
 
 
-def _by_key(statements: dict[tuple[str, str], bytes], plan: Plan) -> bytes:
+def _by_key(statements: dict[tuple[str, str], bytes], plan: QueryPlan) -> bytes:
     """The statement that finds one row: the same for all of a model's."""
     name = plan.model.domain, plan.model.name
     if name not in statements:

@@ -23,7 +23,7 @@ from refold.streams.operation.dump.check import whole
 from refold.streams.operation.dump.dump import Progress, fetched
 from refold.streams.operation.dump.errors import LogDiffers, LogInUse, LogNotEmpty
 from refold.streams.operation.dump.folder import DumpFolder, Manifest, Partition
-from refold.streams.operation.dump.restored_topics import Found, RestoredTopics, State
+from refold.streams.operation.dump.restored_topics import Found, RestoredTopics, TopicState
 from refold.streams.operation.members import MemberReader
 from refold.streams.refusals import of_kafka
 from refold.streams.settings import Settings
@@ -36,7 +36,7 @@ _GROUPS_S = 20.0
 
 
 @dataclass(frozen=True)
-class Plan:
+class RestorePlan:
     """What would be done: topics with the prefix in the order of doing, as they are, and those that would be deleted first."""
 
     manifest: Manifest
@@ -48,7 +48,7 @@ class Plan:
     @property
     def is_there(self) -> bool:
         """Whether every topic is as long as the dump, so that nothing is left but to compare."""
-        return all(found.state is State.AS_LONG for found in self.topics.values())
+        return all(found.state is TopicState.AS_LONG for found in self.topics.values())
 
 
 class Restore:
@@ -65,7 +65,7 @@ class Restore:
             for topic in sorted({each.topic for each in self._manifest.partitions}, key=_turn)
         }
 
-    def plan(self, *, replace: bool) -> Plan:
+    def plan(self, *, replace: bool) -> RestorePlan:
         """Raises WrongPartitions, LogNotEmpty, LogInUse, KafkaUnavailable, KafkaRefused."""
         for topic, parts in self._parts.items():
             if topic != self._schemas and len(parts) != self._settings.partitions:
@@ -79,19 +79,19 @@ class Restore:
             )
         except KafkaException as problem:
             raise of_kafka(problem.args[0], "the topics cannot be asked") from problem
-        full = {topic: each.records for topic, each in found.items() if each.state is State.OTHER}
+        full = {topic: each.records for topic, each in found.items() if each.state is TopicState.OTHER}
         if full and not replace:
             named = ", ".join(f"{topic} ({records:,} records)" for topic, records in full.items())
             raise LogNotEmpty(f"there are records already: {named}")
         self._refuse_in_use(found)
         begun = [self._schemas] if self._is_begun(found) else []
         dumped = {topic: sum(part.records for part in parts) for topic, parts in self._parts.items()}
-        return Plan(self._manifest, found, dumped, (*full, *begun))
+        return RestorePlan(self._manifest, found, dumped, (*full, *begun))
 
-    def execute(self, plan: Plan, progress: Progress) -> None:
+    def execute(self, plan: RestorePlan, progress: Progress) -> None:
         """Do it, then read it back. Raises what `plan` raises, DumpUnsound, LogDiffers, OSError."""
         done, whole_of_it = 0, 2 * self._manifest.records
-        topics = [topic for topic, found in plan.topics.items() if found.state is not State.AS_LONG]
+        topics = [topic for topic, found in plan.topics.items() if found.state is not TopicState.AS_LONG]
 
         def tell(records: int) -> None:
             nonlocal done
@@ -116,14 +116,14 @@ class Restore:
         except KafkaException as problem:
             raise of_kafka(problem.args[0], "the log cannot be restored") from problem
 
-    def _make(self, plan: Plan) -> None:
+    def _make(self, plan: RestorePlan) -> None:
         self._topics.delete(plan.deleted)
         states = {topic: found.state for topic, found in plan.topics.items()}
-        absent = [topic for topic, state in states.items() if state is State.ABSENT or topic in plan.deleted]
+        absent = [topic for topic, state in states.items() if state is TopicState.ABSENT or topic in plan.deleted]
         prefix = self._settings.topic_prefix
         largest = {prefix + topic: most for topic, most in self._manifest.largest.items()}
         self._topics.make({topic: len(self._parts[topic]) for topic in absent}, largest)
-        self._topics.mark(topic for topic, state in states.items() if state is State.EMPTY)
+        self._topics.mark(topic for topic, state in states.items() if state is TopicState.EMPTY)
 
     def _put(self, appender: RawAppender, place: Place, part: Partition, tell: Callable[[int], None]) -> None:
         """Append what is not there yet. Nobody else appends meanwhile, so an answer that is lost is looked up."""
@@ -191,11 +191,11 @@ class Restore:
 
     def _is_begun(self, found: dict[str, Found]) -> bool:
         there = found.get(self._schemas)
-        return there is not None and there.state is State.BEGUN
+        return there is not None and there.state is TopicState.BEGUN
 
     def _refuse_in_use(self, found: dict[str, Found]) -> None:
         """A Kafka that has none of the topics has nobody who works on them; and a new one does not know its groups for a moment."""
-        if all(each.state is State.ABSENT for each in found.values()):
+        if all(each.state is TopicState.ABSENT for each in found.values()):
             return
         until = time.monotonic() + _GROUPS_S
         while True:

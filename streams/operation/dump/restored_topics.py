@@ -37,7 +37,7 @@ _MARKED = {
 _LEAST_LARGEST = "max.message.bytes"
 
 
-class State(StrEnum):
+class TopicState(StrEnum):
     """How a topic stands to the dump."""
 
     ABSENT = "not there"
@@ -51,7 +51,7 @@ class State(StrEnum):
 class Found:
     """A topic as it is: the ends of its partitions, none where it is not there."""
 
-    state: State
+    state: TopicState
     ends: tuple[int, ...]
 
     @property
@@ -173,10 +173,10 @@ def _found(
 ) -> Found:
     of_it = tuple(end for place, end in sorted(ends.items()) if place[0] == topic)
     if not of_it:
-        return Found(State.ABSENT, ())
+        return Found(TopicState.ABSENT, ())
     if marked:
-        return Found(State.BEGUN, of_it)
+        return Found(TopicState.BEGUN, of_it)
     if len(of_it) == len(wanted) and not any(of_it):
-        return Found(State.EMPTY if any(wanted) else State.AS_LONG, of_it)
+        return Found(TopicState.EMPTY if any(wanted) else TopicState.AS_LONG, of_it)
     begins_at_0 = not any(begin for place, begin in begins.items() if place[0] == topic)
-    return Found(State.AS_LONG if begins_at_0 and of_it == tuple(wanted) else State.OTHER, of_it)
+    return Found(TopicState.AS_LONG if begins_at_0 and of_it == tuple(wanted) else TopicState.OTHER, of_it)
