@@ -1,7 +1,7 @@
 """The core fold: one transaction a batch of chunks writes claims, streams, outcomes, voids and positions; then NOTIFY.
 
-Invariant: the tables at a position are the fold of the log before it, however the log was cut into chunks (the rules are
-in `rules/judge`). A position moves in the same transaction as the rows that it stands for, or not at all.
+Invariant: the tables at a position are the fold of the log before it, however the log was cut into chunks
+(`rules/judge` has the rules). A position moves in the transaction of the rows that it stands for, or not at all.
 """
 
 import hashlib

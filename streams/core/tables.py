@@ -115,8 +115,8 @@ def insert_voids(db: Statements, topic: str, part: int, ranges: Sequence[tuple[i
         )
 
 
-# Rows are sorted by the table's key, so that two transactions lock them in one order. Values that all rows share are sent
-# once, and all ids of 16 bytes as one value: Postgres needs half a microsecond to read an element of an array.
+# Rows are sorted by the table's key, so that two transactions lock them in one order. Values that all rows share go
+# once, and all ids of 16 bytes go as one value: Postgres needs half a microsecond to read an element of an array.
 _OUTCOME_ARRAYS = ("stream", "code", "message", "base_version", "events", "first_offset", "next_offset")
 _INSERT_OUTCOMES = b"""
 INSERT INTO refold.outcomes (category, part, key, command_id, body_hash, stream, code, message, base_version, events,

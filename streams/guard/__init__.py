@@ -1,1 +1,1 @@
-"""Work that may kill its process: it is noted before it is tried, and the record that kills is set aside."""
+"""Guards work that may kill its process: notes it before trying it, and sets aside the record that kills."""

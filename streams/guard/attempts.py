@@ -1,10 +1,11 @@
-"""What this process is about to work on, in a file that outlives it: a death leaves the note, the next process counts it.
+"""Notes the records that a process is about to work on, in a file that outlives it: the next process counts its death.
 
-Each process of a group has a file of its own and holds a lock on it while it lives. A note in a file that nobody holds is a
-death on those records. A note is written into the page cache, not to disk: it has to survive the process, not the machine.
+Each process of a group has its own file and locks it while it lives. A note in a file that nobody locks is a death on
+those records. A note is written into the page cache, not to disk: it must survive the process, not the machine.
 
-A sick disk is no record's fault. The room for notes is reserved at the start; where there is none, nothing is noted, which is said. A process that
-its disk killed (SIGBUS: a page of a file that it maps has no room) has its notes taken away by its supervisor (`forgive`).
+A failing disk is no record's fault. Room for notes is reserved at the start; without room nothing is noted, and a log
+line says so. If a process dies of its disk (SIGBUS: a page of a file that it maps has no room), its supervisor
+removes its notes (`forgive`).
 """
 
 import errno
@@ -22,15 +23,16 @@ from refold.streams import stuck
 from refold.streams.chunk import Chunk, Place
 
 _NOTE_BYTES = 1 << 14
-"""Of some two hundred places."""
+"""Bytes reserved for a note: enough for about two hundred places."""
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Suspect:
-    """Offsets `start` … `end - 1` of a place, and how many processes died on records that include them all.
+    """Offsets `start` … `end - 1` of a place, and the number of processes that died while working on all of them.
 
-    `alone`: how many of them while the records were tried by themselves. `decodes`: a child has decoded them and lives.
+    `alone`: those of the deaths in which these records were tried by themselves. `decodes`: a child decoded them and
+    lived.
     """
 
     topic: str
@@ -49,14 +51,14 @@ class Suspect:
         return self.place == other.place and self.start < other.end and other.start < self.end
 
     def narrowed(self, other: "Suspect") -> "Suspect":
-        """What two deaths have in common: the record that kills lies there, if it is one."""
+        """The offsets that two deaths have in common: if one record killed both, it is among them."""
         start, end = max(self.start, other.start), min(self.end, other.end)
         deaths, alone = self.deaths + other.deaths, self.alone + other.alone
         return replace(self, start=start, end=end, deaths=deaths, alone=alone)
 
 
 class Attempts:
-    """The notes of one group of processes in one folder."""
+    """The notes of one role's processes in one folder, and the suspects that follow from them."""
 
     def __init__(self, folder: Path, group: str) -> None:
         self._tally, self._lock = folder / f"{group}.json", folder / f"{group}.lock"
@@ -76,45 +78,45 @@ class Attempts:
             _log.warning("%s: attempts are not noted, so a record that kills is not found: %s", group, error)
 
     def begin(self, chunks: Sequence[Chunk], *, alone: bool = False) -> None:
-        """Note what is worked on now."""
+        """Note the records that are worked on now."""
         note = json.dumps([[*chunk.place, chunk.start, chunk.end, 1, int(alone)] for chunk in chunks]).encode()
         self._say(note + b"\n")
         stuck.begin()
 
     def end(self, *, dies: bool = False) -> None:
-        """Nobody died, or the process is about to, and its note stays."""
+        """Remove the note. `dies`: the process is about to end, and the note stays."""
         stuck.end()
         if not dies:
             self._say(b"\n")
 
     def _say(self, line: bytes) -> None:
-        """The file's first line is the note; what stands behind it is of earlier ones."""
+        """Write the note as the file's first line; rests of earlier notes may follow it."""
         if self._file is None:
             return
         try:
             os.pwrite(self._file, line, 0)
-        except OSError:  # longer than what is reserved, and no room: better none than half of one
+        except OSError:  # it is longer than the reserved room, and the disk is full: better no note than half of one
             os.pwrite(self._file, b"\n", 0)
 
     def suspect(self, chunk: Chunk) -> Suspect | None:
-        """The records of the chunk, if any, on which most processes died."""
+        """The suspect in the chunk with the most deaths, if any."""
         asked = Suspect(*chunk.place, chunk.start, chunk.end)
         return max((s for s in self.suspects if s.meets(asked)), key=lambda s: s.deaths, default=None)
 
     def deaths(self, chunk: Chunk) -> int:
-        """On how many attempts at records of the chunk a process died."""
+        """The number of deaths on records of the chunk."""
         suspect = self.suspect(chunk)
         return suspect.deaths if suspect else 0
 
     def decodes(self, chunk: Chunk) -> None:
-        """No record of the chunk kills a decoder: what is left is the code that they are given to."""
+        """Note that no record of the chunk kills a decoder: the domain's code is to blame."""
         asked = Suspect(*chunk.place, chunk.start, chunk.end)
         with self._alone():
             self.suspects = [replace(s, decodes=True) if s.meets(asked) else s for s in self.suspects]
             self._write()
 
     def passed(self, place: Place, start: int, end: int) -> None:
-        """These records were passed, or found harmless: nobody suspects them any more."""
+        """Clear records of suspicion that were passed or found harmless."""
         done = Suspect(*place, start, end)
         if any(suspect.meets(done) for suspect in self.suspects):
             left = [part for suspect in self.suspects for part in _without(suspect, done)]
@@ -123,7 +125,7 @@ class Attempts:
                 self._write()
 
     def close(self) -> None:
-        """The process ends in peace."""
+        """Remove this process's file: it ends normally."""
         if self._file is not None:
             with suppress(FileNotFoundError):
                 self._note.unlink()
@@ -142,7 +144,7 @@ class Attempts:
             return []
 
     def _write(self) -> None:
-        """What does not fit on a full disk is known to this process alone."""
+        """Store the suspects for other processes. If the disk is full, only this process knows them."""
         rows = [list(astuple(suspect)) for suspect in self.suspects]
         if not rows:
             self._tally.unlink(missing_ok=True)
@@ -157,13 +159,13 @@ class Attempts:
 
 
 def forgive(folder: Path, pid: int) -> None:
-    """Take away what a process that has ended was about to work on: it died of something else. Raises OSError."""
+    """Remove the note of a process that died of something else than its records. Raises OSError."""
     for path in folder.glob(f"*.{pid}.note"):
         _left_by_the_dead(path)
 
 
 def _reserved(path: Path) -> int:
-    """An open and locked file with room for a note."""
+    """Open and lock a file with room for a note. Raises OSError."""
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     fcntl.flock(file, fcntl.LOCK_EX)
     try:
@@ -178,7 +180,7 @@ def _reserved(path: Path) -> int:
 
 
 def _left_by_the_dead(path: Path) -> list[Suspect]:
-    """The note in a file, which is removed, if its process is gone."""
+    """The note in a file whose process is gone; the file is removed. Nothing while the process lives."""
     with path.open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -187,7 +189,7 @@ def _left_by_the_dead(path: Path) -> list[Suspect]:
         path.unlink()
         try:
             return [Suspect(*row) for row in json.loads(file.readline().strip() or b"[]")]
-        except ValueError:  # cut off: it died while it wrote, so not at its work
+        except ValueError:  # the note is cut off: the process died while it wrote, so not at its work
             return []
 
 

@@ -1,4 +1,4 @@
-"""Work that kills its process is tried a few times, then the record is found and set aside: nothing is retried for ever."""
+"""Finds the record that kills its process, after a few deaths, and sets it aside: nothing is retried forever."""
 
 import atexit
 import logging
@@ -24,20 +24,20 @@ from refold.streams.settings import Settings
 
 _log = logging.getLogger(__name__)
 Work = Callable[[Sequence[Chunk]], dict[Place, int]]
-"""Decodes chunks and gives them to the domain's code; says how far it came in each place."""
+"""Decodes chunks and runs the domain's code on them; gives the offset reached in each place."""
 Find = Callable[[Place, Values], list[int]]
 _PLATFORM = frozenset(writer.id for writer in PLATFORM)
 
 
 class Guard(Protocol):
-    """Brackets all that decodes, and all that runs the domain's code."""
+    """Runs all work that decodes records or calls the domain's code."""
 
     def attempt(self, chunks: Sequence[Chunk], work: Work) -> dict[Place, int]:
-        """Do the work on the chunks, without what is set aside."""
+        """Do the work on the chunks, without the records that are set aside."""
 
 
 class Unguarded:
-    """For tests and tools whose death somebody sees."""
+    """Does the work unguarded: for tests, and for tools whose death somebody sees."""
 
     def attempt(self, chunks: Sequence[Chunk], work: Work) -> dict[Place, int]:
         return work(chunks)
@@ -45,9 +45,9 @@ class Unguarded:
 
 @dataclass(frozen=True)
 class GuardLimits:
-    """How many deaths it takes to look for what kills, and how many records may be whole only together.
+    """`deaths`: the n of the ladder in ProcessGuard. `whole`: the most records that can only be worked on together.
 
-    `at_once`: a child decodes the records after the first death already, for somebody waits.
+    `at_once`: a child decodes the records after the first death already, because somebody waits.
     """
 
     deaths: int
@@ -56,15 +56,19 @@ class GuardLimits:
 
     @property
     def before_probing(self) -> int:
-        """Deaths before a child decodes the records."""
+        """The number of deaths after which a child decodes the records."""
         return 1 if self.at_once else self.deaths
 
 
 class ProcessGuard:
-    """The guard of a worker: after some deaths on the same records it looks for the one that kills.
+    """The guard of a worker: it counts deaths on the same records, and climbs this ladder (n is `GuardLimits.deaths`).
 
-    First a child decodes them. Where it lives, the domain's code is left: the records are then given to it one by one, or as
-    many at a time as are whole, and that on which as many processes die alone is set aside.
+    fewer than n deaths        the records are tried again, together with others
+    n deaths (1 if `at_once`)  a child process decodes the records
+      the child dies           the records that kill it are set aside
+      the child lives          the domain's code is to blame: from n deaths on records are tried one by one,
+                               or as few together as can be worked on (at most `whole`)
+    n deaths alone             the records tried alone are set aside, except claims and rejections
     """
 
     def __init__(self, group: str, attempts: Attempts, limits: GuardLimits, find: Find, store: "Store") -> None:
@@ -82,12 +86,12 @@ class ProcessGuard:
             reached[chunk.place] = self._one_by_one(chunk, work)
         if rest := [chunk for chunk in chunks if chunk.place not in reached]:
             reached |= self._tried(rest, work)
-        for chunk in chunks:  # from 0 on: a process may have died behind its commit, on records that nobody reads again
+        for chunk in chunks:  # from 0 on: a process may have died after its commit, on records that nobody reads again
             self._attempts.passed(chunk.place, 0, reached.get(chunk.place, chunk.start))
         return reached
 
     def _tried(self, chunks: Sequence[Chunk], work: Work, *, alone: bool = False) -> dict[Place, int]:
-        """An exception that ends the process, as `sys.exit` or a panic of an extension, is a death: its note stays."""
+        """Do noted work. An exception that ends the process (`sys.exit`, an extension's panic) leaves the note."""
         self._attempts.begin(chunks, alone=alone)
         try:
             reached = work([set_aside.masked(chunk, self._aside) for chunk in chunks])
@@ -101,7 +105,7 @@ class ProcessGuard:
         return self._attempts.deaths(chunk) >= self._limits.deaths
 
     def _examine_all(self, chunks: Sequence[Chunk]) -> None:
-        """Those with most records first. What is found explains the deaths of all that was tried with it."""
+        """Examine the largest chunks first. A record that is found explains the deaths of all records tried with it."""
         for chunk in sorted(chunks, key=lambda chunk: -len(chunk.values)):
             if self._examine(chunk):
                 for explained in chunks:
@@ -109,7 +113,7 @@ class ProcessGuard:
                 return
 
     def _examine(self, chunk: Chunk) -> bool:
-        """Set aside what kills its decoder, or what killed while it was alone; whether there was such a record."""
+        """Set aside records that kill their decoder, or that killed when tried alone; give whether there were any."""
         suspect = self._attempts.suspect(chunk)
         if suspect is None or suspect.deaths < self._limits.before_probing:
             return False
@@ -150,7 +154,7 @@ class ProcessGuard:
             _log.error("%s: set aside (%s): %s/%d [%d]", self._group, reason, *chunk.place, offset, extra=told)
 
     def _one_by_one(self, chunk: Chunk, work: Work) -> int:
-        """How far a suspect chunk comes: as ever before and behind the suspected records, alone where they lie."""
+        """Work on a chunk, on its suspected records one by one and on the rest as usual; give the offset reached."""
         suspect, at = self._attempts.suspect(chunk), chunk.start
         if suspect is not None and suspect.start > at:
             at = self._tried([chunk.upto(suspect.start)], work)[chunk.place]
@@ -163,7 +167,7 @@ class ProcessGuard:
         return self._tried([chunk.since(at)], work)[chunk.place] if at < chunk.end else at
 
     def _alone(self, chunk: Chunk, work: Work) -> int:
-        """How far the first record comes, or the first ones that only count together."""
+        """Try the first record alone, or as few first records as only work together; give the offset reached."""
         for number in range(1, min(self._limits.whole, len(chunk.values)) + 1):
             reached = self._tried([chunk.upto(chunk.start + number)], work, alone=True)[chunk.place]
             if reached > chunk.start:
@@ -172,7 +176,7 @@ class ProcessGuard:
 
 
 class Store:
-    """The table of records that a group's processes died of."""
+    """The table of records that a role's processes died of."""
 
     def __init__(self, url: str, group: str) -> None:
         self._url, self._group = url, group
@@ -182,14 +186,14 @@ class Store:
             return set_aside.load(db, [self._group])
 
     def add(self, place: Place, offsets: Sequence[int], reason: str) -> Offsets:
-        """Note records, for every process of the group and those to come; all that are noted."""
+        """Note records for all present and later processes of the role; give all noted records."""
         with answering(), connect_patiently(self._url, application_name=f"{self._group}-guard") as db:
             set_aside.add(db, self._group, place, offsets, reason)
             return set_aside.load(db, [self._group])
 
 
 def process_guard(settings: Settings, group: str, whole: int = 1) -> Guard:
-    """The guard of a worker process; its note is taken away when the process ends in peace. `whole`: as in Limits."""
+    """The guard of a worker process; its note is removed when the process ends normally. `whole`: as in GuardLimits."""
     attempts = _attempts(settings, group)
     atexit.register(attempts.close)
     return _guard(settings, group, attempts, GuardLimits(settings.decode_attempts, whole))
@@ -197,7 +201,7 @@ def process_guard(settings: Settings, group: str, whole: int = 1) -> Guard:
 
 @contextmanager
 def command_guard(settings: Settings, group: str, whole: int = 1) -> Iterator[Guard]:
-    """The guard of a command that does a group's work while the block lasts, and is run again by hand when it died."""
+    """The guard of a command that does a role's work within the block; somebody runs it again if it died."""
     attempts = _attempts(settings, group)
     try:
         yield _guard(settings, group, attempts, GuardLimits(settings.decode_attempts, whole, at_once=True))
@@ -219,7 +223,7 @@ def _killers(settings: Settings, place: Place, values: Values) -> list[int]:
 
 
 def _is_the_platforms_own(chunk: Chunk, row: int) -> bool:
-    """A claim is what the rules are made of, and a rejection's words are its command's outcome: neither can do without its body."""
+    """Whether a record must not be set aside: the rules need a claim's body, and a command's outcome a rejection's."""
     try:
         return framed(chunk.values[row]) in _PLATFORM
     except Undecodable:

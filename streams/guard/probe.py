@@ -1,7 +1,8 @@
-"""Which record kills a decoder: found by decoding in a child process that may die of it.
+"""Finds the records that kill a decoder, by decoding them in a child process that may die.
 
-The child (`python -m refold.streams.guard.probe DOMAINS CATEGORY events|commands`) takes groups of values on standard input, decodes
-each group in every way that a worker would, and answers with one byte. Where the byte stays out, the group killed it.
+The child (`python -m refold.streams.guard.probe DOMAINS CATEGORY events|commands`) reads groups of values from
+standard input, decodes each group in every way that a worker would, and answers with one byte. If no byte comes, the
+group killed it.
 """
 
 import logging
@@ -27,7 +28,7 @@ Values = Sequence[bytes | None]
 GROUP_RECORDS = 256
 MOST_KILLERS = 32
 PATIENCE_S, _SAID_S = 60.0, 5.0
-"""A decode that takes longer stands still, which is no better than death."""
+"""Seconds to wait for an answer, and for the child's last words. A decode that takes longer counts as a death."""
 _MOST_SAID = 10_000
 _LENGTH = struct.Struct(">i")
 _NULL = -1
@@ -35,14 +36,14 @@ _NULL = -1
 
 @dataclass(frozen=True)
 class Probe:
-    """How to ask about records of one topic."""
+    """Asks child processes about the records of one topic."""
 
     domains: Sequence[str]
     category: str
     is_events: bool
 
     def killers(self, values: Values) -> list[int]:
-        """The rows that kill, each tried twice and the second time alone; at most MOST_KILLERS of them."""
+        """The rows that kill, at most MOST_KILLERS of them. A row counts only if it also killed twice alone."""
         groups = [range(at, min(at + GROUP_RECORDS, len(values))) for at in range(0, len(values), GROUP_RECORDS)]
         dead = self._dead([[values[row] for row in rows] for rows in groups])
         rows = [row for group in dead for row in groups[group]]
@@ -50,7 +51,7 @@ class Probe:
         return [row for row in suspects if self._dead([[values[row]]])]
 
     def _dead(self, groups: Sequence[Values]) -> list[int]:
-        """The groups that a child died of, one child after the other."""
+        """The groups that killed a child, each tried by one child after the other."""
         dead: list[int] = []
         at = 0
         while at < len(groups) and len(dead) < MOST_KILLERS:
@@ -61,7 +62,7 @@ class Probe:
         return dead
 
     def _survived(self, groups: Sequence[Values]) -> int:
-        """How many of the groups a new child decoded, one after the other, before it died."""
+        """The number of groups that a new child decoded before it died."""
         topic = "events" if self.is_events else "commands"
         arguments = [sys.executable, "-P", "-m", __name__, ",".join(self.domains), self.category, topic]
         path = [*sys.path, *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -83,7 +84,7 @@ class Probe:
 
 @contextmanager
 def _heard(child: "subprocess.Popen[bytes]") -> Iterator[None]:
-    """What the child says, its last words above all, is one line of ours."""
+    """Log the child's standard error, at most its last part, as one line."""
     said: list[bytes] = []
 
     def listen() -> None:
@@ -118,7 +119,7 @@ def _answered(where: int) -> bool:
 
 
 def decoding(domains: Domains, category: str, *, is_events: bool) -> Callable[[Values], None]:
-    """Everything that any worker does to decode records of a topic."""
+    """Makes a function that decodes records of a topic in every way that any worker does."""
     codec, columns = Codec(domains.catalog), EventDecoder(domains.catalog)
     thin = ColumnDecoder(domains.catalog, thin=True)
     kinds = [event.__name__ for event in domains.categories[category].events]
@@ -136,7 +137,7 @@ def decoding(domains: Domains, category: str, *, is_events: bool) -> Callable[[V
 
 
 def _harmless(decode: Callable[[], object]) -> None:
-    """An error is an answer like any other: workers know what to do with it."""
+    """Decode; ignore an error, since workers handle errors, and only deaths count here."""
     try:
         decode()
     except (RefoldError, ArithmeticError, LookupError, TypeError, ValueError):
@@ -144,10 +145,10 @@ def _harmless(decode: Callable[[], object]) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Answer until the input ends."""
+    """Run the child: answer until the input ends."""
     names, category, topic = arguments
     out = os.dup(1)
-    os.dup2(2, 1)  # what a domain prints, be it as it is imported, is no answer
+    os.dup2(2, 1)  # a domain's own prints, even those of its import, must not look like answers
     decode = decoding(load_domains(names.split(",")), category, is_events=topic == "events")
     os.write(out, b".")
     while head := sys.stdin.buffer.read(_LENGTH.size):

@@ -51,7 +51,7 @@ class Deciding:
         self.rejections: Counter[str] = Counter()
 
     def records(self, key: bytes, incoming: Incoming) -> list[bytes]:
-        """The records of one command's group; the overlay notes them as appended. Raises NewerSchema, and notes nothing then."""
+        """The records of one command's group; the overlay notes them. Raises NewerSchema, and then notes nothing."""
         holder, stream = self._holder, incoming.stream
         ahead = holder.ahead(stream)
         stored = self._seen.streams.get(stream)

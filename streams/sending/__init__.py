@@ -1,1 +1,1 @@
-"""Sending commands: one becomes a record, and its producer reports truthfully what became of it."""
+"""Sends commands: encodes each as a record, and reports truthfully whether Kafka acknowledged it."""

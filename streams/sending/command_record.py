@@ -1,4 +1,4 @@
-"""A command as the record that goes into the log: checked, encoded, and addressed by its stream."""
+"""Turns a command into the record for the log: checked, encoded, and addressed by its stream."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from refold.streams.log.topics import commands_topic
 
 @dataclass(frozen=True)
 class CommandRecord:
-    """Where a command goes, and its bytes."""
+    """A command's topic, stream and bytes."""
 
     topic: str
     stream: str
@@ -22,14 +22,14 @@ class CommandRecord:
 
 
 class Addressed:
-    """Knows of each class of command its category, and so its topic."""
+    """Finds the category, topic and stream of a command by its class."""
 
     def __init__(self, prefix: str, catalog: Catalog) -> None:
         self._prefix, self._codec = prefix, Codec(catalog)
         self._category = _by_class(catalog.categories.values())
 
     def target(self, command: Command) -> tuple[Category, str]:
-        """The category and the stream a command is meant for. Raises BadValue where there is none."""
+        """A command's category and stream. Raises BadValue for an unknown class or an invalid stream."""
         category = self._category.get(type(command))
         if category is None:
             raise BadValue(f"{type(command).__name__} is no command of the configured domains")
@@ -39,7 +39,7 @@ class Addressed:
         return category, stream
 
     def record(self, meta: CommandMeta, command: Command) -> CommandRecord:
-        """The record of a command. Raises BadValue for a field that has no place in its type, or a record over 1 MiB."""
+        """The record of a command. Raises BadValue for a value outside its field's type, or a record over 1 MiB."""
         value = self._codec.command(meta, checked(command))
         return CommandRecord(commands_topic(self._prefix, meta.category), meta.stream, value)
 

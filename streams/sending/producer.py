@@ -1,4 +1,4 @@
-"""Commands into the log: encoded, keyed, partitioned, and reported truthfully. `from refold.streams import Producer`."""
+"""Sends commands to Kafka and reports truthfully what became of each. Use: `from refold.streams import Producer`."""
 
 import asyncio
 import logging
@@ -33,9 +33,9 @@ _FATAL = KafkaError._FATAL  # noqa: SLF001 - public but for its name; what produ
 
 
 class Producer:
-    """Sends commands. Thread-safe; one a process is enough. `with` closes it.
+    """Sends commands. Thread-safe; one producer per process is enough. `with` closes it.
 
-    A command that was sent is acknowledged, failed or unknown, never silently dropped: `flush` raises what failed.
+    A sent command is acknowledged, failed or unknown, and never silently dropped: `flush` raises for those that failed.
     """
 
     def __init__(
@@ -75,7 +75,11 @@ class Producer:
         correlation_id: str | None = None,
         on_delivery: Delivered | None = None,
     ) -> None:
-        """Queue one command. Raises BadValue for a field or a time without its offset, QueueFull when the broker does not keep up, DeliveryFailed."""
+        """Queue one command.
+
+        Raises BadValue for an invalid field or a time without an offset, QueueFull if the broker does not keep up,
+        DeliveryFailed.
+        """
         category, stream = self._addressed.target(command)
         meta = CommandMeta(
             command_id=command_id,
@@ -89,7 +93,7 @@ class Producer:
         self.queue(self._addressed.record(meta, command), on_delivery)
 
     def queue(self, record: CommandRecord, on_delivery: Delivered | None = None) -> None:
-        """Queue a command that is a record already. Raises QueueFull, DeliveryFailed where the client takes none."""
+        """Queue a command that is a record already. Raises QueueFull, DeliveryFailed if the client takes no records."""
 
         def report(error: KafkaError | None, _: Message) -> None:
             problem = self._failure(error, record, client) if error else None
@@ -105,11 +109,11 @@ class Producer:
             client.produce(record.topic, record.value, record.stream.encode(), on_delivery=report)
         except BufferError as full:
             raise QueueFull("the producer's queue is full") from full
-        except KafkaException as problem:  # a topic that is gone, or a client that can no longer go on
+        except KafkaException as problem:  # the topic is gone, or the client can no longer go on
             raise self._failure(problem.args[0], record, client) from problem
 
     def _failure(self, error: KafkaError, record: CommandRecord, client: Client) -> DeliveryFailed:
-        """Why a record is not in the log. One that is refused with the others of its batch may fit alone."""
+        """The reason why a record is not in the log. A record that was refused in a batch may still fit alone."""
         if error.fatal() or error.code() == _FATAL:
             self._replace(client)
         if error.code() in TOO_LARGE:
@@ -118,7 +122,7 @@ class Producer:
                     largest = self._sizes.of(record.topic)
             except KafkaException as unknown:
                 return DeliveryFailed(f"{record.topic}: {error}; {unknown.args[0]}")
-            if largest < self._batch_bytes:  # records that would fit are refused for those beside them
+            if largest < self._batch_bytes:  # records that would fit are refused because of others in their batch
                 self._batch_bytes = largest
                 self._replace(client)
             if not clients.fits(largest, record.stream.encode(), record.value):
@@ -129,7 +133,7 @@ class Producer:
         return DeliveryFailed(f"{record.topic}: {error}")
 
     def _replace(self, client: Client) -> None:
-        """The next record goes to a new client; what this one has is still reported."""
+        """Send further records by a new client; the old one still reports on the records that it has."""
         with self._renewing:
             if self._client is client:
                 _log.error("a Kafka client can no longer go on as it is; a new one takes its place")
@@ -160,7 +164,7 @@ class Producer:
         await acked
 
     def flush(self, seconds: float = 60.0) -> None:
-        """Wait until all is acknowledged. Raises DeliveryFailed naming what was not, CommandTooLarge where that is all."""
+        """Wait until all is acknowledged. Raises DeliveryFailed, or CommandTooLarge if that is the only failure."""
         left = sum(_left(client, seconds) for client in (*(ended for ended, _ in self._ended), self._client))
         failed, self._failed = self._failed, Counter[str]()
         too_large, self._too_large = self._too_large, None
@@ -171,7 +175,7 @@ class Producer:
             raise DeliveryFailed(f"{left + failed.total()} commands were not acknowledged: {first}")
 
     def close(self) -> None:
-        """Send what is queued and stop."""
+        """Send queued commands and stop."""
         try:
             self.flush()
         finally:
@@ -179,7 +183,7 @@ class Producer:
             self._poller.join(5)
 
     def discard(self) -> None:
-        """Drop what is queued, and stop; what is under way may still arrive."""
+        """Drop queued commands and stop; commands that were sent already may still arrive."""
         self._client.purge()
         self._closed.set()
         self._poller.join(5)
@@ -198,7 +202,7 @@ class Producer:
             _report(self._client, _POLL_S)
 
     def _let_go(self) -> None:
-        """Of a client that has nothing left, once nobody can be about to hand it a record."""
+        """Forget replaced clients with nothing left, once no caller can still be about to hand them a record."""
         for each in tuple(self._ended):
             client, since = each
             if time.monotonic() - since > _LET_GO_S and not len(client):
@@ -207,7 +211,7 @@ class Producer:
 
 
 def _report(client: Client, seconds: float) -> None:
-    """Whatever is raised, by a caller's on_delivery or by a client that has ended, the reports to all others go on."""
+    """Serve a client's reports. An exception of a caller's on_delivery or of a dead client stops no other reports."""
     try:
         client.poll(seconds)
     except Exception:
@@ -215,7 +219,7 @@ def _report(client: Client, seconds: float) -> None:
 
 
 def _left(client: Client, seconds: float) -> int:
-    """How many records are not acknowledged in that time. A client that has just met a fatal error raises it here, once."""
+    """The number of records not acknowledged in that time. A client that has just met a fatal error raises it once."""
     try:
         return int(client.flush(seconds))
     except (KafkaException, SystemError):  # SystemError: the client calls back with its own exception set

@@ -1,1 +1,1 @@
-"""The frame of every worker: a thread reads a group's partitions, chunks wait in order, and a fold is offered them."""
+"""The frame of every worker: a thread reads the assigned partitions, and chunks wait in order until they are folded."""

@@ -1,7 +1,8 @@
-"""Faust, and all of it that Refold uses: an app whose agent takes chunks from a channel, with timers, supervision and a clean stop.
+"""Runs a worker as a Faust app: an agent takes chunks from a channel, with timers, supervision and a clean stop.
 
-Faust's own Kafka consumer and producer are switched off by its boot strategy: chunks come from `reader`'s librdkafka thread, and
-positions live in Postgres. So no idle second consumer sits in a group, and Faust's acknowledgements decide nothing.
+This is all that Refold uses of Faust. Its boot strategy switches off Faust's own Kafka consumer and producer: chunks
+come from the librdkafka thread of `group_reader`, and positions live in Postgres. So no idle second consumer sits in
+a group, and Faust's acknowledgements decide nothing.
 """
 
 import asyncio
@@ -40,19 +41,19 @@ _CHANNEL_CHUNKS = 4
 _CHECK_S = 1.0
 _STOP_S = 4.0
 _SWITCH_S = 0.0005
-"""Three threads hand each record on: at Python's 5 ms each hand-over would wait that long behind whoever computes."""
+"""Python's switch interval in seconds. Three threads hand each record on: at the usual 5 ms each could wait so long."""
 
 
 Workers = Callable[[GroupReader, threading.Event], Sequence[Worker]]
-"""Makes the workers, one a lane."""
+"""Makes the workers, one for each lane."""
 
 
 @dataclass(frozen=True)
 class FoldKind:
-    """How a fold is driven.
+    """Settings by which a fold is driven.
 
-    `follows`: it goes no further than the core. `pace_s`: the least time between two transactions while little arrives.
-    `whole`: how many records may be whole only together.
+    `keys`: chunks carry the records' keys. `follows`: the fold goes no further than the core. `pace_s`: least seconds
+    between two transactions while little arrives. `whole`: most records that can only be folded together.
     """
 
     keys: bool = False
@@ -62,7 +63,7 @@ class FoldKind:
 
 
 def _put_into(channel_put: Callable[[list[Chunk]], "asyncio.Future[None]"], loop: asyncio.AbstractEventLoop) -> Put:
-    """A `Put` that hands chunks to a coroutine of another thread's loop."""
+    """A `Put` that hands chunks to a coroutine in another thread's event loop."""
 
     async def put(chunks: list[Chunk]) -> None:
         await channel_put(chunks)
@@ -80,7 +81,7 @@ class _App(faust.App):
 
 
 def run_fold(settings: Settings, folds: Sequence[ChunkFold], kind: FoldKind = FoldKind()) -> None:
-    """Run a fold until SIGTERM or SIGINT; several of it share the partitions, each in a thread of its own."""
+    """Run a fold until SIGTERM or SIGINT. Several folds of one group share the partitions, each in its own thread."""
     group, topics = folds[0].group, folds[0].topics
     guarded = [GuardedFold(fold, process_guard(settings, group, kind.whole)) for fold in folds]
 
@@ -103,7 +104,7 @@ def run_fold(settings: Settings, folds: Sequence[ChunkFold], kind: FoldKind = Fo
 
 
 def _leave_alone_what_stays() -> None:
-    """The garbage collector passes over all that lives at the start, and looks less often: it took a sixth of the handler's time."""
+    """Exempt present objects from garbage collection and collect less often: it took a sixth of the handler's time."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(_ALLOCATIONS)
@@ -181,7 +182,7 @@ class _Host:
             lane.heard(payload)
 
     async def offer(self, chunks: list[Chunk]) -> None:
-        """Leave chunks for the next transactions; returns at once, or when there is room again."""
+        """Leave chunks for the lanes' next transactions; return once every lane has room."""
         for number, lane in enumerate(self.lanes):
             ours = [chunk for chunk in chunks if lane_of(chunk.place, len(self.lanes)) == number]
             if ours:
@@ -192,12 +193,12 @@ class _Host:
         self._hold_back(held=False)
 
     def _hold_back(self, *, held: bool) -> None:
-        """A lane whose chunks wait behind another's is not to take it that they were lost."""
+        """While a full lane keeps the others waiting for chunks, they must not take those chunks for lost."""
         if self._reader is not None:
             self._reader.hold_back(held=held)
 
     async def stop(self) -> None:
-        """Bounded: what is not done by then is done by the next process, from the stored position."""
+        """Stop within bounded time. The next process does what is left, from the stored position."""
         HERE.stops()
         self._stopping.set()
         if self._reader is not None and self._reading is not None:

@@ -1,4 +1,4 @@
-"""One place as its fold sees it: what waits, how far it is folded, since when it stands there. Pure.
+"""One place as its fold sees it: the records that wait, the position, and the time since when it stands. Pure.
 
 EMPTY ──keep──► WAITING ──too much──► FULL
   ▲───────── settled ─────┘ ◄──── settled ─┘        moved: from any state to EMPTY, at another position
@@ -14,7 +14,7 @@ MOST_BYTES = 64 << 20
 
 
 class FoldState(Enum):
-    """Of one place."""
+    """The state of one place."""
 
     EMPTY = "nothing waits"
     WAITING = "something waits"
@@ -23,7 +23,7 @@ class FoldState(Enum):
 
 @dataclass
 class FoldPlace:
-    """`kept`: what waits, dense. `reached`: the position, None before it is known. `since`: when it last moved or had nothing to do."""
+    """`kept`: waiting records, without gaps. `reached`: position, if known. `since`: when it last moved or idled."""
 
     kept: Chunk | None = None
     reached: int | None = None
@@ -32,11 +32,11 @@ class FoldPlace:
 
     @property
     def state(self) -> FoldState:
-        """Its name."""
+        """The place's present state."""
         return FoldState.FULL if self.paused else FoldState.EMPTY if self.kept is None else FoldState.WAITING
 
     def keep(self, chunk: Chunk) -> bool:
-        """Keep a chunk behind what waits; what was read before a seek gives way. False: records are missing in between."""
+        """Add a chunk to what waits, or replace chunks from before a seek. False if records are missing in between."""
         before = self.kept
         if before is None or before.generation != chunk.generation:
             self.kept = chunk
@@ -47,7 +47,7 @@ class FoldPlace:
         return True
 
     def settle(self, at: int, now: float, most: int) -> bool | None:
-        """It is folded up to `at`. Whether its reader is to pause (True) or to go on (False); None: as before. `most`: records."""
+        """Note the position `at`. True: the reader must pause (from `most` records on). False: it may go on again."""
         assert self.kept is not None
         if self.reached != at:
             self.reached, self.since = at, now
@@ -60,11 +60,11 @@ class FoldPlace:
         return full
 
     def move(self, at: int, now: float) -> None:
-        """Its position is elsewhere: what waits is of no use, and what is read from there flows."""
+        """Note a position elsewhere: drop what waits; the reader goes on unpaused from the new position."""
         self.kept, self.reached, self.since, self.paused = None, at, now, False
 
     def drop(self) -> None:
-        """What waits was read before a seek, or the place is not ours: whatever is given to us anew flows."""
+        """Drop what waits, because it was read before a seek or the place is no longer ours."""
         self.kept, self.paused = None, False
 
     def holds(self, at: int) -> bool:

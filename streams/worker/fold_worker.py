@@ -1,4 +1,4 @@
-"""Folds as the workers that an agent drives: what they do with what arrives, and which notices of the core matter to them."""
+"""Workers that drive a fold: they take arriving records, and hear those notices of the core that matter."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +10,7 @@ from refold.streams.worker.ports import ChunkFold
 
 
 class FoldWorker:
-    """A fold that goes on whenever records arrive."""
+    """Drives a fold that works whenever records arrive."""
 
     def __init__(self, intake: Intake, fold: ChunkFold) -> None:
         self._intake, self._fold = intake, fold
@@ -35,9 +35,9 @@ class FoldWorker:
 
 
 class FollowingWorker(FoldWorker):
-    """A fold that goes no further than the core. Records mostly arrive before the core has folded them: they wait for its notice.
+    """Drives a fold that goes no further than the core: records mostly arrive earlier, and wait for the core's notice.
 
-    A notice may be lost, so it is asked for every 250 ms all the same; that also holds the reader back while the core stands.
+    A notice may be lost, so the fold also tries every 250 ms; that pauses the reader, too, while the core stands.
     """
 
     def __init__(self, intake: Intake, fold: ChunkFold, clock: Callable[[], float] = time.monotonic) -> None:
@@ -55,7 +55,8 @@ class FollowingWorker(FoldWorker):
         super().wake()
 
     def hear(self, payload: str) -> bool:
-        """Whether a notice of the core is worth a wake. Called in another thread, at any time."""
-        # Told before asked, as `take` keeps before it asks: one of the two sees what the other has.
+        """Take a notice of the core; give whether it is worth a wake. Called in another thread, at any time."""
+        # The notice is noted before records are looked for; `take` keeps records before it looks at notices. So one of
+        # the two always sees what the other has stored.
         self._core.hear(payload)
         return self._intake.keeps_any()

@@ -1,4 +1,4 @@
-"""The librdkafka consumer of a group of ours, as `reader` drives it."""
+"""Makes and steers the librdkafka consumer that `group_reader` drives."""
 
 import contextlib
 import logging
@@ -22,7 +22,7 @@ _GATHER_FROM_S = 0.1
 
 @dataclass(frozen=True)
 class ReaderConfig:
-    """What distinguishes one reader from another. `pace_s`: nobody waits for its answer, so it gathers so long for each read and transaction."""
+    """The settings of one reader. `pace_s`: seconds for which it gathers records, if nobody waits for its answer."""
 
     servers: str
     group: str
@@ -33,7 +33,7 @@ class ReaderConfig:
 
 
 def group_consumer(config: ReaderConfig) -> Consumer:
-    """A member of the group, not subscribed yet."""
+    """A consumer in the group, not subscribed yet."""
     return clients.consumer(
         config.servers,
         **_gathering(config.pace_s),
@@ -49,14 +49,14 @@ def group_consumer(config: ReaderConfig) -> Consumer:
 
 
 def _gathering(pace_s: float) -> dict[str, int]:
-    """Where nobody waits for long, let the broker gather: each fetch costs it a good part of a millisecond."""
+    """Let the broker gather records for a slow reader: each fetch costs it a good part of a millisecond."""
     return (
         {"fetch.min.bytes": _GATHER_BYTES, "fetch.wait.max.ms": int(pace_s * 1000)} if pace_s >= _GATHER_FROM_S else {}
     )
 
 
 def read_from(client: Consumer, place: Place, offset: int) -> bool:
-    """Read a place of ours from an offset; whether that could be asked for. librdkafka keeps a pause over both."""
+    """Read an assigned place from an offset on; give whether that was possible. A pause of the place stays."""
     try:
         client.incremental_unassign([TopicPartition(*place)])
         client.incremental_assign([TopicPartition(*place, offset)])
@@ -68,6 +68,6 @@ def read_from(client: Consumer, place: Place, offset: int) -> bool:
 
 
 def check_position(client: Consumer, place: Place, offset: int) -> None:
-    """A log that does not hold the position ends the process; a broker that is away is waited for by librdkafka. Raises LogRefused."""
+    """Raises LogRefused if the log does not hold the position. If the broker is away, librdkafka waits for it."""
     with contextlib.suppress(KafkaUnavailable):
         check_range(client, place, offset)

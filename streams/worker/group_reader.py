@@ -1,8 +1,8 @@
-"""A thread that owns a librdkafka consumer in a group and hands chunks to a Faust channel. Positions come from Postgres.
+"""The reading thread: it owns a librdkafka consumer and hands chunks to a Faust channel. Positions come from Postgres.
 
-Kafka's own offsets are never read or written: on assignment `start` says where to read, and a chunk carries the position it
-follows, which its commit compares. The thread alone touches the consumer; others ask through `seek`, `pause` and `resume`.
-`read_places` has the states of a place and the lock.
+Kafka's own offsets are never read or written. On assignment `start` says where to read, and a chunk carries the
+position that it follows, which its commit compares. Only this thread touches the consumer; others ask it through
+`seek`, `pause` and `resume`. `read_places` has the states of a place and the lock.
 """
 
 import contextlib
@@ -33,16 +33,16 @@ _log = logging.getLogger(__name__)
 _TICK_S, _ASK_S = 0.1, 2.0
 _SLICE = 1000
 MOST_BYTES = 32 << 20
-"""Of one read: several of them wait for the fold at the same time."""
+"""Bytes that one read may bring: several reads wait for the fold at the same time."""
 
 Start = Callable[[list[Place]], dict[Place, int | None]]
-"""Where to read assigned places from; None: not yet, a seek will say."""
+"""Gives the offsets from which to read assigned places; None if a later seek will say."""
 Put = Callable[[list[Chunk]], "Future[None]"]
 """Hands chunks over; the future is done when they were taken."""
 
 
 class GroupReader:
-    """Reads the places that the group assigns to this process, from where `start` says, until it is stopped."""
+    """Reads the places that Kafka assigns to this process, from the offsets that `start` gives, until it is stopped."""
 
     def __init__(self, config: ReaderConfig, start: Start, put: Put) -> None:
         self._config, self._start, self._put = config, start, put
@@ -55,7 +55,7 @@ class GroupReader:
         self._stopped = StoppedPlaces()
 
     def run(self) -> None:
-        """Read until `stop`; anything unexpected ends the process, and its supervisor starts it anew."""
+        """Read until `stop`. Anything unexpected ends the process, and its supervisor starts it again."""
         try:
             self._read()
         except RefoldError as problem:
@@ -75,39 +75,39 @@ class GroupReader:
         self._stopping.set()
 
     def places(self) -> list[Place]:
-        """What is assigned to this process now."""
+        """The places that are assigned to this process now."""
         return self._places.ours()
 
     def assignments(self) -> dict[Place, int]:
-        """Our places, each with a number that changes whenever the group gives it to this process anew."""
+        """Our places, each with a number that changes with every new assignment of the place to this process."""
         return self._places.assignments()
 
     def is_current(self, chunk: Chunk) -> bool:
-        """Whether the chunk was read after the newest seek of a place that is still ours."""
+        """Whether the chunk's place is still ours, and the chunk was read after the newest seek of the place."""
         return self._places.is_current(chunk)
 
     def end(self, place: Place) -> int | None:
-        """The end of the log as of the last fetch, if known, and if what was read is let through to the folds."""
+        """The log's end as of the last fetch; None if it is unknown, or while a full lane holds chunks back."""
         return None if self._held_back else self._ends.get(place)
 
     def last_end(self, place: Place) -> int | None:
-        """The end of the log as of the last fetch, if known."""
+        """The log's end as of the last fetch, if known."""
         return self._ends.get(place)
 
     def is_settled(self) -> bool:
-        """Whether the group has said which places are ours, be it none."""
+        """Whether Kafka has said which places are ours; there may be none."""
         return self._membership.is_settled()
 
     def hold_back(self, *, held: bool) -> None:
-        """Whether a lane without room keeps what was read from all of them."""
+        """Note whether a lane without room holds chunks back from all lanes."""
         self._held_back = held
 
     def position(self, place: Place) -> int | None:
-        """The offset that is read next in a place of ours."""
+        """The offset that is read next in a place, or None if the place is not ours."""
         return self._places.position(place)
 
     def seek(self, place: Place, offset: int) -> int:
-        """Read on from `offset`, paused or not before; chunks of an older generation than the one returned are not current any more."""
+        """Read on from `offset`, even if paused. Chunks older than the returned generation are no longer current."""
         return self._places.seek(place, offset)
 
     def pause(self, place: Place) -> None:
@@ -154,7 +154,7 @@ class GroupReader:
         return found
 
     def _be_remembered(self, client: Consumer) -> None:
-        """Raises KafkaUnavailable, which ends the process, where the group has forgotten us and the broker is there."""
+        """Raises KafkaUnavailable, which ends the process, if the broker answers but the group has forgotten us."""
         self._membership.tell()
         if self._membership.is_overdue() and not self.places():
             with contextlib.suppress(KafkaException):
@@ -162,7 +162,7 @@ class GroupReader:
                 raise KafkaUnavailable(f"the group assigned nothing to this process for {FORGOTTEN_S:.0f} s")
 
     def _gathered(self, client: Consumer, first: Message) -> list[Message]:
-        """What is folded together, up to a chunk's records or MOST_BYTES: all that is there, and under load what comes meanwhile."""
+        """Gather messages up to a chunk's records or MOST_BYTES: all that are there, and under load the next ones."""
         found, pause, patience = [first], *self._pace.next()
         until = time.monotonic() + patience
         self._stopping.wait(pause)
@@ -171,7 +171,7 @@ class GroupReader:
         return found
 
     def _more(self, client: Consumer, found: list[Message]) -> bool:
-        """Add what has arrived; whether anything had, and there was room for it."""
+        """Add messages that have arrived; give whether any was added."""
         before, size = len(found), sum(len(message) for message in found)
         while len(found) < self._config.records and size < MOST_BYTES:
             some = client.consume(min(self._config.records - len(found), _SLICE), 0)
@@ -182,12 +182,12 @@ class GroupReader:
         return len(found) > before
 
     def _say_what_is_gone(self, client: Consumer) -> None:
-        """A position that is not in the log lies before its beginning, or behind its end. Raises LogTrimmed, LogShorter."""
+        """Raises LogTrimmed for a position before the log's beginning, LogShorter for one beyond its end."""
         for place, offset in self._places.offsets().items():
             check_position(client, place, offset)
 
     def _stop_at(self, client: Consumer, faults: Mapping[Place, LogCorrupt | LogHole]) -> None:
-        """A place whose log is unsound stands at its last sound record. What librdkafka has fetched of it is thrown away."""
+        """Stop places with an unsound log at their last sound record, and throw away what librdkafka has fetched."""
         offsets = self._places.offsets() if faults else {}
         for place, problem in faults.items():
             if place in offsets and place not in self._stopped:
@@ -205,7 +205,7 @@ class GroupReader:
                     client.resume([TopicPartition(*place)])
 
     def _hand_over(self, client: Consumer, chunks: list[Chunk]) -> None:
-        """Blocks while the channel is full: back-pressure. Never polls meanwhile, since what poll returned would be lost."""
+        """Hand chunks over; block while the channel is full. Polling meanwhile would lose the polled messages."""
         for chunk in chunks:
             with contextlib.suppress(KafkaException):
                 self._ends[chunk.place] = client.get_watermark_offsets(TopicPartition(*chunk.place), cached=True)[1]
@@ -242,7 +242,7 @@ class GroupReader:
         if held:
             client.pause(held)
         if flowing := [TopicPartition(*place) for place, offset in starts.items() if offset is not None]:
-            client.resume(flowing)  # a pause from when they were ours before would still hold
+            client.resume(flowing)  # a pause of an earlier assignment would still hold
         self._places.assigned(starts)
         _log.info("group %s: assigned %s", self._config.group, [f"{t}/{p}" for t, p in places])
 

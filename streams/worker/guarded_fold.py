@@ -1,4 +1,4 @@
-"""A fold whose every batch is an attempt: see `guard`."""
+"""A fold that works under the guard: each batch is an attempt (see `guard/guard`)."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from refold.streams.worker.ports import ChunkFold
 
 
 class GuardedFold:
-    """A fold whose every batch is an attempt."""
+    """Offers each batch to a fold as an attempt of the guard."""
 
     def __init__(self, fold: ChunkFold, guard: Guard) -> None:
         self._fold, self._guard = fold, guard

@@ -1,4 +1,4 @@
-"""What was read and is not folded yet: kept in order, offered to the fold, dropped when the position is elsewhere."""
+"""Keeps chunks that are read and not folded yet, offers them to the fold in order, and drops those of no use."""
 
 import logging
 import time
@@ -20,11 +20,11 @@ _log = logging.getLogger(__name__)
 _RETRY_S = 0.2
 STUCK_SEEK_S, STUCK_EXIT_S = 10.0, 30.0
 _BETWEEN_LOOKS_S = 2.0
-"""Longest gap between two checks that counts as standing still. In a longer one this thread was busy or blocked: it could take nothing."""
+"""Longest gap between checks, in seconds, that counts as standing still: in a longer one this thread was busy."""
 
 
 class Intake:
-    """Feeds one fold. Used by one thread; every method may block while Postgres is away."""
+    """Feeds one fold. One thread uses it; every method may block while Postgres is away."""
 
     def __init__(self, fold: ChunkFold, reader: Reader, most_kept: int, stopping: Event) -> None:
         self._fold, self._reader, self._most, self._stopping = fold, reader, most_kept, stopping
@@ -32,30 +32,30 @@ class Intake:
         self._looked = time.monotonic()
 
     def take(self, chunks: Sequence[Chunk]) -> None:
-        """Keep the chunks behind what is kept of their places, and fold what waits."""
+        """Add the chunks to those that wait, and fold."""
         self.keep(chunks)
         self.fold()
 
     def keep(self, chunks: Sequence[Chunk]) -> None:
-        """Keep the chunks behind what is kept of their places."""
+        """Add the chunks to those that wait for their places."""
         for chunk in chunks:
             if self._reader.is_current(chunk):
                 self._keep(chunk)
 
     def keeps_any(self) -> bool:
-        """Whether something waits. May be asked in any thread."""
+        """Whether any chunk waits. Any thread may ask."""
         return any(at.kept is not None for at in list(self._places.values()))
 
     def positions(self) -> dict[Place, int]:
-        """Where each place stands, as far as it is known. May be asked in any thread."""
+        """The position of each place, as far as it is known. Any thread may ask."""
         return {place: at.reached for place, at in list(self._places.items()) if at.reached is not None}
 
     def starts(self) -> dict[Place, int]:
-        """The first offset that waits, of each place that has one."""
+        """The first waiting offset of each place at which something waits."""
         return {chunk.place: chunk.start for chunk in self._waiting()}
 
     def fold(self) -> None:
-        """Offer all that is kept, until it is folded as far as it goes now."""
+        """Offer all waiting chunks, until they are folded as far as they can be now."""
         self._forget_the_foreign()
         while (waiting := self._waiting()) and not self._stopping.is_set():
             try:
@@ -71,7 +71,7 @@ class Intake:
                 return
 
     def check(self) -> None:
-        """Each second: positions that moved without us (a restore, another worker), and places that stand still."""
+        """Look each second for positions moved by others (a restore, another worker), and places that stand still."""
         self._forget_the_foreign()
         quiet = [place for place in self._reader.places() if self._at(place).kept is None]
         if quiet:
@@ -102,7 +102,7 @@ class Intake:
             self._when_back(partial(self._realign, place))
 
     def _realign(self, place: Place) -> None:
-        """After a miss: go on behind what is stored, if that lies in what is kept (our own commit, its answer lost); else seek."""
+        """Go on from the stored position if it lies in what waits (our commit's answer was lost); else seek it."""
         stored = self._fold.stored([place])[place]
         if self._at(place).holds(stored):
             self._settle({place: stored})
@@ -112,14 +112,15 @@ class Intake:
     def _compare(self, stored: dict[Place, int]) -> None:
         for place, position in stored.items():
             at = self._at(place)
-            # Where nothing was folded yet, the reader's start counts: it was read at another moment, perhaps before a restore.
+            # Before anything is folded the reader's start counts: it was read at another moment, perhaps before a
+            # restore.
             if (self._reader.position(place) if at.reached is None else at.reached) != position:
                 self._seek(place, position, "moved")
             elif at.reached is None:
                 at.reached, at.since = position, time.monotonic()
 
     def _watch(self, quiet: Sequence[Place]) -> None:
-        """A place that is behind the log's end, with nothing kept, must move: seek it again, or die and be restarted."""
+        """A place before the log's end, at which nothing waits, must move: seek it again, or die and be restarted."""
         now, passed = self._awake()
         for place in quiet:
             end, at = self._reader.end(place), self._at(place)
@@ -133,7 +134,7 @@ class Intake:
                 metrics.RESEEKS.labels(self._fold.group, "stuck").inc()
 
     def _awake(self) -> tuple[float, float]:
-        """The time now, and how much of it counts since the last look: no place stands still while nobody looks."""
+        """The time now, and the seconds that count since the last look: no place stands still while nobody looks."""
         now = time.monotonic()
         gap, self._looked = now - self._looked, now
         if (blind := gap - _BETWEEN_LOOKS_S) > 0:
@@ -149,7 +150,7 @@ class Intake:
         self._reader.seek(place, at)
 
     def _forget_the_foreign(self) -> None:
-        """Drop what belongs to places that are not ours any more, or was read before a seek."""
+        """Drop places that are no longer ours, and chunks that were read before a seek."""
         ours = set(self._reader.places())
         for chunk in self._waiting():
             if not self._reader.is_current(chunk):
@@ -168,7 +169,7 @@ class Intake:
                 return
 
     def _reconnect(self, problem: psycopg.Error | Unreachable) -> None:
-        """Wait for a server that is away, or does not grant now what it did. Raises DatabaseRefused, or the problem itself where waiting would not help."""
+        """Wait for a server that is away or refuses for now. If that is useless, raises DatabaseRefused or `problem`."""
         if isinstance(problem, psycopg.Error) and not may_pass(problem):
             raise refusal_of(problem) or problem
         if waits(self, first_line(problem)):

@@ -1,4 +1,4 @@
-"""A worker, the thread that drives it, and the chunks that wait for it. Whatever fails here ends the process: it is started anew."""
+"""A lane: a worker, its thread, and the chunks that wait. A failure here ends the process, which is restarted."""
 
 import asyncio
 import contextlib
@@ -27,39 +27,39 @@ from refold.streams.worker.ports import Reader
 _log = logging.getLogger(__name__)
 _SOON_S = 0.02
 _FULL = 3
-"""Times what one read gives: lanes are fed by turns, and none is to wait for its next chunk while another is full."""
+"""Full reads that may wait for a lane: lanes are fed in turn, and none should run dry while another is full."""
 
 
 class Worker(Protocol):
     """What an agent drives. All its methods run in one thread, one at a time."""
 
     def take(self, chunks: Sequence[Chunk]) -> None:
-        """Records have arrived."""
+        """Take records that have arrived."""
 
     def wake(self) -> None:
-        """A notice was wanted and came, or 250 ms went by, or 20 ms while it is waiting."""
+        """Try to go on. Called after a wanted notice, and every 250 ms, or every 20 ms while `is_waiting`."""
 
     def is_waiting(self) -> bool:
-        """Whether something depends on what the core does next. Asked in another thread, at any time."""
+        """Whether the worker waits for the core's next step. Asked in another thread, at any time."""
 
     def positions(self) -> Mapping[Place, int]:
-        """Where each place stands, as far as it is known. Asked in another thread, at any time."""
+        """The position of each place, as far as it is known. Asked in another thread, at any time."""
 
     def check(self) -> None:
-        """A second went by."""
+        """Look after positions and connections. Called once a second."""
 
     def close(self) -> None:
-        """The process ends."""
+        """Release everything: the process ends."""
 
 
 def lane_of(place: Place, lanes: int) -> int:
-    """The lane that a partition is folded in: those of one topic, which mostly is the busy one, are dealt out."""
+    """The lane that folds a partition. Each topic's partitions are dealt out, since mostly one topic is busy."""
     return place[1] % lanes
 
 
 @dataclass(frozen=True)
 class Share:
-    """A reader as one of several lanes sees it: every so many-th partition of each topic is its own."""
+    """A reader as one of `lanes` lanes sees it: every `lanes`-th partition of each topic belongs to the lane."""
 
     reader: Reader
     number: int
@@ -94,7 +94,7 @@ class Share:
 
 
 class Lane:
-    """One thread's share of a process's work; used in the event loop's thread."""
+    """One thread's share of a process's work. The event loop's thread calls it."""
 
     def __init__(self, config: ReaderConfig, worker: Worker | None, stopping: Event) -> None:
         self._config, self._worker, self._stopping = config, worker, stopping
@@ -105,7 +105,7 @@ class Lane:
 
     @property
     def follows(self) -> bool:
-        """Whether the core's notices matter here."""
+        """Whether the lane's worker wants the core's notices."""
         return isinstance(self._worker, FollowingWorker)
 
     def heard(self, payload: str) -> None:
@@ -119,7 +119,7 @@ class Lane:
         self._woken.set()
 
     async def has_room(self) -> None:
-        """Return at once, or when there is room again."""
+        """Return once there is room."""
         while self._is_full() and not self._stopping.is_set():
             self._taken.clear()
             with contextlib.suppress(TimeoutError):
@@ -127,7 +127,7 @@ class Lane:
                     await self._taken.wait()
 
     async def fold_for_ever(self) -> None:
-        """Until the process stops."""
+        """Fold until the process stops."""
         while not self._stopping.is_set():
             await self._fold_what_waits()
 
@@ -139,7 +139,7 @@ class Lane:
         await loop.run_in_executor(self._folding, self._guarded, method, self._worker, *arguments)
 
     def stop(self) -> None:
-        """What is not done by now is done by the next process, from the stored position."""
+        """Stop without waiting. The next process does what is left, from the stored position."""
         self._folding.shutdown(wait=False, cancel_futures=True)
 
     def _is_full(self) -> bool:
@@ -147,7 +147,7 @@ class Lane:
         return records >= _FULL * self._config.records or sum(chunk.size for chunk in self._arrived) >= MOST_BYTES
 
     async def _fold_what_waits(self) -> None:
-        """Once something arrived, a position moved, or 250 ms went by: all that arrived since the last time, in one go."""
+        """Wait for chunks, a notice, or 250 ms (20 ms if the worker waits); then hand over all chunks at once."""
         with contextlib.suppress(TimeoutError):
             waiting = self._worker is not None and self._worker.is_waiting()
             async with asyncio.timeout(_SOON_S if waiting else POLL_S):
@@ -162,7 +162,7 @@ class Lane:
             await self.call(Worker.wake)
 
     async def _keep_the_pace(self) -> None:
-        """What arrives meanwhile is bounded as ever: the reader waits."""
+        """Sleep until `pace_s` after the last transaction began. Arriving chunks stay bounded: the reader waits."""
         loop = asyncio.get_running_loop()
         left = self._began + self._config.pace_s - loop.time()
         if left > 0 and not self._stopping.is_set():

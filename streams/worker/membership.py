@@ -1,8 +1,9 @@
-"""Whether the group still has a place for this process.
+"""Notices a process that its consumer group has forgotten.
 
-librdkafka waits for the answer to a join as long as max.poll.interval.ms, five minutes in which nobody reads this process' partitions
-while it seems to be well. So a process that was given nothing for 45 s, though the broker answers, begins anew. (Of four long chaos
-runs one had such a stall: a handler lost its session while Kafka's connections were in trouble, and was assigned nothing for 276 s.)
+librdkafka waits for the answer to a join up to max.poll.interval.ms, which is five minutes. All that time nobody
+reads this process' partitions, though it seems to be well. So a process that is assigned nothing for 45 s, while the
+broker answers, starts again. (One of four long chaos runs had such a stall: a handler lost its session while Kafka's
+connections were in trouble, and was assigned nothing for 276 s.)
 """
 
 import time
@@ -15,34 +16,34 @@ NO_WORD = "its group has not given it its partitions: Kafka is away, or the grou
 
 
 class Membership:
-    """Told of each assignment, even an empty one, and of each loss; used by the reader's thread alone."""
+    """Learns of each assignment, even an empty one, and of each loss. Only the reader's thread changes it."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._since: float | None = clock()
 
     def assigned(self, member_id: str = "") -> None:
-        """The group has given its word, be it that there is nothing for us, and the broker has named us."""
+        """Note the group's assignment, even an empty one, and the broker's name for us."""
         self._since = None
         MEMBERS[id(self)] = member_id
 
     def revoked(self) -> None:
-        """Something was taken away: the group's next word is due."""
+        """Note that places were taken away: a new assignment is due."""
         self._since = self._clock()
 
     def is_settled(self) -> bool:
-        """Whether the group has given its word. May be asked in any thread."""
+        """Whether the last assignment stands. Any thread may ask."""
         return self._since is None
 
     def tell(self) -> None:
-        """Say of this process, as it is, that it waits for the group's word, or that it does not."""
+        """Publish whether this process waits for an assignment."""
         if self._since is None:
             goes_on(self)
         else:
             waits(self, NO_WORD)
 
     def is_overdue(self) -> bool:
-        """Whether the group's word is due for so long; asked again, it is due from now on."""
+        """Whether an assignment has been due for FORGOTTEN_S. If so, the wait begins again."""
         if self._since is None or self._clock() - self._since < FORGOTTEN_S:
             return False
         self._since = self._clock()

@@ -1,4 +1,4 @@
-"""What a worker needs of a fold, and of the thread that reads for it."""
+"""The interfaces that a worker uses: a fold, and the thread that reads for it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -7,7 +7,7 @@ from refold.streams.chunk import Chunk, Place
 
 
 class ChunkFold(Protocol):
-    """A fold of chunks into tables whose position moves in the same transaction."""
+    """Folds chunks into tables and moves the position in the same transaction."""
 
     group: str
 
@@ -16,19 +16,19 @@ class ChunkFold(Protocol):
         """Full names of the topics it reads."""
 
     def stored(self, places: Sequence[Place]) -> dict[Place, int]:
-        """Where the group stands; a new place gets a row at 0."""
+        """The group's positions; a new place gets a row at 0."""
 
     def apply(self, chunks: Sequence[Chunk]) -> dict[Place, int]:
-        """Fold in one transaction; how far each place got (the rest is offered again). Raises Lost after a rollback."""
+        """Fold in one transaction; give each place's new position (the rest comes again). Raises Lost: rolled back."""
 
     def reconnect(self) -> None:
-        """A new connection, once Postgres is back."""
+        """Connect again, once Postgres is back."""
 
     def close(self) -> None: ...
 
 
 class Reader(Protocol):
-    """What the intake asks of the thread that reads."""
+    """The thread that reads, as the intake sees it."""
 
     def is_current(self, chunk: Chunk) -> bool: ...
     def places(self) -> list[Place]: ...

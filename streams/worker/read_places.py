@@ -1,11 +1,11 @@
-"""The places that a reader has, each in one named state. Pure but for its lock; the thread that reads carries out what it says.
+"""The states of a reader's places. Pure but for its lock; the reading thread carries out what it says.
 
     assigned ──► HELD_BACK ──seek──► READING ◄──resume── PAUSED
         └─────────────────────────────►│ └─────pause──────►│
-    revoked: from any state, gone. A seek asked for meanwhile goes with it.
+    revoked: from any state, the place is gone, and with it a seek that was asked for.
 
-Lock discipline: every field is read and written under the lock; no method calls out while it is held. Lanes ask (`seek`, `pause`,
-`resume`), the reading thread alone tells what happened (`assigned`, `revoked`, `stamped`, `sought`).
+Lock discipline: every field is read and written under the lock; no method calls out while it is held. Lanes ask
+(`seek`, `pause`, `resume`); only the reading thread tells what happened (`assigned`, `revoked`, `stamped`, `sought`).
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,7 +18,7 @@ from refold.streams.kafka.messages import follow
 
 
 class ReadState(Enum):
-    """Of one place."""
+    """The state of one place."""
 
     HELD_BACK = "held back: assigned, and a seek will say where to read"
     READING = "reading"
@@ -27,7 +27,7 @@ class ReadState(Enum):
 
 @dataclass(frozen=True)
 class Seek:
-    """An offset to read on from, and the generation of what is read from there."""
+    """An offset to read on from, and the generation of the chunks read from there."""
 
     offset: int
     generation: int
@@ -35,7 +35,7 @@ class Seek:
 
 @dataclass
 class ReadPlace:
-    """One place. `offset` comes next; `wanted` is asked for and not carried out; `asked`: another state that its fold wants."""
+    """One place. `offset`: is read next. `wanted`: a seek not carried out yet. `asked`: a state that its fold wants."""
 
     offset: int
     generation: int
@@ -55,34 +55,34 @@ class ReadPlaces:
         self._generation = 0
 
     def ours(self) -> list[Place]:
-        """What is assigned now, sorted."""
+        """The places that are assigned now, sorted."""
         with self._lock:
             return sorted(self._places)
 
     def assignments(self) -> dict[Place, int]:
-        """Our places, each with a number that changes whenever the group gives it to this process anew."""
+        """Our places, each with a number that changes with every new assignment of the place to this process."""
         with self._lock:
             return {place: at.assignment for place, at in self._places.items()}
 
     def is_current(self, chunk: Chunk) -> bool:
-        """Whether the chunk was read after the newest seek of a place that is still ours."""
+        """Whether the chunk's place is still ours, and the chunk was read after the newest seek of the place."""
         with self._lock:
             at = self._places.get(chunk.place)
             return at is not None and chunk.generation == (at.wanted.generation if at.wanted else at.generation)
 
     def position(self, place: Place) -> int | None:
-        """The offset that is read next; None where the place is not ours."""
+        """The offset that is read next, or None if the place is not ours."""
         with self._lock:
             at = self._places.get(place)
             return None if at is None else at.wanted.offset if at.wanted else at.offset
 
     def offsets(self) -> dict[Place, int]:
-        """The offset behind what was read, of each place."""
+        """The offset after the last record read, of each place."""
         with self._lock:
             return {place: at.offset for place, at in self._places.items()}
 
     def seek(self, place: Place, offset: int) -> int:
-        """Read on from `offset`, paused or not before. Chunks of an older generation than the one returned are not current any more."""
+        """Read on from `offset`, even if paused. Chunks older than the returned generation are no longer current."""
         with self._lock:
             return self._seek(place, offset)
 
@@ -91,11 +91,11 @@ class ReadPlaces:
         self._ask(place, ReadState.PAUSED)
 
     def resume(self, place: Place) -> None:
-        """Read the place on."""
+        """Go on reading the place."""
         self._ask(place, ReadState.READING)
 
     def assigned(self, starts: Mapping[Place, int | None]) -> None:
-        """The group has given us places, each with its offset; None: not yet, a seek will say."""
+        """Note newly assigned places with the offsets to read from; None if a later seek will say."""
         with self._lock:
             for place, offset in starts.items():
                 self._generation += 1
@@ -103,22 +103,22 @@ class ReadPlaces:
                 self._places[place] = ReadPlace(offset or 0, self._generation, self._generation, state)
 
     def revoked(self, places: Iterable[Place]) -> None:
-        """They are not ours any more."""
+        """Note that the places are no longer ours."""
         with self._lock:
             for place in places:
                 self._places.pop(place, None)
                 self._revoked.add(place)
 
     def begin_read(self) -> None:
-        """What is revoked from now on, and assigned again, was not ours during all of the read."""
+        """Begin a read: places revoked from now on were not ours during all of it, even if they are assigned again."""
         with self._lock:
             self._revoked.clear()
 
     def stamped(self, chunk: Chunk) -> Chunk | None:
-        """The chunk with its generation; None where it must be read again or dropped.
+        """The chunk with its generation, or None if it must be dropped or read again. Raises LogHole.
 
-        So it is for a place that is not ours or is held back, and for one that was revoked and given back during this read.
-        Raises LogHole.
+        It is dropped if its place is not ours or is held back, and read again if its place was revoked and given back
+        during this read.
         """
         with self._lock:
             at = self._places.get(chunk.place)
@@ -132,12 +132,12 @@ class ReadPlaces:
             return replace(chunk, generation=at.generation)
 
     def seeks(self) -> dict[Place, Seek]:
-        """What is asked for and not carried out yet."""
+        """Seeks that are not carried out yet."""
         with self._lock:
             return {place: at.wanted for place, at in self._places.items() if at.wanted is not None}
 
     def sought(self, place: Place, seek: Seek) -> None:
-        """A seek was carried out: the place is read from there, whatever it was before."""
+        """Note that a seek was carried out: the place is read from there, whatever its state was."""
         with self._lock:
             at = self._places.get(place)
             if at is None:
@@ -147,7 +147,7 @@ class ReadPlaces:
                 at.wanted = None
 
     def changes(self) -> dict[Place, ReadState]:
-        """States that folds have asked for, each given out once: the thread carries them out. Only a seek ends HELD_BACK."""
+        """States that folds asked for, each returned once; the reading thread sets them. Only a seek ends HELD_BACK."""
         with self._lock:
             found = dict[Place, ReadState]()
             for place, at in self._places.items():

@@ -1,7 +1,8 @@
-"""Whether this process takes part in its group's work, told by itself: no server is asked, so none holds up the answer.
+"""Tells whether this process takes part in its group's work. It asks no server, so none can hold up the answer.
 
-`refold status` looks from outside and sees all processes; this sees one from inside, by the same words and the same patience.
-Time is counted while the process runs: one that was stopped, or whose machine slept, has not stood still meanwhile.
+`refold status` sees all processes from outside; this sees one from inside, with the same words and the same patience.
+Only the time in which the process runs counts: a process that was stopped, or whose machine slept, has not stood
+still.
 """
 
 import time
@@ -15,13 +16,13 @@ from refold.streams.standing import STALE_S
 from refold.streams.worker.membership import NO_WORD
 
 DEAD_LOOP_S = 60.0
-"""A process whose event loop has not turned for so long is stuck: nothing that takes long runs in that loop."""
+"""Seconds after which an event loop that has not turned counts as stuck: nothing that takes long runs in the loop."""
 _BETWEEN_LOOKS_S = 2.0
 _SHOWN = 5
 
 
 class Reading(Protocol):
-    """What the thread that reads tells. Asked in another thread, at any time."""
+    """The reading thread, as this module sees it. Asked in another thread, at any time."""
 
     def places(self) -> list[Place]: ...
     def last_end(self, place: Place) -> int | None: ...
@@ -29,13 +30,13 @@ class Reading(Protocol):
 
 
 class Working(Protocol):
-    """What a worker tells. Asked in another thread, at any time."""
+    """A worker, as this module sees it. Asked in another thread, at any time."""
 
     def positions(self) -> Mapping[Place, int]: ...
 
 
 class Check(NamedTuple):
-    """Whether one thing that this process needs is so."""
+    """The result of one check of this process."""
 
     name: str
     ok: bool
@@ -44,14 +45,14 @@ class Check(NamedTuple):
 
 @dataclass
 class _Stood:
-    """Where a place stands, and since when, in seconds of this process's running."""
+    """A place's position, and since when it stands there, in seconds of this process's running time."""
 
     position: int | None
     since: float
 
 
 class Part:
-    """One process's part. `look` and what asks are called by one thread, all else by those that work."""
+    """One process's part. One thread calls `look`, `stuck` and `checks`; the working threads call the rest."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock, self._looked, self._awake = clock, clock(), 0.0
@@ -65,23 +66,23 @@ class Part:
         self._stood: dict[Place, _Stood] = {}
 
     def begins(self, role: str, reading: Reading, workers: Sequence[Working]) -> None:
-        """The process is prepared, and asks its group for partitions."""
+        """Note that the process is prepared, and asks its group for partitions."""
         self._role, self._workers, self._reading = role, workers, reading
 
     def has_nothing_to_do(self, why: str) -> None:
-        """It is as ready as it will ever be."""
+        """Note that the process has no work, which counts as ready."""
         self._idle = why
 
     def stops(self) -> None:
-        """It was told to stop."""
+        """Note that the process was told to stop."""
         self._stopping = "this process is stopping"
 
     def turns(self) -> None:
-        """The event loop has turned; called each second from then on."""
+        """Note that the event loop has turned. Called each second from the first call on."""
         self._turned = self._turns = True
 
     def look(self) -> None:
-        """To be called each second: compare with what was seen last."""
+        """Compare with the last look. To be called each second."""
         now = self._clock()
         self._awake += min(now - self._looked, _BETWEEN_LOOKS_S)
         self._looked = now
@@ -93,12 +94,12 @@ class Part:
             self._compare(self._reading)
 
     def stuck(self) -> str | None:
-        """Why this process does nothing any more, whatever the servers do; None if it lives."""
+        """The reason why this process is stuck, whatever the servers do; None if it is not."""
         silent = self._awake - self._turned_at
         return f"its event loop has not turned for {silent:.0f} s" if silent > DEAD_LOOP_S else None
 
     def checks(self) -> list[Check]:
-        """What is so now."""
+        """The results of all checks now."""
         if self._stopping:
             return [Check("started", ok=False, detail=self._stopping)]
         waits = self._waits()
@@ -107,13 +108,13 @@ class Part:
         return [Check("started", ok=True), self._assigned(self._reading), waits, self._moves()]
 
     def _waits(self) -> Check:
-        """A wait that is no moment's is one of `refold status`, too."""
+        """The waits of this process. One longer than STALE_S is a fault, as it is for `refold status`."""
         found = standing.all_waits()
         told = "; ".join(f"waits: {why} ({seconds:.0f} s)" for seconds, why in found[:_SHOWN])
         return Check("waits", all(seconds <= STALE_S for seconds, _ in found), told)
 
     def _assigned(self, reading: Reading) -> Check:
-        """A process to which the group gave nothing takes part: it stands by."""
+        """A process to which Kafka assigned no partition takes part, too: it stands by."""
         if reading.is_settled() or (self._settled_at and self._awake - self._settled_at <= STALE_S):
             places = len(reading.places())
             return Check("assigned", ok=True, detail=f"{places} partitions" if places else "no partition: it stands by")
@@ -133,7 +134,7 @@ class Part:
                 self._stood[place] = _Stood(at, self._awake)
 
     def _moves(self) -> Check:
-        """Places where something waits and nothing was applied for STILL_S (`standing`)."""
+        """Places at which something waits and nothing was applied for STILL_S seconds (`standing`)."""
         still = sorted(place for place, stood in self._stood.items() if self._awake - stood.since > standing.STILL_S)
         if not still:
             return Check("moves", ok=True)
@@ -146,4 +147,4 @@ class Part:
 
 
 HERE = Part()
-"""Of this process."""
+"""The part of this process."""
