@@ -1,1 +1,1 @@
-"""The outside: HTTP in `http/`, the `refold` command in `cli/`, the demonstration in `demo/`."""
+"""The outer side of Refold: HTTP in `http/`, the `refold` command in `cli/`, the demonstration in `demo/`."""

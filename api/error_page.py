@@ -1,4 +1,4 @@
-"""Every error code of every package: its status over HTTP, and docs/errors.md (`python -m refold.api.error_page > docs/errors.md`)."""
+"""Every error code of every package with its HTTP status. Writes docs/errors.md (`python -m refold.api.error_page`)."""
 
 import sys
 from collections.abc import Iterator
@@ -36,12 +36,12 @@ def status_of(error: RefoldError) -> int:
 
 
 def retry_after_of(error: RefoldError) -> int | None:
-    """Seconds after which the same request may fare better, if any."""
+    """Seconds after which the same request may succeed, or None."""
     return error.retry_after if isinstance(error, ApiError) else 2 if _away(error) else None
 
 
 def _away(error: RefoldError | type[RefoldError]) -> bool:
-    """A server is away or refuses this process, or the log is refused: nothing about the request is wrong."""
+    """Whether a server is away or refuses this process, or the log is refused; the request itself is right."""
     return error.code in _AWAY or error.code.startswith("log-")
 
 
@@ -70,7 +70,7 @@ def meaning(error: type[RefoldError]) -> str:
 
 
 def page() -> str:
-    """docs/errors.md."""
+    """The text of docs/errors.md."""
     rows = [
         f"| `{code}` | {_status(error)} | {meaning(error)} | {error.remedy} |" for code, error in catalogue().items()
     ]

@@ -1,6 +1,7 @@
-"""Stable words that are no error class: a rejection's code, why a record is unreadable or void, why a stream waits, a schema's rule.
+"""Stable words that are no error class: codes of rejections, of unreadable, void and parked records, and schema rules.
 
-`error_page` puts them into docs/errors.md; a test finds each of them in the code, and none there that is not here.
+`error_page` puts them into docs/errors.md. A test finds each of them in the code, and no word in the code that is
+missing here.
 """
 
 REJECTIONS = {
@@ -82,7 +83,7 @@ GROUPS = (
 
 
 def words_page() -> str:
-    """The sections of docs/errors.md behind the table of classes."""
+    """The sections of docs/errors.md after the table of classes."""
     return "".join(_section(*group) for group in GROUPS)
 
 

@@ -1,7 +1,7 @@
-"""What can go wrong at the edge, each with a stable code and an HTTP status. `error_page.py` lists every package's.
+"""Errors at the edge, each with a stable code and an HTTP status. `error_page.py` lists every package's.
 
 RefoldError
-├── ApiError         one class for each code, in the order of their statuses: 400, 404, 405, 408, 409, 410, 412, 413, 414, 415, 422, 429, 431, 500; 503 is in `unavailable`
+├── ApiError         one class for each code, ordered by status from 400 to 500; 503 is in `unavailable`
 └── FileUnreadable   file-unreadable: on the command line only
 """
 

@@ -1,6 +1,7 @@
-"""What is asked to say whether the whole goes on: each source by itself, so that one that is away hides no other.
+"""The questions that tell whether everything goes on. Each source is asked on its own: one that is away hides no other.
 
-`refold status` looks, and once more where something seems to stand; the API looks again and again in the background (`seen`).
+`refold status` looks once, and again if something seems to stand still; the API looks repeatedly in the background
+(`seen`).
 """
 
 import time
@@ -33,14 +34,17 @@ from refold.streams.standing import STILL_S
 
 Result = TypeVar("Result")
 MOVES_S = 3.0
-"""So long one looks at what seems to stand: a fold moves twenty times in it."""
+"""Seconds between two looks at a fold that seems to stand still; a fold moves twenty times in them."""
 JOINS_S = 7.0
-"""So long one looks at a member that nobody says it is: a killed process stays in its group for 6 s, and one that joined beats every 3."""
+"""Seconds before an undeclared member counts as a stranger.
+
+A killed process stays in its group for 6 s, and a new member beats every 3 s.
+"""
 
 
 @dataclass(frozen=True)
 class Look:
-    """What was seen at one moment. `strangers`: members by the name of one of ours that nobody says it is."""
+    """The facts at one moment. `strangers`: group members with one of our names that no process of ours declares."""
 
     at: float
     lags: Sequence[Lag]
@@ -50,7 +54,7 @@ class Look:
 
 
 class Health:
-    """The facts of one database and log. Sources that do not answer become findings."""
+    """The facts of one database and log. A source that does not answer becomes a finding."""
 
     def __init__(
         self, db: Database, settings: Settings, domains: Domains, lags: LagReader, members: MemberReader
@@ -61,7 +65,10 @@ class Health:
         self.roles = ["handler", "core", "models", *(["reactors"] if declared_reactors(domains) else [])]
 
     def look(self, live: Sequence[Live]) -> Look:
-        """Ask Kafka and the tables once; where an operator has changed the topics, the log's answers would only follow from it."""
+        """Ask Kafka and the tables once.
+
+        After a change of the topics by an operator the log's answers would only follow from it, so they are not asked.
+        """
         self._asked(self._topics_are_right)
         lags = [] if self._unasked else self.lags()
         found = (self._asked(lambda: self._members.read(self.roles)) or []) if lags else []
@@ -71,7 +78,7 @@ class Health:
         return Look(time.monotonic(), lags, found, unknown(found, said), suspected)
 
     def looked_again(self, live: Sequence[Live], first: Look) -> Look:
-        """Where something seems to stand: a second look, late enough to know. Else the first."""
+        """A second look, late enough to be certain, if something seems to stand still; else the first."""
         pause = JOINS_S if first.strangers else MOVES_S if first.suspected else 0.0
         if not pause:
             return first
@@ -86,7 +93,10 @@ class Health:
         now: Look,
         before: Callable[[float], Look | None],
     ) -> list[Finding]:
-        """All that stands still. `before` gives a look that is so many seconds older than `now`, if there was one."""
+        """Everything that stands still.
+
+        `before(seconds)` returns a look that is that much older than `now`, if there is one.
+        """
         then, long_ago = before(MOVES_S), before(JOINS_S)
         if now.lags:
             self._asked(partial(check_ends, self._reader.ends, self._db))
@@ -108,18 +118,18 @@ class Health:
         )
 
     def _topics_are_right(self) -> None:
-        """Raises LogRefused for what an operator has changed."""
+        """Raise LogRefused for a change of the topics by an operator."""
         if has_table(self._db, "refold.topics"):
             check_seen_topics(self._settings, self._domains, self._db)
 
     def lags(self) -> list[Lag]:
-        """How far everybody is behind; empty where no fold has begun, or where it cannot be asked."""
+        """The lag of every group and partition; empty if no fold has begun, or if it cannot be asked."""
         if not has_table(self._db, "refold.claims"):
             return []
         return self._asked(lambda: self._reader.read(self._db)) or []
 
     def _asked(self, ask: Callable[[], Result]) -> Result | None:
-        """The answer; what stands in its way is a finding."""
+        """The answer, or None: an error becomes a finding."""
         try:
             return ask()
         except (LogRefused, Unreachable, Refused) as problem:
@@ -128,7 +138,10 @@ class Health:
             return None
 
     def _try_to_write(self) -> None:
-        """A full disk lets one read. What is written is rolled back; a role that may not write is not told anything by it."""
+        """Try to write and roll back, since a full disk still allows reads.
+
+        A role that may not write learns nothing by it.
+        """
         try:
             try_to_write(self._db)
         except psycopg.Error as problem:
@@ -150,7 +163,7 @@ class Health:
 
 
 def of_tables(db: Database, tables: Tables) -> list[Finding]:
-    """Whether the platform's tables are those of this code, and whole. Raises psycopg.Error."""
+    """Whether the platform's tables are this code's, and whole. Raises psycopg.Error."""
     problem, why = tables.problem(), why_not_whole(db, known().layout.tables)
     found = [Finding(problem.code, problem.message, problem.remedy, "postgres")] if problem else []
     if why:
@@ -160,13 +173,13 @@ def of_tables(db: Database, tables: Tables) -> list[Finding]:
 
 
 def partitions(look: Look, live: Sequence[Live]) -> list[dict[str, Any]]:
-    """Who has each partition of each group, since when that process runs, and how far it is."""
+    """The owner of each group's partitions, the start of its process, and its position."""
     by_owner, started = owners(look.members), {each.pid: each for each in live}
     return [_partition(lag, by_owner.get((lag.group, (lag.topic, lag.part))), started) for lag in look.lags]
 
 
 def _settled(live: Sequence[Live]) -> set[str]:
-    """The roles that have run long enough to be judged by what they have done."""
+    """The roles that have run long enough to be judged by their progress."""
     young = datetime.now(UTC) - timedelta(seconds=STILL_S)
     return {each.role for each in live if each.started_at < young}
 

@@ -1,10 +1,10 @@
-"""How long a process may take to stop, as it keeps it itself and as its supervisor waits: the two have to agree."""
+"""How long a process may take to stop. The process and its supervisor read the same figures."""
 
 WORKER_S = 8.0
 IN_FLIGHT_S = 10
-"""For which a request of the API that has begun may go on after the drain."""
+"""Seconds for which a request that has begun may go on after the API's drain."""
 _CLOSING_S = 3.0
-"""For what the API closes after the last request: pools, Kafka's clients."""
+"""Seconds for the API to close pools and Kafka's clients after the last request."""
 
 
 def grace_s(role: str, api_drain_s: float) -> float:

@@ -1,4 +1,4 @@
-"""What cannot be answered now, though the request is right: 503 in most cases. A later request may succeed."""
+"""Errors of right requests that cannot be answered now: 503 in most cases. A later request may succeed."""
 
 from refold.api.errors import ApiError
 

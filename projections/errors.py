@@ -99,7 +99,7 @@ class RowsLost(RefoldError):
 
 
 class NotCompared(RefoldError):
-    """The served table cannot be compared: altered or dropped by hand; or gates are set and its declaration is another."""
+    """The served table cannot be compared: altered or dropped by hand, or gates are set and its declaration differs."""
 
     code = "not-compared"
     remedy = "Promote what the log says with `--accept`; where only gates ask for the comparison, leave them out."

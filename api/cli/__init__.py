@@ -1,1 +1,1 @@
-"""The `refold` command: `app.py` names every subcommand."""
+"""The `refold` command; `app.py` lists every subcommand."""

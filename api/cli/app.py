@@ -1,4 +1,4 @@
-"""The `refold` command: names every subcommand, turns errors into one clear line and an exit code."""
+"""The `refold` command: lists every subcommand, and turns an error into one clear line and an exit code."""
 
 import sys
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ app = App(
     version_flags=["--version"],
 )
 
-# Loaded when they are called: a worker must not pay for the demo's imports. Their help is here for the same reason.
+# Modules are loaded when called, so that a worker need not import the demo. Hence their help is here.
 app.command(
     "refold.api.cli.dev:dev",
     name="dev",
@@ -220,7 +220,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit; the entry point of the script `refold` and of `python -m refold.api.cli.app`."""
     try:
         settings = Settings.load()
-    except RefoldError:  # settings that cannot be are the command's to tell
+    except RefoldError:  # the command itself reports invalid settings
         journal.set_up(journal.CLI, Settings.for_lines())
     else:
         order_search(settings.domain_path)
@@ -229,7 +229,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command; the exit code."""
+    """Run one command and return its exit code."""
     try:
         result = app(arguments, exit_on_error=False, result_action="return_value")
     except CycloptsError:

@@ -1,4 +1,4 @@
-"""`refold config show`."""
+"""The command `refold config show`: prints the settings in effect."""
 
 from psycopg import pq
 from pydantic import SecretStr
@@ -32,7 +32,7 @@ def show(*, json: bool = False) -> None:
 
 
 def in_effect(settings: Settings) -> Settings:
-    """With the addresses that commands in this folder use."""
+    """The settings with the addresses that commands in this folder use."""
     found = find_running(settings.data)
     database, analysts = settings.database_url or found.database_url, analyst_address(settings)
     return settings.model_copy(
@@ -45,7 +45,7 @@ def in_effect(settings: Settings) -> Settings:
 
 
 def masked(url: SecretStr | None) -> str | None:
-    """The address without what is secret in it."""
+    """The address with its secrets masked."""
     if url is None:
         return None
     parts = {

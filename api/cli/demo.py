@@ -1,4 +1,4 @@
-"""`refold demo`."""
+"""The command `refold demo`: sends real receipts and checks the result."""
 
 import json as json_text
 from contextlib import ExitStack
@@ -69,7 +69,7 @@ def _demonstrate(stack: Stack, receipts: Receipts, loyalty: Loyalty, weeks: int,
 
 
 def _stay(stack: Stack) -> None:
-    """Say where everything is, and wait for Ctrl-C."""
+    """Print the addresses of everything, and wait for Ctrl-C."""
     url = stack.api_url
     say(
         f"\nIt stays up. Read models: {url}/v1/retail   documentation: {url}/docs   metrics: {url}/metrics\n"

@@ -1,4 +1,4 @@
-"""`refold dev`."""
+"""The command `refold dev`: runs everything in the foreground."""
 
 from contextlib import ExitStack
 
@@ -36,7 +36,7 @@ def dev(*, services_only: bool = False) -> int:
 
 
 def announce(stack: Stack, *, services_only: bool) -> None:
-    """Say how to reach what runs."""
+    """Print how to reach the servers and processes."""
     if services_only:
         print(f"REFOLD_KAFKA={stack.settings.kafka_servers()}")
         print(f"REFOLD_DATABASE_URL={stack.settings.dsn()}", flush=True)
@@ -47,7 +47,7 @@ def announce(stack: Stack, *, services_only: bool) -> None:
 
 
 def addresses(stack: Stack) -> str:
-    """How others reach the servers: by a login that may only read, where there is one, and what to type in another terminal."""
+    """How to reach the servers, by a read-only login if there is one, and what to type in another terminal."""
     settings = stack.settings
     analysts = analyst_address(settings)
     sql = f"SQL (may only read): psql '{analysts}'\n" if analysts else ""

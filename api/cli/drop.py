@@ -1,4 +1,4 @@
-"""`refold replay drop`: plan by default, act with --execute."""
+"""The command `refold replay drop`: shows its plan by default, acts with --execute."""
 
 from contextlib import closing
 from dataclasses import asdict

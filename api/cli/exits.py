@@ -1,4 +1,4 @@
-"""Which exit code each error ends a command with."""
+"""The exit code with which each error ends a command (docs/cli.md lists the codes)."""
 
 from refold.api.embedded import errors as embedded_errors
 from refold.api.errors import FileUnreadable
@@ -64,5 +64,5 @@ BY_KIND: dict[type[RefoldError], int] = {
 
 
 def exit_code(error: RefoldError) -> int:
-    """What a command that ends with this error exits with."""
+    """The exit code of a command that ends with this error."""
     return next((code for kind, code in BY_KIND.items() if isinstance(error, kind)), FAILED)

@@ -1,4 +1,4 @@
-"""`refold schemas log-check`: is everything in the log readable with today's code?"""
+"""The command `refold schemas log-check`: tells whether today's code can read everything in the log."""
 
 import time
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""`refold log dump` and `refold log check`: the log as files, and whether they are whole."""
+"""The commands `refold log dump` and `refold log check`: write the log into files, and check the files."""
 
 import time
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ def check(folder: Path, *, json: bool = False) -> int:
 
 @contextmanager
 def on_files(folder: Path) -> Iterator[None]:
-    """What the disk refuses names the file."""
+    """Turn an error of the disk into one that names the file."""
     try:
         yield
     except OSError as problem:

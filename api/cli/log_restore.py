@@ -1,4 +1,4 @@
-"""`refold log restore`: plan by default, act with --execute."""
+"""The command `refold log restore`: shows its plan by default, acts with --execute."""
 
 import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`refold log void` and `refold log voids`: plan by default, act with --execute; the log is its own audit trail."""
+"""The commands `refold log void` and `refold log voids`, which void forged claims; the log is their audit trail."""
 
 import getpass
 from contextlib import closing
@@ -88,7 +88,7 @@ def _one(found: Voidings, offset: int, holder: str, signed: Signed | None, *, js
 
 @dataclass(frozen=True)
 class _Plan:
-    """What would be done about one claim, and what comes of it."""
+    """The plan for one claim, and its consequences."""
 
     found: Voidings
     way: Way
@@ -125,7 +125,7 @@ def _named(counted: Counted) -> str:
 
 
 def _holder(settings: Settings, found: Voidings) -> str:
-    """Whom Kafka gave the partition's commands."""
+    """The clients to which Kafka has assigned the partition's commands."""
     topic, part = found.place
     commands = commands_topic(settings.topic_prefix, category_of(settings.topic_prefix, topic))
     holding = [each for each in MemberReader(settings).read(["handler"]) if (commands, part) in each.places]

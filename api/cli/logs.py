@@ -1,4 +1,7 @@
-"""Where the lines of supervised processes go: one stream, or a file each. What they are handed has the form of docs/logging.md already."""
+"""Outputs for the lines of supervised processes: one stream, or a file each.
+
+The lines come in docs/logging.md's form.
+"""
 
 import logging
 import os
@@ -23,23 +26,23 @@ Output = Callable[[str, str], None]
 
 
 def own_line(form: Form, words: str, level: int = logging.WARNING) -> str:
-    """What the supervisor has to say itself, in the form of its processes' lines."""
+    """A line of the supervisor itself, in the form of its processes' lines."""
     return form(Line(time.time(), level, "refold.supervisor", words), LineWriter(SUPERVISOR, os.getpid()))
 
 
 def stderr_lines(role: str, line: str) -> None:
-    """Write a line to stderr. A terminal gets it with its process in front, coloured, and without what nobody reads there."""
+    """Write a line to stderr. On a terminal the line is shortened, and labelled with its process in colour."""
     if sys.stderr.isatty() and not line.startswith("{"):
         label = f"{role:<8}|"
         if "NO_COLOR" not in os.environ:
             label = f"\x1b[{COLOURS.get(role.partition('-')[0], 37)}m{label}\x1b[0m"
         line = f"{label} {short(line)}"
-    with suppress(OSError):  # stderr may be a file on a full disk; the thread that calls restarts the role
+    with suppress(OSError):  # stderr may be a file on a full disk; the calling thread must go on to restart the role
         sys.stderr.write(f"{line}\n")
 
 
 def short(line: str) -> str:
-    """A line of text as one reads it while it comes: the time of day, its level where that is not `INFO`, the message."""
+    """A line shortened for a terminal: time of day, level unless `INFO`, message."""
     found = read(line)
     if found is None:
         return line
@@ -48,11 +51,14 @@ def short(line: str) -> str:
 
 
 def keep_in_files(folder: Path, form: Form = as_text) -> Output:
-    """An output that appends each role's lines to `<folder>/<role>.log`. Lines that the disk refuses are dropped, and counted there later."""
-    with suppress(OSError):  # said with the first line that is refused
+    """An output that appends each role's lines to `<folder>/<role>.log`.
+
+    It drops and counts lines that the disk refuses.
+    """
+    with suppress(OSError):  # the first refused line reports it
         folder.mkdir(parents=True, exist_ok=True)
         ours = [path for path in folder.glob("*.log") if re.fullmatch(r"([a-z]+)(-\d+)?", path.stem)]
-        for path in ours:  # not those of the embedded servers, which hold theirs open
+        for path in ours:  # not those of the embedded servers, which keep theirs open
             if path.stem.partition("-")[0] in COLOURS and path.stat().st_size > LIMIT:
                 path.replace(path.with_suffix(".old.log"))
     dropped: dict[str, int] = {}
@@ -65,7 +71,7 @@ def keep_in_files(folder: Path, form: Form = as_text) -> Output:
             folder.mkdir(parents=True, exist_ok=True)
             with (folder / f"{role}.log").open("a", encoding="utf-8") as log:
                 log.write(f"{note}{line}\n")
-        except OSError as error:  # it must not reach the thread that restarts the role and empties its pipe
+        except OSError as error:  # the calling thread must go on: it restarts the role and empties its pipe
             if not lost:
                 stderr_lines(role, own_line(form, f"log lines of {role} are dropped: {error.strerror}"))
             dropped[role] = lost + 1
@@ -76,7 +82,7 @@ def keep_in_files(folder: Path, form: Form = as_text) -> Output:
 
 
 def formed(text: str, form: Form, writer: LineWriter) -> str:
-    """A line of a process as it is handed on. What is not of this form came from below the process: it is put into it."""
+    """A process's line as it is passed on. A line in another form comes from below the process and is converted."""
     if form is as_json:
         is_formed = text.startswith("{") and read(text) is not None
     else:

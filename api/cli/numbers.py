@@ -1,4 +1,4 @@
-"""Numbers on the command line, read as they stand: by itself cyclopts takes 2.6 for 3, 0x10 for 16, 1_000 for 1000 and nan for a time."""
+"""Reads numbers on the command line strictly: cyclopts takes 2.6 for 3, 0x10 for 16, 1_000 for 1000, nan for a time."""
 
 import math
 import re
@@ -9,7 +9,7 @@ _WHOLE = re.compile(r"[0-9]{1,18}")
 
 
 def whole(_kind: Any, tokens: Sequence[Any]) -> int:
-    """A whole number of at most 18 digits. Raises ValueError, which cyclopts tells."""
+    """A whole number of at most 18 digits. Raises ValueError, which cyclopts reports."""
     text = tokens[0].value
     if not _WHOLE.fullmatch(text):
         raise ValueError(f"{text!r} is no whole number of at most 18 digits")
@@ -17,7 +17,7 @@ def whole(_kind: Any, tokens: Sequence[Any]) -> int:
 
 
 def seconds(_kind: Any, tokens: Sequence[Any]) -> float:
-    """A time from now that comes. Raises ValueError, which cyclopts tells."""
+    """A finite number of seconds from now. Raises ValueError, which cyclopts reports."""
     text = tokens[0].value
     found = float(text)
     if not math.isfinite(found) or found < 0:

@@ -1,4 +1,4 @@
-"""What commands print: data on stdout, as a table or as JSON; progress on stderr, in place on a terminal, as lines elsewhere."""
+"""Output of commands: data on stdout as table or JSON; progress on stderr, in place on a terminal, else as lines."""
 
 import json
 import logging
@@ -15,20 +15,20 @@ from refold.schemas.errors import RefoldError
 from refold.streams import journal
 
 LAST_WORDS = "refold.end"
-"""The logger of what a process ends by."""
+"""Name of the logger for a process's last words."""
 SAID = logging.INFO
 _log, _ends = logging.getLogger("refold.says"), logging.getLogger(LAST_WORDS)
-_log.setLevel(SAID)  # a command is asked for, and so is what it says, whatever level libraries are heard at
+_log.setLevel(SAID)  # The user asked for what a command says, so it is shown whatever level libraries have.
 _PIPED = 200
-"""Columns of what is no terminal: nobody's window cuts it, and folded names cannot be searched for."""
+"""Width in columns of output that is not a terminal: no window cuts it, and wrapped names could not be searched for."""
 data = Console(width=None if sys.stdout.isatty() else _PIPED)
 progress = Console(stderr=True, highlight=False, emoji=False)
 _UNSEEN = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *range(127, 160))}
-"""Characters that a terminal obeys instead of showing them, but for tab and newline."""
+"""Control characters that a terminal obeys instead of showing, except tab and newline."""
 
 
 def say(text: str) -> None:
-    """One line of progress; where lines are JSON, it is one of these."""
+    """Print one line of progress; if lines are JSON, it is JSON too."""
     if journal.is_json():
         _log.log(SAID, "%s", text)
     else:
@@ -36,7 +36,7 @@ def say(text: str) -> None:
 
 
 def say_why(error: RefoldError) -> None:
-    """The last words of a command that ends by an error. A process that runs on logs them."""
+    """Print the error that ends a command. A process that runs on logs its errors instead."""
     words = f"{error.code}: {error.message.rstrip('.')}. {error.remedy}".rstrip()
     if journal.is_service():
         _ends.error("%s", words, extra=journal.about(error))
@@ -50,7 +50,7 @@ def _print(text: str) -> None:
 
 @contextmanager
 def reporting(what: str) -> Iterator[Report]:
-    """Report the steps of something that takes a while: one changing line on a terminal, plain lines elsewhere and later."""
+    """Report the steps of a longer task: one changing line on a terminal; otherwise, and later, plain lines."""
     if not progress.is_terminal:
         yield say
         return
@@ -82,7 +82,7 @@ def print_table(rows: Sequence[Mapping[str, object]], title: str = "") -> None:
 
 
 def print_rows(names: Sequence[str], rows: Iterable[Sequence[str | None]], title: str = "") -> None:
-    """Texts as a table on stdout, letter for letter: no markup, no emoji, nothing that a terminal obeys."""
+    """Print texts as a table on stdout, letter for letter: no markup, no emoji, no control characters."""
     table = Table(title=_shown(title) if title else None)
     for name in names:
         table.add_column(_shown(name), overflow="fold")

@@ -1,4 +1,4 @@
-"""`refold replay release`: parked streams go on, once code is there that can read what they wait at."""
+"""The command `refold replay release`: lets parked streams go on once installed code can read their events."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -31,7 +31,7 @@ from refold.streams.settings import Settings
 
 @dataclass(frozen=True)
 class Readable:
-    """Events that were set aside for the stream's state, and are no longer."""
+    """Events that were set aside for the stream's state and now can be read."""
 
     category: str
     stream: str
@@ -41,7 +41,7 @@ class Readable:
 
 @dataclass(frozen=True)
 class Left:
-    """A stream that goes on waiting, and why."""
+    """A stream that still waits, and the reason."""
 
     category: str
     stream: str
@@ -55,7 +55,10 @@ Done = Sequence[One]
 
 @dataclass(frozen=True)
 class Releasing:
-    """What releases: opened once for any number of streams. The models' fold is opened when it is first needed."""
+    """Releases any number of streams with one set of connections.
+
+    The models' fold is opened when it is first needed.
+    """
 
     settings: Settings
     db: Database
@@ -65,7 +68,10 @@ class Releasing:
     _folds: list[ModelsFold] = field(default_factory=list)
 
     def one(self, category: str, stream: str) -> list[One]:
-        """Everything that one stream waits for, whatever becomes of a part of it; then what went wrong first. Raises NotParked."""
+        """Release everything that the stream waits for; a failing part does not stop the others.
+
+        Raises the first failure, NotParked.
+        """
         return _each(
             lambda: self._models(category, stream),
             lambda: self.reactors.release(category, stream, self.declared),
@@ -73,12 +79,12 @@ class Releasing:
         )
 
     def waiting(self) -> list[tuple[str, str]]:
-        """The streams that wait for read models or reactors, but for what is set aside since it killed a process."""
+        """The streams that wait for read models or reactors, except those set aside for killing a process."""
         found = {*all_parked(self.db), *store.all_parked(self.db)}
         return sorted((category, stream) for category, stream, code in found if code not in set_aside.REASONS)
 
     def close(self) -> None:
-        """Give the models' connections back."""
+        """Close the models' connections."""
         for fold in self._folds:
             fold.close()
 
@@ -89,7 +95,10 @@ class Releasing:
         return release_models(self._folds[0], topic, category, stream, self.history.values)
 
     def _core(self, category: str, stream: str) -> Done:
-        """What is set aside for the core alone parks nothing; the stream's state is folded anew with the next command."""
+        """Forget what is set aside for the core alone.
+
+        It parks nothing; the next command folds the stream's state again.
+        """
         reasons = set_aside.forget(self.db, events_topic(self.settings.topic_prefix, category), category, stream)
         return [Readable(category, stream, code, reasons.count(code)) for code in sorted(set(reasons))]
 
@@ -138,7 +147,7 @@ def _all(releasing: Releasing) -> list[One]:
     for category, stream in releasing.waiting():
         try:
             done += releasing.one(category, stream)
-        except NotParked:  # a worker let it go on meanwhile
+        except NotParked:  # a worker released it meanwhile
             continue
         except RefoldError as problem:
             done.append(Left(category, stream, problem.code, problem.message))
@@ -155,7 +164,7 @@ def _show(done: Done, *, json: bool) -> None:
 
 
 def _each(*releases: Callable[[], Done]) -> list[One]:
-    """All of them, whatever becomes of one; then what went wrong first. Raises NotParked if the stream waits nowhere."""
+    """Run all releases, then raise the first failure. Raises NotParked if the stream waits nowhere."""
     done: list[One] = []
     problems: list[RefoldError] = []
     for one in releases:

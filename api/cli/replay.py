@@ -1,4 +1,4 @@
-"""`refold replay rebuild`: plan by default, act with --execute."""
+"""The command `refold replay rebuild`: shows its plan by default, acts with --execute."""
 
 import sys
 import time
@@ -69,7 +69,7 @@ def rebuild(
 
 @contextmanager
 def reported(what: str = "rebuild") -> Iterator[Progress]:
-    """A bar on a terminal; elsewhere a line each two seconds. Both with rate and remaining time, on stderr."""
+    """Report progress on stderr with rate and remaining time: a bar on a terminal, else a line every two seconds."""
     if not sys.stderr.isatty():
         yield _Lines()
         return
@@ -130,7 +130,7 @@ def _without_rows(model: Rebuilt) -> dict[str, Any]:
 
 
 def _show_differences(problem: RebuildDiffers, *, json: bool) -> None:
-    """Which rows differ, and in what; nothing of them was promoted."""
+    """Show the rows that differ, and their columns; none of them was promoted."""
     build, compared = problem.build, problem.compared
     if json:
         named = {"domain": build.domain, "model": build.model, "build": build.number}
@@ -144,7 +144,7 @@ def _show_differences(problem: RebuildDiffers, *, json: bool) -> None:
 
 
 def _rows_of(found: Difference) -> list[dict[str, str | None]]:
-    """A line for each column that differs; of a row that one side lacks, one line."""
+    """A line for each differing column; a single line for a row that one side lacks."""
     key = ", ".join(f"{name}={'null' if value is None else value}" for name, value in found.key.items())
     if found.kind != "changed":
         return [{"row": key, "differs": found.kind, "column": "", "served": "", "log": ""}]

@@ -1,4 +1,4 @@
-"""The processes of Refold by role, and what each does before its own `main(settings)` runs."""
+"""The processes of Refold by role, and the start-up of each before its own `main(settings)`."""
 
 import logging
 import os
@@ -32,7 +32,7 @@ MODULES = {
 WORKERS = ("handler", "core", "models", "reactors")
 ALL = (*WORKERS, "api")
 ADMITTED_VARIABLE = "_REFOLD_ADMITTED"
-"""Set by the supervisor for a role that ran before: what Postgres refuses to it now may pass, so it waits."""
+"""Variable that the supervisor sets for a role that ran before: its refusals by Postgres may pass, so it waits."""
 METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 LAST_PORT = 65535
 _log = logging.getLogger(__name__)
@@ -46,10 +46,10 @@ def run_role(role: str, settings: Settings, *, supervised: bool = False) -> None
         threading.Thread(
             target=_stop_with_parent, args=(grace_s(role, settings.api_drain_s),), name="parent-watch", daemon=True
         ).start()
-    # prometheus-client reads the variable when it is imported, which the role's module does.
+    # prometheus-client reads the variable on import, and the role's module imports it.
     _share_metrics(settings)
     if role in WORKERS and settings.probe_port is not None:
-        from refold.api.http.probes import Probes  # imports prometheus-client, whose folder is named by now
+        from refold.api.http.probes import Probes  # imports prometheus-client, so the folder must be named before
 
         Probes(role, settings.probe_host, settings.probe_port).start()
     connected_settings = connected(settings)
@@ -60,11 +60,11 @@ def run_role(role: str, settings: Settings, *, supervised: bool = False) -> None
         if not is_passing(problem):
             raise
         _log.error("%s: %s %s", problem.code, problem.message, problem.remedy, extra=journal.about(problem))
-        raise SystemExit(UNREACHABLE) from problem  # what was granted before may be again: the supervisor goes on
+        raise SystemExit(UNREACHABLE) from problem  # access was granted before and may be again: the supervisor goes on
 
 
 def _share_metrics(settings: Settings) -> None:
-    """Name the folder of metrics to prometheus-client, which is not imported yet. Without one they stay in this process."""
+    """Tell prometheus-client its folder before it is imported. If the folder fails, metrics stay in this process."""
     os.environ.setdefault(METRICS_VARIABLE, str(metrics_folder(settings)))
     try:
         Path(os.environ[METRICS_VARIABLE]).mkdir(parents=True, exist_ok=True)
@@ -76,7 +76,10 @@ def _share_metrics(settings: Settings) -> None:
 
 
 def who(role: str, domains: Sequence[str]) -> Me:
-    """This process, as `refold status` shows it; logs which code it runs. Raises what loading the domains raises."""
+    """This process, as `refold status` shows it; logs the code that it runs.
+
+    Raises the errors of loading the domains.
+    """
     code = running_code(domains)
     for each in code:
         _log.info(
@@ -92,13 +95,13 @@ def _writes(domains: Sequence[str]) -> dict[tuple[str, str], str]:
 
 
 def role_command(role: str) -> list[str]:
-    """The command line of a supervised role. `-P`: the current folder does not come first (`domain_path`)."""
+    """The command line of a supervised role. `-P` keeps the current folder out of the import path (`domain_path`)."""
     arguments = ["api"] if role == "api" else ["worker", role]
     return [sys.executable, "-P", "-m", "refold.api.cli.app", *arguments, "--supervised"]
 
 
 def processes(settings: Settings, roles: Iterable[str]) -> tuple[str, ...]:
-    """The roles, each as often as it has processes."""
+    """The roles, each repeated for its number of processes."""
     return tuple(role for role in roles for _ in range(settings.handlers if role == "handler" else 1))
 
 
@@ -113,12 +116,12 @@ def probe_port(settings: Settings, role: str, number: int) -> int | None:
 
 
 def metrics_folder(settings: Settings) -> Path:
-    """Where the processes share their metrics."""
+    """The folder of metrics that the processes share."""
     return settings.data.absolute() / "metrics"
 
 
 def _stop_with_parent(grace: float) -> None:
-    """The supervisor holds our standard input open; its end means that the supervisor is gone, however it died."""
+    """Stop once standard input ends. The supervisor holds it open, so its end means that the supervisor is gone."""
     while os.read(0, 1024):
         pass
     os.kill(os.getpid(), signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""`refold schemas list`: every released schema, who writes it, and whether the log has it."""
+"""The command `refold schemas list`: shows every released schema, its writer, and whether the log has it."""
 
 from collections.abc import Iterator
 from importlib.resources import files
@@ -54,7 +54,7 @@ def _frozen() -> Iterator[dict[str, Any]]:
 
 
 def _upcast(category: Category) -> Iterator[tuple[str, list[str]]]:
-    """Of each retired event its full name, and the events of today that it may be read as."""
+    """For each retired event its full name, and today's events that it may be read as."""
     upcasts = upcasts_of(category)
     for old in upcasts.retired:
         yield f"{category.name}.{old.__name__}", sorted(cls.__name__ for cls in upcasts.types(old))
@@ -88,7 +88,7 @@ def _readable(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _logged(settings: Settings) -> dict[int, Schema] | None:
-    """What the log says of itself; None when no Kafka answers."""
+    """The facts that the log itself holds; None if no Kafka answers."""
     if settings.kafka is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""`refold schemas freeze` and `refold schemas check`: contracts as committed files, like migrations."""
+"""The commands `refold schemas freeze` and `refold schemas check`: contracts as committed files, like migrations."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -46,7 +46,7 @@ def check(*, json: bool = False) -> int:
 
 
 def contracts() -> list[tuple[ModuleType, Path]]:
-    """Of each configured domain its contracts and the folder of their frozen files."""
+    """For each configured domain its contracts and the folder of their frozen files."""
     domains = Settings.load().domains
     for name in domains:
         domain_part(name, "schemas", "CATEGORIES", Category)
@@ -55,7 +55,7 @@ def contracts() -> list[tuple[ModuleType, Path]]:
 
 
 def show(rows: Sequence[dict[str, Any]], *, json: bool) -> None:
-    """Data on stdout; an empty table is no output."""
+    """Print rows; print nothing if there are none."""
     if json:
         print_json(rows)
     elif rows:

@@ -1,4 +1,4 @@
-"""`refold send`: one command through Kafka, and its outcome from Postgres; with `--file` many."""
+"""The command `refold send`: sends one command or a file of them through Kafka, reads outcomes from Postgres."""
 
 import time
 from contextlib import closing

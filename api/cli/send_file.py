@@ -1,4 +1,4 @@
-"""`refold send --file`: a file of commands through the same path as a batch over HTTP, and what became of them."""
+"""Sends a file of commands like a batch over HTTP, and counts their outcomes: `refold send --file`."""
 
 import asyncio
 import hashlib
@@ -26,7 +26,7 @@ from refold.streams.settings import Settings
 
 NAMESPACE = UUID("c1f7f0a5-0d35-5f0e-9a51-0d5a9d1b7e64")
 DELIVERY_S = 600.0
-"""Longer than any restart of the broker: a command given up in the middle would let those after it overtake."""
+"""Seconds that a delivery may take: longer than any restart of the broker. Otherwise later commands could overtake."""
 READY_S = 30.0
 _PIECE_BYTES = 1 << 16
 _SAY_EVERY_S = 5.0
@@ -35,7 +35,7 @@ _ENCODER = msgspec.json.Encoder()
 
 @dataclass
 class Tally:
-    """How many lines had which answer, and how far the file is sent."""
+    """Counts of lines by answer, and the progress through the file."""
 
     size: int
     began: float = field(default_factory=time.monotonic)
@@ -44,7 +44,7 @@ class Tally:
     first: dict[tuple[int, str], str] = field(default_factory=dict)
 
     def take(self, answers: Iterable[LineAnswer]) -> None:
-        """Count some answers; the first of each kind is remembered."""
+        """Count some answers, and remember the first of each kind."""
         for answer in answers:
             kind = answer["status"], answer.get("code", "")
             self.counts[kind] += 1
@@ -53,17 +53,17 @@ class Tally:
 
     @property
     def seconds(self) -> float:
-        """Since it began."""
+        """Seconds since the start."""
         return max(time.monotonic() - self.began, 1e-6)
 
     def progress(self) -> str:
-        """One line: how many, how fast, how much longer."""
+        """One line: lines done, rate, remaining time."""
         done = self.counts.total()
         left = self.seconds * (self.size - self.read) / self.read if self.read else 0.0
         return f"{done:,} lines answered, {done / self.seconds:,.0f}/s, about {left:,.0f} s left"
 
     def rows(self) -> list[dict[str, Any]]:
-        """The result by status and code."""
+        """The counts by status and code."""
         return [
             {"status": status, "code": code, "lines": lines, "first": self.first.get((status, code), "")}
             for (status, code), lines in sorted(self.counts.items())
@@ -71,7 +71,7 @@ class Tally:
 
 
 def send_file(path: Path, wait: float, results: Path | None, *, json: bool) -> int:
-    """Send every line and tell what became of them; 1 unless all were accepted. Raises FileUnreadable."""
+    """Send every line and print the result. Returns 1 unless all were accepted. Raises FileUnreadable."""
     try:
         _check(path, results)
         tally = Tally(path.stat().st_size)
@@ -88,7 +88,7 @@ def send_file(path: Path, wait: float, results: Path | None, *, json: bool) -> i
 
 
 def _check(path: Path, results: Path | None) -> None:
-    """Raise FileUnreadable for what would be sent as if it were empty."""
+    """Raise FileUnreadable for a path that would otherwise be sent as an empty file."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise FileUnreadable(f"{path} is no regular file: it is read twice, first for the ids of lines without one")
     if results is not None and results.exists() and results.samefile(path):
@@ -126,7 +126,7 @@ def _read(source: IO[bytes]) -> Iterator[bytes]:
 
 
 def _content_id(path: Path) -> UUID:
-    """What ids of lines without one are made of: all of the file, so that another file has other commands."""
+    """The prefix for ids of lines that have none: a hash of the whole file, so another file gets other ids."""
     with path.open("rb") as source:
         return uuid5(NAMESPACE, hashlib.file_digest(source, "sha256").hexdigest())
 

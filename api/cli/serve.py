@@ -1,4 +1,4 @@
-"""`refold api`."""
+"""The command `refold api`: serves the API in this process."""
 
 from typing import Annotated
 

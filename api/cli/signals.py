@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM mean the same: stop what was started, then leave."""
+"""Handling of Ctrl-C and SIGTERM, which mean the same: stop the processes that were started, then leave."""
 
 import signal
 

@@ -1,4 +1,4 @@
-"""`refold sql`."""
+"""The command `refold sql`: asks the read models by SQL."""
 
 import json as json_texts
 import re
@@ -29,7 +29,7 @@ _SESSION = {
 }
 _BOOLEAN = 16
 _NUMBERS = frozenset({20, 21, 23, 26, 700, 701})
-"""Whole numbers and floats, whose text is a JSON number (but for NaN and infinities)."""
+"""Type numbers (OIDs) of whole numbers and floats, whose text is a JSON number (except NaN and infinities)."""
 _JSON = frozenset({114, 3802})
 _WORDS = {"t": "true", "f": "false"}
 _NOT_FINITE = frozenset({"NaN", "Infinity", "-Infinity"})
@@ -37,7 +37,7 @@ _WIDE = re.compile(r"[^\x00-\x7f]+")
 
 
 class _Refused(Exception):
-    """What Postgres, or this command, says of the statement: one sentence."""
+    """The refusal of a statement by Postgres or by this command, in one sentence."""
 
 
 def sql(query: Query = None, /, *, json: bool = False) -> int:
@@ -69,11 +69,14 @@ def sql(query: Query = None, /, *, json: bool = False) -> int:
 
 
 def _asked(address: str, query: str) -> tuple[list[str], list[int], list[Row]]:
-    """Columns, their types and rows as Postgres prints them: Python has no infinite day and no 24:00. Raises _Refused."""
+    """The columns, their types, and the rows as Postgres prints them: Python has no infinite day and no 24:00.
+
+    Raises _Refused.
+    """
     with answering(), closing(opened(address, session.parameters("sql", _SESSION))) as db:
         db.execute(session.said_again(_SESSION))
         try:
-            cursor = db.execute(query.encode(), prepare=True)  # Postgres prepares one statement, and refuses several
+            cursor = db.execute(query.encode(), prepare=True)  # Postgres prepares one statement and refuses several
         except psycopg.Error as problem:
             if db.broken:
                 raise
@@ -93,7 +96,7 @@ def _text(value: bytes | None) -> str | None:
 
 
 def _document(names: Sequence[str], types: Sequence[int], rows: Sequence[Row]) -> str:
-    """An array of objects. Raises _Refused where two columns have one name: readers of JSON keep one of them."""
+    """An array of objects. Raises _Refused if two columns have one name, since readers of JSON would keep only one."""
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise _Refused(f"name-twice: two columns are called {twice}: give one of them another name by AS")
     objects = []
@@ -105,7 +108,7 @@ def _document(names: Sequence[str], types: Sequence[int], rows: Sequence[Row]) -
 
 
 def _value(kind: int, text: str | None) -> str:
-    """As the HTTP API has it: numbers, booleans and JSON are JSON, digit for digit; decimals, times and all else are texts."""
+    """The value as the HTTP API has it: numbers, booleans and JSON become JSON, digit for digit; all else is text."""
     if text is None:
         return "null"
     if kind == _BOOLEAN:

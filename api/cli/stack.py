@@ -1,4 +1,7 @@
-"""The whole of Refold on one machine: embedded servers where none are named, the workers, the API. `refold dev` and the demo run it."""
+"""All of Refold on one machine: embedded servers unless others are named, the workers, the API.
+
+Runs `refold dev` and the demo.
+"""
 
 import socket
 import time
@@ -21,7 +24,7 @@ READY_BOUND_S = 90.0
 
 
 class Stack:
-    """`with Stack(settings) as stack:` everything runs; afterwards everything it started is stopped."""
+    """`with Stack(settings) as stack:` runs everything; afterwards everything that it started is stopped."""
 
     def __init__(
         self,
@@ -41,7 +44,7 @@ class Stack:
 
     @property
     def api_url(self) -> str:
-        """Where the API answers."""
+        """The API's URL."""
         return f"http://{self.settings.api_host}:{self.settings.api_port}"
 
     def pids(self) -> dict[str, int]:
@@ -60,7 +63,7 @@ class Stack:
         return keep_in_files(self.settings.data.absolute() / "logs", form_of(self.settings.log_format))
 
     def wait_until_ready(self, bound_s: float = READY_BOUND_S) -> None:
-        """Wait until the API says that it is ready. Raises Refused where a process says that it never will, Unreachable."""
+        """Wait until the API is ready. Raises Unreachable, and Refused if a process ends for good with a reason."""
         deadline = time.monotonic() + bound_s
         while not self._api_is_ready():
             if self.ended() is not None and self._said:
@@ -73,7 +76,7 @@ class Stack:
             time.sleep(0.1)
 
     def _remembering(self, output: Output) -> Output:
-        """What a process says as it ends for good is said by whoever waits for it, too."""
+        """An output that also keeps the last words of a process that ends for good, for `wait_until_ready`."""
 
         def passed_on(name: str, line: str) -> None:
             found = read(line) if LAST_WORDS in line else None
@@ -84,11 +87,11 @@ class Stack:
         return passed_on
 
     def wait(self, seconds: float | None = None) -> int | None:
-        """Wait until a process ended for good; its exit code, or None when the time is over."""
+        """Wait until a process ends for good. Returns its exit code, or None after `seconds`."""
         return self._supervisor.wait(seconds) if self._supervisor else None
 
     def ended(self) -> int | None:
-        """The exit code of a process that ended for good, if one did."""
+        """The exit code of a process that ended for good, or None."""
         return self.wait(0)
 
     def stop(self) -> None:
@@ -120,7 +123,7 @@ class Stack:
         )
 
     def _with_free_port(self, settings: Settings) -> Settings:
-        """Another port when the API's is taken: a second stack on one machine is no mistake."""
+        """The settings with another port if the API's is taken, so that two stacks can run on one machine."""
         for port in (settings.api_port, 0):
             with suppress(OSError), socket.create_server((settings.api_host, port)) as probe:
                 taken = probe.getsockname()[1]

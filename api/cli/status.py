@@ -1,4 +1,4 @@
-"""`refold status`: who is where, who may write, what does not count, what is being built, and what waits."""
+"""The command `refold status`: owners, lag, voids, builds, parked streams, and whether writes are decided."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -55,7 +55,7 @@ _SHOWN = {
         "SELECT category, stream, build, code, part || ':' || first_offset AS at, waiting FROM refold.parked ORDER BY at DESC LIMIT 50",
     ),
 }
-"""By the name under which it is shown: the table that it needs, and the statement."""
+"""Statements by the name under which their rows are shown, each with the table that it needs."""
 
 
 def status(*, json: bool = False) -> int:
@@ -76,7 +76,10 @@ def status(*, json: bool = False) -> int:
 
 
 def _found(db: Database, settings: Settings, domains: Domains) -> dict[str, Any]:
-    """Everything; or, where the tables are not those of this code, or not whole, that they are not, and what can still be asked."""
+    """Everything to show.
+
+    If the tables are another code's or not whole, that finding and whatever can still be asked.
+    """
     tables = look(db)
     said = of_tables(db, tables)
     shown = {
@@ -95,7 +98,7 @@ def _found(db: Database, settings: Settings, domains: Domains) -> dict[str, Any]
 
 
 def _nothing(said: Sequence[Finding]) -> dict[str, Any]:
-    """What `_status` gives, where the tables cannot be asked."""
+    """The result of `_status` when the tables cannot be asked."""
     parts = (
         "findings",
         "partitions",
@@ -140,7 +143,7 @@ def _status(db: Database, settings: Settings, domains: Domains) -> dict[str, Any
 
 
 def _undeclared(db: Database, settings: Settings) -> list[dict[str, Any]]:
-    """Tables and views that this code does not declare, each with what drops it."""
+    """Tables and views that this code does not declare, each with the command that drops it."""
     found = undeclared(db, declared(settings.domains))
     shown = [(part, ", ".join(part.declared_by) or None) for part in found]
     return [
@@ -150,7 +153,7 @@ def _undeclared(db: Database, settings: Settings) -> list[dict[str, Any]]:
 
 
 def _writes(db: Database, settings: Settings, health: Health, lags: Sequence[Lag], found: list[str]) -> str:
-    """Whether commands are decided now: a handler decides once the fold has reached its claim, partition by partition."""
+    """Whether commands are decided now. In each partition a handler decides once the fold has reached its claim."""
     if nobody := [code.removeprefix("no-") for code in found if code in {"no-handler", "no-core"}]:
         return f"closed: no {' and no '.join(nobody)} runs"
     if refused := [code for code in found if code.startswith("log-")]:
@@ -166,7 +169,7 @@ def _writes(db: Database, settings: Settings, health: Health, lags: Sequence[Lag
 
 
 def _waiting(waits: list[Place], before: Sequence[Lag], after: Sequence[Lag]) -> str:
-    """What the slowest of the waiting partitions has to fold yet, and how long that takes at the pace of the last second."""
+    """The events that the slowest waiting partition still has to fold, and the time left at the last second's pace."""
     then, now = ({(lag.topic, lag.part): lag for lag in lags if lag.group == "core"} for lags in (before, after))
     slowest = max(waits, key=lambda place: now[place].records)
     left, rate = now[slowest].records, (now[slowest].position - then[slowest].position) / _SAMPLE_S
@@ -201,7 +204,7 @@ def _print(found: dict[str, Any]) -> None:
 
 
 def _by_topic(lags: list[dict[str, Any]]) -> list[dict[str, object]]:
-    """A line for each group and topic: all that is behind, and where."""
+    """A line for each group and topic: its total lag, and the partitions that have it."""
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for lag in lags:
         found.setdefault((lag["group"], lag["topic"]), []).append(lag)

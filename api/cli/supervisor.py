@@ -1,4 +1,4 @@
-"""Keeps processes running: each in a group of its own, restarted with growing delay, its output labelled, all of them stopped together."""
+"""Keeps processes running: one process group each, restarts with growing delay, labelled output, a common stop."""
 
 import os
 import signal
@@ -29,15 +29,15 @@ FINAL = {
     USAGE,
     DIFFERENT,
     PRECONDITION,
-}  # a restart would only say the same again, until an operator has mended something
+}  # a restart would fail the same way until an operator has repaired something
 REFUSED_PAUSE_S = 30.0
-"""After so long a role that is refused alone is tried again."""
+"""Seconds after which a role that is refused alone is tried again."""
 
 
 class Child:
-    """A process of a role, under a name of its own, and the thread that restarts it and passes its lines on.
+    """A named process of a role, and the thread that restarts it and passes its lines on.
 
-    `on_final` hears of an exit code that no restart changes, and says whether that ends all.
+    `on_final` is called with an exit code that no restart changes, and returns whether that ends everything.
     """
 
     def __init__(
@@ -65,11 +65,11 @@ class Child:
         return process.pid if process and process.poll() is None else None
 
     def start(self) -> None:
-        """Start the process; returns at once."""
+        """Start the process and return at once."""
         self._thread.start()
 
     def ask_to_stop(self) -> None:
-        """Send SIGTERM and do not restart."""
+        """Send SIGTERM, and do not restart."""
         self._stopping.set()
         self._signal(signal.SIGTERM)
 
@@ -86,7 +86,7 @@ class Child:
             began = time.monotonic()
             try:
                 code = self._run_once()
-            except OSError as error:  # no process, descriptor or memory is left: that passes
+            except OSError as error:  # processes, descriptors or memory are exhausted, which passes
                 self._tell(f"{self.name} cannot be started: {error}")
                 code = UNREACHABLE
             if self._stopping.is_set():
@@ -117,7 +117,7 @@ class Child:
             start_new_session=True,
         ) as process:
             self._process = process
-            if self._stopping.is_set():  # told to stop while it was being started
+            if self._stopping.is_set():  # stopped during the start
                 process.terminate()
             for line in process.stdout or ():
                 if line := line.rstrip("\n"):
@@ -141,7 +141,7 @@ class Child:
 
 
 class Supervisor:
-    """The processes of some roles with the same settings; a role named twice has two."""
+    """The processes of some roles with the same settings; a role named twice has two processes."""
 
     def __init__(self, settings: Settings, roles: Iterable[str], output: Output) -> None:
         self._metrics = metrics_folder(settings)
@@ -158,22 +158,22 @@ class Supervisor:
         self._began = time.monotonic()
 
     def start(self) -> None:
-        """Start every process; returns at once."""
+        """Start every process and return at once."""
         empty_metrics(self._metrics)
         self._began = time.monotonic()
         for child in self._children:
             child.start()
 
     def pids(self) -> dict[str, int]:
-        """The living processes by role; the second of a role is called `role-2`, and so on."""
+        """The living processes by role; the second one of a role is called `role-2`, and so on."""
         return {child.name: pid for child in self._children if (pid := child.pid)}
 
     def wait(self, seconds: float | None = None) -> int | None:
-        """Wait until a process ended all; its exit code, or None when the time is over."""
+        """Wait until a process ends everything. Returns its exit code, or None after `seconds`."""
         return self._code if self._ended.wait(seconds) else None
 
     def stop(self) -> None:
-        """Stop every process: politely at once, by force when the grace is over."""
+        """Stop every process: SIGTERM at once, a kill after the grace."""
         for child in self._children:
             child.ask_to_stop()
         began = time.monotonic()
@@ -181,7 +181,10 @@ class Supervisor:
             child.join(began + grace_s(child.role, self._drain_s))
 
     def _end(self, code: int) -> bool:
-        """One role that is refused while others have run steadily ends none of them: what they do, they still can."""
+        """Whether to end everything.
+
+        One refused role does not, if others have run steadily: they can still do their work.
+        """
         if time.monotonic() - self._began > STEADY_S and self.pids():
             return False
         self._code = code
@@ -206,13 +209,13 @@ def _named(roles: Iterable[str]) -> list[tuple[str, str, int]]:
 
 
 def _given(settings: Settings, role: str, number: int) -> dict[str, str]:
-    """The settings of one process, as variables. Raises BadSettings."""
+    """The settings of one process, as environment variables. Raises BadSettings."""
     return settings.model_copy(update={"probe_port": probe_port(settings, role, number)}).environment()
 
 
 def empty_metrics(folder: Path) -> None:
     """Remove the metric files of processes that are gone."""
-    with suppress(OSError):  # each role says what it does without
+    with suppress(OSError):  # each role reports it if the metrics are kept elsewhere
         folder.mkdir(parents=True, exist_ok=True)
     for path in folder.glob("*.db"):
         pid = path.stem.rpartition("_")[2]

@@ -1,4 +1,4 @@
-"""`refold worker`."""
+"""The command `refold worker`: runs one role, or supervises all of them."""
 
 from typing import Annotated, Literal
 
@@ -30,7 +30,7 @@ def worker(
         return DONE
     from refold.api.cli.supervisor import (
         Supervisor,
-    )  # imports prometheus-client, which a role must not before its folder is named
+    )  # imports prometheus-client, which a role may import only once its folder is named
 
     settings = connected(settings)
     settings.require_servers()

@@ -1,1 +1,4 @@
-"""`refold demo`: a year of real receipts through the whole of Refold, checked to the cent. Read `run.py` first."""
+"""The demo `refold demo`: sends a year of real receipts through all of Refold, checked to the cent.
+
+Read `run.py` first.
+"""

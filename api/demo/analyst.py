@@ -1,4 +1,4 @@
-"""What an analyst would ask, asked over HTTP and shown as tables."""
+"""An analyst's questions, asked over HTTP and shown as tables."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ BEST_PRODUCTS = "/v1/retail/product_sales?order=revenue.desc&limit=8"
 
 
 def ask(client: Client, basket: int, out: Console) -> None:
-    """Revenue by store and day, the best products, and one basket with every event it has."""
+    """Show revenue by store and day, the best products, and one basket with all its events."""
     days = client.get(BEST_DAYS)["rows"]
     show(
         out, f"Best days of a store: GET {BEST_DAYS}", _of(days, "store_id", "day", "lines", "revenue", "baskets_paid")
@@ -44,8 +44,8 @@ def _ask_about_basket(client: Client, basket: int, out: Console) -> None:
 
 
 def show(out: Console, title: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Rows with the same keys as a table; numbers to the right."""
-    out.print(f"\n{title}", style="bold", highlight=False, markup=False)  # a table's own title wraps at its width
+    """Show rows with the same keys as a table, numbers aligned right."""
+    out.print(f"\n{title}", style="bold", highlight=False, markup=False)  # a table's title would wrap at its width
     table = Table()
     for name, value in rows[0].items() if rows else ():
         number = isinstance(value, int) or str(value).replace(".", "").replace(",", "").isdigit()

@@ -1,4 +1,4 @@
-"""The API's numbers against the oracle's, row by row and to the cent."""
+"""Compares the API's numbers with the oracle's, row by row and to the cent."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _SHOWN = 20
 
 @dataclass(frozen=True)
 class Difference:
-    """One number that is not what it must be; None where there is no such row."""
+    """One wrong number; None on the side that lacks the row."""
 
     what: str
     expected: object
@@ -30,7 +30,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Checked:
-    """What was compared, and what was found to differ."""
+    """Counts of compared rows, and the differences."""
 
     rows: int
     lines: int
@@ -41,7 +41,7 @@ class Checked:
 
 
 def rows_until(client: Client, end: datetime) -> dict[Key, Row]:
-    """store_daily before a midnight, through the cursor; later days are others' and not compared."""
+    """The rows of store_daily before a midnight, page by page. Later days belong to others and are not compared."""
     return {
         (int(row["store_id"]), day): _row(row)
         for row in client.rows(STORE_DAILY)
@@ -50,7 +50,7 @@ def rows_until(client: Client, end: datetime) -> dict[Key, Row]:
 
 
 def compare(wanted: Expected, found: Mapping[Key, Row], outcomes: Outcomes) -> Checked:
-    """Every row, and every reason for a rejection."""
+    """Compare every row, and every reason for a rejection."""
     differences = [
         Difference(f"store {store} on {day}: {name}", expected, got)
         for store, day in sorted(wanted.store_daily.keys() | found.keys())
@@ -73,7 +73,7 @@ def compare(wanted: Expected, found: Mapping[Key, Row], outcomes: Outcomes) -> C
 
 
 def report(wanted: Expected, checked: Checked, outcomes: Outcomes, out: Console) -> None:
-    """Both sides, next to each other."""
+    """Show both sides next to each other."""
     names = ("lines", "quantity", "revenue", "baskets_paid")
     totals = [
         {

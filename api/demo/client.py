@@ -1,4 +1,4 @@
-"""The HTTP API as an analyst's program uses it: standard library only, retried while a server comes back."""
+"""The HTTP API as an analyst's program uses it: standard library only, with retries while a server comes back."""
 
 import http.client
 import json
@@ -16,18 +16,18 @@ Json = dict[str, Any]
 
 
 class Client:
-    """Asks one API. Raises Unreachable when it does not answer in time, or answers no."""
+    """Asks one API. Raises Unreachable if it does not answer in time, or refuses."""
 
     def __init__(self, url: str) -> None:
         self._server = urlsplit(url).netloc
         self._min_position = ""
 
     def demand(self, position: str) -> None:
-        """From now on no answer may be older than this."""
+        """Demand from now on that no answer is older than this position."""
         self._min_position = position
 
     def get(self, path: str) -> Json:
-        """What a path answers."""
+        """The answer at a path."""
         until, pause = time.monotonic() + PATIENCE_S, 0.1
         while True:
             try:

@@ -1,6 +1,6 @@
-"""Receipts as commands: a product is listed before it is first sold, a basket opened, scanned line by line, paid.
+"""Receipts as commands: a product is listed before its first sale; a basket is opened, its lines scanned, then paid.
 
-Ids are UUIDv5 of what the command is about, so sending the same receipts again is a retry of every command, without effect.
+Ids are UUIDv5 of the command's subject, so sending the same receipts again retries every command, without effect.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from refold.schemas.arithmetic import EXACT
 from refold.schemas.contracts import Command
 
 NAMESPACE = UUID("0b2a51d4-3f0f-5c6e-8a39-6f2f8a7c9e01")
-UNKNOWN = "UNKNOWN"  # what a few products have instead of a category or type
+UNKNOWN = "UNKNOWN"  # the category or type of a few products that have none
 
 
 class Wish(NamedTuple):
@@ -32,7 +32,7 @@ class Wish(NamedTuple):
 
 
 class Size(NamedTuple):
-    """How much there is to send."""
+    """Number of commands of each kind."""
 
     commands: int
     lines: int
@@ -52,7 +52,7 @@ def commands(receipts: Receipts, weeks: int) -> Iterator[Wish]:
 
 
 def size(receipts: Receipts, weeks: int) -> Size:
-    """How many commands the first weeks are."""
+    """How many commands the first weeks contain."""
     lines = receipts.first(weeks)
     known = lines.select("product_id").unique().join(receipts.products, on="product_id", how="semi")
     counts = lines.select(pl.len(), pl.col("basket_id").n_unique()).collect()
@@ -67,7 +67,7 @@ def _first_sales(week: pl.DataFrame, listed: pl.Series) -> pl.DataFrame:
 
 
 def _listings(sold: pl.DataFrame) -> Iterator[Wish]:
-    """A product that the table of products lacks is not listed; its lines are sent all the same."""
+    """List sold products. One that the table of products lacks is not listed; its lines are sent all the same."""
     for row in sold.iter_rows(named=True):
         name = str(row["product_id"])
         command = ListProduct(
@@ -82,7 +82,7 @@ def _listings(sold: pl.DataFrame) -> Iterator[Wish]:
 
 
 def _baskets(week: pl.DataFrame) -> Iterator[Wish]:
-    """Lines of a basket lie together, each printed at the time of its receipt."""
+    """The commands of a week's baskets. The lines of a basket are consecutive, and bear its receipt's time."""
     for number, lines in groupby(week.iter_rows(), key=lambda line: line[0]):
         basket, name = str(number), f"basket/{number}"
         for place, (_, store, household, product, quantity, amount, discount, at) in enumerate(lines):
@@ -98,5 +98,5 @@ def _baskets(week: pl.DataFrame) -> Iterator[Wish]:
 
 @cache
 def money(cents: int) -> Decimal:
-    """Cents as dollars; the year has only some thousand different amounts."""
+    """Cents as dollars. The year has only some thousand different amounts."""
     return EXACT.scaleb(Decimal(cents), -2)

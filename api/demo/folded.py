@@ -1,4 +1,4 @@
-"""Waiting until everything sent is decided and folded, and what became of it."""
+"""Waits until everything sent is decided and folded, and counts the outcomes."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ _POSITIONS = (
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What became of the commands to some streams."""
+    """Outcomes of the commands to some streams."""
 
     rejections: dict[str, int]
     accepted: int
@@ -35,12 +35,12 @@ class Outcomes:
 
     @property
     def rejected(self) -> int:
-        """Commands that were rejected."""
+        """Number of rejected commands."""
         return sum(self.rejections.values())
 
     @property
     def decided(self) -> int:
-        """All of them."""
+        """Number of decided commands."""
         return self.accepted + self.rejected
 
 
@@ -62,12 +62,12 @@ class Watch:
         ended: Callable[[], int | None],
         categories: Sequence[str] = (BASKET.name, PRODUCT.name),
     ) -> None:
-        """`ended` says whether a process ended for good: then there is nothing to wait for."""
+        """`ended` tells whether a process ended for good: then waiting is useless."""
         self._tables, self._prefix, self._ended = tables, settings.topic_prefix, ended
         self._topics = [events_topic(settings.topic_prefix, name) for name in categories]
 
     def outcomes(self, streams: Streams) -> Outcomes:
-        """What became of the commands to these streams, by now."""
+        """The outcomes so far of the commands to these streams."""
         found = [
             row
             for category, ids in ((BASKET.name, streams.baskets), (PRODUCT.name, streams.products))
@@ -86,18 +86,18 @@ class Watch:
         return int(self._tables.value(_DECIDED, group, self._topics))
 
     def position(self) -> str:
-        """Where the core stands, as a client would send it in Refold-Min-Position."""
+        """The core's position, as a client would send it in Refold-Min-Position."""
         rows = self._tables.rows(_POSITIONS, self._topics)
         return ",".join(f"{topic.removeprefix(self._prefix)}/{part}:{at}" for topic, part, at in rows)
 
     def wait_decided(
         self, streams: Streams, commands: int, markers: Sequence[bytes], tick: Callable[[], None]
     ) -> Outcomes:
-        """Wait until everything before the markers is decided and all commands have an outcome, however long is reasonable."""
+        """Wait, within reason, until everything before the markers is decided and all commands have outcomes."""
         self.wait_marked(markers, tick)
         found = self.outcomes(streams)
         until = time.monotonic() + STALLED_S
-        while found.decided < commands and time.monotonic() < until:  # products have partitions of their own
+        while found.decided < commands and time.monotonic() < until:  # products have their own partitions
             time.sleep(POLL_S)
             found = self.outcomes(streams)
         return found
@@ -113,7 +113,7 @@ class Watch:
         self._wait(marked, "core")
 
     def wait_shown(self, advance: Advance, group: str = "models") -> None:
-        """Wait until the models, or another group, stand where the core stands."""
+        """Wait until the models, or another group, have reached the core's position."""
         target = self.folded()
 
         def shown() -> bool:
@@ -124,7 +124,7 @@ class Watch:
         self._wait(shown, group)
 
     def _wait(self, done: Callable[[], bool], group: str) -> None:
-        """Raises Unreachable when a process ended for good, or nothing has moved for long."""
+        """Wait until `done`. Raises Unreachable if a process ended for good, or nothing has moved for long."""
         at, since = -1, time.monotonic()
         while not done():
             if self._ended() is not None:

@@ -1,7 +1,7 @@
-"""What `households` must hold, computed from the Parquet by Polars alone, under the rules that docs/demo.md has in words.
+"""The expected rows of `households`, computed from the Parquet by Polars alone, under the rules in docs/demo.md.
 
-A campaign is joined once; a coupon of a campaign is redeemed once; a paid basket earns one point for each whole dollar of its
-total, and less than a dollar earns nothing.
+A campaign is joined once; a coupon of a campaign is redeemed once; a paid basket earns one point for each whole dollar
+of its total, and less than a dollar earns nothing.
 """
 
 from collections.abc import Mapping
@@ -23,14 +23,14 @@ _COUNTS = ("campaigns", "coupons", "baskets", "points")
 
 @dataclass(frozen=True)
 class ExpectedHouseholds:
-    """What the first weeks must come to: a row for each household, and what became of the commands sent for them."""
+    """The expected result of the first weeks: a row for each household, and the outcomes of its commands."""
 
     rows: Mapping[str, Row]
     commands: int
     rejections: Mapping[str, int]
 
     def only(self, households: set[str]) -> "ExpectedHouseholds":
-        """The same, with the rows of some households only."""
+        """The same with the rows of some households only."""
         return replace(self, rows={name: row for name, row in self.rows.items() if name in households})
 
     def total(self, name: str) -> int:
@@ -65,7 +65,7 @@ def expected_households(receipts: Receipts, loyalty: Loyalty, weeks: int) -> Exp
 
 
 def _awards(receipts: Receipts, weeks: int) -> pl.DataFrame:
-    """A basket's total is that of its accepted lines; it is paid when it has one."""
+    """A basket's total is that of its accepted lines; it is paid if it has any."""
     accepted = receipts.first(weeks).filter(pl.col("quantity") >= 1)
     baskets = accepted.group_by("household_id", "basket_id").agg(
         (pl.col("amount_cents").sum() // 100).alias("points"), pl.col("at").max()

@@ -1,4 +1,4 @@
-"""The loyalty card in the demo: its commands sent, the reactors waited for, and every household compared with the oracle."""
+"""The demo's loyalty card: sends its commands, waits for the reactors, and compares every household with the oracle."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -35,7 +35,7 @@ _TIMES = ("last_redeemed_at", "last_basket_at")
 
 @dataclass(frozen=True)
 class CheckedHouseholds:
-    """What was sent for households, what became of it, and what was compared."""
+    """The commands sent for households, their outcomes, and the comparison."""
 
     commands: int
     rejections: Mapping[str, int]
@@ -46,7 +46,7 @@ class CheckedHouseholds:
     differences: list[Difference]
 
     def as_json(self) -> dict[str, Any]:
-        """What `--json` prints of it."""
+        """The part of `--json` about households."""
         rejected = sum(self.rejections.values())
         return {
             "commands": self.commands,
@@ -61,7 +61,7 @@ class CheckedHouseholds:
 
 
 def ingest(stack: Stack, tables: Tables, loyalty: Loyalty) -> Watch:
-    """Send the loyalty card's commands; wait until the reactors have answered every basket, and the answers are shown."""
+    """Send the loyalty card's commands; wait until the reactors have answered every basket and the models show it."""
     answering = Watch(stack.settings, tables, stack.ended, (BASKET.name,))
     watch = Watch(stack.settings, tables, stack.ended, (HOUSEHOLD.name,))
     with open_producer(stack.settings) as producer:
@@ -85,7 +85,7 @@ def rows_of(client: Client, households: set[str]) -> dict[str, Row]:
 def compare(
     wanted: ExpectedHouseholds, rows: Mapping[str, Row], outcomes: tuple[int, Mapping[str, int]]
 ) -> CheckedHouseholds:
-    """Every row, and what became of each command sent."""
+    """Compare every row, and the outcome of each command sent."""
     names = wanted.rows.keys() | rows.keys()
     differences = [
         Difference(f"household {name}: {column}", expected, got)
@@ -106,7 +106,7 @@ def compare(
 
 
 def report(wanted: ExpectedHouseholds, checked: CheckedHouseholds, client: Client, out: Console) -> None:
-    """The best households, and both sides next to each other."""
+    """Show the best households, and both sides next to each other."""
     show(out, f"Households with most points: GET {BEST}", client.get(BEST)["rows"])
     names = ("campaigns", "coupons", "points")
     totals = [
@@ -121,7 +121,7 @@ def report(wanted: ExpectedHouseholds, checked: CheckedHouseholds, client: Clien
 
 
 def comparable(tables: Tables, receipts: Receipts, loyalty: Loyalty, weeks: int) -> set[str]:
-    """The data set's households, but for those with something of later weeks that an earlier, longer run has sent."""
+    """The data set's households, except those that hold something of later weeks which an earlier, longer run sent."""
     end = receipts.end(weeks)
     later = receipts.lines.filter(pl.col("at") >= end).select("household_id", "basket_id").unique().collect()
     keys = {
@@ -134,7 +134,7 @@ def comparable(tables: Tables, receipts: Receipts, loyalty: Loyalty, weeks: int)
 
 
 def outcomes(tables: Tables, loyalty: Loyalty) -> tuple[int, dict[str, int]]:
-    """How many of the commands sent were decided, and rejections by code."""
+    """Number of decided commands among those sent, and rejections by code."""
     codes = [code for _, code in _known(tables, [key for key, _ in _keys(loyalty)])]
     return len(codes), dict(Counter(code for code in codes if code is not None))
 

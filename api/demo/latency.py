@@ -1,4 +1,4 @@
-"""How long a client waits: commands at a steady rate, each timed to its answer and to its visible row."""
+"""Measures a client's waiting time: commands at a steady rate, each timed to its answer and to its visible row."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ class Response:
 
 
 class Connection:
-    """One keep-alive connection: costs so little that what is measured is the server."""
+    """One keep-alive connection, cheap enough that the measurement is the server's."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str) -> None:
         self._reader, self._writer, self._host = reader, writer, host
@@ -35,7 +35,7 @@ class Connection:
         return cls(reader, writer, parts.netloc)
 
     async def ask(self, method: str, path: str, headers: dict[str, str], body: object = None) -> Response:
-        """One request and its answer; `body` is sent as JSON."""
+        """Send one request and read its answer; `body` is sent as JSON."""
         content = b"" if body is None else json.dumps(body).encode()
         kind = {"Content-Type": "application/json"} if content else {}
         lines = {"Host": self._host, "Content-Length": str(len(content)), **kind, **headers}
@@ -47,13 +47,13 @@ class Connection:
         return Response(int(first.split(" ", 2)[1]), found, answer)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._writer.close()
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds from request to answer and to visible row."""
+    """Milliseconds from request to answer, and to visible row."""
 
     answer_p50: float
     answer_p99: float
@@ -62,7 +62,7 @@ class Latency:
 
 
 async def measure(url: str, commands: int = 500, rate: float = 50.0, connections: int = 32) -> Latency:
-    """Open that many baskets at that many a second. Raises RuntimeError if one is not accepted or not seen."""
+    """Open so many baskets at that rate per second. Raises RuntimeError if one is not accepted or not visible."""
     pool: asyncio.Queue[Connection] = asyncio.Queue()
     for _ in range(min(connections, commands)):
         pool.put_nowait(await Connection.to(url))
@@ -75,7 +75,7 @@ async def measure(url: str, commands: int = 500, rate: float = 50.0, connections
 
 
 async def _timed(pool: asyncio.Queue[Connection], basket: str, due: float) -> tuple[float, float]:
-    """Seconds from when the command was due, so that a queue in front of the server is not left out."""
+    """Seconds from the command's due time, so that a queue before the server is included."""
     clock = asyncio.get_running_loop().time
     await asyncio.sleep(due - clock())
     connection = await pool.get()

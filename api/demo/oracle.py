@@ -1,7 +1,7 @@
-"""What must come out, computed from the Parquet by Polars alone, under the rules that docs/demo.md has in words.
+"""The expected result, computed from the Parquet by Polars alone, under the rules in docs/demo.md.
 
-A line of less than one unit is rejected; a basket without another line cannot be paid; everything else is accepted; money
-counts by accepted line, at its store, on the day (UTC) of its receipt.
+A line of less than one unit is rejected; a basket without another line cannot be paid; everything else is accepted.
+Money counts by accepted line, at its store, on the day (UTC) of its receipt.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ _MONEY = ("revenue", "discount", "paid", "largest_basket")
 
 @dataclass(frozen=True)
 class Expected:
-    """What the first weeks of receipts must come to."""
+    """The expected result of the first weeks of receipts."""
 
     size: Size
     store_daily: dict[Key, Row]
@@ -30,7 +30,7 @@ class Expected:
 
     @property
     def rejected(self) -> int:
-        """Commands that the rules refuse."""
+        """Number of commands that the rules refuse."""
         return sum(self.rejections.values())
 
 
@@ -63,7 +63,7 @@ def expected(receipts: Receipts, weeks: int) -> Expected:
 
 
 def a_basket(receipts: Receipts) -> int:
-    """A basket worth a look: a few lines, one of them rejected if there is such a basket in the first week."""
+    """A basket worth showing: a few lines, one of them rejected if the first week has such a basket."""
     lines = pl.len()
     found = (
         receipts.first(1)

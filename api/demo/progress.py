@@ -1,4 +1,4 @@
-"""How far something is, with its rate and when it will be done: one bar on a terminal, a plain line now and then elsewhere."""
+"""Progress with rate and remaining time: one bar on a terminal, a plain line now and then elsewhere."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -12,12 +12,12 @@ LINE_EVERY_S = 5.0
 _TOO_SOON_S = 0.5
 
 Advance = Callable[[int], None]
-"""Say how much is done by now."""
+"""Called with how much is done so far."""
 
 
 @contextmanager
 def advancing(what: str, total: int) -> Iterator[Advance]:
-    """A place to say how far it is."""
+    """A function that reports progress while the block runs."""
     pace = Pace(total)
     if not progress.is_terminal:
         yield _Lines(what, pace).advance
@@ -29,7 +29,7 @@ def advancing(what: str, total: int) -> Iterator[Advance]:
 
 
 class Pace:
-    """Rate and remaining time, from the first report on: what was done before that says nothing about now."""
+    """Rate and remaining time since the first report; earlier work tells nothing about the pace now."""
 
     def __init__(self, total: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.total, self._clock = total, clock

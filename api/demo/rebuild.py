@@ -1,4 +1,4 @@
-"""One read model folded again from the log, by the command an operator would use."""
+"""Rebuilds one read model from the log, by the command that an operator would use."""
 
 import json
 import os
@@ -15,7 +15,7 @@ BOUND_S = 3600
 
 @dataclass(frozen=True)
 class Rebuild:
-    """How the rebuild went; `compared` rows of the new table stood against the old one's."""
+    """The result of the rebuild; `compared`: rows of the new table that were compared with the old one's."""
 
     events: int
     seconds: float
@@ -24,12 +24,12 @@ class Rebuild:
 
     @property
     def events_per_s(self) -> int:
-        """The rate, from the first record to the promoted view."""
+        """Events per second, from the first record to the promoted view."""
         return round(self.events / self.seconds) if self.seconds else 0
 
 
 def rebuild(settings: Settings) -> Rebuild:
-    """Run `refold replay rebuild store_daily --execute`. Raises Unreachable when it fails."""
+    """Run `refold replay rebuild store_daily --execute`. Raises Unreachable if it fails."""
     command = [sys.executable, "-P", "-m", "refold.api.cli.app", "replay", "rebuild", MODEL, "--execute", "--json"]
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     done = subprocess.run(

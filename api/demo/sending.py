@@ -1,4 +1,4 @@
-"""Commands into the log, through the same class that any producer uses."""
+"""Sends the demo's commands into the log, through the same class that any producer uses."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -18,7 +18,7 @@ from refold.streams.settings import Settings
 
 QUEUE_PAUSE_S = 0.02
 SAY_EVERY = 500
-# Longer than any restart of the broker: a command given up in the middle of a basket would let its payment overtake it.
+# Longer than any restart of the broker. A command given up inside a basket would let its payment overtake it.
 TIMEOUT_S = 600.0
 
 
@@ -30,7 +30,7 @@ def open_producer(settings: Settings) -> Producer:
 
 
 def send(producer: Producer, wishes: Iterable[Wish], advance: Advance) -> int:
-    """Send every command and wait until the log has them all; how many. Raises DeliveryFailed."""
+    """Send every command, wait until the log has them all, and return their number. Raises DeliveryFailed."""
     sent = 0
     for wish in wishes:
         send_one(producer, wish)
@@ -43,7 +43,7 @@ def send(producer: Producer, wishes: Iterable[Wish], advance: Advance) -> int:
 
 
 def send_one(producer: Producer, wish: Wish) -> None:
-    """Send one command; a full queue is waited for, so memory stays bounded."""
+    """Send one command; waits while the queue is full, so memory stays bounded."""
     while True:
         try:
             producer.send(wish.command, command_id=wish.command_id, occurred_at=wish.occurred_at)
@@ -54,22 +54,22 @@ def send_one(producer: Producer, wish: Wish) -> None:
 
 
 def basket_marker(stream: str) -> VoidBasket:
-    """Voids a basket that does not exist."""
+    """A command that voids a basket that does not exist."""
     return VoidBasket(basket_id=stream, reason="marks a place in the log")
 
 
 def household_marker(stream: str) -> RedeemCoupon:
-    """Redeems a coupon of a campaign that nobody joined."""
+    """A command that redeems a coupon of a campaign that nobody joined."""
     return RedeemCoupon(household_id=stream, campaign_id=0, coupon_upc=0)
 
 
 def send_markers(
     producer: Producer, partitions: int, category: Category = BASKET, marker: Callable[[str], Command] = basket_marker
 ) -> list[bytes]:
-    """One command into every partition of a category; the keys of their outcomes.
+    """Send one command into every partition of a category, and return the keys of their outcomes.
 
-    A partition is decided in order, so a marker's outcome says that everything before it is decided, retries included. They are
-    rejected, so no read model sees them.
+    A partition is decided in order, so a marker's outcome tells that everything before it is decided, retries included.
+    Markers are rejected, so no read model sees them.
     """
     run, keys, left, tried = uuid4().hex, [], set(range(partitions)), 0
     while left:

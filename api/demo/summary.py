@@ -1,4 +1,4 @@
-"""What a run comes to: the object that `--json` prints."""
+"""The summary of a run: the object that `--json` prints."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -32,11 +32,11 @@ class Summary:
 
     @property
     def ingest_per_s(self) -> int:
-        """Commands a second from the first one sent to the last one folded and shown."""
+        """Commands per second, from the first one sent to the last one folded and shown."""
         return round(self.expected.size.commands / self.ingest_s)
 
     def as_json(self) -> dict[str, Any]:
-        """Money is text, as in the API; `lines` and `revenue` are the API's, of accepted lines."""
+        """The summary as JSON. Money is text, as in the API; `lines` and `revenue` are the API's, of accepted lines."""
         sent = self.expected.size
         return {
             "weeks": self.weeks,

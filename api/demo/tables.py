@@ -1,4 +1,4 @@
-"""The core's tables as the demo reads them: patiently, for Postgres may be killed and restarted at any moment."""
+"""Reads the core's tables for the demo, patiently: Postgres may be killed and restarted at any moment."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,14 +12,14 @@ PATIENCE_S = 120.0
 
 
 class Tables:
-    """One connection, made anew when it breaks. Raises DatabaseUnavailable when Postgres stays away."""
+    """One connection, opened again when it breaks. Raises DatabaseUnavailable if Postgres stays away."""
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._db: Database | None = None
 
     def rows(self, statement: str, *values: object) -> Sequence[tuple[Any, ...]]:
-        """What a query answers."""
+        """The rows that a query returns."""
         while True:
             if self._db is None:
                 self._db = connect_patiently(self._url, application_name="demo", seconds=PATIENCE_S)
@@ -37,6 +37,6 @@ class Tables:
         return found
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         if self._db is not None:
             self._db.close()

@@ -1,1 +1,1 @@
-"""A real Kafka and a real Postgres from PyPI and Maven Central alone: read `servers.py`, then `kafka.py` and `postgres.py`."""
+"""A real Kafka and Postgres from PyPI and Maven Central alone: read `servers.py`, then `kafka.py` and `postgres.py`."""

@@ -1,4 +1,4 @@
-"""Which processes are servers of a folder: told by what they run and where they work, whatever a file says of them."""
+"""Finds the processes that serve a folder, by their command line and working folder, whatever a file claims."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -13,22 +13,22 @@ Words = Sequence[str]
 
 @dataclass(frozen=True)
 class Mark:
-    """What a server is known by: the folder that it works in, to the inode, and its command line.
+    """The signs of a server: its working folder, by inode, and its command line.
 
-    Neither is another program's by accident, and both outlive files, a clock that is set, and a folder that is moved.
+    No other program has both by accident. Both survive lost files, clock changes, and a folder that is moved.
     """
 
     works_in: Path
     runs: Callable[[Words], bool]
 
     def is_on(self, process: psutil.Process) -> bool:
-        """Whether the process lives and is such a server; of one that we may not look at, no."""
+        """Whether the process lives and is such a server; False if we may not look at it."""
         with suppress(psutil.Error, OSError):
             return is_running(process) and self.runs(process.cmdline()) and _works_in(process, self.works_in)
         return False
 
     def find(self) -> list[psutil.Process]:
-        """Every such process of this machine."""
+        """Every such process on this machine."""
         return [process for process in psutil.process_iter() if self.is_on(process)] if self.works_in.exists() else []
 
 
@@ -41,5 +41,5 @@ def is_running(process: psutil.Process) -> bool:
 
 
 def _works_in(process: psutil.Process, folder: Path) -> bool:
-    link = Path(f"/proc/{process.pid}/cwd")  # followed by the kernel: a folder deleted and made again is another one
+    link = Path(f"/proc/{process.pid}/cwd")  # the kernel follows the link: a folder made again is another one
     return (link if link.is_symlink() else Path(process.cwd())).samefile(folder)

@@ -1,6 +1,6 @@
-"""What can go wrong with embedded servers (docs/errors.md lists every code).
+"""Errors of embedded servers (docs/errors.md lists every code).
 
-EmbeddedFailed      embedded-*: an embedded server could not be fetched, started or kept
+EmbeddedFailed      embedded-*: an embedded server could not be fetched, started or kept running
 ├── ExtraMissing        embedded-extra-missing
 ├── DownloadFailed      embedded-download-failed
 ├── DataInUse           embedded-data-in-use
@@ -11,7 +11,7 @@ from refold.schemas.errors import RefoldError
 
 
 class EmbeddedFailed(RefoldError):
-    """An embedded server could not be started or kept."""
+    """An embedded server could not be started or kept running."""
 
     code = "embedded-failed"
     remedy = "Read the server's log named above; `refold dev` tries again."

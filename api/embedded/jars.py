@@ -1,4 +1,4 @@
-"""Kafka's jars: fetched once into the user's cache, checked against the committed SHA-256 list, used without a network after that."""
+"""Kafka's jars: fetched once into the user's cache, checked against the committed SHA-256 list, then used offline."""
 
 import fcntl
 import hashlib
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from refold.api.embedded.errors import DownloadFailed, ExtraMissing, NoPermission
 
 VERSION = "4.3.1"
-# One `sha256  group:artifact:version` a line: what jgo resolves for kafka_2.13, and the binding that lets Kafka log.
+# One `sha256  group:artifact:version` a line: jgo's resolution of kafka_2.13, and the binding that lets Kafka log.
 SHA_LIST = f"kafka-{VERSION}.sha256"
 PARALLEL = 6
 
@@ -30,7 +30,7 @@ class Jar(NamedTuple):
 
     @property
     def filename(self) -> str:
-        """The name that Maven gives it."""
+        """The jar's name in Maven."""
         return f"{self.artifact}-{self.version}.jar"
 
 
@@ -41,13 +41,13 @@ def listed_jars() -> list[Jar]:
 
 
 def cache_folder() -> Path:
-    """Where the jars live: the user's cache, never the project."""
+    """The folder of the jars: in the user's cache, never in the project."""
     home = os.environ.get("XDG_CACHE_HOME")
     return (Path(home) if home else Path.home() / ".cache") / "refold" / f"kafka-{VERSION}"
 
 
 def kafka_classpath(report: Report) -> str:
-    """Every jar, verified; those that are not there yet are fetched first."""
+    """Paths of all jars, verified; missing ones are fetched first."""
     folder, jars = cache_folder(), listed_jars()
     if missing_from(folder, jars):
         fetch_missing(folder, jars, report)
@@ -55,12 +55,12 @@ def kafka_classpath(report: Report) -> str:
 
 
 def missing_from(folder: Path, jars: list[Jar]) -> list[Jar]:
-    """The jars that are absent or not what the list says."""
+    """The jars that are missing or differ from the list."""
     return [jar for jar in jars if not is_intact(folder / jar.filename, jar.sha256)]
 
 
 def is_intact(path: Path, sha256: str) -> bool:
-    """Whether the file is there with this content."""
+    """Whether the file exists with this content."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest() == sha256
@@ -69,7 +69,7 @@ def is_intact(path: Path, sha256: str) -> bool:
 
 
 def fetch_missing(folder: Path, jars: list[Jar], report: Report) -> None:
-    """Fetch what is missing; a second process that wants the same waits for the first."""
+    """Fetch missing jars; a second process that wants the same waits for the first."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / "lock").open("w")

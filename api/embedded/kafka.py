@@ -1,4 +1,4 @@
-"""The embedded Kafka: Apache Kafka itself on the JRE of a wheel, one node that is broker and controller."""
+"""The embedded Kafka: Apache Kafka on the JRE of a wheel, one node that is broker and controller."""
 
 import base64
 import secrets
@@ -18,7 +18,7 @@ from refold.api.embedded.ports import HOST, kept_ports, recorded_ports
 from refold.api.embedded.processes import ServerProcess
 from refold.streams.private_files import write_private
 
-# ApiVersions, version 0, correlation id 0, no client id: the one request that every broker answers to everybody.
+# ApiVersions, version 0, correlation id 0, no client id: the one request that every broker answers to anybody.
 API_VERSIONS = struct.pack(">hhih", 18, 0, 0, -1)
 MAIN = "kafka.Kafka"
 STOP_BOUND_S = 15.0
@@ -37,12 +37,12 @@ class KafkaServer:
 
     @property
     def address(self) -> str | None:
-        """Where clients reach it, once it has been started."""
+        """The clients' address, once the broker has been started."""
         port = recorded_ports(self._folder).get("broker")
         return f"{HOST}:{port}" if port else None
 
     def prepare(self, report: Report) -> None:
-        """Everything before the first launch: jars, ports, an empty formatted log."""
+        """Prepare the first launch: jars, ports, an empty formatted log."""
         self._folder.mkdir(parents=True, exist_ok=True)
         self._classpath = kafka_classpath(report)
         if not self.process.alive():
@@ -73,7 +73,7 @@ class KafkaServer:
         return port is not None and answers_api_versions(port)
 
     def stop(self) -> None:
-        """Let it write its clean-shutdown mark."""
+        """Stop the broker and let it write its clean-shutdown mark."""
         self.process.stop(signal.SIGTERM, STOP_BOUND_S)
 
     @property
@@ -93,14 +93,15 @@ class KafkaServer:
         return "\n".join(lines).format(log_dir=log, **ports) + "\n"
 
     def _format(self, ports: dict[str, int]) -> None:
-        """Made under another name and renamed last: a log that exists is whole. One of which the marks are gone is kept aside.
+        """Format the log under another name, then rename it: a log that exists is whole.
 
-        The name is a new one each time: the tool of a start that was killed may still be at work.
+        A log without its marks is kept aside. Each start uses a new name, since the tool of a killed start may still be
+        at work.
         """
         name = f"new-{secrets.token_hex(4)}"
         fresh, properties = self._folder / f"log.{name}", self._folder / f"format.{name}"
         properties.write_text(self._properties_for(fresh, ports))
-        # Joined by `=`: one id in 64 begins with a dash, which the tool would take for an option.
+        # Joined by `=`: one id in 64 begins with a dash, and the tool would take it for an option.
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         tool = [
             "kafka.tools.StorageTool",
@@ -137,13 +138,13 @@ class KafkaServer:
     def _logging(self) -> list[str]:
         settings = self._folder / "log4j2.yaml"
         text = resources.files(__package__).joinpath("kafka-log4j2.yaml").read_text()
-        if not settings.exists() or settings.read_text() != text:  # a restart on a full disk needs no room for it
+        if not settings.exists() or settings.read_text() != text:  # so a restart on a full disk needs no room
             write_private(settings, text)
         return [f"-Dlog4j2.configurationFile={settings}"]
 
 
 def answers_api_versions(port: int) -> bool:
-    """Ask the broker which requests it knows; it answers only once it serves."""
+    """Ask the broker for the requests that it knows; it answers only once it serves."""
     try:
         with socket.create_connection((HOST, port), timeout=1.0) as connection:
             connection.sendall(struct.pack(">i", len(API_VERSIONS)) + API_VERSIONS)

@@ -1,4 +1,4 @@
-"""Free ports, kept in the data folder: clients of a server that was killed find it again where it was."""
+"""Free ports, kept in the data folder, so that clients find a killed server again at the same port."""
 
 import json
 import secrets
@@ -12,7 +12,7 @@ _UNASKED_FOR = range(20_000, 32_000)
 
 
 def kept_ports(folder: Path, names: tuple[str, ...]) -> dict[str, int]:
-    """The ports of the last start where they are still free, fresh ones otherwise."""
+    """The last start's ports where they are still free, fresh ones otherwise."""
     kept = recorded_ports(folder)
     if set(kept) == set(names) and all(map(is_free, kept.values())):
         return kept
@@ -30,7 +30,7 @@ def recorded_ports(folder: Path) -> dict[str, int]:
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen there now; addresses in TIME_WAIT do not hinder one."""
+    """Whether a server could listen there now; addresses in TIME_WAIT do not prevent it."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -41,7 +41,7 @@ def is_free(port: int) -> bool:
 
 
 def _fresh_ports(names: tuple[str, ...]) -> dict[str, int]:
-    """Below those that systems give to outgoing connections: one of these would be taken again before the server has started."""
+    """Free ports below those for outgoing connections, one of which could be taken before the server has started."""
     found: list[int] = []
     while len(found) < len(names):
         port = secrets.choice(_UNASKED_FOR)

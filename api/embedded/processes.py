@@ -1,4 +1,4 @@
-"""One server process: started, recorded, found again by its record or else by its mark, stopped."""
+"""One server process: started, recorded, found again by its record or by its mark, stopped."""
 
 import json
 import os
@@ -21,7 +21,7 @@ UNRECORDED_BOUND_S = 5.0
 
 
 class ServerProcess:
-    """The process of one server; its record is `<folder>/pid.json`. `mark` is what it is known by without one."""
+    """The process of one server, recorded in `<folder>/pid.json`. `mark` identifies it without a record."""
 
     def __init__(self, folder: Path, log: Path, mark: Callable[[], Mark]) -> None:
         self.log = log
@@ -40,7 +40,10 @@ class ServerProcess:
         return process.pid if process else None
 
     def launch(self, command: list[str], cwd: Path, account: Account | None = None) -> None:
-        """Start it in a session of its own, so that a Ctrl-C in the terminal reaches only us. One that cannot be recorded is stopped again."""
+        """Start it in a session of its own, so that Ctrl-C in the terminal reaches only us.
+
+        If it cannot be recorded, stop it.
+        """
         self.log.parent.mkdir(parents=True, exist_ok=True)
         if self.log.exists() and self.log.stat().st_size > LOG_LIMIT:
             self.log.replace(self.log.with_suffix(".old.log"))
@@ -66,7 +69,7 @@ class ServerProcess:
             ) from error
 
     def adopt(self) -> bool:
-        """Find the process that an earlier parent started, also one that it could not record; false when it is gone."""
+        """Find the process that an earlier parent started, even an unrecorded one. Returns False if it is gone."""
         mark, found = self._mark(), recorded_process(self._record)
         if found is None or not mark.is_on(found):
             found = next(iter(mark.find()), None)
@@ -82,7 +85,7 @@ class ServerProcess:
         return self._found is not None and is_running(self._found)
 
     def stop(self, polite: signal.Signals, bound_s: float) -> None:
-        """Ask, wait, and kill when the bound has passed."""
+        """Send the polite signal, wait, and kill after the bound."""
         for request, patience in ((polite, bound_s), (signal.SIGKILL, 5.0)):
             pid = self.pid
             if pid is None:
@@ -97,7 +100,7 @@ class ServerProcess:
             time.sleep(0.05)
 
     def last_words(self) -> str:
-        """The most telling line it logged since it was started."""
+        """The most telling line that it logged since its start."""
         with self.log.open("rb") as log:
             log.seek(self._log_start)
             lines = [
@@ -108,7 +111,7 @@ class ServerProcess:
 
 
 def recorded_process(record: Path) -> psutil.Process | None:
-    """The living process that this file names, unless the pid now belongs to another."""
+    """The living process that this file names, unless its pid now belongs to another."""
     try:
         written = json.loads(record.read_text())
         process = psutil.Process(written["pid"])

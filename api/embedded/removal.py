@@ -1,4 +1,4 @@
-"""Removing what embedded servers left: data folders of tests and of runs that are over."""
+"""Removes the data folders that embedded servers of tests and finished runs left."""
 
 import shutil
 from contextlib import suppress
@@ -12,7 +12,10 @@ from refold.api.embedded.unprivileged import recorded_home
 
 
 def remove_data(data: Path) -> bool:
-    """Stop orphaned servers of this folder and delete it, Postgres's own folder too; false when its owner lives."""
+    """Stop orphaned servers of this folder and delete it with Postgres's own folder.
+
+    Returns False if its owner lives.
+    """
     try:
         lock = own(data)
     except DataInUse:

@@ -1,4 +1,4 @@
-"""The embedded servers of one data folder: started or found again, watched and restarted where they were, stopped."""
+"""The embedded servers of one data folder: started or found again, watched and restarted at their ports, stopped."""
 
 import fcntl
 import itertools
@@ -25,14 +25,14 @@ ATTEMPTS = 3
 
 
 class Endpoints(NamedTuple):
-    """How to reach the servers; None where that server is not embedded."""
+    """The addresses of the servers; None for one that is not embedded."""
 
     kafka: str | None
     database_url: str | None
 
 
 class Server(Protocol):
-    """What Kafka and Postgres have in common."""
+    """The common part of Kafka and Postgres."""
 
     name: str
     process: ServerProcess
@@ -61,7 +61,7 @@ class Servers:
         self._watcher = threading.Thread(target=self._watch, name="embedded-servers", daemon=True)
 
     def start(self) -> Endpoints:
-        """Bring every server up, or raise one sentence with the remedy. A second owner of the folder is refused."""
+        """Start every server, or raise one sentence with the remedy. A second owner of the folder is refused."""
         self._owner = own(self._data)
         try:
             require_space(self._data)
@@ -76,7 +76,7 @@ class Servers:
         return self.endpoints()
 
     def endpoints(self) -> Endpoints:
-        """Where the servers of this folder listen."""
+        """The addresses at which this folder's servers listen."""
         found = {server.name: server.address for server in self._servers}
         return Endpoints(found.get("Kafka"), found.get("Postgres"))
 
@@ -86,7 +86,7 @@ class Servers:
         return {name: pid for name, pid in found.items() if pid}
 
     def stop(self) -> None:
-        """Stop both at once and give the folder back. Who does not own the folder stops nothing."""
+        """Stop both at once and give the folder back. A process that does not own it stops nothing."""
         if self._owner is None:
             return
         self._stopping.set()
@@ -128,8 +128,8 @@ class Servers:
         attempts = 1
         while not server.ready():
             if not server.process.alive() and attempts < ATTEMPTS:
-                # A server killed a moment ago may leave its lock or its shared memory behind for some milliseconds;
-                # or one that a killed parent was just starting was quicker than we.
+                # A server killed a moment ago may leave its lock or its shared memory for some milliseconds,
+                # or one that a killed parent was just starting may have been faster.
                 attempts += 1
                 time.sleep(0.5)
                 if not server.process.adopt():
@@ -141,7 +141,7 @@ class Servers:
             time.sleep(0.05)
 
     def _watch(self) -> None:
-        """Restart what dies, on the port its clients know."""
+        """Restart a server that dies, on the port that its clients know."""
         while not self._stopping.wait(WATCH_S):
             for server in self._servers:
                 if not server.process.alive():
@@ -168,7 +168,7 @@ def find_running(data: Path) -> Endpoints:
 
 
 def analyst_address(settings: Settings) -> str | None:
-    """The address with the analysts' login: the configured one, else the embedded Postgres's where that is used and runs."""
+    """The address with the analysts' login: the configured one, else the embedded Postgres's if it is used and runs."""
     if settings.analyst_url is not None:
         return settings.analyst_url.get_secret_value()
     server = PostgresServer(settings.data.absolute())
@@ -178,7 +178,10 @@ def analyst_address(settings: Settings) -> str | None:
 
 
 def connected(settings: Settings) -> Settings:
-    """The settings with servers named: those configured, else the embedded ones that run in the data folder. One that is found nowhere stays unnamed."""
+    """The settings with the servers' addresses: configured ones, else those of embedded servers in the data folder.
+
+    A server that is found nowhere stays unnamed.
+    """
     if settings.kafka is not None and settings.database_url is not None:
         return settings
     found = find_running(settings.data)
@@ -188,7 +191,7 @@ def connected(settings: Settings) -> Settings:
 
 
 def own(data: Path) -> IO[str]:
-    """Take the folder for this process; the lock goes with the process, however it ends. A refusal changes nothing."""
+    """Take the folder for this process. The lock ends with the process, however it ends. A refusal changes nothing."""
     try:
         data.mkdir(parents=True, exist_ok=True)
         lock = os.fdopen(os.open(data / "servers.lock", os.O_RDWR | os.O_CREAT, 0o644), "r+")
@@ -206,7 +209,10 @@ def own(data: Path) -> IO[str]:
 
 
 def _sign(lock: int) -> None:
-    """Write the owner's pid into the lock, in place: a file renamed over it would be a second lock. It holds unsigned, too."""
+    """Write the owner's pid into the lock, in place: a renamed file would be a second lock.
+
+    The lock holds unsigned, too.
+    """
     os.ftruncate(lock, 0)
     with suppress(OSError):
         os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)

@@ -1,4 +1,4 @@
-"""Postgres refuses to run as root: then it runs as `nobody`, with its data in a folder made for it and nothing else changed."""
+"""Runs Postgres as `nobody` if we are root, which it refuses; only a folder for its data is made for it."""
 
 import os
 import pwd
@@ -23,12 +23,12 @@ class Account(NamedTuple):
     gid: int
 
     def popen_arguments(self) -> dict[str, Any]:
-        """What makes a child process run as this user."""
+        """Arguments that make a child process run as this user."""
         return {"user": self.uid, "group": self.gid, "extra_groups": []}
 
 
 def account_for_postgres() -> Account | None:
-    """None when this user may run Postgres itself."""
+    """The account that Postgres needs; None if this user may run it."""
     if os.geteuid() != 0:
         return None
     try:
@@ -42,7 +42,7 @@ def account_for_postgres() -> Account | None:
 
 
 def home_for(folder: Path, account: Account | None) -> Path:
-    """The folder for the server's files: inside ours where its user can reach it, else one made elsewhere and recorded in ours."""
+    """The folder for the server's files: inside ours if its user can reach it, else elsewhere and recorded in ours."""
     if account is None:
         home = folder / "home"
         home.mkdir(mode=0o700, exist_ok=True)
@@ -56,7 +56,7 @@ def home_for(folder: Path, account: Account | None) -> Path:
 
 
 def recorded_home(folder: Path) -> Path | None:
-    """The folder that was made for the server's user, while it exists."""
+    """The folder that was made for the server's user, if it still exists."""
     record = folder / RECORD
     home = folder / (record.read_text(errors="replace") or "nowhere") if record.exists() else None
     return home if home and home.is_dir() else None
@@ -76,7 +76,7 @@ def _can_enter(folder: Path, account: Account) -> bool:
 
 
 def binaries_for(binaries: Path, home: Path, account: Account | None) -> Path:
-    """The folder of Postgres's programs; copied when the server's user cannot read where they are."""
+    """The folder of Postgres's programs; a copy if the server's user cannot read the original."""
     if account is None or _succeeds([str(binaries / "postgres"), "-V"], account):
         return binaries
     copied = _copy_programs(binaries, home / "programs")
@@ -89,7 +89,7 @@ def binaries_for(binaries: Path, home: Path, account: Account | None) -> Path:
 
 
 def _copy_programs(binaries: Path, target: Path) -> Path:
-    """Copy the installation and the libraries that its run path looks for beside the package."""
+    """Copy the installation, and the libraries that its run path expects beside the package."""
     installation = binaries.parent
     package = installation.parent
     if not target.exists():
