@@ -1,1 +1,1 @@
-"""Speaking to Kafka: clients, messages, record batches, and places that cannot be read on. Knows no table."""
+"""Speaks to Kafka: clients, messages, record batches, and places at which reading stops. Knows no table."""

@@ -1,4 +1,4 @@
-"""What topics take at once, as a producer's thread asks that has met a refusal: each topic once in a while, over one client."""
+"""Caches the largest batch that each topic takes. A producer's thread asks here after a refusal."""
 
 import time
 from collections.abc import Callable
@@ -9,9 +9,10 @@ from confluent_kafka.admin import AdminClient
 from refold.streams.kafka import clients
 
 _KNOWN_S = 1.0
-"""A topic's settings may be changed at any time; a thousand records that it refuses meanwhile are one question."""
+"""Seconds that an answer is used. A setting may change at any time, but a thousand refused records make one
+question."""
 _ASK_S = 3.0
-"""Every other report of the producer waits meanwhile."""
+"""Seconds to wait for an answer: the producer's other reports wait meanwhile."""
 
 
 class BatchSizes:
@@ -23,7 +24,7 @@ class BatchSizes:
         self._known: dict[str, tuple[int, float]] = {}
 
     def of(self, topic: str) -> int:
-        """The bytes of records that the topic took a moment ago. Raises KafkaException."""
+        """The largest batch, in bytes, that the topic recently took. Raises KafkaException."""
         size, until = self._known.get(topic, (0, 0.0))
         if self._clock() < until:
             return size
@@ -31,7 +32,7 @@ class BatchSizes:
         try:
             size = clients.largest_batch(self._client, topic, _ASK_S)
         except KafkaException:
-            self._client = None  # the next question goes to a new one, in case it is the client's fault
+            self._client = None  # the next question uses a new client, in case this one is at fault
             raise
         self._known[topic] = size, self._clock() + _KNOWN_S
         return size

@@ -1,4 +1,4 @@
-"""How every process of ours speaks to Kafka: the settings that correctness depends on, and quiet logs."""
+"""Makes every Kafka client of Refold, with the settings that correctness depends on and quiet logs."""
 
 import logging
 import re
@@ -10,14 +10,15 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 from refold.streams.journal import about
 
 MAX_MESSAGE_BYTES = (1 << 20) + 65_536
-"""A record of ours has at most 1 MiB; the rest is for its key and what Kafka puts around it."""
+"""Bytes that our topics take at once: a record has at most 1 MiB, the rest is for its key and Kafka's overhead."""
 LEAST_MESSAGE_BYTES = 1 << 20
-"""What a topic made by others must take: Kafka's default does, and the few commands and events that lie between are refused one by one."""
+"""Least bytes that a topic made by others must take, as Kafka's default does. The few records between this and our own
+limit are refused one by one."""
 _ASK_S = 10.0
 _AROUND_BYTES = 128
-"""What a batch and a record have besides key and value: 61 and some 20, and what compression may add."""
+"""Overhead bytes of a batch and a record besides key and value: 61 and some 20, and what compression may add."""
 BATCH_BYTES = 1_000_000
-"""librdkafka's own bound of a batch, unless it is set."""
+"""librdkafka's own limit of a batch in bytes, unless it is set."""
 _PARTS = 3
 _THREAD = re.compile(r"^\[thrd:.*?\]: ")
 _MOMENT = re.compile(r" \(after \d+ ?ms .*\)$")
@@ -31,14 +32,14 @@ _COMMON: dict[str, Any] = {
 
 
 class _Heard(logging.Filter):
-    """What of librdkafka's lines is heard, and which of them tell of the same fault, whichever client or thread speaks.
+    """Filters librdkafka's lines, and tells which of them report the same fault, whichever client or thread writes.
 
-    Left out is what mends itself and leaves nothing to do: a broker that has just started and gives no producer ids yet
-    (`GETPID … retrying`), and what a client does not know of the cluster yet and asks for again (`METADATAUPDATE`).
+    Dropped are faults that mend themselves and need no action: a broker that has just started and gives no producer ids
+    yet (`GETPID … retrying`), and cluster facts that a client does not know yet and asks for again (`METADATAUPDATE`).
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Its records are a facility, a client, and a text with its thread in front and numbers of that moment behind."""
+        """Each record has a facility, a client, and a text with a thread in front and changing numbers after it."""
         if not isinstance(record.args, tuple) or len(record.args) != _PARTS:
             return True
         facility, _, text = map(str, record.args)
@@ -48,14 +49,14 @@ class _Heard(logging.Filter):
 
 
 _log = logging.getLogger("librdkafka")
-"""Each client's lines come here, not to the standard error of the process."""
+"""Logger for each client's lines, instead of the process's standard error."""
 _log.addFilter(_Heard())
 
 
 def consumer(servers: str, **settings: Any) -> Consumer:
     """A consumer that never moves by itself: positions are ours, and a missing offset is an error, not a jump.
 
-    Bytes are checked against their sums, which librdkafka does not do by itself.
+    Checksums are checked, which librdkafka does not do by default.
     """
     return Consumer(
         {
@@ -78,7 +79,7 @@ def consumer(servers: str, **settings: Any) -> Consumer:
 
 
 def producer(servers: str, **settings: Any) -> Producer:
-    """Idempotent, acknowledged by all replicas, and keys go where Java's and aiokafka's partitioners put them."""
+    """An idempotent producer, acknowledged by all replicas, that partitions keys as Java's and aiokafka's do."""
     return Producer(
         {
             **_COMMON,
@@ -101,17 +102,17 @@ def admin(servers: str) -> AdminClient:
 
 
 def largest_batch(client: AdminClient, topic: str, seconds: float = _ASK_S) -> int:
-    """How many bytes of records a topic takes at once: its max.message.bytes, as it is now. Raises KafkaException."""
+    """The most bytes of records that a topic takes at once: its current max.message.bytes. Raises KafkaException."""
     resource = ConfigResource(ResourceType.TOPIC, topic)
     (future,) = client.describe_configs([resource], request_timeout=seconds).values()
     return int(future.result()["max.message.bytes"].value)
 
 
 def fits(largest: int, key: bytes | None, value: bytes) -> bool:
-    """Whether a record alone is certain to be taken, however little it can be compressed."""
+    """Whether the topic surely takes a record alone, however little it can be compressed."""
     return taken(key, value) <= largest
 
 
 def taken(key: bytes | None, value: bytes) -> int:
-    """The most that a record takes of its topic's max.message.bytes."""
+    """The most bytes that a record counts against its topic's max.message.bytes."""
     return len(key or b"") + len(value) + _AROUND_BYTES

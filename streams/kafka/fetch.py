@@ -1,7 +1,8 @@
-"""Fetching record batches as the broker sends them: aiokafka's connections, without its objects for records.
+"""Fetches record batches as the broker sends them: over aiokafka's connections, without its record objects.
 
-librdkafka's Python binding makes an object of each record while it holds the interpreter's lock, which costs more than
-decoding and folding it by columns; a replay needs the bytes only. What the broker retries or moves is asked for again.
+librdkafka's Python binding makes an object of each record while it holds the interpreter's lock. This costs more than
+decoding and folding by columns, and a replay needs only the bytes. Errors that the broker says to retry are retried
+here.
 """
 
 import asyncio
@@ -29,7 +30,7 @@ _READ_UNCOMMITTED = 0
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """Bytes of one partition: whole record batches from the one that holds `position` on, the last perhaps cut off."""
+    """Bytes of one partition: whole record batches, from the one with `position` on. The last may be cut off."""
 
     place: Place
     position: int
@@ -37,12 +38,13 @@ class Fetched:
 
 
 class Fetcher:
-    """Asks the leaders of partitions for record batches. One thread uses it."""
+    """Asks the partitions' leaders for record batches. One thread uses it."""
 
     def __init__(self, servers: str, topics: Sequence[str]) -> None:
         """Raises KafkaUnavailable."""
         self._turn = 0
-        # Not asyncio.Runner: it sets a signal handler at each run, and so writes each result, megabytes of it, as a text.
+        # Not asyncio.Runner: it sets a signal handler at each run, which formats each result, megabytes of it, as a
+        # text.
         self._loop = asyncio.new_event_loop()
         try:
             self._client = self._loop.run_until_complete(connected_client(servers, topics))
@@ -51,9 +53,9 @@ class Fetcher:
             raise KafkaUnavailable(f"Kafka does not answer: {problem}") from problem
 
     def fetch(self, positions: Mapping[Place, int], seconds: float) -> list[Fetched]:
-        """What lies at the positions; waits up to `seconds` for the first record. Nothing while Kafka is away.
+        """The batches at the positions; waits up to `seconds` for the first record. Empty while Kafka is away.
 
-        Raises LogTrimmed where the position is not in the log, KafkaUnavailable for what does not pass by itself.
+        Raises LogTrimmed if a position is not in the log, KafkaUnavailable for errors that do not pass by themselves.
         """
         return self._loop.run_until_complete(self._fetch(positions, seconds))
 
@@ -82,7 +84,7 @@ class Fetcher:
         return found
 
     def _by_leader(self, positions: Mapping[Place, int]) -> Iterator[tuple[int, list[Place]]]:
-        """The places of each leader. Another one is first each time: the first is served however large its next batch is."""
+        """The places of each leader, in rotating order: a leader serves the first one however large its batch is."""
         places = list(positions)
         self._turn = (self._turn + 1) % max(1, len(places))
         leaders: defaultdict[int, list[Place]] = defaultdict(list)
@@ -105,13 +107,13 @@ class Fetcher:
         return [((topic, row[0]), row[1], row[-1] or b"") for topic, rows in response.topics or () for row in rows]
 
     async def _look_again(self, seconds: float) -> None:
-        """Ask where the leaders are now, and give them a moment."""
+        """Look up the leaders again, after a short wait."""
         answered = await self._client.force_metadata_update()
         await asyncio.sleep(_PAUSE_S if answered else max(_PAUSE_S, seconds))
 
 
 async def connected_client(servers: str, topics: Sequence[str]) -> AIOKafkaClient:
-    """A client that knows who leads the topics' partitions. Raises aiokafka's KafkaError."""
+    """A client that knows the leaders of the topics' partitions. Raises aiokafka's KafkaError."""
     client = AIOKafkaClient(bootstrap_servers=servers, client_id="refold", request_timeout_ms=_REQUEST_MS)
     try:
         await client.bootstrap()
@@ -123,7 +125,7 @@ async def connected_client(servers: str, topics: Sequence[str]) -> AIOKafkaClien
 
 
 def _judged(place: Place, code: int) -> bool:
-    """Whether a partition's answer is to be asked for again. Raises LogTrimmed, KafkaUnavailable, KafkaRefused."""
+    """Whether to ask a partition again after this error code. Raises LogTrimmed, KafkaUnavailable, KafkaRefused."""
     if not code:
         return False
     problem = for_code(code)

@@ -1,4 +1,4 @@
-"""Reading the log by chunks of columns: dense offsets from given positions on, or a loud stop."""
+"""Reads the log as chunks of columns, from given positions on; it raises if an offset is missing."""
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from refold.streams.kafka.record_batches import batches_of, rows_of
 
 
 class LogReader:
-    """Reads given partitions from given positions on, without a group; chunks hold columns, not objects."""
+    """Reads given partitions from given positions on, without a consumer group. Chunks hold columns, not objects."""
 
     def __init__(self, servers: str, positions: Mapping[Place, int], *, records: int, keys: bool = False) -> None:
         """Raises LogTrimmed, LogShorter, KafkaUnavailable."""
@@ -29,7 +29,7 @@ class LogReader:
         self._fetcher = Fetcher(servers, sorted({topic for topic, _ in positions}))
 
     def poll(self, seconds: float) -> list[Chunk]:
-        """What has arrived, at most `records`; waits up to `seconds` for the first.
+        """The records that have arrived, at most `records`; waits up to `seconds` for the first.
 
         Raises LogHole, LogTrimmed, LogCorrupt, KafkaUnavailable.
         """
@@ -47,11 +47,11 @@ class LogReader:
         return found
 
     def ends(self) -> dict[Place, int]:
-        """The end of each partition now."""
+        """The current end of each partition."""
         return {place: watermarks(self._client, place)[1] for place in self.next}
 
     def seek(self, place: Place, offset: int) -> None:
-        """Read on from elsewhere."""
+        """Continue a place at another offset."""
         self.next[place] = self._fetched[place] = offset
         self._kept = deque(chunk for chunk in self._kept if chunk.place != place)
 
@@ -68,7 +68,7 @@ class LogReader:
 
 
 def chunk_of(fetched: Fetched, *, keys: bool) -> Chunk | None:
-    """The records from the fetched position on; none if not one batch came whole. Raises LogHole, LogCorrupt.
+    """The records from the fetched position on; None if no batch is complete. Raises LogHole, LogCorrupt.
 
     Invariant: offsets are dense (no transactions, no compaction), so a hole is a loss.
     """

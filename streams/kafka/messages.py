@@ -1,4 +1,4 @@
-"""Records as librdkafka gives them, cut into chunks of dense offsets; and where a partition begins and ends."""
+"""Cuts librdkafka's records into chunks of dense offsets, and asks where a partition begins and ends."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -13,13 +13,14 @@ _ASK_S = 10.0
 # ruff: noqa: SLF001 - public constants of the library
 _GONE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})
 _CORRUPT = frozenset({KafkaError._BAD_MSG, KafkaError._BAD_COMPRESSION, KafkaError._NOT_IMPLEMENTED})
-"""A checksum that does not fit; bytes that are not compressed as they say; a format that no batch of ours has."""
+"""Errors of corrupt bytes: a wrong checksum; bytes not compressed as they say; a format that no batch of ours has."""
 
 
 def cut(messages: Sequence[Message], *, keys: bool = False) -> list[Chunk]:
-    """Records of one read as chunks, a run of consecutive offsets of one partition each.
+    """The records of one read as chunks, each a run of consecutive offsets of one partition.
 
-    A run is found by its ends: equal partition and offsets as far apart as the records are many leave no room for another.
+    A run is found by its ends: if the partitions are equal and the offsets differ by the count of records, nothing else
+    fits between.
     """
     chunks: list[Chunk] = []
     left = [(0, len(messages))]
@@ -41,7 +42,7 @@ def cut(messages: Sequence[Message], *, keys: bool = False) -> list[Chunk]:
 
 
 def raise_errors(messages: Sequence[Message]) -> None:
-    """Raises LogTrimmed or LogShorter where the position is not in the log, LogCorrupt; what librdkafka retries by itself is left to it."""
+    """Raises LogTrimmed or LogShorter (position not in the log), LogCorrupt; ignores errors that librdkafka retries."""
     for message in messages:
         error = message.error()
         if error is not None and not error.retriable():
@@ -49,9 +50,9 @@ def raise_errors(messages: Sequence[Message]) -> None:
 
 
 def sound(messages: list[Message]) -> tuple[list[Message], dict[Place, LogCorrupt | LogHole]]:
-    """The records, and the fault of each partition whose bytes are unsound: behind it librdkafka gives what no broker sent.
+    """The records, and each corrupt partition's fault. Records after it are dropped: no broker sent them.
 
-    Raises as `raise_errors` what is not restored in place: a log that has not got what the tables were folded from.
+    Raises as `raise_errors` if the log lost records from which the tables were folded: those are not restored in place.
     """
     if all(message.error() is None for message in messages):
         return messages, {}
@@ -81,7 +82,7 @@ def _fault(message: Message, error: KafkaError) -> LogRefused | None:
 
 
 def check_range(client: Consumer, place: Place, position: int) -> int:
-    """The end of a partition, if the position lies within the log. Raises LogTrimmed or LogShorter."""
+    """The end of a partition, checked that the position lies within the log. Raises LogTrimmed or LogShorter."""
     low, high = watermarks(client, place)
     if low > position:
         raise LogTrimmed(f"{place[0]}/{place[1]} starts at {low}, after the stored position {position}")
@@ -91,7 +92,7 @@ def check_range(client: Consumer, place: Place, position: int) -> int:
 
 
 def watermarks(client: Consumer, place: Place, seconds: float = _ASK_S) -> tuple[int, int]:
-    """First and next offset of a partition, asked of the broker. Raises KafkaUnavailable."""
+    """First and next offset of a partition, from the broker. Raises KafkaUnavailable."""
     try:
         found = client.get_watermark_offsets(TopicPartition(*place), timeout=seconds)
     except KafkaException as problem:
@@ -103,7 +104,7 @@ def watermarks(client: Consumer, place: Place, seconds: float = _ASK_S) -> tuple
 
 
 def records_of(messages: list[Message]) -> list[Message]:
-    """The messages that are records; the others are librdkafka's reports, raised where they matter."""
+    """The messages that are records. The others are librdkafka's reports; they are raised where they matter."""
     reports = [message for message in messages if message.error() is not None]
     if not reports:
         return messages
@@ -112,7 +113,7 @@ def records_of(messages: list[Message]) -> list[Message]:
 
 
 def value_at(client: Consumer, place: Place, offset: int) -> bytes | None:
-    """The value of one record, which is there. Raises LogCorrupt, LogTrimmed, KafkaUnavailable."""
+    """The value of one existing record. Raises LogCorrupt, LogTrimmed, KafkaUnavailable."""
     topic, part = place
     try:
         client.assign([TopicPartition(topic, part, offset)])
@@ -127,7 +128,7 @@ def value_at(client: Consumer, place: Place, offset: int) -> bytes | None:
 
 
 def follow(chunk: Chunk, expected: int) -> None:
-    """Invariant: offsets are dense (no transactions, no compaction), so a hole is a loss. Raises LogHole."""
+    """Raises LogHole unless the chunk starts at `expected`: offsets are dense (no transactions, no compaction)."""
     if chunk.start != expected:
         raise LogHole(f"{chunk.topic}/{chunk.part}: offset {chunk.start} follows {expected - 1}")
 
@@ -149,7 +150,7 @@ def _chunk(messages: Sequence[Message], *, keys: bool) -> Chunk:
 
 
 def moment(millis: int) -> datetime | None:
-    """A record's time; none for one that is no date, which is what its producer chose where the topic is one of commands."""
+    """A record's time; None if it is no valid date. Producers of commands choose the time themselves."""
     try:
         return datetime.fromtimestamp(millis / 1000, UTC)
     except (ValueError, OverflowError, OSError):
@@ -157,7 +158,7 @@ def moment(millis: int) -> datetime | None:
 
 
 def _joined(chunks: list[Chunk]) -> list[Chunk]:
-    """One chunk a place where runs follow each other, in the order in which the places came."""
+    """The chunks, with those of a place joined if they follow each other, in the order in which the places came."""
     by_place: dict[Place, Chunk] = {}
     apart: list[Chunk] = []
     for chunk in chunks:

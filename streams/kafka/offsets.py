@@ -1,6 +1,7 @@
-"""Where partitions begin and end, asked by a consumer that reads nothing.
+"""Asks where partitions begin and end, with a consumer that reads nothing.
 
-Never by the admin client's `list_offsets`: librdkafka ends the process by an assertion where a broker is started again under that question.
+The admin client's `list_offsets` is not used: librdkafka aborts the process by an assertion if a broker restarts
+meanwhile.
 """
 
 from collections.abc import Iterable
@@ -12,17 +13,17 @@ from refold.streams.chunk import Place
 from refold.streams.kafka import clients
 
 LATEST, EARLIEST = -1, -2
-"""As times: the offset behind the last record, and that of the first one."""
+"""Values of `at`: the offset after the last record, or the offset of the first one."""
 
 
 def asker(servers: str) -> Consumer:
-    """A consumer for these questions: what a transaction has not committed lies in the log, too."""
+    """A consumer for these questions. It counts uncommitted records of transactions too."""
     settings: dict[str, Any] = {"isolation.level": "read_uncommitted"}
     return clients.consumer(servers, **settings)
 
 
 def offsets(client: Consumer, places: Iterable[Place], at: int, seconds: float) -> dict[Place, int]:
-    """The offset of each place at LATEST or EARLIEST, by one request a broker. Raises KafkaException."""
+    """The offset of each place at LATEST or EARLIEST, with one request per broker. Raises KafkaException."""
     asked = [TopicPartition(topic, part, at) for topic, part in places]
     found = {}
     for each in client.offsets_for_times(asked, timeout=seconds) if asked else ():

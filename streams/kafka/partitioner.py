@@ -1,4 +1,4 @@
-"""Java's default partitioner, which every producer of ours uses: a command in another partition is not ours to decide."""
+"""Java's default partitioner, for all our producers: we decide no command that lies on another partition."""
 
 _MASK = 0xFFFFFFFF
 

@@ -1,4 +1,4 @@
-"""Appending whole record batches to given partitions: the broker gives the first record its offset and changes no record."""
+"""Appends whole record batches to given partitions. The broker sets the first offset and changes no record."""
 
 import asyncio
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ _PAUSE_S = 0.2
 
 
 class RawAppender:
-    """One batch at a time, acknowledged by all replicas. One thread uses it."""
+    """Appends one batch at a time, acknowledged by all replicas. One thread uses it."""
 
     def __init__(self, servers: str, topics: Sequence[str]) -> None:
         """Raises KafkaUnavailable."""
@@ -31,7 +31,7 @@ class RawAppender:
             raise KafkaUnavailable(f"Kafka does not answer: {problem}") from problem
 
     def append(self, place: Place, batch: bytes) -> int | None:
-        """The offset of its first record; None where nobody said whether it is in the log. Raises KafkaRefused, KafkaUnavailable."""
+        """The offset of its first record, None if unknown (it may be lost). Raises KafkaRefused, KafkaUnavailable."""
         return self._loop.run_until_complete(self._append(place, batch))
 
     def close(self) -> None:
@@ -58,7 +58,7 @@ class RawAppender:
         raise of_kafka(BrokerError(code), f"{place[0]}/{place[1]} takes no batch")
 
     async def _look_again(self) -> int | None:
-        """Ask who leads now, and give the broker a moment; what became of the batch is not known."""
+        """Look up the leaders again, after a short wait. The fate of the batch is unknown."""
         await self._client.force_metadata_update()
         await asyncio.sleep(_PAUSE_S)
         return None

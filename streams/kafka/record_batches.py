@@ -1,10 +1,10 @@
-"""Kafka's record batches as columns. Pure.
+"""Decodes Kafka's record batches as columns. Pure.
 
-A record of message format 2 is written in Avro's own encoding (zigzag varints, length-prefixed bytes), so the records of
-many batches, joined, are one Avro block that Polars decodes at once. The sizes that the decoded numbers take in their
-shortest form are then added up: where they miss a record's length, or where keys, values or headers are of a kind that
-the block cannot hold (null keys are the claims'), the batches are halved until the one left is read record by record.
-Format: https://kafka.apache.org/documentation/#recordbatch.
+A record of message format 2 is written in Avro's own encoding (zigzag varints, length-prefixed bytes). So the joined
+records of many batches are one Avro block, which Polars decodes at once. Then the sizes of the decoded numbers in their
+shortest form are added up. If they miss a record's length, or the block cannot hold its keys, values or headers (null
+keys are the claims'), the batches are halved until a single one is read record by record. Format:
+https://kafka.apache.org/documentation/#recordbatch.
 """
 
 import io
@@ -53,7 +53,7 @@ _ROWS = {"offset": pl.Int64(), "key": pl.Binary(), "value": pl.Binary()}
 
 @dataclass(frozen=True, slots=True)
 class RecordBatch:
-    """A batch whose checksum holds: its first offset, how many records, and its bytes from the first header byte on."""
+    """A batch with a matching checksum: first offset, count of records, and its bytes from the first header byte."""
 
     base: int
     count: int
@@ -71,19 +71,19 @@ class RecordBatch:
 
     @property
     def end(self) -> int:
-        """The offset behind its last one; a compacted topic may have fewer records in between."""
+        """The offset after its last one. A compacted topic may have fewer records in between."""
         delta: int = _LAST_DELTA.unpack_from(self.data)[0]
         return self.base + delta + 1
 
     @property
     def first_ms(self) -> int:
-        """What the records' times are counted from, in milliseconds."""
+        """The base of the records' times, in milliseconds."""
         millis: int = _FIRST_MS.unpack_from(self.data)[0]
         return millis
 
     @property
     def is_brokers_time(self) -> bool:
-        """Whether `last_ms`, when the broker appended it, is the time of all its records."""
+        """Whether all its records have the time `last_ms`, at which the broker appended it."""
         return bool(self.attributes & _BROKERS_TIME)
 
     def body(self) -> bytes:
@@ -92,7 +92,7 @@ class RecordBatch:
 
 
 def batches_of(data: bytes, where: str) -> Iterator[RecordBatch]:
-    """The whole batches of a fetched record set; it may end within one. Raises LogCorrupt."""
+    """The whole batches of a fetched record set, whose end may be cut off. Raises LogCorrupt."""
     view, at = memoryview(data), 0
     while at + HEADER.size <= len(data):
         base, length, _, magic, crc, attributes, _, _, last_ms, _, _, _, count = HEADER.unpack_from(data, at)
@@ -133,7 +133,7 @@ def _by_columns(batches: Sequence[RecordBatch]) -> pl.DataFrame | None:
         frame = pl.read_avro(io.BytesIO(container))
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException:  # Polars panics (a BaseException) on malformed data; the batches are halved then
+    except BaseException:  # Polars panics (a BaseException) on malformed data; then the batches are halved
         return None
     if frame.height != sum(counts) or not _adds_up(frame, len(block)):
         return None
@@ -142,7 +142,7 @@ def _by_columns(batches: Sequence[RecordBatch]) -> pl.DataFrame | None:
 
 
 def _decompressed(batches: Sequence[RecordBatch]) -> Iterator[bytes]:
-    """The encoded records. Frames of one codec that follow each other are one stream of it, but for snappy's."""
+    """The encoded records. Adjacent frames of one codec are joined into one stream, except snappy's."""
     for codec, run in groupby(batches, lambda batch: batch.codec):
         bodies = [batch.data[HEADER.size :] for batch in run]
         try:
@@ -152,7 +152,7 @@ def _decompressed(batches: Sequence[RecordBatch]) -> Iterator[bytes]:
 
 
 def _adds_up(frame: pl.DataFrame, size: int) -> bool:
-    """Whether each record takes the bytes that its length says, all of them the block, and none has headers."""
+    """Whether each record has the length that it states, all together fill the block, and none has headers."""
     sizes = frame.select(pl.col("key", "value").bin.size().cast(pl.Int64))
     length, later, delta, key, value = (
         series.to_numpy() for series in (frame["length"], frame["later"], frame["delta"], sizes["key"], sizes["value"])

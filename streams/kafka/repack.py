@@ -1,8 +1,8 @@
-"""Records out of Kafka's batches, and into others, byte for byte: key, value and headers are never decoded. Pure.
+"""Repacks records of Kafka's batches byte for byte; key, value and headers are not decoded. Pure.
 
-A record's offset and time lie in its batch and in two numbers of its own; all that follows them is `rest`. A batch that the
-broker stamped has its own time for all of its records (LogAppendTime); what is put into a batch here has each record's time.
-Format: https://kafka.apache.org/documentation/#recordbatch.
+A record's offset and time lie in its batch and in two numbers of its own; everything after those is `rest`. A batch
+stamped by the broker has one time for all records (LogAppendTime); a batch made here has each record's time. Format:
+https://kafka.apache.org/documentation/#recordbatch.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -53,7 +53,7 @@ def _outside(batch: RecordBatch, where: str) -> LogCorrupt:
 
 
 def batch_of(records: Sequence[Record], codec: int) -> bytes:
-    """One batch that holds the records, at least one, from whatever offset the broker gives its first on; of no producer."""
+    """One batch of the records, at least one, without a producer. The broker gives its first record any offset."""
     first_ms = records[0][1]
     parts: list[bytes] = []
     for delta, (_, millis, rest) in enumerate(records):

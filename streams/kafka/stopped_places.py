@@ -1,6 +1,7 @@
-"""Places of the log that cannot be read on: bytes that are not those that were written, an offset that is missing, newer rules.
+"""Tracks places of the log at which reading stops: corrupt bytes, a missing offset, or newer rules.
 
-Such a place stops alone and says so; all others go on. It is read again every so often, for its log may have been restored.
+Such a place stops alone and reports it; all others go on. It is read again at intervals, since its log may have been
+restored.
 """
 
 import logging
@@ -14,26 +15,26 @@ from refold.streams.standing import goes_on, waits
 
 _log = logging.getLogger(__name__)
 AGAIN_S = 10.0
-"""After so long a stopped place is read again."""
+"""Seconds after which a stopped place is read again."""
 
 
 class _Stop:
-    """One place's stop, from its fault until the first record behind it."""
+    """The stop of one place, from its fault until the first record after it."""
 
 
 class StoppedPlaces:
-    """Of one reader, whose thread alone calls it."""
+    """The stopped places of one reader; only its thread calls this."""
 
     def __init__(self) -> None:
         self._stops: dict[Place, _Stop] = {}
         self._again_at: dict[Place, float] = {}
 
     def __contains__(self, place: Place) -> bool:
-        """Whether nothing of the place is taken now."""
+        """Whether the place is stopped, so that none of its records is taken."""
         return place in self._again_at
 
     def stop(self, place: Place, problem: LogCorrupt | LogHole | NewerRules) -> None:
-        """Take nothing of the place for a while. A log is told once, however often the place is read again."""
+        """Stop the place for a while. The fault is logged once, however often the place is read again."""
         if waits(self._stops.setdefault(place, _Stop()), f"{problem.code}: {problem.message}"):
             _log.error(
                 "%s: %s. This partition stands, others go on. %s",
@@ -45,24 +46,24 @@ class StoppedPlaces:
         self._again_at[place] = time.monotonic() + AGAIN_S
 
     def due(self) -> list[Place]:
-        """Places that are to be read again now."""
+        """The places to read again now."""
         if not self._again_at:
             return []
         now = time.monotonic()
         return [place for place, at in self._again_at.items() if at <= now]
 
     def reads_again(self, place: Place) -> None:
-        """What comes of the place is taken again; whether it is sound will be seen."""
+        """Take the place's records again; they may prove faulty again."""
         self._again_at.pop(place, None)
 
     def goes_on(self, place: Place) -> None:
-        """A sound record has come. Costs nothing where no place has stopped."""
+        """A sound record has come. Costs nothing while no place is stopped."""
         if self._stops and place in self._stops:
             goes_on(self._stops.pop(place))
             _log.warning("%s/%s is read on", *place, extra=journal.about(place=place))
 
     def forget(self, places: Iterable[Place]) -> None:
-        """They are not ours any more."""
+        """Forget places that this reader lost."""
         for place in places:
             self._again_at.pop(place, None)
             if (stop := self._stops.pop(place, None)) is not None:

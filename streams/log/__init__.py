@@ -1,1 +1,1 @@
-"""The log as a whole: its topics, its ends, its history, and whether it is the one that the tables were folded from."""
+"""The log as a whole: its topics, ends and history, and whether the tables were folded from it."""

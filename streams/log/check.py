@@ -1,7 +1,7 @@
-"""Every stored record through today's readers and upcasters: which cannot be read, and whether that matters.
+"""Reads every stored record with today's readers and upcasters, and reports unreadable ones and whether they matter.
 
-An undecodable record of the events that counts would stop or park whoever reads it: a failure. One that does not count
-(`refold.voids`) is passed over by all. A broken command is answered by a rejection, and is the log's past, not its promise.
+An unreadable event that counts would stop or park its readers: a failure. One that does not count (`refold.voids`) is
+skipped by all. A broken command is answered by a rejection, so it does no harm.
 """
 
 from collections import deque
@@ -33,7 +33,7 @@ _NAMING_BYTES = 5
 
 @dataclass
 class SchemaCount:
-    """What the log holds of one schema; `id` is -1 for values that name none. `upcast`: records of a retired type."""
+    """The log's content under one schema. `id`: -1 for values that name none. `upcast`: records of a retired type."""
 
     id: int
     kind: str
@@ -46,7 +46,7 @@ class SchemaCount:
 
 @dataclass(frozen=True)
 class Unread:
-    """A record that today's code cannot read. `standing` is event (it counts), void or command."""
+    """A record that today's code cannot read. `standing`: event (it counts), void or command."""
 
     topic: str
     part: int
@@ -59,7 +59,7 @@ class Unread:
 
 @dataclass
 class Found:
-    """What a check has found so far; `listed` has each partition's first, and others up to LISTED."""
+    """The findings of a check so far. `listed`: each partition's first, and others up to LISTED."""
 
     records: int = 0
     schemas: dict[int, SchemaCount] = field(default_factory=dict)
@@ -67,19 +67,19 @@ class Found:
     listed: list[Unread] = field(default_factory=list)
     voids_known: bool = True
     uncoded: dict[str, int] = field(default_factory=dict)
-    """Categories that the log has and code has not, with their records; none of them is read."""
+    """Categories that the log has but no code, with their count of records; none of those is read."""
 
     @property
     def failed(self) -> int:
-        """How many events count and cannot be read."""
+        """Number of events that count but cannot be read."""
         return self.standings["event"]
 
     def in_order(self) -> list[Unread]:
-        """Those listed, by place and offset."""
+        """The listed records, by place and offset."""
         return sorted(self.listed, key=lambda one: (one.topic, one.part, one.offset))
 
     def add(self, unread: Unread) -> None:
-        """Count one, and keep it when it is among those to be listed."""
+        """Count an unreadable record, and list it if there is room."""
         self.standings[unread.standing] += 1
         seen = {(other.topic, other.part, other.standing) for other in self.listed}
         if len(self.listed) < LISTED or (unread.topic, unread.part, unread.standing) not in seen:
@@ -87,7 +87,7 @@ class Found:
 
 
 class LogCheck:
-    """Decodes chunks by columns and keeps the account. `db` is None where no Postgres answers."""
+    """Decodes chunks by columns and collects findings. `db` is None if no Postgres answers."""
 
     def __init__(self, prefix: str, domains: Domains, db: Database | None) -> None:
         self._prefix, self._catalog, self._db = prefix, domains.catalog, db
@@ -157,7 +157,7 @@ class LogCheck:
         return f"{writer.category}.{writer.name}" if writer else f"id {number}"
 
     def _voids(self, chunk: Chunk) -> list[tuple[int, int]]:
-        """What the core found not to count among the chunk's offsets."""
+        """The ranges of the chunk's offsets that the core found not to count."""
         if self._db is None:
             return []
         try:
@@ -173,7 +173,7 @@ class LogCheck:
 
 
 def check_log(settings: Settings, domains: Domains, db: Database | None, progress: Progress) -> Found:
-    """Read all that the log holds now, and decode it. Raises KafkaUnavailable, LogTrimmed, LogHole."""
+    """Read and decode the whole log up to its current end. Raises KafkaUnavailable, LogTrimmed, LogHole."""
     follow_log(settings, domains)
     check = LogCheck(settings.topic_prefix, domains, db)
     check.found.uncoded = uncoded_categories(settings, domains)

@@ -1,4 +1,4 @@
-"""Is this the log that the tables were folded from? Its range holds the positions, and the last record applied is still there."""
+"""Checks that the tables were folded from this log: it holds their positions and the last applied record."""
 
 import hashlib
 import logging
@@ -18,7 +18,8 @@ from refold.streams.settings import Settings
 
 _log = logging.getLogger(__name__)
 
-# One statement, so one snapshot: the core may be at work, and a position beside another's hash would look like another log.
+# One statement, so one snapshot: the core may be at work, and a position with another moment's hash would look like
+# another log.
 _STORED = """
 SELECT c.category, c.part, p.next_offset, c.last_hash
 FROM refold.claims c
@@ -28,7 +29,7 @@ WHERE p.next_offset > 0 ORDER BY c.category, c.part
 
 
 def check_continuity(settings: Settings, domains: Domains, db: Database) -> None:
-    """Compare every partition of events with what the core stored. Raises LogTrimmed, LogShorter, KafkaUnavailable."""
+    """Compare all partitions of events with the core's positions. Raises LogTrimmed, LogShorter, KafkaUnavailable."""
     client = clients.consumer(settings.kafka_servers())
     try:
         for category, part, position, last_hash in db.execute(_STORED, (settings.topic_prefix,)).fetchall():
@@ -40,9 +41,9 @@ def check_continuity(settings: Settings, domains: Domains, db: Database) -> None
 
 
 def check_ends(ask: Callable[[], Mapping[Place, int]], db: Database) -> None:
-    """Compare the end of each partition of events with the core's position: one request. Raises LogShorter, KafkaUnavailable."""
+    """Compare the ends of the events with the core's positions, by one request. Raises LogShorter, KafkaUnavailable."""
     rows = db.execute("SELECT topic, part, next_offset FROM refold.positions WHERE grp = 'core'").fetchall()
-    ends = ask()  # behind the positions: what is appended meanwhile makes no log shorter
+    ends = ask()  # asked after the positions, since records appended meanwhile never shorten the log
     for topic, part, position in rows:
         if (end := ends.get((topic, part))) is not None and end < position:
             raise LogShorter(f"{topic}/{part} ends at {end}, before the stored position {position}")
@@ -52,7 +53,7 @@ def _check(client: Consumer, topic: str, part: int, position: int, last_hash: by
     check_range(client, (topic, part), position)
     try:
         value = value_at(client, (topic, part), position - 1)
-    except LogCorrupt as problem:  # it says nothing of the log's identity; who reads these bytes stands there
+    except LogCorrupt as problem:  # it does not tell whether this is the same log; readers of these bytes stop there
         _log.error(
             "%s: %s. Whether this log is the one that was folded is not known. %s",
             problem.code,

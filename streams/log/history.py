@@ -1,4 +1,4 @@
-"""The events of one stream as today's code has them, read from the log by the offsets that the core noted."""
+"""Reads one stream's events from the log as today's events, by the offsets that the core stored."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,18 +26,19 @@ _NEAR = 2_000
 _SLICE = 500
 _FEW_AT_A_TIME = {"queued.min.messages": 1, "queued.max.messages.kbytes": 8192, "fetch.wait.max.ms": 5}
 NEWEST = 2**62
-"""Behind every version of a stream."""
+"""A version after every version of a stream."""
 PAGE_BYTES = 8 << 20
-"""Of one page of events, in memory at once."""
+"""Bytes of one page of events, in memory at once."""
 CACHE_BYTES = 32 << 20
-"""Of states that were folded anew: a command that is refused leaves none in the tables, and the next would fold again."""
+"""Bytes of cached states that were folded again: a refused command stores no state, so the next one would fold
+again."""
 
 
 @dataclass(frozen=True)
 class Recorded:
     """An event with its envelope and its place in the log.
 
-    `stored_type` is the type that the log has it as; `index` tells those apart that one stored event was upcast to.
+    `stored_type`: its type in the log. `index`: numbers the events to which one stored event was upcast.
     """
 
     part: int
@@ -58,7 +59,7 @@ class History:
         self._states = StateCache(CACHE_BYTES)
 
     def state(self, db: Database, decider: AnyDecider, stream: str, version: int) -> Any:
-        """The decider's state at a version: a cold refold of what follows the last one. Raises as `pages`, and what a fold raises."""
+        """The decider's state at a version, folded on from the last cached one. Raises as `pages`, or as the fold."""
         name = (decider.category.name, stream, decider.fingerprint)
         after, state = self._states.get(name, version) or (0, decider.initial)
         for page in self.pages(db, *name[:2], after=after, upto=version):
@@ -67,10 +68,10 @@ class History:
         return state
 
     def pages(self, db: Database, category: str, stream: str, *, after: int, upto: int) -> Iterator[list[Recorded]]:
-        """The events with versions after+1 … upto, as many at a time as PAGE_BYTES hold.
+        """The events with versions after+1 … upto, in pages of PAGE_BYTES.
 
-        Raises EventUnreadable, NewerSchema, KafkaUnavailable, DatabaseUnavailable where the tables have not all of them: they were restored
-        since the version was read, and what is folded from fewer events would be another state.
+        Raises EventUnreadable, NewerSchema, KafkaUnavailable. Raises DatabaseUnavailable if the tables lack some: they
+        were restored after the version was read, and fewer events would fold to another state.
         """
         places = self.offsets(db, category, stream, after=after, upto=upto)
         if len(places) != upto - after:
@@ -84,7 +85,7 @@ class History:
 
     @staticmethod
     def offsets(db: Database, category: str, stream: str, *, after: int, upto: int) -> list[tuple[int, int]]:
-        """(partition, offset) of those events, in order of version."""
+        """(partition, offset) of these events, in order of version."""
         rows = db.execute(
             "SELECT first_version, part, offsets FROM refold.stream_offsets WHERE category = %s AND stream = %s"
             " AND first_version <= %s AND first_version + cardinality(offsets) > %s ORDER BY first_version",
@@ -94,14 +95,14 @@ class History:
         return [(part, offset) for version, part, offset in found if after < version <= upto]
 
     def read(self, category: str, places: list[tuple[int, int]]) -> list[Recorded]:
-        """The events at the first of these places, all of one partition in ascending order: as many as PAGE_BYTES hold, at least one.
+        """The events at the first of these places (one partition, ascending), as many as PAGE_BYTES hold, at least one.
 
         Raises EventUnreadable, NewerSchema.
         """
         return self._events(category, places, self.values(category, places, PAGE_BYTES))
 
     def values(self, category: str, places: list[tuple[int, int]], most_bytes: int | None = None) -> list[bytes | None]:
-        """The records at these places as they stand in the log; no more of them once `most_bytes` are there."""
+        """The records at these places as the log has them; stops once it has `most_bytes`."""
         topic, values, size = events_topic(self._prefix, category), list[bytes | None](), 0
         while len(values) < len(places) and (most_bytes is None or size < most_bytes):
             part, first = places[len(values)]
@@ -136,7 +137,7 @@ class History:
         return [Recorded(part, offset, meta, event, stored, index) for index, event in enumerate(events)]
 
     def _fetch(self, topic: str, part: int, wanted: list[int], most_bytes: int | None) -> list[bytes | None]:
-        """The records at some offsets that lie close together; what lies between them is passed over."""
+        """The records at some offsets that lie close together; records between them are skipped."""
         if self._client is None:
             self._client = clients.consumer(self.servers, **_FEW_AT_A_TIME)
         self._client.assign([TopicPartition(topic, part, wanted[0])])

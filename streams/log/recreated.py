@@ -1,8 +1,9 @@
-"""A topic made anew under its old name: is it a restored copy of the log that the tables were folded from?
+"""Checks whether a topic that was made again under its old name is a restored copy of the log behind the tables.
 
-Kafka gives each topic an id, and a restored one has another. What makes it the same log is what lies in it: it begins at offset 0,
-reaches up to what was folded, and the last record that was applied lies where it lay (by its SHA-256: claims carry a new random
-writer each, events the id of their command). Of commands it is the last one that was decided, whose outcome is in the tables.
+Kafka gives each topic an id, and a restored one has another. Its content shows that it is the same log: it begins at
+offset 0, holds everything that was folded, and has the last applied record at its old offset (by SHA-256: each claim
+has a new random writer, each event the id of its command). For commands this is the last decided one, whose outcome is
+in the tables.
 """
 
 import hashlib
@@ -29,7 +30,7 @@ _DECIDED = (
 
 
 def holds_what_was_folded(servers: str, topic: str, category: str, db: Database) -> bool:
-    """Whether a topic with another id holds what the tables came from; False where they came from nothing in it.
+    """Whether a topic with another id holds the records behind the tables; False if none of them came from it.
 
     Raises TopicRecreated, LogShorter, LogCorrupt, KafkaUnavailable.
     """
@@ -59,7 +60,7 @@ def _check_command(client: Consumer, db: Database, place: tuple[str, int], last:
         meta = read_command_envelope(value)
         keys.append(outcome_key(category, meta.stream, meta.command_id.bytes))
     except Undecodable:
-        pass  # such a one was rejected under the id of its place
+        pass  # such a command was rejected under the id of its place
     if not db.execute("SELECT FROM refold.outcomes WHERE key = ANY(%s)", (keys,)).fetchall():
         raise _another(topic, f"the command at {part}@{last} is not the one that was decided")
 

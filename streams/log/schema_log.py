@@ -1,4 +1,4 @@
-"""The topic of the schemas: read whole, or followed by a process that asks when a record names a schema that nobody here knows."""
+"""Reads the topic of schemas, whole or when a process meets a record whose schema it does not know."""
 
 import json
 import logging
@@ -21,7 +21,7 @@ _NO_TOPIC = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaE
 
 
 class SchemaLog:
-    """All schemas in the log by id, up to its end at each call; what was read before is not read again. One caller at a time."""
+    """All schemas in the log by id, up to its end at each call; each is read once. One caller at a time."""
 
     def __init__(self, servers: str, topic: str) -> None:
         self._servers, self._topic = servers, topic
@@ -57,7 +57,7 @@ class SchemaLog:
                 raise KafkaUnavailable(f"{self._topic}: offset {self._seen} of {end} is reached, and nothing follows")
 
     def _take(self, message: Message) -> None:
-        """Anyone may write into a topic: only a schema under its own id explains records."""
+        """Take a schema only under its own id, since anyone may write into a topic."""
         try:
             number, schema = int(message.key() or b""), json.loads(message.value() or b"null")
             sound = schema is None or _is_schema(number, schema)
@@ -74,7 +74,7 @@ class SchemaLog:
             self._read[number] = schema
 
     def close(self) -> None:
-        """The next call begins anew, with another client."""
+        """The next call starts again with another client."""
         if self._client is not None:
             self._client.close()
         self._client, self._seen = None, 0

@@ -1,4 +1,4 @@
-"""States of streams that were folded anew, by version, within so many bytes."""
+"""Caches states of streams that were folded again, by version, within a limit of bytes."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ class _Kept:
 
 
 class StateCache:
-    """Keeps those used last. A state is as large as the bytes that the tables would hold."""
+    """Keeps the states used last. A state's size is that of its bytes in the tables."""
 
     def __init__(self, most_bytes: int) -> None:
         self._most, self.size = most_bytes, 0
         self._kept: OrderedDict[Name, _Kept] = OrderedDict()
 
     def get(self, name: Name, upto: int) -> tuple[int, Any] | None:
-        """Version and state of the stream, if one is kept that is no newer than asked for."""
+        """Version and state of the stream, if one up to that version is kept."""
         found = self._kept.get(name)
         if found is None or found.version > upto:
             return None
@@ -31,7 +31,7 @@ class StateCache:
         return found.version, found.state
 
     def put(self, name: Name, version: int, state: Any, size: int) -> None:
-        """Keep a state instead of an older one of the stream; one that is larger than all room is not kept."""
+        """Keep a state, replacing an older one of the stream. One larger than the limit is not kept."""
         old = self._kept.get(name)
         if (old is not None and old.version > version) or size > self._most:
             return

@@ -1,4 +1,4 @@
-"""The topics of the configured domains: created right, checked at every start, and self-explaining."""
+"""Creates the topics of the configured domains, checks them at every start, and writes their schemas into the log."""
 
 import json
 import logging
@@ -22,19 +22,19 @@ from refold.streams.settings import Settings
 FOR_EVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 _log = logging.getLogger(__name__)
 BEING_RESTORED = str(2**63 - 2)
-"""The retention.ms of a topic that `refold log restore` has not ended with."""
+"""The retention.ms of a topic while `refold log restore` is filling it."""
 _TIMEOUT_S = 20.0
 _HEARSAY_S = 3.0
-"""A broker may hear a moment later than another of a topic that was just made."""
+"""Seconds in which a broker may still learn of a topic that was just made."""
 
 
 def commands_topic(prefix: str, category: str) -> str:
-    """Where a category's commands go."""
+    """The topic of a category's commands."""
     return f"{prefix}{category}.commands"
 
 
 def events_topic(prefix: str, category: str) -> str:
-    """Where a category's claims, events and rejections are."""
+    """The topic of a category's claims, events and rejections."""
     return f"{prefix}{category}.events"
 
 
@@ -44,12 +44,12 @@ def category_of(prefix: str, topic: str) -> str:
 
 
 def schemas_topic(prefix: str) -> str:
-    """Where every schema in use is written, before the first record that uses it."""
+    """The topic of all schemas in use, each written before the first record that uses it."""
     return f"{prefix}refold.schemas"
 
 
 def ensure_topics(settings: Settings, domains: Domains, db: Database) -> None:
-    """Create what is missing, refuse what would lose events, and write this code's schemas into the log.
+    """Create missing topics, refuse those that would lose events, and write this code's schemas into the log.
 
     Raises WrongSettings, WrongPartitions, TopicRecreated, KafkaUnavailable.
     """
@@ -67,9 +67,10 @@ def ensure_topics(settings: Settings, domains: Domains, db: Database) -> None:
 
 
 def check_topics(settings: Settings, domains: Domains, db: Database) -> None:
-    """Whether the topics are still what they were at the start: settings can be changed, partitions added by hand, at any time.
+    """Check that the topics are as at the start: settings can be changed and partitions added by hand at any time.
 
-    Makes nothing. What a topic takes at most is not asked: each record that is too large is refused alone. Raises WrongSettings, WrongPartitions, TopicRecreated, KafkaUnavailable, KafkaRefused.
+    Creates nothing. A topic's largest record is not checked: each larger record is refused alone. Raises WrongSettings,
+    WrongPartitions, TopicRecreated, KafkaUnavailable, KafkaRefused.
     """
     client, names = clients.admin(settings.kafka_servers()), _logs(settings, domains)
     try:
@@ -81,7 +82,7 @@ def check_topics(settings: Settings, domains: Domains, db: Database) -> None:
 
 
 def check_seen_topics(settings: Settings, domains: Domains, db: Database) -> None:
-    """The same of the topics that the tables know, and all that a start asks: whoever looks from outside knows what the next start will say.
+    """The same for the topics that the tables know, with all checks of a start: it predicts what that will say.
 
     Raises WrongSettings, WrongPartitions, TopicRecreated, KafkaUnavailable, KafkaRefused.
     """
@@ -97,7 +98,7 @@ def check_seen_topics(settings: Settings, domains: Domains, db: Database) -> Non
 
 
 def publish_schemas(settings: Settings, domains: Domains) -> None:
-    """Write each schema of this code that the log does not have yet, acknowledged on return; learn those of other code."""
+    """Write each schema of this code that the log lacks, acknowledged on return; learn those of other code."""
     known = logged_schemas(settings)
     domains.catalog.learn(known)
     follow_log(settings, domains)
@@ -119,12 +120,12 @@ def publish_schemas(settings: Settings, domains: Domains) -> None:
 
 
 def follow_log(settings: Settings, domains: Domains) -> None:
-    """From now on ask the log for a schema that a record names and nobody here knows: newer code may have begun to write."""
+    """From now on look up unknown schemas of records in the log: newer code may have begun to write."""
     domains.catalog.follow(SchemaLog(settings.kafka_servers(), schemas_topic(settings.topic_prefix)))
 
 
 def logged_schemas(settings: Settings) -> dict[int, dict[str, Any]]:
-    """Every schema in the log, by id; none where there is no topic of them. Raises KafkaUnavailable, KafkaRefused."""
+    """Every schema in the log, by id; empty without a topic of schemas. Raises KafkaUnavailable, KafkaRefused."""
     with closing(SchemaLog(settings.kafka_servers(), schemas_topic(settings.topic_prefix))) as log:
         return dict(log())
 
@@ -137,7 +138,7 @@ def _logs(settings: Settings, domains: Domains) -> list[str]:
 
 
 def _check_presence(client: AdminClient, names: Iterable[str], db: Database) -> None:
-    """A topic that was there and is gone took its records with it: a new one of its name would only hide that."""
+    """Refuse a known topic that is gone: its records are lost, and a new topic of its name would hide that."""
     known, until = _known(db, names).keys(), time.monotonic() + _HEARSAY_S
     while gone := sorted(known - client.list_topics(timeout=_TIMEOUT_S).topics.keys()):
         if time.monotonic() > until:
@@ -150,7 +151,7 @@ def _create(client: AdminClient, names: list[str], settings: Settings) -> None:
     wanted = [
         topic for topic in new_topics(names, settings, brokers=len(there.brokers)) if topic.topic not in there.topics
     ]
-    if not wanted:  # who may create nothing works with what is there
+    if not wanted:  # a role that may create nothing works with existing topics
         return
     for name, future in client.create_topics(wanted, operation_timeout=_TIMEOUT_S).items():
         try:
@@ -161,9 +162,9 @@ def _create(client: AdminClient, names: list[str], settings: Settings) -> None:
 
 
 def new_topics(names: Iterable[str], settings: Settings, brokers: int) -> list[NewTopic]:
-    """The logs of these names, and that of the schemas.
+    """The topics to make for these names, and that of the schemas.
 
-    Of three replicas two must have a record before it is acknowledged: else one alone may, and be lost with it.
+    With three replicas, two must have a record before it is acknowledged. Otherwise one alone may have it, and lose it.
     """
     replicas = min(3, brokers)
     everywhere = {"min.insync.replicas": "2"} if replicas == 3 else {}
@@ -194,7 +195,7 @@ def _check_settings(client: AdminClient, names: Iterable[str]) -> None:
 
 
 def _check_schemas(client: AdminClient, name: str) -> None:
-    """The topic of the schemas is there, and no schema goes with time."""
+    """Check that the topic of schemas exists, and deletes no schema by age."""
     if name not in client.list_topics(timeout=_TIMEOUT_S).topics:
         raise TopicRecreated(
             f"the topic {name}, which holds the schemas, is gone: it was deleted",
@@ -211,7 +212,7 @@ def _check_schemas(client: AdminClient, name: str) -> None:
 
 
 def _settings(client: AdminClient, names: Iterable[str]) -> dict[str, Any]:
-    """What is set for each topic. Raises WrongSettings where its records would not be kept for ever."""
+    """The settings of each topic. Raises WrongSettings if its records would not be kept forever."""
     resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
     settings = {}
     for resource, future in client.describe_configs(resources, request_timeout=_TIMEOUT_S).items():
@@ -229,16 +230,17 @@ def _settings(client: AdminClient, names: Iterable[str]) -> dict[str, Any]:
 
 
 def _take_restored(client: AdminClient, names: list[str], settings: Settings, db: Database) -> None:
-    """Topics with other ids that hold what the tables were folded from are their log from now on. Raises TopicRecreated, LogShorter."""
+    """Accept topics with other ids that hold the records behind the tables. Raises TopicRecreated, LogShorter."""
     for name, topic_id in _restored(client, names, settings, db).items():
         db.execute("UPDATE refold.topics SET topic_id = %s WHERE topic = %s", (topic_id, name))
         _log.warning("the topic %s was made anew and holds what the tables were folded from: it is taken for it", name)
 
 
 def _restored(client: AdminClient, names: list[str], settings: Settings, db: Database) -> dict[str, str]:
-    """The topics that were made anew and are the log all the same, each with its id. Raises TopicRecreated, LogShorter.
+    """Topics that were made again but are the same log, each with its id. Raises TopicRecreated, LogShorter.
 
-    One of which nothing was folded shows nothing: it is taken where all of them are others, as after a restore of the whole log.
+    A topic from which nothing was folded proves nothing: it is accepted if all topics are new, as after a restore of
+    the whole log.
     """
     seen, known = _seen(client, names), _known(db, names)
     others = [name for name in known if name in seen and seen[name][0] != known[name][0]]
@@ -275,7 +277,7 @@ def _seen(client: AdminClient, names: list[str]) -> dict[str, tuple[str, int]]:
 
 
 def _recorded(db: Database, seen: Mapping[str, tuple[str, int]]) -> dict[str, tuple[str, int]]:
-    """What the topics were when they were first seen, which for a new one is now. Written only then: a role may be one that reads."""
+    """The topics' ids and sizes at first sight, written for new ones only: a role may be read-only."""
     known = _known(db, seen)
     if new := sorted(seen.keys() - known.keys()):
         with db.transaction():

@@ -1,4 +1,4 @@
-"""Categories that the log knows and code does not: their events count, and nobody reads them. A renamed category is one."""
+"""Finds categories that the log has but no code: their events count, and nobody reads them. A rename causes this."""
 
 from confluent_kafka import KafkaException
 
@@ -15,7 +15,7 @@ _PLATFORM = "refold"
 
 
 def uncoded_categories(settings: Settings, domains: Domains) -> dict[str, int]:
-    """Each category of which the log has schemas and no configured domain has code, and how many records its topics hold.
+    """Each category with schemas in the log but no configured domain, and its number of records.
 
     Raises KafkaUnavailable.
     """
@@ -37,7 +37,7 @@ def uncoded_categories(settings: Settings, domains: Domains) -> dict[str, int]:
 
 
 def refuse_uncoded(settings: Settings, domains: Domains) -> None:
-    """Raise CategoryUncoded where the log holds records that no code reads."""
+    """Raise CategoryUncoded if the log holds records that no code reads."""
     holding = {name: records for name, records in uncoded_categories(settings, domains).items() if records}
     if holding:
         named = ", ".join(f"{name} ({records:,} records)" for name, records in holding.items())

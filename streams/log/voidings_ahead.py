@@ -1,4 +1,4 @@
-"""Whether an operator has taken out the claim of newer rules at which a partition stands: the voiding lies further on in the log."""
+"""Looks for a voiding of the claim of newer rules at which a partition stops: it lies further on in the log."""
 
 import time
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ _SILENCE_S = 10.0
 
 @dataclass
 class _Look:
-    """What was seen behind one claim: how far, the voidings of its offset, and when to look again."""
+    """The search after one claim: how far it came, the voidings of that offset, and the time of the next look."""
 
     offset: int
     next: int
@@ -32,25 +32,25 @@ class _Look:
 
 
 class VoidingsAhead:
-    """Looks from a claim to the end of its partition, and each 10 s at what has come since. One thread uses it.
+    """Searches from a claim to the end of its partition, and every 10 s in new records. One thread uses it.
 
-    Invariant: no fold passes a claim of newer rules without its voiding, so each that passes it has seen the same.
+    Invariant: no fold passes a claim of newer rules without its voiding, so all that pass it have seen the same one.
     """
 
     def __init__(self, servers: str, *, at_once: int | None) -> None:
-        """`at_once`: how many records one look goes through while others wait; None for all."""
+        """`at_once`: most records of one look while other places wait; None for all."""
         self._servers, self._at_once = servers, at_once
         self._looks: dict[Place, _Look] = {}
 
     def names(self, place: Place, offset: int, claim: Claim) -> bool:
-        """Whether a voiding names the claim at `offset`. False while what lies behind it cannot be read."""
+        """Whether a voiding names the claim at `offset`. False while the records after it cannot be read."""
         look = self._looks.get(place)
         if look is None or look.offset != offset:
             look = self._looks[place] = _Look(offset, offset + 1)
         if not _is_named(look, claim) and time.monotonic() >= look.again_at:
             try:
                 self._go_on(place, look)
-            except (LogRefused, KafkaUnavailable):  # whoever reads these bytes, or waits for Kafka, says so
+            except (LogRefused, KafkaUnavailable):  # other readers of these bytes, or of Kafka, report it
                 look.again_at = time.monotonic() + AGAIN_S
         return _is_named(look, claim)
 
@@ -75,7 +75,7 @@ def _is_named(look: _Look, claim: Claim) -> bool:
 
 
 def read_until(reader: LogReader, place: Place, stop: int) -> Iterator[Chunk]:
-    """The chunks of a reader's only place before `stop`, and perhaps some behind it. Raises as `LogReader.poll`, KafkaUnavailable in silence."""
+    """A reader's chunks before `stop`, perhaps some after. Ignores KafkaUnavailable; raises as `LogReader.poll`."""
     heard = time.monotonic()
     while reader.next[place] < stop:
         for chunk in reader.poll(_POLL_S):

@@ -1,4 +1,4 @@
-"""A process that starts while Kafka is away waits for it."""
+"""Lets a process that starts while Kafka is away wait for it."""
 
 import logging
 import time
@@ -13,7 +13,7 @@ _PAUSE_S = 0.5
 
 
 def when_kafka_answers(ask: Callable[[], None], seconds: float = float("inf")) -> None:
-    """Ask again until Kafka answers, or until `seconds` are over (KafkaUnavailable); other errors pass through."""
+    """Repeat `ask` until Kafka answers. After `seconds` raises KafkaUnavailable; other errors pass through."""
     told, until = False, time.monotonic() + seconds
     try:
         while True:

@@ -1,4 +1,4 @@
-"""All that the log holds at one moment, from the first record on, of every topic of the domains."""
+"""Reads everything in the log at one moment, from the first record on, of every topic of the domains."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ _SILENCE_S = 30.0
 
 
 def places_of(settings: Settings, domains: Domains) -> list[Place]:
-    """The partitions that the log has of the domains' topics. Raises KafkaUnavailable."""
+    """The existing partitions of the domains' topics. Raises KafkaUnavailable."""
     prefix = settings.topic_prefix
     topics = [
         topic for name in domains.categories for topic in (commands_topic(prefix, name), events_topic(prefix, name))
@@ -40,7 +40,7 @@ def places_of(settings: Settings, domains: Domains) -> list[Place]:
 
 
 def whole_log(settings: Settings, places: Sequence[Place]) -> Iterator[tuple[Chunk, int, int]]:
-    """Chunks up to the ends of now; with each, how many records were read and how many there are.
+    """Chunks up to the current ends; with each, the count of records read and the count in all.
 
     Raises KafkaUnavailable, LogTrimmed, LogHole.
     """
@@ -60,7 +60,7 @@ def whole_log(settings: Settings, places: Sequence[Place]) -> Iterator[tuple[Chu
 
 
 def raw_per_s(settings: Settings, places: Sequence[Place], most: int) -> float:
-    """Records a second of the client alone, nothing done with them, over at most so many: what reading cannot exceed."""
+    """Records a second that the client alone reads, over at most `most`: an upper bound for any reader."""
     wanted = min(most, sum(_ends(settings, places).values()))
     began, done = time.perf_counter(), 0
     client = clients.consumer(settings.kafka_servers(), **QUEUES)
@@ -74,7 +74,7 @@ def raw_per_s(settings: Settings, places: Sequence[Place], most: int) -> float:
 
 
 def _ends(settings: Settings, places: Sequence[Place]) -> dict[Place, int]:
-    """Asked of a client that fetches nothing: behind a fetch each answer would wait a tenth of a second."""
+    """The ends, from a client that fetches nothing: after a fetch each answer would wait a tenth of a second."""
     client = clients.consumer(settings.kafka_servers())
     try:
         return {place: watermarks(client, place)[1] for place in places}

@@ -1,1 +1,1 @@
-"""Speaking to Postgres: connections, pipelines, positions, and the platform's own tables with their migrations. Knows no Kafka."""
+"""Speaks to Postgres: connections, pipelines, positions, the platform's tables and migrations. Knows no Kafka."""

@@ -1,4 +1,4 @@
-"""Columns as Postgres array literals, written by Polars: one parameter a column, whatever the number of rows."""
+"""Writes columns as Postgres array literals by Polars: one parameter per column, however many rows."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 _FEW = 64
-"""A Polars expression costs some 300 us before its first row: for the few rows of a live chunk Python is far quicker."""
+"""Rows below which plain Python is used: a Polars expression costs some 300 us before its first row."""
 
 
 def literal(column: pl.Series | Sequence[Any]) -> str:
@@ -39,12 +39,12 @@ def _quoted(text: pl.Expr) -> pl.Expr:
 
 
 def _of_bytes(values: Sequence[bytes]) -> str:
-    """Keys and states, the most of what a chunk writes: a call for each would take three times as long."""
+    """Keys and states, the bulk of a chunk's writes. A call for each would take three times as long."""
     return '{"\\\\x' + '","\\\\x'.join([value.hex() for value in values]) + '"}'
 
 
 def _element(value: object) -> str:
-    """One value as `_text` writes it, or as what Postgres reads alike."""
+    """One value as `_text` writes it, or in a form that Postgres reads alike."""
     return _WRITERS.get(type(value), str)(value)
 
 

@@ -1,4 +1,4 @@
-"""How every process of ours speaks to Postgres."""
+"""Opens every Postgres connection of Refold's processes."""
 
 import asyncio
 import logging
@@ -32,16 +32,16 @@ class Rows(Protocol):
 
 
 class Statements(Protocol):
-    """A connection that answers at once (`Database`), or many at a time (`pipelined.Pipelined`)."""
+    """A connection that answers each statement at once (`Database`) or many together (`pipelined.Pipelined`)."""
 
     def execute(self, query: LiteralString | bytes, params: Sequence[Any] = ..., /) -> Rows: ...
 
 
 def connect(url: str, *, application_name: str, by_key: bool = False) -> Database:
-    """A connection in autocommit; transactions are explicit blocks. Raises psycopg.OperationalError while Postgres is away, DatabaseRefused.
+    """A connection in autocommit. Raises psycopg.OperationalError while Postgres is away, DatabaseRefused.
 
-    `by_key`: every statement finds its rows by a table's key. A plan prepared while a table was small and never analysed
-    would otherwise go on scanning it from end to end as it grows.
+    `by_key`: every statement finds its rows by a table's key. Otherwise a plan prepared while a table was small and
+    never analysed would go on scanning the whole table as it grows.
     """
     settings = session.WORKER | (session.BY_KEY if by_key else {})
     db = opened(url, session.parameters(application_name, settings))
@@ -55,7 +55,7 @@ def connect(url: str, *, application_name: str, by_key: bool = False) -> Databas
 
 
 def opened(url: str, parameters: Mapping[str, Any]) -> Database:
-    """A connection with a session of its own, to which nothing was said yet. Raises as `connect`."""
+    """A new connection with its own session, before any statement. Raises as `connect`."""
     try:
         db = psycopg.connect(url, **parameters)
     except psycopg.Error as problem:
@@ -99,7 +99,7 @@ def _refuse_pooled(url: str, parameters: Mapping[str, Any], connection: pq.abc.P
 
 
 def connect_patiently(url: str, *, application_name: str, seconds: float = 3600.0, by_key: bool = False) -> Database:
-    """Connect, however long Postgres stays away, up to `seconds`. Raises DatabaseUnavailable, DatabaseRefused."""
+    """Connect, waiting up to `seconds` while Postgres is away. Raises DatabaseUnavailable, DatabaseRefused."""
     until, told, waiter = time.monotonic() + seconds, False, object()
     try:
         while True:
@@ -131,7 +131,7 @@ _MAKE_AGAIN = (
 
 @contextmanager
 def answering() -> Iterator[None]:
-    """What psycopg says of a server that is away or refuses, as errors of ours. Raises DatabaseUnavailable, DatabaseRefused, StatementFailed."""
+    """Turns psycopg's errors into ours. Raises DatabaseUnavailable, DatabaseRefused, StatementFailed."""
     try:
         yield
     except psycopg.Error as problem:
@@ -145,17 +145,17 @@ def answering() -> Iterator[None]:
 
 
 def channel(group: str) -> str:
-    """Where a group tells of its commits: whoever waits for one group is not woken by the others."""
+    """The channel of a group's commits, so a listener to one group is not woken by others."""
     return _CHANNEL + group
 
 
 def notify(db: Statements, group: str, moved: Mapping[Place, int]) -> None:
-    """Tell listeners, once the transaction commits, where a group stands now."""
+    """Tell listeners a group's new positions once the transaction commits."""
     payloads = [f"{group}/{topic}/{part}:{at}" for (topic, part), at in moved.items()]
     db.execute("SELECT pg_notify(%s, payload) FROM unnest(%s::text[]) payload", (channel(group), payloads))
 
 
 def has_table(db: Database, name: str) -> bool:
-    """Whether the database has a table or view of this name with its schema. Raises psycopg.Error."""
+    """Whether the database has a table or view with this name, schema included. Raises psycopg.Error."""
     row = db.execute("SELECT to_regclass(%s) IS NOT NULL", (name,)).fetchone()
     return row is not None and bool(row[0])

@@ -1,7 +1,7 @@
-"""The platform's own tables, brought up to the version that this code knows, or refused: by whoever starts first, in one transaction.
+"""Migrates the platform's own tables to this code's version or refuses them, in one transaction at a process's start.
 
-Invariant: code serves a database only where it knows as much as the last breaking migration asks for, and where nothing is missing
-that it relies on. Additive migrations let code of before run on beside newer code.
+Invariant: code serves a database only if it knows the last breaking migration, and nothing that it relies on is
+missing. Additive migrations let older code run on beside newer code.
 """
 
 import logging
@@ -42,7 +42,7 @@ _IDENTITY = (
     + " FROM refold.migrations"
 ).encode()
 _served: set[tuple[object, ...]] = set()
-"""The answers to _IDENTITY for which nothing was missing."""
+"""Answers to _IDENTITY for which nothing was missing."""
 _READERS_LACK = """
     SELECT NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'refold_analyst' AND to_regclass('refold.freshness') IS NOT NULL
                           AND has_table_privilege(rolname, to_regclass('refold.freshness'), 'SELECT'))
@@ -56,29 +56,29 @@ _OF_OLDER_CODE = f"""
 
 @dataclass(frozen=True)
 class Found:
-    """What the tables are. `version`: 0 where there are none, or they are of before versions were counted."""
+    """The state of the tables. `version`: 0 if there are none, or they are older than the first counted version."""
 
     knows: int
     """The version of this code."""
     version: int
     served_from: int
     tables: tuple[str, ...] = ()
-    """Tables and views that are missing; then columns of those that are there, and functions."""
+    """Missing tables and views; then missing columns of existing ones, and missing functions."""
     parts: tuple[str, ...] = ()
     indexes: tuple[str, ...] = ()
 
     @property
     def is_served(self) -> bool:
-        """Whether this code may go on with them as they are."""
+        """Whether this code may use the tables as they are."""
         return self.served_from <= self.knows <= self.version and not self.lacks
 
     @property
     def lacks(self) -> str:
-        """What this code relies on and is not there."""
+        """The missing parts on which this code relies."""
         return ", ".join(f"refold.{name}" for name in (*self.tables, *self.parts))
 
     def refusal(self, problem: psycopg.Error) -> str:
-        """What Postgres refuses, and what is missing."""
+        """The refusal by Postgres, and the missing parts."""
         why = f"Postgres refuses: {first_line(problem)}"
         return f"{why}; there is no {self.lacks} yet" if self.lacks else why
 
@@ -88,7 +88,7 @@ class Found:
         return self.version == 0 and "positions" in self.tables
 
     def problem(self) -> DatabaseRefused | None:
-        """What stands in the way of whoever only looks; nothing in a database that is empty yet."""
+        """The reason why a read-only process cannot use the tables; None for an empty database."""
         if self.is_served or self.is_empty:
             return None
         try:
@@ -117,7 +117,7 @@ class Found:
 
 
 def look(db: Database, schema: TablesSchema | None = None) -> Found:
-    """What is there; changes nothing. Raises psycopg.Error, DatabaseRefused where a role may not even ask."""
+    """The state of the tables; changes nothing. Raises psycopg.Error, or DatabaseRefused if a role may not even ask."""
     schema = schema or known()
     layout = schema.layout
     of, columns = [table for table, _ in layout.columns], [column for _, column in layout.columns]
@@ -134,10 +134,10 @@ def look(db: Database, schema: TablesSchema | None = None) -> Found:
 
 
 def bootstrap(db: Database, schema: TablesSchema | None = None) -> None:
-    """Bring the tables up to date; safe to run by many at once. A role that may create nothing works where nothing is to be done.
+    """Bring the tables up to date. Many may run it at once, and a role without rights if nothing is missing.
 
-    Roles wait while the database is being restored. Raises DatabaseNewer, DatabaseOlder, DatabaseRefused where a table is not there,
-    DatabaseUnavailable where a command does not wait.
+    Roles wait while the database is being restored. Raises DatabaseNewer, DatabaseOlder, DatabaseRefused if a table is
+    missing, DatabaseUnavailable if a command does not wait.
     """
     schema = schema or known()
     restoring.stand_aside(db, schema.layout.tables)
@@ -158,9 +158,10 @@ def bootstrap(db: Database, schema: TablesSchema | None = None) -> None:
 
 
 def keep_up(db: Database) -> None:
-    """The same for whoever runs already: a dump of another version may have been put in place. Raises what `bootstrap` raises.
+    """The same for a running process: another version's dump may have been restored. Raises as `bootstrap`.
 
-    Asked each second, so by what a restore changes alone: which tables there are, and their version. Outside of a transaction.
+    Called each second, so it only asks what a restore changes: the existing tables and their version. Outside of a
+    transaction.
     """
     try:
         told = db.execute(_IDENTITY).fetchone()
@@ -179,7 +180,7 @@ def keep_up(db: Database) -> None:
 
 
 def _bring_up(db: Database, schema: TablesSchema) -> None:
-    """What was not applied yet; then, where something is missing still, all of it once more: each migration leaves alone what is there."""
+    """Apply new migrations. If something is still missing, apply all again: a migration leaves existing parts alone."""
     found = look(db, schema)
     found.refuse_newer()
     if db.execute("SELECT FROM pg_namespace WHERE nspname = 'refold'").fetchone() is None:
@@ -212,7 +213,7 @@ def _apply(db: Database, migrations: Sequence[Migration], found: Found) -> None:
 
 
 def _only_if_nobody_is_older(db: Database, breaking: Migration) -> None:
-    """Raises DatabaseOlder while a process lives whose code could not go on. Code of before versions were counted serves version 1."""
+    """Raises DatabaseOlder while older code runs. Code from before versions were counted serves version 1."""
     if older := [who for (who,) in db.execute(_OF_OLDER_CODE.encode(), (breaking.served_from,)).fetchall()]:
         raise DatabaseOlder(
             f"migration {breaking.number} ({breaking.name}) would end code that still runs: {', '.join(older)}",
@@ -221,7 +222,7 @@ def _only_if_nobody_is_older(db: Database, breaking: Migration) -> None:
 
 
 def _may_not(found: Found, problem: psycopg.Error) -> DatabaseRefused:
-    """What a role without rights is told: something is missing, or the tables are only older."""
+    """The refusal for a role without rights: either something is missing, or the tables are only older."""
     if found.lacks and (found.version == found.knows or found.is_empty):
         return DatabaseRefused(found.refusal(problem))
     why = f"Postgres refuses: {first_line(problem)}"
@@ -229,7 +230,7 @@ def _may_not(found: Found, problem: psycopg.Error) -> DatabaseRefused:
 
 
 def _let_readers_in(db: Database) -> None:
-    """The role of readers is the server's, and no dump brings it along. Who may not make it goes on without."""
+    """Create the readers' role: roles belong to the server, so no dump has it. Without the right to, go on without."""
     row = db.execute(_READERS_LACK).fetchone()
     if row is not None and row[0]:
         with suppress(psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction), db.transaction():

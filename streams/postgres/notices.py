@@ -1,4 +1,4 @@
-"""Postgres's NOTIFY as a wake-up: a hint that may be lost, so whoever waits polls too."""
+"""Receives Postgres's NOTIFY as a wake-up. A notice is a hint that may be lost, so its receivers also poll."""
 
 import asyncio
 import logging
@@ -17,13 +17,13 @@ from refold.streams.refusals import first_line
 _log = logging.getLogger(__name__)
 POLL_S = 0.25
 BEAT_S = 10.0
-"""So long a listener that hears nothing waits before it asks whether anybody is there, and as long for the answer."""
+"""Seconds of silence after which a listener checks its connection, and seconds it waits for the answer."""
 GAP = ""
-"""Told in place of a notice where some may have been missed."""
+"""Sent instead of a notice when some may have been missed."""
 
 
 async def listen(url: str, groups: Sequence[str], told: Callable[[str], None], application_name: str) -> None:
-    """Call `told` with each notice of the groups, `group/topic/part:next_offset`, for ever; with GAP after each new connection."""
+    """Call `told` forever with each notice (`group/topic/part:next_offset`), and with GAP after each new connection."""
     while True:
         try:
             async with await connect_async(url, f"{application_name}-listen", session.WORKER) as db:
@@ -34,15 +34,16 @@ async def listen(url: str, groups: Sequence[str], told: Callable[[str], None], a
         except (
             psycopg.Error,
             DatabaseRefused,
-        ) as problem:  # whoever waits for a notice asks too, and says what is wrong
+        ) as problem:  # readers also poll, and report what is wrong
             _log.debug("not listening: %s", first_line(problem), extra=about(problem, repeats=True))
         await asyncio.sleep(POLL_S)
 
 
 async def _pass_on(connection: pq.abc.PGconn, told: Callable[[str], None]) -> None:
-    """Until the connection is lost, or old. Read off libpq itself: psycopg's generator takes ten times as long for each.
+    """Pass notices on until the connection is lost or old. Reads libpq itself: psycopg's generator is ten times slower.
 
-    Each BEAT_S nothing is asked, and the last such question must be answered: a line that swallows all would be listened to for ever.
+    Every BEAT_S it sends an empty query, and the last one must be answered. A dead connection would otherwise be
+    listened to forever.
     """
     loop = asyncio.get_running_loop()
     lost: asyncio.Future[None] = loop.create_future()
@@ -73,7 +74,7 @@ async def _pass_on(connection: pq.abc.PGconn, told: Callable[[str], None]) -> No
 
 
 def _is_idle(connection: pq.abc.PGconn) -> bool:
-    """Whether whatever was asked is answered; takes the answer."""
+    """Whether every query is answered; consumes the answer."""
     while not connection.is_busy():
         if connection.get_result() is None:
             return True
@@ -81,7 +82,7 @@ def _is_idle(connection: pq.abc.PGconn) -> bool:
 
 
 def read_notice(payload: str) -> tuple[str, Place, int]:
-    """Group, place and next offset that a notice tells of."""
+    """Group, place and next offset of a notice."""
     group, _, rest = payload.partition("/")
     name, _, offset = rest.rpartition(":")
     topic, _, part = name.rpartition("/")
@@ -89,7 +90,7 @@ def read_notice(payload: str) -> tuple[str, Place, int]:
 
 
 class CorePositions:
-    """Where the core stands as far as it has told: who folds behind it need not ask in vain. Written by one thread, read by another."""
+    """The positions that the core has announced, so folds after it need not ask in vain. Written by one thread only."""
 
     def __init__(self) -> None:
         self._told: dict[Place, int] = {}
@@ -103,6 +104,6 @@ class CorePositions:
             self._told[place] = offset
 
     def may_be_beyond(self, place: Place, offset: int) -> bool:
-        """False only if the core has told that it is not."""
+        """Whether the core may be beyond the offset; False only if it announced that it is not."""
         told = self._told.get(place)
         return told is None or told > offset

@@ -1,7 +1,7 @@
-"""A connection whose statements wait until an answer is needed, and then go to Postgres in one piece, prepared.
+"""A connection that queues its statements until an answer is needed, then sends them together, prepared.
 
-A small transaction is a dozen statements that each do little. psycopg's own pipeline sends them one by one and takes some 100 us of
-Python for each; here libpq's buffer takes them all, and one write and one read carry them. psycopg's adapters read the results.
+A small transaction is a dozen short statements. psycopg's own pipeline sends them one by one, at some 100 us of Python
+each. Here libpq's buffer holds them all, and one write and one read carry them. psycopg's adapters read the results.
 """
 
 import select
@@ -28,14 +28,14 @@ _OPEN = frozenset({pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR})
 
 
 class PendingRows:
-    """The rows of a statement; asking for them sends what waits."""
+    """The rows of a statement. Asking for them sends the queued statements."""
 
     def __init__(self, asked: "Pipelined") -> None:
         self._asked = asked
         self.rows: list[Row] | None = None
 
     def fetchall(self) -> list[Row]:
-        """All rows. Raises psycopg.Error, of this statement or of one that was sent with it."""
+        """All rows. Raises psycopg.Error, of this statement or of one sent with it."""
         if self.rows is None:
             self._asked.flush()
         assert self.rows is not None, "its transaction failed"
@@ -47,9 +47,10 @@ class PendingRows:
 
 
 class Pipelined:
-    """Statements on a connection; used by one thread, and never while psycopg itself is in a pipeline on it.
+    """Statements on a connection. Used by one thread, and never while psycopg itself is in a pipeline on it.
 
-    Invariant: statements reach Postgres in the order of `execute`; behind one that fails none of the same transaction takes effect.
+    Invariant: statements reach Postgres in the order of `execute`. If one fails, none after it in its transaction takes
+    effect.
     """
 
     def __init__(self, db: Database) -> None:
@@ -62,14 +63,14 @@ class Pipelined:
         self._waiting: list[tuple[bytes, list[bytes | None], PendingRows]] = []
 
     def execute(self, query: str | bytes, params: Sequence[object] = ()) -> PendingRows:
-        """Queue a statement, `%s` for each parameter. Raises KeyError for a parameter of a type that has no place here."""
+        """Queue a statement, with `%s` for each parameter. Raises KeyError for a parameter of an unsupported type."""
         answer = PendingRows(self)
         self._waiting.append((numbered(query), [as_text(value) for value in params], answer))
         return answer
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All of the block or nothing: it begins with the first answer and ends with what still waits. No nesting."""
+        """Run the block as one transaction, from the first answer to the sending of what is queued. No nesting."""
         self.execute(b"BEGIN")
         try:
             yield
@@ -80,7 +81,7 @@ class Pipelined:
             raise
 
     def flush(self) -> None:
-        """Send what waits and read the answers. Raises psycopg.Error of the first statement that failed."""
+        """Send the queued statements and read the answers. Raises psycopg.Error of the first that failed."""
         sent, self._waiting = self._waiting, []
         if not sent:
             return
@@ -92,7 +93,7 @@ class Pipelined:
         for query, _, answer in sent:
             failed = failed or self._read(query, answer)
         while self._next().status != pq.ExecStatus.PIPELINE_SYNC:
-            pass  # of the statements behind the one that failed
+            pass  # results of the statements after the failed one
         self._pg.exit_pipeline_mode()
         for query in self._unprepared:
             del self._names[query]
@@ -122,7 +123,7 @@ class Pipelined:
         return None
 
     def _next(self) -> pq.abc.PGresult:
-        """The next result; between those of two statements libpq gives None. Raises psycopg.OperationalError."""
+        """The next result, skipping libpq's None between statements. Raises psycopg.OperationalError."""
         while True:
             self._await()
             result = self._pg.get_result()
@@ -132,7 +133,7 @@ class Pipelined:
                 raise psycopg.OperationalError(self._pg.get_error_message())
 
     def _await(self) -> None:
-        """Until a result is there: send and receive by turns, so that neither side waits for the other to read."""
+        """Wait for a result: send and receive in turns, so that neither side waits for the other to read."""
         while (unsent := self._pg.flush()) or self._pg.is_busy():
             self._poll.modify(self._pg.socket, select.POLLIN | (select.POLLOUT if unsent else 0))
             self._poll.poll()
@@ -144,7 +145,7 @@ class Pipelined:
         return error_from_result(result, self._reader.encoding)
 
     def _roll_back(self) -> None:
-        """Nothing was begun where nothing was sent; a lost connection rolls back by itself."""
+        """Roll back. Nothing was begun if nothing was sent; a lost connection rolls back by itself."""
         self._waiting.clear()
         if self._pg.transaction_status in _OPEN:
             self.execute(b"ROLLBACK")
@@ -160,13 +161,13 @@ def rows_of(reader: abc.Transformer, result: pq.abc.PGresult) -> list[Row]:
 
 @cache
 def numbered(query: str | bytes) -> bytes:
-    """`$1`, `$2` … for each `%s`."""
+    """The query with `$1`, `$2` … for each `%s`."""
     first, *rest = (query.encode() if isinstance(query, str) else query).split(b"%s")
     return first + b"".join(b"$%d%s" % (number, part) for number, part in enumerate(rest, 1))
 
 
 def as_text(value: object) -> bytes | None:
-    """A parameter as Postgres reads it; the statement says its type. Raises KeyError for a type that has no place here."""
+    """A parameter as Postgres reads it; the statement gives its type. Raises KeyError for an unsupported type."""
     return _WRITERS[type(value)](value)
 
 

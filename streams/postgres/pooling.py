@@ -1,9 +1,9 @@
-"""Whether a pooler gives each transaction another connection of Postgres. It is refused: what is said to a session is lost with it.
+"""Detects and refuses a pooler that gives each transaction another session: it would lose a session's settings.
 
-No pooler is asked for its name. A session is told a word, another connection of ours begins a transaction, and the first is asked again.
-Who pools by transaction or statement hands the second connection the session that the first has just given back, word and all, and
-the first gets another one; who pools by session cannot. A pooler that changes nothing says so in another way, too: the process id
-that it tells its client is not the one that Postgres tells, so such a connection is looked at more than once.
+The pooler's name does not matter. A word is set in one session, another connection begins a transaction, and the first
+is asked for its word. A pooler by transaction or statement gives the second connection the session that the first just
+returned, word and all, and the first gets another one; a pooler by session cannot. Some poolers show in another way
+too: the process id that they report differs from Postgres's own. Such a connection is tested more than once.
 """
 
 import select
@@ -17,25 +17,27 @@ import psycopg
 from psycopg import pq
 
 SESSION_S = 10.0
-"""In which a new connection is to have its session; a pooler whose pool is full gives none."""
+"""Seconds in which a new connection must get its session. A pooler with a full pool gives none."""
 _SECOND_S = 1.0
-"""Who gives the second connection no session meanwhile keeps one for each client: the first connection has it."""
+"""Seconds in which the second connection must get a session. Otherwise each client keeps its own, so the first has
+one."""
 BELIEVED_S = 60.0
-"""For so long a pooler is taken for what it was found to be: an operator may change it while a process runs."""
+"""Seconds that a finding about a pooler is used: an operator may change it while a process runs."""
 _ROUNDS = {True: 1, False: 16}
-"""By whether no pooler is seen. One that runs as several processes has a pool in each, and two connections must meet in one."""
+"""Tests per connection: 1 if no pooler shows, else 16. A pooler of several processes has a pool in each, and both
+connections must meet in one."""
 _TELL = "SELECT pg_backend_pid(), set_config('refold.session', '{word}', false)"
 _ASK = "SELECT pg_backend_pid(), current_setting('refold.session', true)"
 _believed: dict[tuple[str, bool], float] = {}
-"""When an address has to be looked at again, by whether no pooler was seen."""
+"""Time at which an address must be tested again, by whether no pooler showed."""
 
 Told = tuple[str | None, ...]
 
 
 def pools_transactions(url: str, parameters: Mapping[str, Any], connection: pq.abc.PGconn) -> bool:
-    """Whether two statements on this new connection may meet two sessions; False where no second one can be had to find out.
+    """Whether two statements on this connection may meet two sessions; False if no second one can be had to test.
 
-    Raises psycopg.OperationalError where the connection is lost, or is given no session.
+    Raises psycopg.OperationalError if the connection is lost, or gets no session.
     """
     if (server := _asked(connection, "SELECT pg_backend_pid()", SESSION_S)) is None:
         raise psycopg.OperationalError(f"no session was given within {SESSION_S:g} s: a pooler's pool may be full")
@@ -53,7 +55,7 @@ def pools_transactions(url: str, parameters: Mapping[str, Any], connection: pq.a
 
 
 def _round(url: str, parameters: Mapping[str, Any], connection: pq.abc.PGconn) -> bool | None:
-    """None where there was no second session. Raises psycopg.OperationalError."""
+    """The result of one test; None without a second session. Raises psycopg.OperationalError."""
     word = uuid4().hex
     told = _asked(connection, _TELL.format(word=word), SESSION_S)
     with ExitStack() as opened:
@@ -67,19 +69,19 @@ def _round(url: str, parameters: Mapping[str, Any], connection: pq.abc.PGconn) -
 
 
 def _met_by_a_second(opened: ExitStack, url: str, parameters: Mapping[str, Any]) -> Told | None:
-    """It keeps its transaction while the stack is open. () where that is refused, None where no second session is given."""
+    """A second connection's session; its transaction ends with the stack. () if refused, None if not given."""
     try:
         second = opened.enter_context(closing(psycopg.connect(url, **parameters)))
     except psycopg.Error:
         return None
     try:
         return _asked(second.pgconn, f"BEGIN; {_ASK}", _SECOND_S)
-    except psycopg.Error:  # who pools by statement refuses transactions, and ends the connection
+    except psycopg.Error:  # a pooler by statement refuses transactions, and ends the connection
         return ()
 
 
 def _asked(connection: pq.abc.PGconn, query: str, seconds: float) -> Told | None:
-    """The row of a query's last result, () where it fails; None when the time is over. Raises psycopg.OperationalError."""
+    """The row of a query's last result, () if it fails, None after the timeout. Raises psycopg.OperationalError."""
     until = time.monotonic() + seconds
     found: Told = ()
     connection.send_query(query.encode())

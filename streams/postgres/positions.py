@@ -1,7 +1,7 @@
 """Positions of groups of readers: the only module that writes them.
 
-A live group moves its positions by compare-and-set, in the transaction of the rows that they speak for. A build's positions belong to
-the holder of its rebuild's lock, who sets and forgets them.
+A live group moves its positions by compare-and-set, in the same transaction as the rows that they describe. A build's
+positions belong to the holder of its rebuild's lock, which sets and deletes them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +19,7 @@ _LOCK = (
 
 
 def stored(db: Database, group: str, places: Iterable[Place]) -> dict[Place, int]:
-    """Where the group stands; a place that is new to it gets a row at 0. Raises psycopg.OperationalError during a restore."""
+    """The group's positions. A new place gets a row at 0. Raises psycopg.OperationalError during a restore."""
     wanted = sorted(places)
     topics, parts = [topic for topic, _ in wanted], [part for _, part in wanted]
     with whole(db):
@@ -39,9 +39,9 @@ def stored(db: Database, group: str, places: Iterable[Place]) -> dict[Place, int
 
 
 def lock(db: Statements, group: str, chunks: Sequence[Chunk]) -> Rows:
-    """Hold the places' rows, in place order: the first lock of the transaction after the group's. `compare` reads the answer.
+    """Lock the places' rows in place order, the first lock after the group's. `compare` reads the answer.
 
-    Without the keys of a whole database no place is held: rows that a restore copies are nobody's yet.
+    If keys of the database are missing, nothing is locked: a restore is still copying the rows.
     """
     ordered = sorted(chunks, key=lambda chunk: chunk.place)
     return db.execute(
@@ -51,7 +51,7 @@ def lock(db: Statements, group: str, chunks: Sequence[Chunk]) -> Rows:
 
 
 def compare(locked: Rows, chunks: Sequence[Chunk]) -> None:
-    """Raises Lost if a locked place does not stand at its chunk's start: all of the transaction is rolled back."""
+    """Raises Lost if a locked place is not at its chunk's start, so the whole transaction is rolled back."""
     held = {(topic, part): at for topic, part, at in locked.fetchall()}
     lost = sorted(chunk.place for chunk in chunks if held.get(chunk.place) != chunk.start)
     if lost:
@@ -59,7 +59,7 @@ def compare(locked: Rows, chunks: Sequence[Chunk]) -> None:
 
 
 def move(db: Statements, group: str, chunk: Chunk) -> None:
-    """Set a locked place to the chunk's end. Never an upsert: an old position must not write itself into an emptied table."""
+    """Set a locked place to the chunk's end. Never an upsert: an old position must not enter an emptied table."""
     db.execute(
         "UPDATE refold.positions SET next_offset = %s, last_at = coalesce(%s, last_at)"
         " WHERE grp = %s AND topic = %s AND part = %s AND next_offset = %s",
@@ -68,14 +68,14 @@ def move(db: Statements, group: str, chunk: Chunk) -> None:
 
 
 def advance(db: Statements, group: str, chunks: Sequence[Chunk]) -> None:
-    """Compare each place with its chunk's start and set it to the end. Raises Lost if any stands elsewhere."""
+    """Compare each place with its chunk's start and set it to the end. Raises Lost if one differs."""
     compare(lock(db, group, chunks), chunks)
     for chunk in chunks:
         move(db, group, chunk)
 
 
 def put(db: Database, group: str, positions: Mapping[Place, int]) -> None:
-    """Set positions of a group that one caller holds: a build's, or a group's that nobody reads for yet."""
+    """Set positions of a group that one caller holds: a build's, or those of a group without readers."""
     for (topic, part), at in sorted(positions.items()):
         db.execute(
             "INSERT INTO refold.positions (grp, topic, part, next_offset) VALUES (%s, %s, %s, %s)"
@@ -85,7 +85,7 @@ def put(db: Database, group: str, positions: Mapping[Place, int]) -> None:
 
 
 def copy(db: Database, group: str, other: str) -> None:
-    """Give another group the positions of this one, instead of its own."""
+    """Replace another group's positions by this group's."""
     forget(db, other)
     db.execute(
         "INSERT INTO refold.positions (grp, topic, part, next_offset, last_at)"
@@ -95,5 +95,5 @@ def copy(db: Database, group: str, other: str) -> None:
 
 
 def forget(db: Database, group: str) -> None:
-    """A group that reads no more has no positions."""
+    """Delete the positions of a group that no longer reads."""
     db.execute("DELETE FROM refold.positions WHERE grp = %s", (group,))

@@ -1,7 +1,7 @@
-"""Whether the database is being restored now: who writes stands aside until it is whole.
+"""Tells whether the database is being restored now. Writers wait until it is complete.
 
-A restore makes the tables, fills them, and adds their keys last. In between a row can be there twice, and one table may speak of
-another moment than the next. So no position is moved, and no table made, while a key is missing or pg_restore is at work.
+A restore makes the tables, fills them, and adds their keys last. In between a row can exist twice, and two tables may
+show different moments. So no position moves, and no table is made, while a key is missing or pg_restore is at work.
 """
 
 import logging
@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 _PAUSE_S = 0.5
 _BASE = ("claims", "outcomes", "positions", "stream_offsets", "streams", "voids")
 HAS_KEYS = " AND ".join(f"to_regclass('refold.{name}_pkey') IS NOT NULL" for name in _BASE)
-"""In SQL: the keys of what the core writes are there. Look-ups in Postgres' own caches, some microseconds in all."""
+"""SQL condition: the keys of the core's tables exist. Look-ups in Postgres's own caches, some microseconds in all."""
 
 _RESTORER = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND starts_with(application_name, 'pg_restore') LIMIT 1"
 _KEYLESS = """
@@ -32,7 +32,7 @@ _KEYLESS = """
 
 
 def why_not_whole(db: psycopg.Connection[Any], tables: Sequence[str] = _BASE) -> str | None:
-    """Why nobody may write now, in a sentence; None if all is well. Raises psycopg.Error."""
+    """A sentence that says why nobody may write now, or None. Raises psycopg.Error."""
     if (found := db.execute(_RESTORER).fetchone()) is not None:
         return f"the database is being restored (pg_restore, Postgres process {found[0]})"
     if keyless := [name for (name,) in db.execute(_KEYLESS, (list(tables),)).fetchall()]:
@@ -41,9 +41,9 @@ def why_not_whole(db: psycopg.Connection[Any], tables: Sequence[str] = _BASE) ->
 
 
 def stand_aside(db: psycopg.Connection[Any], tables: Sequence[str] = _BASE, *, patient: bool = False) -> None:
-    """Return once the database is whole. A command that is run by hand does not wait: DatabaseUnavailable.
+    """Return once the database is complete. A command run by hand does not wait but raises DatabaseUnavailable.
 
-    `patient`: whoever it is waits. Raises psycopg.Error.
+    `patient`: wait in any case. Raises psycopg.Error.
     """
     while (why := why_not_whole(db, tables)) is not None:
         if not (patient or ADMISSION.waits):
@@ -56,7 +56,7 @@ def stand_aside(db: psycopg.Connection[Any], tables: Sequence[str] = _BASE, *, p
 
 @contextmanager
 def whole(db: psycopg.Connection[Any]) -> Iterator[None]:
-    """For statements that rely on keys. A missing one is as a server that is away: psycopg.OperationalError."""
+    """Run statements that rely on keys. A missing key counts as a server that is away: psycopg.OperationalError."""
     if (why := why_not_whole(db)) is not None:
         raise psycopg.OperationalError(why)
     try:

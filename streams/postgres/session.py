@@ -1,8 +1,8 @@
-"""What every connection of ours relies on, said by the connection itself: no default of a server, database, role or environment decides it.
+"""Sets everything that our connections rely on, so no default of a server, database, role or environment decides it.
 
-Settings travel with the connection's start, where a limit that is set for the database cannot meet them. What libpq takes from the
-environment (PGTZ, PGDATESTYLE) overrides those, some servers do not know every setting, and a pooler may pass none of them on: so all are
-said again once it stands.
+Settings travel with the connection's start, so they override limits set for the database. libpq's environment (PGTZ,
+PGDATESTYLE) overrides them, some servers do not know every setting, and a pooler may pass none on. So all are set again
+once the connection is up.
 """
 
 from collections.abc import Mapping
@@ -19,11 +19,11 @@ LINK: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 15_000,
 }
-"""A server that vanishes without a word is noticed in seconds, whether something was sent or awaited: the system's own
-patience with what is not acknowledged is a quarter of an hour, with an idle connection two hours."""
+"""Connection parameters by which a vanished server is noticed in seconds, whether sending or waiting. The system's own
+limits are a quarter of an hour for unacknowledged data and two hours for an idle connection."""
 
 LIFETIME_S = 300.0
-"""So long the API keeps a connection that reads: one to a server that is no primary any more, and lives on, is left by then."""
+"""Seconds that the API keeps a reading connection, so it leaves a live server that is no longer the primary."""
 
 _RELIED_ON = {
     "timezone": "UTC",
@@ -43,11 +43,11 @@ _RELIED_ON = {
 WORKER = _RELIED_ON | {
     "default_transaction_read_only": "off",
     "idle_in_transaction_session_timeout": "60000",
-    "row_security": "off",  # rows that a policy hides would be wrong numbers: refused, not left out
+    "row_security": "off",  # rows hidden by a policy would be wrong numbers: refuse instead
 }
-"""Of whoever folds, decides or rebuilds."""
+"""For connections that fold, decide or rebuild."""
 BY_KEY = {"enable_seqscan": "off", "plan_cache_mode": "force_generic_plan"}
-"""Every statement finds its rows by a table's key."""
+"""Makes every statement find its rows by a table's key."""
 STATEMENT_TIMEOUT_MS = 5000
 READER = _RELIED_ON | {
     "default_transaction_read_only": "on",
@@ -56,7 +56,7 @@ READER = _RELIED_ON | {
     "client_min_messages": "warning",
     "statement_timeout": str(STATEMENT_TIMEOUT_MS),
 }
-"""Of the API's reads."""
+"""For the API's reads."""
 
 _ENCODED = {"client_encoding": "UTF8"}
 _TRANSACTION_TIMEOUT = b"; SET transaction_timeout = 0"
@@ -77,17 +77,17 @@ def parameters(application_name: str, settings: Mapping[str, str]) -> dict[str, 
 
 
 def said_again(settings: Mapping[str, str]) -> bytes:
-    """A statement that says them to a connection that stands."""
+    """A statement that sets them again on an open connection."""
     return "; ".join(f"SET {name} = {_quoted(value)}" for name, value in settings.items()).encode()
 
 
 def _quoted(value: str) -> str:
-    """A list's members each by itself: in one pair of quotes a search path would be one name."""
+    """A list's members, each quoted: in one pair of quotes a search path would be one name."""
     return ", ".join(f"'{part}'" for part in value.split(","))
 
 
 def settling(connection: pq.abc.PGconn, settings: Mapping[str, str]) -> bytes:
-    """The statements with which a new connection begins. Raises DatabaseRefused for a database that cannot hold every text."""
+    """The first statements of a new connection. Raises DatabaseRefused for a database that cannot hold every text."""
     encoding = (connection.parameter_status(b"server_encoding") or b"UTF8").decode()
     if encoding != "UTF8":
         raise DatabaseRefused(

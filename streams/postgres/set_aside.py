@@ -1,7 +1,7 @@
-"""Records that killed the process that decoded them, or on which the domain's code did: nobody is given their body again.
+"""Keeps the records that killed a process, in decoding or in the domain's code, so their bodies are never read again.
 
-Their envelope still counts: it is read without the rest, so what the rules make of a record is a function of the log whether
-or not it is set aside. Its body is as one of an unknown schema: the stream's state is broken and its read models are parked.
+Their envelopes still count, read without the rest. So the rules' verdict on a record does not depend on whether it is
+set aside. Its body counts as one of an unknown schema: the stream's state is broken and its read models are parked.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,25 +15,25 @@ from refold.streams.postgres.connection import Database
 
 REASON = "decode-kills"
 CODE_KILLS = "code-kills"
-"""Decoded it is sound; the domain's own code ends the process on it, or never comes to an end."""
+"""Reason of a record that decodes, but on which the domain's own code ends the process or never returns."""
 REASONS = frozenset({REASON, CODE_KILLS})
 KILLED = "it killed the process that read it, and is set aside"
 _NO_SCHEMA = 0x80
-"""Ids have 31 bits: with the first bit set, one is nobody's."""
+"""Bit set in a schema id that no schema has: ids have 31 bits."""
 
 Offsets = Mapping[Place, Mapping[int, str]]
-"""What is set aside, and why."""
+"""The offsets set aside at each place, with the reason."""
 
 
 class SetAside(bytes):
-    """A value under an id that no schema has, and the value as it stands in the log."""
+    """A value under an id that no schema has; it also keeps the value from the log."""
 
     original: bytes
     reason: str
 
     @classmethod
     def of(cls, value: bytes, reason: str) -> Self:
-        """The value, out of every decoder's reach."""
+        """The value, made unreadable for every decoder."""
         if isinstance(value, cls):
             return value
         found = cls(value[:1] + bytes([value[1] | _NO_SCHEMA]) + value[2:])
@@ -47,7 +47,7 @@ def original(value: bytes | None) -> bytes | None:
 
 
 def load(db: Database, groups: Iterable[str]) -> Offsets:
-    """What processes of some groups died of."""
+    """The records that killed processes of some groups."""
     found: dict[Place, dict[int, str]] = {}
     rows = db.execute(
         "SELECT topic, part, record_offset, reason FROM refold.set_aside WHERE grp = ANY(%s)", (list(groups),)
@@ -58,7 +58,7 @@ def load(db: Database, groups: Iterable[str]) -> Offsets:
 
 
 def add(db: Database, group: str, place: Place, offsets: Sequence[int], reason: str) -> None:
-    """Note records for ever, or until they are released."""
+    """Set records aside permanently, or until they are released."""
     db.execute(
         "INSERT INTO refold.set_aside (grp, topic, part, record_offset, reason)"
         " SELECT %s, %s, %s, unnest(%s::bigint[]), %s"
@@ -68,7 +68,7 @@ def add(db: Database, group: str, place: Place, offsets: Sequence[int], reason: 
 
 
 def forget(db: Database, topic: str, category: str, stream: str, *, models: bool = False) -> list[str]:
-    """Give a stream's records back to the write side, to the read models only with `models`; why each was set aside."""
+    """Give a stream's records back to the write side, and with `models` to the read models; returns the reasons."""
     rows = db.execute(
         "DELETE FROM refold.set_aside a USING refold.stream_offsets o WHERE o.category = %s AND o.stream = %s"
         " AND a.topic = %s AND a.part = o.part AND a.record_offset = ANY(o.offsets) AND (%s OR NOT a.grp ^@ 'models')"
@@ -79,7 +79,7 @@ def forget(db: Database, topic: str, category: str, stream: str, *, models: bool
 
 
 def masked(chunk: Chunk, offsets: Offsets) -> Chunk:
-    """The chunk with the records that are set aside out of reach."""
+    """The chunk with the bodies of records that are set aside made unreadable."""
     aside = {at: why for at, why in offsets.get(chunk.place, {}).items() if chunk.start <= at < chunk.end}
     if not aside:
         return chunk
@@ -92,7 +92,7 @@ def masked(chunk: Chunk, offsets: Offsets) -> Chunk:
 
 
 def refuse(db: Database, topic: str, places: Sequence[tuple[int, int]]) -> None:
-    """Raise EventUnreadable if a process other than the models' died of one of these (partition, offset)."""
+    """Raise EventUnreadable if one of these (partition, offset) killed a process other than the models'."""
     parts, offsets = [part for part, _ in places], [offset for _, offset in places]
     row = db.execute(
         "SELECT a.part, a.record_offset, a.reason FROM refold.set_aside a WHERE a.topic = %s AND NOT a.grp ^@ 'models'"

@@ -1,6 +1,7 @@
-"""The version of the platform's own tables that this code knows: as many as there are numbered migrations, in plain SQL.
+"""The platform's tables as this code knows them. Their version is the number of migrations in plain SQL.
 
-A migration that was released is never edited (`tests/streams/test_migrations.py` holds its checksum). How to add one: docs/upgrading.md.
+A released migration is never edited (`tests/streams/test_migrations.py` holds its checksum). How to add one:
+docs/upgrading.md.
 """
 
 import re
@@ -16,7 +17,7 @@ _SERVED_FROM = re.compile(r"^-- Served by code of version (\d+) and later\.$", r
 
 @dataclass(frozen=True)
 class Migration:
-    """One step. `served_from`: code that knows fewer migrations than this may not serve the tables once it is applied."""
+    """One step. `served_from`: code must know at least this many migrations to serve the tables once it is applied."""
 
     number: int
     name: str
@@ -26,7 +27,7 @@ class Migration:
 
 @dataclass(frozen=True)
 class TablesLayout:
-    """What the tables have once all migrations are applied: (table, column), functions with their arguments, and indexes."""
+    """The tables' parts once all migrations are applied: (table, column), functions with arguments, and indexes."""
 
     columns: tuple[tuple[str, str], ...]
     functions: tuple[str, ...]
@@ -40,7 +41,7 @@ class TablesLayout:
 
 @dataclass(frozen=True)
 class TablesSchema:
-    """All migrations of some code in order, and what they lead to."""
+    """All migrations of some code in order, and the resulting layout."""
 
     migrations: tuple[Migration, ...]
     layout: TablesLayout
@@ -51,12 +52,12 @@ class TablesSchema:
 
 
 RIGHTS = (FOLDER / "rights.sql").read_text(encoding="utf-8")
-"""Of roles, which are the server's: run where they are missing."""
+"""SQL for roles, which belong to the server: run if they are missing."""
 
 
 @cache
 def known() -> TablesSchema:
-    """What this code knows."""
+    """The schema that this code knows."""
     return read(FOLDER)
 
 
@@ -66,7 +67,7 @@ def read(folder: Traversable) -> TablesSchema:
 
 
 def migrations(folder: Traversable) -> tuple[Migration, ...]:
-    """In order. Raises ValueError where a number is missing or a file does not say who serves it."""
+    """The migrations in order. Raises ValueError for a missing number, or a file without its `served_from`."""
     found = sorted(
         (_migration(each) for each in folder.iterdir() if _FILE.fullmatch(each.name)), key=lambda m: m.number
     )
@@ -84,7 +85,7 @@ def _migration(file: Traversable) -> Migration:
 
 
 def _layout(text: str) -> TablesLayout:
-    """A line each: `table.column`, `function(types)`, or the name of an index."""
+    """Parse one line per part: `table.column`, `function(types)`, or the name of an index."""
     lines = text.split("\n")[:-1]
     functions = [line for line in lines if line.endswith(")")]
     columns = [line.split(".") for line in lines if "." in line]

@@ -1,1 +1,1 @@
-"""The rules of the log: which records count, and what those do. Pure; computed alike by every reader (docs/log-rules.md)."""
+"""The rules of the log: which records count, and their effects. Pure; equal for every reader (docs/log-rules.md)."""

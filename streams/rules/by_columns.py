@@ -1,4 +1,4 @@
-"""A chunk under the rules by columns: the ordinary case, where all of it counts."""
+"""Applies the rules to a chunk by columns. This is the ordinary case, in which every record counts."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,7 +17,7 @@ from refold.streams.rules.judge_columns import judge_columns
 
 
 class ByColumns:
-    """A decoded chunk; `streams` and `keys` say which rows of the tables the rules ask for."""
+    """A decoded chunk. `streams` and `keys`: the rows of the tables that the rules need."""
 
     def __init__(self, decoded: DecodedChunk, envelopes: pl.DataFrame, category: str) -> None:
         self._decoded, self._envelopes = decoded, envelopes
@@ -27,7 +27,7 @@ class ByColumns:
         self.keys: Sequence[bytes] = [outcome_key(category, stream, command_id) for stream, command_id in named]
 
     def fold(self, decider: AnyDecider, before: Before, refold: FoldStream) -> Folded | None:
-        """None if not every whole group takes effect: then the rows decide."""
+        """The effects, or None if some whole group has no effect: then `by_rows` decides."""
         decoded = self._decoded
         versions = pl.DataFrame(
             {m.STREAM: list(before.streams), "stored": [row.version for row in before.streams.values()]},
@@ -48,7 +48,7 @@ class ByColumns:
 
 
 def _outcomes(counted: pl.DataFrame, keys: Sequence[bytes], rejections: pl.DataFrame, start: int) -> Columns:
-    """One row for each command that took effect; the chunk's groups count from the first on, so their keys do too."""
+    """One row per command that took effect. The groups and the keys both count from the chunk's first group on."""
     groups = (
         counted.with_columns(group=(pl.col(m.INDEX) == 0).cum_sum())
         .group_by("group", maintain_order=True)
@@ -88,7 +88,7 @@ def _outcomes(counted: pl.DataFrame, keys: Sequence[bytes], rejections: pl.DataF
 
 
 def _offsets(counted: pl.DataFrame, start: int) -> Columns:
-    """Where each stream's new events lie: one row a stream, its offsets as an array literal."""
+    """The offsets of each stream's new events: one row per stream, with an array literal."""
     found = (
         counted.filter(pl.col(m.VERSION) > pl.col(m.BASE_VERSION))
         .group_by(m.STREAM, maintain_order=True)
@@ -127,18 +127,18 @@ def _streams(
 def _in_turn(
     rows: Sequence[int], events: Mapping[int, Event], upcast: Mapping[int, tuple[Event, ...] | None]
 ) -> list[Event | None]:
-    """The events of some records in order, None for what cannot be read."""
+    """The events of some records in order, None for an unreadable one."""
     if not upcast:
         return [events.get(row) for row in rows]
     return [event for row in rows for event in (upcast[row] or (None,) if row in upcast else (events.get(row),))]
 
 
 def _bodies(decider: AnyDecider, decoded: DecodedChunk) -> dict[int, Event]:
-    """The events of today in the chunk as the author's classes, by row."""
+    """Today's events in the chunk as the author's classes, by row."""
     classes = {cls.__name__: cls for cls in decider.category.events}
     found: dict[int, Event] = {}
     for name, frame in decoded.events.items():
-        if name not in classes:  # retired: `upcast` has what it is read as
+        if name not in classes:  # retired: `upcast` has today's events for it
             continue
         rows = frame[ROW].to_list()
         columns = [values_of(frame[field]) for field in classes[name].__struct_fields__]

@@ -1,4 +1,4 @@
-"""A chunk under the rules record by record: the few of a live chunk, and any chunk of which not all counts."""
+"""Applies the rules to a chunk record by record: small live chunks, and chunks in which not all records count."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,11 +13,11 @@ from refold.streams.rules.effects import Before, Columns, Effects, Folded, FoldS
 from refold.streams.rules.judge import Envelope, Group, Tables, judge
 
 TakenOut = Callable[[Place, int, Claim], bool]
-"""Whether a voiding further on in the partition names the claim at an offset."""
+"""Whether a later voiding in the partition names the claim at an offset."""
 
 
 class ByRows:
-    """A chunk's envelopes; `streams` and `keys` say which rows of the tables the rules ask for."""
+    """A chunk's envelopes. `streams` and `keys`: the rows of the tables that the rules need."""
 
     def __init__(self, chunk: Chunk, category: str, codec: Codec, taken_out: TakenOut) -> None:
         assert chunk.keys is not None, "the core reads keys"
@@ -28,7 +28,7 @@ class ByRows:
         self.keys: Sequence[bytes] = [outcome_key(category, e.stream, e.command_id.bytes) for e in ours if e.index == 0]
 
     def fold(self, decider: AnyDecider, before: Before, refold: FoldStream) -> Folded:
-        """What the chunk does, up to a claim that says newer rules and is not taken out."""
+        """The chunk's effects, up to a claim of newer rules that is not taken out."""
         chunk, category = self._chunk, decider.category.name
         tables = Tables(
             version=lambda stream: before.streams[stream].version if stream in before.streams else 0,
@@ -58,7 +58,7 @@ class ByRows:
 
 
 class _CountedGroup:
-    """A group that took effect: its command's envelope, the offsets of its records, and what they are read as."""
+    """A group that took effect: its command's envelope, its records' offsets, and their events of today."""
 
     def __init__(self, chunk: Chunk, group: Group, envelopes: Sequence[Envelope], codec: Codec) -> None:
         first, last = envelopes[group.rows[0]], envelopes[group.rows[-1]]
@@ -70,12 +70,12 @@ class _CountedGroup:
 
     @property
     def records(self) -> int:
-        """How many events stand in the log, whatever they are read as; none for a rejection."""
+        """The number of its events in the log, before upcasting; none for a rejection."""
         return len(self.offsets) if self.first.is_event else 0
 
     @property
     def events(self) -> list[Event | NewerSchema | None]:
-        """The events of today, None for one that cannot be read; nothing for a rejection."""
+        """Today's events, None for an unreadable one; empty for a rejection."""
         if not self.first.is_event:
             return []
         return [event for b in self.bodies for event in (b if isinstance(b, tuple) else (_not_read(b),))]
@@ -149,7 +149,7 @@ def _not_read(body: Rejection | NewerSchema | None) -> NewerSchema | None:
 
 
 def _voids(envelopes: Sequence[Envelope], counted: set[int], start: int) -> list[Void]:
-    """Neighbours that do not count for the same reason, as one range. Claims are no events: every reader knows them."""
+    """Ranges of neighbours that do not count for the same reason. Claims are left out: every reader knows them."""
     ranges: list[Void] = []
     for row, envelope in enumerate(envelopes):
         if row in counted or isinstance(envelope, Claim):
@@ -167,7 +167,7 @@ def _reason(envelope: Meta | Voiding | None) -> str:
 
 
 def _envelope(value: bytes | None, key: bytes | None) -> Envelope:
-    """None for a foreign record: no readable envelope, or a key that is not its stream (it would be on a wrong partition)."""
+    """The envelope; None for a foreign record: unreadable, or its key is not its stream (a wrong partition)."""
     try:
         envelope = read_envelope(value)
     except Undecodable:

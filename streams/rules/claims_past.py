@@ -1,7 +1,7 @@
-"""What a partition's claims and voidings come to, without its events; and how a claim is taken out. Pure.
+"""Folds a partition's claims and voidings without its events, and shows how a claim can be taken out. Pure.
 
-The epoch of a partition, and where its readers stand, hang on claims and voidings alone: a gap or a group that does not count ends
-a writer, and leaves the epoch.
+A partition's epoch, and the place where its readers stop, depend only on claims and voidings. A gap or a group that
+does not count ends a writer, but leaves the epoch.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +20,7 @@ from refold.streams.rules.judge import (
 )
 
 Controls = Sequence[tuple[int, Claim | Voiding]]
-"""The claims and voidings of a partition, with their offsets, in order."""
+"""A partition's claims and voidings with their offsets, in order."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Counted:
 
 @dataclass(frozen=True)
 class Way:
-    """How a claim is taken out: the epoch that its voiding says, None where its rules are newer."""
+    """A way to take a claim out: the epoch of the voiding, None if the claim's rules are newer."""
 
     counted: Counted
     epoch: int | None
@@ -42,10 +42,11 @@ class Way:
 
 @dataclass(frozen=True)
 class ClaimsPast:
-    """Where a partition's readers stand after its claims and voidings.
+    """The state of a partition's readers after its claims and voidings.
 
-    `far`: the first claim that jumped out of reach, while nobody has taken it out; `newer`: the claim of newer rules at which readers
-    stand. `taken_out`: by the offset of each claim that is out of count, the offset of the voiding that did it.
+    `far`: the first claim that jumped out of reach and is not taken out. `newer`: the claim of newer rules at which
+    readers stop. `taken_out`: for each claim that no longer counts, by its offset, the offset of the voiding that did
+    it.
     """
 
     state: ClaimState
@@ -57,15 +58,15 @@ class ClaimsPast:
     def ways(self) -> list[Way]:
         """Every claim that can be taken out now.
 
-        A voiding takes the epoch after the one before it, as a claim would: a handler that has claimed that one, and whose claim came
-        to lie behind the forged one, sees by it that it has lost.
+        A voiding takes the next epoch after the one before the forged claim, as a claim would. A handler may have
+        claimed that epoch, with its claim after the forged one: by the voiding it sees that it has lost.
         """
         ways = [Way(self.far, min(self.far.epoch_before + 1, FAR_EPOCH - 1))] if self.far else []
         return ways + ([Way(self.newer, None)] if self.newer else [])
 
 
 def claims_past(controls: Controls) -> ClaimsPast:
-    """Fold them by the rules, up to a claim of newer rules that nobody has taken out."""
+    """Apply the rules to them, up to a claim of newer rules that is not taken out."""
     state, taken_out = ClaimState(), dict[int, int]()
     in_force: Counted | None = None
     far: Counted | None = None

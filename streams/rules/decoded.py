@@ -1,6 +1,6 @@
-"""A chunk of events, decoded: the envelopes that the rules judge, and the bodies that count afterwards.
+"""Decodes a chunk of events: the envelopes for the rules, and the bodies of records that count.
 
-The rules see what stands in the log. What a retired event is read as today matters to states alone, so it stands apart.
+The rules see the records of the log. Today's events of a retired record matter only to states, so they are kept apart.
 """
 
 from collections.abc import Sequence
@@ -21,9 +21,9 @@ from refold.streams.rules.judge_columns import ENVELOPE
 
 @dataclass
 class DecodedChunk:
-    """Frames by event name (all envelope columns, the fields, ROW), rejections apart; what cannot be read is in none.
+    """Frames by event name (all envelope columns, the fields, ROW), rejections apart, unreadable records left out.
 
-    `upcast`: by row, what a retired event is read as today; None where its upcaster failed.
+    `upcast`: by row, today's events of a retired one; None if its upcaster failed.
     """
 
     chunk: Chunk
@@ -33,7 +33,7 @@ class DecodedChunk:
     fell_back: int = 0
 
     def envelopes(self) -> pl.DataFrame | None:
-        """All records' envelopes in order, if every one was decoded by columns and its key is its stream; else None."""
+        """All envelopes in order, or None unless every record was decoded by columns and has its stream as key."""
         frames = [frame.select(*ENVELOPE, ROW) for frame in (*self.events.values(), self.rejections) if frame.height]
         if sum(frame.height for frame in frames) != len(self.chunk.values) or not frames:
             return None
@@ -55,7 +55,7 @@ class EventDecoder:
         self._columns = ColumnDecoder(catalog, thin=False)
 
     def decode(self, chunk: Chunk, category: str, heads: Heads) -> DecodedChunk:
-        """Never raises for bad bytes: they are in no frame."""
+        """Never raises for bad bytes: such records are in no frame."""
         found = DecodedChunk(chunk, {}, self._rejections(chunk.values, heads))
         names = {
             w.name

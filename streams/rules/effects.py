@@ -1,4 +1,4 @@
-"""What the records that count do to the core's tables: outcomes, versions, states, and where the events lie."""
+"""The effects of records that count on the core's tables: outcomes, versions, states, and the events' offsets."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,20 +15,21 @@ from refold.streams.errors import LogCorrupt, LogRefused, NewerRules, Refused, U
 from refold.streams.rules.judge import ClaimState
 
 BROKEN = "broken"
-"""The fingerprint of a state that could not be folded: commands to the stream are refused, and say why."""
+"""Fingerprint of a state that could not be folded: commands to the stream are refused with the reason."""
 NEWER = "newer"
-"""The fingerprint of a state that only newer code can fold: whoever can does so when it is next needed; nothing is decided before."""
+"""Fingerprint of a state that only newer code can fold. Such code folds it at its next use; until then nothing is
+decided."""
 Columns = Mapping[str, Sequence[Any] | pl.Series]
 """Rows to write, column by column."""
 Void = tuple[int, int, str]
-"""First and last offset of a range that does not count, and why."""
+"""First and last offset of a range that does not count, and the reason."""
 FoldStream = Callable[[str, int], Any]
-"""Folds a stream anew up to a version, from the log."""
+"""Folds a stream from the log again, up to a version."""
 
 
 @dataclass(frozen=True)
 class StoredStream:
-    """A stream's row as read before the chunk."""
+    """A stream's row before the chunk."""
 
     version: int
     state: bytes | None
@@ -37,7 +38,7 @@ class StoredStream:
 
 @dataclass(frozen=True)
 class Before:
-    """What the tables say before a chunk, of the streams and commands in it; `first`: the partition has no row yet."""
+    """The tables' rows for the chunk's streams and commands, before it; `first`: the partition has no row yet."""
 
     state: ClaimState
     last_hash: bytes
@@ -48,7 +49,7 @@ class Before:
 
 @dataclass(frozen=True)
 class Effects:
-    """Rows for `outcomes`, `streams` and `stream_offsets`, all of one partition of a category."""
+    """New rows for `outcomes`, `streams` and `stream_offsets`, all of one partition."""
 
     category: str
     part: int
@@ -59,7 +60,7 @@ class Effects:
 
 @dataclass(frozen=True)
 class Folded:
-    """How far a chunk goes under the rules, the partition's state after it, and what it does; `newer`: why it goes no further."""
+    """The end of a chunk under the rules, the partition's state there, and the effects; `newer`: why it stops early."""
 
     chunk: Chunk
     state: ClaimState
@@ -71,9 +72,9 @@ class Folded:
 def state_after(
     decider: AnyDecider, stream: str, events: Sequence[Event | NewerSchema | None], before: Before, refold: FoldStream
 ) -> tuple[bytes | None, str]:
-    """A stream's state and its fingerprint after some events. One that cannot be folded is BROKEN, or NEWER, not guessed.
+    """A stream's state after some events, and its fingerprint. If it cannot be folded, BROKEN or NEWER; never guessed.
 
-    Where bytes of earlier events are corrupt it is left to whoever reads them anew, as with newer code.
+    Corrupt bytes of earlier events count as NEWER: a later reader folds the state.
     """
     stored = before.streams.get(stream)
     if any(event is None for event in events):
@@ -95,7 +96,7 @@ def state_after(
         Unreachable,
         Refused,
         LogRefused,
-    ):  # says nothing of the events: all of the transaction is tried again
+    ):  # not about the events: the whole transaction is tried again
         raise
-    except Exception:  # an author's evolve may fail in any way; the stream is held, nothing else
+    except Exception:  # an author's evolve may fail in any way; only its stream is held
         return None, BROKEN

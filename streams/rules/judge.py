@@ -1,8 +1,8 @@
-"""The rules of the log: which records count. Pure; computed alike by every reader, from the log alone.
+"""The rules of the log: decides which records count. Pure; every reader reaches the same verdict from the log alone.
 
-A record counts iff it is the next record of the current writer; a group takes effect whole, and only if its command is new to
-the stream and its base version is the stream's version. This is the rule record by record, the reference for `fold_columns`.
-`docs/log-rules.md` states it for people; the numbers below are those of its rules.
+A record counts iff it is the next record of the current writer. A group takes effect whole, and only if its command is
+new to the stream and its base version is the stream's version. This module judges record by record; it is the reference
+for `judge_columns`. `docs/log-rules.md` states the rules for people; the numbers below are its numbers.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,22 +13,24 @@ from refold.schemas.meta import RULES, Claim, Meta, Voiding
 from refold.streams.errors import NewerRules
 
 BOUNDED_SINCE = 2
-"""From these rules on a claim's epoch is bounded. A partition is under the newest rules that one of its claims has said."""
+"""First version of the rules that bounds a claim's epoch. A partition is under the newest rules that one of its claims
+names."""
 VOIDED_SINCE = 2
-"""A voiding with an effect brings these rules with it: the bound holds from there on."""
+"""Version of the rules that a voiding with an effect brings: the bound holds from there on."""
 MOST_AHEAD = 1000
-"""How far a claim's epoch may lie beyond the partition's. A handler's is the next one after an epoch that was folded: one ahead."""
+"""Most that a claim's epoch may lie beyond the partition's. A handler claims the next epoch after a folded one: one
+ahead."""
 FAR_EPOCH = 2**62
-"""From here on an epoch is out of reach: a handler claims the next one, and nobody claims so often. Only a forged claim has said it."""
+"""Least epoch that is out of reach. A handler claims the next epoch, never so often, so only a forged claim has one."""
 Envelope = Claim | Meta | Voiding | None
-"""What the rules see of a record; None is a foreign one, without a readable envelope."""
+"""A record as the rules see it. None is a foreign record, without a readable envelope."""
 TakenOut = Callable[[int, Claim], bool]
-"""Whether a voiding further on in the log names the claim of newer rules in this row."""
+"""Whether a later voiding in the log names the claim of newer rules in this row."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimState:
-    """What a partition's log says so far, at the start of no open group."""
+    """The state of a partition's log so far, when no group is open."""
 
     epoch: int = 0
     rules: int = 1
@@ -46,10 +48,11 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a run of records does: the state after the first `taken` of them, and the groups that took effect.
+    """The effect of a run of records: the state after the first `taken` of them, and the groups that took effect.
 
-    The rows from `taken` on belong to a group that is still open: they are judged again with what follows them. Where `newer` says
-    so, they follow a claim whose rules this code does not know: only newer code can judge them, or an operator takes the claim out.
+    The rows from `taken` on belong to a group that is still open: they are judged again with the records after them. If
+    `newer` is set, they follow a claim of rules that this code does not know. Newer code must judge them, or an
+    operator takes the claim out.
     """
 
     state: ClaimState
@@ -60,7 +63,7 @@ class Verdict:
 
 @dataclass(slots=True)
 class Tables:
-    """What the rules need to know of the tables before the chunk; grows by what the chunk does."""
+    """The rows of the tables that the rules need, before the chunk; it grows with the chunk's effects."""
 
     version: Callable[[str], int]
     known: Callable[[str, UUID], bool]
@@ -86,7 +89,7 @@ def never(_row: int, _claim: Claim) -> bool:
 def judge(
     records: Sequence[Envelope], category: str, state: ClaimState, tables: Tables, taken_out: TakenOut = never
 ) -> Verdict:
-    """Apply the rules to the records that follow `state`, up to a claim that says newer rules and is not taken out."""
+    """Apply the rules to the records after `state`, up to a claim of newer rules that is not taken out."""
     groups: list[Group] = []
     open_rows: list[int] = []
     clean, taken = state, 0
@@ -118,7 +121,7 @@ def counts(state: ClaimState, claim: Claim) -> bool:
 
 
 def claimed(state: ClaimState, claim: Claim) -> ClaimState:
-    """Rule 1: what a claim that counts does; it voids the open group, too."""
+    """Rule 1: the effect of a claim that counts; it also voids the open group."""
     rules = max(state.rules, claim.rules)
     return replace(state, epoch=claim.epoch, rules=rules, writer=claim.writer, next_seq=0)
 
@@ -128,19 +131,19 @@ def _newer(claim: Claim) -> NewerRules:
 
 
 def falls_back(state: ClaimState, voiding: Voiding) -> bool:
-    """Rule 5: where it stands a voiding has an effect iff the epoch is out of reach, and the one that it says is not, and far from it."""
+    """Rule 5: a voiding has an effect iff the epoch is out of reach, and its own is in reach and far from that."""
     if voiding.epoch is None or not 0 <= voiding.epoch < FAR_EPOCH <= state.epoch:
         return False
     return voiding.epoch + MOST_AHEAD < state.epoch
 
 
 def names(voiding: Voiding, offset: int, claim: Claim) -> bool:
-    """Rule 6: whether a voiding, which stands further on, takes out the claim of newer rules at an offset."""
+    """Rule 6: whether a later voiding takes out the claim of newer rules at an offset."""
     return voiding.epoch is None and (voiding.offset, voiding.writer) == (offset, claim.writer)
 
 
 def fallen_back(state: ClaimState, voiding: Voiding) -> ClaimState:
-    """Rule 5: what a voiding with an effect does: it ends the claim, and voids the open group, too."""
+    """Rule 5: the effect of a voiding: it ends the claim, and also voids the open group."""
     assert voiding.epoch is not None
     return replace(state, epoch=voiding.epoch, rules=max(state.rules, VOIDED_SINCE), writer=None, next_seq=0)
 

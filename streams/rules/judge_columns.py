@@ -1,6 +1,6 @@
-"""The rules of the log by columns: expect everything valid and test that; on any doubt say so, and `fold` decides.
+"""Judges a chunk by columns: it tests that every record counts. On any doubt it gives no verdict, and `judge` decides.
 
-Same verdict as `fold.judge` wherever it gives one (tests/streams/test_fold.py runs one set of vectors through both).
+A verdict is always the same as `judge.judge`'s (tests/streams/test_fold.py runs one set of vectors through both).
 """
 
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ _SAME_IN_GROUP = (m.COUNT, m.STREAM, m.COMMAND_ID, m.BASE_VERSION, m.COMMAND_OFF
 
 @dataclass(frozen=True)
 class WholeVerdict:
-    """All of the first `taken` records count, group after group."""
+    """The first `taken` records all count, in whole groups."""
 
     state: ClaimState
     taken: int
@@ -39,7 +39,8 @@ def judge_columns(
 ) -> WholeVerdict | None:
     """The verdict if every whole group takes effect, else None. `frame` has ENVELOPE for every record, in order.
 
-    `versions` (m_stream, stored) are the streams' versions before; `known` counts the frame's commands that have an outcome.
+    `versions` (m_stream, stored): the streams' versions before. `known`: how many of the frame's commands have an
+    outcome already.
     """
     if state.writer is None or known or frame.is_empty():
         return None
@@ -54,7 +55,7 @@ def judge_columns(
 
 
 def _whole_groups(frame: pl.DataFrame) -> int:
-    """Records up to the end of the last complete group."""
+    """Number of records up to the end of the last complete group."""
     last = frame.row(-1, named=True)
     return frame.height if last[m.INDEX] == last[m.COUNT] - 1 else frame.height - int(last[m.INDEX]) - 1
 
@@ -72,7 +73,7 @@ def _in_sequence(frame: pl.DataFrame, category: str, state: ClaimState) -> bool:
 
 
 def _groups_hold(frame: pl.DataFrame) -> bool:
-    """Every record begins a group where the one before it ended, or continues it."""
+    """Whether every record continues its group, or begins one where the previous group ended."""
     ended = (pl.col(m.INDEX).shift(1) == pl.col(m.COUNT).shift(1) - 1).fill_null(value=True)
     index = pl.when(ended).then(0).otherwise(pl.col(m.INDEX).shift(1) + 1)
     same = pl.all_horizontal(pl.col(name) == pl.col(name).shift(1) for name in _SAME_IN_GROUP)
@@ -92,7 +93,7 @@ def _groups_hold(frame: pl.DataFrame) -> bool:
 
 
 def _bases_hold(whole: pl.DataFrame, versions: pl.DataFrame) -> bool:
-    """Each group's base version is the stream's running version, and no command comes twice."""
+    """Whether each group's base version is the stream's running version, and no command comes twice."""
     groups = whole.filter(pl.col(m.INDEX) == 0).select(
         m.STREAM,
         m.COMMAND_ID,
