@@ -1,7 +1,7 @@
-"""How the server stops: not ready first, so that balancers send elsewhere; then it hears no more; what is in flight finishes.
+"""How the server stops: first it is not ready, so that balancers send elsewhere; then it stops listening; then requests in flight finish.
 
-Nobody is reset on the way: who is connected is told `Connection: close` with an answer, who is still in the listener's queue is answered, and what takes
-longer than a stop waits gets an answer that says so.
+No client is reset: a connected client gets its answer with `Connection: close`, a client in the listener's queue is still answered, and
+a request that outlasts the stop gets an answer that says so.
 """
 
 import asyncio
@@ -26,19 +26,19 @@ from refold.api.unavailable import Stopping
 _LOOK_S = 0.05
 _CUT_S = 1.0
 _QUEUE_S = 0.1
-"""In which the listener's queue is taken; a handshake that has begun ends within it, unless its client is far away."""
+"""Seconds for taking the listener's queue; a handshake that has begun ends within them, unless its client is far away."""
 _STOPPING = {"ok": False, "checks": [Check("process", ok=False, detail="this process is stopping")]}
 
 
 class DrainingState(ServerState):
-    """What its connections know of the server."""
+    """The server's state as its connections see it."""
 
     draining = False
-    """Each answer is then the last of its connection."""
+    """Whether each answer is the last of its connection."""
 
 
 class DrainingServer(uvicorn.Server):
-    """A server that goes on to answer for a while after it was told to stop, over connections that it closes one by one."""
+    """A server that still answers for a while after it was told to stop, and closes its connections one by one."""
 
     def __init__(self, config: uvicorn.Config, drain_s: float) -> None:
         super().__init__(config)
@@ -47,7 +47,7 @@ class DrainingServer(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """A process that stops as it was told ends in peace: what follows the server is done, and the exit code is 0."""
+        """A process that was told to stop ends normally: the steps after the server run, and the exit code is 0."""
         with super().capture_signals():
             try:
                 yield
@@ -55,7 +55,7 @@ class DrainingServer(uvicorn.Server):
                 self._captured_signals = [number for number in self._captured_signals if number != signal.SIGTERM]
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Drain, then stop as ever; a second interrupt ends the draining."""
+        """Drain, then stop as usual; a second interrupt ends the draining."""
         self.server_state.draining = True
         until = asyncio.get_running_loop().time() + self._drain_s
         while not self.force_exit and asyncio.get_running_loop().time() < until:  # noqa: ASYNC110 - a signal's handler sets it
@@ -67,7 +67,7 @@ class DrainingServer(uvicorn.Server):
             await asyncio.wait(self.server_state.tasks, timeout=_CUT_S)
 
     async def unready(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        """The application, but for /readyz of a process that is stopping, and for what is cut off by the stop."""
+        """The application; but it answers /readyz of a stopping process itself, and requests that the stop cuts off."""
         if self.server_state.draining and scope["type"] == ScopeType.HTTP and scope["path"] == "/readyz":
             stopping = Answer(msgspec.json.encode(_STOPPING), status_code=503, media_type="application/json")
             await stopping.to_asgi_response()(scope, receive, send)

@@ -1,7 +1,7 @@
-"""A worker's own door: /livez, /readyz and /metrics, in a thread that neither servers nor folds hold up.
+"""A worker's own probes: /livez, /readyz and /metrics, in a thread that neither servers nor folds hold up.
 
-It must not be a way to hold up the worker. So a connection carries one request, its head is bounded as the API's is, and at most
-a hundred connections a second are taken, however many knock: a flood costs a few percent of a processor, and waits itself.
+Clients must not be able to hold up the worker. So a connection carries one request, its headers are bounded like the API's, and at most
+a hundred connections a second are accepted: a flood of them costs a few percent of a processor, and waits.
 """
 
 import asyncio
@@ -28,15 +28,15 @@ from refold.streams.worker.taking_part import HERE, Part
 MAX_CONNECTIONS = 64
 _BACKLOG = 128
 _BETWEEN_S = 0.01
-"""Between two connections that are taken."""
+"""Least seconds between two connections that are accepted."""
 _LOOK_S = 1.0
 _METRICS_S = 1.0
-"""So old may a page of metrics be: each is made by work that the folds would do."""
+"""Greatest age of a page of metrics in seconds: making one takes time from the folds."""
 _log = logging.getLogger(__name__)
 
 
 class Probes:
-    """The door of one worker. Nothing that fails behind it disturbs the worker."""
+    """The probes of one worker. No failure here disturbs the worker."""
 
     def __init__(self, role: str, host: str, port: int, part: Part = HERE) -> None:
         """Listens at once. Raises AddressRefused."""

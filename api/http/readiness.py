@@ -1,4 +1,4 @@
-"""Whether this process can do its work, as it was found a moment ago: a probe is answered at once, whatever the servers do."""
+"""Whether this process can do its work, as checked a moment ago: a probe is answered at once, even while servers are silent."""
 
 import asyncio
 import contextlib
@@ -12,16 +12,16 @@ from refold.streams import journal
 
 Asked = Callable[[], Awaitable[Check]]
 ANSWER_S = 0.2
-"""How long a probe waits for what is being looked at."""
+"""Seconds that a probe waits for a check under way."""
 _LOOK_S = 1.0
 _STALE_S = 5.0
-"""A server that keeps us waiting longer is away, whatever it said before."""
+"""Seconds after which a server without an answer counts as away, whatever it answered before."""
 _log = logging.getLogger(__name__)
 
 
 @dataclass
 class _Known:
-    """What is known of one server. Times are the loop's, in seconds."""
+    """The last check of one server. Times are the loop's, in seconds."""
 
     began: float
     check: Check | None = None
@@ -29,10 +29,10 @@ class _Known:
 
 
 class Readiness:
-    """Looks at each server in the background, each by itself: one that hangs holds up no other."""
+    """Checks each server in the background by a task of its own: one that hangs holds up no other."""
 
     def __init__(self, asked: Mapping[str, Asked]) -> None:
-        """`asked`: by the name of each check, how it is made."""
+        """`asked`: the function of each check, by its name."""
         self._asked = asked
         self._known: dict[str, _Known] = {}
         self._task: asyncio.Task[None] | None = None
@@ -51,11 +51,11 @@ class Readiness:
                     await task
 
     async def checks(self) -> list[Check]:
-        """What is so now, if that is found in ANSWER_S, else what was found last. Never raises, never waits longer."""
+        """The state now, if a check ends within ANSWER_S, else the last known one. Never raises, never waits longer."""
         self._look()
         now = asyncio.get_running_loop().time()
         waited = {known.looking: now - known.began for known in self._known.values() if known.looking is not None}
-        # One that has been waited for as long is not waited for again by each probe.
+        # A check that a probe has waited for as long is not waited for again by the next.
         if looking := [task for task, seconds in waited.items() if seconds < ANSWER_S]:
             await asyncio.wait(looking, timeout=ANSWER_S)
         return [self._said(name, known) for name, known in self._known.items()]
@@ -68,7 +68,7 @@ class Readiness:
         return Check(name, ok=False, detail=f"no answer for {waited:.1f} s")
 
     def _look(self) -> None:
-        """Ask each that is not being asked."""
+        """Begin each check that is not under way."""
         for name, asked in self._asked.items():
             known = self._known.get(name)
             if known is None:

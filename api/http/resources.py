@@ -42,9 +42,9 @@ from refold.streams.settings import Settings
 READERS = 2
 READ_S = 10.0
 _LINGER_MS = {"alone": 0.2, "together": 3.0, "batch": 10.0}
-"""A client waits for its single command. Of many that wait, and of a batch's lines, some go together: the broker has less to do."""
+"""Milliseconds that the producer gathers. A single client waits for its command; many waiting ones and a batch's lines share requests, which saves the broker work."""
 _MANY = 16
-"""Commands that wait for their outcomes: then theirs go together, too, since all wait for what each of them costs."""
+"""Commands waiting for outcomes from which on commands are gathered too, since each request makes all of them wait."""
 _TABLES = (
     "SELECT FROM refold.topics, refold.outcomes, refold.streams, refold.positions, refold.builds, refold.parked LIMIT 0"
 )
@@ -83,7 +83,7 @@ class Resources:
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
-        """Everything runs while the block lasts."""
+        """Everything runs as long as the block."""
         settings = self.settings
         for _ in range(READERS):
             self._readers.put_nowait(History(settings.kafka_servers(), settings.topic_prefix, self.domains))
@@ -107,7 +107,7 @@ class Resources:
             await asyncio.gather(*(asyncio.to_thread(_close, producer) for producer in self._producers.values()))
 
     def application(self) -> Litestar:
-        """The application over these."""
+        """The application with these resources."""
         registry = SchemaRegistry(self._schemas, self.settings.topic_prefix)
         return application(self.commands(), self.streams(), self.models(), self.operations(), registry, self.opened)
 
@@ -169,7 +169,7 @@ class Resources:
         return self.notices.is_behind("models", self._full(wanted))
 
     def _full(self, positions: Positions) -> Positions:
-        """With the topics' full names."""
+        """The same positions under the topics' full names."""
         prefix = self.settings.topic_prefix
         return {(f"{prefix}{topic}", part): offset for (topic, part), offset in positions.items()}
 
@@ -180,7 +180,7 @@ class Resources:
         problem = self.preparation.problem
         found = {check.name: check for check in await self.readiness.checks()}
         if not found["postgres"].ok:
-            del found["workers"]  # they are not known then, which is no second fault
+            del found["workers"]  # they are unknown then, and that is no second fault
         return [
             *found.values(),
             Check("prepared", problem is None, f"{problem.code}: {problem.message}" if problem else ""),
@@ -191,13 +191,13 @@ class Resources:
         return Check("kafka", ok=True)
 
     async def _check_workers(self) -> Check:
-        """Whatever stands still."""
+        """Everything that stands still."""
         return self.watch.seen().check()
 
     async def _check_postgres(self) -> Check:
-        """By both ways in which requests ask, and for what they ask: a role may be let in, and to no table.
+        """Ask in both ways that requests use, and read their tables: a role may connect and still be allowed no table.
 
-        Look-ups first: they say why no connection comes about, the pool only that none does.
+        Look-ups go first: their error says why no connection comes about, the pool's only that none does.
         """
         with contextlib.suppress(NotPrepared):  # its own check tells
             await self.lookups.fetch(_TABLES)
@@ -209,7 +209,7 @@ class Resources:
 
 
 def _close(producer: Producer) -> None:
-    """What Kafka has not acknowledged was answered so to each sender: the end of the process is no place to fail for it."""
+    """Each sender of an unacknowledged command was told so already; the end of the process need not fail for it."""
     try:
         producer.close()
     except DeliveryFailed as problem:

@@ -21,13 +21,13 @@ from refold.streams.postgres.connection import connect
 from refold.streams.settings import Settings
 
 HANG_UP = MAX_CONNECTIONS + 500
-"""Where the server below us answers 503 by itself, without a body of ours: room for those that we refuse to be told so."""
+"""Connections at which uvicorn itself answers a bare 503. It is above our own limit, so that clients we reject still get our answer."""
 _log = logging.getLogger(__name__)
 
 
 def main(settings: Settings) -> None:
-    """Serve until told to stop; a stop lets requests in flight finish. Raises AddressRefused, DatabaseRefused: there will be nothing to serve."""
-    with suppress(psycopg.OperationalError):  # away: it is waited for while other things are answered
+    """Serve until told to stop; a stop lets requests in flight finish. Raises AddressRefused, or DatabaseRefused if no request could be served."""
+    with suppress(psycopg.OperationalError):  # a server that is away is waited for while other requests are answered
         connect(settings.dsn(), application_name="api-start").close()
     resources = Resources(settings, load_domains(settings.domains))
     found = server(settings, resources.application())
@@ -38,7 +38,7 @@ def main(settings: Settings) -> None:
 
 
 def server(settings: Settings, app: ASGIApp) -> DrainingServer:
-    """The server of an application, which refuses what is more than its bounds."""
+    """The server of an application; it refuses connections and requests beyond its bounds."""
     found: DrainingServer
     crowd = uncrowded(
         app, lambda: len(found.server_state.connections), lambda: admitted(found.config.limit_concurrency)
@@ -53,7 +53,7 @@ def server(settings: Settings, app: ASGIApp) -> DrainingServer:
 
 
 def server_config(settings: Settings, app: ASGIApp) -> uvicorn.Config:
-    """How the application is served."""
+    """The server's configuration."""
     return uvicorn.Config(
         app,
         host=settings.api_host,
@@ -63,7 +63,7 @@ def server_config(settings: Settings, app: ASGIApp) -> uvicorn.Config:
         ws="none",
         lifespan="on",
         access_log=False,
-        log_config=None,  # its lines are written as all others are (`journal`)
+        log_config=None,  # its log lines have the form of all others (`journal`)
         server_header=False,
         proxy_headers=False,
         limit_concurrency=HANG_UP,

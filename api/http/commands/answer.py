@@ -16,7 +16,7 @@ Rejection = CommandRejected | CommandUnreadable | VersionConflict
 
 
 def decided(outcome: Outcome) -> Answer:
-    """201, or the problem that a rejection is."""
+    """201, or the problem of a rejection."""
     headers = {"Refold-Position": outcome.position}
     if not outcome.accepted:
         error, about = rejection(outcome)
@@ -29,7 +29,7 @@ def decided(outcome: Outcome) -> Answer:
 
 
 def decided_body(outcome: Outcome) -> dict[str, Any]:
-    """The same as `decided` for one line of many, whose status is a member of it."""
+    """The same as `decided` for one line of a batch, with the status as a member."""
     if outcome.accepted:
         return {"status": 201, **accepted_body(outcome)}
     error, about = rejection(outcome)
@@ -37,7 +37,7 @@ def decided_body(outcome: Outcome) -> dict[str, Any]:
 
 
 def accepted_body(outcome: Outcome) -> dict[str, Any]:
-    """What the sender of an accepted command learns."""
+    """The members of the answer to an accepted command."""
     return {
         "command_id": outcome.command_id,
         "stream": outcome.stream,
@@ -78,7 +78,7 @@ def outcome(command_id: UUID, stream: str, found: Outcome | None) -> Answer:
 
 
 def stream_path(category: str, stream: str, **parameters: object) -> str:
-    """Where a stream is. Its id needs no quoting in a path, but clients tidy `.` and `..` away: those go as a parameter."""
+    """The path of a stream. Its id needs no quoting in a path, but clients tidy `.` and `..` away: those go as a parameter."""
     domain, _, short = category.partition(".")
     path = f"/v1/streams/{domain}/{short}"
     if stream in {".", ".."}:
@@ -89,14 +89,14 @@ def stream_path(category: str, stream: str, **parameters: object) -> str:
 
 
 def outcome_path(category: str, stream: str, command_id: UUID) -> str:
-    """Where the outcome of a command is."""
+    """The path of a command's outcome."""
     if stream in {".", ".."}:
         return stream_path(category, stream, command=command_id)
     return f"{stream_path(category, stream)}/commands/{command_id}"
 
 
 def rejection(outcome: Outcome) -> tuple[Rejection, dict[str, Any]]:
-    """A rejection as an error, and what else its sender learns."""
+    """A rejection as an error, and the further members of its problem."""
     message = outcome.message or outcome.code or ""
     kind: type[Rejection] = CommandRejected
     if outcome.code == VersionConflict.code:

@@ -1,7 +1,7 @@
-"""Many commands in one go: read as they come, looked up and appended by the chunk, answered in order, in bounded memory.
+"""Many commands in one request: read as they arrive, looked up and appended by the chunk, answered in order, in bounded memory.
 
-No task and no future a line: what a batch waits for is the outcomes of its oldest chunk, asked for by one query each time the
-core has committed. By the time they are there, those of the next chunk mostly are too.
+A line has neither task nor future. A batch waits for the outcomes of its oldest chunk and asks for them by one query after each commit
+of the core. When they are there, those of the next chunk usually are too.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from refold.streams.errors import CommandTooLarge, DeliveryFailed, QueueFull
 
 DEFECT = 500
 WINDOW_CHUNKS = 16
-"""Chunks that are appended and not answered: with 128 lines each, what one batch may have in flight."""
+"""Most chunks that are appended and not answered; with 128 lines each, this bounds a batch's commands in flight."""
 ACK_S = 5.0
 _PAUSE_S = 0.005
 
@@ -38,7 +38,7 @@ DefaultId = Callable[[int], str]
 
 @dataclass(slots=True)
 class Line:
-    """A line from its text to its answer. The command itself is let go once the producer has it."""
+    """A line from its text to its answer. The command itself is dropped once the producer has it."""
 
     number: int
     answer: LineAnswer | None = None
@@ -51,7 +51,7 @@ class Line:
     problem: RefoldError | None = None
 
     def take(self, intent: Intent) -> None:
-        """Remember what an answer needs of the command."""
+        """Keep the parts of the command that an answer needs."""
         self.key, self.category, self.stream = intent.outcome_key, intent.category, intent.stream
         self.command_id, self.body_hash = intent.command_id, intent.body_hash
 
@@ -63,7 +63,7 @@ class Line:
             self.fail(reused)
 
     def fail(self, error: RefoldError) -> None:
-        """Answer with an error; one that is ours is logged, as that of a whole request is."""
+        """Answer with an error; a defect of ours is logged, as for a whole request."""
         if status_of(error) == DEFECT:
             told = journal.about(error, command_id=self.command_id)
             _log.error("line %d of a batch: %s: %s", self.number, error.code, error.message, exc_info=error, extra=told)
@@ -73,7 +73,7 @@ class Line:
             self.answer["retry_after"] = retry_after
 
     def leave(self) -> None:
-        """Answer that it is in the log and not decided yet."""
+        """Answer that the command is in the log and not decided yet."""
         assert self.command_id is not None
         self.answer = {
             "line": self.number,
@@ -85,13 +85,13 @@ class Line:
         }
 
     def delivered(self, problem: DeliveryFailed | None) -> None:
-        """What Kafka says; called by the producer's thread."""
+        """Take Kafka's report; called by the producer's thread."""
         self.acked, self.problem = problem is None, problem
 
 
 @dataclass(slots=True)
 class SentLines:
-    """Lines that were appended together, when that was, and how often the core had committed before."""
+    """Lines that were appended together, the time of that, and the count of the core's commits before it."""
 
     lines: list[Line]
     at: float
@@ -99,7 +99,7 @@ class SentLines:
 
 
 class LineBatch:
-    """One sender's lines. Once a server is away the rest is answered so and not sent: later lines must not overtake."""
+    """One sender's lines. Once a server is away, the remaining lines are answered so and not sent: later lines must not overtake."""
 
     def __init__(self, services: CommandServices, wait: float, default_id: DefaultId | None = None) -> None:
         self._services, self._wait, self._default_id = services, wait, default_id
@@ -107,7 +107,7 @@ class LineBatch:
         self._away: RefoldError | None = None
 
     async def answers(self, body: AsyncIterator[bytes]) -> AsyncGenerator[list[LineAnswer], None]:
-        """The answers in the order of the lines, some at a time."""
+        """The answers in the order of the lines, in pieces."""
         chunks: asyncio.Queue[SentLines | None] = asyncio.Queue(WINDOW_CHUNKS)
         reading = asyncio.create_task(self._read(body, chunks), name="batch")
         try:
@@ -132,7 +132,7 @@ class LineBatch:
         await chunks.put(None)
 
     async def _appended(self, texts: list[Text]) -> SentLines:
-        """Parse, look up, and append what is new, in order."""
+        """Parse, look up, and append the new commands, in order."""
         lines = [Line(number) for number, _ in texts]
         read = [(line, self._parsed(line, text)) for line, (_, text) in zip(lines, texts, strict=True)]
         asked = [(line, intent) for line, intent in read if intent is not None]
@@ -179,7 +179,7 @@ class LineBatch:
         line.fail(self._away)
 
     async def _settled(self, chunk: SentLines) -> AsyncIterator[list[LineAnswer]]:
-        """The chunk's answers, as far as all before them are there."""
+        """The chunk's answers, up to the first that is missing."""
         told = 0
         while True:
             ready = told
@@ -206,7 +206,7 @@ class LineBatch:
         self._conclude(chunk)
 
     async def _found(self, keys: list[bytes]) -> dict[bytes, Outcome]:
-        """Postgres away does not change what the log has: these lines wait on, and are pending in the end."""
+        """The outcomes that are there; none while Postgres is away. The commands are in the log, so their lines wait on, and are pending in the end."""
         try:
             return {outcome.key: outcome for outcome in await self._services.outcomes.find_all(keys)}
         except RefoldError:

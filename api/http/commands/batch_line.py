@@ -1,4 +1,4 @@
-"""Parse: one line of a batch. The same command as a POST of its own, with the headers as fields."""
+"""Parse one line of a batch: the same command as in a single POST, with the headers as fields."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -38,7 +38,7 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class LineReader:
-    """Reads lines; remembers which command each name is."""
+    """Reads lines; remembers the command of each name."""
 
     def __init__(self, domains: Domains) -> None:
         self._domains = domains
@@ -47,7 +47,7 @@ class LineReader:
         }
 
     def read(self, text: bytes, default_id: str | None = None) -> Intent:
-        """What a line says. Raises ApiError or BadValue, with the path in the line."""
+        """The command of a line. Raises ApiError or BadValue, with the path in the line."""
         if len(text) > MAX_LINE_BYTES:
             raise BodyTooLarge("the line is longer than 1 MiB")
         line = _decoded(text)

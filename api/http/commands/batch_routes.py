@@ -17,7 +17,7 @@ from refold.api.http.wire.problems import problem_body
 
 NDJSON = "application/x-ndjson"
 SEND_S = 60.0
-"""A client that takes none of its answers for that long is gone."""
+"""Seconds after which a client that reads none of its answers counts as gone."""
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -40,7 +40,7 @@ async def send_batch(request: Request[Any, Any, Any], commands: Services) -> ASG
                             await send(_body(_ENCODER.encode_lines(some), more=True))
             except HungUp:
                 return
-            except BodyTimeout as slow:  # the status is sent already: a last line says what no answer to a line can
+            except BodyTimeout as slow:  # the status is sent already, so a last line carries this problem
                 await send(_body(_ENCODER.encode_lines([problem_body(slow)]), more=True))
             await send(_body(b"", more=False))
 

@@ -1,4 +1,4 @@
-"""A body as lines: as many at a time as have arrived, within bounds. Pure."""
+"""A body as lines: all that have arrived, within bounds. Pure."""
 
 from collections.abc import Iterable, Iterator
 
@@ -8,7 +8,7 @@ CHUNK_LINES = 128
 CHUNK_BYTES = 1 << 18
 
 Text = tuple[int, bytes]
-"""A line's number, from 1, and its bytes; a line that is too long is cut right behind the limit."""
+"""A line's number, from 1, and its bytes; a line that is too long is cut one byte after the limit."""
 
 
 class LineSplitter:

@@ -27,7 +27,7 @@ Fetch = Callable[[str, Sequence[object]], Awaitable[list[Row]]]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a command: accepted with `events` events, or rejected with a code."""
+    """The result of a command: accepted with `events` events, or rejected with a code."""
 
     key: bytes
     category: str
@@ -42,7 +42,7 @@ class Outcome:
     next_offset: int
 
     def checked(self, body_hash: bytes) -> Self:
-        """Itself. Raises CommandIdReused when it is the outcome of another body; of one nobody could read, none can tell."""
+        """This outcome. Raises CommandIdReused if it belongs to another body; for a command that was unreadable nobody can tell."""
         if self.body_hash != body_hash and self.code != CommandUnreadable.code:
             raise CommandIdReused(f"{self.command_id} was another command of {self.stream} before")
         return self
@@ -69,7 +69,7 @@ class Outcome:
 
 
 class _AskedTogether:
-    """Look-ups of single keys: who asks while a query is under way is answered by the next one, with all who did."""
+    """Look-ups of single keys. Requests that arrive during a query are all answered by the next one."""
 
     def __init__(self, find_all: Callable[[list[bytes]], Awaitable[list[Outcome]]]) -> None:
         self._find_all = find_all
@@ -77,7 +77,7 @@ class _AskedTogether:
         self._task: asyncio.Task[None] | None = None
 
     def ask(self, key: bytes) -> "asyncio.Future[Outcome | None]":
-        """A future of the outcome, as it is at this moment or later."""
+        """A future of the outcome at this moment or later."""
         answer: asyncio.Future[Outcome | None] = asyncio.get_running_loop().create_future()
         self._asked.append((key, answer))
         if self._task is None or self._task.done():
@@ -100,7 +100,7 @@ class _AskedTogether:
 
 
 class Outcomes:
-    """The core's answers. One task asks for all that wait, each time the core has committed."""
+    """The core's answers. After each commit of the core one task asks for all waiting commands."""
 
     def __init__(self, fetch: Fetch, notices: Notices) -> None:
         self._fetch, self._notices = fetch, notices
@@ -115,7 +115,7 @@ class Outcomes:
         self._task = asyncio.create_task(self._answer_for_ever(), name="outcomes")
 
     async def close(self) -> None:
-        """Stop; who waits still gets nothing."""
+        """Stop; those who still wait get nothing."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -126,15 +126,15 @@ class Outcomes:
         return await self._single.ask(key)
 
     async def find_all(self, keys: list[bytes]) -> list[Outcome]:
-        """The outcomes there are, by one query."""
+        """The known outcomes of these keys, by one query."""
         return [Outcome(*row) for row in await self._fetch(FIND, (keys,))]
 
     def waiters(self) -> int:
-        """How many wait for an outcome."""
+        """Number of commands that wait for an outcome."""
         return self._waiters
 
     def commits(self) -> int:
-        """How often the core has told of a commit."""
+        """Number of commits of which the core has told."""
         return self._notices.counts[_CORE]
 
     async def committed(self, since: int) -> None:

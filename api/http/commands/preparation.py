@@ -1,4 +1,4 @@
-"""What must be there before a command is appended: tables, topics, and this code's schemas in the log."""
+"""Preconditions of an append: tables, topics, and this code's schemas in the log."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 class Preparation:
-    """Tries until it succeeds, and looks again from time to time; the API serves what it can meanwhile."""
+    """Tries until it succeeds, and checks again from time to time; meanwhile the API serves everything else."""
 
     def __init__(self, settings: Settings, domains: Domains) -> None:
         self._settings, self._domains, self._ends = settings, domains, LagReader(settings, domains).ends
@@ -41,12 +41,12 @@ class Preparation:
                 await self._task
 
     def check(self) -> None:
-        """Raise what stands in the way, if anything."""
+        """Raise the obstacle, if there is one."""
         if self.problem is not None:
             raise self.problem
 
     async def ready(self, seconds: float) -> None:
-        """Wait until nothing stands in the way. Raises what still does after that many seconds."""
+        """Wait until there is no obstacle. Raises the obstacle if it is still there after `seconds`."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._done.wait()
@@ -69,14 +69,14 @@ class Preparation:
         await self._look_again_for_ever()
 
     async def _look_again_for_ever(self) -> None:
-        """What is acknowledged into a log that loses records is lost: no command is taken until the log is that of the tables, and kept."""
+        """Refuse commands while the log may lose records or is not the one of the tables: an acknowledged command could be lost."""
         while True:
             await asyncio.sleep(_LOOK_S)
             try:
                 await asyncio.to_thread(self._look)
             except (LogRefused, DatabaseNewer, DatabaseOlder) as problem:
                 self._tell(problem)
-            except RefoldError as problem:  # whoever needs the server says that it is away
+            except RefoldError as problem:  # code that needs the server reports that it is away
                 _log.debug(
                     "the topics are looked at again later: %s",
                     problem.message,

@@ -34,7 +34,7 @@ _PRINTABLE = re.compile(r"[\x20-\x7e]+")
 
 @dataclass(frozen=True)
 class Intent:
-    """A command as its sender means it: where it goes, under which id, on which condition."""
+    """A command as its sender means it: its stream, its id, its conditions."""
 
     category: str
     stream: str
@@ -80,12 +80,12 @@ def checked_stream(stream: str) -> str:
 
 
 def headers_by_name(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Of several with one name the first. The framework's own take as long to make as a command's to parse."""
+    """Headers by name; the first of several with one name. The framework's own headers take as long to make as a command to parse."""
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(list(headers))}
 
 
 def read_intent(category: Category, kind: type[Command], headers: Mapping[str, str], body: bytes) -> Intent:
-    """Everything a request says. Raises ApiError or BadValue; header names are in lower case."""
+    """The command and conditions of a request. Raises ApiError or BadValue; header names are in lower case."""
     command_id = read_command_id(headers)
     expected = _expected_version(headers)
     occurred_at = _occurred_at(headers)
@@ -99,7 +99,7 @@ def read_intent(category: Category, kind: type[Command], headers: Mapping[str, s
 
 
 def stream_of(category: Category, command: Command) -> str:
-    """The stream that a command speaks to. Raises BadValue."""
+    """The stream of a command. Raises BadValue."""
     stream = category.stream_of(command)
     if not is_stream_id(stream):
         message = "Expected a stream id: 1-200 bytes of letters, digits and . _ ~ : -"
@@ -116,12 +116,12 @@ def read_command(kind: type[Command], body: bytes) -> Command:
 
 
 def malformed(problem: Malformed) -> MalformedJson:
-    """The answer to a body that is no JSON."""
+    """The error for a body that is not valid JSON."""
     return MalformedJson(problem.message, Fault(problem.place, problem.code, problem.reason))
 
 
 def read_command_id(headers: Mapping[str, str]) -> UUID:
-    """The id that the Idempotency-Key stands for; quotes around it, as the IETF draft has them, mean nothing."""
+    """The command id of the Idempotency-Key; quotes around the key, as in the IETF draft, mean nothing."""
     key = headers.get("idempotency-key")
     if key is None:
         raise KeyMissing("a command needs an Idempotency-Key")
@@ -137,7 +137,7 @@ def command_uuid_of(key: str) -> UUID:
 
 
 def read_wait(headers: Mapping[str, str], default: float) -> float:
-    """Seconds the client wants to wait at most: `Prefer: wait=N`."""
+    """Most seconds that the client wants to wait: `Prefer: wait=N`."""
     found = _WAIT.search(headers.get("prefer", ""))
     if found is None:
         return default

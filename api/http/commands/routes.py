@@ -1,4 +1,4 @@
-"""A command over HTTP: parse (command_request), look up or append and wait (here), answer (command_answer)."""
+"""A command over HTTP: parse (`request`), look up or append and wait (here), answer (`answer`)."""
 
 from typing import Any
 from urllib.parse import unquote
@@ -29,7 +29,7 @@ from refold.schemas.contracts import Category
 from refold.schemas.identity import outcome_key
 
 ACK_S = 5.0
-"""Kafka's acknowledgement is waited for at least this long, whatever the client prefers."""
+"""Least seconds that we wait for Kafka's acknowledgement, even if the client prefers less."""
 Services = NamedDependency[SkipValidation[CommandServices]]
 AnyRequest = Request[Any, Any, Any]
 
@@ -67,7 +67,7 @@ async def read_outcome(
 
 
 async def outcome_of(commands: CommandServices, category: Category, stream: str, key: str) -> Answer:
-    """The outcome as it stands. Raises KeyInvalid."""
+    """The outcome at this moment. Raises KeyInvalid."""
     command_id = command_uuid_of(key)
     where = outcome_key(category.name, stream, command_id.bytes)
     return answer.outcome(command_id, stream, await commands.outcomes.find(where))

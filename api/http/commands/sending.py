@@ -1,4 +1,4 @@
-"""One command on its way: appended by Kafka, decided by the core, whichever is told first."""
+"""One command on its way: Kafka's acknowledgement and the core's outcome, in whichever order they arrive."""
 
 import asyncio
 from typing import Any
@@ -8,7 +8,7 @@ from refold.streams.errors import DeliveryFailed
 
 
 class Sending:
-    """What is known of a command that was handed to the producer. Made and waited for in one event loop."""
+    """The state of a command that the producer has. Made and waited for in one event loop."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -17,13 +17,13 @@ class Sending:
         self._problem: DeliveryFailed | None = None
 
     def delivered(self, problem: DeliveryFailed | None) -> None:
-        """What Kafka says; called in the producer's thread. Mostly the outcome is what is waited for: then an ack wakes nobody."""
+        """Take Kafka's report; called in the producer's thread. Usually the request waits for the outcome: then the report wakes nobody."""
         self._problem, self._acked = problem, problem is None
         if problem is not None or self._wants_ack:
             self._loop.call_soon_threadsafe(self._wake)
 
     async def decided(self, expected: "asyncio.Future[Any]", seconds: float) -> None:
-        """Return once the outcome is there, Kafka has refused the command, or the time is over."""
+        """Return once the outcome is there, Kafka has refused the command, or the time has run out."""
         expected.add_done_callback(self._wake)
         try:
             await self._told(seconds)
@@ -31,8 +31,8 @@ class Sending:
             expected.remove_done_callback(self._wake)
 
     async def acknowledged(self, seconds: float) -> None:
-        """Return once Kafka has the command. Raises DeliveryFailed, or AppendUnknown: without its word nobody knows."""
-        self._wants_ack = True  # before the look: either this thread sees the answer, or the producer's sees the wish
+        """Return once Kafka has the command. Raises DeliveryFailed, or AppendUnknown if Kafka reports nothing."""
+        self._wants_ack = True  # before the check: one of the two threads sees the other
         if not self._acked and self._problem is None:
             await self._told(seconds)
         if self._problem is not None:

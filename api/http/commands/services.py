@@ -1,4 +1,4 @@
-"""What the routes of commands need of the world, as narrow as they need it."""
+"""The outside world as the routes of commands need it, and no wider."""
 
 import asyncio
 from collections.abc import Callable
@@ -28,15 +28,15 @@ class OutcomeTable(Protocol):
         ...
 
     async def find_all(self, keys: list[bytes]) -> list[Outcome]:
-        """The outcomes there are, by one query."""
+        """The known outcomes of these keys, by one query."""
         ...
 
     def commits(self) -> int:
-        """How often the core has committed, as far as is known."""
+        """Known number of the core's commits."""
         ...
 
     async def committed(self, since: int) -> None:
-        """Return once the core has committed again, or soon anyway."""
+        """Return once the core has committed again, or after a short time."""
         ...
 
 
@@ -46,7 +46,7 @@ Queue = Callable[[Intent, Delivered], None]
 
 @dataclass(frozen=True)
 class CommandServices:
-    """For commands and their outcomes. `append`: a command of its own, `queue`: one of a batch."""
+    """Services for commands and their outcomes. `append` sends a single command, `queue` one of a batch."""
 
     domains: Domains
     outcomes: OutcomeTable

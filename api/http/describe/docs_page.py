@@ -19,7 +19,7 @@ h2{margin-top:2rem}
 
 
 def docs_page(document: Json) -> str:
-    """Each path a section that opens; its parameters, body and answers as tables."""
+    """The page: each path is a section that opens, with its parameters, body and answers as tables."""
     schemas = document["components"]["schemas"]
     by_tag: dict[str, list[str]] = {}
     for path, verbs in document["paths"].items():
@@ -48,7 +48,7 @@ def _section(verb: str, path: str, operation: Json, schemas: Json) -> str:
 
 
 def _shown(part: Json) -> Json:
-    """The content of a body or answer; nothing for problems, which are all alike."""
+    """The content of a body or answer; empty for problems, which are all alike."""
     found: Json = next((content for kind, content in part["content"].items() if "problem" not in kind), {})
     return found
 
@@ -101,7 +101,7 @@ def _kind(schema: Json) -> str:
 
 
 def _marked(text: str) -> str:
-    """Backticks become code."""
+    """Text as HTML, with backticks turned into code."""
     parts = escape(text).split("`")
     return "".join(f"<code>{part}</code>" if place % 2 else part for place, part in enumerate(parts))
 

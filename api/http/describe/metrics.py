@@ -1,4 +1,4 @@
-"""/metrics: what every process counts, and what the database and the log said a moment ago."""
+"""/metrics: the counts of every process, and gauges read from database and log a moment ago."""
 
 import contextlib
 import os
@@ -53,7 +53,7 @@ def counting(app: ASGIApp) -> ASGIApp:
 
 
 def own_page(checks: Iterable[Check]) -> bytes:
-    """What this process alone counts, and whether it is ready."""
+    """The counts of this process alone, and whether it is ready."""
     ready = GaugeMetricFamily("refold_ready", "Whether a check of this worker's /readyz is well.", labels=["check"])
     for check in checks:
         ready.add_metric([check.name], int(check.ok))
@@ -63,7 +63,7 @@ def own_page(checks: Iterable[Check]) -> bytes:
 
 
 def metrics_page(seen: Iterable[Metric]) -> bytes:
-    """Everything in Prometheus' text format: what this machine's processes count, and what was seen of the whole."""
+    """Everything in Prometheus' text format: the counts of this machine's processes, and the gauges of the whole."""
     registry = CollectorRegistry()
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # prometheus_client has no types there
@@ -75,7 +75,7 @@ def metrics_page(seen: Iterable[Metric]) -> bytes:
 
 
 class _Given(Collector):
-    """Gauges that are there already."""
+    """A collector of gauges that are computed already."""
 
     def __init__(self, found: Iterable[Metric]) -> None:
         self._found = list(found)
@@ -85,7 +85,7 @@ class _Given(Collector):
 
 
 def up(answered: Mapping[str, int]) -> Metric:
-    """By server, whether it answered."""
+    """Whether each server answered."""
     family = GaugeMetricFamily("refold_up", "Whether the server answered when it was asked last.", labels=["server"])
     for server, value in answered.items():
         family.add_metric([server], value)
@@ -93,7 +93,7 @@ def up(answered: Mapping[str, int]) -> Metric:
 
 
 def standing_still(findings: Iterable[Finding], age_s: float) -> list[Metric]:
-    """What `refold status` exits with 3 for, by role and kind; nothing while all is well."""
+    """The findings for which `refold status` exits with 3, by role and kind; no series while all is well."""
     family = GaugeMetricFamily(
         "refold_standing_still", "What stands still, as refold status finds it.", labels=["role", "kind"]
     )
@@ -105,7 +105,7 @@ def standing_still(findings: Iterable[Finding], age_s: float) -> list[Metric]:
 
 
 def from_lags(lags: Iterable[Lag]) -> Iterator[Metric]:
-    """How far each group is, and how far behind."""
+    """The position of each group, and its lag."""
     labels = ["group", "topic", "partition"]
     families = {
         "position": GaugeMetricFamily("refold_position", "Next offset the group will apply.", labels=labels),
@@ -123,7 +123,7 @@ def from_lags(lags: Iterable[Lag]) -> Iterator[Metric]:
 
 
 def codes(live: Iterable[Live]) -> Metric:
-    """How many codes of each domain run."""
+    """The number of different codes of each domain that run."""
     family = GaugeMetricFamily("refold_codes", "Different codes of the domain that run at once.", labels=["domain"])
     found: dict[str, set[str]] = {}
     for code in (code for process in live for code in process.code):
@@ -134,7 +134,7 @@ def codes(live: Iterable[Live]) -> Metric:
 
 
 def of_troubles(found: Iterable[Trouble]) -> Metric:
-    """How many processes wait or ended."""
+    """The numbers of processes, and of those that wait or ended."""
     family = GaugeMetricFamily(
         "refold_troubles", "Processes that wait for something, or ended by an error within a minute.", labels=["role"]
     )
@@ -192,7 +192,7 @@ def from_tables(db: Database) -> Iterator[Metric]:
             family = GaugeMetricFamily(name, _HELP[name], labels=labels)
             with contextlib.suppress(
                 psycopg.ProgrammingError
-            ):  # a table that somebody changed hides nothing of the others
+            ):  # a table that somebody changed must not hide the others
                 for *values, number in db.execute(statement.encode()).fetchall():
                     family.add_metric([str(value) for value in values], float(number))
             yield family

@@ -87,7 +87,7 @@ def command_schemas(category: Category) -> dict[str, Json]:
 
 
 def _inlined(part: Any, parts: Json) -> Any:
-    """With each enum where it is used: two categories may have different ones of one name."""
+    """The schema with each enum at its use: two categories may have different enums of one name."""
     if isinstance(part, list):
         return [_inlined(inner, parts) for inner in part]
     if not isinstance(part, dict):
@@ -221,7 +221,7 @@ def _row(model: ServedModel) -> Json:
 
 
 def _quoted(column: str) -> str:
-    """A column that is named as a parameter, as a query names it."""
+    """The name of a column in a query, quoted if a parameter has the same name."""
     return f'"{column}"' if column in RESERVED else column
 
 

@@ -38,7 +38,7 @@ SCHEMAS: Json = {
 
 
 def fixed_paths() -> Json:
-    """By path and verb."""
+    """The operations by path and verb."""
     return {"/v1/commands": {"post": _batch()}, **{f"/registry{path}": verbs for path, verbs in _registry().items()}}
 
 

@@ -17,7 +17,7 @@ JSON_TYPES: dict[str, Json] = {
     "date": {"type": "string", "format": "date"},
     "timestamptz": _TIME,
     "uuid": _UUID,
-    # What is no number in JSON (NaN, Infinity) is a text; an interval and the like are texts as they are.
+    # Values that JSON has no number for (NaN, Infinity) are texts; intervals and the like are texts anyway.
     "real": {"type": ["number", "string"]},
     "double precision": {"type": ["number", "string"]},
     "jsonb": {},

@@ -1,4 +1,4 @@
-"""For operators: probes, metrics, and what is served here."""
+"""For operators: probes, metrics, and the lists of what this API serves."""
 
 import asyncio
 from typing import Any
@@ -25,13 +25,13 @@ Models = NamedDependency[SkipValidation[ModelServices]]
 
 @get("/livez")
 async def livez() -> Response[bytes]:
-    """Whether the process answers; touches nothing else."""
+    """Whether the process answers; asks no server."""
     return _json({"ok": True})
 
 
 @get("/readyz")
 async def readyz(operations: Operations) -> Response[bytes]:
-    """Whether Kafka, Postgres, the platform's own topics and tables are there, and no worker stands still; lag is no reason to be unready."""
+    """Whether Kafka, Postgres, the platform's own topics and tables are available, and no worker stands still; lag is no reason to be unready."""
     checks = await operations.ready()
     ok = all(check.ok for check in checks)
     return _json({"ok": ok, "checks": checks}, status=200 if ok else 503)
@@ -39,7 +39,7 @@ async def readyz(operations: Operations) -> Response[bytes]:
 
 @get("/metrics")
 async def metrics(operations: Operations) -> Response[bytes]:
-    """Prometheus' text format."""
+    """The metrics in Prometheus' text format."""
     return Response(await asyncio.to_thread(operations.metrics), headers={"Content-Type": CONTENT_TYPE})
 
 
@@ -102,7 +102,7 @@ async def docs(models: Models) -> Response[str]:
 
 @get("/", status_code=307)
 async def root() -> Redirect:
-    """To the docs."""
+    """Redirects to the docs."""
     return Redirect("/docs")
 
 

@@ -21,12 +21,12 @@ from refold.schemas.errors import RefoldError
 
 MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
 FRESH_S = 5.0
-"""A schema written by newer code is found at the latest after that long."""
+"""Seconds after which a schema written by newer code is found at the latest."""
 _MOST_VERSION = 2**31 - 1
 _TAKEN = ("subject", "format", "reference_format", "deleted", "deleted_only", "normalize", "offset", "limit")
 _TAKEN_TOO = ("fetchMaxId", "defaultToGlobal", "verbose", "lookupDeletedSchema", "latestOnly")
 TAKEN = (*_TAKEN, *_TAKEN_TOO)
-"""Parameters that Confluent's clients send with each question. Nothing is deleted here, and lists are given whole."""
+"""Parameters that Confluent's clients send with each request. They have no effect: nothing is deleted here, and lists are complete."""
 AnyRequest = Request[Any, Any, Any]
 
 
@@ -39,7 +39,7 @@ class RegistryError(Exception):
 
 
 class SchemaRegistry:
-    """The view of the log's schemas, read again when something is asked for that it lacks or when it is old."""
+    """A view of the log's schemas, read again when it is old or lacks a requested schema."""
 
     def __init__(self, load: Callable[[], dict[int, Schema]], prefix: str) -> None:
         self._load, self._prefix = load, prefix
@@ -52,7 +52,7 @@ class SchemaRegistry:
         """Every schema, no older than a few seconds. Raises RegistryError when Kafka is away."""
         asked = time.monotonic()
         async with self._lock:
-            if asked < self._away[0]:  # who waited for a look that failed does not wait for one of its own
+            if asked < self._away[0]:  # a request that waited for a failed read does not start another
                 raise RegistryError(503, 50001, self._away[1])
             if time.monotonic() - self._read_at >= FRESH_S:
                 await self._read()
@@ -67,7 +67,7 @@ class SchemaRegistry:
         self._read_at = time.monotonic()
 
     async def with_schema(self, number: int) -> RegistryView:
-        """A view that has the schema. A schema never changes: what is known needs no look at Kafka."""
+        """A view that has the schema. A schema never changes, so a known one is not read from Kafka again."""
         view = self._view if number in self._view.schemas else await self.view()
         if number not in view.schemas:
             raise RegistryError(404, 40403, f"Schema {number} not found")

@@ -26,7 +26,7 @@ class Registered:
     schema: str
 
     def body(self) -> dict[str, Any]:
-        """As the registry's clients read it; a schema without a type is Avro."""
+        """The version as the registry's clients read it; a schema without a type is Avro."""
         return {"subject": self.subject, "version": self.version, "id": self.id, "schema": self.schema}
 
 
@@ -48,11 +48,11 @@ class RegistryView:
         return dict(sorted(found.items()))
 
     def uses(self, number: int) -> list[Registered]:
-        """Every version of any subject that is this schema."""
+        """Every version, of any subject, that equals this schema."""
         return [found for versions in self.subjects.values() for found in versions if found.id == number]
 
     def same(self, subject: str, schema: Schema) -> Registered | None:
-        """The version of a subject that equals a schema but for its texts."""
+        """The version of a subject that equals a schema, texts aside."""
         number = schema_id(schema)
         alike = without_docs(self.schemas.get(number)) == without_docs(schema)
         return next((found for found in self.subjects.get(subject, []) if alike and found.id == number), None)

@@ -1,7 +1,7 @@
-"""What stands still and where everything stands, as it was seen a moment ago: a thread looks in the background, nobody waits for it.
+"""Standstills and positions as they were a moment ago: a thread looks in the background, so that no request waits.
 
-/readyz and /metrics tell what `refold status` would find (`health`). A server that gives no answer holds up the looks, and is then
-named by what is asked for: what was seen before it fell silent is not told as if it were so now.
+/readyz and /metrics report the findings of `refold status` (`health`). A silent server holds up the looks. Then the answers name that
+server, and do not show older findings as if they were current.
 """
 
 import asyncio
@@ -33,22 +33,22 @@ from refold.streams.refusals import first_line
 from refold.streams.settings import Settings
 
 LOOK_S, SOON_S = 5.0, 2.0
-"""From one look to the next; while something stands still one looks more often."""
+"""Seconds between two looks, normally and while something stands still."""
 STALE_S = 15.0
-"""A look that takes longer has met a silent server."""
+"""Seconds after which a look has evidently met a silent server."""
 ANSWER_S = 0.2
-"""How long a scrape waits for a new look."""
+"""Seconds that a scrape waits for a new look."""
 _KEPT_S = 30.0
 _ELSEWHERE = ("kafka-", "database-")
-"""/readyz has checks of their own for these."""
+"""Codes for which /readyz has separate checks."""
 _PARTS = frozenset({"detached", "parked"})
-"""Of one model or stream: all others go on, and so does this process."""
+"""Codes that concern one model or stream: all others go on, and so does this process."""
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Seen:
-    """One look. `gone`: roles that ran, did not leave, and of which nobody runs any more."""
+    """One look. `gone`: roles that ended without leaving, and of which no process runs any more."""
 
     findings: Sequence[Finding]
     gone: frozenset[str] = frozenset()
@@ -56,13 +56,13 @@ class Seen:
     at: float = field(default_factory=time.monotonic)
 
     def check(self) -> Check:
-        """Whether somebody stands still who held up this process's answers; all that stands still is named."""
+        """A check that fails if a standstill affects this process's answers; it names every standstill."""
         found = [finding for finding in self.findings if not finding.code.startswith(_ELSEWHERE)]
         told = "; ".join(f"{finding.code}: {finding.says}" for finding in found)
         return Check("workers", not any(self._is_grave(finding) for finding in found), told)
 
     def _is_grave(self, finding: Finding) -> bool:
-        """A role that never ran here, or that was stopped on purpose, makes no API unready."""
+        """Whether a finding makes the API unready. A role that never ran here, or was stopped on purpose, does not."""
         if finding.code.startswith("no-"):
             return finding.role in self.gone
         return finding.code not in _PARTS
@@ -92,7 +92,7 @@ class Watch:
         await asyncio.to_thread(self._thread.join, ANSWER_S)
 
     def seen(self) -> Seen:
-        """What was seen last, or who gives no answer. Never waits."""
+        """The last look, or the server that gives no answer. Never waits."""
         seen = self._seen
         if seen is not None and time.monotonic() - seen.at <= STALE_S:
             return seen
@@ -102,7 +102,7 @@ class Watch:
         return Seen([finding], metrics=[metrics.up({self._asking: 0})])
 
     def metrics(self) -> list[Metric]:
-        """The gauges of a look that ends within ANSWER_S, else of the last one."""
+        """The gauges of a look that ends within ANSWER_S, or else of the last one."""
         before = self._seen
         if before is None or time.monotonic() - before.at > SOON_S:
             self._wanted.set()
@@ -133,7 +133,7 @@ class Watch:
         return Seen([Finding(code, why, "", "postgres")], metrics=[metrics.up({"postgres": 0})])
 
     def _look(self) -> Seen:
-        """All, or that the tables are not those of this code, or not whole. Raises psycopg.Error, RefoldError."""
+        """A full look, or the finding that the tables are not those of this code or not whole. Raises psycopg.Error, RefoldError."""
         db = self._connected()
         tables = look(db)
         said = of_tables(db, tables)
@@ -148,7 +148,7 @@ class Watch:
         return replace(seen, findings=[*said, *seen.findings])
 
     def _whole(self, db: Database) -> Seen:
-        """Postgres first: where everything stands is told even while Kafka is away."""
+        """Look at Postgres first, so that positions are known even while Kafka is away."""
         live, waits = live_processes(db), troubles(db)
         gauges = [*metrics.from_tables(db), metrics.codes(live), metrics.of_troubles(waits)]
         models = model_states(db, self._settings.domains) if has_table(db, "refold.builds") else []
@@ -181,11 +181,11 @@ class Watch:
 
 @dataclass(frozen=True)
 class Before:
-    """The looks before this one."""
+    """This look and earlier ones."""
 
     now: Look
     earlier: Sequence[Look]
 
     def __call__(self, seconds: float) -> Look | None:
-        """The newest that is so much older."""
+        """The newest look that is at least `seconds` older."""
         return next((look for look in reversed(self.earlier) if self.now.at - look.at >= seconds), None)

@@ -1,4 +1,4 @@
-"""What the routes for operators need of the world."""
+"""The outside world as the routes for operators need it."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Check:
-    """Whether something that this process needs is there."""
+    """Whether something that this process needs is available."""
 
     name: str
     ok: bool
@@ -15,7 +15,7 @@ class Check:
 
 @dataclass(frozen=True)
 class OperationServices:
-    """For probes and metrics."""
+    """Services for probes and metrics."""
 
     ready: Callable[[], Awaitable[list[Check]]]
     metrics: Callable[[], bytes]

@@ -1,7 +1,7 @@
-"""Values of columns: a client's text, checked so that Postgres reads it as that very value, and the placeholder that takes it.
+"""Values of columns: a client's text, checked so that Postgres reads it as exactly that value, and the placeholder that takes it.
 
-What Postgres prints is taken as it is printed, in JSON or as its own text. What it would round is refused here; what else it
-refuses (a 30th of February) is found when it does.
+Every value is accepted as Postgres prints it, in JSON or as text. Values that Postgres would round are refused here; Postgres itself
+refuses the others (a 30th of February) when the statement runs.
 """
 
 import json
@@ -47,7 +47,7 @@ def read_value(column: ServedColumn, text: str) -> str:
 
 
 def not_of(column: ServedColumn, text: str) -> FilterInvalid:
-    """The error of a text that is no value of the column."""
+    """The error for a text that is no value of the column."""
     message = f"{shown(text)} is no {column.sql_type} ({column.name})"
     return FilterInvalid(message, Fault(column.name, "filter-invalid", message))
 
@@ -58,7 +58,7 @@ def bound(column: ServedColumn) -> sql.SQL:
 
 
 def shown_as(column: ServedColumn, value: sql.Composable) -> sql.Composable:
-    """The value as JSON is made of it: decimals as text, so that no client reads them as floats."""
+    """The column's value as JSON shows it: decimals as text, so that no client reads them as floats."""
     kind = served_type(column.sql_type)
     return sql.SQL("{}::text" + "[]" * kind.array).format(value) if kind.name == "numeric" else value
 
@@ -66,7 +66,7 @@ def shown_as(column: ServedColumn, value: sql.Composable) -> sql.Composable:
 def _plain(text: str) -> str:
     if "\0" in text:
         raise ValueError
-    text.encode()  # half a surrogate pair, which a JSON text may name, is a ValueError
+    text.encode()  # half a surrogate pair, which JSON can contain, is a ValueError
     return text
 
 
@@ -92,7 +92,7 @@ def _matching(pattern: str) -> Callable[[str], str]:
 
 
 def _dated(read: Callable[[str], str]) -> Callable[[str], str]:
-    """Also a day that the calendar has; years beyond its four digits are Postgres's to judge."""
+    """Check that the calendar has this day; Postgres judges years of more than four digits."""
 
     def checked(text: str) -> str:
         if re.match(r"[0-9]{4}-", text) and not text.lower().endswith("bc"):
@@ -107,13 +107,13 @@ def _number(text: str) -> str:
 
 
 def _with_offset(name: str) -> Callable[[str], str]:
-    """A `+` that was not percent-encoded arrives as a blank: where a value has one there, it can mean nothing else."""
+    """Put back a `+` that was not percent-encoded and arrives as a blank: at this place a blank can mean nothing else."""
     read = _matching(_TIMES[name])
     return lambda text: read(_BLANK_OFFSET.sub(r"\1+", text, count=1))
 
 
 def _instant(text: str) -> str:
-    """RFC 3339 as everywhere; what Postgres prints besides (infinity, before Christ, years beyond 9999) as it prints it."""
+    """RFC 3339 as everywhere; other times of Postgres (infinity, before Christ, years beyond 9999) in its own form."""
     if re.match(r"[0-9]{4}-", text) and not text.lower().endswith("bc"):
         return instant_of(_BLANK_OFFSET.sub(r"\1+", text, count=1)).isoformat()
     return _with_offset("timestamptz")(text)

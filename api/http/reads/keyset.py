@@ -1,9 +1,9 @@
-"""Where a page ends and the next begins: a total order, the rows behind a row of it, and cursors.
+"""Paging: a total order of rows, the rows after a given row, and cursors from one page to the next.
 
-A cursor is what a row was ordered by, as Postgres prints it: the next page is right however rows change in between. Values that
-would make it long are not in it: it then names the last rows of the page by hashes of what they are ordered by, and the first
-row behind it. A row that is unchanged is found again by its hash, and of the rows between it and the end of the page none is
-unchanged; so no unchanged row is lost or doubled. Only when all of them have changed the cursor is refused (`cursor-expired`).
+A cursor holds the values by which the page's last row is ordered, as Postgres prints them: the next page is right however rows change
+in between. If these values are long, the cursor instead holds hashes of them for the last rows of the page and the first row after it. The
+next page starts after the last of the page's rows that still has its hash. All rows between it and the page's end have changed, so no
+unchanged row is lost or doubled. If all named rows have changed, the cursor is refused (`cursor-expired`).
 """
 
 import base64
@@ -20,7 +20,7 @@ from refold.api.http.reads.column_values import Value, bound
 from refold.projections.tables.serving import ServedColumn
 
 MOST_VALUES = 512
-"""Bytes of a row's values in a cursor; hashes are about as long."""
+"""Most bytes of a row's values in a cursor; hashes are about as long."""
 ROWS_NAMED = 8
 _HEX = 24
 VIEW, MARK = sql.Identifier("_View"), sql.Identifier("_Mark")
@@ -28,7 +28,7 @@ VIEW, MARK = sql.Identifier("_View"), sql.Identifier("_Mark")
 
 @dataclass(frozen=True)
 class Term:
-    """A column that rows are ordered by. Null comes last or first as in Postgres, unless the client says otherwise."""
+    """A column by which rows are ordered. Nulls come last or first as in Postgres, unless the client says otherwise."""
 
     column: ServedColumn
     descending: bool = False
@@ -39,7 +39,7 @@ class Term:
         return sql.SQL("{}.{}").format(VIEW, sql.Identifier(self.column.name))
 
     def sql(self, *, backwards: bool = False) -> sql.Composable:
-        """As a term of ORDER BY; the plain form where an index can serve it."""
+        """The term for ORDER BY, in the plain form if an index can serve it."""
         down, first = self.descending != backwards, self.nulls_first != backwards
         order = sql.SQL(" DESC" if down else "")
         nulls = sql.SQL(f" NULLS {'FIRST' if first else 'LAST'}" if self.column.nullable and first != down else "")
@@ -48,9 +48,9 @@ class Term:
 
 @dataclass(frozen=True)
 class Cursor:
-    """Where to go on: behind a row with these values, or behind the last of some rows named by hashes.
+    """The end of a page: the values of its last row, or hashes of some rows.
 
-    The last hash is of the first row that was not shown.
+    The last hash belongs to the first row that was not shown.
     """
 
     values: tuple[Value, ...] = ()
@@ -58,7 +58,7 @@ class Cursor:
 
 
 def behind(terms: Sequence[Term], values: Sequence[Value]) -> tuple[sql.Composable, list[tuple[ServedColumn, Value]]]:
-    """Rows behind one with these values, and what is bound in order. One row comparison where an index can serve it, else term by term."""
+    """The condition for rows after one with these values, and its bound values in order. One row comparison if an index can serve it, else term by term."""
     held = [(term.column, value) for term, value in zip(terms, values, strict=True)]
     if len({term.descending for term in terms}) == 1 and not any(term.column.nullable for term in terms):
         names = sql.SQL(", ").join(term.name for term in terms)
@@ -75,7 +75,7 @@ def behind(terms: Sequence[Term], values: Sequence[Value]) -> tuple[sql.Composab
 
 
 def behind_mark(terms: Sequence[Term]) -> sql.Composable:
-    """Rows behind the one row of `_Mark`, and that row itself where it was not shown yet."""
+    """The condition for rows after the one row of `_Mark`, and that row itself if it was not shown yet."""
     marks = [sql.SQL("{}.{}").format(MARK, sql.Identifier(f"_M{place}")) for place in range(len(terms))]
     same = [_same(term, mark) for term, mark in zip(terms, marks, strict=True)]
     options = [sql.SQL("{}.{} AND {}").format(MARK, sql.Identifier("_Unseen"), sql.SQL(" AND ").join(same))]
@@ -86,9 +86,9 @@ def behind_mark(terms: Sequence[Term]) -> sql.Composable:
 
 
 def mark(terms: Sequence[Term], source: sql.Composable) -> sql.Composable:
-    """The row to go on from, found by its hash: the last of those that were shown, else the first that was not.
+    """The row from which the page goes on, found by its hash: the last that was shown, or else the first that was not.
 
-    Takes all hashes, and then the last of them.
+    Its placeholders take the last hash, and then all hashes.
     """
     shown = [sql.SQL("{} AS {}").format(term.name, sql.Identifier(f"_M{place}")) for place, term in enumerate(terms)]
     hashed = row_hash([term.name for term in terms])
@@ -108,7 +108,7 @@ def mark(terms: Sequence[Term], source: sql.Composable) -> sql.Composable:
 
 
 def row_hash(values: Sequence[sql.Composable]) -> sql.Composable:
-    """96 bits of what a row is ordered by."""
+    """96 bits of a hash of the values by which a row is ordered."""
     return sql.SQL("left(encode(sha256(convert_to(ROW({})::text, 'UTF8')), 'hex'), {})").format(
         sql.SQL(", ").join(values), sql.Literal(_HEX)
     )
@@ -121,7 +121,7 @@ def written(binding: str, cursor: Cursor) -> str:
 
 
 def read(text: str, binding: str, terms: int) -> Cursor:
-    """The cursor of a client. Raises CursorInvalid where it is not one of this query."""
+    """The cursor of a client. Raises CursorInvalid if it does not belong to this query."""
     try:
         body = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
         bound_to, values, rows = msgspec.json.decode(body, type=tuple[str, tuple[Value, ...], tuple[str, ...]])
@@ -134,13 +134,13 @@ def read(text: str, binding: str, terms: int) -> Cursor:
 
 
 def not_ours() -> CursorInvalid:
-    """The error of a cursor that no page of this query gave."""
+    """The error for a cursor that no page of this query gave."""
     message = "the cursor is not one of this query: same read model, same filters, same order"
     return CursorInvalid(message, Fault("cursor", "cursor-invalid", message))
 
 
 def bound_to(*asked: object) -> str:
-    """What a cursor belongs to; a cursor of another query would silently skip rows."""
+    """The query to which a cursor belongs, as text; a cursor of another query would silently skip rows."""
     return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
 
 
@@ -149,7 +149,7 @@ def _same(term: Term, mark: sql.Composable) -> sql.Composable:
 
 
 def _further(term: Term, mark: sql.Composable, *, is_null: bool | None) -> tuple[sql.Composable, int]:
-    """Rows whose value lies behind the mark's, and how often the mark is in it; `is_null` None: only Postgres knows."""
+    """The condition for rows whose value comes after the mark's, and how often it contains the mark; `is_null` None: only Postgres knows."""
     beyond = sql.SQL("{} {} {}").format(term.name, sql.SQL("<" if term.descending else ">"), mark)
     there, missing = sql.SQL("{} IS NOT NULL").format(term.name), sql.SQL("{} IS NULL").format(term.name)
     if is_null:

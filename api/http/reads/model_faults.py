@@ -1,4 +1,4 @@
-"""What is wrong with a read model itself, told instead of an answer that would be another's rows, or of a failure that names nobody."""
+"""Faults of a read model itself. They are reported in place of rows of another declaration, or of an error that names no model."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,9 +25,9 @@ _OF_DOMAIN = """
 
 @asynccontextmanager
 async def faults_said(reads: ModelReads, model: ServedModel) -> AsyncIterator[None]:
-    """Around a read of a model. Raises ReadModelFailed where its declaration is at fault, also when the read went well.
+    """Wraps a read of a model. Raises ReadModelFailed if the model's declaration is at fault, even after a successful read.
 
-    A view whose new declaration cannot be made still shows the old one's rows to who asks for them by the old code.
+    If a view's new declaration cannot be made, the view still shows the old one's rows to processes of the old code.
     """
     try:
         yield
@@ -44,7 +44,7 @@ async def faults_said(reads: ModelReads, model: ServedModel) -> AsyncIterator[No
 
 
 async def domain_faults(reads: ModelReads, domain: str) -> dict[tuple[str, str], str]:
-    """Why models and views of a domain fail, by name and a view's fingerprint; nothing where Postgres cannot say it now."""
+    """Reasons why models and views of a domain fail, by name and a view's fingerprint; empty while Postgres cannot tell."""
     try:
         rows = await reads.fetch(sql.SQL(_OF_DOMAIN), (domain, domain))
     except (NotPrepared, DatabaseUnavailable):

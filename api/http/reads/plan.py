@@ -1,6 +1,6 @@
-"""Plan: a query compared with a read model's declaration, as one statement. The client's text is bound, never SQL.
+"""Plan: checks a query against a read model's declaration and makes one statement. The client's text is bound, never SQL.
 
-Every name of ours in a statement holds upper case, which no name of an author can.
+Our own names in a statement contain upper case letters, which authors' names cannot.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ Parameter = Value | list[str]
 
 @dataclass(frozen=True)
 class Given:
-    """A client's value, so that the one which Postgres refuses can be told."""
+    """A client's value, kept so that an error can name the one that Postgres refuses."""
 
     column: ServedColumn
     value: Value
@@ -31,7 +31,7 @@ class Given:
 
 @dataclass(frozen=True)
 class QueryPlan:
-    """Rows to fetch: conditions with their values, a total order, one row more than the page to know of a next."""
+    """Rows to fetch: conditions with their values, a total order, and one row more than the page, which shows whether a next one exists."""
 
     model: ServedModel
     conditions: tuple[sql.Composable, ...]
@@ -45,14 +45,14 @@ class QueryPlan:
 
     @property
     def values(self) -> list[Parameter]:
-        """What the statement takes, in order."""
+        """The values that the statement binds, in order."""
         filters = [one.value for one in self.given if not one.in_cursor]
         if self.cursor is not None and self.cursor.rows:
             return [self.cursor.rows[-1], *filters, list(self.cursor.rows), *filters]
         return [one.value for one in self.given]
 
     def tables(self) -> sql.Composed:
-        """`_Page`: its rows, numbered, each column under a name of ours. `_Mark`, where the cursor names rows by hashes."""
+        """`_Page`: the page's rows, numbered, with our own names for columns. Also `_Mark` if the cursor names rows by hashes."""
         source = self._source()
         marked = self.cursor is not None and bool(self.cursor.rows)
         cut = sql.SQL("SELECT {columns} {source} ORDER BY {order} LIMIT {limit}").format(
@@ -82,7 +82,7 @@ class QueryPlan:
         ).format(columns=columns, last=self._last(), fits=self._fits())
 
     def ends(self) -> sql.Composed:
-        """What a cursor is made of: the last row's values, where they are short, and hashes of rows at the page's end; how many rows were found."""
+        """The parts of a cursor: the last row's values if they are short, and hashes of rows at the page's end; then the number of rows found."""
         ordered = self._ordered()
         row = sql.SQL("ROW({})::text").format(sql.SQL(", ").join(ordered))
         return sql.SQL(
@@ -99,7 +99,7 @@ class QueryPlan:
         )
 
     def cursor_after(self, values: Sequence[Value] | None, hashes: Sequence[str]) -> str:
-        """The cursor that goes on behind a page: by its last row's values, or by hashes."""
+        """The cursor to the next page: by the last row's values, or by hashes."""
         if values is not None:
             return keyset.written(self.binding, Cursor(values=tuple(values)))
         before = self.cursor.rows[:-1] if self.cursor is not None else ()
@@ -151,7 +151,7 @@ class QueryPlan:
 
 
 def plan_query(model: ServedModel, query: Query) -> QueryPlan:
-    """Raises UnknownParameter, FilterInvalid, OrderInvalid or CursorInvalid."""
+    """The plan of a page. Raises UnknownParameter, FilterInvalid, OrderInvalid or CursorInvalid."""
     columns = {column.name: column for column in model.columns}
     planned = [_condition(columns, wanted) for wanted in query.filters]
     terms = _total_order(model, columns, query.order)
@@ -169,7 +169,7 @@ def plan_query(model: ServedModel, query: Query) -> QueryPlan:
 
 
 def plan_row(model: ServedModel, key: Sequence[str]) -> QueryPlan:
-    """One row by its key. Raises RowKeyInvalid."""
+    """The plan of one row by its key. Raises RowKeyInvalid."""
     if len(key) != len(model.key):
         raise RowKeyInvalid(
             f"the key of {model.name} is {','.join(model.key)}: {len(model.key)} values, not {len(key)}"
@@ -199,7 +199,7 @@ def _condition(columns: dict[str, ServedColumn], wanted: Filter) -> tuple[sql.Co
 
 
 def _total_order(model: ServedModel, columns: dict[str, ServedColumn], order: Sequence[Order]) -> tuple[Term, ...]:
-    """What the client asks for, then the key, then of a declared view all other columns: its key may be none."""
+    """The order: the client's terms, then the key, then all other columns of a declared view, whose key may not be unique."""
     for term in order:
         if term.column not in columns:
             message = f"order: there is no column {shown(term.column)}; there are: {', '.join(columns)}"

@@ -1,6 +1,6 @@
-"""Position tokens: `retail.basket.events/2:1234` says that partition 2 of that topic was folded up to offset 1234.
+"""Position tokens: `retail.basket.events/2:1234` means that partition 2 of that topic was folded up to offset 1234.
 
-Several are joined by commas. Topics stand without their prefix, so that a token does not tell how a cluster is set up.
+Several are joined by commas. Topics lack their prefix, so that a token does not reveal the setup of a cluster.
 """
 
 import re
@@ -17,7 +17,7 @@ _MOST = 4096
 
 
 def read_token(text: str, topics: Iterable[str]) -> dict[TopicPart, int]:
-    """The positions of a token; of a place named twice the later. Raises TokenMalformed."""
+    """The positions of a token; for a place named twice the later one. Raises TokenMalformed."""
     found: dict[TopicPart, int] = {}
     known = frozenset(topics)
     for part in text.split(",", _MOST):
@@ -37,7 +37,7 @@ def token(positions: Positions) -> str:
 
 
 def missing(wanted: Positions, reached: Positions) -> dict[TopicPart, int]:
-    """What of the wanted positions is not reached yet."""
+    """The wanted positions that are not reached yet."""
     return {place: offset for place, offset in wanted.items() if reached.get(place, 0) < offset}
 
 

@@ -51,7 +51,7 @@ class Filter:
 
 @dataclass(frozen=True)
 class Order:
-    """A column, its direction, and where its nulls come (None: as in Postgres)."""
+    """A column, its direction, and the place of its nulls (None: as in Postgres)."""
 
     column: str
     descending: bool = False
@@ -60,7 +60,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Query:
-    """What a query string asks for, not yet compared with what there is."""
+    """The contents of a query string, not yet checked against a read model."""
 
     filters: tuple[Filter, ...] = ()
     order: tuple[Order, ...] = ()
@@ -95,7 +95,7 @@ def read_query(raw: bytes) -> Query:
 def read_key(raw: bytes, columns: int) -> tuple[str, ...]:
     """The values of a key in a raw path. Raises RowKeyInvalid.
 
-    Of one column: all of it, whatever it holds. Of several: joined by commas, which a client may have percent-encoded; a value
+    A key of one column is the whole text. Values of several columns are joined by commas, which a client may have percent-encoded; a value
     that holds a comma or begins with a double quote stands in double quotes, with backslashes before quotes and backslashes.
     """
     parts = raw.split(b",") if columns > 1 else [raw]
@@ -121,14 +121,14 @@ def _elements(text: str) -> Iterator[str]:
 
 
 def _unquoted(text: str) -> str:
-    """Without the double quotes around it, if it has them."""
+    """The text without its double quotes, if it has them."""
     if len(text) >= 2 and text[0] == text[-1] == '"':
         return re.sub(r"\\(.)", r"\1", text[1:-1], flags=re.DOTALL)
     return text
 
 
 def read_numbers(raw: bytes, **allowed: tuple[int, int, int]) -> dict[str, int]:
-    """Whole-number parameters, each `name=(default, least, most)`; others are not looked at. Raises FilterInvalid, LimitInvalid."""
+    """Whole-number parameters, each `name=(default, least, most)`; others are ignored. Raises FilterInvalid, LimitInvalid."""
     found = {name: default for name, (default, _, _) in allowed.items()}
     for name, value in _pairs(raw):
         if name not in allowed:
@@ -139,7 +139,7 @@ def read_numbers(raw: bytes, **allowed: tuple[int, int, int]) -> dict[str, int]:
 
 
 def read_texts(raw: bytes, *names: str) -> dict[str, str]:
-    """Text parameters that are there. Raises FilterInvalid where one is there twice."""
+    """The text parameters of the query. Raises FilterInvalid if one is there twice."""
     found: dict[str, str] = {}
     for name, value in _pairs(raw):
         if name in found:

@@ -1,4 +1,4 @@
-"""A read model over HTTP: parse (query_request), plan (query_plan), query (here), answer (here)."""
+"""A read model over HTTP: parse (`request`), plan (`plan`), query (here), answer (here)."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -31,7 +31,7 @@ from refold.projections.tables.serving import ServedModel
 
 DEFAULT_WAIT_S = 5.0
 MOST_LINK = 8000
-"""Bytes of a `Link`: clients refuse an answer with longer headers. `next` in the body has it all the same."""
+"""Most bytes of a `Link`: clients refuse an answer with longer headers. `next` in the body always has the path."""
 Services = NamedDependency[SkipValidation[ModelServices]]
 AnyRequest = Request[Any, Any, Any]
 
@@ -68,9 +68,9 @@ _OF_VIEW = {
 
 @dataclass(frozen=True)
 class Page:
-    """Rows of a read model as JSON texts, the position they reflect, and what is known to be missing from them.
+    """Rows of a read model as JSON texts, the position they reflect, and the events known to be missing from them.
 
-    `ends`: what `Plan.cursor_after` takes; None where no page follows.
+    `ends`: the arguments of `Plan.cursor_after`; None if no page follows.
     """
 
     rows: list[str]
@@ -138,7 +138,7 @@ def find_model(models: ModelServices, domain: str, name: str) -> ServedModel:
 async def _fresh_page(
     models: ModelServices, plan: QueryPlan, headers: Mapping[str, str], *, by_key: bool = False
 ) -> Page:
-    """The page, once it reflects `Refold-Min-Position`. Raises PositionNotReached, never answers staler."""
+    """The page, once it reflects `Refold-Min-Position`. Raises PositionNotReached rather than answer with older rows."""
     wanted = _wanted(models, plan.model, headers.get("refold-min-position"))
     wait = read_wait(headers, DEFAULT_WAIT_S)
     until = asyncio.get_running_loop().time() + wait
@@ -160,7 +160,7 @@ async def _fresh_page(
 
 
 def _wanted(models: ModelServices, model: ServedModel, text: str | None) -> dict[TopicPart, int]:
-    """Of a token, what concerns this model: other categories' events never reach it."""
+    """The positions of a token that concern this model: other categories' events never reach it."""
     if text is None:
         return {}
     asked = read_token(text, (f"{name}.events" for name in models.domains.categories))
@@ -199,7 +199,7 @@ def _expired(page: Page) -> CursorExpired:
 
 @asynccontextmanager
 async def values_judged(reads: ModelReads, plan: QueryPlan) -> AsyncIterator[None]:
-    """Around a statement: where Postgres refuses it, whether a value of the client's is to blame. Raises FilterInvalid, CursorInvalid."""
+    """Wraps a statement. If Postgres refuses it because of a client's value, raises FilterInvalid or CursorInvalid."""
     try:
         yield
     except psycopg.Error as problem:
@@ -218,7 +218,7 @@ def _statement(plan: QueryPlan, *, ends: bool = True) -> sql.Composed:
 
 
 def _by_key(statements: dict[tuple[str, str], bytes], plan: QueryPlan) -> bytes:
-    """The statement that finds one row: the same for all of a model's."""
+    """The statement that finds one row: the same for all rows of a model."""
     name = plan.model.domain, plan.model.name
     if name not in statements:
         statements[name] = _statement(plan, ends=False).as_bytes()

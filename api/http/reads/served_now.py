@@ -1,7 +1,7 @@
 """Read models as they are served now: a table or view of other code is served with its own columns, and the answer says so.
 
-During a deploy the table that serves may be of older or newer code than this process. What its view shows is kept beside it
-(`refold.builds`, `refold.views`); it is looked at each second, and at once when a read fails.
+During a deploy the table that serves may belong to older or newer code than this process. `refold.builds` and `refold.views` keep the
+columns of each; this process reads them each second, and at once when a read fails.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from refold.streams.journal import about
 
 Name = tuple[str, str]
 OTHER = {"Refold-Declaration": "other"}
-"""Of an answer whose rows are of another declaration than this process has."""
+"""Header of an answer whose rows are of another declaration than this process has."""
 _LOOK_S, _JUST_S = 1.0, 0.1
 _TABLE_CHANGED = (NotPrepared, ReadModelFailed)
 _MAYBE_STALE = (*_TABLE_CHANGED, FilterInvalid, OrderInvalid, UnknownParameter)
@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 
 
 class ServedNow(Mapping[Name, ServedModel]):
-    """The declared read models, each as the table or view that serves has it."""
+    """The declared read models, each with the columns of the table or view that serves."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class ServedNow(Mapping[Name, ServedModel]):
         fetch: Fetch,
         statements: MutableMapping[Name, bytes],
     ) -> None:
-        """`statements` are of what is served now: emptied when that changes."""
+        """`statements` belong to the models served now; they are emptied when that changes."""
         self._declared = {(model.domain, model.name): model for model in declared}
         self._fingerprints, self._fetch, self._statements = fingerprints, fetch, statements
         self._now: Mapping[Name, ServedModel] = dict(self._declared)
@@ -67,11 +67,11 @@ class ServedNow(Mapping[Name, ServedModel]):
         return len(self._now)
 
     def is_other(self, name: Name) -> bool:
-        """Whether what serves is of other code."""
+        """Whether the table or view that serves is of other code."""
         return self._now.get(name) != self._declared.get(name)
 
     def is_missing(self, name: Name) -> bool:
-        """Whether this code declares it, others are folded, and no table of it serves."""
+        """Whether this code declares the model, other models are folded, and no table of this one serves."""
         return name in self._missing
 
     async def open(self) -> None:
@@ -86,12 +86,12 @@ class ServedNow(Mapping[Name, ServedModel]):
                 await self._task
 
     async def look_again(self, problem: Exception) -> None:
-        """After a read that failed; a client's own mistakes are worth few looks. Raises what the database's door raises."""
+        """Look after a failed read, but rarely, since the client may have made the mistake. Raises the database's errors."""
         if isinstance(problem, _TABLE_CHANGED) or asyncio.get_running_loop().time() - self._looked > _JUST_S:
             await self.look()
 
     async def look(self) -> None:
-        """Learn what serves now. Raises what the database's door raises."""
+        """Read from the database what serves now. Raises the database's errors."""
         rows = await self._fetch(_SERVING, (list(self._fingerprints.values()),))
         ((folded,),) = await self._fetch(_FOLDED, ())
         self._looked = asyncio.get_running_loop().time()
@@ -101,7 +101,7 @@ class ServedNow(Mapping[Name, ServedModel]):
             if model is None or ours == fingerprint or served is None:
                 continue
             waits = any(now.get((domain, read)) != self._declared.get((domain, read)) for read in model.reads)
-            if waits or not faulty:  # a view that waits for its table is not at fault yet
+            if waits or not faulty:  # a view that waits for its table is no fault yet
                 now[domain, name] = of_json(served)
         there = {(domain, name) for domain, name, *_ in rows}
         self._missing = frozenset(self._declared.keys() - there) if folded else frozenset()
@@ -121,7 +121,7 @@ class ServedNow(Mapping[Name, ServedModel]):
 
 
 def as_served(route: Callable[..., Awaitable[Answer]]) -> Callable[..., Awaitable[Answer]]:
-    """A route of a read model: answered again where it met a table that has just changed. Raises ModelNotBuilt."""
+    """A route of a read model that runs again if it met a table that has just changed. Raises ModelNotBuilt."""
 
     @wraps(route)
     async def answered(models: ModelServices, domain: str, model: str, **more: Any) -> Answer:

@@ -1,4 +1,4 @@
-"""What the routes of reads need of the world, as narrow as they need it."""
+"""The outside world as the routes of reads need it, and no wider."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ Moved = Callable[[Positions, float], Awaitable[None]]
 
 @dataclass(frozen=True)
 class StreamServices:
-    """For the history of one stream: `read` gives the events at (partition, offset) of a category."""
+    """Services for the history of one stream. `read` returns the events of a category at (partition, offset)."""
 
     domains: Domains
     fetch: Fetch
@@ -28,9 +28,9 @@ class StreamServices:
 
 @dataclass(frozen=True)
 class ModelReads:
-    """How read models are read: pages of rows, single rows by their key, and what is known of the group's positions.
+    """Ways to read models: pages of rows, single rows by their key, and notices of the group's positions.
 
-    `moved` returns once they may have reached positions, or after so many seconds; `is_behind`: it has told that they have not.
+    `moved` returns once the group may have reached positions, or after some seconds; `is_behind`: notices say that it has not.
     """
 
     fetch: Fetch
@@ -38,12 +38,12 @@ class ModelReads:
     moved: Moved
     is_behind: Callable[[Positions], bool]
     by_key: dict[tuple[str, str], bytes] = field(default_factory=dict)
-    """The statements of single rows, each composed once."""
+    """Statements of single rows by model, each composed once."""
 
 
 @dataclass(frozen=True)
 class ModelServices:
-    """For read models."""
+    """Services for read models."""
 
     domains: Domains
     models: Mapping[tuple[str, str], ServedModel]

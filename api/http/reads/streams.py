@@ -1,6 +1,6 @@
-"""A stream over HTTP: its state and version from Postgres, its events from the log by the offsets the core noted.
+"""A stream over HTTP: its state and version from Postgres, its events from the log by the offsets that the core noted.
 
-Events are shown as today's code reads them: a stored event of a retired type as what its upcaster makes of it. A page is a
+Events are shown as today's code reads them: an upcaster turns a stored event of a retired type into events of today. A page is a
 range of versions, so it may show more events than it has versions.
 """
 
@@ -36,11 +36,11 @@ from refold.streams.rules.effects import BROKEN
 
 MAX_EVENTS = 1000
 MOST_REFOLDED = 10_000
-"""A longer stream whose state other code folded shows none, until its next event lets the core fold it anew."""
+"""Most events of a stream that the API folds itself if other code folded its state. A longer one shows no state until its next event lets the core fold it again."""
 _log = logging.getLogger(__name__)
 Services = NamedDependency[SkipValidation[StreamServices]]
 
-# One statement, so that version, state and offsets are of one snapshot.
+# One statement, so that version, state and offsets come from one snapshot.
 _STREAM = """
 SELECT s.version, s.state, s.state_fingerprint, w.part, p.next_offset, o.first_version, o.offsets, (
        SELECT ARRAY[a.record_offset::text, a.reason] FROM refold.set_aside a
@@ -123,14 +123,14 @@ async def _read(streams: StreamServices, found: Category, stream: str, raw: byte
         message = f"an event of the page is of newer code: {problem.message}"
         raise StreamUnreadable(message, Fault(stream, problem.code, problem.message)) from problem
     state = msgspec.Raw(folded) if (folded := await _state(streams, found, where, rows)) is not None else None
-    reached = events[-1].meta.version if events else 0  # fewer than asked for, where their bytes fill a page
+    reached = events[-1].meta.version if events else 0  # fewer than requested if their bytes fill a page
     more = 0 < reached < rows[0][0]
     following = stream_path(found.name, stream, after_version=reached, limit=page["limit"]) if more else None
     return _answer(found, stream, rows, {"state": state, "events": [_event(e) for e in events], "next": following})
 
 
 async def _absent(streams: StreamServices, found: Category, where: dict[str, Any], raw: bytes) -> Answer:
-    """Where the core stands that has not seen the stream. Raises StreamAbsent; one that has come meanwhile is answered."""
+    """The core's position, although it has not seen the stream. Raises StreamAbsent; a stream that has arrived meanwhile is answered."""
     rows = await streams.fetch(_ABSENT, where)
     if any(is_there for _, _, is_there in rows):
         return await _read(streams, found, where["stream"], raw)
@@ -141,14 +141,14 @@ async def _absent(streams: StreamServices, found: Category, where: dict[str, Any
 
 
 def _unreadable(problem: EventUnreadable) -> StreamUnreadable:
-    """Where the event lies, as log-check names it, and why it cannot be read, as the models' park does."""
+    """The event's place, as log-check names it, and the reason why it is unreadable, as in a parked stream of the models."""
     place = f"{problem.place[0]}/{problem.place[1]}@{problem.offset}"
     message = f"an event of the page cannot be read: {problem.message}"
     return StreamUnreadable(message, Fault(place, problem.reason, problem.message))
 
 
 async def _state(streams: StreamServices, category: Category, where: dict[str, Any], rows: list[Row]) -> bytes | None:
-    """The stored state, or one folded from the log where other code has folded the stored one. None: it cannot be folded."""
+    """The stored state, or one folded from the log if other code has folded the stored one. None: it cannot be folded."""
     version, state, fingerprint = rows[0][:3]
     decider = streams.domains.deciders[category.name]
     if fingerprint in (decider.fingerprint, BROKEN) or not 0 < version <= MOST_REFOLDED:
@@ -163,7 +163,7 @@ async def _state(streams: StreamServices, category: Category, where: dict[str, A
         raise
     except (
         Exception
-    ):  # an author's evolve or upcaster may fail in any way; the core holds such a stream, and so says this
+    ):  # an author's evolve or upcaster may fail in any way; the core stops such a stream, and this answer agrees
         _log.warning(
             "%s %s cannot be folded",
             category.name,
@@ -175,7 +175,7 @@ async def _state(streams: StreamServices, category: Category, where: dict[str, A
 
 
 async def _folded(streams: StreamServices, decider: AnyDecider, places: list[tuple[int, int]]) -> Any:
-    """The state after all events, a page of them at a time."""
+    """The state after all events, folded page by page."""
     state = decider.initial
     while places:
         page = await streams.read(decider.category.name, places)

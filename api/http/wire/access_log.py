@@ -1,4 +1,4 @@
-"""A line for each request, where the setting `api_access_log` asks for it: route, status and time, never what was asked for."""
+"""A log line for each request if the setting `api_access_log` is on: route, status and time, never ids or query values."""
 
 import logging
 from time import perf_counter

@@ -1,4 +1,4 @@
-"""An answer whose body is bytes already, sent as it is: the framework's way from a response to its messages costs a tenth of a command."""
+"""An answer whose body is already bytes, sent unchanged: the framework's conversion of responses would cost a tenth of a command's time."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ class Answer(Response[bytes]):
     """A response without cookies, background tasks or encoders; its media type is given."""
 
     def to_asgi_response(self, *_: Any, status_code: int | None = None, **__: Any) -> ASGIResponse:
-        """`status_code`: the route's, which counts where the answer has none of its own."""
+        """`status_code`: the route's status, used if the answer has none of its own."""
         headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self.headers.items()]
         headers.append((b"content-type", (self.media_type or "application/octet-stream").encode("latin-1")))
         headers.append((b"content-length", b"%d" % len(self.content)))
@@ -21,7 +21,7 @@ class Answer(Response[bytes]):
 
 
 class _Whole(ASGIResponse):
-    """Two messages; of its class only so that the framework takes it."""
+    """Sends two messages. It has this base class only because the framework requires it."""
 
     def __init__(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
         self._status, self._headers, self._content = status, headers, body

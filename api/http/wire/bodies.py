@@ -1,4 +1,4 @@
-"""A request's body, within a time: a client that stops in the middle must not hold a place for ever."""
+"""A request's body, read within a time limit: a client that stops in the middle must not hold its place forever."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -9,17 +9,17 @@ from refold.api.errors import BodyIncomplete, BodyTimeout, BodyTooLarge
 
 MAX_BODY_BYTES = 1 << 20
 BODY_S = 30.0
-"""For a body of at most 1 MiB."""
+"""Seconds for a whole body of at most 1 MiB."""
 PAUSE_S = 60.0
-"""Between two pieces of a batch, whose whole may take as long as it likes."""
+"""Most seconds between two pieces of a batch. The whole batch has no limit."""
 
 
 class HungUp(Exception):
-    """The client left in the middle of its body; what is half a line then is no command."""
+    """The client left in the middle of its body; the half line that is left is no command."""
 
 
 async def whole_body(receive: Receive, headers: Mapping[str, str]) -> bytes:
-    """All of a body of at most MAX_BODY_BYTES. Raises BodyTimeout, BodyTooLarge, BodyIncomplete."""
+    """The whole body, at most MAX_BODY_BYTES. Raises BodyTimeout, BodyTooLarge, BodyIncomplete."""
     if int(headers.get("content-length", "0")) > MAX_BODY_BYTES:
         raise _too_large()
     found = bytearray()
@@ -41,7 +41,7 @@ def _too_large() -> BodyTooLarge:
 
 
 async def pieces(receive: Receive) -> AsyncIterator[bytes]:
-    """The body as it comes. Raises BodyTimeout, HungUp."""
+    """The body piece by piece, as it arrives. Raises BodyTimeout, HungUp."""
     while True:
         try:
             async with asyncio.timeout(PAUSE_S):

@@ -1,6 +1,6 @@
-"""One connection of the HTTP server: what a client may send before its request is known, and how long anything may take it.
+"""One connection of the HTTP server: the bounds of bytes and time that hold before a request is known, and while it is answered.
 
-Bytes are counted before the parser keeps them: what is beyond a bound costs no more than the bound.
+Bytes are counted before the parser keeps them, so bytes beyond a bound cost no more memory than the bound.
 """
 
 import asyncio
@@ -16,21 +16,21 @@ from refold.api.http.wire.request_ids import HEADER, SCOPE, request_id_of
 
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 32 << 10
-"""Of all headers of a request together; trailers count too."""
+"""Most bytes of all headers of a request together; trailers count too."""
 MAX_TARGET_BYTES = 32 << 10
-"""Of the path with its query, as they are sent."""
+"""Most bytes of the path with its query, as sent."""
 HEADERS_S = 10.0
-"""From a connection's begin, or from the first byte of a later request, until its headers end."""
+"""Seconds from a connection's start, or from the first byte of a later request, until the headers' end."""
 KEEP_ALIVE_S = 30
 WRITE_S = 30.0
-"""In which a client has to take something of an answer that waits for it."""
+"""Seconds within which a client has to read some bytes of a waiting answer."""
 _LINGER_S = 1.0
-"""For which a refused client is still read, so that the answer reaches it: a socket closed with bytes unread is reset."""
+"""Seconds for which we still read from a refused client, so that the answer reaches it: a socket closed with unread bytes is reset."""
 _LINE_BYTES = len(b": \r\n")
 
 
 class BoundedConnection(HttpToolsProtocol):
-    """Refuses heads that are too large or too slow, ends clients that do not read, makes room when the server is full."""
+    """Refuses headers that are too large or too slow, ends clients that do not read, makes room when the server is full."""
 
     refused: ApiError | None = None
     _answered = False
@@ -38,12 +38,12 @@ class BoundedConnection(HttpToolsProtocol):
     """The id that the client gave its request."""
     _header_bytes = 0
     _idle_bytes = 0
-    """Bytes of which nothing came since the parser last got somewhere: it may be keeping them all."""
+    """Bytes fed since the parser last produced something: it may be keeping them all."""
     _head_timer: asyncio.TimerHandle | None = None
     _write_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # asyncio's own signature says BaseTransport; a server gets this one
-        """A client that sends nothing is given no longer than one that sends slowly."""
+        """A silent client gets no more time than a slow one."""
         super().connection_made(transport)
         self.silent_since = time.monotonic()
         self._head_timer = self.loop.call_later(HEADERS_S, self._head_too_slow)
@@ -51,16 +51,16 @@ class BoundedConnection(HttpToolsProtocol):
             self._make_room()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """No timer outlives its connection."""
+        """Cancel the timers: none outlives its connection."""
         self._stop_head_timer()
         self._stop_write_timer()
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
 
     def _make_room(self) -> None:
-        """End one that asks nothing at the moment, so that this one, which may be a probe, is answered.
+        """End a connection that asks nothing at the moment, so that this one, which may be a probe, is answered.
 
-        Who never asked goes before who did, and of each who has been silent for longest: who is about to ask is not reset.
+        Connections that never asked go first, then the longest silent ones: a client about to ask is not reset.
         """
         others = [
             other
@@ -77,7 +77,7 @@ class BoundedConnection(HttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser in pieces, none of which is larger than what it may keep."""
+        """Feed the parser in pieces, none larger than the parser may keep."""
         if len(data) <= MAX_HEADER_BYTES:
             self._feed(data)
         else:
@@ -93,7 +93,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._idle_bytes += len(piece)
         try:
             self.parser.feed_data(piece)
-        except HttpParserUpgrade:  # to what we do not speak: it is answered as what it is otherwise
+        except HttpParserUpgrade:  # an upgrade is ignored, and the request answered
             pass
         except HttpParserError:
             self._refuse(self.refused or RequestMalformed("what came over the connection is no HTTP/1.1 request"))
@@ -101,13 +101,13 @@ class BoundedConnection(HttpToolsProtocol):
             self._refuse(_too_large())
 
     def on_message_begin(self) -> None:
-        """A new request is counted anew."""
+        """Start the counts of a new request."""
         self._header_bytes = self._idle_bytes = 0
         self._sent_id = None
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
-        """Raises TargetTooLong."""
+        """Count the path's bytes. Raises TargetTooLong."""
         self.url += url
         self._idle_bytes = 0
         if len(self.url) > MAX_TARGET_BYTES:
@@ -115,7 +115,7 @@ class BoundedConnection(HttpToolsProtocol):
             raise self.refused
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Raises HeadersTooLarge."""
+        """Count the headers' bytes. Raises HeadersTooLarge."""
         self._header_bytes += len(name) + len(value) + _LINE_BYTES
         if self._header_bytes > MAX_HEADER_BYTES or len(self.headers) >= MAX_HEADERS:
             self.refused = _too_large()
@@ -125,7 +125,7 @@ class BoundedConnection(HttpToolsProtocol):
             self._sent_id = value
 
     def on_headers_complete(self) -> None:
-        """From here on the body's own limits hold (`bodies`)."""
+        """The headers are complete; from now on the body's own limits hold (`bodies`)."""
         self._idle_bytes = 0
         self._stop_head_timer()
         super().on_headers_complete()
@@ -135,30 +135,30 @@ class BoundedConnection(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
-        """Bytes of which something came."""
+        """The parser produced a piece of the body."""
         self._idle_bytes = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """What follows is the next request."""
+        """The request is complete; the next bytes belong to the next request."""
         self._idle_bytes = 0
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """A client that leaves the last of an answer unread does not keep its connection open with it."""
+        """The answer is written. A client that leaves its end unread does not keep the connection open by that."""
         super().on_response_complete()
         self.silent_since = time.monotonic()
         if self.transport.is_closing():
             self._close_soon()
 
     def shutdown(self) -> None:
-        """As the server ends; what is unread is given as long as ever."""
+        """Close because the server ends; an unread answer still has its usual time."""
         super().shutdown()
         if self.transport.is_closing():
             self._close_soon()
 
     def timeout_keep_alive_handler(self) -> None:
-        """Of a connection without a request: close it, and end it where its client does not even read."""
+        """Close a connection without a request, and end it if its client does not read either."""
         self._stop_head_timer()
         self._close_soon()
 
@@ -169,24 +169,24 @@ class BoundedConnection(HttpToolsProtocol):
             self._write_timer = self.loop.call_later(WRITE_S, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """It reads."""
+        """The client reads again: stop the timer."""
         if not self._answered and not self.transport.is_closing():
             self._stop_write_timer()
         super().resume_writing()
 
     def _head_too_slow(self) -> None:
-        """Of whom nothing came at all is told nothing: it may be a connection opened in advance."""
+        """Refuse a client whose headers are late. One that sent nothing gets no answer: it may have connected in advance."""
         self._head_timer = None
         if self.busy() or self._answered:
             return
-        in_its_body = self.cycle is not None and self.cycle.more_body  # of a request that is answered already
+        in_its_body = self.cycle is not None and self.cycle.more_body  # of an answered request
         if not in_its_body and (self._idle_bytes or self.scope is not None):
             self._refuse(HeadersTimeout(f"the request's headers did not end within {HEADERS_S:g} s"))
         else:
             self._close_soon()
 
     def _refuse(self, error: ApiError) -> None:
-        """Answer and close; after the answer that is under way, if one is, as clients take answers in their order."""
+        """Answer and close. An answer under way goes first, since clients read answers in order."""
         if self._answered or self.transport.is_closing():
             return
         self._answered = True
@@ -194,7 +194,7 @@ class BoundedConnection(HttpToolsProtocol):
         if self.busy() and (self.cycle.response_started or not self.cycle.more_body or self.pipeline):
             self.cycle.keep_alive = False
             return
-        if self.busy():  # it waits for its body: what it would answer is answered here
+        if self.busy():  # the request waits for its body: we answer in its place
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         said = request_id_of(self._sent_id)
@@ -206,7 +206,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._write_timer = self.loop.call_later(_LINGER_S, self.transport.abort)
 
     def _close_soon(self) -> None:
-        """Close once what was written is read, and end what does not read it."""
+        """Close once the client has read the answer, and end a client that does not read it."""
         if self._write_timer is None and self.transport.get_write_buffer_size():
             self._write_timer = self.loop.call_later(WRITE_S, self.transport.abort)
         self.transport.close()

@@ -20,7 +20,7 @@ from refold.streams.refusals import first_line, is_away, refusal_of
 
 _ACQUIRE_S = 2.0
 ANSWER_S = STATEMENT_TIMEOUT_MS / 1000 + 3
-"""A server that ends no statement by its own limit is silent, or something between us swallows what is sent: nobody else would notice."""
+"""Seconds after which we give up a statement that the server's own limit did not end: server or network is silent, and nobody else would notice."""
 _MISSING = (
     psycopg.errors.UndefinedTable,
     psycopg.errors.UndefinedColumn,
@@ -29,7 +29,7 @@ _MISSING = (
 )
 
 _OF_THE_STATEMENT = (psycopg.errors.StatementTooComplex, psycopg.errors.ProgramLimitExceeded)
-"""Operational by their class; of a value that is nested too deep, or too long, and never of a server that is away."""
+"""Errors that psycopg classes as operational, but that come from a value nested too deep or too long, never from a server that is away."""
 
 Statement = sql.Composed | sql.SQL | str
 Parameters = Sequence[Any] | Mapping[str, Any]
@@ -38,7 +38,7 @@ Row = tuple[Any, ...]
 
 @contextmanager
 def api_errors() -> Iterator[None]:
-    """What goes wrong between here and Postgres, as the API's errors."""
+    """Turns errors of Postgres and of the connection into the API's errors."""
     try:
         yield
     except psycopg.errors.QueryCanceled:
@@ -58,10 +58,10 @@ def api_errors() -> Iterator[None]:
 
 
 class Database:
-    """Bounded connections; starts without a server and finds it when it comes."""
+    """A bounded number of connections. Starts without a server and finds it later."""
 
     def __init__(self, url: str, connections: int = 8) -> None:
-        """`connections` bounds what one API process may ask of Postgres at once."""
+        """`connections`: most statements that one API process runs at once."""
 
         async def settled(db: psycopg.AsyncConnection[TupleRow]) -> None:
             await settle(db, url, "api", session.READER)
@@ -93,9 +93,9 @@ class Database:
             return await self._asked_again(statement, parameters)
 
     async def _asked_again(self, statement: Statement, parameters: Parameters) -> list[Row]:
-        """Statements only read, so one that met a lost connection is asked again on a sound one.
+        """Run a statement, and once more on a sound connection if the first was lost: statements only read.
 
-        Looking at each connection before each use would cost an eighth of the API's time.
+        Checking each connection before each use would cost an eighth of the API's time.
         """
         try:
             return await self._asked(statement, parameters)
@@ -114,5 +114,5 @@ class Database:
                     cursor = await connection.execute(statement, parameters)
                     return await cursor.fetchall()
             except TimeoutError:
-                await self._pool.drain()  # the others go the same way: whoever asks next is given new ones
+                await self._pool.drain()  # the other connections are likely lost too: the next requests get new ones
                 raise

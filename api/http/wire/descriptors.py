@@ -1,15 +1,15 @@
-"""File descriptors: as many as the connections promised need, or fewer connections, and said; beyond them the system resets without a word."""
+"""File descriptors: enough for the promised connections, or fewer connections and a log line. Without descriptors the system resets clients silently."""
 
 import logging
 import resource
 
 OWN = 120
-"""For what is not a client's connection: files, pools, Kafka's client, the listener."""
+"""Descriptors for everything but clients' connections: files, pools, Kafka's client, the listener."""
 _log = logging.getLogger(__name__)
 
 
 def connections_possible(promised: int) -> int:
-    """Raise the soft limit as far as `promised` connections need; how many of them there is room for. Says so once if fewer."""
+    """Raise the soft limit for `promised` connections and return how many have room. Logs once if they are fewer."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = promised + OWN
     if soft != resource.RLIM_INFINITY and soft < wanted:

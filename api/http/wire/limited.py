@@ -1,4 +1,4 @@
-"""As many requests at once as this process has room for; the next one is told to come back, and takes no memory meanwhile."""
+"""Limits the requests of this process at once; one beyond the limit is told to come back, and takes no memory meanwhile."""
 
 from collections.abc import Callable
 
@@ -9,20 +9,20 @@ from refold.api.errors import TooManyWaiting
 from refold.api.http.wire.problems import problem
 
 MAX_AT_ONCE = 3000
-"""More than may wait for outcomes, fewer than the server takes connections: beyond those it answers without a problem's body."""
+"""Requests at once. More than may wait for outcomes; fewer than the server's connections, beyond which it answers without a problem's body."""
 MAX_CONNECTIONS = 4000
-"""Idle ones count too: each has buffers of its own."""
+"""Connections at once, idle ones included: each has buffers of its own."""
 _ALWAYS = frozenset({"/livez", "/readyz", "/metrics"})
 
 
 class Room:
-    """How many requests of one application are under way: the framework makes a middleware anew for each route."""
+    """Count of one application's requests under way; shared, since the framework makes a new middleware for each route."""
 
     def __init__(self) -> None:
         self._under_way = 0
 
     def limited(self, app: ASGIApp) -> ASGIApp:
-        """Answer 429 while MAX_AT_ONCE requests are under way; who watches the process is always answered."""
+        """Answer 429 while MAX_AT_ONCE requests are under way; probes and metrics are always answered."""
 
         async def admitted(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] != ScopeType.HTTP or scope["path"] in _ALWAYS:
@@ -40,7 +40,7 @@ class Room:
 
 
 def admitted(hangs_up: int | None) -> int:
-    """Connections that are served, where the server itself hangs up at so many: a ninth is left for probes, and to say no with a problem."""
+    """Connections that we serve, if the server itself hangs up at `at_most`: a ninth is left for probes and for refusals with a problem."""
     return MAX_CONNECTIONS if hangs_up is None else min(MAX_CONNECTIONS, hangs_up - max(1, hangs_up // 9))
 
 
@@ -57,6 +57,6 @@ def uncrowded(app: ASGIApp, connections: Callable[[], int], most: Callable[[], i
 
 
 async def _refuse(most: int, scope: Scope, receive: Receive, send: Send) -> None:
-    """Before any of the framework runs: what is refused costs next to nothing."""
+    """Refuse before the framework runs, so that a refusal costs next to nothing."""
     error = TooManyWaiting(f"{most} connections are open already")
     await problem(error, headers={"Connection": "close"}).to_asgi_response()(scope, receive, send)

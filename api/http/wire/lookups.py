@@ -1,7 +1,7 @@
-"""Rows found by their key, on one connection: each question is sent at once, behind those that are not answered yet.
+"""Rows found by their key, on one connection: each statement is sent at once, without waiting for the answers to earlier ones.
 
-psycopg's pool and cursors take 300 us of Python for a question, most of the time of an API that asks three for each command; libpq's
-pipeline takes 30. Only for statements that are quick: one behind another waits for it.
+psycopg's pool and cursors take 300 us of Python for a statement, and an API that needs three for each command spends most of its time there;
+libpq's pipeline takes 30 us. Use it only for quick statements: each waits for those before it.
 """
 
 import asyncio
@@ -24,12 +24,12 @@ from refold.streams.refusals import is_away
 
 MOST_ASKED = 4000
 _ANSWER_S = STATEMENT_TIMEOUT_MS / 1000 + 1
-# One plan for ever: choosing anew for each question takes Postgres longer than finding the row.
+# One plan for all executions: planning each time takes Postgres longer than finding the row.
 _SESSION = READER | {"plan_cache_mode": "force_generic_plan"}
 
 
 class Lookups:
-    """Questions of one event loop; connects when asked, and anew once after a connection is lost."""
+    """Statements of one event loop. Connects at the first one, and once more after a connection is lost."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -37,7 +37,7 @@ class Lookups:
         self._connecting = asyncio.Lock()
 
     async def open(self) -> None:
-        """Nothing to begin: the first question connects."""
+        """Nothing to begin: the first statement connects."""
 
     async def close(self) -> None:
         """Give the connection back."""
@@ -51,7 +51,7 @@ class Lookups:
                 return await self._asked(statement, parameters)
             except psycopg.errors.QueryCanceled:
                 raise
-            except psycopg.Error as problem:  # statements only read: one that met a lost connection is asked again
+            except psycopg.Error as problem:  # statements only read: one that met a lost connection is sent again
                 if not is_away(problem):
                     raise
                 return await self._asked(statement, parameters)
@@ -74,7 +74,7 @@ class Lookups:
                 return old
             self._wire = wire = _Wire(await connect_async(self._url, "api", _SESSION))
             if old is not None:
-                await old.close()  # what it was asked and did not answer is asked again
+                await old.close()  # statements that it did not answer are sent again
             return wire
 
 
@@ -85,7 +85,7 @@ class _Asked:
 
 
 class _Wire:
-    """A connection in libpq's pipeline mode. Invariant: answers come in the order of `_asked`, each behind its own sync."""
+    """A connection in libpq's pipeline mode. Invariant: answers come in the order of `_asked`, each followed by its own sync."""
 
     def __init__(self, db: psycopg.AsyncConnection[Any]) -> None:
         self._db, self._pg, self._reader = db, db.pgconn, Transformer(db)
@@ -98,11 +98,11 @@ class _Wire:
         self._loop.add_reader(self._socket, self._receive)
 
     def is_good(self) -> bool:
-        """Whether it is asked on: one that is old is left for a new one, between two questions where possible."""
+        """Whether it takes more statements: an old one is replaced by a new one, if possible between two statements."""
         return not self.lost and self._loop.time() < self._old_at + (_ANSWER_S if self._asked else 0.0)
 
     def ask(self, query: bytes, parameters: Sequence[bytes | None]) -> "asyncio.Future[list[Row]]":
-        """Send a question. Raises TooManyWaiting, psycopg.OperationalError."""
+        """Send a statement. Raises TooManyWaiting, psycopg.OperationalError."""
         if len(self._asked) >= MOST_ASKED:
             raise TooManyWaiting(f"{MOST_ASKED} look-ups wait for Postgres already")
         answer: asyncio.Future[list[Row]] = self._loop.create_future()
@@ -116,19 +116,19 @@ class _Wire:
         return answer
 
     def _prepare(self, query: bytes) -> None:
-        """Once it has succeeded: a table that is not there yet leaves nothing behind."""
+        """Remember a prepared statement once it has succeeded: with a missing table nothing was prepared."""
         self._names[query] = name = b"lookup_%d" % len(self._names)
         self._pg.send_prepare(name, query)
         self._asked.append(_Asked(query, self._loop.create_future()))
         self._pg.pipeline_sync()
 
     async def close(self) -> None:
-        """Whoever waits is told."""
+        """Give the error to everyone who waits."""
         self.fail(psycopg.OperationalError("the connection is closed"))
         await self._db.close()
 
     def fail(self, problem: psycopg.Error) -> None:
-        """Use it no more."""
+        """Close the connection for good."""
         if not self.lost:
             self.lost = True
             self._loop.remove_reader(self._socket)
@@ -156,7 +156,7 @@ class _Wire:
             self.fail(problem)
 
     def _take(self, result: pq.abc.PGresult | None) -> None:
-        """Between the results of two statements libpq gives None."""
+        """The next result. libpq gives None between the results of two statements."""
         if result is None:
             if self._pg.status == pq.ConnStatus.BAD:
                 raise psycopg.OperationalError(self._pg.get_error_message())

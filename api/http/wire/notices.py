@@ -1,4 +1,4 @@
-"""Who moved: one connection listens for every waiter of the process."""
+"""Notices of commits: one connection listens for every waiter of the process."""
 
 import asyncio
 import contextlib
@@ -34,7 +34,7 @@ class Notices:
                 await self._task
 
     async def beyond(self, count: int, group: str, seconds: float = POLL_S) -> int:
-        """The group's count once it is beyond `count`, or whatever it is after that many seconds."""
+        """The group's count once it is beyond `count`, or its value after `seconds`."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while self.counts[group] <= count:
@@ -42,13 +42,13 @@ class Notices:
         return self.counts[group]
 
     def is_behind(self, group: str, wanted: Mapping[Place, int]) -> bool:
-        """Whether the group has told that it does not stand at all these positions yet."""
+        """Whether the group's notices say that it has not reached all these positions."""
         return any(self._reached.get((group, place), offset) < offset for place, offset in wanted.items())
 
     async def reach(self, group: str, wanted: Mapping[Place, int], seconds: float = POLL_S) -> None:
-        """Return once the group has told of all these positions, or after that many seconds."""
+        """Return once the group's notices have reached all these positions, or after `seconds`."""
         if self._has_reached(group, wanted):
-            # Told but not seen in the table: a notice overtook the query, or the database was restored.
+            # The notices say reached and the table does not: a notice overtook the query, or the database was restored.
             await asyncio.sleep(min(_SETTLE_S, seconds))
             return
         with contextlib.suppress(TimeoutError):
@@ -60,7 +60,7 @@ class Notices:
         return all(self._reached.get((group, place), 0) >= offset for place, offset in wanted.items())
 
     def told(self, payload: str) -> None:
-        """Take a notice, `group/topic/part:next_offset`; where some may have been missed, everyone looks."""
+        """Take a notice, `group/topic/part:next_offset`; after GAP some may have been missed, so every waiter looks."""
         if payload == GAP:
             self._reached.clear()
             for group in _GROUPS:

@@ -7,7 +7,7 @@ from refold.api.errors import Fault, FilterInvalid, UnknownParameter
 
 
 def refuse_unknown(raw: bytes, known: Collection[str]) -> None:
-    """Raises UnknownParameter for a parameter that is none of those, FilterInvalid for one that is there twice."""
+    """Raises UnknownParameter for a parameter that is not `known`, FilterInvalid for one that is there twice."""
     seen = set[str]()
     for part in raw.split(b"&") if raw else ():
         name = unquote_to_bytes(part.partition(b"=")[0].replace(b"+", b" ")).decode(errors="replace")
@@ -19,7 +19,7 @@ def refuse_unknown(raw: bytes, known: Collection[str]) -> None:
 
 
 def unknown_parameter(name: str, known: Collection[str], hint: str = "") -> UnknownParameter:
-    """The error of a parameter that means nothing here."""
+    """The error for a parameter that this route does not know."""
     there = f"there are: {', '.join(known)}" if known else "there are none here"
     message = f"there is no parameter {shown(name)}; {there}{hint}"
     return UnknownParameter(message, Fault(name[:100], "parameter-unknown", message))
@@ -31,5 +31,5 @@ def shown(text: str) -> str:
 
 
 def bad_filter(name: str, message: str) -> FilterInvalid:
-    """The error of a parameter whose value means nothing."""
+    """The error for a parameter whose value is invalid."""
     return FilterInvalid(message, Fault(name[:100], "filter-invalid", message))

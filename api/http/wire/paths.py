@@ -1,4 +1,4 @@
-"""What a request's line says: the path as it was sent, and no parameter that its route does not know.
+"""The request line: the path as it was sent, and no parameter that its route does not know.
 
 A route says which parameters it has (`parameters=…`), none unless it does; ANY leaves them to the route's own grammar.
 """
@@ -17,9 +17,9 @@ ANY = None
 
 
 def raw_behind(request: Request[Any, Any, Any], *segments: str) -> bytes | None:
-    """What the raw path has behind these segments and a slash, None where it ends with them. Raises RouteUnknown.
+    """The rest of the raw path after these segments and a slash, or None if it ends with them. Raises RouteUnknown.
 
-    The framework's own path is decoded, and its slashes are tidied up: `%2F`, `//` and a last `/` mean something in a key.
+    The framework's own path is decoded and its slashes are tidied up, but `%2F`, `//` and a last `/` mean something in a key.
     """
     parts = request.scope["raw_path"].partition(b"?")[0].split(b"/", len(segments) + 1)
     named = [unquote_to_bytes(part) for part in parts[1 : len(segments) + 1]]
@@ -29,7 +29,7 @@ def raw_behind(request: Request[Any, Any, Any], *segments: str) -> bytes | None:
 
 
 def known_parameters(app: ASGIApp) -> ASGIApp:
-    """Refuse what no route reads: an answer that ignores a parameter is an answer to another question."""
+    """Refuse parameters that the route does not read: an answer that ignores one answers another question."""
 
     async def checked(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == ScopeType.HTTP and scope["query_string"]:

@@ -58,7 +58,7 @@ def problem_body(error: RefoldError, about: Mapping[str, Any] | None = None, cod
 
 
 def faults_of(error: RefoldError) -> list[Fault]:
-    """The fields at fault; of a value that its type forbids, with a word for the kind of fault."""
+    """The fields at fault; for a value that its type forbids, with a word for the kind of fault."""
     if isinstance(error, BadValue):
         return [_value_fault(error)]
     return list(error.faults) if isinstance(error, ApiError) else []
@@ -76,31 +76,31 @@ def _value_fault(error: BadValue) -> Fault:
 
 
 def on_refold_error(request: Request[Any, Any, Any], error: RefoldError) -> Answer:
-    """An error that we raise."""
+    """The answer to an error that we raise."""
     if status_of(error) == 500:
         told = _of_route(request)
         _log.error(
             "%s %s: %s: %s", request.method, request.url.path, error.code, error.message, exc_info=error, extra=told
         )
-    # What is left of the body would be read as the next request.
+    # The rest of the body would be read as the next request.
     headers = error.headers if isinstance(error, ApiError) else {}
     return problem(error, headers=headers | ({"Connection": "close"} if isinstance(error, BodyTimeout) else {}))
 
 
 def on_http_error(_: Request[Any, Any, Any], error: HTTPException) -> Answer:
-    """An error that the framework raises before one of our handlers runs."""
+    """The answer to an error that the framework raises before one of our handlers runs."""
     kind, message = _OF_STATUS.get(error.status_code, (InternalError, "the API failed"))
     return problem(kind(message), headers={k: v for k, v in (error.headers or {}).items() if k.lower() == "allow"})
 
 
 def on_any_error(request: Request[Any, Any, Any], error: Exception) -> Answer:
-    """A defect of ours: the log has the details, the client has none of them."""
+    """The answer to a defect of ours: the log gets the details, the client gets none."""
     _log.error("%s %s failed", request.method, request.url.path, exc_info=error, extra=_of_route(request))
     return problem(InternalError("the API failed"))
 
 
 def _of_route(request: Request[Any, Any, Any]) -> dict[str, dict[str, Any]]:
-    """The same error on two routes is two faults."""
+    """Makes the log count the same error on two routes as two faults."""
     return journal.about(of=request.scope.get("path_template"))
 
 
@@ -113,7 +113,7 @@ HANDLERS: dict[int | type[Exception], Any] = {
 
 @get("/problems/{code:str}")
 async def read_problem(code: FromPath[str]) -> Answer:
-    """What a code means and what to do."""
+    """The meaning and remedy of a code."""
     found = catalogue().get(code)
     if found is None:
         return problem(RouteUnknown("there is no such code here; a domain's own codes are explained by their message"))

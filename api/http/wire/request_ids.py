@@ -1,4 +1,4 @@
-"""Each request has an id: its client's, where that is a sound one, or ours. It is in the answer, in problems, and in the log's lines."""
+"""Each request has an id: the client's if it is sound, else ours. The answer, problems and log lines carry it."""
 
 import re
 from itertools import count
@@ -10,27 +10,27 @@ from refold.streams import journal
 
 HEADER = b"x-request-id"
 SCOPE = "request_id"
-"""Where the scope of a request has it. A scope is what log lines look into: `command_id` stands there, too, once it is known."""
+"""The id's key in the scope of a request. Log lines read the scope; it also holds `command_id` once that is known."""
 _SOUND = re.compile(rb"[A-Za-z0-9._:/+=@~-]{1,128}")
 _OURS = f"{token_hex(6)}-"
 _number = count(1)
 
 
 def request_id_of(sent: bytes | None) -> str:
-    """What the client sent; where that is nothing, too long, or has characters that do not belong into a log line: one of ours."""
+    """The id that the client sent, or a new one if it is missing, too long, or holds characters that do not belong in a log line."""
     if sent is not None and _SOUND.fullmatch(sent):
         return sent.decode("ascii")
     return f"{_OURS}{next(_number):x}"
 
 
 def current() -> str | None:
-    """The id of the request that is being answered; None where nobody gave it one."""
+    """The id of the request that is being answered; None if it has none."""
     scope = journal.CONTEXT.get()
     return None if scope is None else scope.get(SCOPE)
 
 
 def told(app: ASGIApp) -> ASGIApp:
-    """Let log lines of a request know whose they are. Before all else of the application: a connection's requests share a context."""
+    """Give a request's log lines its id. Runs before the rest of the application, since a connection's requests share a context."""
 
     async def known(scope: Scope, receive: Receive, send: Send) -> None:
         journal.CONTEXT.set(scope)

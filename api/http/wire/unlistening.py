@@ -1,7 +1,7 @@
-"""How a listener is closed so that nobody whom it took is reset: new clients are left unanswered, those in its queue are taken, then it closes.
+"""Closes a listener without a reset for any client: new clients are left unanswered, those in its queue are accepted, then it closes.
 
-The kernel finishes handshakes by itself. A socket that is closed resets whoever waits in its queue, though they were told that they are
-connected. So the first packet of every new client is dropped beforehand: it is sent again after a second, and meets whoever listens then.
+The kernel finishes handshakes by itself. A socket that closes resets the clients in its queue, although they count as connected. So the
+first packet of every new client is dropped before that: the client sends it again after a second, and reaches the next listener.
 """
 
 import ctypes
@@ -22,11 +22,11 @@ _DROP_NEW = (
     (_RETURN, 0, 0, 0),
     (_RETURN, 0, 0, 0xFFFFFFFF),
 )
-"""In the kernel's packet filter: a SYN alone is dropped, all else passes, so that handshakes under way end."""
+"""A program for the kernel's packet filter: it drops a SYN alone and passes all else, so that handshakes under way end."""
 
 
 def take_no_new(listeners: Iterable[int]) -> None:
-    """Drop what begins a connection to these sockets. Where there is no such filter (not Linux) nothing changes."""
+    """Drop packets that begin a connection to these sockets. On systems without this filter (all but Linux) nothing changes."""
     if not sys.platform.startswith("linux"):
         return
     program = b"".join(struct.pack("HBBI", *step) for step in _DROP_NEW)
