@@ -1,1 +1,1 @@
-"""Who runs, how far each is, and what stands still: what `refold status` and the probes tell."""
+"""The facts that `refold status` and the probes tell: processes, their positions, and anything that stands still."""

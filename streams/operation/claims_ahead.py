@@ -1,6 +1,6 @@
-"""Whether a partition's newest claim is not folded yet: its handler waits for the fold, and commands wait for the handler.
+"""Finds partitions whose newest claim is not folded yet: the handler waits for the fold, and commands for the handler.
 
-Behind a claim nobody appends before it is folded, but for zombies; so it is looked for at the very end of the log.
+After a claim nobody but a zombie appends before the claim is folded. So the search reads only the very end of the log.
 """
 
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""How far handlers and each group of readers are behind the log's end: in records, and in seconds by the broker's clock."""
+"""Measures the lag of handlers and folds behind the log's end: in records, and in seconds by the broker's clock."""
 
 import threading
 from collections.abc import Collection, Iterable, Sequence
@@ -29,7 +29,7 @@ LagKey = tuple[str, str, int]
 
 @dataclass(frozen=True)
 class Lag:
-    """One group on one partition. `seconds` is None before the group has applied anything."""
+    """The lag of one group on one partition. `seconds` is None before the group has applied anything."""
 
     group: str
     topic: str
@@ -41,10 +41,10 @@ class Lag:
 
 
 class LagReader:
-    """Compares what is stored with the ends of the topics: of events for the folds, of commands for the handler."""
+    """Compares stored positions with the topics' ends: of events for the folds, of commands for the handler."""
 
     def __init__(self, settings: Settings, domains: Domains, reacted: Collection[str] = ()) -> None:
-        """Connects when it is first asked. `reacted`: names of the categories that reactors read."""
+        """Connects at the first question. `reacted`: names of the categories that reactors read."""
         self._servers, self._partitions, prefix = settings.kafka_servers(), settings.partitions, settings.topic_prefix
         self._topics = {name: events_topic(prefix, name) for name in domains.categories}
         self._commands = {name: commands_topic(prefix, name) for name in domains.categories}
@@ -53,8 +53,8 @@ class LagReader:
         self._asking = threading.Lock()
 
     def read(self, db: Database) -> list[Lag]:
-        """Each group on each partition, sorted; the handler's topics are those of commands. Raises KafkaUnavailable, psycopg.Error."""
-        # Ends first: positions read later can only make the lag smaller than it was, never negative for long.
+        """The lag of each group on each partition, sorted. Raises KafkaUnavailable, psycopg.Error."""
+        # Ends are read first: positions read later can only make the lag smaller than it was, never negative for long.
         ends = self._ends([*self._topics.values(), *self._commands.values()])
         rows = db.execute(
             "SELECT grp, topic, part, next_offset, last_at FROM refold.positions WHERE topic = ANY(%s)",
@@ -66,7 +66,7 @@ class LagReader:
         return sorted(found, key=lambda lag: (lag.group, lag.topic, lag.part))
 
     def ends(self) -> dict[Place, int]:
-        """The next offset of every partition of events, by one request. Raises KafkaUnavailable."""
+        """The next offset of every partition of events, from one request. Raises KafkaUnavailable."""
         return self._ends(self._topics.values())
 
     def _ends(self, topics: Iterable[str]) -> dict[Place, int]:
@@ -76,7 +76,7 @@ class LagReader:
                 try:
                     return self._asked(places)
                 except KafkaException as problem:
-                    self._forget()  # it may remember for a minute what a broker was before it was started again
+                    self._forget()  # it may remember for a minute the broker from before its restart
                     if problem.args[0].code() not in _REMEMBERED:
                         raise
                     return self._asked(places)
@@ -99,7 +99,10 @@ class LagReader:
         return found | {(HANDLER, topic, part) for topic in self._commands.values() for part in range(self._partitions)}
 
     def _handler(self, db: Database, rows: Sequence[Sequence[Any]]) -> list[tuple[str, str, int, int, datetime | None]]:
-        """Behind the last command that counts, or behind repeats of commands, for which nothing is appended: a handler says so."""
+        """A handler's position: after the last command that counts, or after repeats, if it has published that.
+
+        Nothing is appended for a repeated command, so the tables do not show it.
+        """
         decided_at = {(topic, part): last_at for group, topic, part, _, last_at in rows if group == "core"}
         said = handlers_at(db)
         claims = db.execute("SELECT category, part, writer, last_command_offset FROM refold.claims").fetchall()
@@ -115,7 +118,7 @@ class LagReader:
 def lags(
     rows: Iterable[Sequence[Any]], ends: dict[Place, int], now: datetime, expected: set[LagKey] | None = None
 ) -> list[Lag]:
-    """The lag of each group that has a position, and of those that ought to have one: core and models everywhere."""
+    """The lag of each group that has a position or ought to have one, as core and models do everywhere."""
     stored = {(group, topic, part): (at, last_at) for group, topic, part, at, last_at in rows}
     ought = {(group, *place) for group in GROUPS for place in ends} if expected is None else expected
     return [
@@ -124,7 +127,7 @@ def lags(
 
 
 def worst(found: Iterable[Lag], group: str) -> tuple[int, float]:
-    """All records a group is behind by, and the seconds of its slowest partition."""
+    """A group's lag: records in all partitions, and seconds in its slowest one."""
     ours = [lag for lag in found if lag.group == group]
     return sum(lag.records for lag in ours), max((lag.seconds or 0.0 for lag in ours), default=0.0)
 

@@ -1,4 +1,4 @@
-"""Who reads which partitions now, as Kafka's groups have it; and who among them is not of ours."""
+"""Reads the members of Kafka's consumer groups and their partitions, and tells which of them are not ours."""
 
 import os
 import re
@@ -23,7 +23,10 @@ _OURS = re.compile(r"refold-(?P<group>.+)@(?P<host>[A-Za-z0-9_-]+)\.(?P<pid>\d+)
 
 @dataclass(frozen=True)
 class Member:
-    """A member of a group. `host` and `pid` are its own word; None where it is not of ours. `member_id`: the broker's name for it."""
+    """A member of a consumer group. `member_id`: the broker's name for it.
+
+    `host` and `pid`: as the member itself says; None if it is foreign.
+    """
 
     group: str
     client_id: str
@@ -35,30 +38,30 @@ class Member:
 
     @property
     def is_foreign(self) -> bool:
-        """Whether no process of Refold is behind it."""
+        """Whether the member is not a process of Refold."""
         return self.pid is None
 
 
 def client_id(group: str) -> str:
-    """What a process of ours calls itself in a group."""
+    """The client id of this process in a consumer group."""
     return f"refold-{group}@{_host()}.{os.getpid()}"
 
 
 def group_name(settings: Settings, role: str) -> str:
-    """The name of a role's group in Kafka."""
+    """The name of a role's consumer group in Kafka."""
     return f"{settings.topic_prefix}refold-{role}"
 
 
 class MemberReader:
-    """Asks who is in the groups, over connections that are kept until one fails."""
+    """Reads the members of consumer groups, over connections that are kept until one fails."""
 
     def __init__(self, settings: Settings) -> None:
-        """Connects when it is first asked."""
+        """Connects at the first question."""
         self._settings = settings
         self._client: AdminClient | None = None
 
     def read(self, roles: Iterable[str]) -> list[Member]:
-        """The members of the roles' groups; none of groups that a broker has not looked up yet. Raises KafkaUnavailable, KafkaRefused."""
+        """The members of the roles' groups; none if Kafka has no groups yet. Raises KafkaUnavailable, KafkaRefused."""
         names = {group_name(self._settings, role): role for role in roles}
         self._client = client = self._client or clients.admin(self._settings.kafka_servers())
         try:
@@ -76,7 +79,7 @@ def _described(client: AdminClient, names: Mapping[str, str]) -> list[Member]:
             described = future.result(_ASK_S)
         except KafkaException as problem:
             raise of_kafka(problem.args[0], "Kafka does not describe its groups") from problem
-        except TimeoutError:  # no group was ever there: the broker is about to make the topic of its groups
+        except TimeoutError:  # no group has ever existed: the broker is about to make the topic for its groups
             continue
         for each in described.members:
             places = [(tp.topic, tp.partition) for tp in (each.assignment.topic_partitions if each.assignment else [])]
@@ -85,9 +88,9 @@ def _described(client: AdminClient, names: Mapping[str, str]) -> list[Member]:
 
 
 def unknown(members: Iterable[Member], said: Said) -> list[Member]:
-    """Those that call themselves as a process of ours, and of which no process of ours has said that it is they.
+    """Members with a client id of ours that no process of ours has published as its own.
 
-    Whoever has just joined has not said so yet, and who was killed stays in its group for a moment: to be looked at once more.
+    A process that has just joined has not published yet, and a killed one stays in its group for a moment: look twice.
     """
     return [
         each

@@ -1,4 +1,4 @@
-"""Which processes of Refold run now, and with which code: each keeps a row in `refold.processes` while it lives."""
+"""Shows which processes of Refold run, and with which code: each keeps a row in `refold.processes` while it lives."""
 
 import logging
 import os
@@ -46,17 +46,17 @@ TROUBLES_NOW = f"""
            CASE WHEN starts_with(trouble, 'ended: ') THEN {_FORGET_S} ELSE {STALE_S} END
      ORDER BY trouble_at, role, host, pid
 """
-"""The rows of `troubles`."""
+"""SQL of the rows that `troubles` gives."""
 _PRUNE = """
     DELETE FROM refold.processes p WHERE seen_at < now() - make_interval(secs => %s)
        AND EXISTS (SELECT 1 FROM refold.processes n WHERE n.role = p.role AND n.seen_at > p.seen_at)
 """
-"""The last process of a role stays until it leaves or another comes: that nobody runs any more is what must be seen."""
+"""SQL that deletes stale rows. A role's last row stays until another process comes: that none runs must be seen."""
 MISSING_NOW = f"""
     SELECT role, max(seen_at) FROM refold.processes WHERE role <> 'api'
      GROUP BY role HAVING max(seen_at) < now() - interval '{STALE_S} s' ORDER BY role
 """
-"""The roles that ran and did not leave, and of which nobody runs: each with when it was last seen."""
+"""SQL of the roles whose processes ended without leaving, each with the time at which one was last seen."""
 _MEMBERS = """
     SELECT host, pid, coalesce((SELECT array_agg(said ->> 'member') FROM jsonb_array_elements(standing) said WHERE said ? 'member'), '{}')
       FROM refold.processes WHERE seen_at >= now() - make_interval(secs => %s)
@@ -71,7 +71,7 @@ _LIVE = """
 
 @dataclass(frozen=True)
 class Live:
-    """A process that was seen within the last STALE_S seconds. `writes`: of the role models, the fingerprint of each model."""
+    """A process that was seen in the last STALE_S seconds. `writes`: of the role models, each model's fingerprint."""
 
     process: UUID
     role: str
@@ -86,7 +86,7 @@ class Live:
 
 @dataclass(frozen=True)
 class Me:
-    """This process, as others are to see it."""
+    """This process, as its row shows it to others."""
 
     role: str
     code: Sequence[Code]
@@ -94,7 +94,7 @@ class Me:
     process: UUID = field(default_factory=uuid4)
 
     def beat(self, db: Database, ended: str | None = None) -> None:
-        """Say that we live, or what we end by, and forget who does not live. Raises psycopg.Error."""
+        """Write that this process lives, or why it ends; delete rows of dead processes. Raises psycopg.Error."""
         writes = [{"domain": d, "model": m, "fingerprint": print_} for (d, m), print_ in sorted(self.writes.items())]
         code = Jsonb([asdict(each) for each in self.code])
         standing: list[dict[str, Any]] = [
@@ -111,12 +111,12 @@ class Me:
             db.execute(_PRUNE, (_FORGET_S,))
 
     def leave(self, db: Database) -> None:
-        """Say that we end. Raises psycopg.Error."""
+        """Delete this process's row. Raises psycopg.Error."""
         db.execute("DELETE FROM refold.processes WHERE process = %s", (self.process,))
 
 
 def live_processes(db: Database) -> list[Live]:
-    """Who runs now, by role; nobody where no process has made the table yet. Raises psycopg.Error."""
+    """The running processes, by role; none if no process has made the table yet. Raises psycopg.Error."""
     return [_live(row) for row in db.execute(_LIVE, (STALE_S,)).fetchall()] if has_table(db, _TABLE) else []
 
 
@@ -128,7 +128,7 @@ def _live(row: Sequence[Any]) -> Live:
 
 
 def disagreements(live: Sequence[Live], ours: Sequence[Code]) -> list[str]:
-    """A sentence for each domain that is not the same code everywhere, in processes that run and in this one; and for versions."""
+    """A sentence for each domain whose code differs among running processes and this one, and one for versions."""
     here = [("this command", code) for code in ours]
     all_ = here + [(f"{each.role} {each.pid}@{each.host}", code) for each in live for code in each.code]
     found = []
@@ -145,7 +145,7 @@ def disagreements(live: Sequence[Live], ours: Sequence[Code]) -> list[str]:
 
 
 def handlers_at(db: Database) -> dict[tuple[Place, UUID], int]:
-    """How far living handlers have come, by partition of commands and their claim's writer. Raises psycopg.Error."""
+    """The next offsets of living handlers, by partition of commands and claim's writer. Raises psycopg.Error."""
     if not has_table(db, _TABLE):
         return {}
     rows = db.execute(
@@ -159,14 +159,17 @@ def handlers_at(db: Database) -> dict[tuple[Place, UUID], int]:
 
 @dataclass(frozen=True)
 class Said:
-    """What processes of the last minute have said of themselves, dead ones too. `silent`: host and pid of those that named no member."""
+    """The member ids that processes of the last minute published, dead ones too.
+
+    `silent`: host and pid of the processes that published none.
+    """
 
     members: frozenset[str]
     silent: frozenset[tuple[str, int]]
 
 
 def said_members(db: Database) -> Said:
-    """Which members of Kafka's groups our processes are. Raises psycopg.Error."""
+    """Our processes' members in Kafka's consumer groups. Raises psycopg.Error."""
     rows = db.execute(_MEMBERS, (_FORGET_S,)).fetchall() if has_table(db, _TABLE) else []
     return Said(
         frozenset(member for _, _, found in rows for member in found),
@@ -190,20 +193,20 @@ class Trouble:
 
 
 def troubles(db: Database) -> list[Trouble]:
-    """Of all processes, the longest first. Raises psycopg.Error."""
+    """The troubles of all processes, the longest first. Raises psycopg.Error."""
     if not has_table(db, _TABLE):
         return []
     return [Trouble(*row) for row in db.execute(TROUBLES_NOW.encode()).fetchall()]
 
 
 def stand_still(found: Sequence[Trouble]) -> list[Trouble]:
-    """Those that do not go on: a wait that is no moment's, and a role that has ended more than once in a minute."""
+    """Troubles that count as standing still: waits longer than STALE_S, and repeated ends of a role in a minute."""
     ended = Counter(trouble.role for trouble in found if trouble.has_ended)
     return [each for each in found if (ended[each.role] > 1 if each.has_ended else each.seconds > STALE_S)]
 
 
 def ending(problem: BaseException) -> None:
-    """Leave word why this process ends, for a minute; whatever fails meanwhile is left at that."""
+    """Publish for a minute why this process ends; ignore any failure of that."""
     if _HERE:
         with suppress(psycopg.Error, RefoldError):
             _HERE[-1].say_last(f"{getattr(problem, 'code', type(problem).__name__)}: {first_line(problem)}")
@@ -213,7 +216,7 @@ _HERE: list["Presence"] = []
 
 
 class Presence:
-    """`with Presence(dsn, me):` a thread with a connection of its own keeps our row. What fails there disturbs nobody."""
+    """`with Presence(dsn, me):` keeps our row, in a thread with its own connection. Failures there disturb nobody."""
 
     def __init__(self, dsn: str, me: Me) -> None:
         self._dsn, self._me = dsn, me
@@ -223,14 +226,14 @@ class Presence:
         self._thread = threading.Thread(target=self._keep, name="presence", daemon=True)
 
     def __enter__(self) -> Self:
-        """The first row is written before the process does anything else, where Postgres answers."""
+        """Write the first row before the process does anything else, if Postgres answers."""
         self._pause = self._beat()
         self._thread.start()
         _HERE.append(self)
         return self
 
     def say_last(self, ended: str) -> None:
-        """On a connection of its own: the thread's may be in use. Raises psycopg.Error, RefoldError."""
+        """Write why we end, on a new connection: the thread's may be in use. Raises psycopg.Error, RefoldError."""
         self._stopping.set()
         with closing(connect(self._dsn, application_name="presence")) as db:
             self._me.beat(db, ended[:500])
@@ -253,7 +256,7 @@ class Presence:
             self._pause = self._beat()
 
     def _beat(self) -> float:
-        """Touch our row; the seconds until it is to be touched again."""
+        """Write our row; give the seconds until it must be written again."""
         try:
             self._me.beat(self._connected())
         except (psycopg.Error, RefoldError) as problem:

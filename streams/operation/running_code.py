@@ -1,4 +1,4 @@
-"""Which code a process runs: of each domain the file it was imported from, and a fingerprint of everything in its package."""
+"""Identifies the code that a process runs: each domain's file, and a fingerprint of everything in its package."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ _DIGITS = 12
 
 @dataclass(frozen=True)
 class Code:
-    """A domain as one process has it. `fingerprint`: 12 hex digits; equal for equal files, wherever they lie."""
+    """One process's code of a domain. `fingerprint`: 12 hex digits; equal for equal files, wherever they lie."""
 
     domain: str
     file: str
@@ -21,7 +21,7 @@ class Code:
 
 
 def running_code(domains: Sequence[str]) -> list[Code]:
-    """The code of each domain, as it is on disk now: for the start of a process. Raises UnknownDomain."""
+    """The code of each domain, as it is on disk now; to be called when a process starts. Raises UnknownDomain."""
     return [_code(name) for name in domains]
 
 
@@ -34,7 +34,7 @@ def _code(domain: str) -> Code:
 
 
 def _files(domain: str) -> Iterator[tuple[str, bytes]]:
-    """Python and released schemas of the domain, by their place in it."""
+    """The domain's Python files and released schemas: path within the domain, and content."""
     spec = find_spec(package_of(domain))
     if spec is None:
         return

@@ -1,6 +1,7 @@
-"""Whether the whole goes on: what stands still, in one sentence each, and what to do. Pure; `docs/operations.md` has it as a table.
+"""Judges from facts what stands still, and says what to do about it. Pure; `docs/operations.md` has it as a table.
 
-Slow is not still: a group stands where it is behind, applied nothing for STILL_S seconds, and did not move while one looked.
+Slow is not still: a group stands still if it lags, applied nothing for STILL_S seconds, and did not move between two
+looks.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,18 +23,18 @@ _MISSING = {
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that stands still. `code`: what the table in docs/operations.md calls it."""
+    """One thing that stands still. `code`: its name in the table of docs/operations.md."""
 
     code: str
     says: str
     do: str
     role: str = ""
-    """The role that stands still; kafka, postgres or log where it is none."""
+    """The role that stands still; kafka, postgres or log if it is not a role."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What was found. A fact that could not be asked for is empty, and a finding of its own says why."""
+    """The facts that a verdict rests on. A fact that could not be learned is empty, and `unasked` says why."""
 
     roles: Sequence[str]
     running: Mapping[str, int]
@@ -41,16 +42,16 @@ class Facts:
     still: frozenset[LagKey] = frozenset()
     members: Sequence[Member] = ()
     copies: Sequence[Member] = ()
-    """Members that call themselves as processes of ours, and are none."""
+    """Members that call themselves processes of ours, and are not."""
     troubles: Sequence[Trouble] = ()
     detached: Mapping[str, str] = field(default_factory=dict)
-    """Why, by the model's name with its domain."""
+    """Codes of the reasons, by the model's name with its domain."""
     parked: int = 0
     unasked: Sequence[Finding] = field(default_factory=tuple)
 
 
 def findings(facts: Facts) -> list[Finding]:
-    """All that stands still, the causes before what follows from them."""
+    """Everything that stands still, causes before their consequences."""
     return [
         *facts.unasked,
         *_missing(facts),
@@ -103,7 +104,7 @@ def _member(each: Member, who: str) -> Finding:
 
 
 def _still(facts: Facts) -> Iterator[Finding]:
-    """One sentence a group, for roles that run: where none runs that is said already."""
+    """One finding for each group whose role runs; a role that does not run has its finding already."""
     by_group: dict[str, list[Lag]] = {}
     for lag in facts.lags:
         if (lag.group, lag.topic, lag.part) in facts.still and facts.running.get(lag.group):
@@ -137,7 +138,7 @@ def _models(facts: Facts) -> Iterator[Finding]:
 
 
 def suspects(lags: Sequence[Lag]) -> set[LagKey]:
-    """Where something waits and nothing was applied for STILL_S: to be looked at once more, for slow is not still."""
+    """Places where something waits and nothing was applied for STILL_S seconds. Look again: slow is not still."""
     return {
         (lag.group, lag.topic, lag.part)
         for lag in lags
@@ -146,7 +147,7 @@ def suspects(lags: Sequence[Lag]) -> set[LagKey]:
 
 
 def unmoved(suspected: set[LagKey], before: Sequence[Lag], after: Sequence[Lag]) -> frozenset[LagKey]:
-    """Those that stand where they stood, and still have something to do."""
+    """Suspected places that have not moved between two looks, and still have something to do."""
     now = {(lag.group, lag.topic, lag.part): lag for lag in after}
     then: dict[LagKey, Lag] = {(lag.group, lag.topic, lag.part): lag for lag in before}
     return frozenset(
@@ -155,5 +156,5 @@ def unmoved(suspected: set[LagKey], before: Sequence[Lag], after: Sequence[Lag])
 
 
 def owners(members: Sequence[Member]) -> dict[tuple[str, Place], Member]:
-    """Whom Kafka gave each partition, by group."""
+    """The member to which Kafka assigned each partition, by group."""
     return {(member.group, place): member for member in members for place in member.places}

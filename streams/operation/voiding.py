@@ -1,4 +1,7 @@
-"""An operator takes a claim out of count: what the log says of it, and the voiding that is appended (docs/log-rules.md, rules 5 and 6)."""
+"""Lets an operator void a claim: it reads what the log says of the claim, and appends a voiding.
+
+docs/log-rules.md, rules 5 and 6, says what a voiding does.
+"""
 
 import socket
 from collections.abc import Iterator
@@ -30,14 +33,14 @@ _ACKNOWLEDGED_S = 15.0
 
 @dataclass(frozen=True)
 class Signed:
-    """Who takes a claim out, and why."""
+    """The operator who takes a claim out, and the reason."""
 
     operator: str
     reason: str
 
 
 class Voidings:
-    """One partition of events as an operator sees it: its claims and voidings, read once and then what has come since."""
+    """The claims and voidings of one partition of events. Each look reads only records that are new since the last."""
 
     def __init__(self, settings: Settings, domains: Domains, db: Database, place: Place) -> None:
         """Raises VoidUnknown, KafkaUnavailable, LogRefused."""
@@ -50,19 +53,19 @@ class Voidings:
         self._read_on()
 
     def past(self) -> ClaimsPast:
-        """What the claims and voidings come to."""
+        """The result of all claims and voidings by the rules."""
         return claims_past(self._controls)
 
     def position(self) -> int:
-        """Where the core stands."""
+        """The core's position."""
         return self._position("")
 
     def taken_out(self, offset: int) -> int | None:
-        """The offset of the voiding that took the claim at `offset` out; None if none did."""
+        """The offset of the voiding that took out the claim at `offset`, or None."""
         return self.past().taken_out.get(offset)
 
     def way(self, offset: int) -> Way:
-        """How the claim at `offset` is taken out. Raises VoidUnknown, VoidNeedless, VoidEvent, VoidPassed."""
+        """The way to take out the claim at `offset`. Raises VoidUnknown, VoidNeedless, VoidEvent, VoidPassed."""
         found = next((way for way in self.past().ways() if way.counted.offset == offset), None)
         if found is None:
             raise self._why_not(offset)
@@ -77,10 +80,11 @@ class Voidings:
                 raise VoidOtherVersion(f"{told}, this command of {refold.__version__}")
 
     def void(self, offset: int, signed: Signed) -> int:
-        """Append a voiding of the claim at `offset`; the voiding's own offset. One that is taken out already stays so.
+        """Append a voiding of the claim at `offset`, unless there is one already; give the voiding's offset.
 
-        The core's position is held meanwhile: no core passes the claim before its voiding is in the log, and of two operators the
-        second finds what the first has done. Raises as `way`, VoidOtherVersion, DeliveryFailed.
+        The core's position is locked meanwhile: no core passes the claim before its voiding is in the log, and the
+        second of two operators finds the first one's voiding. Raises as `way` does, and VoidOtherVersion,
+        DeliveryFailed.
         """
         self.check_versions()
         with self._db.transaction():
@@ -189,12 +193,12 @@ class Voidings:
 
 
 def epochs_left(state_epoch: int) -> int:
-    """How often a partition at this epoch can still be claimed."""
+    """The number of times that a partition at this epoch can still be claimed."""
     return LAST_EPOCH - state_epoch
 
 
 def voidings_of(settings: Settings, db: Database, most: int) -> Iterator[tuple[Place, int, Voiding]]:
-    """The newest voidings of the log as far as the core has folded it, at most so many, by place and offset."""
+    """The newest voidings that the core has folded, at most `most`, by place and offset."""
     ranges = db.execute(
         "SELECT topic, part, first_offset, last_offset FROM (SELECT *, sum(last_offset - first_offset + 1) OVER (ORDER BY last_offset DESC,"
         " topic, part) AS so_far FROM refold.voids WHERE reason = 'control') AS v WHERE so_far <= %s ORDER BY 1, 2, 3",

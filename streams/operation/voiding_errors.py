@@ -1,4 +1,4 @@
-"""Why `refold log void` takes a record not out of count (docs/log-rules.md says why it cannot)."""
+"""The errors of `refold log void`: reasons not to void a record (docs/log-rules.md explains them)."""
 
 from refold.schemas.errors import RefoldError
 

@@ -1,5 +1,6 @@
 """Process managers: pure reactors answer events with commands.
 
-Nothing that folds or replays may import this package, so a replay cannot cause an effect: held by import-linter and a test.
-Read first: `reactor` (what an author writes), `retail` (the reference domain's), `reacting` (one batch, without I/O), `fold`.
+No fold and no replay may import this package, so a replay cannot cause an effect: import-linter and a test hold this.
+Read first: `reactor` (the contract for authors), `retail/reactors` (an example), `reacting` (one batch, no I/O),
+`fold`.
 """

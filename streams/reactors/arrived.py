@@ -1,4 +1,4 @@
-"""The events of a chunk that count and that some reactor reads, one by one: types that nobody reads are not even decoded."""
+"""Reads the events of a chunk that count and that some reactor reads; other types are not even decoded."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from refold.streams.reactors.reactor import Reactor
 
 @dataclass(frozen=True)
 class Arrived:
-    """A stored event as events of today's code, or why it cannot be read; and who reads it."""
+    """A stored event as events of today's code, or the reason why it cannot be read; and its reactors."""
 
     part: int
     offset: int
@@ -29,9 +29,9 @@ class Arrived:
 
 
 class Readers:
-    """Who reads which schema of one category. A schema that this code does not know may be anyone's.
+    """Finds the reactors that read a schema of one category. All of them get a schema that this code does not know.
 
-    So may an event of newer code: the reactors of that code may read it, and they go on from the same position.
+    An event of newer code goes to all, too: that code's reactors may read it, and they go on from the same position.
     """
 
     def __init__(self, catalog: Catalog, category: str, reactors: Sequence[Reactor]) -> None:
@@ -40,7 +40,7 @@ class Readers:
         self._by_id: dict[int, Sequence[Reactor]] = {}
 
     def of(self, schema_id: int) -> Sequence[Reactor]:
-        """The reactors of a schema; none of a record that is not even framed. Raises what asking the log raises."""
+        """The reactors that read a schema; none for an unframed record. Raises what a look-up in the log raises."""
         found = self._by_id.get(schema_id)
         if found is not None or schema_id < 0:
             return found or ()
@@ -64,7 +64,7 @@ class Readers:
 
 
 def arrived(codec: Codec, readers: Readers, chunk: Chunk, voids: Sequence[tuple[int, int]]) -> list[Arrived]:
-    """What counts and is read of a chunk, in order."""
+    """The events of a chunk that count and have readers, in order."""
     heads = read_heads(chunk.values)
     rows = [heads.rows_of(number) for number in heads.present if readers.of(number)]
     wanted: NDArray[np.int64] = np.sort(np.concatenate(rows)) if rows else np.empty(0, np.int64)
@@ -85,7 +85,7 @@ def _counting(rows: NDArray[np.int64], chunk: Chunk, voids: Sequence[tuple[int, 
 
 
 def _read(codec: Codec, value: bytes | None) -> tuple[Meta, Sequence[Event] | Undecodable] | None:
-    """An event with its envelope; None for what is no event: rejections and claims change no stream."""
+    """An event with its envelope; None for rejections and claims, which change no stream."""
     try:
         meta, events = codec.read_events(value)
     except Undecodable as failed:

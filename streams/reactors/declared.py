@@ -1,4 +1,4 @@
-"""The reactors of the configured domains. A domain without a module `reactors` has none."""
+"""Finds the reactors of the configured domains. A domain without a module `reactors` has none."""
 
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -9,7 +9,7 @@ from refold.streams.reactors.reactor import Reactor
 
 
 def declared_reactors(domains: Domains) -> tuple[Reactor, ...]:
-    """Import each domain's `reactors`. Raises UnknownDomain for a category that is not there, BadReactor for a name taken twice."""
+    """Import each domain's `reactors`. Raises UnknownDomain for an unknown category, BadReactor for a repeated name."""
     found = [reactor for name in domains.names for reactor in _of(name)]
     for reactor in found:
         if domains.categories.get(reactor.category.name) != reactor.category:

@@ -1,7 +1,7 @@
-"""The reactors' reading of the log: answer what the core let pass, send, and only then move the positions.
+"""The reactors' fold: answers events that the core has passed, sends the commands, and only then moves the positions.
 
-Invariant: a position moves once every command that the events before it ask for was acknowledged. So nothing is left out; what
-is sent twice, after a kill or by two processes, has the same ids and takes effect once.
+Invariant: a position moves only after all commands that answer the events before it were acknowledged. So no command is
+left out. A command that is sent twice, after a kill or by two processes, has the same id and takes effect once.
 """
 
 import logging
@@ -47,12 +47,12 @@ class ReactorsFold:
         self._db = connect_patiently(self._url, application_name=GROUP, by_key=True)
 
     def reconnect(self) -> None:
-        """A new connection, once Postgres is back."""
+        """Connect again, once Postgres is back."""
         self._db.close()
         self._db = connect_patiently(self._url, application_name=GROUP, by_key=True)
 
     def stored(self, places: Sequence[Place]) -> dict[Place, int]:
-        """Where the group stands; at 0 where its position is new or was lost."""
+        """The reactors' positions; 0 if a position is new or was lost."""
         return positions.stored(self._db, GROUP, places)
 
     def close(self) -> None:
@@ -62,7 +62,7 @@ class ReactorsFold:
         self._db.close()
 
     def apply(self, chunks: Sequence[Chunk]) -> dict[Place, int]:
-        """Answer up to the core's positions; no transaction is open while Kafka is waited for. Raises Lost, KafkaUnavailable."""
+        """Answer up to the core's positions; no transaction is open during the send. Raises Lost, KafkaUnavailable."""
         core, voids = core_limits(self._db, chunks)
         offered = [cut for cut in (chunk.upto(core.get(chunk.place, 0)) for chunk in chunks) if cut.values]
         if offered:
@@ -79,7 +79,7 @@ class ReactorsFold:
         return {chunk.place: moved.get(chunk.place, chunk.start) for chunk in chunks}
 
     def _answers(self, chunks: Sequence[Chunk], voids: Voids) -> Answers:
-        """What was stored is read before the positions are compared: if it was another's by then, the commit is refused."""
+        """The answers to chunks. States are read before positions are compared: if these moved, the commit fails."""
         events = [
             event for chunk in sorted(chunks, key=lambda chunk: chunk.place) for event in self._arrived(chunk, voids)
         ]
@@ -94,7 +94,7 @@ class ReactorsFold:
         return arrived(self._codec, readers, chunk, voids.get(chunk.place, ()))
 
     def _recall(self, reactor: Reactor, stream: str, version: int) -> Any:
-        """A state that is not stored, or not by this code, or from behind the event: the stream's events are read from the log."""
+        """Fold a state from the log, if no usable one is stored: none exists, other code wrote it, or it is newer."""
         pages = self._history.pages(self._db, reactor.category.name, stream, after=0, upto=version)
         state = reactor.initial
         for page in pages:

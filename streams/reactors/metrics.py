@@ -1,4 +1,4 @@
-"""What the reactors count. Names and labels are listed in docs/metrics.md; never an id in a label."""
+"""The reactors' metrics. docs/metrics.md lists names and labels; a label never holds an id."""
 
 from prometheus_client import Counter
 

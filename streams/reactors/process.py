@@ -1,4 +1,4 @@
-"""The reactors as a process: every domain's, up to where the core stands."""
+"""Runs the reactors of all domains as a process, up to the core's positions."""
 
 import logging
 import signal
@@ -32,12 +32,12 @@ _log = logging.getLogger(__name__)
 
 _NEWER_S = 30.0
 _PACE_S = 0.1
-"""Nobody waits for a reaction as for an answer: ten transactions a second leave the processor to those who do."""
+"""Least seconds between two transactions. Nobody waits for a reaction, so the processor is left to those who answer."""
 
 
 def main(settings: Settings) -> None:
-    """React until told to stop. Raises LogRefused when the log is not the one that the tables were folded from."""
-    from refold.streams.worker.agents import FoldKind, run_fold  # Faust: for the process alone, not for commands
+    """React until told to stop. Raises LogRefused if the log is not the one from which the tables were folded."""
+    from refold.streams.worker.agents import FoldKind, run_fold  # loads Faust, which only this process needs
 
     if declared_reactors(load_domains(settings.domains)):
         threading.Thread(target=_go_on_for_ever, args=(settings,), name="newer", daemon=True).start()
@@ -49,7 +49,7 @@ def main(settings: Settings) -> None:
 
 
 def reactors_fold(settings: Settings) -> ReactorsFold:
-    """The reactors' fold; topics checked, tables there."""
+    """Make the reactors' fold, after making tables and checking topics."""
     domains = load_domains(settings.domains)
     with answering(), connect_patiently(settings.dsn(), application_name="reactors-start") as db:
         bootstrap(db)
@@ -59,7 +59,7 @@ def reactors_fold(settings: Settings) -> ReactorsFold:
 
 
 def _go_on_for_ever(settings: Settings) -> None:
-    """Older processes leave streams at events of newer code for as long as they run: this may be that code."""
+    """Release streams that older processes parked at events of newer code, again and again: this may be that code."""
     while True:
         try:
             with answering(), connect_patiently(settings.dsn(), application_name="reactors-newer") as db:
@@ -76,7 +76,7 @@ def _go_on_for_ever(settings: Settings) -> None:
 
 
 def go_on(settings: Settings, db: Database, streams: Sequence[tuple[str, str]]) -> None:
-    """Release streams that waited for code that this may be; those that still cannot be read go on waiting."""
+    """Release streams that waited for newer code, if this code can read them; the others go on waiting."""
     domains = load_domains(settings.domains)
     follow_log(settings, domains)
     with (
@@ -95,14 +95,14 @@ def go_on(settings: Settings, db: Database, streams: Sequence[tuple[str, str]]) 
 
 
 def sender(settings: Settings, domains: Domains) -> Sender:
-    """What sends the reactors' commands."""
+    """Make the sender of the reactors' commands."""
     return Sender(
         lambda: Producer(settings.kafka_servers(), settings.topic_prefix, domains, queue_records=MOST_UNDER_WAY)
     )
 
 
 def _wait_to_be_stopped() -> None:
-    """A process that ended would be started again."""
+    """Wait for a signal: a process that ended by itself would be started again."""
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())

@@ -1,7 +1,7 @@
-"""A batch of events answered: commands to send, states to keep, streams to park. No I/O: what was stored is handed in.
+"""Answers a batch of events: gives commands to send, states to keep, streams to park. No I/O: states are handed in.
 
-Invariant: what a reactor answers is a function of its stream's events up to the one answered. So it is the same command, id
-and all, however often and by however many processes the event is read.
+Invariant: a reactor's answer is a function of its stream's events up to the one answered. So the commands and their ids
+are the same, however often and by however many processes the event is read.
 """
 
 from collections import Counter
@@ -25,12 +25,15 @@ ReactorStream = tuple[str, str]
 """A reactor's name and a stream of its category."""
 REACT_FAILED, COMMAND_INVALID, STATE_UNREADABLE = "react-failed", "command-invalid", "state-unreadable"
 Recall = Callable[[Reactor, str, int], Any]
-"""A reactor's state of a stream at a version, folded from the log. Raises OperationalError, Unreachable, LogRefused, what a fold raises."""
+"""Gives a reactor's state of a stream at a version, folded from the log.
+
+Raises OperationalError, Unreachable, LogRefused, and what a fold raises.
+"""
 
 
 @dataclass(frozen=True)
 class StoredState:
-    """A stored state, after the event with this version."""
+    """A stored state of a stream, after the event with this version."""
 
     version: int
     state: bytes
@@ -39,7 +42,7 @@ class StoredState:
 
 @dataclass(frozen=True)
 class Parked:
-    """From where on a stream waits for a reactor, and why."""
+    """The place from which on a stream waits for a reactor, and the reason."""
 
     category: str
     part: int
@@ -50,7 +53,7 @@ class Parked:
 
 @dataclass
 class Answers:
-    """What a batch comes to."""
+    """The results of a batch."""
 
     records: list[CommandRecord] = field(default_factory=list)
     commands: Counter[str] = field(default_factory=Counter)
@@ -61,7 +64,7 @@ class Answers:
 
 
 class _Unanswerable(Exception):
-    """Why an event parks its stream."""
+    """An event cannot be answered, so its stream is parked."""
 
     def __init__(self, code: str, problem: Exception) -> None:
         super().__init__(code, problem)
@@ -78,14 +81,14 @@ class Reacting:
         parked: Mapping[ReactorStream, int],
         recall: Recall,
     ) -> None:
-        """`parked` is from which offset on a stream waits."""
+        """`parked`: the offset from which on each parked stream waits."""
         self._addressed, self._stored, self._recall = addressed, states, recall
         self._from = dict(parked)
         self._now: dict[ReactorStream, Any] = {}
         self._answers = Answers()
 
     def take(self, event: Arrived) -> None:
-        """Let each of its readers answer an event. Raises OperationalError, Unreachable, LogRefused."""
+        """Let each reactor that reads an event answer it. Raises OperationalError, Unreachable, LogRefused."""
         for reactor in event.readers:
             key = (reactor.name, event.meta.stream)
             first = self._from.get(key)
@@ -95,7 +98,7 @@ class Reacting:
                 self._answer(reactor, key, event)
 
     def answers(self) -> Answers:
-        """All of it."""
+        """The results so far."""
         return self._answers
 
     def _answer(self, reactor: Reactor, key: ReactorStream, event: Arrived) -> None:
@@ -119,7 +122,7 @@ class Reacting:
         self._answers.commands[reactor.name] += len(records)
 
     def _reaction(self, reactor: Reactor, key: ReactorStream, event: Arrived) -> tuple[Any, list[Command]]:
-        """The state behind an event, and the commands it is answered with."""
+        """The state after an event, and the commands that answer it."""
         if isinstance(event.events, Undecodable):
             raise _Unanswerable(event.events.reason, event.events)
         state, seen = self._before(reactor, key, event.meta.version), _seen(event.meta)
@@ -127,10 +130,10 @@ class Reacting:
         try:
             for today in event.events:
                 if isinstance(today, reactor.reads):
-                    with authors_arithmetic():  # which holds for a generator of commands, too
+                    with authors_arithmetic():  # a generator of commands runs within it, too
                         state = reactor.evolve(state, today)
                         commands += reactor.react(today, state, seen)
-        except Exception as problem:  # an author's code may fail in any way; the stream waits, nothing else
+        except Exception as problem:  # an author's code may fail in any way; only its stream waits
             raise _Unanswerable(REACT_FAILED, problem) from problem
         if len(commands) > MAX_COMMANDS_PER_EVENT:
             too_many = ValueError(
@@ -140,7 +143,7 @@ class Reacting:
         return state, commands
 
     def _before(self, reactor: Reactor, key: ReactorStream, version: int) -> Any:
-        """The state before the event. A row from behind it is of an earlier reading of the log, or of other code: not used."""
+        """The state before the event. A newer stored state is of another reading or other code, and is not used."""
         if not reactor.remembers or version == 1:
             return reactor.initial
         if key in self._now:
@@ -154,7 +157,7 @@ class Reacting:
             raise _Unanswerable(problem.code, problem) from problem
         except (psycopg.Error, Unreachable, Refused, LogRefused):
             raise
-        except Exception as problem:  # as above: an earlier event that cannot be read or folded
+        except Exception as problem:  # as above: an earlier event cannot be read or folded
             raise _Unanswerable(STATE_UNREADABLE, problem) from problem
 
 
@@ -173,14 +176,14 @@ def _seen(meta: Meta) -> Seen:
 def _dumped(reactor: Reactor, state: Any) -> bytes:
     try:
         return reactor.dump(state)
-    except Exception as problem:  # as above: what evolve gave is no state
+    except Exception as problem:  # as above: evolve returned something that is no state
         raise _Unanswerable(REACT_FAILED, problem) from problem
 
 
 def _records(addressed: Addressed, reactor: Reactor, cause: Meta, commands: list[Command]) -> list[CommandRecord]:
-    """All or none: a command that cannot be written parks the event before anything of it is sent.
+    """The records of an answer, all or none: a command that cannot be written parks the stream before anything is sent.
 
-    The envelope is frozen for ever and has no field for a cause, so the actor names the reactor and the event.
+    The envelope is frozen permanently and has no field for a cause, so the actor names the reactor and the event.
     """
     try:
         records = []

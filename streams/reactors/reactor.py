@@ -1,4 +1,4 @@
-"""The contract of a reactor: pure functions from an event to commands. No clock, no I/O, no randomness in any of them."""
+"""The contract of a reactor: pure functions from an event to commands, without clock, I/O or randomness."""
 
 import hashlib
 import inspect
@@ -35,7 +35,7 @@ def unchanged(state: Any, _event: Any) -> Any:
 
 @dataclass(frozen=True)
 class Seen:
-    """What the log knows of an event beside its fields."""
+    """An event's envelope, as a reactor sees it."""
 
     category: str
     stream: str
@@ -48,10 +48,10 @@ class Seen:
 
 @dataclass(frozen=True)
 class Reactor:
-    """How one category's events are answered: `react(event, state, seen)` gives commands, each to the stream that it names.
+    """Answers one category's events: `react(event, state, seen)` gives commands, each to the stream that it names.
 
-    `state` is what `evolve` made of this stream's events of the types in `reads`, up to and with this one; of no other stream.
-    The name is part of every command's id: under another name the same events are answered once more.
+    `state` is the fold by `evolve` of this stream's events of the types in `reads`, up to and including this event.
+    The name is part of every command's id: after a change of the name the same events are answered once more.
     """
 
     name: str
@@ -75,11 +75,11 @@ class Reactor:
 
     @property
     def remembers(self) -> bool:
-        """Whether it has a state to keep."""
+        """Whether the reactor has a state to keep."""
         return not isinstance(self.initial, Nothing)
 
     def fold(self, events: Sequence[Event], state: Any = None) -> Any:
-        """The state after some events of a stream; those of types that it does not read leave it as it is."""
+        """The state after some events of a stream. Events of types that the reactor does not read leave it as it is."""
         state = self.initial if state is None else state
         with authors_arithmetic():
             for event in events:
@@ -88,7 +88,7 @@ class Reactor:
         return state
 
     def dump(self, state: Any) -> bytes:
-        """The state as the bytes that the table holds."""
+        """The state as bytes for the table."""
         return dumped(state, holds_times=self.times)
 
     def load(self, stored: bytes) -> Any:
@@ -96,7 +96,7 @@ class Reactor:
         return msgspec.json.decode(stored, type=type(self.initial))
 
     def _fingerprint(self) -> str:
-        """A new one makes every stored state of the reactor stale: the stream is then folded anew."""
+        """A hash of all that shapes the state. If it changes, stored states are stale, and streams are folded again."""
         fields = described(self.initial)
         reads = sorted(event.__name__ for event in self.reads)
         text = repr((self.category.name, fields, repr(self.initial), reads)) + inspect.getsource(self.evolve)

@@ -1,7 +1,8 @@
-"""Letting a stream that waits for a reactor go on: what waits is answered in order, sent, and only then is the park taken away.
+"""Releases a parked stream of a reactor: answers its waiting events in order, sends, and only then removes the park.
 
-Invariant: as in the fold, a park moves once every command of the events before it was acknowledged; a repeat has no effect. A
-live reactor that passed over events meanwhile finds its park gone and reads them again (`store.write`).
+Invariant: as in the fold, a park moves only after all commands of the events before it were acknowledged; a repeat
+has no effect. A live reactor that passed over events meanwhile finds its park gone, and reads them again
+(`store.write`).
 """
 
 from collections.abc import Sequence
@@ -28,7 +29,7 @@ from refold.streams.sending.command_record import Addressed
 
 @dataclass(frozen=True)
 class Waited:
-    """A stream's park for a reactor, and how many events it kept waiting."""
+    """A stream's removed park for a reactor, and the number of events that waited."""
 
     category: str
     stream: str
@@ -39,7 +40,7 @@ class Waited:
 
 @dataclass(frozen=True)
 class Step:
-    """What some of the waiting events came to: how many were answered, the offset behind the last one read, and which one fails."""
+    """The result of some waiting events. `done`: number answered. `next`: offset after the last. `left`: the failed one."""
 
     answers: Answers
     done: int
@@ -48,7 +49,7 @@ class Step:
 
 
 class Release:
-    """Releases streams of reactors. One connection, one thread; the caller closes what it hands in."""
+    """Releases parked streams. One connection, one thread; the caller closes what it hands in."""
 
     def __init__(self, db: Database, prefix: str, domains: Domains, history: History, sender: Sender) -> None:
         self._db, self._prefix, self._history, self._sender = db, prefix, history, sender
@@ -56,7 +57,7 @@ class Release:
         self._addressed = Addressed(prefix, domains.catalog)
 
     def release(self, category: str, stream: str, reactors: Sequence[Reactor]) -> list[Waited]:
-        """Answer what waits of the stream, for every reactor that it waits for. Raises StillUnreadable, KafkaUnavailable."""
+        """Answer a stream's waiting events, for all reactors it waits for. Raises StillUnreadable, KafkaUnavailable."""
         declared = {reactor.name: reactor for reactor in reactors}
         done = []
         for name, code in store.parks_of(self._db, category, stream):
@@ -66,7 +67,7 @@ class Release:
         return done
 
     def _drain(self, reactor: Reactor, stream: str) -> int:
-        """As many events at a time as memory allows, until none waits; how many did."""
+        """Answer waiting events until none is left, as many at a time as memory allows; give their number."""
         key, answered = (reactor.name, stream), 0
         while (first := store.parked(self._db).get(key)) is not None:
             places = self._waiting(reactor.category.name, stream, first)
@@ -84,14 +85,14 @@ class Release:
         return answered
 
     def _waiting(self, category: str, stream: str, first: int) -> list[tuple[int, int]]:
-        """(partition, offset) of the events from some offset on that the reactors have passed; theirs are all others."""
+        """(partition, offset) of events from `first` on that the reactors have passed; they read the others themselves."""
         places = History.offsets(self._db, category, stream, after=0, upto=NEWEST)
         stands = group_positions(self._db, GROUP)
         topic = events_topic(self._prefix, category)
         return [(part, at) for part, at in places if first <= at < stands.get((topic, part), 0)]
 
     def _arrived(self, reactor: Reactor, places: list[tuple[int, int]], values: list[bytes | None]) -> list[Arrived]:
-        """Read without the guard, and whatever is set aside: who releases says that it can be read."""
+        """Read events without the guard, even those set aside: whoever releases them says that they can be read."""
         category = reactor.category.name
         readers, topic = Readers(self._domains.catalog, category, (reactor,)), events_topic(self._prefix, category)
         return [
@@ -108,7 +109,7 @@ class Release:
         return reacting.answers()
 
     def _recall(self, reactor: Reactor, stream: str, version: int) -> Any:
-        """A state from the log, as the fold has it."""
+        """Fold a state from the log, as ReactorsFold does."""
         category, state = reactor.category.name, reactor.initial
         places = History.offsets(self._db, category, stream, after=0, upto=version)
         while places:
@@ -118,7 +119,7 @@ class Release:
         return state
 
     def _commit(self, reactor: Reactor, key: ReactorStream, first: int, step: Step) -> bool:
-        """Move the park, or take it away where nothing waits behind the step. False: it is no longer where it was."""
+        """Move the park after the step, or remove it if nothing waits. False if another process moved the park."""
         category, topic = reactor.category.name, events_topic(self._prefix, reactor.category.name)
         with self._db.transaction():
             store.hold(self._db, topic)

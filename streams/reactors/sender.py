@@ -1,4 +1,4 @@
-"""The reactors' commands into the log: a bounded number under way, and all acknowledged before a position may move."""
+"""Sends the reactors' commands: a bounded number at once, and all are acknowledged before a position may move."""
 
 import threading
 import time
@@ -10,20 +10,23 @@ from refold.streams.sending.producer import Producer
 
 MOST_UNDER_WAY = 10_000
 STALL_S = 3.0
-"""Less than a process has to stop: nobody waits longer in one go for a broker that is away."""
+"""Longest wait for a broker that is away, in seconds: less than the time that a process has to stop."""
 
 _LOOK_S = 0.05
 
 
 class Sender:
-    """Owns a producer; used by one thread."""
+    """Owns a producer. One thread uses it."""
 
     def __init__(self, make: Callable[[], Producer]) -> None:
         self._make = make
         self._producer: Producer | None = None
 
     def send(self, records: Sequence[CommandRecord]) -> None:
-        """Return once all are acknowledged. Raises KafkaUnavailable: some may be in the log, and all are to be sent again; KafkaRefused."""
+        """Return once all are acknowledged. Raises KafkaRefused, KafkaUnavailable.
+
+        After KafkaUnavailable some records may be in the log; all must be sent again.
+        """
         if not records:
             return
         try:
@@ -36,7 +39,7 @@ class Sender:
             raise KafkaUnavailable(f"commands of reactors were not acknowledged: {problem.message}") from problem
 
     def close(self) -> None:
-        """Drop what is not acknowledged: no position says that it was sent."""
+        """Drop records that are not acknowledged: no position says that they were sent."""
         if self._producer is not None:
             self._producer.discard()
             self._producer = None
@@ -77,7 +80,7 @@ class _Tally:
             self._changed.notify()
 
     def wait(self) -> None:
-        """Until the next one, or a moment. Raises DeliveryFailed for any that failed, KafkaUnavailable when they stand still."""
+        """Wait a moment for an acknowledgement. Raises DeliveryFailed, KafkaUnavailable if none came for STALL_S."""
         with self._changed:
             if self.left:
                 self._changed.wait(_LOOK_S)

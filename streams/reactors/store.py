@@ -1,4 +1,4 @@
-"""The reactors' tables in SQL."""
+"""SQL of the reactors' tables."""
 
 from collections.abc import Iterable, Mapping
 
@@ -20,7 +20,7 @@ def states(db: Database, keys: Iterable[ReactorStream]) -> dict[ReactorStream, S
 
 
 def parked(db: Database) -> dict[ReactorStream, int]:
-    """From which offset on streams wait."""
+    """The offset from which on each parked stream waits."""
     rows = db.execute("SELECT reactor, stream, first_offset FROM refold.reactor_parked").fetchall()
     return {(reactor, stream): first for reactor, stream, first in rows}
 
@@ -31,7 +31,7 @@ def all_parked(db: Database) -> list[tuple[str, str, str]]:
 
 
 def parks_of(db: Database, category: str, stream: str) -> list[tuple[str, str]]:
-    """The reactors that a stream waits for, and why."""
+    """The reactors that a stream waits for, each with the reason's code."""
     return db.execute(
         "SELECT reactor, code FROM refold.reactor_parked WHERE category = %s AND stream = %s ORDER BY 1",
         (category, stream),
@@ -39,14 +39,14 @@ def parks_of(db: Database, category: str, stream: str) -> list[tuple[str, str]]:
 
 
 def hold(db: Database, topic: str) -> None:
-    """Lock the reactors' positions in a topic: until the commit no process of theirs passes over anything."""
+    """Lock the reactors' positions in a topic: until the commit no process of reactors passes over events."""
     db.execute(
         "SELECT FROM refold.positions WHERE grp = 'reactors' AND topic = %s ORDER BY part FOR UPDATE", (topic,)
     ).fetchall()
 
 
 def move_park(db: Database, key: ReactorStream, where: Parked | int, answered: int) -> None:
-    """Let a stream wait from a later event on: one that fails, or the next to be answered."""
+    """Let a stream wait from a later event on: an event that fails, or the next to be answered."""
     first = where if isinstance(where, int) else where.first_offset
     failed = (where.code, writable(where.reason)) if isinstance(where, Parked) else (None, None)
     db.execute(
@@ -57,14 +57,14 @@ def move_park(db: Database, key: ReactorStream, where: Parked | int, answered: i
 
 
 def unpark(db: Database, key: ReactorStream) -> None:
-    """The stream waits no longer."""
+    """Remove a stream's park."""
     db.execute("DELETE FROM refold.reactor_parked WHERE reactor = %s AND stream = %s", key)
 
 
 def write(db: Database, answers: Answers) -> bool:
-    """Everything a batch does to the tables, in the transaction that moves the positions past it.
+    """Write a batch's results, in the transaction that moves the positions past the batch.
 
-    False: a stream behind whose park events were passed over was released meanwhile, so they have to be read again.
+    False: a stream was released while events after its park were passed over, so these must be read again.
     """
     write_states(db, answers.states)
     for key in sorted(answers.released):
@@ -86,7 +86,7 @@ def write(db: Database, answers: Answers) -> bool:
 
 
 def write_states(db: Database, found: Mapping[ReactorStream, StoredState]) -> None:
-    """Sorted by key, so that two transactions lock rows in one order."""
+    """Write states, sorted by key, so that two transactions lock rows in one order."""
     if not found:
         return
     ordered = sorted(found.items())

@@ -169,7 +169,7 @@ class Intake:
                 return
 
     def _reconnect(self, problem: psycopg.Error | Unreachable) -> None:
-        """Wait for a server that is away or refuses for now. If that is useless, raises DatabaseRefused or `problem`."""
+        """Wait for a server that is away or refuses for now. Raises DatabaseRefused or `problem` if that is useless."""
         if isinstance(problem, psycopg.Error) and not may_pass(problem):
             raise refusal_of(problem) or problem
         if waits(self, first_line(problem)):

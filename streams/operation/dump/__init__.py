@@ -1,1 +1,1 @@
-"""The log as files: dumped while everything runs, checked, and restored record by record."""
+"""Dumps the log to files while everything runs, checks the files, and restores the log from them."""

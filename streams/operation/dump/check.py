@@ -1,4 +1,4 @@
-"""Whether a dump is what was dumped: sums of files and of batches, and that each file holds what the manifest says."""
+"""Checks that a dump is intact: checksums of files and batches, and that each file holds what the manifest lists."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from refold.streams.operation.dump.folder import MANIFEST, DumpFolder, Manifest,
 
 
 def check_dump(root: Path, progress: Progress) -> Manifest:
-    """Read everything; returns what there is. Raises DumpUnsound at the first fault, OSError."""
+    """Read the whole dump and give its manifest. Raises DumpUnsound at the first fault, OSError."""
     folder = DumpFolder(root)
     found = whole(folder)
     done = 0
@@ -31,7 +31,7 @@ def check_dump(root: Path, progress: Progress) -> Manifest:
 
 
 def whole(folder: DumpFolder) -> Manifest:
-    """What the folder holds. Raises DumpUnsound where no dump has ended."""
+    """The folder's manifest. Raises DumpUnsound if no dump into it has ended."""
     found = folder.manifest()
     if found is None:
         raise DumpUnsound(f"{folder.root} has no {MANIFEST}: no dump into it has ended")

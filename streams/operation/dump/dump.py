@@ -1,12 +1,12 @@
-"""The log as files: every topic up to a cut that is a valid beginning of the log, taken while everything runs.
+"""Dumps the log to files while everything runs: every topic up to a cut that is a valid beginning of the log.
 
-The ends are noted in this order, and nothing behind them is dumped:
+The topics' ends are noted in this order, and nothing after them is dumped:
 
-1. events: each is the answer to a command that lay in the log before it,
-2. commands: so those that the dumped events answer are there; others are decided again, and come to the same,
+1. events: each answers a command that lay in the log before it,
+2. commands: so the dump has all commands that its events answer; the others are decided again, with the same result,
 3. schemas: each was acknowledged before the first record that names it.
 
-A dump grows: run again it reads only what is new. Killed, it goes on from the batches that are on the disk.
+A dump grows: run again, it reads only new records. After a kill it goes on from the batches on the disk.
 """
 
 import time
@@ -43,7 +43,7 @@ from refold.streams.refusals import of_kafka
 from refold.streams.settings import Settings
 
 Progress = Callable[[int, int], None]
-"""Records done, and records in all."""
+"""Takes the number of records done, and the number of all records."""
 _ASK_S = 20.0
 _SILENCE_S = 30.0
 _PAUSE_S = 0.2
@@ -64,7 +64,7 @@ _JUST_MADE = frozenset(
 
 @dataclass(frozen=True)
 class Cut:
-    """What is to be dumped: the end of every partition, topics with the prefix, in the order in which they are noted."""
+    """The end of every partition to dump, topics with the prefix, in the order in which they were noted."""
 
     at: str
     ends: Mapping[Place, int]
@@ -72,7 +72,7 @@ class Cut:
 
 
 def dump_log(settings: Settings, domains: Domains, root: Path, progress: Progress) -> Manifest:
-    """Dump everything up to the ends of now; returns what the folder holds then.
+    """Dump everything up to the present ends; give the folder's new manifest.
 
     Raises DumpInUse, DumpUnsound, DumpOfAnother, LogTrimmed, LogShorter, LogHole, LogCorrupt, KafkaUnavailable, KafkaRefused, OSError.
     """
@@ -98,7 +98,7 @@ def dump_log(settings: Settings, domains: Domains, root: Path, progress: Progres
 
 
 def cut_now(settings: Settings, domains: Domains) -> Cut:
-    """Note the ends. Raises LogTrimmed where a log does not begin at offset 0: its offsets could not be kept."""
+    """Note the ends. Raises LogTrimmed if a partition does not begin at offset 0: its offsets could not be kept."""
     servers, prefix = settings.kafka_servers(), settings.topic_prefix
     client = clients.admin(servers)
     try:
@@ -128,10 +128,10 @@ def cut_now(settings: Settings, domains: Domains) -> Cut:
 
 
 def offsets_of(servers: str, places: Sequence[Place], at: int) -> dict[Place, int]:
-    """The offset of each place, asked at once; again while leaders are not known, as of a topic that was just made. Raises KafkaException."""
+    """The offset of each place, asked for again while leaders are unknown (new topics). Raises KafkaException."""
     until = time.monotonic() + _ASK_S
     while True:
-        with closing(asker(servers)) as client:  # an older one may remember for a minute who led before
+        with closing(asker(servers)) as client:  # an older client may remember the former leaders for a minute
             try:
                 return offsets(client, places, at, _ASK_S)
             except KafkaException as problem:
@@ -149,7 +149,7 @@ def _largest(client: AdminClient, topics: Iterable[str]) -> dict[str, int]:
 
 
 def _there(folder: DumpFolder, before: Manifest | None, cut: Cut, prefix: str) -> dict[Place, Partition]:
-    """What is dumped of each place already, batches of a dump that was broken off included."""
+    """The segments of each place that are dumped already, those of an interrupted dump included."""
     known = {(each.topic, each.part): each for each in before.partitions} if before else {}
     found = {}
     for topic, part in cut.ends:
@@ -173,7 +173,7 @@ def _check_sizes(folder: DumpFolder, partition: Partition) -> None:
 
 
 def _left_over(folder: DumpFolder, partition: Partition) -> Iterator[Segment]:
-    """Segments that were begun, each up to its last sound batch. What does not follow is removed."""
+    """The segments of an interrupted dump, each up to its last sound batch. Files that do not follow are removed."""
     end = partition.end
     for path in folder.unlisted(partition):
         segment = cut_to_sound(path, end) if int(path.stem) == end else None
@@ -185,7 +185,7 @@ def _left_over(folder: DumpFolder, partition: Partition) -> Iterator[Segment]:
 
 
 class _Dumping:
-    """One partition, batch by batch into files."""
+    """Dumps one partition, batch by batch, into files."""
 
     def __init__(self, folder: DumpFolder, fetcher: Fetcher, place: Place, partition: Partition) -> None:
         self._folder, self._fetcher, self._place, self.partition = folder, fetcher, place, partition
@@ -193,7 +193,7 @@ class _Dumping:
         self._where = f"{place[0]}/{place[1]}"
 
     def check_it_goes_on(self) -> None:
-        """The last record that is dumped lies in the log, too: else what follows it there is not its continuation. Raises DumpOfAnother."""
+        """Raises DumpOfAnother if the log does not hold the last dumped record: then it does not continue the dump."""
         if not self._is_log or not self.partition.end:
             return
         at = self.partition.end - 1
@@ -204,7 +204,7 @@ class _Dumping:
             raise DumpOfAnother(f"{self._where}: the record at offset {at} is not the one that was dumped")
 
     def up_to(self, end: int) -> Iterator[int]:
-        """Go on to the cut; how many offsets each step took."""
+        """Dump up to the cut; yield the number of offsets of each step."""
         writer, at = None, self.partition.end
         try:
             while at < end:
@@ -228,14 +228,14 @@ class _Dumping:
             self.partition = replace(self.partition, segments=(*self.partition.segments, writer.finished()))
 
     def _refuse_hole(self, batch: RecordBatch, at: int) -> None:
-        """Offsets are dense; only the schemas' topic is compacted."""
+        """Raises LogHole for a missing offset. Only the schemas' topic, which is compacted, may lack offsets."""
         whole = batch.base == at and batch.count == batch.end - batch.base and not batch.is_control
         if self._is_log and not whole:
             raise LogHole(f"{self._where}: an offset is missing behind {at - 1}")
 
 
 def fetched(fetcher: Fetcher, place: Place, at: int) -> list[RecordBatch]:
-    """The batches from an offset on that come with one answer, at least one. Raises KafkaUnavailable, LogTrimmed, LogCorrupt."""
+    """At least one batch from an offset on, from one answer. Raises KafkaUnavailable, LogTrimmed, LogCorrupt."""
     where, until = f"{place[0]}/{place[1]}", time.monotonic() + _SILENCE_S
     while True:
         for found in fetcher.fetch({place: at}, 1.0):

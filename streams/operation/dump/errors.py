@@ -1,4 +1,4 @@
-"""What can go wrong with a dump of the log, besides what its servers say (docs/errors.md lists every code)."""
+"""The errors of dumping and restoring the log, apart from those of its servers (docs/errors.md lists every code)."""
 
 from refold.schemas.errors import RefoldError
 

@@ -1,10 +1,11 @@
-"""A dump of the log as files: Kafka's own record batches, as the broker stored them, and `dump.json`, which says what is whole.
+"""The files of a dump: Kafka's record batches as the broker stored them, and `dump.json`, which lists complete files.
 
     DIR/dump.json
     DIR/retail.basket.events/0/00000000000000000000.log      topic without prefix / partition / first offset
 
-A file is what Kafka calls a segment: batches one after the other, each with its checksum (`kafka-dump-log` reads it).
-`dump.json` has the SHA-256 of each file and of itself, and is written last: what it does not list is not part of the dump.
+Each .log file is a segment in Kafka's sense: batches one after the other, each with its checksum (`kafka-dump-log`
+reads it). `dump.json` has the SHA-256 of each file and of itself. It is written last: a file that it does not list is
+not part of the dump.
 """
 
 import fcntl
@@ -33,7 +34,7 @@ _TOPIC = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 
 @dataclass(frozen=True)
 class Segment:
-    """A whole file: offsets from `first` up to `end`."""
+    """A complete file with the offsets `first` … `end - 1`."""
 
     first: int
     end: int
@@ -44,7 +45,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Partition:
-    """What is dumped of one partition of a topic, whose name is here without the prefix."""
+    """The dumped segments of one partition. `topic` lacks the prefix."""
 
     topic: str
     part: int
@@ -52,18 +53,18 @@ class Partition:
 
     @property
     def end(self) -> int:
-        """The offset behind the last dumped one."""
+        """The offset after the last dumped one."""
         return self.segments[-1].end if self.segments else 0
 
     @property
     def records(self) -> int:
-        """How many records there are."""
+        """The number of dumped records."""
         return sum(segment.records for segment in self.segments)
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """All of a dump. `largest`: by topic, its max.message.bytes. `cut_at`: when its ends were noted, RFC 3339 in UTC."""
+    """The contents of a dump. `largest`: max.message.bytes by topic. `cut_at`: time of the cut, RFC 3339 in UTC."""
 
     refold: str
     prefix: str
@@ -73,7 +74,7 @@ class Manifest:
 
     @property
     def records(self) -> int:
-        """How many records there are in all."""
+        """The number of records in all partitions."""
         return sum(partition.records for partition in self.partitions)
 
     def of(self, topic: str) -> list[Partition]:
@@ -82,14 +83,14 @@ class Manifest:
 
 
 class DumpFolder:
-    """The files below one folder."""
+    """The files of a dump below one folder."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Nobody else works on the folder meanwhile. Raises DumpInUse, OSError."""
+        """Lock the folder against other processes. Raises DumpInUse, OSError."""
         with (self.root / _LOCK).open("a") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -98,7 +99,7 @@ class DumpFolder:
             yield
 
     def manifest(self) -> Manifest | None:
-        """What is whole; None where no dump has ended yet. Raises DumpUnsound, OSError."""
+        """The manifest; None if no dump has ended yet. Raises DumpUnsound, OSError."""
         try:
             text = (self.root / MANIFEST).read_bytes()
         except FileNotFoundError:
@@ -109,16 +110,16 @@ class DumpFolder:
             raise DumpUnsound(f"{self.root / MANIFEST} is not as it was written: {problem}") from problem
 
     def write(self, manifest: Manifest) -> None:
-        """Say what is whole now. Raises OSError."""
+        """Write the manifest. Raises OSError."""
         content = {"format": FORMAT, **asdict(manifest)}
         write_private(self.root / MANIFEST, json.dumps({**content, "sha256": _digest(content)}, indent=1) + "\n")
 
     def file(self, topic: str, part: int, first: int) -> Path:
-        """Where a segment lies."""
+        """The path of a segment."""
         return self.root / topic / str(part) / f"{first:020d}.log"
 
     def unlisted(self, partition: Partition) -> list[Path]:
-        """Files of a dump that was broken off, in order."""
+        """The files of an interrupted dump, in order."""
         listed = {f"{segment.first:020d}.log" for segment in partition.segments}
         folder = self.root / partition.topic / str(partition.part)
         there = folder.iterdir() if folder.is_dir() else ()
@@ -131,7 +132,7 @@ class DumpFolder:
                 yield from (batch for batch in self.segment(partition, segment) if batch.end > since)
 
     def segment(self, partition: Partition, segment: Segment) -> Iterator[RecordBatch]:
-        """The batches of one file, which are all that it should hold. Raises DumpUnsound, OSError."""
+        """The batches of one file. Raises DumpUnsound if it does not hold exactly its manifest's offsets, OSError."""
         path, at, records = self.file(partition.topic, partition.part, segment.first), segment.first, 0
         try:
             for batch in batches_in(path):
@@ -146,7 +147,7 @@ class DumpFolder:
 
 
 class SegmentWriter:
-    """Appends batches to one file. It is part of the dump once `finished` has returned and the manifest lists it."""
+    """Appends batches to one file. The file is part of the dump once the manifest lists it, after `finished`."""
 
     def __init__(self, path: Path, first: int) -> None:
         """Raises OSError."""
@@ -162,19 +163,19 @@ class SegmentWriter:
         self._end, self._records, self.size = batch.end, self._records + batch.count, self.size + len(batch.data)
 
     def finished(self) -> Segment:
-        """On the disk, whatever happens to the machine. Raises OSError."""
+        """Flush the file to the disk, so that it survives the machine, and give its segment. Raises OSError."""
         self._file.flush()
         os.fsync(self._file.fileno())
         self.close()
         return Segment(self._first, self._end, self._records, self.size, self._sum.hexdigest())
 
     def close(self) -> None:
-        """Leave the file as it is: a dump that goes on looks at it."""
+        """Close the file as it is: a dump that goes on reads it."""
         self._file.close()
 
 
 def batches_in(path: Path) -> Iterator[RecordBatch]:
-    """The batches of a file, a few megabytes at a time. Raises LogCorrupt where it ends within one, OSError."""
+    """The batches of a file, a few megabytes at a time. Raises LogCorrupt if it ends within a batch, OSError."""
     kept, at = b"", 0
     with path.open("rb") as source:
         while piece := source.read(_PIECE):
@@ -188,7 +189,7 @@ def batches_in(path: Path) -> Iterator[RecordBatch]:
 
 
 def cut_to_sound(path: Path, first: int) -> Segment | None:
-    """The sound batches that a file begins with; the rest is cut off. None where it begins with none. Raises OSError."""
+    """Cut a file off after its leading sound batches; give their segment, or None if there are none. Raises OSError."""
     found, end, records, size = hashlib.sha256(), first, 0, 0
     with suppress(LogCorrupt):
         for batch in batches_in(path):
@@ -199,7 +200,7 @@ def cut_to_sound(path: Path, first: int) -> Segment | None:
 
 
 def sha256_of(path: Path) -> str:
-    """Of a file's bytes. Raises OSError."""
+    """The SHA-256 of a file's bytes, in hex. Raises OSError."""
     with path.open("rb") as source:
         return hashlib.file_digest(source, "sha256").hexdigest()
 
@@ -219,7 +220,7 @@ def _manifest(found: dict[str, Any]) -> Manifest:
 
 
 def _refuse_odd(partitions: Sequence[Partition]) -> None:
-    """A name is a path below the folder, and the segments of a partition follow each other."""
+    """Raises ValueError for a topic's name that is no plain path, or segments that do not follow each other."""
     for each in partitions:
         ends = [0, *(segment.end for segment in each.segments)]
         if not _TOPIC.fullmatch(each.topic) or any(

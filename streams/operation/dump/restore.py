@@ -1,7 +1,8 @@
-"""A dump put back into Kafka: every record under its offset, with its time, key, value and headers as they were.
+"""Restores a dump into Kafka: every record under its offset, with its time, key, value and headers.
 
-Nothing is open to anybody before all of it was read back and found equal. Schemas are put back first, then commands, then
-events, and are opened in that order: whoever meets an event finds what it stands on.
+No topic is open to other processes before all records were read back and found equal. Schemas are restored first,
+then commands, then events, and topics are opened in that order: a reader of an event finds everything that the event
+rests on.
 """
 
 import time
@@ -37,22 +38,22 @@ _GROUPS_S = 20.0
 
 @dataclass(frozen=True)
 class RestorePlan:
-    """What would be done: topics with the prefix in the order of doing, as they are, and those that would be deleted first."""
+    """The topics to restore, with the prefix and in order, as they are now, and the topics to delete first."""
 
     manifest: Manifest
     topics: dict[str, Found]
     dumped: dict[str, int]
-    """How many records the dump has of each."""
+    """The dump's number of records, by topic."""
     deleted: tuple[str, ...]
 
     @property
     def is_there(self) -> bool:
-        """Whether every topic is as long as the dump, so that nothing is left but to compare."""
+        """Whether every topic is as long as the dump, so that only the comparison is left."""
         return all(found.state is TopicState.AS_LONG for found in self.topics.values())
 
 
 class Restore:
-    """From one folder into the topics of the settings' prefix."""
+    """Restores from one folder into the topics with the settings' prefix."""
 
     def __init__(self, settings: Settings, root: Path) -> None:
         """Raises DumpUnsound, OSError."""
@@ -66,7 +67,7 @@ class Restore:
         }
 
     def plan(self, *, replace: bool) -> RestorePlan:
-        """Raises WrongPartitions, LogNotEmpty, LogInUse, KafkaUnavailable, KafkaRefused."""
+        """Look at the topics. Raises WrongPartitions, LogNotEmpty, LogInUse, KafkaUnavailable, KafkaRefused."""
         for topic, parts in self._parts.items():
             if topic != self._schemas and len(parts) != self._settings.partitions:
                 raise WrongPartitions(
@@ -89,7 +90,7 @@ class Restore:
         return RestorePlan(self._manifest, found, dumped, (*full, *begun))
 
     def execute(self, plan: RestorePlan, progress: Progress) -> None:
-        """Do it, then read it back. Raises what `plan` raises, DumpUnsound, LogDiffers, OSError."""
+        """Restore, then read back. Raises what `plan` raises, DumpUnsound, LogDiffers, OSError."""
         done, whole_of_it = 0, 2 * self._manifest.records
         topics = [topic for topic, found in plan.topics.items() if found.state is not TopicState.AS_LONG]
 
@@ -126,7 +127,7 @@ class Restore:
         self._topics.mark(topic for topic, state in states.items() if state is TopicState.EMPTY)
 
     def _put(self, appender: RawAppender, place: Place, part: Partition, tell: Callable[[int], None]) -> None:
-        """Append what is not there yet. Nobody else appends meanwhile, so an answer that is lost is looked up."""
+        """Append missing records. Nobody else appends meanwhile, so the partition's end replaces a lost answer."""
         at = self._topics.end(place)
         tell(min(at, part.records))
         for records, codec in self._batches(part, at):
@@ -147,7 +148,7 @@ class Restore:
             tell(len(records))
 
     def _batches(self, part: Partition, since: int) -> Iterator[tuple[list[Record], int]]:
-        """Records from an offset on, gathered, with the compression they had. Of the schemas, whose offsets mean nothing, all."""
+        """Records from an offset on (0 for schemas, whose offsets mean nothing), in batches, compressed as before."""
         held, size, codec = list[Record](), 0, 0
         for batch in self._folder.batches(part, since):
             if held and (batch.codec != codec or size > _BATCH_BYTES or len(held) > _BATCH_RECORDS):
@@ -160,7 +161,7 @@ class Restore:
             yield held, codec
 
     def _compare(self, fetcher: Fetcher, place: Place, part: Partition, tell: Callable[[int], None]) -> None:
-        """Raises LogDiffers."""
+        """Compare a partition with the dump. Raises LogDiffers."""
         told, first = 0, 0 if place[0] == self._schemas else None
         dumped = (record for batch in self._folder.batches(part) for record in records_of(batch, part.topic))
         for number, (due, there) in enumerate(zip_longest(dumped, self._read_back(fetcher, place, self._end(part)))):
@@ -185,7 +186,7 @@ class Restore:
             raise LogDiffers(problem.message) from problem
 
     def _end(self, part: Partition) -> int:
-        """Where a partition ends when it is whole: the schemas' topic is compacted, and is put back without its gaps."""
+        """The end of a restored partition. The schemas' topic is compacted, and is restored without its gaps."""
         is_schemas = self._settings.topic_prefix + part.topic == self._schemas
         return part.records if is_schemas else part.end
 
@@ -194,7 +195,7 @@ class Restore:
         return there is not None and there.state is TopicState.BEGUN
 
     def _refuse_in_use(self, found: dict[str, Found]) -> None:
-        """A Kafka that has none of the topics has nobody who works on them; and a new one does not know its groups for a moment."""
+        """Raises LogInUse if any process works on the topics. A new Kafka does not know its groups for a moment."""
         if all(each.state is TopicState.ABSENT for each in found.values()):
             return
         until = time.monotonic() + _GROUPS_S

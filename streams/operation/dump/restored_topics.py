@@ -1,7 +1,8 @@
-"""The topics that a log is restored into: made, and marked as long as they are not whole.
+"""Makes the topics for a restore, and marks them as long as they are incomplete.
 
-The mark is a retention that nobody else sets. While it is there no process of ours works on the topic (`log-wrong-settings`), and a
-restore that was killed knows what is its own. Records keep their times: the topics are ones of CreateTime until they are whole.
+The mark is a retention that nobody else sets. A marked topic is refused by all our processes (`log-wrong-settings`),
+and a restore that goes on after a kill knows its own topics by it. Records keep their times: the topics use
+CreateTime until they are complete.
 """
 
 import time
@@ -38,7 +39,7 @@ _LEAST_LARGEST = "max.message.bytes"
 
 
 class TopicState(StrEnum):
-    """How a topic stands to the dump."""
+    """The state of a topic, compared with the dump."""
 
     ABSENT = "not there"
     EMPTY = "empty"
@@ -49,26 +50,26 @@ class TopicState(StrEnum):
 
 @dataclass(frozen=True)
 class Found:
-    """A topic as it is: the ends of its partitions, none where it is not there."""
+    """A topic as it is now: the ends of its partitions, none if it does not exist."""
 
     state: TopicState
     ends: tuple[int, ...]
 
     @property
     def records(self) -> int:
-        """Offsets in all."""
+        """The sum of the partitions' ends."""
         return sum(self.ends)
 
 
 class RestoredTopics:
-    """Asks for and changes topics, each by its name with the prefix."""
+    """Reads and changes topics, each by its name with the prefix."""
 
     def __init__(self, settings: Settings) -> None:
         self._servers, self._settings = settings.kafka_servers(), settings
         self._client = clients.admin(self._servers)
 
     def look(self, wanted: Mapping[str, Sequence[int]]) -> dict[str, Found]:
-        """How each topic stands to the ends that it should have. Raises KafkaException."""
+        """Each topic's state, compared with the ends that it should have. Raises KafkaException."""
         there = self._client.list_topics(timeout=_ASK_S).topics
         places = [(topic, part) for topic in wanted if topic in there for part in sorted(there[topic].partitions)]
         begins, ends = (offsets_of(self._servers, places, at) for at in (EARLIEST, LATEST))
@@ -76,18 +77,18 @@ class RestoredTopics:
         return {topic: _found(topic, wanted[topic], begins, ends, marked=topic in marks) for topic in wanted}
 
     def end(self, place: Place) -> int:
-        """Where a partition ends now. Raises KafkaException."""
+        """The present end of a partition. Raises KafkaException."""
         return offsets_of(self._servers, [place], LATEST)[place]
 
     def delete(self, topics: Sequence[str]) -> None:
-        """Raises KafkaException, KafkaUnavailable where they do not go."""
+        """Delete topics. Raises KafkaException, KafkaUnavailable if they stay."""
         if topics:
             for future in self._client.delete_topics(list(topics), operation_timeout=_ASK_S).values():
                 future.result()
             self._until(lambda: not set(topics) & self._client.list_topics(timeout=_ASK_S).topics.keys())
 
     def make(self, partitions: Mapping[str, int], largest: Mapping[str, int]) -> None:
-        """Make marked topics with as many partitions, and with room for the largest batch that there was. Raises KafkaException."""
+        """Make marked topics with these partitions and room for the dump's largest batches. Raises KafkaException."""
         brokers = len(self._client.list_topics(timeout=_ASK_S).brokers)
         made = new_topics(partitions, self._settings, brokers)[:-1]
         schemas = new_topics([], self._settings, brokers)[0]
@@ -99,12 +100,12 @@ class RestoredTopics:
         self._until(lambda: self._are_led(partitions))
 
     def mark(self, topics: Iterable[str]) -> None:
-        """Mark topics that are there and empty. Raises KafkaException."""
+        """Mark existing, empty topics. Raises KafkaException."""
         for topic in topics:
             self._set(topic, _MARKED)
 
     def unmark(self, topic: str, *, is_events: bool) -> None:
-        """A whole topic becomes one like all others. Raises KafkaException."""
+        """Give a complete topic the usual settings. Raises KafkaException."""
         is_schemas = topic == schemas_topic(self._settings.topic_prefix)
         kept = {} if is_schemas else {"retention.ms": "-1"}
         stamped = {"message.timestamp.type": "LogAppendTime"} if is_events else {}
@@ -115,7 +116,7 @@ class RestoredTopics:
             try:
                 self._client.create_topics([topic], operation_timeout=_ASK_S)[topic.topic].result()
             except KafkaException as problem:
-                if problem.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:  # one that is being deleted
+                if problem.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:  # it is still being deleted
                     return False
                 raise
             return True
