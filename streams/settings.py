@@ -1,4 +1,7 @@
-"""Settings: defaults, then refold.toml, then REFOLD_* variables, then files named by REFOLD_*_FILE. Unknown keys are refused."""
+"""Settings, from defaults, refold.toml, REFOLD_* variables and files named by REFOLD_*_FILE; later sources win.
+
+Unknown keys are refused.
+"""
 
 import os
 import tomllib

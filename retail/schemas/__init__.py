@@ -1,4 +1,4 @@
-"""The reference domain: a grocery chain's receipts and loyalty card. `CATEGORIES` is what Refold reads of it."""
+"""The reference domain: a grocery chain's receipts and loyalty card. Refold loads `CATEGORIES`."""
 
 from refold.retail.schemas.basket import BASKET
 from refold.retail.schemas.household import HOUSEHOLD

@@ -1,4 +1,4 @@
-"""A product: listed with where it stands in the range, relabelled, delisted."""
+"""A product: listed with its place in the range, relabelled, delisted."""
 
 from enum import Enum
 from typing import Annotated

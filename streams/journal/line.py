@@ -1,4 +1,4 @@
-"""A line before it is written: its message, its subject, and its fault."""
+"""A log line before it is written: its message, its subject, and its fault."""
 
 import logging
 import re

@@ -1,7 +1,7 @@
 """Reads every stored record with today's readers and upcasters, and reports unreadable ones and whether they matter.
 
 An unreadable event that counts would stop or park its readers: a failure. One that does not count (`refold.voids`) is
-skipped by all. A broken command is answered by a rejection, so it does no harm.
+skipped by all. A broken command is no failure: a rejection answers it.
 """
 
 from collections import deque

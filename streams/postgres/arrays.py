@@ -1,4 +1,4 @@
-"""Writes columns as Postgres array literals by Polars: one parameter per column, however many rows."""
+"""Writes columns as Postgres array literals, by Polars: one parameter per column, however many rows."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime

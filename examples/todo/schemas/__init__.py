@@ -1,4 +1,4 @@
-"""What is said of a task: commands ask, events tell."""
+"""The contracts of a task: its commands and its events."""
 
 from typing import Annotated
 
