@@ -1,6 +1,7 @@
-"""Commands in NDJSON batches: `python -m benchmarks.batches [--lines 60000] [--batches 2]`. The last line is JSON.
+"""Measures commands in NDJSON batches: `python -m benchmarks.batches [--lines 60000] [--batches 2]`. Last line JSON.
 
-Baskets of one opening and nine scans, as the demo's; each batch is one request whose answers are read while it is sent.
+Baskets of one opening and nine scans, as the demo's. Each batch is one request, whose answers are read while it is
+sent.
 """
 
 import argparse
@@ -37,7 +38,10 @@ def lines(count: int) -> list[bytes]:
 
 
 async def batch(url: str, sent: list[bytes]) -> Counter[int]:
-    """Send one batch and count the answers by status; written by hand, so that what is measured is the server."""
+    """Send one batch and count the answers by status.
+
+    This client is written by hand, so that the server is what is measured.
+    """
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port, limit=1 << 20)
     head = f"POST /v1/commands HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/x-ndjson\r\nPrefer: wait=30\r\n"

@@ -1,4 +1,7 @@
-"""What one command costs in the codec, in microseconds: read, hash, check, name and write its event. Last line JSON."""
+"""Measures the codec's work for one command, in microseconds: read, hash, check, name, write its event.
+
+Last line JSON.
+"""
 
 import json
 import time
@@ -18,7 +21,7 @@ ROUNDS, CALLS = 60, 300
 
 
 def microseconds(work: Callable[[], object]) -> float:
-    """The fastest of many short rounds: on a shared machine the others measure the neighbours."""
+    """Microseconds of the fastest of many short rounds; on a shared machine slower ones measure the neighbours."""
     best = float("inf")
     for _ in range(ROUNDS):
         started = time.perf_counter()

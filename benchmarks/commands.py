@@ -1,9 +1,10 @@
-"""Commands decided and folded, end to end: `python -m benchmarks.commands [--weeks 4]`. The last line is JSON.
+"""Measures commands decided and folded, end to end: `python -m benchmarks.commands [--weeks 4]`. Last line JSON.
 
-The demo's commands lie in the log before the clock starts, so that sending them does not share the CPU with what is measured:
-one handler, one core and one models process, embedded Kafka and Postgres, no API. `commands_per_s`: decided and appended by the
-handler while the core is held still. `sustained_per_s`: with core and models at work, until the models show the last command. Each
-command comes to one event; the rival, Python's `eventsourcing`, appends baskets of ten events a call to the same Postgres, just before.
+The demo's commands are in the log before the clock starts, so that sending them takes no CPU from the measurement: one
+handler, one core and one models process, embedded Kafka and Postgres, no API. `commands_per_s`: decided and appended by
+the handler while the core is held still. `sustained_per_s`: with core and models at work, until the models show the
+last command. Each command makes one event. The rival, Python's `eventsourcing`, appends baskets of ten events a call to
+the same Postgres just before.
 """
 
 import argparse
@@ -29,21 +30,21 @@ from refold.streams.postgres.control_tables import bootstrap
 from refold.streams.settings import Settings
 
 DATABASES = ("bench_appended", "bench_sustained")
-# Without the reactors: what they send would be decided among the commands that are counted here.
+# Without the reactors: their commands would be decided among those that are counted here.
 ROLES = ("handler", "core", "models")
-APPENDED_WEEKS = 2  # fewer commands a partition than a handler may have outstanding, while nobody counts them
+APPENDED_WEEKS = 2  # commands a partition, fewer than a handler may have outstanding before the fold counts them
 RIVAL_S = 10.0
 
 
 def prepare(settings: Settings) -> None:
-    """Topics and tables."""
+    """Create topics and tables."""
     with connect(settings.dsn(), application_name="bench") as db:
         bootstrap(db)
         when_kafka_answers(lambda: ensure_topics(settings, load_domains(settings.domains), db))
 
 
 def fill(settings: Settings, weeks: int) -> tuple[int, float]:
-    """Send the commands of some weeks; how many, and how many a second."""
+    """Send the commands of some weeks; returns their number and the rate per second."""
     began = time.perf_counter()
     with open_receipts() as receipts, open_producer(settings) as producer:
         sent = send(producer, commands(receipts, weeks), lambda _: None)
@@ -51,7 +52,7 @@ def fill(settings: Settings, weeks: int) -> tuple[int, float]:
 
 
 def decide_and_append(settings: Settings) -> Pace:
-    """The handler alone: its records reach the log, acknowledged by Kafka, while nothing is folded beside it."""
+    """Measure the handler alone: Kafka acknowledges its records, while nothing is folded beside it."""
     prefixed = settings.model_copy(update={"topic_prefix": "appended."})
     prepare(prefixed)
     sent, _ = fill(prefixed, APPENDED_WEEKS)
@@ -60,12 +61,12 @@ def decide_and_append(settings: Settings) -> Pace:
 
 
 def sustain(settings: Settings, weeks: int) -> tuple[Pace, int, float]:
-    """Decided, folded and shown; with how many commands were sent before, and how many a second."""
+    """Measure until commands are decided, folded and shown; returns the number sent before, and the rate per second."""
     prepare(settings)
     sent, sent_per_s = fill(settings, weeks)
     say(f"{sent:,} commands sent at {sent_per_s:,.0f}/s")
     with working(settings, *ROLES) as workers:
-        # Each command of the receipts comes to one record: an event or a rejection.
+        # Each command of the receipts makes one record: an event or a rejection.
         return workers.wait(("core", "models"), sent), sent, sent_per_s
 
 

@@ -1,7 +1,7 @@
-"""How fast the core folds a log that is there: `python -m benchmarks.core [--weeks 53]`. The last line is JSON.
+"""Measures how fast the core folds an existing log: `python -m benchmarks.core [--weeks 53]`. Last line JSON.
 
-The shipped process, its own reading and Postgres' work included; beside it, in the same run on the same topics, raw consume by
-confluent-kafka and the fold as a plain loop of reading and one transaction after another.
+It runs the shipped process, with its reading and Postgres's work. The same run measures on the same topics a raw
+consume by confluent-kafka, and the fold as a plain loop that reads and commits by turns.
 """
 
 import argparse
@@ -15,14 +15,14 @@ from refold.streams.settings import Settings
 
 
 def fresh(settings: Settings, name: str) -> Settings:
-    """The same log, and a database with empty tables."""
+    """The settings of the same log with a database of empty tables."""
     found = settings.with_servers(settings.kafka_servers(), fresh_database(settings.dsn(), name))
     prepare(found)
     return found
 
 
 def fold(settings: Settings, records: int) -> Pace:
-    """All records by the core's process."""
+    """Fold all records in the core's process."""
     with working(settings, "core") as workers:
         return workers.wait(("core",), records)
 

@@ -1,6 +1,7 @@
-"""Commands over HTTP: `python -m benchmarks.http [--clients 64] [--seconds 15]`. The last line is JSON.
+"""Measures commands over HTTP: `python -m benchmarks.http [--clients 64] [--seconds 15]`. Last line JSON.
 
-Single ones by keep-alive clients that each wait for their answer, then NDJSON batches (`benchmarks.batches`) on the same stack.
+First single commands by keep-alive clients that each wait for their answer, then NDJSON batches (`benchmarks.batches`)
+on the same stack.
 """
 
 import argparse
@@ -44,7 +45,7 @@ async def load(url: str, clients: int, seconds: float) -> dict[str, float]:
 
 
 def measured(url: str, clients: int, seconds: float, pids: Pids) -> dict[str, object]:
-    """Single commands by keep-alive clients, then lines in batches; CPU by process where the processes are ours."""
+    """Measure single commands by keep-alive clients, then lines in batches, with the CPU of each of our processes."""
     asyncio.run(load(url, clients, WARM_UP_S))
     before = batches.cpu(pids())
     found = asyncio.run(load(url, clients, seconds))

@@ -1,6 +1,6 @@
-"""What one client waits: `python -m benchmarks.latency [--commands 500] [--rate 50]`. The last line is JSON.
+"""Measures one client's waiting time: `python -m benchmarks.latency [--commands 500] [--rate 50]`. Last line JSON.
 
-Embedded servers and all processes run as `refold dev` runs them; with `--url` an API that runs already is measured.
+Embedded servers and all processes run as under `refold dev`. With `--url` it measures an API that already runs.
 """
 
 import argparse
@@ -24,7 +24,7 @@ Pids = Callable[[], dict[str, int]]
 
 @contextmanager
 def running_api(url: str | None) -> Iterator[tuple[str, Pids]]:
-    """The URL of an API, and its processes: the given one, or one of a stack that lives as long as the block."""
+    """The URL of an API, and its processes: the given one, or one of a stack that runs as long as the block."""
     if url:
         yield url, dict
         return

@@ -1,7 +1,8 @@
-"""How fast the log is followed live: `python -m benchmarks.live [--weeks 8]`. The last line is JSON.
+"""Measures how fast the log is followed live: `python -m benchmarks.live [--weeks 8]`. Last line JSON.
 
-On a log that is written already: the core alone from its start, then the models up to where the core stands, each as the process that
-`refold worker` runs, at most 5,000 records a transaction. Beside them a stock Faust agent on the same topics, which only decodes.
+The log is written beforehand. First the core runs alone from the log's start, then the models up to the core's
+position, each as the process of `refold worker`, with at most 5,000 records a transaction. Beside them runs a stock
+Faust agent on the same topics, which only decodes.
 """
 
 import argparse
@@ -19,7 +20,7 @@ STOCK_RECORDS = 60_000
 
 
 def stock_faust(settings: Settings, records: int) -> float:
-    """Events a second of a stock Faust agent."""
+    """Events per second of a stock Faust agent."""
     topics = ",".join(sorted({topic for topic, _ in places(settings) if "basket" in topic}))
     command = [sys.executable, "-m", "benchmarks.stock_faust", settings.kafka_servers(), topics, str(records)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)

@@ -1,6 +1,7 @@
-"""How fast `refold schemas log-check` decodes a year of receipts: `python -m benchmarks.log_check [--weeks 53]`. The last line is JSON.
+"""Measures `refold schemas log-check` on receipts: `python -m benchmarks.log_check [--weeks 53]`. Last line JSON.
 
-`ratio_raw_consume`: beside raw reads by confluent-kafka of the same topics, one before each check and one behind the last.
+The default is a year of receipts. `ratio_raw_consume`: the speed relative to raw reads of the same topics by
+confluent-kafka, one before each check and one after the last.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from refold.streams.settings import Settings
 
 
 def checked_per_s(settings: Settings) -> float:
-    """Records a second, all of the log decoded."""
+    """Records per second; all of the log is decoded."""
     began = time.perf_counter()
     with connect(settings.dsn(), application_name="bench") as db:
         found = check_log(settings, load_domains(settings.domains), db, lambda _done, _whole: None)

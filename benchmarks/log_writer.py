@@ -1,6 +1,6 @@
-"""Writes a log as a handler would have, without one: claims, sequence numbers, groups, versions, rejections, in minutes not hours.
+"""Writes a log as a handler would have, in minutes not hours: claims, sequence numbers, groups, versions, rejections.
 
-One thing is not as a handler writes it: the body hash is that of the command's number, for nothing here sends a command again.
+One thing differs: the body hash is that of the command's number, since nothing here sends a command again.
 """
 
 import sys
@@ -46,7 +46,7 @@ class LogWriter:
         self._versions: dict[tuple[str, str], int] = {}
 
     def write(self, items: Iterable[Decided]) -> int:
-        """Append all of them; how many records, claims included."""
+        """Append all items; returns the number of records, claims included."""
         written = 0
         for written, item in enumerate(items, 1):
             self._append(item)

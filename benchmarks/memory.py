@@ -1,12 +1,13 @@
-"""Memory of every process over millions of commands: `python -m benchmarks.memory [--commands 2000000]`. The last line is JSON.
+"""Measures each process's memory over millions of commands: `python -m benchmarks.memory [--commands 2000000]`.
 
-The embedded stack runs as `refold dev` runs it; the demo's commands go into it through the Producer, never far ahead of what is shown. When the
-receipts end they begin again under fresh ids and streams. The API answers some reads meanwhile. Samples of a second are put into quarters
-by what the models have folded. A process is flat if the medians of its last two quarters differ by no more than a tenth.
+The last line is JSON. The embedded stack runs as under `refold dev`. The demo's commands enter it through the Producer,
+never far ahead of what is shown; after the last receipt they begin again under fresh ids and streams. The API answers
+some reads meanwhile. Samples of a second are put into quarters by the models' progress. A process is flat if the
+medians of its last two quarters differ by no more than a tenth.
 
-RSS is judged, for each worker is one process of its own and RSS is what an operator sees and a limit kills by. Postgres is the exception: its
-connections share one buffer, which RSS would count once for each of them, so the sum of PSS is taken there. Kafka and Postgres are shown and
-judged apart (`servers_flat`): a heap and a buffer that fill up to their bounds are no leak.
+RSS is judged, since each worker is one process, and RSS is what an operator sees and a limit kills by. Postgres is
+judged by the sum of PSS: its connections share one buffer, which RSS would count once for each. Kafka and Postgres are
+shown and judged apart (`servers_flat`): a heap and a buffer that fill up to their bounds are no leak.
 """
 
 import argparse
@@ -41,7 +42,10 @@ QUARTERS = ("q1", "q2", "q3", "q4")
 SERVERS = frozenset({"kafka", "postgres"})
 SAMPLE_S, BOUND_S = 1.0, 3600.0
 AHEAD, A_LOOK = 50_000, 200
-"""Commands sent and not yet shown, so that what is measured is at work all the time and does not wait for its turn of the processor."""
+"""Most commands sent and not yet shown, and commands between two looks.
+
+So the processes work all the time and need not wait for the processor.
+"""
 MOST_APART = 0.1
 READS = (
     "/v1/retail/baskets?limit=100",
@@ -55,7 +59,7 @@ _SHOWN = "SELECT coalesce(sum(next_offset), 0)::bigint FROM refold.positions WHE
 
 @dataclass
 class Samples:
-    """Bytes by process and quarter; a process that was started anew is no measurement."""
+    """Bytes by process and quarter. A process that was restarted is left out."""
 
     stack: Stack
     taken: dict[str, dict[str, list[int]]] = field(default_factory=dict)
@@ -63,19 +67,19 @@ class Samples:
     restarted: set[str] = field(default_factory=set)
 
     def take(self, quarter: str) -> None:
-        """One sample of each process."""
+        """Sample each process once."""
         for name, pid in self.stack.pids().items():
             if self.pids.setdefault(name, pid) != pid:
                 self.restarted.add(name)
             self.taken.setdefault(name, {each: [] for each in QUARTERS})[quarter].append(memory(name, pid))
 
     def found(self) -> dict[str, dict[str, float]]:
-        """By process: the median of each quarter in MiB, the highest of all, and the last over the last but one."""
+        """For each process: the quarters' medians in MiB, the maximum, and the last median over the last but one."""
         return {name: _summary(quarters) for name, quarters in self.taken.items()}
 
 
 class Load:
-    """Sends so many commands and samples meanwhile."""
+    """Sends so many commands, and samples meanwhile."""
 
     def __init__(self, stack: Stack, count: int) -> None:
         self._stack, self._count = stack, count
@@ -86,7 +90,7 @@ class Load:
         self.samples = Samples(stack)
 
     def run(self) -> float:
-        """Until the models show every command; commands a second."""
+        """Run until the models show every command; returns commands per second."""
         began = time.perf_counter()
         with open_producer(self._stack.settings) as producer:
             for sent, wish in enumerate(endless(), 1):
@@ -112,7 +116,7 @@ class Load:
             self._look()
 
     def _look(self) -> None:
-        """Each second: how far it is, and a sample."""
+        """Once a second, read the progress and take a sample."""
         if time.monotonic() < self._next:
             return
         row = self._db.execute(_SHOWN, (self._topics,)).fetchone()
@@ -125,7 +129,7 @@ class Load:
 
 
 def endless() -> Iterator[Wish]:
-    """The demo's commands, year after year, each year of other baskets and products."""
+    """The demo's commands, year after year; each year has other baskets and products."""
     with open_receipts() as receipts:
         yield from commands(receipts, receipts.weeks)
         year = 1
@@ -136,7 +140,7 @@ def endless() -> Iterator[Wish]:
 
 
 def anew(wish: Wish, year: int) -> Wish:
-    """The same command, to another stream under another id; products are numbers of up to 18 digits."""
+    """The same command for another stream, under another id; products are numbers of up to 18 digits."""
     name = wish.command.stream_field
     other = {name: f"{year}{getattr(wish.command, name).zfill(14)}"}
     return Wish(
@@ -145,7 +149,7 @@ def anew(wish: Wish, year: int) -> Wish:
 
 
 def memory(name: str, pid: int) -> int:
-    """Bytes of a process; of a server's processes together what no two of them are counted for."""
+    """Bytes of a process; for a server's processes the sum without counting shared memory twice."""
     with suppress(psutil.NoSuchProcess):
         process = psutil.Process(pid)
         if name != "postgres":

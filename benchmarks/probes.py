@@ -1,6 +1,7 @@
-"""How long probes take while the broker is silent, dies and comes back: `python -m benchmarks.probes [--silent 8] [--after 20]`. The last line is JSON.
+"""Measures probes while the broker is silent, dies and comes back: `python -m benchmarks.probes`. Last line JSON.
 
-Every 20 ms /readyz of the API, and /readyz and /livez by turns of each worker, each on a connection of its own.
+Options: `--silent 8`, `--after 20` (seconds). Every 20 ms it asks /readyz of the API, and by turns /readyz and /livez
+of each worker, each on a connection of its own.
 """
 
 import argparse
@@ -30,7 +31,7 @@ BOUND_S = 30.0
 
 @dataclass
 class Door:
-    """One address that is asked again and again."""
+    """One address that is asked repeatedly."""
 
     name: str
     port: int
@@ -39,7 +40,7 @@ class Door:
     statuses: Counter[str] = field(default_factory=Counter)
 
     def ask(self, path: str) -> None:
-        """Once; an answer that does not come counts as long as it was waited for."""
+        """Ask once. An answer that does not come counts as the time that it was awaited."""
         began, said = time.perf_counter(), "none"
         try:
             with closing(HTTPConnection(HOST, self.port, timeout=BOUND_S)) as client:
@@ -53,7 +54,7 @@ class Door:
         self.statuses[f"{path} {said}"] += 1
 
     def ask_until(self, done: threading.Event) -> None:
-        """Every 20 ms, by the clock."""
+        """Ask every 20 ms, by the clock."""
         paths, due = cycle(self.paths), time.perf_counter()
         while not done.is_set():
             self.ask(next(paths))
@@ -61,7 +62,7 @@ class Door:
             done.wait(max(0.0, due - time.perf_counter()))
 
     def found(self) -> dict[str, object]:
-        """In milliseconds."""
+        """The measured times in milliseconds."""
         ordered = sorted(1000 * seconds for seconds in self.seconds)
         at = {name: ordered[min(int(share * len(ordered)), len(ordered) - 1)] for name, share in _SHARES.items()}
         figures = {name: round(value, 1) for name, value in at.items()}
@@ -90,7 +91,7 @@ def main() -> None:
 
 
 def restart(stack: Stack, doors: list[Door], silent_s: float, after_s: float) -> None:
-    """Stop the broker, let it be silent, end it; the stack starts it again. Every door is asked all the while."""
+    """Stop the broker, leave it silent, then end it; the stack starts it again. Every door is asked all the while."""
     done = threading.Event()
     asking = [threading.Thread(target=door.ask_until, args=(done,)) for door in doors]
     for thread in asking:

@@ -1,4 +1,7 @@
-"""Where a rebuild's time goes: a few functions timed by wrapping them while a block runs. Threads overlap, so sums may exceed the whole."""
+"""Times a few functions of a rebuild by wrapping them while a block runs.
+
+Threads overlap, so sums may exceed the whole.
+"""
 
 import sys
 import time
@@ -40,7 +43,7 @@ class StageClock:
             yield
 
     def print(self, whole: float) -> None:
-        """The profile, on stderr."""
+        """Print the profile on stderr."""
         print(f"{'stage':36}{'seconds':>9}{'of whole':>10}{'calls':>8}", file=sys.stderr)
         for stage, seconds in self.seconds.items():
             print(f"{stage:36}{seconds:9.2f}{seconds / whole:10.0%}{self.calls[stage]:8}", file=sys.stderr)

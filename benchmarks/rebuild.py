@@ -1,6 +1,7 @@
-"""How fast three read models are built from a year of receipts: `python -m benchmarks.rebuild [--weeks 53]`. The last line is JSON.
+"""Measures how fast three read models are rebuilt: `python -m benchmarks.rebuild [--weeks 53]`. Last line JSON.
 
-In the same run, on the same topics: raw consume by confluent-kafka, and a plain loop of confluent-kafka, fastavro and dicts.
+The log is a year of receipts. The same run measures on the same topics a raw consume by confluent-kafka, and a plain
+loop of confluent-kafka, fastavro and dicts.
 """
 
 import argparse
@@ -37,7 +38,7 @@ QUEUES = {
 
 
 def raw_consume(settings: Settings, records: int) -> float:
-    """Records a second, and nothing done with them."""
+    """Records per second that are read and dropped."""
     client = clients.consumer(settings.kafka_servers(), **QUEUES)
     client.assign([TopicPartition(*place, 0) for place in places(settings)])
     done, began = 0, time.perf_counter()
@@ -49,7 +50,7 @@ def raw_consume(settings: Settings, records: int) -> float:
 
 
 def plain_loop(settings: Settings, records: int) -> float:
-    """Events a second of the loop that one would write first: poll, decode by fastavro, add to dicts."""
+    """Events per second of the loop that one would write first: poll, decode by fastavro, add to dicts."""
     catalog = load_domains(settings.domains).catalog
     schemas = {
         w.id: (w.name, fastavro.parse_schema(w.schema, _force=True))
@@ -97,7 +98,7 @@ def _add(tables: tuple[dict[Any, list[Any]], ...], name: str, event: Any) -> Non
 
 
 def fold_core(settings: Settings, records: int) -> float:
-    """Records a second of the core's fold alone."""
+    """Records per second of the core's fold alone."""
     (core,) = core_folds(settings)
     reader = LogReader(settings.kafka_servers(), core.stored(places(settings)), records=20_000, keys=True)
     done, began = 0, time.perf_counter()
@@ -112,7 +113,7 @@ def fold_core(settings: Settings, records: int) -> float:
 
 
 def rebuild(settings: Settings) -> tuple[Report, StageClock, int]:
-    """All read models, once; with where the time went and how much memory the process took, in MB."""
+    """Rebuild all read models once; returns the time of each stage and the process's memory in MB."""
     clock = StageClock()
     with Replay(settings) as replay, clock.watching():
         report = replay.execute((), lambda _done, _total: None)
@@ -120,7 +121,10 @@ def rebuild(settings: Settings) -> tuple[Report, StageClock, int]:
 
 
 def _peak_mb() -> int:
-    """The most memory that this process held. Linux's `ru_maxrss` would count the parent's, from before the exec."""
+    """Most memory that this process has held, in MB.
+
+    Linux's `ru_maxrss` would include the parent's from before the exec.
+    """
     status = Path("/proc/self/status")
     if status.exists():
         return (
@@ -130,7 +134,7 @@ def _peak_mb() -> int:
 
 
 def rebuild_alone(settings: Settings) -> tuple[Report, StageClock, int]:
-    """The same in a process of its own, so that its memory is its own."""
+    """`rebuild` in a process of its own, so that its memory is its own."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
         return alone.submit(rebuild, settings).result()
 

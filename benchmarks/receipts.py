@@ -1,4 +1,4 @@
-"""A year of receipts as the commands and events that the retail domain would make of them, in the order of their time."""
+"""A year of receipts as the commands and events of the retail domain, ordered by time."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Python's `eventsourcing` on the same Postgres: baskets of about ten events, each saved in one call, one process."""
+"""Measures Python's `eventsourcing` on the same Postgres: a process saves baskets of about ten events, a call each."""
 
 import os
 import time
@@ -16,7 +16,7 @@ _LINES = 8
 
 
 class Basket(Aggregate):
-    """A basket as that library's documentation would have one."""
+    """A basket as that library's documentation would write one."""
 
     @event("Opened")
     def __init__(self, store_id: int, household_id: str) -> None:
@@ -35,7 +35,7 @@ class Basket(Aggregate):
 
 
 def appended_per_s(url: str, seconds: float) -> float:
-    """Events a second that the library appends, checks and commits for so long, after a second of warming up."""
+    """Events per second that the library appends, checks and commits, after a second of warming up."""
     app: Application[UUID] = Application(env=_environment(fresh_database(url, _DATABASE)))
     try:
         _append(app, 1.0)

@@ -1,6 +1,6 @@
-"""A stock Faust agent on the events: decodes each by fastavro and does nothing with it. Run by `benchmarks.live` as a process.
+"""A stock Faust agent on the events, which decodes each by fastavro and drops it; `benchmarks.live` runs it.
 
-Arguments: bootstrap servers, topics joined by commas, how many records. Prints records a second.
+Arguments: bootstrap servers, topics joined by commas, number of records. Prints records per second.
 """
 
 import io

@@ -1,4 +1,4 @@
-"""Worker processes under a stopwatch: how fast groups of readers move, and whose CPU that took."""
+"""Measures worker processes: the speed of groups of readers, and the CPU of each process."""
 
 import os
 import signal
@@ -23,14 +23,14 @@ from refold.streams.settings import Settings
 
 POLL_S, BOUND_S = 0.1, 1800.0
 UNDER_WAY = 0.02
-"""The clock starts when this share of the records is folded: starting a process is not what is measured."""
+"""Share of the records after which the clock starts, so that starting a process is not measured."""
 
 _STANDS = "SELECT coalesce(sum(next_offset), 0)::bigint FROM refold.positions WHERE grp = %s AND topic = ANY(%s)"
 
 
 @dataclass(frozen=True)
 class Pace:
-    """What happened between the start of the clock and the last record."""
+    """The progress from the start of the clock to the last record."""
 
     records: int
     seconds: float
@@ -38,11 +38,11 @@ class Pace:
 
     @property
     def per_s(self) -> float:
-        """Records a second."""
+        """Records per second."""
         return self.records / self.seconds
 
     def print(self, what: str) -> None:
-        """Rate, and CPU by process, on stderr."""
+        """Print rate, and CPU by process, on stderr."""
         print(f"{what}: {self.records:,} records in {self.seconds:.1f} s, {self.per_s:,.0f}/s", file=sys.stderr)
         for role, seconds in sorted(self.cpu.items(), key=lambda item: -item[1]):
             share, each = seconds / self.seconds, seconds / self.records * 1e6
@@ -60,7 +60,7 @@ class Workers:
         self._log = clients.consumer(settings.kafka_servers())
 
     def wait(self, groups: tuple[str, ...], records: int) -> Pace:
-        """Until each of the groups has folded that many records."""
+        """Measure until each group has folded that many records."""
         began: tuple[float, int, dict[str, float]] | None = None
         until = time.monotonic() + BOUND_S
         while time.monotonic() < until:
@@ -79,7 +79,7 @@ class Workers:
         raise RuntimeError(message)
 
     def appended(self, records: int, behind: str) -> Pace:
-        """Until the handler has appended nearly so many records, while the group behind it is held still."""
+        """Measure until the handler has appended nearly so many records, while the group after it is held still."""
         while self._stands(behind) < records * UNDER_WAY:
             self._supervisor.wait(POLL_S)
         held = self._supervisor.pids()[behind]
@@ -129,7 +129,7 @@ def _embedded(settings: Settings) -> dict[str, int]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU of a process and its children, those of Postgres being its connections."""
+    """CPU seconds of a process and its children; Postgres's children are its connections."""
     try:
         process = psutil.Process(pid)
         times = [process.cpu_times(), *(child.cpu_times() for child in process.children(recursive=True))]

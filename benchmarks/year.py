@@ -1,4 +1,4 @@
-"""A log of receipts to measure on: written once into embedded servers whose data stays, then found again."""
+"""A log of receipts for measurements: written once into embedded servers whose data stays, then found again."""
 
 import json
 import sys
@@ -24,7 +24,7 @@ from refold.streams.postgres.control_tables import bootstrap
 from refold.streams.settings import Settings
 
 FORMAT = 1
-"""Raised when the log that is written changes."""
+"""Version of the written log, raised when its content changes."""
 
 
 def say(text: str) -> None:
@@ -33,7 +33,7 @@ def say(text: str) -> None:
 
 @contextmanager
 def servers_with_log(weeks: int) -> Iterator[tuple[Settings, int]]:
-    """Settings of running servers with a fresh database, and how many records the log has."""
+    """The settings of running servers with a fresh database, and the number of records in the log."""
     data = Path(tempfile.gettempdir()) / "refold-bench"
     data.mkdir(exist_ok=True)
     data.chmod(0o755)
@@ -81,7 +81,7 @@ def _records(settings: Settings) -> int:
 
 
 def fresh_database(url: str, name: str) -> str:
-    """An empty database beside the one of the address; its address."""
+    """Create an empty database beside the address's one; returns its address."""
     with psycopg.connect(url, autocommit=True) as admin:
         admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
         admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))

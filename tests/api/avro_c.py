@@ -1,7 +1,7 @@
-"""Apache's avro-c, read as kcat reads: libserdes' request for the schema, then avro-c's own parser, decoder and JSON.
+"""Apache's avro-c, called as kcat calls it: libserdes' request for the schema, then avro-c's parser, decoder and JSON.
 
-kcat with Avro is three libraries: librdkafka, which `confluent_kafka` is too; libserdes, which asks the registry for
-`{url}/schemas/ids/{id}` and hands on the bytes behind the header of five; and avro-c, which is called here as they call it.
+kcat with Avro is three libraries: librdkafka, which `confluent_kafka` uses too; libserdes, which asks the registry for
+`{url}/schemas/ids/{id}` and passes on the bytes after the header of five; and avro-c.
 """
 
 import ctypes

@@ -1,4 +1,4 @@
-"""Avro's JSON encoding of values that our decoder has read: what any reader has to print of them."""
+"""Avro's JSON encoding of decoded values: the text that any reader has to print for them."""
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Context, Decimal

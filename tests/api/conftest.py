@@ -1,4 +1,4 @@
-"""The application over fakes: no Kafka, no Postgres; each test says what they would answer."""
+"""The application over fakes, without Kafka and Postgres; each test sets the answers of both."""
 
 import asyncio
 from collections.abc import Iterator, Sequence

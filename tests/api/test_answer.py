@@ -1,4 +1,4 @@
-"""What goes over the wire is what an answer was made of, and nothing beside it."""
+"""The bytes on the wire are exactly those that an answer was made of."""
 
 import httpx
 from litestar import Litestar, get

@@ -1,4 +1,4 @@
-"""Read models whose columns bear every name of ours, and every word of SQL, read over HTTP: the rows of the naive fold."""
+"""Read models with columns named like our own names and SQL's words, read over HTTP: the rows of the naive fold."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""One table of bad requests: status, code, and the field at fault. Nothing bad is ever appended."""
+"""A table of bad requests: the status, code and field of each answer. Nothing bad is ever appended."""
 
 import json
 import re

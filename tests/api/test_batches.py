@@ -1,4 +1,4 @@
-"""Batches over HTTP, with fakes behind the route: each line its own answer, in order, whatever the others are."""
+"""Batches over HTTP, with fakes behind the route: each line gets its own answer, in order, whatever the others are."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""A request's body: whole, in time and of a bounded size, or an error that says what is wrong."""
+"""A request's body is whole, in time and of a bounded size, or an error names its fault."""
 
 import asyncio
 from collections.abc import Sequence

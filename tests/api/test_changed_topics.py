@@ -1,4 +1,4 @@
-"""What a hand changes at Kafka's topics: `refold status` says it in one finding, and exits with 3."""
+"""An operator changes Kafka's topics by hand: `refold status` reports it in one finding and exits with 3."""
 
 import json
 from collections.abc import Callable

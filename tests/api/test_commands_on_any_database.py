@@ -1,4 +1,4 @@
-"""Every command against a database that is empty, older, newer, altered or half restored: a sentence and an exit code, never a traceback."""
+"""Each command on an empty, older, newer, altered or half restored database: a sentence, an exit code, no traceback."""
 
 import asyncio
 import json

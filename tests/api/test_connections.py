@@ -1,4 +1,4 @@
-"""One client cannot stall the others: what it sends before its request is known is bounded, in bytes and in time."""
+"""One client cannot stall the others: its bytes before a complete request are bounded in number and in time."""
 
 import json
 import socket

@@ -1,4 +1,4 @@
-"""An API whose code is not the table's: it serves what serves, with its columns, and says so."""
+"""An API whose code differs from the table's serves the table that serves, with its columns, and reports it."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The descriptors that the connections promised need are there, or fewer are taken and that is said."""
+"""The process has the descriptors that the promised connections need; otherwise it takes fewer and reports it."""
 
 import resource
 

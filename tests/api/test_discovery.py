@@ -1,4 +1,4 @@
-"""What a stranger can find out: the OpenAPI document, the docs page, the lists, the probes, the codes."""
+"""A stranger can find out the API: the OpenAPI document, the docs page, the lists, the probes, the codes."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A stop drains: not ready first, the listener open until then, connections closed after an answer, what is in flight finished."""
+"""A stop drains: first not ready, then no new connections; connections close after an answer, requests finish."""
 
 import socket
 import sys

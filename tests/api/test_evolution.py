@@ -1,4 +1,4 @@
-"""A real log that holds every version of retail's events, as raw bytes of the frozen schemas, read by everybody alike."""
+"""A real log with every version of retail's events, as raw bytes of the frozen schemas: every reader reads it alike."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""One declared view that cannot be made or read: it is named with its reason, and everything else is served."""
+"""A declared view that cannot be made or read is named with its reason, and everything else is served."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace

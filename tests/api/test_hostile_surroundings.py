@@ -1,4 +1,4 @@
-"""A database, a role and an environment that are all against us: the same answers, by a role that may create nothing; reads by one that only reads."""
+"""A hostile database, role and environment change no answer, even for a role that may create nothing or only read."""
 
 import json
 import uuid

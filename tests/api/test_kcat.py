@@ -1,6 +1,6 @@
-"""What kcat reads and prints of our topics with `-s value=avro -r …/registry`: the whole of it, and each part that is at hand.
+"""kcat reads and prints our topics with `-s value=avro -r …/registry`: as a whole, and each part that is installed.
 
-A kcat with Avro is rarely installed, avro-c is: the bytes, the schemas and the answers of the registry go through that.
+A kcat with Avro is rarely installed, but avro-c is: the bytes, the schemas and the registry's answers go through that.
 """
 
 import json

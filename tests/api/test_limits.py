@@ -1,4 +1,4 @@
-"""Beyond each bound of the API there is 429 or 503 with a time to come back, and never memory."""
+"""Beyond each bound of the API the answer is 429 or 503 with a time to come back, and memory stays bounded."""
 
 import asyncio
 import threading

@@ -1,4 +1,7 @@
-"""`refold log void` through the real door: forged claims stop a partition, an operator takes them out, commands are answered, and a rebuild agrees."""
+"""`refold log void` through the real door: it takes out the forged claims that stop a partition.
+
+Afterwards commands are answered, and a rebuild agrees.
+"""
 
 import json
 import time

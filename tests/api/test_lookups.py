@@ -1,4 +1,4 @@
-"""Look-ups on one connection: many at once, each its own answer or error, and a connection that was lost."""
+"""Look-ups share one connection: many at once, each with its own answer or error, also when the connection is lost."""
 
 import asyncio
 from collections.abc import Callable, Coroutine

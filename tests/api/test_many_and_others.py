@@ -1,4 +1,4 @@
-"""Batches, `refold send --file` and readers that are not ours, through the real Kafka, workers and Postgres."""
+"""Batches, `refold send --file` and foreign readers, through the real Kafka, workers and Postgres."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""docs/metrics.md and the metrics of the code are the same list."""
+"""docs/metrics.md lists exactly the metrics of the code."""
 
 import re
 from pathlib import Path

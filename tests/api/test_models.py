@@ -1,4 +1,4 @@
-"""Read models over HTTP, with a fake database: what is asked of it, and what its rows become."""
+"""Read models over HTTP, with a fake database: the queries that it gets, and the answers made of its rows."""
 
 import json
 from typing import Any

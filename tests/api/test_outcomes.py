@@ -1,4 +1,4 @@
-"""Waiting for outcomes: one query for all, a lost notice costs 250 ms, nothing leaks."""
+"""Waiting for outcomes: one query serves all waiters, a lost notice costs 250 ms, nothing leaks."""
 
 import asyncio
 from collections.abc import Sequence

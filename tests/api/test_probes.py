@@ -1,4 +1,4 @@
-"""A worker's own door: it answers while the worker computes or waits, and holds up no worker."""
+"""A worker's own HTTP door answers while the worker computes or waits, and never delays the worker."""
 
 import json
 import socket

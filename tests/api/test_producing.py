@@ -1,4 +1,4 @@
-"""The recipe for other languages in docs/producing.md gives the bytes that our own producer gives."""
+"""The recipe for other languages in docs/producing.md makes the same bytes as our own producer."""
 
 import json
 import re

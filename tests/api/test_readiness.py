@@ -1,4 +1,4 @@
-"""A probe is answered at once from what was found last, and an answer that does not come is said."""
+"""A probe is answered at once from the last look, and a missing answer is reported."""
 
 import asyncio
 

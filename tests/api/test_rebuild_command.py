@@ -1,4 +1,4 @@
-"""`refold replay rebuild --execute` against a table that was changed by hand, by its exit code, its words and its rows."""
+"""`refold replay rebuild --execute` against a table that was changed by hand: its exit code, its words and the rows."""
 
 import json
 from collections.abc import Callable, Iterator

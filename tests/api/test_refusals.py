@@ -1,4 +1,4 @@
-"""A server that refuses is told in one sentence, with the exit code of a precondition, by every role and command."""
+"""Every role and command reports a server's refusal in one sentence, with the exit code of a precondition."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""The registry over REST: Confluent's answers for what is there, Confluent's errors for what is not."""
+"""The registry over REST gives Confluent's answers for known schemas, and Confluent's errors for unknown ones."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Each request has an id, in its answer, in problems and in the lines that it leaves; the access log is a line for each."""
+"""Each request has an id, in its answer, problems and log lines; the access log has a line for each request."""
 
 import io
 import json

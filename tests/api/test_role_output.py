@@ -1,4 +1,4 @@
-"""Where supervised lines go when the disk refuses them."""
+"""Lines of supervised processes when the disk refuses them."""
 
 import io
 import sys

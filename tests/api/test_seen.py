@@ -1,4 +1,4 @@
-"""What /readyz and /metrics tell of a look in the background: what is grave, what is a part, and whose answer is missing."""
+"""/readyz and /metrics report the background looks: grave findings, partial ones, and missing answers."""
 
 import time
 from dataclasses import replace

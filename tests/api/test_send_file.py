@@ -1,4 +1,4 @@
-"""`refold send --file`: what it refuses, and the ids it gives to lines without one."""
+"""`refold send --file`: the files that it refuses, and the ids that it gives to lines without one."""
 
 import os
 from pathlib import Path

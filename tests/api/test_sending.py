@@ -1,4 +1,4 @@
-"""One command on its way: whichever of Kafka and the core speaks first is heard, and silence has a name."""
+"""One command on its way: the first answer counts, from Kafka or from the core, and silence has a code."""
 
 import asyncio
 import threading

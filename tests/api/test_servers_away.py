@@ -1,4 +1,4 @@
-"""An API whose Kafka or Postgres is not there: it starts, says so, and answers 503 with a time to come back."""
+"""An API without Kafka or Postgres starts, reports it, and answers 503 with a time to come back."""
 
 import asyncio
 from collections.abc import Iterator

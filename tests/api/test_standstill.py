@@ -1,4 +1,4 @@
-"""Each fault under which nobody works: what `refold status` and /readyz say of it, and that it is over when it is over."""
+"""Each fault that stops all work is reported by `refold status` and /readyz, until it is over."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""`refold status` says whether writes wait: by the partitions whose newest claim is not folded, not by lag elsewhere."""
+"""`refold status` reports whether writes wait, by the partitions whose newest claim is not folded, not by other lag."""
 
 import json
 import re

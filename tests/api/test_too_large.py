@@ -1,4 +1,4 @@
-"""A record that its topic does not take: final for its sender, decided once, and nobody else's matter."""
+"""A record too large for its topic: final for its sender, decided once, and without effect on others."""
 
 import json
 import random

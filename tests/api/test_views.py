@@ -1,4 +1,4 @@
-"""A declared SQL view over HTTP is no fresher than the tables that it reads, and says what is wrong with them."""
+"""A declared SQL view over HTTP is no fresher than the tables that it reads, and reports their faults."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""`refold status` and /metrics of a running whole: what an operator must be able to see."""
+"""`refold status` and /metrics of a running whole show everything that an operator must see."""
 
 import json
 import time

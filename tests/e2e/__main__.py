@@ -1,4 +1,7 @@
-"""`python -m tests.e2e`: every test on real servers at full size, from one seed. Ends with the figures of what passed, as JSON lines."""
+"""Runs every test on real servers at full size from one seed: `python -m tests.e2e`.
+
+Ends with the figures as JSON lines.
+"""
 
 import argparse
 import json

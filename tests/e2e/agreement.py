@@ -1,4 +1,4 @@
-"""What clients saw, compared with what the tables say once the folds have caught up."""
+"""Compares the clients' answers with the tables, once the folds have caught up."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""A balancer's clients: round robin over those that say that they are ready, connections kept alive, and no request sent twice."""
+"""A balancer's clients: round robin over ready APIs, connections kept alive, and no request sent twice."""
 
 import json
 import select

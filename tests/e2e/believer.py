@@ -1,6 +1,7 @@
-"""`python -m tests.e2e.believer worker handler`: a handler in a group of its own, so it believes that every partition is its.
+"""A handler in a group of its own, which believes that every partition is its own.
 
-So do two for a while after a rebalance of which one has not heard; this one never hears.
+Run it as `python -m tests.e2e.believer worker handler`. After a rebalance two handlers believe so for a while, until
+one has heard of it; this one never hears.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Clients that use the API as people do in bad weather: retries under one id, expected versions, ids used twice by mistake."""
+"""Clients that use the API as people do in trouble: retries under one id, expected versions, reused ids."""
 
 import json
 import random

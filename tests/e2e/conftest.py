@@ -1,4 +1,4 @@
-"""One stack that most tests on whole processes share, with its failpoints and a load that each test starts and stops."""
+"""One stack that most tests on whole processes share, with failpoints and a load that each test starts and stops."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Two releases of one domain as packages: the later has an optional field, an event type, a command and an upcaster more."""
+"""Two releases of one domain as packages; the later adds an optional field, event type, command and upcaster."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""An operator's restores, while everything runs: an older dump in place of the database, an empty one, or every table emptied."""
+"""An operator's restores while everything runs: from an older dump, to an empty database, or every table emptied."""
 
 import subprocess
 import time

@@ -1,4 +1,4 @@
-"""A seeded plan of faults: processes killed and stopped, workers that join and leave, connections cut, delayed, held, deaf."""
+"""A plan of faults from a seed: processes killed or paused, workers come and go, connections cut, slow, held, deaf."""
 
 import os
 import random

@@ -1,4 +1,7 @@
-"""What clients saw, and whether one history of each stream explains all of it. A timeout is `info`: it may have happened or not."""
+"""The clients' answers, and a check whether one history of each stream explains all of them.
+
+A timeout is `info`: the command may have happened or not.
+"""
 
 import json
 from collections import defaultdict

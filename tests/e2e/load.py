@@ -1,4 +1,4 @@
-"""A steady load of baskets whose totals are known, sent so that whatever fails is sent again under the same ids."""
+"""A steady load of baskets with known totals; every failed command is sent again under its id."""
 
 import threading
 import time

@@ -1,6 +1,6 @@
-"""The whole real log folded once more by the reference rules, every decision made again, and every table compared with it.
+"""Folds the whole real log by the reference rules, makes every decision again, and compares every table.
 
-Nothing of the folds under test is used: not the core's rules, not its columns, not the read models' declarations.
+It uses nothing of the folds under test: not the core's rules, not its columns, not the read models' declarations.
 """
 
 from collections import defaultdict

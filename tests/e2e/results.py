@@ -1,4 +1,4 @@
-"""Figures of the tests on real servers, noted in the file that E2E_RESULTS names; `python -m tests.e2e` prints them at the end."""
+"""Figures of the tests on real servers, noted in the file E2E_RESULTS; `python -m tests.e2e` prints them last."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The whole of Refold with a proxy before each server, and with workers that join and leave beside the supervised ones."""
+"""All of Refold with a proxy before each server, and with workers that join and leave beside the supervised ones."""
 
 import os
 import signal

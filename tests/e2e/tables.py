@@ -1,4 +1,4 @@
-"""What the tables say after a load, compared with what the load comes to; servers may be away while one waits."""
+"""Compares the tables after a load with the load's totals; servers may be away meanwhile."""
 
 import time
 from collections.abc import Callable

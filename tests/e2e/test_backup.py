@@ -1,4 +1,4 @@
-"""docs/backup.md, every command of it: dumps under load, the database restored in place and beside, the log put back."""
+"""Every command of docs/backup.md: dumps under load, the database restored in place and beside, the log restored."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Claims that nobody keeps, starters of one epoch, and two handlers that both believe in every partition: work goes on."""
+"""Work goes on despite claims that nobody keeps, equal epochs, and two handlers that both believe they own all."""
 
 import os
 import signal

@@ -1,4 +1,7 @@
-"""Old and new code of a domain side by side under load, forth and back: every API answers, every table is right, nothing stays apart."""
+"""Old and new code of a domain side by side under load, forward and back.
+
+Every API answers, every table is right, and nothing stays apart.
+"""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""One bit of a stored batch is turned over, and the tables are folded anew by real processes: no wrong row, and the place is named."""
+"""After a flipped bit in a stored batch real processes fold the tables again: no wrong row, and the place is named."""
 
 from collections.abc import Iterator
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""kill -9 under load: of every process, and at every durable step. Nothing acknowledged is lost, nothing counts twice."""
+"""kill -9 of every process under load and at every durable step: nothing acknowledged is lost or counts twice."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""What real processes say, from their first line to their last, while Kafka is killed and comes back."""
+"""The log lines of real processes, from the first to the last, while Kafka is killed and comes back."""
 
 import json
 import os

@@ -1,4 +1,7 @@
-"""Commands under load while old and new code run side by side, forth and back: each is decided once, none rejected, nothing parked."""
+"""Commands under load while old and new code run side by side, forward and back.
+
+Each is decided once, none is rejected, and nothing is parked.
+"""
 
 import json
 import shutil

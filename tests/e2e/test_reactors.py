@@ -1,4 +1,4 @@
-"""Reactors under load, killed, doubled, and sent back to 0 in the middle: every basket gives its household its points once."""
+"""Reactors under load, killed, doubled, and sent back to 0: every basket gives its household its points once."""
 
 import os
 import signal

@@ -1,4 +1,7 @@
-"""A topic of events is deleted and made anew under running processes: it is named, no row is wrong, and a restored log goes on."""
+"""A topic of events is deleted and made again under running processes.
+
+The fault is named, no row is wrong, and a restored log goes on.
+"""
 
 import json
 from http.client import HTTPConnection

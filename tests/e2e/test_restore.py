@@ -1,6 +1,7 @@
-"""A database that is older than what everybody has seen, or empty: answers stay, nothing counts twice, the tables come back.
+"""A database older than the clients' answers, or empty: answers stay, nothing counts twice, the tables come back.
 
-Four clients repeat old commands all the while, with the right body and with others; then all is quiet, and it happens again.
+Four clients repeat old commands all the while, with the right body and with others; then all is quiet, and it happens
+again.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Two APIs behind a balancer, restarted in turn under load: no client is reset, none is refused, and nobody sends twice."""
+"""Two APIs behind a balancer are restarted in turn under load: no client is reset or refused, and none sends twice."""
 
 import os
 import signal

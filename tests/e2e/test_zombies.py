@@ -1,4 +1,4 @@
-"""A handler stopped between decide and append, another takes over and finishes, the first wakes: none of its records count."""
+"""A handler is paused between decide and append, another finishes its work: the first one's records do not count."""
 
 import os
 import signal

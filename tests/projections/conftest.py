@@ -1,4 +1,4 @@
-"""The sample domain over a real database, with a core that only says how far it has come."""
+"""The sample domain over a real database, with a core that only reports its position."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""A fold that is too simple to be wrong: one event after the other, plain Python, from the declaration alone."""
+"""The naive fold, too simple to be wrong: one event after another, in plain Python, from the declaration alone."""
 
 import re
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""A domain whose fields, columns, keys, states and models bear any names, each meeting the other kinds' names."""
+"""A domain whose fields, columns, keys, states and models have arbitrary names, each also another kind's name."""
 
 import keyword
 import re

@@ -1,4 +1,4 @@
-"""A domain of nothing but numbers and times: decimals of every scale with as many digits as there may be, and all else at its ends."""
+"""A domain of numbers and times only: decimals of every scale with the most digits, other types at their ends."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime

@@ -1,4 +1,4 @@
-"""Every name that our own code uses where an author's could meet it: read off the code, so that a new one is among them."""
+"""Every name of our own code that an author's name could meet, read from the code so that new ones are included."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""A small domain that uses all a declaration can say, and logs of it as bytes."""
+"""A small domain that uses everything a declaration can say, and logs of it as bytes."""
 
 from collections.abc import Sequence
 from dataclasses import replace

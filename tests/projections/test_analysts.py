@@ -1,4 +1,4 @@
-"""What readers of the views may do, and what they can ask: rows, how fresh they are, and nothing by hand."""
+"""Readers of the views may read rows and their freshness, and change nothing."""
 
 import psycopg
 import pytest

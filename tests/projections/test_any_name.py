@@ -1,4 +1,4 @@
-"""Whatever an author calls fields, columns, keys and models: no name of ours is met. The names are read off our code."""
+"""Authors may give fields, columns, keys and models any name: none meets a name of ours, as read from our code."""
 
 import inspect
 from collections.abc import Iterator, Sequence

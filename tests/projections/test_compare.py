@@ -1,4 +1,4 @@
-"""Two tables compared: each row that differs is one, named by its key, in the columns in which it does."""
+"""A comparison of two tables counts each row that differs once, with its key and its differing columns."""
 
 import pytest
 from psycopg import sql

@@ -1,4 +1,4 @@
-"""What a rebuild writes by COPY is what live workers write by arrays, whatever a text holds."""
+"""A rebuild's COPY writes the same rows as live workers' arrays, whatever a text holds."""
 
 from datetime import date
 from decimal import Decimal

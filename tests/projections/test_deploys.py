@@ -1,4 +1,4 @@
-"""Old and new code side by side: each writes what it can, no table loses a row, and nothing stays apart when the old code is gone."""
+"""Old and new code side by side: each writes its tables, no table loses a row, and nothing stays apart in the end."""
 
 import random
 import uuid

@@ -1,4 +1,4 @@
-"""The models fold against Postgres: the same rows as the naive fold, however the log is cut; what fails stands aside."""
+"""The models fold against Postgres: the rows of the naive fold, however the log is cut; failing models are detached."""
 
 import random
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Numbers and times at the ends of their types, over Postgres: live by rows, live by columns and rebuilt, to the byte; or refused alike."""
+"""Numbers and times at their types' ends, in Postgres: by rows, by columns or rebuilt, equal to the byte or refused."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime

@@ -1,4 +1,4 @@
-"""What a declaration says is checked when it is made: one sentence with model, column, the field's type and the constant."""
+"""A declaration is checked when it is made: one sentence with model, column, the field's type and the constant."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime

@@ -1,4 +1,4 @@
-"""`refold replay rebuild` of a domain whose sums do not fit: one error names model and column, the others are built and promoted."""
+"""`refold replay rebuild` of a domain with sums that do not fit: one error names them, other models are promoted."""
 
 import json
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""A model whose table Postgres does not take, or has no room for: it is said, and the others go on."""
+"""A model whose table Postgres refuses or has no room for is reported, and the others go on."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""A parked stream that is released has the rows that it would have had, and one that cannot be is left as it was."""
+"""A released stream has the rows that it would have had without a park; one that cannot be released does not change."""
 
 from dataclasses import replace
 from decimal import Decimal

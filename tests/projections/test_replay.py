@@ -1,4 +1,4 @@
-"""Rebuilds of the sample domain from real Kafka: equal to the live tables, whatever is killed; an empty database filled."""
+"""Rebuilds of the sample domain from real Kafka equal the live tables, despite kills; an empty database is filled."""
 
 import random
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""What a rebuild finds of earlier ones when it begins: it goes on with its own build, and leaves no other behind."""
+"""A rebuild resumes its own unfinished build, and drops the others that it finds."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor

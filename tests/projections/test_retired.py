@@ -1,4 +1,4 @@
-"""What retired events are to declarations: not to be gathered, part of what a table is a function of, never passed over."""
+"""Declarations cannot gather retired events; upcasters are part of the fingerprint; no event is silently skipped."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""A stream that the live table lacks, since `evolve` failed on it: a rebuild tries again, and takes the live one's place."""
+"""A rebuild tries again the stream that the live table lacks because `evolve` failed, and replaces the live table."""
 
 from collections.abc import Iterator
 from contextlib import nullcontext

@@ -1,4 +1,4 @@
-"""A declared view's types: those that the API serves right, by any of their names; the others are refused when it is declared."""
+"""A declared view's types: the API serves them under any of their names; others are refused at the declaration."""
 
 import pytest
 

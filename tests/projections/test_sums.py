@@ -1,4 +1,4 @@
-"""Sums of decimals are those of whole numbers, by rows and by columns, however the events are cut, at every scale."""
+"""Sums of decimals equal those of whole numbers, by rows and by columns, however events are cut, at every scale."""
 
 from decimal import Decimal, localcontext
 from itertools import pairwise

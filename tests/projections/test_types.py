@@ -1,4 +1,4 @@
-"""Any declaration over any types: rows, columns, any chunking and Postgres give the rows of the naive fold."""
+"""Any declaration over any types: rows, columns, any chunking and Postgres agree with the naive fold."""
 
 from collections.abc import Sequence
 from dataclasses import replace

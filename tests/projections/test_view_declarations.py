@@ -1,4 +1,4 @@
-"""What of a declared view is refused when it is loaded, each with one sentence that names the place."""
+"""A faulty view declaration is refused when it is loaded, with one sentence that names the place."""
 
 from dataclasses import replace
 from typing import Any

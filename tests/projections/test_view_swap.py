@@ -1,4 +1,4 @@
-"""A promote changes a view's columns: our own declared views go and come back, grants stay, and other people's are named."""
+"""A promote changes a view's columns: our dependent views are made again, grants stay, foreign views are named."""
 
 from collections.abc import Sequence
 from dataclasses import replace

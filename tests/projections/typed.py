@@ -1,4 +1,4 @@
-"""An event with a field of each type, each also as one that may be null; values of each, and constants to compare them with."""
+"""An event with a field of each type, each also nullable; values of each type, and constants to compare with."""
 
 import random
 from collections.abc import Sequence
