@@ -1,6 +1,6 @@
 """Finds partitions whose newest claim is not folded yet: the handler waits for the fold, and commands for the handler.
 
-After a claim nobody but a zombie appends before the claim is folded. So the search reads only the very end of the log.
+Until a claim is folded, only an outdated handler may append after it. So the search reads only the very end of the log.
 """
 
 from collections.abc import Iterable

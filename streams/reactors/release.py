@@ -40,7 +40,7 @@ class Waited:
 
 @dataclass(frozen=True)
 class Step:
-    """The result of some waiting events. `done`: number answered. `next`: offset after the last. `left`: the failed one."""
+    """The result of some waiting events. `done`: number answered. `next`: offset after them. `left`: the failed one."""
 
     answers: Answers
     done: int
@@ -85,7 +85,7 @@ class Release:
         return answered
 
     def _waiting(self, category: str, stream: str, first: int) -> list[tuple[int, int]]:
-        """(partition, offset) of events from `first` on that the reactors have passed; they read the others themselves."""
+        """(partition, offset) of events from `first` on that the reactors have passed; they read others themselves."""
         places = History.offsets(self._db, category, stream, after=0, upto=NEWEST)
         stands = group_positions(self._db, GROUP)
         topic = events_topic(self._prefix, category)

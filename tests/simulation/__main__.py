@@ -1,4 +1,4 @@
-"""`python -m tests.simulation`: many schedules on all cores, every mutant, or one seed again. Ends with one JSON line."""
+"""`python -m tests.simulation`: runs many schedules on all cores, every mutant, or one seed; ends with a JSON line."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""The smallest domain that shows every fault of a write side: a counter whose commands add several events, or need some."""
+"""The smallest domain that shows every fault of a write side: a counter whose commands add or need several events."""
 
 from typing import Annotated
 

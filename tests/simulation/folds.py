@@ -1,4 +1,4 @@
-"""The folds of the simulation: the shipped rules and read models, on tables that are made up."""
+"""The folds of the simulation: the shipped rules and read models, on tables in memory."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Claims and voidings that no handler and no operator wrote, and what an operator does about them."""
+"""Forged claims and voidings in the simulation, and the operator who voids them."""
 
 import random
 from collections.abc import Callable, Sequence

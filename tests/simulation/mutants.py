@@ -1,6 +1,6 @@
-"""The shipped code with one rule taken out: each mutant of the protocol's model, as a patch of the function that holds the rule.
+"""Mutants: the shipped code with one rule taken out, as a patch of the function that holds the rule.
 
-A checker that never failed proves nothing: the simulation has to catch every one of them.
+A checker that never failed proves nothing: the simulation must catch every mutant.
 """
 
 import inspect

@@ -1,8 +1,8 @@
-"""What the log means, computed once more without the code under test, and with every decision made again.
+"""The reference: computes the log's meaning without the code under test, and makes every decision again.
 
-The rules are those of the protocol's executable model: claims by greater epoch, the next seq, whole groups, the belt. A group
-that takes effect must be what the domain decides on exactly the state before it (I7), and the belt must never be needed (I1,
-I3): a handler that keeps to its duties never writes a known command or a wrong base.
+The rules are those of the protocol's executable model: claims by greater epoch, the next seq, whole groups, the belt.
+A group takes effect only if the domain decides the same on exactly the state before it (I7). The belt must never be
+needed (I1, I3): a handler that keeps to its duties never writes a known command or a wrong base.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
-"""One seed, one schedule: commands, handlers, folds and faults in an order drawn from the seed; then calm, and rest.
+"""Runs one schedule: commands, handlers, folds and faults in an order drawn from a seed; then calm, and rest.
 
-At rest every command has its one outcome (I2), the first body has won, and the whole log folded anew, by other chunks, gives
-the same tables with every outcome that was ever shown (I4, I6).
+At rest every command has exactly one outcome (I2), and the first body has won. The whole log, folded again in other
+chunks, gives the same tables, with every outcome that was ever shown (I4, I6).
 """
 
 import random

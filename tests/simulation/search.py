@@ -1,4 +1,4 @@
-"""Run many seeds; of a seed that breaks an invariant, the shortest run that still does."""
+"""Runs many seeds, and finds the shortest run of a seed that breaks an invariant."""
 
 import logging
 from collections import Counter

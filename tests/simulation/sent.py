@@ -1,4 +1,4 @@
-"""The commands of a schedule: few streams, ids used again, bodies changed, versions expected."""
+"""The commands of a schedule: few streams, repeated ids, changed bodies, expected versions."""
 
 import random
 from collections.abc import Sequence

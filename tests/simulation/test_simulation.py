@@ -1,4 +1,4 @@
-"""The write side under a seeded scheduler: thousands of schedules hold every invariant, and no mutant survives."""
+"""Tests the write side by a seeded scheduler: thousands of schedules keep every invariant, and no mutant survives."""
 
 import pytest
 

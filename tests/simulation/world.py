@@ -1,7 +1,7 @@
-"""A world for the real write side: a log that loses acknowledgements, repeats and delays, and a Postgres that may be restored.
+"""The simulated world: a log that loses acknowledgements, repeats and delays, and a Postgres that may be restored.
 
-One partition of one category. The handlers and the folds in it are the shipped code (`Handler`, `Holder`, `Intake`, `judge`);
-only Kafka, Postgres and the clock are made up.
+It has one partition of one category. Its handlers and folds are the shipped code (`Handler`, `Holder`, `Intake`,
+`judge`); only Kafka, Postgres and the clock are simulated.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Helpers of integration tests: raw records into the log, the core run by hand over all of it, and tables to compare."""
+"""Helpers for integration tests: append raw records, run the core over the whole log, compare tables."""
 
 from collections.abc import Sequence
 from contextlib import closing

@@ -1,6 +1,7 @@
-"""A real handler and a real core on real servers in the test's own thread: each of them moves only when the test says so.
+"""A real handler and a real core on real servers, in the test's own thread: each moves only when the test says so.
 
-Their commands list products and relabel them: one event, then two each, so versions and outcomes are known beforehand.
+Commands list products (one event each) and relabel them (two events each), so versions and outcomes are known
+beforehand.
 """
 
 import random

@@ -1,4 +1,4 @@
-"""All that Postgres knows of the platform's own tables, as lines that can be compared, and all their rows. The order of columns is not meant."""
+"""Describes the platform's own tables and their rows as lines to compare. The order of columns does not count."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""One bit of the log turned over where the broker keeps it, as a worn disk does; the broker serves what lies there."""
+"""Flips one bit of the log on the broker's disk, as a worn disk does; the broker serves the flipped bytes."""
 
 import struct
 import tempfile

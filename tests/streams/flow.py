@@ -1,4 +1,4 @@
-"""A reader for tests of what is behind it."""
+"""A fake reader, for tests of code that asks a reader."""
 
 from refold.streams.chunk import Chunk, Place
 

@@ -1,4 +1,4 @@
-"""Small logs for tests of the log's rules: letters for writers, commands and streams; and an independent model of the rules."""
+"""Small logs for tests of the log's rules, with letters for writers, commands and streams; and an independent model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,7 @@
-"""A pooler before Postgres, as PgBouncer is one: sessions are lent to clients for a connection, a transaction or a statement.
+"""A pooler in front of Postgres, like PgBouncer: it lends sessions for a connection, a transaction or a statement.
 
-Its sessions are libpq's connections, of which the sockets are read and written here: it needs to know nothing of authentication.
-A process of its own: libpq's ping keeps the interpreter's lock while it waits.
+Its sessions are libpq's connections, whose sockets it reads and writes itself, so it needs no authentication of its
+own. It is a process of its own, because libpq's ping keeps the interpreter's lock while it waits.
 """
 
 import os

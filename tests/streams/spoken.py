@@ -1,4 +1,4 @@
-"""A logger that is listened to, by a clock of its own, for tests of what processes say."""
+"""A logger whose lines are recorded, with a clock of its own, for tests of log lines."""
 
 import io
 import json

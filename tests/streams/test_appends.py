@@ -1,4 +1,4 @@
-"""Appends whose acknowledgements are lost, that come twice, late or not at all, on a real broker behind a proxy."""
+"""Tests appends that come twice, late or never, or whose acknowledgements are lost, on a real broker behind a proxy."""
 
 import random
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Authors' functions add and multiply exactly, wherever they are called from and whatever the thread's context says."""
+"""Tests that authors' functions compute exactly, wherever they are called and whatever the thread's context says."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime

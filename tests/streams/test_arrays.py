@@ -1,4 +1,4 @@
-"""Array literals: few rows are written by Python, many by Polars, and Postgres must read both alike."""
+"""Tests array literals: Python writes few rows, Polars writes many, and Postgres must read both alike."""
 
 from datetime import UTC, date, datetime
 from decimal import Decimal

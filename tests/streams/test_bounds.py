@@ -1,4 +1,4 @@
-"""What waits is bounded, in records and in bytes: beyond the bound reading pauses, and goes on when there is room."""
+"""Tests that waiting records are bounded, in number and bytes: reading pauses at the bound, and goes on with room."""
 
 import random
 from threading import Event

@@ -1,4 +1,4 @@
-"""The core on a real log and real tables: what counts, what does not, what is hostile, and the same again from nothing."""
+"""Tests the core on a real log and real tables: valid, void and hostile records, and a second fold from nothing."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""A command always gets an outcome, whatever the domain's code does."""
+"""Tests that a command always gets an outcome, whatever the domain's code does."""
 
 import random
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""A configured domain that cannot be loaded: one sentence with the place, an exit code that is final, and no traceback."""
+"""Tests that a domain that cannot be loaded gives one sentence with the place, a final exit code, and no traceback."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The log's rules: shared vectors through the row-wise fold, the columnar fold and an independent model; any chunking."""
+"""Tests the log's rules: the fold by rows, the fold by columns and an independent model agree in any chunking."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

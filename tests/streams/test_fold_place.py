@@ -1,4 +1,4 @@
-"""One place as its fold sees it: given, when, then."""
+"""Tests one place as its fold sees it, by given, when, then."""
 
 from refold.streams.chunk import Chunk
 from refold.streams.worker.fold_place import FoldPlace, FoldState

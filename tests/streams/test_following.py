@@ -1,4 +1,4 @@
-"""A fold behind the core: when it asks Postgres, and when a notice spares it."""
+"""Tests when a fold that follows the core asks Postgres, and when a notice spares the question."""
 
 from collections.abc import Sequence
 from threading import Event

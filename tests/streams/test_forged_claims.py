@@ -1,4 +1,4 @@
-"""Claims that no handler of ours has written: one partition may stand, no other does, and no process ends."""
+"""Tests forged claims: their own partition may stop, but no other partition does, and no process ends."""
 
 import random
 from contextlib import closing

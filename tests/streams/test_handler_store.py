@@ -1,4 +1,4 @@
-"""A handler's snapshot on a real Postgres: guard and data of one moment, whatever commits between its questions."""
+"""Tests a handler's snapshot on a real Postgres: guard and data are of one moment, whatever commits in between."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""One partition in a handler's hands: own, wait, lose, evict; each with the hole it closes (H1-H4, F1-F6: docs/log-rules.md)."""
+"""Tests a handler's hold on a partition: own, wait, lose, evict (H1-H4, F1-F6: docs/log-rules.md)."""
 
 import random
 from uuid import uuid4

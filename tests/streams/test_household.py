@@ -1,4 +1,4 @@
-"""The rules of the loyalty card by given/when/then; every history is folded twice, piecewise and whole."""
+"""Tests the rules of the loyalty card by given/when/then; every history is folded twice, piecewise and whole."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The lines of a process: their two forms, what they never hold, and one line a fault with counts that add up."""
+"""Tests log lines: their two forms, values that they never hold, and one line per fault with counts that add up."""
 
 import io
 import json

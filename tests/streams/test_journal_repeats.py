@@ -1,4 +1,4 @@
-"""One line a fault, with counts that add up: by a clock that is given."""
+"""Tests with a fake clock that a repeated fault gives one line, with counts that add up."""
 
 import threading
 from collections.abc import Iterator

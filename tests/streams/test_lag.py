@@ -1,4 +1,4 @@
-"""How far behind: records against the log's end, seconds by the broker's clock."""
+"""Tests the lag: records against the log's end, seconds by the broker's clock."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Lanes: each folds its own partitions in a thread of its own, and one that waits does not hold up the others."""
+"""Tests lanes: each folds its own partitions in its own thread, and a lane that waits does not hold up the others."""
 
 import asyncio
 import threading

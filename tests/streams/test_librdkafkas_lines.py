@@ -1,4 +1,4 @@
-"""What librdkafka says: which of its lines are heard, and which are one fault."""
+"""Tests librdkafka's log lines: the lines that are kept, and those that count as one fault."""
 
 import logging
 

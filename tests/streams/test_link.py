@@ -1,4 +1,4 @@
-"""A server that vanishes without a word: no reset, no end, packets into the void."""
+"""Tests a server that vanishes silently: no reset, no end of the connection, lost packets."""
 
 import asyncio
 import os

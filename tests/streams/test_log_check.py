@@ -1,4 +1,4 @@
-"""The whole log through today's readers: what is wrong with it is named by topic, partition and offset."""
+"""Tests log-check: it reads the whole log with today's readers, and names each fault by topic, partition and offset."""
 
 import json
 

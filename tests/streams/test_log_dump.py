@@ -1,4 +1,4 @@
-"""The log as files and back: every record as it was, whatever a producer wrote; a dump grows, goes on, and is checked byte by byte."""
+"""Tests dump and restore: every record comes back as it was; a dump grows, goes on, and is checked byte by byte."""
 
 import uuid
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""The reader of columns against librdkafka's consumer, on a real broker."""
+"""Tests the log reader against librdkafka's consumer, on a real broker."""
 
 import random
 import time

@@ -1,4 +1,4 @@
-"""The schemas that the log holds, read while Kafka goes away."""
+"""Tests reading the log's schemas while Kafka goes away."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""A stream of 100,000 events costs what is new of it: reads are counted, not seconds."""
+"""Tests that a stream of 100,000 events costs only its new events; it counts reads, not seconds."""
 
 from collections.abc import Iterator
 from typing import Any

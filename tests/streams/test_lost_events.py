@@ -1,4 +1,4 @@
-"""A broker that loses the end of the events, as after a crash with writes that never reached the disk."""
+"""Tests a broker that loses the end of the events, as after a crash before the writes reached the disk."""
 
 import struct
 import threading

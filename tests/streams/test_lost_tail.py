@@ -1,4 +1,4 @@
-"""A broker that lost the end of its log, as after a disk was set back: the producer ends, and another takes its place."""
+"""Tests a broker that lost its log's end, as after an old disk image: the producer ends, and another replaces it."""
 
 import shutil
 import struct

@@ -1,4 +1,4 @@
-"""Who is in a group of ours, asked of a real broker: processes of ours by host and pid, and anybody else by name and address."""
+"""Tests the members of our groups on a real broker: our processes by host and pid, others by name and address."""
 
 import os
 import time

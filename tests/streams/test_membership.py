@@ -1,4 +1,4 @@
-"""A process that its group has forgotten: when that is noticed, and when it is only waiting."""
+"""Tests when a process counts as forgotten by its group, and when it only waits."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Metrics on a disk that is really full: in memory, one line, no SIGBUS."""
+"""Tests metrics on a really full disk: they stay in memory, with one log line and no SIGBUS."""
 
 import os
 import subprocess

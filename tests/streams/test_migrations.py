@@ -1,4 +1,4 @@
-"""The platform's own tables: every earlier layout is brought to today's, once, with its rows; what cannot be served is refused."""
+"""Tests migrations of the platform's tables: every earlier layout is converted once, with its rows, or is refused."""
 
 import re
 from collections.abc import Callable, Iterator

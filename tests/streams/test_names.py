@@ -1,4 +1,4 @@
-"""A domain whose name means something else in a path or a database is refused when it is loaded."""
+"""Tests that a domain is refused at loading if its name means something else in a path or a database."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Records of newer code before older code: read by Avro's resolution, or waited with; never rejected, parked or guessed."""
+"""Tests older code on newer records: Avro's resolution reads them, or they wait; never rejected, parked or guessed."""
 
 import random
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A replay cannot cause an effect: what could is not even loaded by it, and it sends nothing."""
+"""Tests that a replay cannot cause an effect: it sends nothing, and does not even load code that could."""
 
 import os
 import subprocess

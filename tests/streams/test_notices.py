@@ -1,4 +1,4 @@
-"""Listening: every notice of the groups asked for, a word where some may have been missed, and a connection that comes back."""
+"""Tests listening: every wanted notice arrives, possibly missed ones are told, and a lost connection comes back."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""Every client of Kafka is made at one door, which has the settings that correctness depends on."""
+"""Tests that every Kafka client is made in one module, which has the settings that correctness depends on."""
 
 import ast
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How long a reader gathers: not at all for few records, until it is quiet for more, for a while where there are many."""
+"""Tests how long a reader gathers: not for few records, until a pause for more, and a fixed time for many."""
 
 from typing import Any
 

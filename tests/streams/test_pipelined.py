@@ -1,4 +1,4 @@
-"""Statements that go to Postgres together: their order, their answers, and what a failure among them leaves behind."""
+"""Tests statements that go to Postgres together: their order, their answers, and the state after a failure."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""A pooler that keeps no session for its client is refused at the start, by each door; one that keeps it changes nothing."""
+"""Tests that every entry point refuses a pooler that keeps no session for its client, and works with one that does."""
 
 import asyncio
 import os

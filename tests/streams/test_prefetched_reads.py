@@ -1,7 +1,7 @@
-"""H3: a batch's reads are older than what the core has counted, and the handler forgotten, by the time they are used.
+"""Tests hole H3: a batch uses reads that are older than entries that the core has counted and the handler forgotten.
 
-The guard refuses such reads. Without it the handler decides twice and on old states, as the reference says; the rules keep
-that out of the tables all the same, at the price of a claim.
+The guard refuses such reads. Without the guard the handler decides twice and on old states, as the reference shows; the
+rules keep that out of the tables anyway, at the price of a claim.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

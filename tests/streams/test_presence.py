@@ -1,4 +1,4 @@
-"""Which processes run with which code: rows that live and die with them, and a fingerprint of what is on disk."""
+"""Tests the rows of running processes, which live and die with them, and the fingerprint of the code on disk."""
 
 import logging
 import sys

@@ -1,4 +1,4 @@
-"""What a producer keeps of deliveries that failed, while nobody asks: their number and words, not each of them."""
+"""Tests that a producer keeps only number and reasons of failed deliveries until somebody asks."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""Reactors as they are declared: found by domain, and refused at once where they cannot be."""
+"""Tests declared reactors: they are found by domain, and invalid ones are refused at once."""
 
 from types import SimpleNamespace
 from typing import Any

@@ -1,4 +1,4 @@
-"""Reactors by given/when/then, and one batch of them without any server: ids, states, what waits, and repeats."""
+"""Tests reactors by given/when/then, and one batch without a server: ids, states, waiting events, and repeats."""
 
 import json
 from collections.abc import Sequence

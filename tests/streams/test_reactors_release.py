@@ -1,4 +1,4 @@
-"""A stream that waits for a reactor is released: what waited is answered once, whatever the live reactors do meanwhile."""
+"""Tests the release of parked streams: waiting events are answered once, whatever live reactors do meanwhile."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""Reactors on a real log: killed anywhere, doubled, rewound to 0, servers away; each basket's points are given once."""
+"""Tests reactors on a real log, killed, doubled, rewound or without servers: each basket's points are given once."""
 
 import random
 from collections import Counter

@@ -1,4 +1,4 @@
-"""States of the places that a reader has: given, when, then; and any order of what lanes ask and the group does."""
+"""Tests the states of a reader's places by given, when, then, and by any order of what lanes and the group do."""
 
 from itertools import pairwise
 

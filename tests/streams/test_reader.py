@@ -1,4 +1,4 @@
-"""The thread that reads, on a real broker: what was paused flows again wherever reading begins anew."""
+"""Tests the reading thread on a real broker: a paused place flows again wherever reading starts again."""
 
 import threading
 from collections.abc import Callable, Iterator

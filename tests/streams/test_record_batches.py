@@ -1,4 +1,4 @@
-"""Kafka's record batches as columns, against aiokafka's writer of them: any codec, any nulls and headers, any damage."""
+"""Tests record batches as columns against aiokafka's writer, with any codec, nulls, headers and damage."""
 
 import random
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Who waits for a server, and who does not: one judgement, asked by each loop that waits."""
+"""Tests the one judgement, used by every waiting loop, whether to wait for a server."""
 
 import random
 from threading import Event

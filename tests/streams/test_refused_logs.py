@@ -1,4 +1,4 @@
-"""Logs that the core refuses to fold: shortened, replaced, trimmed, made anew, or kept by other rules."""
+"""Tests logs that the core refuses to fold: shortened, replaced, trimmed, recreated, or kept by other rules."""
 
 import pytest
 from confluent_kafka import TopicPartition

@@ -1,4 +1,4 @@
-"""Records out of batches and into others: nothing of them changes, and aiokafka reads the same."""
+"""Tests that records moved from batches into others do not change, and that aiokafka reads the same."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""While a database is restored, nobody of ours writes into it, and all go on by themselves when it is whole."""
+"""Tests that our processes do not write into a database during its restore, and go on by themselves after it."""
 
 import re
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""The rules of retail by given/when/then; every history is folded twice, piecewise and whole."""
+"""Tests the rules of retail by given/when/then; every history is folded twice, piecewise and whole."""
 
 from collections.abc import Sequence
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""What a database, a role or the environment sets does not reach our connections; what never passes is told at once."""
+"""Tests that settings from outside do not reach our connections, and that a permanent refusal is told at once."""
 
 import asyncio
 import uuid

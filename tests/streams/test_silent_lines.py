@@ -1,6 +1,7 @@
-"""A line to Postgres that swallows all it is given, without an end: whoever reads over it leaves it, and goes on over a new one.
+"""Tests a connection to Postgres that swallows everything: its reader gives it up, and goes on over a new one.
 
-No reset comes, and what is sent is acknowledged, so nothing of TCP notices: a pooler that hangs, a proxy that lost its other side.
+No reset comes, and all packets are acknowledged, so TCP notices nothing: a pooler hangs, or a proxy lost its other
+side.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What a worker says of itself: it lives whatever the servers do, and takes part when it was given its places and moves on them."""
+"""Tests a worker's checks of itself: it lives whatever servers do, and takes part if it moves on its places."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What topics are asked for, on one broker and on a cluster."""
+"""Tests the settings of the topics that are made, on one broker and on a cluster."""
 
 import pytest
 

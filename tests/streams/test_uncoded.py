@@ -1,4 +1,4 @@
-"""A category that the log has and code has not: said by log-check, and no reason to fill a database without it."""
+"""Tests a category of the log that code lacks: log-check says so, and no database is filled without it."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Bytes of the log that are not those that were written: their partition stands, is named, and goes on once it is restored."""
+"""Tests damaged bytes in the log: their partition stops, is named, and goes on once it is restored."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What stands still and what to do, from facts alone; slow is not still, and idle is well."""
+"""Tests the verdict: from facts alone, what stands still and what to do; slow is not still, and idle is well."""
 
 from dataclasses import replace
 from typing import Any

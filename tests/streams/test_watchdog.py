@@ -1,4 +1,4 @@
-"""Who takes a place for lost: only one that stands still while its records could have been taken."""
+"""Tests that a place is taken for lost only if it stands still while its records could have been taken."""
 
 from collections.abc import Sequence
 from threading import Event

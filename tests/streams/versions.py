@@ -1,4 +1,4 @@
-"""Two releases of one small domain: the later has an optional field, an event type, a command and an upcaster more."""
+"""Two releases of one small domain: the later adds an optional field, an event type, a command and an upcaster."""
 
 import inspect
 from collections.abc import Mapping
