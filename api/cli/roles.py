@@ -13,6 +13,7 @@ from pathlib import Path
 import refold
 from refold.api.cli.exits import UNREACHABLE
 from refold.api.embedded.servers import connected
+from refold.api.http.wire.descriptors import raise_limit
 from refold.api.stop_times import grace_s
 from refold.schemas.errors import RefoldError
 from refold.streams import journal
@@ -46,6 +47,8 @@ def run_role(role: str, settings: Settings, *, supervised: bool = False) -> None
         threading.Thread(
             target=_stop_with_parent, args=(grace_s(role, settings.api_drain_s),), name="parent-watch", daemon=True
         ).start()
+    if role in WORKERS:  # the API raises it as far as its connections need, and counts them by it
+        raise_limit()
     # prometheus-client reads the variable on import, and the role's module imports it.
     _share_metrics(settings)
     if role in WORKERS and settings.probe_port is not None:

@@ -5,7 +5,7 @@ a hundred connections a second are accepted: a flood of them costs a few percent
 """
 
 import asyncio
-import contextlib
+import errno
 import logging
 import socket
 import threading
@@ -60,9 +60,12 @@ class Probes:
         config = _config(self)
         looking = asyncio.create_task(self._look_for_ever(), name="look")
         while not looking.done():
-            with contextlib.suppress(OSError):  # no descriptor is free, or the client is gone already
+            try:
                 connection, _ = await loop.sock_accept(listener)
                 await loop.connect_accepted_socket(lambda: BoundedConnection(config, state, {}), connection)
+            except OSError as problem:  # the client is gone already, or no descriptor is free: it waits in the queue
+                if problem.errno in {errno.EMFILE, errno.ENFILE}:
+                    _log.warning("a probe waits: %s (ulimit -n)", problem.strerror)
             await asyncio.sleep(_BETWEEN_S)
 
     async def _look_for_ever(self) -> None:

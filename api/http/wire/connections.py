@@ -11,6 +11,7 @@ from httptools import HttpParserError, HttpParserUpgrade
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from refold.api.errors import ApiError, HeadersTimeout, HeadersTooLarge, RequestMalformed, TargetTooLong
+from refold.api.http.wire.descriptors import warn_if_few
 from refold.api.http.wire.problems import PROBLEM_JSON, problem_body
 from refold.api.http.wire.request_ids import HEADER, SCOPE, request_id_of
 
@@ -45,6 +46,7 @@ class BoundedConnection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # asyncio's own signature says BaseTransport; a server gets this one
         """A silent client gets no more time than a slow one."""
         super().connection_made(transport)
+        warn_if_few(transport.get_extra_info("socket").fileno())
         self.silent_since = time.monotonic()
         self._head_timer = self.loop.call_later(HEADERS_S, self._head_too_slow)
         if self.limit_concurrency is not None and len(self.connections) >= self.limit_concurrency:

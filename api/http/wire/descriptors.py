@@ -5,6 +5,9 @@ import resource
 
 OWN = 120
 """Descriptors for everything but clients' connections: files, pools, Kafka's client, the listener."""
+_MOST = 1 << 20
+"""More than any process of ours has use for; containers give limits of a billion."""
+_FEW = 8
 _log = logging.getLogger(__name__)
 
 
@@ -23,3 +26,20 @@ def connections_possible(promised: int) -> int:
         *(soft, possible, promised, wanted),
     )
     return possible
+
+
+def raise_limit() -> None:
+    """Raise the soft limit to the hard one: of a process that promises no connections, but has clients, files and a door."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST if hard == resource.RLIM_INFINITY else min(hard, _MOST)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def warn_if_few(descriptor: int) -> None:
+    """Of a connection just taken. The system gives the least number that is free, so one close to the limit is one of the last."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft - descriptor <= _FEW:
+        _log.warning(
+            "the file descriptors (ulimit -n) are used up but for a few: further connections are reset by the system"
+        )
