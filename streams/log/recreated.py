@@ -1,4 +1,4 @@
-"""Checks whether a topic that was made again under its old name is a restored copy of the log behind the tables.
+"""Checks whether a topic that was made again under its old name is the tables' own log, restored.
 
 Kafka gives each topic an id, and a restored one has another. Its content shows that it is the same log: it begins at
 offset 0, holds everything that was folded, and has the last applied record at its old offset (by SHA-256: each claim
@@ -30,7 +30,7 @@ _DECIDED = (
 
 
 def holds_what_was_folded(servers: str, topic: str, category: str, db: Database) -> bool:
-    """Whether a topic with another id holds the records behind the tables; False if none of them came from it.
+    """Whether a topic with another id holds the records that were folded; False if none was folded from it.
 
     Raises TopicRecreated, LogShorter, LogCorrupt, KafkaUnavailable.
     """

@@ -230,7 +230,7 @@ def _settings(client: AdminClient, names: Iterable[str]) -> dict[str, Any]:
 
 
 def _take_restored(client: AdminClient, names: list[str], settings: Settings, db: Database) -> None:
-    """Accept topics with other ids that hold the records behind the tables. Raises TopicRecreated, LogShorter."""
+    """Accept topics with other ids that hold the records that were folded. Raises TopicRecreated, LogShorter."""
     for name, topic_id in _restored(client, names, settings, db).items():
         db.execute("UPDATE refold.topics SET topic_id = %s WHERE topic = %s", (topic_id, name))
         _log.warning("the topic %s was made anew and holds what the tables were folded from: it is taken for it", name)
