@@ -49,7 +49,7 @@ class KafkaLog:
                 return
 
     def fits(self, category: str, key: bytes, value: bytes) -> bool:
-        """Whether the topic is known to take the record, or not known to refuse it."""
+        """Whether the topic takes the record, as far as its limit is known; it is known from the first refusal on."""
         largest = self._largest.get(topic := events_topic(self._prefix, category)) if self._largest else None
         if largest is None or clients.fits(largest, key, value):
             return True
@@ -71,7 +71,7 @@ class KafkaLog:
         """Serve the producer's reports; return whether one of them was an error."""
         try:
             self._producer.poll(0)
-        except KafkaException as problem:  # fatal, and said once here
+        except KafkaException as problem:  # a fatal error, which the producer raises once
             self._has_failed(problem.args[0])
         if self._refused is not None:
             raise of_kafka(self._refused, "an event cannot be appended")

@@ -217,7 +217,7 @@ class Handler:
         """
         try:
             batch = held.commands.read(head)
-        except Unreachable as problem:  # the log explains a schema, and does not answer now
+        except Unreachable as problem:  # a schema has to be read from the log, which does not answer now
             raise Away(str(problem)) from problem
         decided, why = self._decide(head.place, held, batch)
         if why is not None:

@@ -33,7 +33,7 @@ class CommandReader:
         self._codec, self._category, self._partitions = codec, codec.catalog.categories[category], partitions
 
     def read(self, chunk: Chunk) -> list[Incoming]:
-        """The chunk's records as commands, in order. Raises what a look-up of a schema in the log raises."""
+        """The chunk's records as commands, in order. A look-up of a schema in the log may fail: raises its errors."""
         keys: Sequence[bytes | None] = chunk.keys or [None] * len(chunk.values)
         rows = enumerate(zip(chunk.values, keys, strict=True), chunk.start)
         return [self._one(chunk, offset, value, key) for offset, (value, key) in rows]

@@ -39,7 +39,7 @@ def _holds_a_claim(client: Consumer, lag: Lag) -> bool:
         if message is None:
             return False
         records, faults = sound([message])
-        if faults:  # its readers stand there, and say so
+        if faults:  # its readers stop there, and say so
             return False
         for record in records:
             at = (record.offset() or 0) + 1

@@ -76,7 +76,7 @@ class LagReader:
                 try:
                     return self._asked(places)
                 except KafkaException as problem:
-                    self._forget()  # it may remember for a minute the broker from before its restart
+                    self._forget()  # the client may remember for a minute the broker as it was before its restart
                     if problem.args[0].code() not in _REMEMBERED:
                         raise
                     return self._asked(places)

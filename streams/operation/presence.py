@@ -284,7 +284,7 @@ class Presence:
 
 
 def try_to_write(db: Database) -> None:
-    """Write a row as a process would, and take it back. Raises psycopg.Error where Postgres takes none, as on a full disk."""
+    """Write a row as a process would, and roll it back. Raises psycopg.Error if that fails, as on a full disk."""
     with db.transaction(force_rollback=True):
         db.execute(
             "INSERT INTO refold.processes (process, role, host, pid, started_at, seen_at, version, code, writes, standing) VALUES (%s, 'probe', '', 0, now(), now(), '', '[]', '[]', '[]')",

@@ -31,7 +31,7 @@ _FULL = 3
 
 
 class Worker(Protocol):
-    """What an agent drives. All its methods run in one thread, one at a time."""
+    """The work that an agent drives. All its methods run in one thread, one at a time, except where they say so."""
 
     def take(self, chunks: Sequence[Chunk]) -> None:
         """Take records that have arrived."""

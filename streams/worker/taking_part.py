@@ -45,7 +45,7 @@ class Check(NamedTuple):
 
 @dataclass
 class _Stood:
-    """A place's position, and since when it stands there, in seconds of this process's running time."""
+    """A place's position, and the time since when it stands there, in seconds of this process's running time."""
 
     position: int | None
     since: float

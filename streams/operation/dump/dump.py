@@ -74,7 +74,8 @@ class Cut:
 def dump_log(settings: Settings, domains: Domains, root: Path, progress: Progress) -> Manifest:
     """Dump everything up to the present ends; give the folder's new manifest.
 
-    Raises DumpInUse, DumpUnsound, DumpOfAnother, LogTrimmed, LogShorter, LogHole, LogCorrupt, KafkaUnavailable, KafkaRefused, OSError.
+    Raises DumpInUse, DumpUnsound, DumpOfAnother, LogTrimmed, LogShorter, LogHole, LogCorrupt, KafkaUnavailable,
+    KafkaRefused, OSError.
     """
     root.mkdir(parents=True, exist_ok=True)
     folder = DumpFolder(root)
