@@ -19,7 +19,7 @@ def drop_(*names: str, all: bool = False, execute: bool = False, json: bool = Fa
     Args:
         names: as `gone` or `retail.gone`.
         all: everything that `refold status` lists as undeclared.
-        execute: do it; without, only say what would be done.
+        execute: do it, instead of only printing the plan.
         json: print one JSON document.
     """
     if all == bool(names):

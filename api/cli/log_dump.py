@@ -22,7 +22,7 @@ def dump(folder: Path, *, json: bool = False) -> int:
     """Write the log into files, or go on where the last dump into the folder ended. Everything may run meanwhile.
 
     Args:
-        folder: is made where it is not there.
+        folder: the folder for the files; it is made if it is missing.
         json: print one JSON document.
     """
     settings = connected(Settings.load())

@@ -18,7 +18,7 @@ def restore(folder: Path, *, execute: bool = False, replace: bool = False, json:
 
     Args:
         folder: what `refold log dump` wrote into.
-        execute: do it; without, only say what would be done.
+        execute: do it, instead of only printing the plan.
         replace: delete topics that hold records first.
         json: print one JSON document.
     """

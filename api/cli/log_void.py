@@ -40,10 +40,10 @@ def void(  # noqa: PLR0913 - a command's arguments and flags
     Args:
         topic: the full name of a topic of events.
         partition: its partition.
-        offset: the claim's offset; without, only say which claims can be taken out.
+        offset: the claim's offset; if left out, list the claims that can be taken out.
         reason: why, for whoever reads the log later.
-        operator: who does it; the name of this login unless said.
-        execute: do it; without, only say what would be done.
+        operator: the person who does it; default: the name of this login.
+        execute: do it, instead of only printing the plan.
         json: print one JSON document.
     """
     if execute and (offset is None or not reason.strip()):

@@ -40,7 +40,7 @@ def rebuild(
     Args:
         names: read models, as `store_daily` or `retail.store_daily`.
         all: every read model; fills an empty database, the core's tables included.
-        execute: do it; without, only say what would be done.
+        execute: do it, instead of only printing the plan.
         accept: promote what the log says, whatever differs.
         expect_changes: a column that may change, as `store_daily.revenue`, or a model; several times for several.
         max_changed: the share of the served rows that may differ, as `0.1%`.

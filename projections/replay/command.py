@@ -59,7 +59,7 @@ class Replay:
         self._open.close()
 
     def plan(self, names: Sequence[str]) -> ReplayPlan:
-        """What `execute` would do; without names for all models. Raises UnknownModel, NothingFolded, LogTrimmed."""
+        """The plan of `execute`; without names for all models. Raises UnknownModel, NothingFolded, LogTrimmed."""
         layouts, site = self._layouts(names), self._site
         fills = self._fills(layouts)
         places = places_of(site.settings, layouts)
