@@ -103,3 +103,24 @@ def test_what_takes_longer_than_a_stop_waits_is_answered_so(
     (answer,) = answers
     assert (answer.status_code, answer.json()["code"]) == (503, "stopping")
     assert (answer.headers["retry-after"], answer.headers["connection"]) == ("1", "close")
+
+
+def test_who_is_answered_before_the_whole_body_has_come_gets_the_answer(app: Litestar) -> None:
+    """A socket that is closed with bytes unread is reset, and the answer with it."""
+    served = server(Settings(api_port=0, api_drain_s=30), app)
+    with running(served) as port:
+        served.should_exit = True
+        until = time.monotonic() + 20
+        while not served.server_state.draining and time.monotonic() < until:
+            time.sleep(0.01)
+        for _ in range(10):
+            with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+                head = f"POST {COMMAND} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 5000000\r\n\r\n"
+                client.sendall(head.encode())
+                for _ in range(50):
+                    client.sendall(b"x" * 100_000)
+                answer = b"".join(iter(lambda: client.recv(65536), b""))
+            assert answer.startswith(b"HTTP/1.1 413"), answer[:100]
+            assert b"connection: close" in answer
+            assert b'"code":"body-too-large"' in answer
+        served.force_exit = True

@@ -5,6 +5,7 @@ Bytes are counted before the parser keeps them, so bytes beyond a bound cost no 
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import msgspec
 from httptools import HttpParserError, HttpParserUpgrade
@@ -30,11 +31,18 @@ _LINGER_S = 1.0
 _LINE_BYTES = len(b": \r\n")
 
 
+class _AnswersTransport:
+    """What an answer is written to. Its end closes the connection, but not before a client that still sends could read it."""
+
+    def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
+        self.write, self.close = transport.write, close
+
+
 class BoundedConnection(HttpToolsProtocol):
     """Refuses headers that are too large or too slow, ends clients that do not read, makes room when the server is full."""
 
     refused: ApiError | None = None
-    _answered = False
+    _answered = _lingers = False
     _sent_id: bytes | None = None
     """The id that the client gave its request."""
     _header_bytes = 0
@@ -132,6 +140,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._stop_head_timer()
         super().on_headers_complete()
         self.scope[SCOPE] = said = request_id_of(self._sent_id)  # type: ignore[literal-required] # ours
+        self.cycle.transport = _AnswersTransport(self.transport, self._close_answered)  # type: ignore[assignment]  # all that a cycle uses of one
         self.cycle.default_headers = [*self.cycle.default_headers, (HEADER, said.encode())]
         if getattr(self.server_state, "draining", False):
             self.cycle.keep_alive = False
@@ -148,13 +157,29 @@ class BoundedConnection(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """The answer is written. A client that leaves its end unread does not keep the connection open by that."""
+        if self._lingers:
+            return
         super().on_response_complete()
         self.silent_since = time.monotonic()
         if self.transport.is_closing():
             self._close_soon()
 
+    def _close_answered(self) -> None:
+        """After the last answer. A body that is still coming is read and dropped for a time: else the client is reset."""
+        if not self.cycle.more_body or self.transport.is_closing():
+            self.transport.close()
+            return
+        self._answered = self._lingers = True
+        self._stop_head_timer()
+        self.flow.resume_reading()
+        self.transport.write_eof()
+        self._stop_write_timer()
+        self._write_timer = self.loop.call_later(_LINGER_S, self.transport.abort)
+
     def shutdown(self) -> None:
         """Close because the server ends; an unread answer still has its usual time."""
+        if self._lingers:
+            return
         super().shutdown()
         if self.transport.is_closing():
             self._close_soon()
