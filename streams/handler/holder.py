@@ -14,7 +14,8 @@ from uuid import UUID
 
 import msgspec
 
-from refold.streams.rules.judge import FAR_EPOCH, ClaimState
+from refold.schemas.meta import RULES
+from refold.streams.rules.judge import MOST_AHEAD, ClaimState
 
 _BACKOFF_S, _BACKOFF_MOST_S = 0.2, 5.0
 
@@ -67,7 +68,8 @@ class Holder:
     def observe(self, row: ClaimState | None, now: float) -> Change:
         """Look at the partition's row: own, wait or lose (F1, F2); evict what is counted (F6).
 
-        A claim with an epoch out of reach is lost, too, once the row's is within reach: an operator has taken it out.
+        A claim that rules 2 no longer let count is lost, too: its epoch is too far beyond the row's, because an operator took out
+        the claim before it. Should the row only be old (a restored database), the handler claims again, and no harm is done.
         """
         if self.mode is Mode.IDLE or row is None:
             return Change.NONE
@@ -77,7 +79,7 @@ class Holder:
                 return Change.OWNED
             self._evict(row)
             return Change.NONE
-        if row.epoch >= self.epoch or row.epoch < FAR_EPOCH <= self.epoch:
+        if row.epoch >= self.epoch or (row.rules >= RULES and self.epoch > row.epoch + MOST_AHEAD):
             self.lose(now)
             return Change.LOST
         return Change.NONE

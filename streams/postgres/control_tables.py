@@ -170,6 +170,8 @@ def keep_up(db: Database) -> None:
     if told is not None and told in _served:
         return
     found = look(db)
+    if found.is_empty:
+        return  # the next statement fails and ends the process: only a whole start makes the read models' tables, too
     if found.is_served and told is not None:
         _served.add(told)
     elif not found.is_served:

@@ -4,7 +4,7 @@ import random
 from uuid import uuid4
 
 from refold.streams.handler.holder import Change, Holder, Mode
-from refold.streams.rules.judge import ClaimState
+from refold.streams.rules.judge import MOST_AHEAD, ClaimState
 
 
 def owning() -> tuple[Holder, ClaimState]:
@@ -47,6 +47,18 @@ def test_learns_that_its_claim_is_gone() -> None:
     holder, row = owning()
     assert holder.observe(ClaimState(epoch=row.epoch - 1, writer=uuid4()), 0.0) is Change.NONE
     assert not holder.usable(ClaimState(epoch=row.epoch - 1, writer=uuid4()))
+
+
+def test_a_claim_that_rules_2_let_count_no_more_is_lost_and_one_within_their_bound_is_waited_for() -> None:
+    """An operator's voiding has put the row far below; a row at the edge of what is in reach is an ordinary one."""
+    for rules, below, change in (
+        (2, MOST_AHEAD + 1, Change.LOST),
+        (2, 1, Change.NONE),
+        (1, MOST_AHEAD + 1, Change.NONE),
+    ):
+        holder = Holder(random.Random(1))
+        epoch, _ = holder.claim(ClaimState(epoch=2**62 - 1))
+        assert holder.observe(ClaimState(epoch=epoch - below, rules=rules, writer=uuid4()), 0.0) is change
 
 
 def test_an_older_snapshot_is_not_usable_after_eviction() -> None:

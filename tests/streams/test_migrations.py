@@ -237,6 +237,16 @@ def test_tables_of_before_versions_were_counted_are_older_to_a_role_that_may_not
         bootstrap(limited)
 
 
+def test_a_running_process_makes_nothing_in_an_emptied_database(db: Database) -> None:
+    """It must end: only a start makes the tables of read models, too, and positions without them would lose their rows."""
+    bootstrap(db)
+    keep_up(db)
+    db.execute("DROP SCHEMA refold CASCADE")
+    with pytest.raises(psycopg.errors.UndefinedTable):
+        positions.stored(db, "models", [("t", 0)])
+    assert look(db).is_empty
+
+
 def test_what_was_dropped_by_hand_is_made_again_and_what_cannot_be_is_named(db: Database) -> None:
     fresh = catalog(db)
     for statement in (
