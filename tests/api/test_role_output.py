@@ -49,7 +49,7 @@ def test_a_stderr_on_a_full_disk_ends_nothing(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_role_is_restarted_though_its_lines_cannot_be_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     codes = iter((1, None, 1))
-    child = Child("core", "core", {}, keep_in_files(full_disk(tmp_path)), lambda _: True)
+    child = Child("core", "core", {"REFOLD_DATA": str(tmp_path)}, keep_in_files(full_disk(tmp_path)), lambda _: True)
     runs: list[int | None] = []
 
     def run_once(self: Child) -> int:

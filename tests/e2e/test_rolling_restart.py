@@ -51,6 +51,8 @@ def test_apis_are_restarted_in_turn_and_no_client_notices(kafka: str, database: 
         try:
             with Balancer(ports, senders=16) as balancer:
                 until(lambda: balancer.ready == set(ports), BOUND_S, "the APIs are not ready")
+                until(lambda: balancer.found["200"] > 0, BOUND_S, "the models' worker has made no read model")
+                balancer.found.clear()
                 codes = [restarted(settings, running, ports[n % 2], balancer) for n in range(RESTARTS)]
                 time.sleep(1)
         finally:

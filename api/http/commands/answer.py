@@ -22,7 +22,7 @@ def decided(outcome: Outcome) -> Answer:
         error, about = rejection(outcome)
         if isinstance(error, VersionConflict):
             headers["ETag"] = f'"{outcome.base_version}"'
-        return problem(error, headers=headers, about=about, code=_own_code(error, outcome))
+        return problem(error, headers=headers, about=about, code=_own_code(error, outcome), final=True)
     headers["Location"] = stream_path(outcome.category, outcome.stream, after_version=outcome.base_version)
     headers["ETag"] = f'"{outcome.version}"'
     return Answer(json.encode(accepted_body(outcome)), status_code=201, media_type=JSON, headers=headers)

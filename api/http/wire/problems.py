@@ -31,10 +31,14 @@ def problem(
     headers: Mapping[str, str] | None = None,
     about: Mapping[str, Any] | None = None,
     code: str | None = None,
+    final: bool = False,
 ) -> Answer:
-    """An error as a response, with the request's id; `about` adds members, `code` is a domain's own in place of the platform's."""
+    """An error as a response, with the request's id; `about` adds members, `code` is a domain's own in place of the platform's.
+
+    A `final` outcome reads the same however often it is asked for, so the request's id is in its header alone.
+    """
     body, retry_after = problem_body(error, about, code), retry_after_of(error)
-    if (request_id := request_ids.current()) is not None:
+    if not final and (request_id := request_ids.current()) is not None:
         body[request_ids.SCOPE] = request_id
     sent = dict(headers or {}) | ({"Retry-After": str(retry_after)} if retry_after else {})
     return Answer(msgspec.json.encode(body), status_code=body["status"], media_type=PROBLEM_JSON, headers=sent)
