@@ -15,7 +15,7 @@ from refold.projections.tables.views import Declaration, ensure_views, ours, res
 from refold.streams import journal
 from refold.streams.core.limits import group_positions
 from refold.streams.domain import load_domains
-from refold.streams.guard.guard import process_guard
+from refold.streams.guard.wiring import process_guard
 from refold.streams.log.continuity import check_continuity
 from refold.streams.log.topics import ensure_topics
 from refold.streams.log.waiting import when_kafka_answers

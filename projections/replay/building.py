@@ -24,7 +24,7 @@ from refold.schemas.columns.decoder import ColumnDecoder
 from refold.streams.chunk import Place
 from refold.streams.core.limits import group_positions
 from refold.streams.domain import Domains
-from refold.streams.guard.guard import command_guard
+from refold.streams.guard.wiring import command_guard
 from refold.streams.postgres.connection import Database
 from refold.streams.settings import Settings
 

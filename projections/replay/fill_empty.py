@@ -15,7 +15,8 @@ from refold.projections.tables.layout import Layout
 from refold.schemas.contracts import MAX_EVENTS_PER_COMMAND
 from refold.streams.chunk import Place
 from refold.streams.core.folds import core_folds
-from refold.streams.guard.guard import Store, command_guard
+from refold.streams.guard.store import Store
+from refold.streams.guard.wiring import command_guard
 from refold.streams.log.uncoded import refuse_uncoded
 from refold.streams.postgres.set_aside import CODE_KILLS
 from refold.streams.worker.guarded_fold import GuardedFold

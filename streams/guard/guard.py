@@ -1,11 +1,8 @@
 """Finds the record that kills its process, after a few deaths, and sets it aside: nothing is retried forever."""
 
-import atexit
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Protocol
 
 from refold.schemas.catalog import PLATFORM
@@ -15,12 +12,10 @@ from refold.streams import journal, metrics
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import RecordKills
 from refold.streams.guard.attempts import Attempts
-from refold.streams.guard.probe import Probe, Values
-from refold.streams.log.topics import category_of
+from refold.streams.guard.probe import Values
+from refold.streams.guard.store import Store
 from refold.streams.postgres import set_aside
-from refold.streams.postgres.connection import answering, connect_patiently
 from refold.streams.postgres.set_aside import Offsets
-from refold.streams.settings import Settings
 
 _log = logging.getLogger(__name__)
 Work = Callable[[Sequence[Chunk]], dict[Place, int]]
@@ -71,7 +66,7 @@ class ProcessGuard:
     n deaths alone             the records tried alone are set aside, except claims and rejections
     """
 
-    def __init__(self, group: str, attempts: Attempts, limits: GuardLimits, find: Find, store: "Store") -> None:
+    def __init__(self, group: str, attempts: Attempts, limits: GuardLimits, find: Find, store: Store) -> None:
         self._group, self._attempts, self._limits = group, attempts, limits
         self._find, self._store = find, store
         self._aside: Offsets = store.load()
@@ -79,18 +74,18 @@ class ProcessGuard:
     def attempt(self, chunks: Sequence[Chunk], work: Work) -> dict[Place, int]:
         """Raises RecordKills for a record of the platform's own, without which the log has no verdict."""
         if not self._attempts.suspects:
-            return self._tried(chunks, work)
-        self._examine_all(chunks)
+            return self._run_noted(chunks, work)
+        self._diagnose_all(chunks)
         reached = {}
         for chunk in [chunk for chunk in chunks if self._is_suspect(chunk)]:
-            reached[chunk.place] = self._one_by_one(chunk, work)
+            reached[chunk.place] = self._isolate(chunk, work)
         if rest := [chunk for chunk in chunks if chunk.place not in reached]:
-            reached |= self._tried(rest, work)
+            reached |= self._run_noted(rest, work)
         for chunk in chunks:  # from 0 on: a process may have died after its commit, on records that nobody reads again
             self._attempts.passed(chunk.place, 0, reached.get(chunk.place, chunk.start))
         return reached
 
-    def _tried(self, chunks: Sequence[Chunk], work: Work, *, alone: bool = False) -> dict[Place, int]:
+    def _run_noted(self, chunks: Sequence[Chunk], work: Work, *, alone: bool = False) -> dict[Place, int]:
         """Do noted work. An exception that ends the process (`sys.exit`, an extension's panic) leaves the note."""
         self._attempts.begin(chunks, alone=alone)
         try:
@@ -104,15 +99,15 @@ class ProcessGuard:
     def _is_suspect(self, chunk: Chunk) -> bool:
         return self._attempts.deaths(chunk) >= self._limits.deaths
 
-    def _examine_all(self, chunks: Sequence[Chunk]) -> None:
+    def _diagnose_all(self, chunks: Sequence[Chunk]) -> None:
         """Examine the largest chunks first. A record that is found explains the deaths of all records tried with it."""
         for chunk in sorted(chunks, key=lambda chunk: -len(chunk.values)):
-            if self._examine(chunk):
+            if self._diagnose(chunk):
                 for explained in chunks:
                     self._attempts.passed(explained.place, explained.start, explained.end)
                 return
 
-    def _examine(self, chunk: Chunk) -> bool:
+    def _diagnose(self, chunk: Chunk) -> bool:
         """Set aside records that kill their decoder, or that killed when tried alone; give whether there were any."""
         suspect = self._attempts.suspect(chunk)
         if suspect is None or suspect.deaths < self._limits.before_probing:
@@ -153,73 +148,26 @@ class ProcessGuard:
             told = journal.about(place=chunk.place, offset=offset, of=offset, code=reason)
             _log.error("%s: set aside (%s): %s/%d [%d]", self._group, reason, *chunk.place, offset, extra=told)
 
-    def _one_by_one(self, chunk: Chunk, work: Work) -> int:
+    def _isolate(self, chunk: Chunk, work: Work) -> int:
         """Work on a chunk, on its suspected records one by one and on the rest as usual; give the offset reached."""
         suspect, at = self._attempts.suspect(chunk), chunk.start
         if suspect is not None and suspect.start > at:
-            at = self._tried([chunk.upto(suspect.start)], work)[chunk.place]
+            at = self._run_noted([chunk.upto(suspect.start)], work)[chunk.place]
         while at < chunk.end and self._is_suspect(rest := chunk.since(at)):
-            reached = self._alone(rest, work)
+            reached = self._run_smallest_group(rest, work)
             if reached == at:
                 return at
             self._attempts.passed(chunk.place, at, reached)
             at = reached
-        return self._tried([chunk.since(at)], work)[chunk.place] if at < chunk.end else at
+        return self._run_noted([chunk.since(at)], work)[chunk.place] if at < chunk.end else at
 
-    def _alone(self, chunk: Chunk, work: Work) -> int:
+    def _run_smallest_group(self, chunk: Chunk, work: Work) -> int:
         """Try the first record alone, or as few first records as only work together; give the offset reached."""
         for number in range(1, min(self._limits.whole, len(chunk.values)) + 1):
-            reached = self._tried([chunk.upto(chunk.start + number)], work, alone=True)[chunk.place]
+            reached = self._run_noted([chunk.upto(chunk.start + number)], work, alone=True)[chunk.place]
             if reached > chunk.start:
                 return reached
         return chunk.start
-
-
-class Store:
-    """The table of records that a role's processes died of."""
-
-    def __init__(self, url: str, group: str) -> None:
-        self._url, self._group = url, group
-
-    def load(self) -> Offsets:
-        with answering(), connect_patiently(self._url, application_name=f"{self._group}-guard") as db:
-            return set_aside.load(db, [self._group])
-
-    def add(self, place: Place, offsets: Sequence[int], reason: str) -> Offsets:
-        """Note records for all present and later processes of the role; give all noted records."""
-        with answering(), connect_patiently(self._url, application_name=f"{self._group}-guard") as db:
-            set_aside.add(db, self._group, place, offsets, reason)
-            return set_aside.load(db, [self._group])
-
-
-def process_guard(settings: Settings, group: str, whole: int = 1) -> Guard:
-    """The guard of a worker process; its note is removed when the process ends normally. `whole`: as in GuardLimits."""
-    attempts = _attempts(settings, group)
-    atexit.register(attempts.close)
-    return _guard(settings, group, attempts, GuardLimits(settings.decode_attempts, whole))
-
-
-@contextmanager
-def command_guard(settings: Settings, group: str, whole: int = 1) -> Iterator[Guard]:
-    """The guard of a command that does a role's work within the block; somebody runs it again if it died."""
-    attempts = _attempts(settings, group)
-    try:
-        yield _guard(settings, group, attempts, GuardLimits(settings.decode_attempts, whole, at_once=True))
-    finally:
-        attempts.close()
-
-
-def _attempts(settings: Settings, group: str) -> Attempts:
-    return Attempts(settings.data.absolute() / "attempts", f"{settings.topic_prefix}{group}")
-
-
-def _guard(settings: Settings, group: str, attempts: Attempts, limits: GuardLimits) -> ProcessGuard:
-    return ProcessGuard(group, attempts, limits, partial(_killers, settings), Store(settings.dsn(), group))
-
-
-def _killers(settings: Settings, place: Place, values: Values) -> list[int]:
-    topic = place[0]
-    return Probe(settings.domains, category_of(settings.topic_prefix, topic), topic.endswith(".events")).killers(values)
 
 
 def _is_the_platforms_own(chunk: Chunk, row: int) -> bool:

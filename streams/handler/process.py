@@ -4,7 +4,7 @@ from threading import Event
 
 from refold.streams.chunk import Place
 from refold.streams.domain import load_domains
-from refold.streams.guard.guard import process_guard
+from refold.streams.guard.wiring import process_guard
 from refold.streams.handler.appender import KafkaLog
 from refold.streams.handler.handler import GROUP, Handler, Names, Surroundings
 from refold.streams.handler.tables import PostgresTables

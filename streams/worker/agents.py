@@ -18,7 +18,7 @@ import mode
 from faust.app.base import BootStrategy
 
 from refold.streams.chunk import Chunk, Place
-from refold.streams.guard.guard import process_guard
+from refold.streams.guard.wiring import process_guard
 from refold.streams.operation.members import group_name
 from refold.streams.postgres.connection import answering, connect_patiently
 from refold.streams.postgres.notices import listen

@@ -24,7 +24,7 @@ NOW = datetime(2026, 1, 2, tzinfo=UTC)
 DIED = 139
 WORKER = """
 from refold.projections.live.process import models_fold
-from refold.streams.guard.guard import process_guard
+from refold.streams.guard.wiring import process_guard
 from refold.streams.worker.guarded_fold import GuardedFold
 from refold.streams.settings import Settings
 from tests.streams.broker import fold_with
