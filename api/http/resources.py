@@ -113,7 +113,9 @@ class Resources:
 
     def commands(self) -> CommandServices:
         """For commands and their outcomes."""
-        return CommandServices(self.domains, self.outcomes, self._append, self._queue, self.settings.command_wait_s)
+        return CommandServices(
+            self.domains, self.outcomes, self._send, self._send_in_batch, self.settings.command_wait_s
+        )
 
     def streams(self) -> StreamServices:
         """For the history of a stream."""
@@ -128,14 +130,14 @@ class Resources:
         """For probes and metrics."""
         return OperationServices(self._ready, self._metrics)
 
-    def _append(self, intent: Intent, on_delivery: Delivered) -> None:
+    def _send(self, intent: Intent, on_delivery: Delivered) -> None:
         sent = "together" if self.outcomes.waiters() >= _MANY else "alone"
-        self._send(self._producers[sent], intent, on_delivery)
+        self._send_by(self._producers[sent], intent, on_delivery)
 
-    def _queue(self, intent: Intent, on_delivery: Delivered) -> None:
-        self._send(self._producers["batch"], intent, on_delivery)
+    def _send_in_batch(self, intent: Intent, on_delivery: Delivered) -> None:
+        self._send_by(self._producers["batch"], intent, on_delivery)
 
-    def _send(self, producer: Producer, intent: Intent, on_delivery: Delivered) -> None:
+    def _send_by(self, producer: Producer, intent: Intent, on_delivery: Delivered) -> None:
         self.preparation.check()
         producer.send(
             intent.command,

@@ -166,7 +166,7 @@ class LineBatch:
     async def _append(self, line: Line, intent: Intent) -> None:
         while self._away is None:
             try:
-                self._services.queue(intent, line.delivered)
+                self._services.send_in_batch(intent, line.delivered)
             except QueueFull:
                 await asyncio.sleep(_PAUSE_S)
             except (BadValue, CommandTooLarge) as wrong:

@@ -80,11 +80,11 @@ async def _settle(commands: CommandServices, intent: Intent, wait: float) -> Out
         return known.checked(intent.body_hash)
     sending = Sending()
     if wait == 0:
-        commands.append(intent, sending.delivered)
+        commands.send(intent, sending.delivered)
         await sending.acknowledged(ACK_S)
         return None
     with commands.outcomes.expected(intent.outcome_key) as expected:
-        commands.append(intent, sending.delivered)
+        commands.send(intent, sending.delivered)
         await sending.decided(expected, wait)
         if not expected.done():
             await sending.acknowledged(max(ACK_S - wait, 0.01))

@@ -40,17 +40,17 @@ class OutcomeTable(Protocol):
         ...
 
 
-Queue = Callable[[Intent, Delivered], None]
+Send = Callable[[Intent, Delivered], None]
 """Appends without waiting. Raises QueueFull; the report comes from another thread."""
 
 
 @dataclass(frozen=True)
 class CommandServices:
-    """Services for commands and their outcomes. `append` sends a single command, `queue` one of a batch."""
+    """Services for commands and their outcomes. `send` sends a single command to Kafka, `send_in_batch` one of a batch."""
 
     domains: Domains
     outcomes: OutcomeTable
-    append: Queue
-    queue: Queue
+    send: Send
+    send_in_batch: Send
     default_wait: float
     batches: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, MAX_BATCHES))
