@@ -88,7 +88,7 @@ def _forged_voiding(rng: random.Random, controls: Controls) -> bytes:
             offset = rng.randrange(offset + 2)
         case 1:
             writer = UUID(int=rng.getrandbits(128), version=4)
-    least = next((way.epoch for way in past.ways() if way.epoch is not None), 0)
+    least = next((way.epoch for way in past.ways() if way.epoch is not None), FAR_EPOCH - 1)
     epoch = rng.choice((None, None, least, least + 1, FAR_EPOCH - 1, FAR_EPOCH, -1))
     return _voiding(rng, offset, writer, None if past.newer else epoch)
 
