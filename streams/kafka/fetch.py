@@ -11,19 +11,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError, ReplicaNotAvailableError, for_code
 from aiokafka.protocol.fetch import FetchRequest
-from aiokafka.structs import TopicPartition
 from confluent_kafka import KafkaError as BrokerError
 
 from refold.streams.chunk import Place
-from refold.streams.errors import KafkaUnavailable, LogTrimmed
+from refold.streams.errors import LogTrimmed
+from refold.streams.kafka.leader_client import LeaderClient
 from refold.streams.refusals import of_kafka
 
 _RESPONSE_BYTES = 48 << 20
 _PLACE_BYTES = 1 << 20
-_REQUEST_MS = 5_000
 _PAUSE_S = 0.1
 _READ_UNCOMMITTED = 0
 
@@ -43,28 +41,18 @@ class Fetcher:
     def __init__(self, servers: str, topics: Sequence[str]) -> None:
         """Raises KafkaUnavailable."""
         self._turn = 0
-        # Not asyncio.Runner: it sets a signal handler at each run, which formats each result, megabytes of it, as a
-        # text.
-        self._loop = asyncio.new_event_loop()
-        try:
-            self._client = self._loop.run_until_complete(connected_client(servers, topics))
-        except KafkaError as problem:
-            self._loop.close()
-            raise KafkaUnavailable(f"Kafka does not answer: {problem}") from problem
+        self._client = LeaderClient(servers, topics)
 
     def fetch(self, positions: Mapping[Place, int], seconds: float) -> list[Fetched]:
         """The batches at the positions; waits up to `seconds` for the first record. Empty while Kafka is away.
 
         Raises LogTrimmed if a position is not in the log, KafkaUnavailable for errors that do not pass by themselves.
         """
-        return self._loop.run_until_complete(self._fetch(positions, seconds))
+        return self._client.run(self._fetch(positions, seconds))
 
     def close(self) -> None:
         """End all connections."""
-        try:
-            self._loop.run_until_complete(self._client.close())
-        finally:
-            self._loop.close()
+        self._client.close()
 
     async def _fetch(self, positions: Mapping[Place, int], seconds: float) -> list[Fetched]:
         asked = [self._ask(node, places, positions, seconds) for node, places in self._by_leader(positions)]
@@ -89,8 +77,8 @@ class Fetcher:
         self._turn = (self._turn + 1) % max(1, len(places))
         leaders: defaultdict[int, list[Place]] = defaultdict(list)
         for place in places[self._turn :] + places[: self._turn]:
-            leader = self._client.cluster.leader_for_partition(TopicPartition(*place))
-            if leader is not None and leader >= 0:
+            leader = self._client.leader(place)
+            if leader is not None:
                 leaders[leader].append(place)
         return iter(leaders.items())
 
@@ -108,20 +96,8 @@ class Fetcher:
 
     async def _look_again(self, seconds: float) -> None:
         """Look up the leaders again, after a short wait."""
-        answered = await self._client.force_metadata_update()
+        answered = await self._client.look_again()
         await asyncio.sleep(_PAUSE_S if answered else max(_PAUSE_S, seconds))
-
-
-async def connected_client(servers: str, topics: Sequence[str]) -> AIOKafkaClient:
-    """A client that knows the leaders of the topics' partitions. Raises aiokafka's KafkaError."""
-    client = AIOKafkaClient(bootstrap_servers=servers, client_id="refold", request_timeout_ms=_REQUEST_MS)
-    try:
-        await client.bootstrap()
-        await client.set_topics(topics)
-    except BaseException:
-        await client.close()
-        raise
-    return client
 
 
 def _judged(place: Place, code: int) -> bool:

@@ -5,12 +5,10 @@ from collections.abc import Sequence
 
 from aiokafka.errors import KafkaError, for_code
 from aiokafka.protocol.produce import ProduceRequest
-from aiokafka.structs import TopicPartition
 from confluent_kafka import KafkaError as BrokerError
 
 from refold.streams.chunk import Place
-from refold.streams.errors import KafkaUnavailable
-from refold.streams.kafka.fetch import connected_client
+from refold.streams.kafka.leader_client import LeaderClient
 from refold.streams.refusals import of_kafka
 
 _ALL_REPLICAS = -1
@@ -23,27 +21,19 @@ class RawAppender:
 
     def __init__(self, servers: str, topics: Sequence[str]) -> None:
         """Raises KafkaUnavailable."""
-        self._loop = asyncio.new_event_loop()
-        try:
-            self._client = self._loop.run_until_complete(connected_client(servers, topics))
-        except KafkaError as problem:
-            self._loop.close()
-            raise KafkaUnavailable(f"Kafka does not answer: {problem}") from problem
+        self._client = LeaderClient(servers, topics)
 
     def append(self, place: Place, batch: bytes) -> int | None:
         """The offset of its first record, None if unknown (it may be lost). Raises KafkaRefused, KafkaUnavailable."""
-        return self._loop.run_until_complete(self._append(place, batch))
+        return self._client.run(self._append(place, batch))
 
     def close(self) -> None:
         """End all connections."""
-        try:
-            self._loop.run_until_complete(self._client.close())
-        finally:
-            self._loop.close()
+        self._client.close()
 
     async def _append(self, place: Place, batch: bytes) -> int | None:
-        leader = self._client.cluster.leader_for_partition(TopicPartition(*place))
-        if leader is None or leader < 0:
+        leader = self._client.leader(place)
+        if leader is None:
             return await self._look_again()
         request = ProduceRequest(None, _ALL_REPLICAS, _REQUEST_MS, [(place[0], [(place[1], batch)])])
         try:
@@ -59,6 +49,6 @@ class RawAppender:
 
     async def _look_again(self) -> int | None:
         """Look up the leaders again, after a short wait. The fate of the batch is unknown."""
-        await self._client.force_metadata_update()
+        await self._client.look_again()
         await asyncio.sleep(_PAUSE_S)
         return None

@@ -12,7 +12,7 @@ MADE_AT = {
     "Producer": "streams/kafka/clients.py",
     "SerializingProducer": "",
     "AdminClient": "streams/kafka/clients.py",
-    "AIOKafkaClient": "streams/kafka/fetch.py",
+    "AIOKafkaClient": "streams/kafka/leader_client.py",
     "AIOKafkaConsumer": "",
     "AIOKafkaProducer": "",
 }
