@@ -1,6 +1,6 @@
 """The steps that both kinds of rebuild share: begin or resume each model's build, and fold the log into builds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Protocol
@@ -63,25 +63,21 @@ class Site:
             found.setdefault(tuple((place, done.get(place, 0)) for place in places), []).append(staging)
         return found
 
-    def builder(self, staged: list[Staging], start: Mapping[Place, int], *, counts_waiting: bool) -> Builder:
-        """The builder of builds that stand together."""
+    def build(
+        self, flow: "Flow", staged: list[Staging], start: dict[Place, int], progress: Progress
+    ) -> tuple[Builder, list[Rebuilt]]:
+        """Fold the log into builds that stand together and promote them; the builder keeps those that failed."""
         decoder = ColumnDecoder(self.domains.catalog, thin=True)
         decoding = Decoding(self.reads, self.settings.topic_prefix, decoder, self.found.types)
-        return Builder(self.db, decoding, staged, start, counts_waiting=counts_waiting)
-
-    def source(self, start: Mapping[Place, int], *, keys: bool) -> Source:
-        """The log from a start on. `keys`: with the record keys, which the core's rules compare."""
-        return Source(self.settings.kafka_servers(), start, records=READ_RECORDS, keys=keys)
-
-    def fold(self, flow: "Flow", builder: Builder, source: Source, progress: Progress) -> list[Rebuilt]:
-        """Run a flow, with a guard around its decoding. Raises ModelFailed if every model fails."""
+        builder = Builder(self.db, decoding, staged, start, counts_waiting=flow.with_core)
+        source = Source(self.settings.kafka_servers(), start, records=READ_RECORDS, keys=flow.with_core)
         with closing(source), command_guard(self.settings, GROUP) as guard:
             try:
-                return flow.fold(builder, GuardedTarget(builder, guard), source, progress)
+                return builder, flow.fold(builder, GuardedTarget(builder, guard), source, progress)
             except ModelFailed:
                 if builder.staged:
                     raise
-                return []
+                return builder, []
 
     def rows(self, layout: Layout, build: Build) -> int:
         """Number of rows in a build's table."""
@@ -99,6 +95,8 @@ class Site:
 class Flow(Protocol):
     """A kind of rebuild: `FillEmpty` or `RebuildBeside`."""
 
+    with_core: bool
+    """Whether the core's tables are folded too: its rules compare record keys, and no live table has counted what waits."""
     compared_s: float
     """Seconds spent comparing and promoting."""
 
@@ -106,12 +104,6 @@ class Flow(Protocol):
         """A build of each model, unfinished ones first, grouped by position."""
         ...
 
-    def build(
-        self, staged: list[Staging], start: dict[Place, int], progress: Progress
-    ) -> tuple[Builder, list[Rebuilt]]:
-        """Fold the log into builds and promote them; the builder keeps those that failed."""
-        ...
-
     def fold(self, builder: Builder, target: Target, source: Source, progress: Progress) -> list[Rebuilt]:
-        """The part of `build` that a guard surrounds."""
+        """Fold the log into the builds, with a guard around it, and promote them."""
         ...

@@ -83,7 +83,7 @@ class Replay:
             began = time.perf_counter()
             flow: Flow = FillEmpty(site, accept=gates.accept) if self._fills(layouts) else RebuildBeside(site, gates)
             starts = flow.starts(layouts)
-            built = [flow.build(staged, dict(start), progress) for start, staged in starts.items()]
+            built = [site.build(flow, staged, dict(start), progress) for start, staged in starts.items()]
             failed = [self._dropped(*found) for builder, _ in built for found in builder.failed]
             seconds = time.perf_counter() - began
         records = max(

@@ -25,6 +25,7 @@ from refold.streams.worker.guarded_fold import GuardedFold
 class FillEmpty:
     """A rebuild while every live table is empty: nothing is joined or compared. All models stand at one position."""
 
+    with_core = True
     compared_s = 0.0
 
     def __init__(self, site: Site, *, accept: bool = False) -> None:
@@ -43,13 +44,6 @@ class FillEmpty:
             for staging in staged:
                 promote.drop(site.db, staging.build)
         return site.begin_all(layouts, self._keep_from_all, together=True)
-
-    def build(
-        self, staged: list[Staging], start: dict[Place, int], progress: Progress
-    ) -> tuple[Builder, list[Rebuilt]]:
-        """Fold the whole log, the core's tables first, and show the result."""
-        builder = self._site.builder(staged, start, counts_waiting=True)
-        return builder, self._site.fold(self, builder, self._site.source(start, keys=True), progress)
 
     def fold(self, builder: Builder, target: Target, source: Source, progress: Progress) -> list[Rebuilt]:
         """Pass each batch through the core's fold, then what it lets pass into the builds."""

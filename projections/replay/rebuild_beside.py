@@ -36,6 +36,8 @@ def goal(db: Database, places: Sequence[Place]) -> dict[Place, int]:
 class RebuildBeside:
     """A rebuild while the live tables serve; each build joins them at their positions."""
 
+    with_core = False
+
     def __init__(self, site: Site, gates: Gates) -> None:
         """`gates`: the changes to what readers see that are allowed."""
         self._site, self._gates, self.compared_s = site, gates, 0.0
@@ -47,13 +49,6 @@ class RebuildBeside:
                 layouts, park_for_build(self._site.db, self._site.settings.topic_prefix), together=False
             )
         )
-
-    def build(
-        self, staged: list[Staging], start: dict[Place, int], progress: Progress
-    ) -> tuple[Builder, list[Rebuilt]]:
-        """Fold the log, join, compare, promote."""
-        builder = self._site.builder(staged, start, counts_waiting=False)
-        return builder, self._site.fold(self, builder, self._site.source(start, keys=False), progress)
 
     def fold(self, builder: Builder, target: Target, source: Source, progress: Progress) -> list[Rebuilt]:
         """Read until little is left, and fold the rest under the group's lock. Raises the errors of the gates."""
