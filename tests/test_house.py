@@ -10,7 +10,7 @@ from docs import code_map
 from refold.streams import exit_codes
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = [ROOT / name for name in code_map.PACKAGES]
+MODULES = [path for package in code_map.PACKAGES for path in (ROOT / package).rglob("*.py")]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 PROSE = [*PAGES, *(ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "STYLE.md"))]
 MOST_ROOMS, MOST_LINES, LONGEST_FUNCTION = 12, 300, 50
@@ -24,16 +24,15 @@ def test_the_code_map_says_what_the_modules_say() -> None:
 
 
 def test_every_room_and_module_says_what_it_is() -> None:
-    modules = [path for package in PACKAGES for path in package.rglob("*.py")]
-    assert len(modules) > 300
-    assert [path for path in modules if not code_map.first_line(path)] == []
+    assert len(MODULES) > 300
+    assert [path for path in MODULES if not code_map.first_line(path)] == []
 
 
 def test_rooms_are_few_and_files_are_short() -> None:
     rooms = [path.parent for path in (ROOT / "streams").glob("*/__init__.py")]
     assert len(rooms) <= MOST_ROOMS
     long = []
-    for path in (path for package in PACKAGES for path in package.rglob("*.py")):
+    for path in MODULES:
         tree = ast.parse(path.read_text())
         if len(path.read_text().splitlines()) > MOST_LINES:
             long.append(str(path))
@@ -70,8 +69,7 @@ def test_words_of_ours_are_in_the_glossary_and_used() -> None:
 
 
 def test_columns_of_the_envelope_are_named_in_one_place() -> None:
-    modules = [path for package in PACKAGES for path in package.rglob("*.py")]
-    found = [name for path in modules for name in re.findall(r"[\"'](m_[a-z_]+)[\"']", path.read_text())]
+    found = [name for path in MODULES for name in re.findall(r"[\"'](m_[a-z_]+)[\"']", path.read_text())]
     assert len(found) > 15
     assert sorted(found) == sorted(set(found)), "a name that stands twice is a constant of its module"
 
@@ -86,7 +84,7 @@ def test_every_exit_code_is_documented_and_stands_once() -> None:
 def test_each_control_table_is_written_by_one_module() -> None:
     written = re.compile(r"(?:INSERT INTO|UPDATE|DELETE FROM|COPY) (refold\.[a-z_]+)")
     writers: dict[str, set[str]] = {}
-    for path in (path for package in PACKAGES for path in package.rglob("*.py")):
+    for path in MODULES:
         for table in written.findall(path.read_text()):
             writers.setdefault(table, set()).add(path.relative_to(ROOT).as_posix())
     assert len(writers) > 12

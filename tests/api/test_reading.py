@@ -2,39 +2,20 @@
 
 import json
 import subprocess
-import threading
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import httpx
-import psycopg
 import pytest
 import requests
-import uvicorn
-from psycopg import sql
 
-from refold.api.http.application import application
-from refold.api.http.commands.services import CommandServices
-from refold.api.http.describe.registry import SchemaRegistry
-from refold.api.http.describe.services import OperationServices
 from refold.api.http.reads.keyset import ROWS_NAMED
 from refold.api.http.reads.request import RESERVED
-from refold.api.http.reads.services import ModelReads, ModelServices, StreamServices
-from refold.api.http.wire.database import Database
-from refold.api.http.wire.lookups import Lookups
-from refold.projections.tables.serving import ServedColumn, ServedModel
-from refold.streams.domain import Domains, load_domains
-from refold.streams.postgres.connection import connect
-from refold.streams.postgres.control_tables import bootstrap
-from tests.api.conftest import World
+from tests.api.shelf import HTTP, Site, serving
 
-HTTP = httpx.Client(timeout=30)
-"""A client made for each request would take longer than all else."""
 pytestmark = pytest.mark.usefixtures("servers")
 
 VALUES: dict[str, list[str]] = {
@@ -61,79 +42,10 @@ VALUES: dict[str, list[str]] = {
 }
 
 
-@dataclass
-class Site:
-    """An API over tables that a test makes."""
-
-    url: str
-    db: psycopg.Connection[Any]
-    models: dict[tuple[str, str], ServedModel]
-
-    def make(
-        self, name: str, columns: dict[str, str], key: list[str], rows: list[list[Any]], *, view: bool = True
-    ) -> str:
-        """A table with these rows, served as a declared view is; its path."""
-        self.db.execute("CREATE SCHEMA IF NOT EXISTS shelf")
-        parts = sql.SQL(", ").join(sql.SQL("{} {}").format(sql.Identifier(c), sql.SQL(t)) for c, t in columns.items())
-        self.db.execute(sql.SQL("CREATE TABLE shelf.{} ({})").format(sql.Identifier(name), parts))
-        for row in rows:
-            places = sql.SQL(", ").join(sql.SQL("%s::" + kind) for kind in columns.values())
-            self.db.execute(sql.SQL("INSERT INTO shelf.{} VALUES ({})").format(sql.Identifier(name), places), row)
-        served = tuple(ServedColumn(c, t, nullable=view, doc="") for c, t in columns.items())
-        reads = ("other",) if view else ()
-        self.models["shelf", name] = ServedModel("shelf", name, "", served, tuple(key), ("retail.basket",), reads)
-        return f"{self.url}/v1/shelf/{name}"
-
-    def all_pages(self, url: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
-        answer = HTTP.get(url)
-        while True:
-            assert answer.status_code == 200, answer.text
-            body = answer.json()
-            found += body["rows"]
-            assert len(answer.headers.get("link", "")) < 1500
-            if body["next"] is None:
-                return found
-            answer = HTTP.get(self.url + body["next"])
-
-
 @pytest.fixture(scope="module")
 def site(module_database: str) -> Iterator[Site]:
-    domains, world = load_domains(["retail"]), World()
-    database, lookups = Database(module_database), Lookups(module_database)
-    models: dict[tuple[str, str], ServedModel] = {}
-    app = served(domains, world, models, database, lookups)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, loop="uvloop", http="httptools", log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    with connect(module_database, application_name="test") as db:
-        bootstrap(db)
-        yield Site(f"http://127.0.0.1:{port}", db, models)
-    server.should_exit = True
-    thread.join()
-
-
-def served(
-    domains: Domains, world: World, models: dict[tuple[str, str], ServedModel], database: Database, lookups: Lookups
-) -> Any:
-    @asynccontextmanager
-    async def opened() -> Any:
-        await database.open()
-        yield
-        await lookups.close()
-        await database.close()
-
-    return application(
-        CommandServices(domains, world, world.append, world.queue, 0.2),
-        StreamServices(domains, world.fetch, world.read, ""),
-        ModelServices(domains, models, ModelReads(database.fetch, lookups.fetch, world.moved, lambda _: False), ""),
-        OperationServices(world.ready, lambda: b""),
-        SchemaRegistry(lambda: world.schemas, "p."),
-        opened,
-    )
+    with serving(module_database) as found:
+        yield found
 
 
 @pytest.mark.parametrize("kind", VALUES)
@@ -263,40 +175,6 @@ def test_a_cursor_over_long_texts_is_short_and_right_while_rows_change(site: Sit
     gone = HTTP.get(site.url + page["next"])
     assert (gone.status_code, gone.json()["code"]) == (410, "cursor-expired")
     assert ROWS_NAMED > 4
-
-
-@pytest.mark.parametrize("kind", ["text", "character(400)", "bytea", "jsonb", "text[]", "numeric"])
-def test_a_page_of_large_values_ends_early_and_the_next_goes_on_behind_it(
-    site: Site, monkeypatch: pytest.MonkeyPatch, kind: str
-) -> None:
-    """By every order, also where the cursor names rows by hashes; a row beyond the bound is a page of its own."""
-    monkeypatch.setattr("refold.api.http.reads.plan.PAGE_BYTES", 1500)
-    lengths = [1, 700, 3000, 700, 700, 1, 1, 3000, 3000, 1, 1, 1400, 1, 1]
-    written = {"jsonb": '["{}"]', "text[]": '{{"{}"}}', "bytea": "\\x{}"}.get(kind, "{}")
-    rows = [[n, written.format(f"{n % 9 + 1}" * (length + length % 2))] for n, length in enumerate(lengths)]
-    path = site.make(f"large {kind}", {"n": "integer", "v": kind}, ["n"], rows, view=False)
-    for order in ("n", "n.desc", "v", "v.desc"):
-        pages, url = list[list[int]](), f"{path}?order={order}&limit=5"
-        while url:
-            body = HTTP.get(url).json()
-            pages.append([row["n"] for row in body["rows"]])
-            url = body["next"] and site.url + body["next"]
-        assert sorted(n for page in pages for n in page) == list(range(len(rows)))
-        assert all(pages)
-        assert any(len(page) < 5 for page in pages[:-1]), "one ended early"
-        if kind == "text" and order == "n":
-            assert pages == [[0, 1], [2], [3, 4, 5, 6], [7], [8], [9, 10, 11, 12, 13]]
-    assert [row["n"] for row in HTTP.get(f"{path}?limit=1&n=eq.2").json()["rows"]] == [2]
-
-
-def test_a_page_holds_eight_mebibytes_of_texts_however_many_rows_are_asked_for(site: Site) -> None:
-    rows = [[n, "x" * (1 << 20)] for n in range(11)]
-    path = site.make("huge", {"n": "integer", "v": "text"}, ["n"], rows)
-    first = HTTP.get(f"{path}?limit=1000")
-    assert [row["n"] for row in first.json()["rows"]] == list(range(8))
-    assert first.headers["link"] == f'<{first.json()["next"]}>; rel="next"'
-    rest = HTTP.get(site.url + first.json()["next"]).json()
-    assert ([row["n"] for row in rest["rows"]], rest["next"]) == ([8, 9, 10], None)
 
 
 def test_a_value_that_only_postgres_refuses_is_told_and_a_view_that_fails_is_no_fault_of_the_client(site: Site) -> None:

@@ -11,12 +11,11 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from refold.streams.errors import DatabaseNewer, DatabaseOlder, DatabaseRefused, DatabaseUnavailable
+from refold.streams.errors import DatabaseNewer, DatabaseOlder, DatabaseRefused
 from refold.streams.operation.presence import Me
 from refold.streams.postgres import positions
 from refold.streams.postgres.connection import Database, connect
 from refold.streams.postgres.control_tables import bootstrap, keep_up, look
-from refold.streams.postgres.restoring import stand_aside
 from refold.streams.postgres.tables_version import Migration, TablesSchema, known, migrations, read
 from tests.golden.make_tables import FOLDER, checksums, checksums_now, layout
 from tests.streams.catalog import Row, catalog, rows
@@ -237,16 +236,6 @@ def test_tables_of_before_versions_were_counted_are_older_to_a_role_that_may_not
         bootstrap(limited)
 
 
-def test_a_running_process_makes_nothing_in_an_emptied_database(db: Database) -> None:
-    """It must end: only a start makes the tables of read models, too, and positions without them would lose their rows."""
-    bootstrap(db)
-    keep_up(db)
-    db.execute("DROP SCHEMA refold CASCADE")
-    with pytest.raises(psycopg.errors.UndefinedTable):
-        positions.stored(db, "models", [("t", 0)])
-    assert look(db).is_empty
-
-
 def test_what_was_dropped_by_hand_is_made_again_and_what_cannot_be_is_named(db: Database) -> None:
     fresh = catalog(db)
     for statement in (
@@ -259,40 +248,6 @@ def test_what_was_dropped_by_hand_is_made_again_and_what_cannot_be_is_named(db: 
     db.execute("ALTER TABLE refold.claims DROP COLUMN rules")
     with pytest.raises(DatabaseRefused, match=r"there is no refold\.claims\.rules, and no migration makes it"):
         bootstrap(db)
-
-
-@pytest.mark.parametrize("earlier", [EARLIER[0], EARLIER[4]], ids=lambda path: path.stem)
-def test_an_older_dump_under_a_process_that_runs_is_migrated_before_it_goes_on(db: Database, earlier: Path) -> None:
-    """A restore drops what the dump has, and nothing else: the version that the database had stays."""
-    fresh = catalog(db)
-    for table in rows(db).keys() - {"migrations"}:
-        db.execute(sql.SQL("DROP TABLE refold.{} CASCADE").format(sql.Identifier(table)))
-    db.execute(earlier.read_bytes().replace(b"CREATE SCHEMA refold;", b""))
-    assert positions.stored(db, "core", [("retail.basket.events", 0)]) == {("retail.basket.events", 0): 42}
-    assert catalog(db) == fresh
-
-
-def test_nothing_is_migrated_while_a_restore_runs(database: str, db: Database) -> None:
-    was = catalog(db)
-    with (
-        psycopg.connect(database, application_name="pg_restore"),
-        pytest.raises(DatabaseUnavailable, match="is being restored"),
-    ):
-        bootstrap(db, ADDITIVE)
-    assert catalog(db) == was
-    db.execute("ALTER TABLE refold.builds DROP CONSTRAINT builds_pkey")
-    with pytest.raises(DatabaseUnavailable, match="builds has no key"):
-        bootstrap(db, ADDITIVE)
-    assert not [line for line in catalog(db) if "more" in line]
-
-
-def test_a_reader_that_lasts_stops_a_migration_for_some_seconds_and_not_for_ever(database: str, db: Database) -> None:
-    with psycopg.connect(database) as reader:
-        reader.execute("SELECT FROM refold.voids")
-        with pytest.raises(psycopg.errors.LockNotAvailable):
-            bootstrap(db, ADDITIVE)
-    stand_aside(db)
-    bootstrap(db, ADDITIVE)
 
 
 def test_migrations_are_numbered_without_a_gap_and_say_who_serves_them(tmp_path: Path) -> None:

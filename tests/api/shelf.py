@@ -1,0 +1,105 @@
+"""An API over tables of any shape that tests make, through a real server and a real Postgres."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import psycopg
+import uvicorn
+from psycopg import sql
+
+from refold.api.http.application import application
+from refold.api.http.commands.services import CommandServices
+from refold.api.http.describe.registry import SchemaRegistry
+from refold.api.http.describe.services import OperationServices
+from refold.api.http.reads.services import ModelReads, ModelServices, StreamServices
+from refold.api.http.wire.database import Database
+from refold.api.http.wire.lookups import Lookups
+from refold.projections.tables.serving import ServedColumn, ServedModel
+from refold.streams.domain import Domains, load_domains
+from refold.streams.postgres.connection import connect
+from refold.streams.postgres.control_tables import bootstrap
+from tests.api.conftest import World
+
+HTTP = httpx.Client(timeout=30)
+"""A client made for each request would take longer than all else."""
+
+
+@dataclass
+class Site:
+    """An API over tables that a test makes."""
+
+    url: str
+    db: psycopg.Connection[Any]
+    models: dict[tuple[str, str], ServedModel]
+
+    def make(
+        self, name: str, columns: dict[str, str], key: list[str], rows: list[list[Any]], *, view: bool = True
+    ) -> str:
+        """A table with these rows, served as a declared view is; its path."""
+        self.db.execute("CREATE SCHEMA IF NOT EXISTS shelf")
+        parts = sql.SQL(", ").join(sql.SQL("{} {}").format(sql.Identifier(c), sql.SQL(t)) for c, t in columns.items())
+        self.db.execute(sql.SQL("CREATE TABLE shelf.{} ({})").format(sql.Identifier(name), parts))
+        for row in rows:
+            places = sql.SQL(", ").join(sql.SQL("%s::" + kind) for kind in columns.values())
+            self.db.execute(sql.SQL("INSERT INTO shelf.{} VALUES ({})").format(sql.Identifier(name), places), row)
+        served = tuple(ServedColumn(c, t, nullable=view, doc="") for c, t in columns.items())
+        reads = ("other",) if view else ()
+        self.models["shelf", name] = ServedModel("shelf", name, "", served, tuple(key), ("retail.basket",), reads)
+        return f"{self.url}/v1/shelf/{name}"
+
+    def all_pages(self, url: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        answer = HTTP.get(url)
+        while True:
+            assert answer.status_code == 200, answer.text
+            body = answer.json()
+            found += body["rows"]
+            assert len(answer.headers.get("link", "")) < 1500
+            if body["next"] is None:
+                return found
+            answer = HTTP.get(self.url + body["next"])
+
+
+@contextmanager
+def serving(url: str) -> Iterator[Site]:
+    """A site over a database, served while the block lasts."""
+    domains, world = load_domains(["retail"]), World()
+    database, lookups = Database(url), Lookups(url)
+    models: dict[tuple[str, str], ServedModel] = {}
+    app = served(domains, world, models, database, lookups)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, loop="uvloop", http="httptools", log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    with connect(url, application_name="test") as db:
+        bootstrap(db)
+        yield Site(f"http://127.0.0.1:{port}", db, models)
+    server.should_exit = True
+    thread.join()
+
+
+def served(
+    domains: Domains, world: World, models: dict[tuple[str, str], ServedModel], database: Database, lookups: Lookups
+) -> Any:
+    @asynccontextmanager
+    async def opened() -> Any:
+        await database.open()
+        yield
+        await lookups.close()
+        await database.close()
+
+    return application(
+        CommandServices(domains, world, world.append, world.queue, 0.2),
+        StreamServices(domains, world.fetch, world.read, ""),
+        ModelServices(domains, models, ModelReads(database.fetch, lookups.fetch, world.moved, lambda _: False), ""),
+        OperationServices(world.ready, lambda: b""),
+        SchemaRegistry(lambda: world.schemas, "p."),
+        opened,
+    )
