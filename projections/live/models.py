@@ -29,6 +29,8 @@ from refold.schemas.columns.decoder import ColumnDecoder
 from refold.streams import journal
 from refold.streams import metrics as chunk_metrics
 from refold.streams.chunk import Chunk, Place
+from refold.streams.core.limits import group_positions
+from refold.streams.errors import Lost
 from refold.streams.failpoints import failpoint
 from refold.streams.log.topics import events_topic
 from refold.streams.postgres import positions
@@ -69,8 +71,11 @@ class ModelsFold:
         self._pipelined = Pipelined(self._db)
 
     def stored(self, places: Sequence[Place]) -> dict[Place, int]:
-        """The group's positions."""
-        return positions.stored(self._db, GROUP, places)
+        """The group's positions. Ends the process if the database was emptied: only a start makes the models' tables."""
+        at = positions.stored(self._db, GROUP, places)
+        if self._is_emptied(builds.builds(self._db)):
+            raise SystemExit("the database was emptied: the models start again, and make their tables")
+        return at
 
     def close(self) -> None:
         self._db.close()
@@ -103,12 +108,13 @@ class ModelsFold:
             limits, there, locked = AskedLimits(db, chunks), builds.ask(db), positions.lock(db, GROUP, chunks)
             positions.compare(locked, chunks)
             allowed = limits.answer()
-            offered = allowed.offered(chunks)
+            offered, found = allowed.offered(chunks), builds.builds_of(there)
+            if self._is_emptied(found):
+                raise Lost([chunk.place for chunk in chunks])
             if offered:
                 failpoint("models.before-write")
                 for chunk in offered:
                     positions.move(db, GROUP, chunk)
-                found = builds.builds_of(there)
                 self._fold(offered, allowed, self._members(found), one_by_one=one_by_one)
                 self._fold_apart(offered, allowed, found, one_by_one=one_by_one)
                 notify(db, GROUP, {chunk.place: chunk.end for chunk in offered})
@@ -118,6 +124,10 @@ class ModelsFold:
         moved = {chunk.place: chunk.end for chunk in offered}
         chunk_metrics.RECORDS.labels(GROUP).inc(sum(len(chunk.values) for chunk in offered))
         return {chunk.place: moved.get(chunk.place, chunk.start) for chunk in chunks}
+
+    def _is_emptied(self, there: Sequence[Build]) -> bool:
+        """Whether there is no table to fold into, and never was one: another process has begun in an emptied database."""
+        return bool(self._declared.layouts) and not there and not any(group_positions(self._db, GROUP).values())
 
     def topic(self, category: str) -> str:
         """The topic of a category's events."""

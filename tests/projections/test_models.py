@@ -10,12 +10,17 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from refold.projections.live.models import ModelsFold
+from refold.projections.live.process import ensure_builds
+from refold.projections.tables.builds import GROUP
 from refold.projections.tables.declared import Declared
 from refold.projections.tables.layout import Layout
 from refold.schemas.contracts import Event
 from refold.streams.chunk import Chunk
+from refold.streams.core.limits import group_positions
 from refold.streams.errors import Lost
+from refold.streams.postgres import positions
 from refold.streams.postgres.connection import Database
+from refold.streams.postgres.control_tables import bootstrap
 from tests.projections.conftest import core_stands
 from tests.projections.naive import Happened, naive_rows
 from tests.projections.sample import (
@@ -123,6 +128,26 @@ def test_a_chunk_that_starts_elsewhere_changes_nothing(fold: ModelsFold, db: Dat
     with pytest.raises(Lost):
         fold.apply(chunks_of(log, {}))
     assert {layout.name: bytes_of(db, layout) for layout in sample.layouts.values()} == before
+
+
+def test_an_emptied_database_in_which_another_process_has_begun_is_not_folded_without_tables(
+    fold: ModelsFold, db: Database, sample: Declared
+) -> None:
+    log, ends = random_log(1), dict[tuple[str, int], int]()
+    chunks = chunks_of(log, ends)
+    for schema in ("refold", *(f"refold_b{_build(db, layout.name)}" for layout in sample.layouts.values())):
+        db.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(schema)))
+    bootstrap(db)
+    core_stands(db, ends)
+    positions.stored(db, GROUP, list(ends))
+    with pytest.raises(Lost):
+        fold.apply(chunks)
+    assert set(group_positions(db, GROUP).values()) == {0}
+    with pytest.raises(SystemExit, match="the database was emptied"):
+        fold.stored(list(ends))
+    ensure_builds(db, sample)
+    feed(fold, db, log, 2)
+    assert rows(db, sample.named(BY_OWNER.name)) == naive_rows(BY_OWNER, as_today(log))
 
 
 def test_the_fold_stops_where_the_core_stands_and_skips_what_it_called_void(
