@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from refold.streams.postgres import notices
 from refold.streams.postgres.connection import connect, notify
 from refold.streams.postgres.notices import GAP, listen
 
@@ -41,6 +42,23 @@ def test_notices_of_the_groups_asked_for_in_order(database: str) -> None:
         assert heard == [GAP, "core/t/1:0", "core/t/1:1", "core/t/1:2", "models/t/1:9"]
 
     asyncio.run(listening(database, ["core", "models"], then))
+
+
+def test_a_notice_behind_the_answer_of_a_check_is_told_at_once(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    checks: list[float] = []
+
+    async def check(*_: object, timeout: float) -> None:  # noqa: ASYNC109 - stands in for asyncio.wait
+        checks.append(timeout)
+        await asyncio.sleep(0.1 if len(checks) < 4 else 3600)
+
+    async def then(heard: list[str]) -> None:
+        await until(lambda: len(checks) == 4)
+        with connect(database, application_name="test") as db:
+            notify(db, "core", {PLACE: 1})
+        await until(lambda: heard == [GAP, "core/t/1:1"])
+
+    monkeypatch.setattr(notices.asyncio, "wait", check)
+    asyncio.run(listening(database, ["core"], then))
 
 
 def test_after_a_lost_connection_it_says_that_some_may_be_missed_and_goes_on(database: str) -> None:
