@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from refold.streams.postgres import notices
 from refold.streams.postgres.connection import connect, notify
 from refold.streams.postgres.notices import GAP, listen
 
@@ -57,7 +56,7 @@ def test_a_notice_behind_the_answer_of_a_check_is_told_at_once(database: str, mo
             notify(db, "core", {PLACE: 1})
         await until(lambda: heard == [GAP, "core/t/1:1"])
 
-    monkeypatch.setattr(notices.asyncio, "wait", check)
+    monkeypatch.setattr(asyncio, "wait", check)
     asyncio.run(listening(database, ["core"], then))
 
 
