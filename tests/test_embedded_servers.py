@@ -1,6 +1,5 @@
 """Real servers: found again after their parent was killed, restarted where they were, stopped whole."""
 
-import json
 import os
 import signal
 import subprocess
@@ -15,7 +14,6 @@ import psutil
 import psycopg
 import pytest
 
-from refold.api.cli.app import run
 from refold.api.cli.stack import Stack
 from refold.api.embedded.belonging import is_running
 from refold.api.embedded.errors import DataInUse
@@ -25,6 +23,7 @@ from refold.api.embedded.removal import remove_data
 from refold.api.embedded.servers import Endpoints, Servers, connected, find_running
 from refold.streams.errors import DatabaseRefused
 from refold.streams.settings import Settings
+from tests.another_terminal import another_terminal
 from tests.conftest import PREFIX
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
@@ -192,80 +191,6 @@ def test_the_password_is_private_and_asked_for(servers: Endpoints) -> None:
     user, _, address = url.removeprefix("postgresql://").partition("@")
     with pytest.raises(psycopg.OperationalError, match="password"):
         psycopg.connect(f"postgresql://{user.partition(':')[0]}:wrong@{address}")
-
-
-def another_terminal(
-    data: Path, endpoints: Endpoints, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Nothing is set there but the folder: addresses are told, secrets only where they are asked for, and nobody writes."""
-    for name in [name for name in os.environ if name.startswith("REFOLD_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("REFOLD_DATA", str(data))
-    assert run(["config", "show", "--json"]) == 0
-    text = capsys.readouterr().out
-    shown = {row["setting"]: row for row in json.loads(text)}
-    assert (shown["kafka"]["value"], shown["kafka"]["origin"]) == (endpoints.kafka, "embedded server, running")
-    port = (endpoints.database_url or "").rpartition(":")[2].partition("/")[0]
-    for name in ("database_url", "analyst_url"):
-        assert f"port={port}" in shown[name]["value"]
-        assert "password=**********" in shown[name]["value"]
-
-    assert run(["sql"]) == 0
-    address = capsys.readouterr().out.strip()
-    secret = (data / "postgres/analyst-password").read_text()
-    assert secret in address
-    assert secret not in text
-    assert (data / "postgres/analyst-password").stat().st_mode & 0o777 == 0o600
-    assert run(["sql", "SELECT current_user AS me, 1.50::numeric AS price", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == [{"me": "refold_analyst", "price": "1.50"}]
-    sql_prints_values_as_postgres_does(capsys)
-    assert run(["sql", "SELECT 1; SELECT 2"]) == 1  # the first alone would be half an answer
-    assert "refold: 42601: " in capsys.readouterr().err
-    assert run(["sql", "CREATE TABLE mine (a int)"]) == 1
-    assert "refold: 25006: " in capsys.readouterr().err
-    with psycopg.connect(address, autocommit=True) as db:
-        db.execute("SET default_transaction_read_only = off")
-        for statement in ("CREATE TABLE mine (a int)", "CREATE SCHEMA mine", "ALTER ROLE refold PASSWORD 'x'"):
-            with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                db.execute(statement.encode())
-
-
-PRINTED = {
-    "'infinity'::date": '"infinity"',
-    "'-infinity'::timestamptz": '"-infinity"',
-    "'0044-03-15 BC'::date": '"0044-03-15 BC"',
-    "'24:00'::time": '"24:00:00"',
-    "'1 mon'::interval": '"1 mon"',
-    "'infinity'::interval": '"infinity"',
-    "'NaN'::float8": '"NaN"',
-    "0.1::float8": "0.1",
-    "-0.00::numeric(38,2)": '"0.00"',
-    "9223372036854775807": "9223372036854775807",
-    """'{"a": 1.10, "é": []}'::jsonb""": r'{"a": 1.10, "\u00e9": []}',
-    "true": "true",
-    "NULL": "null",
-    "''": '""',
-    "'[/x]'": '"[/x]"',
-}
-REFUSED = {
-    "SELECT 1 AS a, 2 AS a": "name-twice: two columns are called a",
-    "SELECT $1": "08P01: ",
-    "COPY (SELECT 1) TO STDOUT": "not-possible: COPY cannot be used",
-    "SELECT chr(55296)": "54000: ",
-}
-
-
-def sql_prints_values_as_postgres_does(capsys: pytest.CaptureFixture[str]) -> None:
-    """No value that Python lacks, no number by way of a float, and no column lost behind another of its name."""
-    columns = ", ".join(f"{value} AS c{place}" for place, value in enumerate(PRINTED))
-    assert run(["sql", f"SELECT {columns}", "--json"]) == 0
-    lines = [line.strip().rstrip(",") for line in capsys.readouterr().out.splitlines()]
-    assert lines[2:-2] == [f'"c{place}": {printed}' for place, printed in enumerate(PRINTED.values())]
-    assert run(["sql", "SELECT 1 AS a, '[/x]' AS a"]) == 0
-    assert "│ 1 │ [/x] │" in capsys.readouterr().out
-    for statement, words in REFUSED.items():
-        assert run(["sql", statement, "--json"]) == 1
-        assert f"refold: {words}" in capsys.readouterr().err
 
 
 def test_refold_dev_prints_addresses_and_leaves_nothing_behind(

@@ -1,9 +1,10 @@
 """The command `refold config show`: prints the settings in effect."""
 
-from psycopg import pq
+from psycopg import conninfo, pq
 from pydantic import SecretStr
 
 from refold.api.cli.output import print_json, print_table
+from refold.api.cli.sql import analysts_address
 from refold.api.embedded.servers import analyst_address, find_running
 from refold.streams.settings import Settings
 
@@ -11,13 +12,17 @@ ADDRESSES = ("kafka", "database_url", "analyst_url")
 RUNNING = "embedded server, running"
 
 
-def show(*, json: bool = False) -> None:
+def show(*, json: bool = False, sql: bool = False) -> None:
     """Print the settings as they are in effect: also the addresses of the embedded servers that run in the data folder.
 
     Args:
         json: print one JSON document.
+        sql: print only what a tool asks for when it connects to the read models, the password included.
     """
     settings, origins = Settings.load_with_origins()
+    if sql:
+        _show_login(analysts_address(settings), json=json)
+        return
     effective = in_effect(settings)
     origins |= {name: RUNNING for name in ADDRESSES if getattr(settings, name) is None and getattr(effective, name)}
     shown = effective.model_dump(mode="json") | {name: masked(getattr(effective, name)) for name in ADDRESSES[1:]}
@@ -29,6 +34,16 @@ def show(*, json: bool = False) -> None:
         print_json(rows)
     else:
         print_table(rows)
+
+
+def _show_login(address: str, *, json: bool) -> None:
+    parts = {str(name): str(value) for name, value in conninfo.conninfo_to_dict(address).items()}
+    names = ("host", "port", "dbname", "user", "password")
+    login: dict[str, str] = {name: parts[name] for name in names if name in parts} | {"url": address}
+    if json:
+        print_json(login)
+    else:
+        print_table([{"field": name, "value": value} for name, value in login.items()])
 
 
 def in_effect(settings: Settings) -> Settings:

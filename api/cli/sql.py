@@ -1,16 +1,23 @@
 """The command `refold sql`: asks the read models by SQL."""
 
 import json as json_texts
+import os
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Annotated
 
 import psycopg
 from cyclopts import Parameter
+from psycopg import conninfo
 
 from refold.api.cli.exits import DONE, FAILED
 from refold.api.cli.output import print_rows, say
+from refold.api.embedded.errors import ExtraMissing
+from refold.api.embedded.postgres import wheel_binaries
 from refold.api.embedded.servers import analyst_address
 from refold.streams.errors import NotConnected
 from refold.streams.postgres import session
@@ -41,19 +48,19 @@ class _Refused(Exception):
 
 
 def sql(query: Query = None, /, *, json: bool = False) -> int:
-    """Ask the read models by SQL, with the login that may only read; without QUERY print its address.
+    """Ask the read models by SQL, with the login that may only read; without QUERY open psql, or print the address.
+
+    psql opens in a terminal. Elsewhere, as in `psql "$(refold sql)"`, and where there is no psql, the address is printed.
 
     Args:
         query: one statement.
         json: print the rows as one JSON document.
     """
-    address = analyst_address(Settings.load())
-    if address is None:
-        raise NotConnected(
-            "No login for analysts is known: no embedded Postgres runs in the data folder, and `analyst_url` is not set.",
-            "Run `refold dev` in another terminal, or set REFOLD_ANALYST_URL (docs/sql.md says how to make the login).",
-        )
+    address = analysts_address(Settings.load())
     if query is None:
+        program = psql() if sys.stdin.isatty() and sys.stdout.isatty() else None
+        if program is not None:
+            return _opened(program, address)
         print(address)
         return DONE
     try:
@@ -66,6 +73,34 @@ def sql(query: Query = None, /, *, json: bool = False) -> int:
         say(f"refold: {refused}")
         return FAILED
     return DONE
+
+
+def analysts_address(settings: Settings) -> str:
+    """The URL of the login that may only read. Raises NotConnected."""
+    address = analyst_address(settings)
+    if address is None:
+        raise NotConnected(
+            "No login for analysts is known: no embedded Postgres runs in the data folder, and `analyst_url` is not set.",
+            "Run `refold dev` in another terminal, or set REFOLD_ANALYST_URL (docs/sql.md says how to make the login).",
+        )
+    return address
+
+
+def psql() -> str | None:
+    """The program psql: the machine's, or the one that came with the embedded Postgres."""
+    with suppress(ExtraMissing):
+        return shutil.which("psql") or str(wheel_binaries() / "psql")
+    return None
+
+
+def _opened(program: str, address: str) -> int:
+    """Run psql in this terminal. The password goes by the environment, since other users see the arguments."""
+    parts = conninfo.conninfo_to_dict(address)
+    password = parts.pop("password", None)
+    secret = {} if password is None else {"PGPASSWORD": str(password)}
+    return subprocess.run(
+        [program, conninfo.make_conninfo("", **parts)], env=os.environ | secret, check=False
+    ).returncode
 
 
 def _asked(address: str, query: str) -> tuple[list[str], list[int], list[Row]]:

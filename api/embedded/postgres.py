@@ -23,6 +23,13 @@ from refold.streams.refusals import first_line
 
 USER = DATABASE = "refold"
 ANALYST, ANALYST_PASSWORD = "refold_analyst", "analyst-password"
+ANALYST_SETTINGS = {
+    "default_transaction_read_only": "on",
+    "statement_timeout": "5min",
+    "idle_in_transaction_session_timeout": "1min",
+    "idle_session_timeout": "1h",
+}
+"""Settings of the analysts' login: a forgotten query, transaction or window holds nothing up without end."""
 STOP_BOUND_S = 20.0
 LEFT_BOUND_S = 5.0
 # fsync, full_page_writes and synchronous_commit stay on: a committed fold survives a power cut.
@@ -85,7 +92,9 @@ class PostgresServer:
                 if db.execute("SELECT FROM pg_roles WHERE rolname = %s", (ANALYST,)).fetchone() is None:
                     db.execute(sql.SQL("CREATE ROLE {}").format(role))
                 db.execute(sql.SQL("ALTER ROLE {} LOGIN CONNECTION LIMIT 30 PASSWORD {}").format(role, password))
-                db.execute(sql.SQL("ALTER ROLE {} SET default_transaction_read_only = on").format(role))
+                for name, value in ANALYST_SETTINGS.items():
+                    setting = sql.SQL("ALTER ROLE {} SET {} = {}")
+                    db.execute(setting.format(role, sql.Identifier(name), sql.Literal(value)))
         except psycopg.Error as problem:
             raise EmbeddedFailed(f"the role {ANALYST} cannot be given its login: {first_line(problem)}") from problem
         except DatabaseRefused as problem:
