@@ -27,7 +27,7 @@ def docs_page(document: Json) -> str:
             by_tag.setdefault(operation["tags"][0], []).append(_section(verb, path, operation, schemas))
     parts = [f"<h2>{escape(tag)}</h2>{''.join(sections)}" for tag, sections in sorted(by_tag.items())]
     info = document["info"]
-    links = '<a href="/openapi.json">openapi.json</a> · <a href="/v1">/v1</a> · <a href="/readyz">readyz</a> · <a href="/metrics">metrics</a>'
+    links = '<a href="/openapi.json">openapi.json</a> · <a href="/asyncapi.json">asyncapi.json</a> · <a href="/v1">/v1</a> · <a href="/readyz">readyz</a> · <a href="/metrics">metrics</a>'
     head = (
         f"<h1>{escape(info['title'])} {escape(info['version'])}</h1><p>{_marked(info['description'])}</p><p>{links}</p>"
     )

@@ -10,6 +10,7 @@ from litestar.params import FromPath, SkipValidation
 from litestar.response import Redirect
 
 from refold.api.errors import DomainUnknown
+from refold.api.http.describe.asyncapi import document as log_document
 from refold.api.http.describe.docs_page import docs_page
 from refold.api.http.describe.metrics import CONTENT_TYPE
 from refold.api.http.describe.openapi import command_schemas, document, model_schema
@@ -92,6 +93,12 @@ async def openapi(models: Models) -> Response[bytes]:
     return _json(document(models.domains, list(models.models.values())))
 
 
+@get("/asyncapi.json")
+async def asyncapi(models: Models) -> Response[bytes]:
+    """The log as AsyncAPI 3.1: topics, messages, and their Avro schemas."""
+    return _json(log_document(models.domains, models.topic_prefix))
+
+
 @get("/docs")
 async def docs(models: Models) -> Response[str]:
     """The same as a page; needs no network."""
@@ -128,4 +135,4 @@ def _json(body: object, status: int = 200) -> Response[bytes]:
     return Response(msgspec.json.encode(body), status_code=status, media_type=JSON)
 
 
-ROUTES = Router("/", route_handlers=[livez, readyz, metrics, read_domains, read_domain, openapi, docs, root])
+ROUTES = Router("/", route_handlers=[livez, readyz, metrics, read_domains, read_domain, openapi, asyncapi, docs, root])
