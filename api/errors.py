@@ -127,7 +127,7 @@ class CursorInvalid(ApiError):
     """The cursor was not made by this API for this model, filter and order."""
 
     code, status = "cursor-invalid", 400
-    remedy = "Follow the `next` link as it is, or begin again without a cursor."
+    remedy = "Follow the `Link` to the next page as it is, or begin again without a cursor."
 
 
 class RowKeyInvalid(ApiError):

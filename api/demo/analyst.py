@@ -14,18 +14,18 @@ BEST_PRODUCTS = "/v1/retail/product_sales?order=revenue.desc&limit=8"
 
 def ask(client: Client, basket: int, out: Console) -> None:
     """Show revenue by store and day, the best products, and one basket with all its events."""
-    days = client.get(BEST_DAYS)["rows"]
+    days = client.get(BEST_DAYS)
     show(
         out, f"Best days of a store: GET {BEST_DAYS}", _of(days, "store_id", "day", "lines", "revenue", "baskets_paid")
     )
-    products = client.get(BEST_PRODUCTS)["rows"]
+    products = client.get(BEST_PRODUCTS)
     columns = ("product_id", "department", "brand", "lines", "quantity", "revenue")
     show(out, f"Best products: GET {BEST_PRODUCTS}", _of(products, *columns))
     _ask_about_basket(client, basket, out)
 
 
 def _ask_about_basket(client: Client, basket: int, out: Console) -> None:
-    row = client.get(f"/v1/retail/baskets/{basket}")["row"]
+    row = client.get(f"/v1/retail/baskets/{basket}")
     columns = ("basket_id", "store_id", "household_id", "status", "lines", "quantity", "total", "discount")
     show(out, f"One basket: GET /v1/retail/baskets/{basket}", _of([row], *columns))
     path = f"/v1/streams/retail/basket/{basket}"

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 from refold.streams.errors import Unreachable
 
 PATIENCE_S = 90.0
+_NEXT = re.compile(r'<([^>]*)>; rel="next"')
 _LATER = frozenset({412, 429, 500, 502, 503, 504})
 
 Json = dict[str, Any]
@@ -26,36 +28,40 @@ class Client:
         """Demand from now on that no answer is older than this position."""
         self._min_position = position
 
-    def get(self, path: str) -> Json:
-        """The answer at a path."""
-        until, pause = time.monotonic() + PATIENCE_S, 0.1
-        while True:
-            try:
-                status, body = self._once(path)
-            except (OSError, http.client.HTTPException) as problem:
-                status, body = 503, repr(problem).encode()
-            if status == 200:
-                found: Json = json.loads(body)
-                return found
-            if status not in _LATER or time.monotonic() > until:
-                raise Unreachable(f"GET {path} was answered {status}: {body[:300].decode(errors='replace')}")
-            time.sleep(pause)
-            pause = min(pause * 2, 2.0)
+    def get(self, path: str) -> Any:
+        """The answer at a path, read as JSON."""
+        body, _ = self._answered(path)
+        return json.loads(body)
 
     def rows(self, path: str) -> Iterator[Json]:
         """Every row of a read model, page after page by its cursor."""
         following: str | None = path
         while following:
-            page = self.get(following)
-            yield from page["rows"]
-            following = page["next"]
+            body, following = self._answered(following)
+            yield from json.loads(body)
 
-    def _once(self, path: str) -> tuple[int, bytes]:
+    def _answered(self, path: str) -> tuple[bytes, str | None]:
+        """The body at a path, and the path of the next page."""
+        until, pause = time.monotonic() + PATIENCE_S, 0.1
+        while True:
+            try:
+                status, body, following = self._once(path)
+            except (OSError, http.client.HTTPException) as problem:
+                status, body, following = 503, repr(problem).encode(), None
+            if status == 200:
+                return body, following
+            if status not in _LATER or time.monotonic() > until:
+                raise Unreachable(f"GET {path} was answered {status}: {body[:300].decode(errors='replace')}")
+            time.sleep(pause)
+            pause = min(pause * 2, 2.0)
+
+    def _once(self, path: str) -> tuple[int, bytes, str | None]:
         connection = http.client.HTTPConnection(self._server, timeout=40)
         headers = {"Refold-Min-Position": self._min_position, "Prefer": "wait=10"} if self._min_position else {}
         try:
             connection.request("GET", path, headers=headers)
             answer = connection.getresponse()
-            return answer.status, answer.read()
+            found = _NEXT.match(answer.getheader("Link", ""))
+            return answer.status, answer.read(), found and found.group(1)
         finally:
             connection.close()

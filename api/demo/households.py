@@ -107,7 +107,7 @@ def compare(
 
 def report(wanted: ExpectedHouseholds, checked: CheckedHouseholds, client: Client, out: Console) -> None:
     """Show the best households, and both sides next to each other."""
-    show(out, f"Households with most points: GET {BEST}", client.get(BEST)["rows"])
+    show(out, f"Households with most points: GET {BEST}", client.get(BEST))
     names = ("campaigns", "coupons", "points")
     totals = [
         {"total": name, "from the Parquet": f"{wanted.total(name):,}", "from the API": f"{getattr(checked, name):,}"}

@@ -57,12 +57,18 @@ class Site:
         answer = HTTP.get(url)
         while True:
             assert answer.status_code == 200, answer.text
-            body = answer.json()
-            found += body["rows"]
+            found += answer.json()
             assert len(answer.headers.get("link", "")) < 1500
-            if body["next"] is None:
+            following = self.following(answer)
+            if not following:
                 return found
-            answer = HTTP.get(self.url + body["next"])
+            answer = HTTP.get(following)
+
+    def following(self, page: httpx.Response) -> str:
+        """The next page's address, empty after the last."""
+        path = page.links.get("next", {}).get("url", "")
+        assert bool(path) == ("refold-cursor" in page.headers)
+        return path and self.url + path
 
 
 @contextmanager

@@ -110,4 +110,4 @@ def test_each_faulty_view_is_named_with_its_reason_and_all_others_serve(
         )
     assert api.get("/v1/retail/typo").status_code == 503, "what this process declares still cannot be made"
     with TestClient(Resources(settings, DOMAINS).application()) as new:
-        assert new.get("/v1/retail/typo").json()["rows"] == [{"store_id": 7, "n": 1}]
+        assert new.get("/v1/retail/typo").json() == [{"store_id": 7, "n": 1}]

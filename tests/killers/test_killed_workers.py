@@ -117,7 +117,7 @@ def test_what_this_process_can_read_is_released_and_goes_on(
         assert json.loads(capsys.readouterr().out)[0]["events"] == waited
         assert cli.run(["replay", "release", "retail.basket", stream]) == 1
         capsys.readouterr()
-    assert api.get("/v1/retail/baskets/m").json()["row"]["status"] == "open"
+    assert api.get("/v1/retail/baskets/m").json()["status"] == "open"
     assert api.get("/v1/streams/retail/basket/e").json()["version"] == 1
 
 

@@ -190,16 +190,9 @@ def _rows(model: ServedModel) -> Json:
     paging = [
         _query("order", TEXT, "`column.asc,column.desc.nullslast`; the key is always appended."),
         _query("limit", {**WHOLE, "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}, "Most rows."),
-        _query("cursor", TEXT, "From `next` of the page before."),
+        _query("cursor", TEXT, "`Refold-Cursor` of the page before."),
     ]
-    page = {
-        "type": "object",
-        "properties": {
-            "rows": {"type": "array", "items": _ref(f"{model.domain}.{model.name}")},
-            "next": {"type": ["string", "null"], "description": "Path of the next page."},
-            "position": TEXT,
-        },
-    }
+    page = {"type": "array", "items": _ref(f"{model.domain}.{model.name}")}
     answers = {"200": _ok("A page of rows.", page), **_problems(*_BAD_QUERIES, CursorExpired, PositionNotReached)}
     return _operation(
         f"{model.domain}.{model.name}", model.domain, model.doc, [*columns, *paging, MIN_POSITION, PREFER], answers
@@ -207,12 +200,11 @@ def _rows(model: ServedModel) -> Json:
 
 
 def _row(model: ServedModel) -> Json:
-    row = {"type": "object", "properties": {"row": _ref(f"{model.domain}.{model.name}"), "position": TEXT}}
     several = " A value with a comma in it, or a double quote at its beginning, stands in double quotes."
     text = f"The key: {','.join(model.key)}; a slash or comma may be percent-encoded.{several * (len(model.key) > 1)}"
     parameters = [_path("key", text), MIN_POSITION, PREFER]
     answers = {
-        "200": _ok("The row.", row),
+        "200": _ok("The row.", _ref(f"{model.domain}.{model.name}")),
         **_problems(RowKeyInvalid, UnknownParameter, RowAbsent, PositionNotReached),
     }
     return _operation(

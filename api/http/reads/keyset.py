@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import msgspec
 from psycopg import sql
@@ -23,6 +24,7 @@ MOST_VALUES = 512
 """Most bytes of a row's values in a cursor; hashes are about as long."""
 ROWS_NAMED = 8
 _HEX = 24
+_Written = tuple[str, tuple[Value, ...], tuple[str, ...], Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]]
 VIEW, MARK = sql.Identifier("_View"), sql.Identifier("_Mark")
 
 
@@ -55,6 +57,8 @@ class Cursor:
 
     values: tuple[Value, ...] = ()
     rows: tuple[str, ...] = ()
+    seen: int = 0
+    """Rows of the pages before: what `Content-Range` counts from."""
 
 
 def behind(terms: Sequence[Term], values: Sequence[Value]) -> tuple[sql.Composable, list[tuple[ServedColumn, Value]]]:
@@ -116,7 +120,7 @@ def row_hash(values: Sequence[sql.Composable]) -> sql.Composable:
 
 def written(binding: str, cursor: Cursor) -> str:
     """The cursor as a client gets it, bound to its query."""
-    body = json.dumps([binding, cursor.values, cursor.rows], separators=(",", ":"), ensure_ascii=False)
+    body = json.dumps([binding, cursor.values, cursor.rows, cursor.seen], separators=(",", ":"), ensure_ascii=False)
     return base64.urlsafe_b64encode(body.encode()).decode().rstrip("=")
 
 
@@ -124,13 +128,13 @@ def read(text: str, binding: str, terms: int) -> Cursor:
     """The cursor of a client. Raises CursorInvalid if it does not belong to this query."""
     try:
         body = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        bound_to, values, rows = msgspec.json.decode(body, type=tuple[str, tuple[Value, ...], tuple[str, ...]])
+        bound_to, values, rows, seen = msgspec.json.decode(body, type=_Written)
     except (ValueError, msgspec.MsgspecError):
         raise not_ours() from None
     sound = (len(values) == terms and not rows) or (not values and 0 < len(rows) <= ROWS_NAMED + 1)
     if bound_to != binding or not sound or any("\0" in value for value in (*values, *rows) if value is not None):
         raise not_ours()
-    return Cursor(values, rows)
+    return Cursor(values, rows, seen)
 
 
 def not_ours() -> CursorInvalid:

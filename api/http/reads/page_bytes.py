@@ -1,4 +1,4 @@
-"""How many bytes the rows of a page have: a page of large values ends before its limit, and `next` names the rest."""
+"""How many bytes the rows of a page have: a page of large values ends before its limit, and its cursor goes on behind it."""
 
 from collections.abc import Callable
 from functools import cache

@@ -98,12 +98,18 @@ class QueryPlan:
             named=sql.Literal(ROWS_NAMED),
         )
 
-    def cursor_after(self, values: Sequence[Value] | None, hashes: Sequence[str]) -> str:
-        """The cursor to the next page: by the last row's values, or by hashes."""
+    @property
+    def seen(self) -> int:
+        """The rows of the pages before this one."""
+        return self.cursor.seen if self.cursor is not None else 0
+
+    def cursor_after(self, rows: int, values: Sequence[Value] | None, hashes: Sequence[str]) -> str:
+        """The cursor to the page after this one of some rows: by the last row's values, or by hashes."""
+        seen = self.seen + rows
         if values is not None:
-            return keyset.written(self.binding, Cursor(values=tuple(values)))
+            return keyset.written(self.binding, Cursor(values=tuple(values), seen=seen))
         before = self.cursor.rows[:-1] if self.cursor is not None else ()
-        return keyset.written(self.binding, Cursor(rows=(*before, *hashes)[-ROWS_NAMED - 1 :]))
+        return keyset.written(self.binding, Cursor(rows=(*before, *hashes)[-ROWS_NAMED - 1 :], seen=seen))
 
     @property
     def _row_bytes(self) -> sql.Composable | None:

@@ -31,7 +31,7 @@ from refold.projections.tables.serving import ServedModel
 
 DEFAULT_WAIT_S = 5.0
 MOST_LINK = 8000
-"""Most bytes of a `Link`: clients refuse an answer with longer headers. `next` in the body always has the path."""
+"""Most bytes of a `Link`: clients refuse an answer with longer headers. `Refold-Cursor` is always there."""
 Services = NamedDependency[SkipValidation[ModelServices]]
 AnyRequest = Request[Any, Any, Any]
 
@@ -70,7 +70,7 @@ _OF_VIEW = {
 class Page:
     """Rows of a read model as JSON texts, the position they reflect, and the events known to be missing from them.
 
-    `ends`: the arguments of `Plan.cursor_after`; None if no page follows.
+    `ends`: the last arguments of `Plan.cursor_after`; None if no page follows.
     """
 
     rows: list[str]
@@ -96,13 +96,13 @@ async def read_rows(request: AnyRequest, models: Services, domain: FromPath[str]
     served = find_model(models, domain, model)
     plan = plan_query(served, read_query(request.scope["query_string"]))
     page = await _fresh_page(models, plan, request.headers)
-    following = None if page.ends is None else _next_path(request, plan.cursor_after(*page.ends))
-    headers = _headers(page)
-    if following is not None and len(following) <= MOST_LINK:
-        headers["Link"] = f'<{following}>; rel="next"'
-    rows = msgspec.Raw(f"[{','.join(page.rows)}]".encode())
-    body = {"rows": rows, "next": following, "position": page.position}
-    return Answer(msgspec.json.encode(body), media_type=JSON, headers=headers)
+    headers = _headers(page) | {"Content-Range": _range(plan.seen, len(page.rows))}
+    if page.ends is not None:
+        headers["Refold-Cursor"] = cursor = plan.cursor_after(len(page.rows), *page.ends)
+        following = _next_path(request, cursor)
+        if len(following) <= MOST_LINK:
+            headers["Link"] = f'<{following}>; rel="next"'
+    return Answer(f"[{','.join(page.rows)}]".encode(), media_type=JSON, headers=headers)
 
 
 @get("/v1/{domain:str}/{model:str}/{key:path}", parameters=())
@@ -120,8 +120,7 @@ async def _row(request: AnyRequest, models: ModelServices, served: ServedModel, 
         absent = RowAbsent(f"{served.name} has no row {shown(','.join(key))} at {page.position or 'the beginning'}")
         absent.headers = _headers(page)
         raise absent
-    body = {"row": msgspec.Raw(page.rows[0].encode()), "position": page.position}
-    return Answer(msgspec.json.encode(body), media_type=JSON, headers=_headers(page))
+    return Answer(page.rows[0].encode(), media_type=JSON, headers=_headers(page))
 
 
 def find_model(models: ModelServices, domain: str, name: str) -> ServedModel:
@@ -232,6 +231,11 @@ def _headers(page: Page) -> dict[str, str]:
     if page.detached:
         headers["Refold-Detached"] = page.detached
     return headers
+
+
+def _range(seen: int, rows: int) -> str:
+    """`Content-Range`: which of the query's rows these are, counted from 0. How many there are in all is not counted."""
+    return f"{seen}-{seen + rows - 1}/*" if rows else "*/*"
 
 
 def _next_path(request: AnyRequest, cursor: str) -> str:
