@@ -49,6 +49,7 @@ def catalogue() -> dict[str, type[RefoldError]]:
     """Every code of every package, with the class that carries it."""
     for apart in (
         "refold.api.unavailable",
+        "refold.api.past_errors",
         "refold.api.embedded.errors",
         "refold.streams.operation.dump.errors",
         "refold.streams.operation.voiding_errors",

@@ -31,8 +31,9 @@ from refold.schemas.avro import Schema
 from refold.streams import journal
 from refold.streams.domain import Domains
 from refold.streams.errors import DeliveryFailed
+from refold.streams.kafka.offsets import offset_at
 from refold.streams.log.history import History, Recorded
-from refold.streams.log.topics import logged_schemas
+from refold.streams.log.topics import events_topic, logged_schemas
 from refold.streams.operation.lag import LagReader
 from refold.streams.postgres.notices import POLL_S
 from refold.streams.reactors.declared import reacted_categories
@@ -119,7 +120,8 @@ class Resources:
 
     def streams(self) -> StreamServices:
         """For the history of a stream."""
-        return StreamServices(self.domains, self.database.fetch, self._read, self.settings.topic_prefix)
+        prefix = self.settings.topic_prefix
+        return StreamServices(self.domains, self.database.fetch, self._read, prefix, self._offset_at)
 
     def models(self) -> ModelServices:
         """For read models."""
@@ -163,6 +165,10 @@ class Resources:
             return await asyncio.to_thread(reader.read, category, places)
         finally:
             self._readers.put_nowait(reader)
+
+    async def _offset_at(self, category: str, part: int, millis: int) -> int:
+        place = (events_topic(self.settings.topic_prefix, category), part)
+        return await asyncio.to_thread(offset_at, self.settings.kafka_servers(), place, millis)
 
     async def _moved(self, wanted: Positions, seconds: float) -> None:
         await self.notices.reach("models", self._full(wanted), min(seconds, POLL_S))

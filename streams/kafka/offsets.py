@@ -11,6 +11,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from refold.streams.chunk import Place
 from refold.streams.kafka import clients
+from refold.streams.refusals import of_kafka
 
 LATEST, EARLIEST = -1, -2
 """Values of `at`: the offset after the last record, or the offset of the first one."""
@@ -31,3 +32,15 @@ def offsets(client: Consumer, places: Iterable[Place], at: int, seconds: float) 
             raise KafkaException(each.error)
         found[each.topic, each.partition] = each.offset
     return found
+
+
+def offset_at(servers: str, place: Place, millis: int, seconds: float = 5.0) -> int:
+    """The offset of the first record appended at this time or later; the end if there is none. Raises KafkaUnavailable."""
+    client = asker(servers)
+    try:
+        found = offsets(client, [place], millis, seconds)[place]
+        return offsets(client, [place], LATEST, seconds)[place] if found < 0 else found
+    except KafkaException as problem:
+        raise of_kafka(problem.args[0], f"no answer about {place[0]}/{place[1]}") from problem
+    finally:
+        client.close()

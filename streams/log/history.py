@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from confluent_kafka import Consumer, TopicPartition
@@ -15,7 +16,7 @@ from refold.streams import stuck
 from refold.streams.domain import AnyDecider, Domains
 from refold.streams.errors import DatabaseUnavailable, EventUnreadable, KafkaUnavailable
 from refold.streams.kafka import clients
-from refold.streams.kafka.messages import records_of
+from refold.streams.kafka.messages import moment, records_of
 from refold.streams.log.state_cache import StateCache
 from refold.streams.log.topics import events_topic
 from refold.streams.postgres import set_aside
@@ -47,6 +48,12 @@ class Recorded:
     event: Event
     stored_type: str
     index: int = 0
+    appended_at: datetime | None = None
+    """The broker's time of the append."""
+
+
+Stored = tuple[bytes | None, int]
+"""A record's value, and the broker's time of its append in milliseconds."""
 
 
 class History:
@@ -78,10 +85,10 @@ class History:
             raise DatabaseUnavailable(f"{category} {stream}: the tables have {len(places)} of {upto - after} events")
         set_aside.refuse(db, events_topic(self._prefix, category), places)
         while places:
-            values = self.values(category, places, PAGE_BYTES)
-            yield self._events(category, places, values)
+            records = self._records(category, places, PAGE_BYTES)
+            yield self._events(category, places, records)
             stuck.goes_on()
-            places = places[len(values) :]
+            places = places[len(records) :]
 
     @staticmethod
     def offsets(db: Database, category: str, stream: str, *, after: int, upto: int) -> list[tuple[int, int]]:
@@ -99,31 +106,36 @@ class History:
 
         Raises EventUnreadable, NewerSchema.
         """
-        return self._events(category, places, self.values(category, places, PAGE_BYTES))
+        return self._events(category, places, self._records(category, places, PAGE_BYTES))
 
     def values(self, category: str, places: list[tuple[int, int]], most_bytes: int | None = None) -> list[bytes | None]:
         """The records at these places as the log has them; stops once it has `most_bytes`."""
-        topic, values, size = events_topic(self._prefix, category), list[bytes | None](), 0
-        while len(values) < len(places) and (most_bytes is None or size < most_bytes):
-            part, first = places[len(values)]
-            near = [offset for _, offset in places[len(values) : len(values) + _NEAR] if offset < first + _NEAR]
-            found = self._fetch(topic, part, near, None if most_bytes is None else most_bytes - size)
-            values += found
-            size += sum(len(value or b"") for value in found)
-        return values
+        return [value for value, _ in self._records(category, places, most_bytes)]
 
     def close(self) -> None:
         if self._client is not None:
             self._client.close()
 
-    def _events(self, category: str, places: list[tuple[int, int]], values: list[bytes | None]) -> list[Recorded]:
+    def _records(self, category: str, places: list[tuple[int, int]], most_bytes: int | None) -> list[Stored]:
+        """The records at these places; stops once it has `most_bytes`."""
+        topic, records, size = events_topic(self._prefix, category), list[Stored](), 0
+        while len(records) < len(places) and (most_bytes is None or size < most_bytes):
+            part, first = places[len(records)]
+            near = [offset for _, offset in places[len(records) : len(records) + _NEAR] if offset < first + _NEAR]
+            found = self._fetch(topic, part, near, None if most_bytes is None else most_bytes - size)
+            records += found
+            size += sum(len(value or b"") for value, _ in found)
+        return records
+
+    def _events(self, category: str, places: list[tuple[int, int]], records: list[Stored]) -> list[Recorded]:
         return [
             event
-            for place, value in zip(places, values, strict=False)
-            for event in self._recorded(category, *place, value)
+            for place, record in zip(places, records, strict=False)
+            for event in self._recorded(category, *place, record)
         ]
 
-    def _recorded(self, category: str, part: int, offset: int, value: bytes | None) -> list[Recorded]:
+    def _recorded(self, category: str, part: int, offset: int, record: Stored) -> list[Recorded]:
+        value, millis = record
         try:
             meta, events = self._codec.read_events(value)
         except NewerSchema as problem:
@@ -134,14 +146,15 @@ class History:
             raise EventUnreadable(place, offset, problem.reason, problem.message) from problem
         assert not isinstance(events, Rejection), "stream_offsets holds events only"
         stored = self._codec.catalog.by_id[framed(value)].name
-        return [Recorded(part, offset, meta, event, stored, index) for index, event in enumerate(events)]
+        at = moment(millis)
+        return [Recorded(part, offset, meta, event, stored, index, at) for index, event in enumerate(events)]
 
-    def _fetch(self, topic: str, part: int, wanted: list[int], most_bytes: int | None) -> list[bytes | None]:
+    def _fetch(self, topic: str, part: int, wanted: list[int], most_bytes: int | None) -> list[Stored]:
         """The records at some offsets that lie close together; records between them are skipped."""
         if self._client is None:
             self._client = clients.consumer(self.servers, **_FEW_AT_A_TIME)
         self._client.assign([TopicPartition(topic, part, wanted[0])])
-        found: dict[int, bytes | None] = {}
+        found: dict[int, Stored] = {}
         size, ours = 0, frozenset(wanted)
         while len(found) < len(wanted) and (most_bytes is None or not found or size < most_bytes):
             message = self._client.poll(_WAIT_S)
@@ -149,7 +162,7 @@ class History:
                 raise KafkaUnavailable(f"{topic}/{part}: no record at {wanted[0]} within {_WAIT_S} s")
             for record in records_of([message, *self._client.consume(_SLICE, 0)]):
                 if record.offset() in ours:
-                    found[record.offset() or 0] = record.value()
+                    found[record.offset() or 0] = record.value(), record.timestamp()[1]
                     size += len(record)
         self._client.unassign()
         return [found[offset] for offset in wanted if offset in found]

@@ -56,6 +56,8 @@ class World:
     expected_keys: list[bytes] = field(default_factory=list)
     read_places: list[tuple[str, list[tuple[int, int]]]] = field(default_factory=list)
     events: list[Recorded] = field(default_factory=list)
+    asked_at: list[tuple[str, int, int]] = field(default_factory=list)
+    offset: int = 0
     append_error: RefoldError | None = None
     wanted: list[dict[TopicPart, int]] = field(default_factory=list)
     fetch_error: RefoldError | None = None
@@ -135,6 +137,10 @@ class World:
         self.read_places.append((category, list(places)))
         return self.events
 
+    async def offset_at(self, category: str, part: int, millis: int) -> int:
+        self.asked_at.append((category, part, millis))
+        return self.offset
+
     async def moved(self, wanted: Positions, seconds: float) -> None:
         self.wanted.append(dict(wanted))
         await asyncio.sleep(min(seconds, 0.01))
@@ -162,7 +168,7 @@ def world() -> World:
 def app(world: World, domains: Domains, model: ServedModel) -> Litestar:
     return application(
         CommandServices(domains, world, world.append, world.queue, 0.2),
-        StreamServices(domains, world.fetch, world.read, ""),
+        StreamServices(domains, world.fetch, world.read, "", world.offset_at),
         ModelServices(
             domains,
             {("retail", "store_daily"): model},

@@ -103,7 +103,7 @@ def served(
 
     return application(
         CommandServices(domains, world, world.append, world.queue, 0.2),
-        StreamServices(domains, world.fetch, world.read, ""),
+        StreamServices(domains, world.fetch, world.read, "", world.offset_at),
         ModelServices(domains, models, ModelReads(database.fetch, lookups.fetch, world.moved, lambda _: False), ""),
         OperationServices(world.ready, lambda: b""),
         SchemaRegistry(lambda: world.schemas, "p."),

@@ -44,6 +44,7 @@ from refold.api.http.describe.openapi_parts import (
     parameter,
 )
 from refold.api.http.reads.request import DEFAULT_LIMIT, MAX_LIMIT, RESERVED
+from refold.api.past_errors import StreamTooLong, TimeInvalid, TimeNotReached, VersionNotReached
 from refold.projections.declaring.served_types import served_type
 from refold.projections.tables.serving import ServedColumn, ServedModel
 from refold.schemas.contracts import Category
@@ -151,7 +152,7 @@ def _stream(category: Category) -> Json:
     parameters = [_path("stream", "The stream's id."), *_VERSIONS]
     answers = {
         "200": _ok("State, version and events.", _ref("Stream")),
-        **_problems(StreamAbsent, StreamIdInvalid, UnknownParameter),
+        **_problems(StreamAbsent, StreamIdInvalid, UnknownParameter, *_BAD_PASTS),
     }
     return _operation(
         f"{category.name}.stream", category.name, "State, version and events of a stream.", parameters, answers
@@ -166,7 +167,7 @@ def _by_parameter(category: Category) -> Json:
         *_VERSIONS,
     ]
     either = {"anyOf": [_ref("Stream"), _ref("Outcome")]}
-    answers = {"200": _ok(text, either), **_problems(StreamAbsent, StreamIdInvalid, UnknownParameter)}
+    answers = {"200": _ok(text, either), **_problems(StreamAbsent, StreamIdInvalid, UnknownParameter, *_BAD_PASTS)}
     return _operation(f"{category.name}.by_parameter", category.name, text, parameters, answers)
 
 
@@ -252,5 +253,13 @@ def _path(name: str, text: str) -> Json:
 _VERSIONS = (
     _query("after_version", {**WHOLE, "minimum": 0, "default": 0}, "Events after this version."),
     _query("limit", {**WHOLE, "minimum": 0, "maximum": 1000, "default": 100}, "Most versions."),
+    _query("version", {**WHOLE, "minimum": 0}, "The stream as it was at this version."),
+    _query("at", TEXT, "The stream as it was before this time (RFC 3339, or a day)."),
+    _query(
+        "by",
+        {**TEXT, "enum": ["appended", "occurred"]},
+        "Whose clock `at` goes by: the broker's (default), or the sender's.",
+    ),
 )
+_BAD_PASTS = (FilterInvalid, LimitInvalid, TimeInvalid, VersionNotReached, TimeNotReached, StreamTooLong)
 _BAD_QUERIES = (UnknownParameter, UnknownOperator, FilterInvalid, OrderInvalid, LimitInvalid, CursorInvalid)

@@ -7,6 +7,7 @@ TEXT: Json = {"type": "string"}
 WHOLE: Json = {"type": "integer"}
 _UUID: Json = {"type": "string", "format": "uuid"}
 _TIME: Json = {"type": "string", "format": "date-time"}
+_TIME_OR_NULL: Json = {"type": ["string", "null"], "format": "date-time"}
 
 JSON_TYPES: dict[str, Json] = {
     "smallint": WHOLE,
@@ -51,6 +52,7 @@ _EVENT = object_of(
     id=_UUID,
     occurred_at=_TIME,
     recorded_at=_TIME,
+    appended_at=_TIME,
     command_id=_UUID,
     actor={"type": ["string", "null"]},
     correlation_id={"type": ["string", "null"]},
@@ -69,6 +71,13 @@ SCHEMAS: Json = {
         category=TEXT,
         stream=TEXT,
         version=WHOLE,
+        current_version={**WHOLE, "description": "Only of an earlier version or time."},
+        occurred_at={
+            **_TIME_OR_NULL,
+            "description": "As the next two: of the last event; only of an earlier version or time.",
+        },
+        recorded_at=_TIME_OR_NULL,
+        appended_at=_TIME_OR_NULL,
         state={"type": ["object", "null"]},
         events={"type": "array", "items": _EVENT},
         next={"type": ["string", "null"]},

@@ -8,22 +8,33 @@ from refold.api.http.wire.database import Parameters, Row, Statement
 from refold.projections.tables.serving import ServedModel
 from refold.streams.domain import Domains
 from refold.streams.log.history import Recorded
+from refold.streams.log.state_cache import StateCache
+
+STATE_BYTES = 16 << 20
+"""Most bytes of past states that a process keeps."""
 
 Fetch = Callable[[Statement, Parameters], Awaitable[list[Row]]]
 LookUp = Callable[[bytes, Sequence[object]], Awaitable[list[Row]]]
 """A statement that finds its rows by their key."""
 ReadEvents = Callable[[str, Sequence[tuple[int, int]]], Awaitable[list[Recorded]]]
+OffsetAt = Callable[[str, int, int], Awaitable[int]]
 Moved = Callable[[Positions, float], Awaitable[None]]
 
 
 @dataclass(frozen=True)
 class StreamServices:
-    """Services for the history of one stream. `read` returns the events of a category at (partition, offset)."""
+    """Services for the history of one stream.
+
+    `read` returns the events of a category at (partition, offset); `offset_at` the offset of the first record of a category's partition
+    that was appended at some milliseconds or later, or the log's end. `states`: past states that were folded, by version.
+    """
 
     domains: Domains
     fetch: Fetch
     read: ReadEvents
     topic_prefix: str
+    offset_at: OffsetAt
+    states: StateCache = field(default_factory=lambda: StateCache(STATE_BYTES))
 
 
 @dataclass(frozen=True)

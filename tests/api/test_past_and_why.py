@@ -1,0 +1,128 @@
+"""Streams as they were, through the real Kafka, handler, core and Postgres."""
+
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import httpx
+import pytest
+
+from refold.api.cli.stack import Stack
+
+pytestmark = pytest.mark.timeout(180)
+DAYS_AGO = datetime(2026, 1, 5, 12, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def api(stack: Stack) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=stack.api_url, timeout=40, headers={"Prefer": "wait=30"}) as client:
+        yield client
+
+
+def sent(api: httpx.Client, command: str, body: dict[str, Any], **headers: str) -> httpx.Response:
+    key = {"Idempotency-Key": str(uuid.uuid4())} | {name.replace("_", "-"): text for name, text in headers.items()}
+    answer = api.post(f"/v1/commands/retail/basket/{command}", json=body, headers=key)
+    assert answer.status_code == 201, answer.text
+    return answer
+
+
+@pytest.fixture(scope="module")
+def basket(api: httpx.Client) -> str:
+    """A basket of five events: opened, three lines, paid. The second line was sent late: it happened three days before."""
+    name = f"b-{uuid.uuid4().hex[:12]}"
+    occurred = [DAYS_AGO, DAYS_AGO + timedelta(days=1), DAYS_AGO - timedelta(days=3), DAYS_AGO + timedelta(days=2)]
+    sent(api, "OpenBasket", {"basket_id": name, "store_id": 7}, Refold_Occurred_At=occurred[0].isoformat())
+    for line, at in enumerate(occurred[1:], 1):
+        body = {"basket_id": name, "product_id": line, "quantity": line, "amount": f"{line}.10", "discount": "0"}
+        sent(api, "ScanItem", body, Refold_Occurred_At=at.isoformat())
+    sent(api, "PayBasket", {"basket_id": name})
+    return name
+
+
+TOTALS = ["0", "0", "1.10", "3.20", "6.30", "6.30"]
+
+
+def test_each_version_of_a_stream_has_its_state_and_its_events(api: httpx.Client, basket: str) -> None:
+    path = f"/v1/streams/retail/basket/{basket}"
+    whole = api.get(path).json()
+    for version, total in enumerate(TOTALS):
+        found = api.get(path, params={"version": version})
+        then = found.json()
+        assert (found.status_code, found.headers["etag"]) == (200, f'"{version}"')
+        assert (then["version"], then["current_version"]) == (version, 5)
+        assert float(then["state"]["total"]) == float(total)
+        assert then["events"] == whole["events"][:version]
+        last: dict[str, Any] = dict.fromkeys(("occurred_at", "recorded_at", "appended_at"))
+        if version:
+            last = whole["events"][version - 1]
+        assert {name: then[name] for name in ("occurred_at", "recorded_at", "appended_at")}.items() <= last.items()
+        next_offset = last["offset"] + 1 if version else whole["events"][0]["offset"]
+        assert then["position"] == f"retail.basket.events/{whole['events'][0]['partition']}:{next_offset}"
+    assert api.get(path, params={"version": 5}).json()["state"] == whole["state"]
+
+
+def test_a_version_beyond_the_end_is_refused_and_an_absent_stream_is_absent(api: httpx.Client, basket: str) -> None:
+    for version in (6, 2**62):
+        answer = api.get(f"/v1/streams/retail/basket/{basket}", params={"version": version})
+        assert (answer.status_code, answer.json()["code"]) == (412, "version-not-reached")
+    for asked in ({"version": 0}, {"at": "2020-01-01"}, {"at": "2020-01-01", "by": "occurred"}):
+        answer = api.get("/v1/streams/retail/basket/never-was", params=asked)
+        assert (answer.status_code, answer.json()["code"]) == (404, "stream-absent")
+
+
+def test_a_time_means_every_record_appended_before_it(api: httpx.Client, basket: str) -> None:
+    path = f"/v1/streams/retail/basket/{basket}"
+    whole = api.get(path).json()["events"]
+    appended = [datetime.fromisoformat(event["appended_at"]) for event in whole]
+    assert appended == sorted(appended)
+    micro = timedelta(microseconds=1)
+    for moment in (at + shift for at in appended for shift in (-micro, timedelta(0), micro, timedelta(milliseconds=1))):
+        expected = sum(at < moment for at in appended)
+        for zone in (UTC, timezone(timedelta(hours=5, minutes=30)), timezone(-timedelta(hours=8))):
+            found = api.get(path, params={"at": moment.astimezone(zone).isoformat()}).json()
+            assert (found["version"], len(found["events"])) == (expected, expected), moment
+    assert api.get(path, params={"at": datetime.now(UTC).isoformat()}).json()["version"] == 5
+    for early in ("2020-01-01", "0001-01-01T00:00:00Z", "1969-12-31T23:59:59.999999Z"):
+        found = api.get(path, params={"at": early}).json()
+        assert (found["version"], found["events"], found["appended_at"]) == (0, [], None)
+        assert found["state"] == api.get(path, params={"version": 0}).json()["state"]
+
+
+def test_a_time_that_is_not_past_is_refused(api: httpx.Client, basket: str) -> None:
+    answer = api.get(f"/v1/streams/retail/basket/{basket}?at=9999-12-31T23:59:59Z")
+    assert (answer.status_code, answer.json()["code"]) == (412, "time-not-reached")
+
+
+def test_by_occurred_an_event_counts_from_when_it_happened(api: httpx.Client, basket: str) -> None:
+    path = f"/v1/streams/retail/basket/{basket}"
+    asked = {"by": "occurred", "limit": "2"}
+    before = {
+        DAYS_AGO - timedelta(days=3): (0, []),
+        DAYS_AGO: (3, [3]),
+        DAYS_AGO + timedelta(microseconds=1): (3, [1, 3]),
+        DAYS_AGO + timedelta(days=1, seconds=1): (3, [1, 2, 3]),
+        DAYS_AGO + timedelta(days=300): (4, [1, 2, 3, 4]),
+    }
+    for moment, (version, expected) in before.items():
+        if moment > datetime.now(UTC):
+            continue
+        page = api.get(path, params={**asked, "at": moment.isoformat()}).json()
+        assert page["version"] == version
+        versions = [event["version"] for event in page["events"]]
+        while page["next"] is not None:
+            page = api.get(page["next"]).json()
+            versions += [event["version"] for event in page["events"]]
+        assert versions == expected
+
+
+def test_pages_of_the_past_stay_in_the_past(api: httpx.Client, basket: str) -> None:
+    page = api.get(f"/v1/streams/retail/basket?stream={basket}&version=4&limit=2").json()
+    versions = [event["version"] for event in page["events"]]
+    while page["next"] is not None:
+        page = api.get(page["next"]).json()
+        assert (page["version"], float(page["state"]["total"])) == (4, 6.30)
+        versions += [event["version"] for event in page["events"]]
+    assert versions == [1, 2, 3, 4]
+    state_alone = api.get(f"/v1/streams/retail/basket/{basket}?version=2&limit=0").json()
+    assert (state_alone["events"], state_alone["next"], state_alone["appended_at"] is None) == ([], None, False)
