@@ -33,31 +33,31 @@ class ApiError(RefoldError):
 
 
 class RequestMalformed(ApiError):
-    """What came over the connection is no HTTP/1.1 request."""
+    """The bytes on the connection are not an HTTP/1.1 request."""
 
     code, status = "request-malformed", 400
-    remedy = "Send HTTP/1.1 as RFC 9112 has it, without TLS unless a proxy in front takes it."
+    remedy = "Send HTTP/1.1 by RFC 9112, without TLS unless a proxy in front decrypts it."
 
 
 class MalformedJson(ApiError):
-    """The body is not JSON as RFC 8259 has it, or names a key twice."""
+    """The body is not JSON by RFC 8259, or has the same key twice."""
 
     code, status = "malformed-json", 400
-    remedy = "Send one JSON object in UTF-8 without a BOM; each key once, no NaN, no Infinity, no NUL."
+    remedy = "Send one JSON object in UTF-8 without a BOM, with each key once, and without NaN, Infinity and NUL."
 
 
 class BodyIncomplete(ApiError):
-    """The connection ended before the body did."""
+    """The connection ended in the middle of the body."""
 
     code, status = "body-incomplete", 400
-    remedy = "Send the whole body, as long as Content-Length says."
+    remedy = "Send the whole body, of the length in Content-Length."
 
 
 class KeyMissing(ApiError):
-    """A command came without an Idempotency-Key."""
+    """The request has no Idempotency-Key; each command needs one."""
 
     code, status = "idempotency-key-missing", 400
-    remedy = "Send `Idempotency-Key` with a UUID made once for each command; repeat it when you retry."
+    remedy = "Send `Idempotency-Key` with a new UUID for each command; repeat it when you retry."
 
 
 class KeyInvalid(ApiError):
@@ -68,7 +68,7 @@ class KeyInvalid(ApiError):
 
 
 class HeaderInvalid(ApiError):
-    """A header has a value that it cannot have."""
+    """A header has an invalid value."""
 
     code, status = "header-invalid", 400
     remedy = "docs/http-api.md lists the headers and their forms."
@@ -85,18 +85,18 @@ class TokenMalformed(ApiError):
     """`Refold-Min-Position` is not a position token."""
 
     code, status = "position-malformed", 400
-    remedy = "Send the `Refold-Position` of an earlier answer as it is."
+    remedy = "Send the `Refold-Position` of an earlier answer unchanged."
 
 
 class UnknownParameter(ApiError):
-    """A query parameter that means nothing at this path."""
+    """This path has no such query parameter."""
 
     code, status = "parameter-unknown", 400
-    remedy = "Leave it out. GET /v1/{domain} lists the read models with their columns; a column named as a parameter stands in double quotes."
+    remedy = "Leave it out. GET /v1/{domain} lists the read models with their columns; put a column that has a parameter's name in double quotes."
 
 
 class UnknownOperator(ApiError):
-    """A filter does not begin with an operator that exists."""
+    """A filter does not begin with a known operator."""
 
     code, status = "operator-unknown", 400
     remedy = "Write `column=eq.value`, `column=is.null` or `column=is.not_null`."
@@ -127,25 +127,25 @@ class CursorInvalid(ApiError):
     """The cursor was not made by this API for this model, filter and order."""
 
     code, status = "cursor-invalid", 400
-    remedy = "Follow the `Link` to the next page as it is, or begin again without a cursor."
+    remedy = "Use the `Link` to the next page unchanged, or start again without a cursor."
 
 
 class RowKeyInvalid(ApiError):
     """The key in the path does not fit the read model's key."""
 
     code, status = "row-key-invalid", 400
-    remedy = "Write the key's columns in order, joined by commas; a value with a comma in double quotes. Or ask for the list with column=eq.value for each."
+    remedy = "Write the values of the key's columns in order, joined by commas; put a value with a comma in double quotes. Or ask for the list with column=eq.value for each column."
 
 
 class RouteUnknown(ApiError):
-    """There is nothing at this path."""
+    """This path does not exist."""
 
     code, status = "route-unknown", 404
     remedy = "GET /docs shows every path."
 
 
 class DomainUnknown(ApiError):
-    """No such domain runs here."""
+    """This server has no domain of that name."""
 
     code, status = "domain-unknown", 404
     remedy = "GET /v1 lists the domains."
@@ -176,39 +176,39 @@ class StreamAbsent(ApiError):
     """The stream has no events yet."""
 
     code, status = "stream-absent", 404
-    remedy = "If a command was just sent, its outcome says whether it is decided: GET …/commands/{command id}."
+    remedy = "If you have just sent a command, ask for its outcome: GET …/commands/{command id}."
 
 
 class RowAbsent(ApiError):
     """The read model has no row with this key at the answer's position."""
 
     code, status = "row-absent", 404
-    remedy = "Send `Refold-Min-Position` with the position of the write that you wait for."
+    remedy = "If you wait for a write, send its position in `Refold-Min-Position`."
 
 
 class CursorExpired(ApiError):
-    """The rows that the cursor went on from have all changed since; rows would be lost or doubled."""
+    """All rows at the cursor's place have changed since, so the next page could miss or repeat rows."""
 
     code, status = "cursor-expired", 410
-    remedy = "Begin again without a cursor; order by shorter values, or ask for more rows a page."
+    remedy = "Start again without a cursor; order by shorter values, or ask for more rows a page."
 
 
 class MethodNotAllowed(ApiError):
-    """The path does not take this method."""
+    """The path does not support this method."""
 
     code, status = "method-not-allowed", 405
-    remedy = "The `Allow` header names the methods."
+    remedy = "Use a method that the `Allow` header names."
 
 
 class CommandRejected(ApiError):
-    """The domain's rules refused the command; `code` is the domain's own and the answer is final."""
+    """The domain's rules refused the command. `code` comes from the domain; the answer is final."""
 
     code, status = "command-rejected", 409
-    remedy = "The same key gives the same answer for ever; send a new command under a new key."
+    remedy = "Send a new command under a new key: the same key always gets the same answer."
 
 
 class VersionConflict(ApiError):
-    """The stream was not at the version that If-Match or If-None-Match demanded."""
+    """The stream was not at the version that If-Match or If-None-Match required."""
 
     code, status = "version-conflict", 412
     remedy = "Read the stream, decide again, and send a new command under a new key."
@@ -222,10 +222,10 @@ class PositionNotReached(ApiError):
 
 
 class HeadersTimeout(ApiError):
-    """A request's headers did not end in time."""
+    """The request's headers did not arrive in time."""
 
     code, status = "headers-timeout", 408
-    remedy = "Send a request's headers at once."
+    remedy = "Send all headers of a request at once."
 
 
 class BodyTooLarge(ApiError):
@@ -236,11 +236,11 @@ class BodyTooLarge(ApiError):
 
 
 class BodyTimeout(ApiError):
-    """The body, or the next piece of a batch, did not arrive in time."""
+    """The body, or the next part of a batch, did not arrive in time."""
 
     code, status = "body-timeout", 408
     remedy = (
-        "Send the whole body within 30 s, and a batch without pauses of 60 s; end a chunked body with its last chunk."
+        "Send the whole body within 30 s, or a batch without a pause of 60 s; end a chunked body with its last chunk."
     )
 
 
@@ -259,28 +259,28 @@ class MediaTypeUnsupported(ApiError):
 
 
 class CommandIdReused(ApiError):
-    """The Idempotency-Key was used before on this stream with another body."""
+    """This stream already has a command with the same Idempotency-Key and another body."""
 
     code, status = "command-id-reused", 422
-    remedy = "Make a new key for a new command; repeat a key only with the same body."
+    remedy = "Make a new key for each new command; repeat a key only with the same body."
 
 
 class CommandUnreadable(ApiError):
-    """The handler could not read the command as it stands in the log."""
+    """The handler could not read the command's record in the log."""
 
     code, status = "command-unreadable", 422
-    remedy = "Send it through this API or the Producer class, which check it first."
+    remedy = "Send it through this API or the Producer class, which check each command first."
 
 
 class TooManyWaiting(ApiError):
-    """As many requests as this process allows are waiting already."""
+    """The process already has its largest number of waiting requests."""
 
     code, status, retry_after = "too-many-waiting", 429, 1
-    remedy = "Send again after `Retry-After`, with the same Idempotency-Key."
+    remedy = "Send it again after `Retry-After` seconds; repeat a command with the same Idempotency-Key."
 
 
 class HeadersTooLarge(ApiError):
-    """The headers are too many, or too long."""
+    """The request has too many headers, or too long ones."""
 
     code, status = "headers-too-large", 431
     remedy = "Send fewer or shorter headers; docs/http-api.md has the limits."
@@ -290,7 +290,7 @@ class InternalError(ApiError):
     """The API failed; its log says more."""
 
     code, status = "internal-error", 500
-    remedy = "Send again with the same Idempotency-Key; report it if it stays."
+    remedy = "Send it again with the same Idempotency-Key. If it fails again, report a bug."
 
 
 class FileUnreadable(RefoldError):

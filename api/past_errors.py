@@ -4,30 +4,28 @@ from refold.api.errors import ApiError
 
 
 class TimeInvalid(ApiError):
-    """`at` is no time."""
+    """`at` is not a valid time."""
 
     code, status = "time-invalid", 400
-    remedy = (
-        "Write RFC 3339 with an offset, at most 6 digits of a second, or a day (midnight UTC): at=2026-01-31T12:00:00Z."
-    )
+    remedy = "Write RFC 3339 with an offset and at most 6 decimals of a second, or a day (midnight UTC): at=2026-01-31T12:00:00Z."
 
 
 class VersionNotReached(ApiError):
-    """The stream has not reached the version that was asked for."""
+    """The stream has not reached the requested version."""
 
     code, status, retry_after = "version-not-reached", 412, 1
-    remedy = "Ask for a version up to the one that the message names, or again once the stream has moved on."
+    remedy = "Ask for a version up to the one that the message names, or ask again later."
 
 
 class TimeNotReached(ApiError):
-    """Records appended before the time that was asked for may still come, or are not folded yet."""
+    """Records from before the requested time may still arrive, or are not folded yet."""
 
     code, status, retry_after = "time-not-reached", 412, 1
-    remedy = "Ask for an earlier time, or again later; without `at` the newest state is answered."
+    remedy = "Ask for an earlier time, or ask again later. Leave `at` out for the newest state."
 
 
 class StreamTooLong(ApiError):
-    """A past state would be folded from more events than one request folds."""
+    """The past state needs more events than one request folds."""
 
     code, status = "stream-too-long", 422
-    remedy = "Read its events with `after_version` and `limit`, or today's state; neither has this limit."
+    remedy = "Read the stream's events with `after_version` and `limit`, or its newest state; neither has this limit."

@@ -4,45 +4,45 @@ from refold.api.errors import ApiError
 
 
 class AppendUnknown(ApiError):
-    """Kafka did not acknowledge the command in time; it may arrive yet."""
+    """Kafka did not acknowledge the command in time; the command may still arrive."""
 
     code, status, retry_after = "append-unknown", 503, 2
-    remedy = "Send again with the same Idempotency-Key: it takes effect once."
+    remedy = "Send it again with the same Idempotency-Key: it takes effect only once."
 
 
 class Stopping(ApiError):
-    """The process is stopping, and the request took longer than a stop waits; a command may have arrived."""
+    """The process is stopping and no longer waits for the request. A command may have arrived."""
 
     code, status, retry_after = "stopping", 503, 1
-    remedy = "Send again, to another process if there is one; a command with the same Idempotency-Key."
+    remedy = "Send it again, to another process if there is one. Repeat a command with the same Idempotency-Key."
 
 
 class QueryTimeout(ApiError):
-    """The query took longer than a query may."""
+    """The query took longer than the time limit."""
 
     code, status, retry_after = "query-timeout", 503, 5
     remedy = "Filter by columns of the key, or lower `limit`."
 
 
 class NotPrepared(ApiError):
-    """Topics, tables or views that this process needs are not there yet."""
+    """This process needs topics, tables or views that do not exist yet."""
 
     code, status, retry_after = "not-prepared", 503, 2
-    remedy = "Wait for the workers' first start (`refold status`); then it answers by itself."
+    remedy = "Start the workers once: they make them (`refold status`). Then this process answers without a restart."
 
 
 class ModelNotBuilt(ApiError):
-    """This code declares the read model, and no table of it has been built yet; all others are served."""
+    """This code declares the read model, but nobody has built its table yet. All other read models are served."""
 
     code, status, retry_after = "model-not-built", 503, 10
     remedy = "Build it with this code: `refold replay rebuild NAME --execute`."
 
 
 class ReadModelFailed(ApiError):
-    """The read model, or a declared SQL view, cannot be made or read as it is declared; all others are served."""
+    """The read model, or a declared SQL view, cannot be made or read from its declaration. All others are served."""
 
     code, status = "read-model-failed", 503
-    remedy = "Correct the declaration that the message names; `refold status` lists every one that fails."
+    remedy = "Correct the declaration that the message names; `refold status` lists all that fail."
 
 
 class LogUnreadable(ApiError):
@@ -53,7 +53,7 @@ class LogUnreadable(ApiError):
 
 
 class StreamUnreadable(ApiError):
-    """An event of the stream cannot be read, or is set aside because decoding it kills the process; `errors` names its place."""
+    """An event of the stream cannot be read, or Refold set it aside because it kills the process; `errors` names its place."""
 
     code, status = "stream-unreadable", 503
-    remedy = "Upgrade Refold or the domain; `refold schemas log-check` names the event, `refold replay release` lets the stream go on."
+    remedy = "Upgrade Refold or the domain (`refold schemas log-check` names the event), then let the stream go on with `refold replay release`."

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class BadDeclaration(RefoldError):
-    """An invalid read model; the message names the model and the fault."""
+    """A read model's declaration is invalid; the message names the model and the fault."""
 
     code = "bad-declaration"
     remedy = "Correct the declaration; docs/projections.md shows each part of one."
@@ -45,45 +45,45 @@ class UnknownModel(RefoldError):
 
 
 class StillDeclared(RefoldError):
-    """Living processes still declare the read model or view that was to be dropped."""
+    """Running processes still declare the read model or view that you want to drop."""
 
     code = "still-declared"
-    remedy = "Stop the processes that the message names, or wait until they are of this code."
+    remedy = "Stop the processes that the message names, or wait until they run this code."
 
 
 class RebuildRunning(RefoldError):
-    """Another process rebuilds the model."""
+    """Another process is rebuilding the model."""
 
     code = "rebuild-running"
-    remedy = "Wait for it to end; a killed rebuild gives its place free by itself."
+    remedy = "Wait until it ends. A killed rebuild does not block the next one."
 
 
 class NothingFolded(RefoldError):
-    """The live tables stand at the beginning of the log, so a single model has nothing to join."""
+    """The live tables are still at the beginning of the log, so a single model cannot join them."""
 
     code = "nothing-folded"
     remedy = "Start the workers, or fill the whole database with `refold replay rebuild --all --execute`."
 
 
 class CannotJoin(RefoldError):
-    """The build did not reach the live tables in time; what it has folded is kept."""
+    """The build did not catch up with the live tables in time. Refold keeps its rows."""
 
     code = "cannot-join"
-    remedy = "Run the same command again: it goes on from where it stands."
+    remedy = "Run the same command again: it continues from there."
 
 
 class CannotPromote(RefoldError):
-    """The view of a model cannot be pointed at its new table."""
+    """The view of a model could not be switched to its new table, because others hold the view. Nothing has changed."""
 
     code = "cannot-promote"
-    remedy = "Run the same command again, once nobody holds the view for long; nothing has changed."
+    remedy = "Run the same command again when no long query reads the view."
 
 
 class RebuildDiffers(RefoldError):
-    """At the same positions the rebuilt table and the live one have different rows; the live one goes on serving."""
+    """The rebuilt table and the live one have different rows at the same positions. The live one still serves."""
 
     code = "rebuild-differs"
-    remedy = "The rows are named above. Was the live one changed by hand, `--accept` promotes what the log says; else report a bug."
+    remedy = "The rows are named above. If somebody changed the live table by hand, promote the rebuilt one with `--accept`; otherwise report a bug."
 
     def __init__(self, message: str, build: "Build", compared: "Compared") -> None:
         """Keep what was compared, with the rows that differ."""
@@ -92,28 +92,28 @@ class RebuildDiffers(RefoldError):
 
 
 class RowsLost(RefoldError):
-    """Readers see rows of the model now and would see none after the rebuild; the live table goes on serving."""
+    """The model has rows now and would have none after the rebuild. The live table still serves."""
 
     code = "rows-lost"
-    remedy = "Was a category renamed, or is its code not installed? `refold schemas log-check` says. `--accept` promotes it empty."
+    remedy = "Check whether a category was renamed or its code is missing: `refold schemas log-check` says. To promote the empty table, use `--accept`."
 
 
 class NotCompared(RefoldError):
-    """The served table cannot be compared: altered or dropped by hand, or gates are set and its declaration differs."""
+    """The served table cannot be compared with the rebuilt one: somebody altered or dropped it, or a gate is set and its declaration differs."""
 
     code = "not-compared"
-    remedy = "Promote what the log says with `--accept`; where only gates ask for the comparison, leave them out."
+    remedy = "Promote the rebuilt table with `--accept`. If you set gates, leaving them out may suffice."
 
 
 class BadGate(RefoldError):
-    """`--expect-changes` names no column of a read model, or `--max-changed` no share."""
+    """`--expect-changes` does not name a read model's column, or `--max-changed` is not a share."""
 
     code = "gate-invalid"
     remedy = "Write for example `--expect-changes store_daily.revenue --max-changed 0.1%`."
 
 
 class ViewInvalid(RefoldError):
-    """Postgres refuses a declared view, or the view reads a model that it does not name; everything else goes on."""
+    """Postgres refuses a declared view, or the view reads a model that it does not name. Everything else goes on."""
 
     code = "view-invalid"
     remedy = "Correct its declaration, and start the models worker again."
@@ -127,17 +127,17 @@ class NotParked(RefoldError):
 
 
 class RebuildUnfinished(RefoldError):
-    """An unfinished rebuild has passed over the stream; its table would lack the waiting events."""
+    """An unfinished rebuild has skipped the stream; its table would lack the waiting events."""
 
     code = "rebuild-unfinished"
     remedy = "Finish it first: run the same `refold replay rebuild` again."
 
 
 class ModelFailed(RefoldError):
-    """One model cannot be written; the others can."""
+    """Refold cannot write the rows of one model; the other models go on."""
 
     code = "model-failed"
-    remedy = "Correct its declaration and rebuild it; the other models are not touched by it."
+    remedy = "Correct its declaration and rebuild the model."
 
     def __init__(self, build: int, message: str, code: str = code) -> None:
         super().__init__(message)
@@ -145,7 +145,7 @@ class ModelFailed(RefoldError):
 
 
 class SumOverflow(RefoldError):
-    """A row's sum has more digits than its column holds; nothing wrong is written."""
+    """A row's sum has more digits than its column holds. Refold did not write it."""
 
     code = "sum-overflow"
     remedy = "Sum a field of fewer digits, or fewer events a row (another key, a condition), and rebuild the model."
@@ -158,7 +158,7 @@ class SumOverflow(RefoldError):
 
 
 class EventFailed(RefoldError):
-    """One model's `evolve` failed on the event at `row` of the batch, or returned a value that a column cannot hold."""
+    """A model's `evolve` failed on the event at `row` of the batch, or returned a value that a column cannot hold."""
 
     code = "event-failed"
 

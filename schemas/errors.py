@@ -32,31 +32,31 @@ class RefoldError(Exception):
 
 
 class ContractError(RefoldError):
-    """A command or event class that cannot become an Avro schema."""
+    """A command or event class cannot be expressed as an Avro schema."""
 
     code = "contract-invalid"
     remedy = "Change the class or field that the message names; docs/contracts.md lists what a contract may hold."
 
 
 class SchemaNotFrozen(RefoldError):
-    """The code's schema differs from every frozen one."""
+    """The code's schema differs from every frozen schema."""
 
     code = "schema-not-frozen"
     remedy = "Run `refold schemas freeze` and commit the new .avsc file."
 
 
 class SchemaIncompatible(RefoldError):
-    """A new version of a command or event is not FULL_TRANSITIVE: some version could not read another's records."""
+    """A new version of a command or event breaks FULL_TRANSITIVE: one version could not read records of another."""
 
     code = "schema-incompatible"
-    remedy = "Leave the released class as it is and declare a new event type, with an upcaster from the old one."
+    remedy = "Keep the released class unchanged and declare a new event type, with an upcaster from the old one."
 
 
 class FrozenUnreadable(RefoldError):
-    """A frozen file that holds no released schema."""
+    """A frozen file does not hold a valid released schema."""
 
     code = "frozen-unreadable"
-    remedy = "Restore the file from version control; frozen files are never edited."
+    remedy = "Restore the file from version control. Never edit a frozen file."
 
 
 class SchemaCollision(RefoldError):
@@ -67,21 +67,21 @@ class SchemaCollision(RefoldError):
 
 
 class BadUpcaster(RefoldError):
-    """An upcaster with an invalid signature, or one that leads to no event of today."""
+    """An upcaster has an invalid signature, or does not lead to an event of today's code."""
 
     code = "upcaster-invalid"
     remedy = "Correct the upcaster's signature or the category's events; docs/contracts.md shows both."
 
 
 class EventRetired(RefoldError):
-    """An event of a retired type was about to be written."""
+    """The code tried to write an event of a retired type."""
 
     code = "event-retired"
-    remedy = "Let the domain's `decide` give the events that the type's upcaster gives."
+    remedy = "Change the domain's `decide` to return the events that the type's upcaster returns."
 
 
 class Malformed(RefoldError):
-    """A body that is not JSON by RFC 8259, or repeats a key. `place`: a line and column, byte or path."""
+    """The body is not JSON by RFC 8259, or has the same key twice. `place` is a line and column, a byte or a path."""
 
     code = "malformed-json"
     remedy = "Send one JSON object in UTF-8."
@@ -93,7 +93,7 @@ class Malformed(RefoldError):
 
 
 class BadValue(RefoldError):
-    """A field whose value its type forbids; `field` is a JSON path."""
+    """A field has a value that its type forbids; `field` is a JSON path."""
 
     code = "bad-value"
 
@@ -103,14 +103,14 @@ class BadValue(RefoldError):
 
 
 class RecordTooLarge(BadValue):
-    """A command or event whose record would be larger than 1 MiB, envelope included."""
+    """A command or event needs a record larger than 1 MiB, envelope included."""
 
     code = "record-too-large"
     remedy = "Send shorter texts and lists, or split the command."
 
 
 class Undecodable(RefoldError):
-    """Bytes that are not exactly one record of the schema they name; `reason` is a stable word for metrics."""
+    """The bytes are not exactly one record of the schema they name; `reason` is a stable word for metrics."""
 
     code = "undecodable"
 
@@ -120,20 +120,20 @@ class Undecodable(RefoldError):
 
 
 class UpcastFailed(Undecodable):
-    """An event of a retired type on which its upcaster raised, or returned an invalid event."""
+    """The upcaster of a retired type raised on an event, or returned an invalid event."""
 
     code = "upcast-failed"
-    remedy = "Correct the upcaster: every event of the type that the log has must be readable."
+    remedy = "Correct the upcaster: it must read every event of the type in the log."
 
     def __init__(self, message: str) -> None:
         super().__init__(message, self.code)
 
 
 class NewerSchema(Undecodable):
-    """A sound record of newer code: the log explains its schema, but this code cannot read it."""
+    """Newer code wrote the record: the log explains its schema, but this code cannot read it."""
 
     code = "newer-schema"
-    remedy = "Nothing is lost: what needs the record waits for a process of newer code. Go on with the upgrade (docs/deploys.md)."
+    remedy = "Go on with the upgrade (docs/deploys.md). Nothing is lost: the stream waits for a process of newer code."
 
     def __init__(self, message: str) -> None:
         super().__init__(message, self.code)

@@ -41,10 +41,10 @@ from refold.schemas.errors import RefoldError, Undecodable
 
 
 class BadSettings(RefoldError):
-    """Invalid settings; the message names every fault at once."""
+    """Settings are invalid; the message names all faults."""
 
     code = "bad-settings"
-    remedy = "Correct refold.toml or the REFOLD_* variables; `refold config show` and docs/configuration.md list what there is."
+    remedy = "Correct refold.toml or the REFOLD_* variables; `refold config show` and docs/configuration.md list the settings."
 
 
 class NotConnected(RefoldError):
@@ -55,12 +55,10 @@ class NotConnected(RefoldError):
 
 
 class AddressRefused(RefoldError):
-    """A configured address to listen on is taken, or does not belong to this machine."""
+    """The process cannot listen on a configured address: it is in use, or it does not belong to this machine."""
 
     code = "address-refused"
-    remedy = (
-        "Stop what listens there, or choose another with REFOLD_API_PORT or REFOLD_PROBE_PORT (`refold config show`)."
-    )
+    remedy = "Stop the process that listens there, or choose another port with REFOLD_API_PORT or REFOLD_PROBE_PORT (`refold config show`)."
 
 
 class Unreachable(RefoldError):
@@ -77,7 +75,7 @@ class KafkaUnavailable(Unreachable):
 
 
 class DatabaseUnavailable(Unreachable):
-    """Postgres does not answer, or is being restored: the sentence says which."""
+    """Postgres does not answer, or is being restored: the message says which."""
 
     code = "database-unavailable"
 
@@ -90,134 +88,132 @@ class Refused(RefoldError):
 
 
 class KafkaRefused(Refused):
-    """Kafka refuses because of rights, names or settings."""
+    """Kafka refuses a request: the rights, a topic's name or a setting are wrong."""
 
     code = "kafka-refused"
     remedy = "Correct the topic prefix, the topic's settings or the rights that the message names, and start again."
 
 
 class DatabaseRefused(Refused):
-    """Postgres refuses because of rights, or the database does not exist."""
+    """Postgres refuses this role, or the database does not exist."""
 
     code = "database-refused"
-    remedy = "Correct REFOLD_DATABASE_URL, or give the role what it lacks, and start again."
+    remedy = "Correct REFOLD_DATABASE_URL, or grant the role the missing right, and start again."
 
 
 class DatabasePooled(DatabaseRefused):
-    """A pooler before Postgres changes a client's session, so what is set, prepared or listened to is lost."""
+    """A pooler in front of Postgres gives a client changing sessions, so its settings, prepared statements and LISTEN are lost."""
 
     code = "database-pooled"
-    remedy = "Let the pooler keep a session for each client (PgBouncer: pool_mode = session), or connect to Postgres itself; docs/configuration.md has its settings."
+    remedy = "Configure the pooler to keep one session for each client (PgBouncer: pool_mode = session), or connect to Postgres directly; docs/configuration.md has the settings."
 
 
 class DatabaseNewer(DatabaseRefused):
-    """A newer release migrated the tables in a way that this code cannot serve."""
+    """A newer release migrated the tables, and this code cannot work on them."""
 
     code = "database-newer"
-    remedy = "Start the release of Refold that migrated them, or a newer one; docs/upgrading.md says how to go back."
+    remedy = "Start the release of Refold that migrated them, or a newer one; docs/upgrading.md explains the way back."
 
 
 class DatabaseOlder(DatabaseRefused):
-    """The tables are of an older release, and this process may not migrate them."""
+    """An older release made the tables, and this process may not migrate them."""
 
     code = "database-older"
-    remedy = (
-        "Start a worker once as the owner of the tables, which migrates them; then this one works (docs/upgrading.md)."
-    )
+    remedy = "Start a worker once as the owner of the tables: it migrates them. Then start this process again (docs/upgrading.md)."
 
 
 class StatementFailed(RefoldError):
-    """Postgres fails Refold's own statement: a foreign trigger or constraint, a damaged table or a defect of Refold."""
+    """A statement of Refold failed in Postgres: because of a foreign trigger or constraint, a damaged table or a defect of Refold."""
 
     code = "statement-failed"
-    remedy = "Take away what the message names; the log of Postgres has the statement. A role under the supervisor tries again by itself."
+    remedy = "Remove the cause that the message names; the log of Postgres has the statement. A role under the supervisor tries again by itself."
 
 
 class UnknownDomain(RefoldError):
-    """A configured domain that cannot be loaded."""
+    """A configured domain cannot be loaded."""
 
     code = "unknown-domain"
-    remedy = "A domain is a package with the modules schemas, streams and projections; see docs/domains.md."
+    remedy = (
+        "Name a package with the modules schemas, streams and projections in the setting; docs/domains.md shows one."
+    )
 
 
 class DomainInvalid(RefoldError):
-    """A configured domain whose modules raise on import, or do not define the required names."""
+    """A configured domain has a module that fails on import, or lacks a required name."""
 
     code = "domain-invalid"
-    remedy = "Correct the module at the place that the message names; docs/domains.md shows each."
+    remedy = "Correct the module at the place that the message names; docs/domains.md shows each module."
 
 
 class BadReactor(RefoldError):
-    """An invalid reactor: by its name, the events it reads, or a name that another reactor has."""
+    """A reactor's declaration is invalid: its name, the events it reads, or a name that another reactor has."""
 
     code = "bad-reactor"
-    remedy = (
-        "Correct the declaration; docs/domains.md shows one. A name stays as it is once a command was sent under it."
-    )
+    remedy = "Correct the declaration; docs/domains.md shows one. Keep the name of a reactor that has sent a command."
 
 
 class NameTaken(RefoldError):
-    """A domain with a name that the platform, its paths or Postgres use for something else."""
+    """A domain's name is taken: the platform, its paths or Postgres use it for something else."""
 
     code = "name-taken"
-    remedy = (
-        "Name the domain otherwise, before its first record is written; its name is in every category, path and view."
-    )
+    remedy = "Rename the domain before it writes its first record; its name is in every category, path and view."
 
 
 class QueueFull(RefoldError):
-    """The producer is full; the caller waits or gives up."""
+    """The producer's queue is full."""
 
     code = "queue-full"
-    remedy = "Wait for the broker to take what is queued, then send again under the same command id."
+    remedy = "Wait until the broker has taken the queued records, then send the command again under the same id."
 
 
 class DeliveryFailed(RefoldError):
-    """The broker did not acknowledge a record; it may or may not be in the log."""
+    """The broker did not acknowledge a record; the record may or may not be in the log."""
 
     code = "delivery-failed"
-    remedy = "Send the same command again under the same id: it takes effect once."
+    remedy = "Send the same command again under the same id: it takes effect only once."
 
 
 class CommandTooLarge(DeliveryFailed):
-    """The commands' topic takes no record of this size. It is not in the log, and sending it again changes nothing."""
+    """The commands' topic refuses a record of this size. The command is not in the log, and will not get there if sent again."""
 
     code = "command-too-large"
-    remedy = "Send shorter texts and lists, or let the topic take larger records (max.message.bytes)."
+    remedy = "Send shorter texts and lists, or allow larger records on the topic (max.message.bytes)."
 
 
 class CategoryUncoded(RefoldError):
-    """The log holds events of a category that no configured domain has, so nothing would fold them."""
+    """The log holds events of a category that no configured domain has, so no worker would fold them."""
 
     code = "category-without-code"
-    remedy = "Give the category its old name back, or configure the domain that has it; a released category is never renamed."
+    remedy = (
+        "Give the category its old name again, or configure the domain that has it. A released category keeps its name."
+    )
 
 
 class LogRefused(RefoldError):
-    """The log is not the one from which the tables were folded."""
+    """The log does not match the tables that were folded from it."""
 
     code = "log-refused"
 
 
 class WrongSettings(LogRefused):
-    """A topic whose settings would lose events."""
+    """A topic has settings under which it would lose events."""
 
     code = "log-wrong-settings"
     remedy = "Set cleanup.policy=delete, retention.ms=-1 and retention.bytes=-1 on the topic, and start again."
 
 
 class WrongPartitions(LogRefused):
-    """A topic has another number of partitions than at its creation, so keys would move."""
+    """A topic's number of partitions has changed since its creation, so keys would move to other partitions."""
 
     code = "log-wrong-partitions"
-    remedy = "A category keeps its number of partitions for ever: set REFOLD_PARTITIONS to it, or copy the log into a new topic prefix."
+    remedy = "A category always keeps its number of partitions: set REFOLD_PARTITIONS to it, or copy the log to a new topic prefix."
 
 
 class TopicRecreated(LogRefused):
-    """A topic from which the tables were folded is gone, or another topic has its name."""
+    """A topic from which the tables were folded is gone, or a new topic has its name."""
 
     code = "log-topic-recreated"
-    remedy = "Bring the old topic back from its backup, or drop the database and fold the new log with `refold replay rebuild --all --execute`."
+    remedy = "Restore the old topic from its backup, or drop the database and fold the new log with `refold replay rebuild --all --execute`."
 
 
 class LogTrimmed(LogRefused):
@@ -228,10 +224,10 @@ class LogTrimmed(LogRefused):
 
 
 class LogShorter(LogRefused):
-    """The log ends before the stored position, or has another record there: it lost events that the tables have."""
+    """The log ends before the stored position, or has another record there: it has lost events that the tables show."""
 
     code = "log-shorter"
-    remedy = "Restore the topic from its backup, or drop the database and fold what is left."
+    remedy = "Restore the topic from its backup, or drop the database and fold the rest of the log."
 
 
 class LogHole(LogRefused):
@@ -242,21 +238,21 @@ class LogHole(LogRefused):
 
 
 class LogCorrupt(LogRefused):
-    """Bytes of the log have changed: a checksum does not match, or records cannot be told apart."""
+    """Bytes of the log have changed: a checksum does not match, or a record's borders are damaged."""
 
     code = "log-corrupt"
     remedy = "Restore the partition from a sound replica or from its backup."
 
 
 class RecordKills(LogRefused):
-    """Decoding a claim or rejection kills the process. Without it nobody can tell which records count."""
+    """Decoding a claim or rejection kills the process. Refold cannot skip it, since it decides whether other records count."""
 
     code = "log-record-kills"
     remedy = "Upgrade Refold or its libraries; the message names the record's place."
 
 
 class EventUnreadable(Undecodable):
-    """An event of a stream's history is unreadable; the message names its topic, partition and offset."""
+    """An event in a stream's history cannot be read; the message names its topic, partition and offset."""
 
     code = "event-unreadable"
     remedy = "Install code that can read the event; `refold schemas log-check` names every such event of the log."
@@ -267,21 +263,23 @@ class EventUnreadable(Undecodable):
 
 
 class StillUnreadable(RefoldError):
-    """The cause that parked the stream still exists; the stream goes on waiting."""
+    """The cause that parked the stream still exists. The stream stays parked."""
 
     code = "still-unreadable"
-    remedy = "Install code that can read the event (`refold schemas log-check` says why it cannot), and release the stream then."
+    remedy = (
+        "Install code that can read the event (`refold schemas log-check` names the reason), then release the stream."
+    )
 
 
 class NewerRules(RefoldError):
-    """A claim names rules that this code does not know; only its partition stops."""
+    """A claim names rules of the log that this code does not know. Only its partition stops."""
 
     code = "newer-rules"
-    remedy = "Upgrade this process: a newer version of Refold writes to the log. Where none does, the claim is forged: `refold log void` takes it out."
+    remedy = "Upgrade this process: a newer version of Refold writes to the log. If none does, the claim is forged: take it out with `refold log void`."
 
 
 class Lost(RefoldError):
-    """Another process moved the position of some places; drop the records read and read the position again."""
+    """Another process has moved the stored position of a partition; drop the records and read the position again."""
 
     code = "lost"
 

@@ -51,7 +51,7 @@ _WHICH_SERVER = re.compile(
 )
 _CROWDED = ("too many", "remaining connection slots")
 _UNSUPPORTED = "unsupported startup parameter"
-_POOLERS_REMEDY = "Let the pooler ignore it (PgBouncer: ignore_startup_parameters = options), or connect to Postgres itself; docs/configuration.md has what a pooler needs."
+_POOLERS_REMEDY = "Configure the pooler to ignore it (PgBouncer: ignore_startup_parameters = options), or connect to Postgres directly; docs/configuration.md has a pooler's settings."
 _POOLED = "a pooler gives each transaction, or each statement, another session of Postgres"
 _PATIENCE_S = 5.0
 

@@ -20,20 +20,21 @@ app = App(
     version_flags=["--version"],
 )
 
-# Modules are loaded when called, so that a worker need not import the demo. Hence their help is here.
+# A command's module is imported when the command runs, so a worker does not import the demo. So the help texts are here.
 app.command(
     "refold.api.cli.dev:dev",
     name="dev",
-    help="""Run everything in the foreground with one log: Kafka, Postgres, the workers and the API. Ctrl-C stops it all.
+    help="""Run Kafka, Postgres, the workers and the API in the foreground, with one log. Ctrl-C stops them all.
 
     Example: refold dev --services-only""",
 )
 app.command(
     "refold.api.cli.demo:demo",
     name="demo",
-    help="""Send four weeks of real receipts through everything, check the result to the cent, measure, and stay up.
+    help="""Send four weeks of real receipts through the whole system, check the result to the cent, and measure.
 
-    Exits with 3 when a number differs. Sending the same receipts again has no effect.
+    The servers stay up for you to look around, unless you pass --exit. The command exits with 3 if a number differs. Sending
+    the same receipts again has no effect.
 
     Example: refold demo --weeks 1 --json --exit""",
 )
@@ -42,7 +43,7 @@ app.command(
     name="worker",
     help="""Run the handler, the core fold, the models fold and the reactors, or only ROLE, in the foreground.
 
-    Without ROLE each is a process of its own, restarted when it ends.
+    Without ROLE, each role runs in its own process, and is restarted when it ends.
 
     Example: refold worker core""",
 )
@@ -57,7 +58,7 @@ app.command(
 app.command(
     "refold.api.cli.send:send",
     name="send",
-    help="""Send one command, or a file of them, through Kafka and wait for the outcomes; exits with 1 unless all are accepted.
+    help="""Send one command, or a file of commands, through Kafka and wait for the outcomes. Exits with 1 unless all are accepted.
 
     Example: refold send retail.basket.OpenBasket --data '{"basket_id": "7", "store_id": 330}'
 
@@ -81,103 +82,103 @@ app.command(
     Example: psql "$(refold sql)" -c 'TABLE retail.store_daily'""",
 )
 
-schemas = App(name="schemas", help="Events and commands as frozen Avro schemas, like migrations.")
+schemas = App(name="schemas", help="Freeze, check and list the Avro schemas of events and commands.")
 schemas.command(
     "refold.api.cli.schemas:freeze",
     name="freeze",
-    help="""Write a new .avsc file for each event and command whose code no frozen file equals.
+    help="""Write a new .avsc file for each event and command whose code equals none of its frozen files.
 
-    Writes nothing when a new version breaks a rule of `refold schemas check`.
+    Writes nothing if a new version breaks a rule of `refold schemas check`.
 
     Example: refold schemas freeze""",
 )
 schemas.command(
     "refold.api.cli.schemas:check",
     name="check",
-    help="""Compare code and frozen files, and all versions with each other; exits with 3 when a rule is broken.
+    help="""Compare the code with the frozen files, and all versions with each other. Exits with 3 if a rule is broken.
 
-    Every version reads what every other wrote, forwards and backwards, for ever.
+    The rules ensure that each version can read the records of all others, older and newer.
 
     Example: refold schemas check --json""",
 )
 schemas.command(
     "refold.api.cli.schema_list:list_",
     name="list",
-    help="""Show every released schema, whether today's code writes it, and whether the log has it.
+    help="""Show every released schema, and whether today's code writes it and the log has it.
 
     Example: refold schemas list --json""",
 )
 schemas.command(
     "refold.api.cli.log_check:log_check",
     name="log-check",
-    help="""Decode every record of the log with today's code; exits with 3 when an event that counts cannot be read.
+    help="""Decode every record of the log with today's code. Exits with 3 if an event that counts cannot be read.
 
     Example: refold schemas log-check --json""",
 )
 app.command(schemas)
 
-log = App(name="log", help="The log as a whole: into files and back; and what an operator takes out of count.")
+log = App(name="log", help="Dump the log into files, restore it, and take forged claims out of count.")
 log.command(
     "refold.api.cli.log_dump:dump",
     name="dump",
-    help="""Write the log into files while everything runs; into the same folder again, only what is new.
+    help="""Write the log into files, while everything runs. Into the same folder again, it adds only new records.
 
     Example: refold log dump /backup/log""",
 )
 log.command(
     "refold.api.cli.log_dump:check",
     name="check",
-    help="""Check every byte of a dump; exits with 3 where one is not as it was. Needs no server.
+    help="""Check every byte of a dump. Exits with 3 if one has changed. Needs no server.
 
     Example: refold log check /backup/log""",
 )
 log.command(
     "refold.api.cli.log_restore:restore",
     name="restore",
-    help="""Put a dump back into Kafka, each record under its offset, and read it back. Workers and APIs are stopped meanwhile.
+    help="""Put a dump back into Kafka, each record at its old offset, and read it back. Stop all workers and APIs before.
 
-    Without --execute it says what it would do. Killed, the same command goes on. Topics that hold records are refused, unless
-    --replace allows that they are deleted first.
+    Without --execute it only says what it would do. If it is killed, run the same command again: it continues. It refuses topics
+    that hold records, unless --replace allows it to delete them first.
 
     Example: refold log restore /backup/log --execute""",
 )
 log.command(
     "refold.api.cli.log_void:void",
     name="void",
-    help="""Take a forged claim out of count: one that leaves no epochs for handlers, or that says rules which no code of yours knows.
+    help="""Take a forged claim out of count: one that leaves handlers no epochs, or that names rules unknown to all your code.
 
-    Without OFFSET it says which claims of the partition can be taken out. Without --execute it says what would be done. It is the log
-    that remembers who did it, when and why. Events are never taken out.
+    Without OFFSET it lists the claims of the partition that can be taken out. Without --execute it only says what it would do. The
+    log records who did it, when and why. Events are never taken out.
 
     Example: refold log void retail.basket.events 3 1207 --reason 'forged, ticket 4711' --execute""",
 )
 log.command(
     "refold.api.cli.log_void:voids",
     name="voids",
-    help="""Show what operators have taken out of count: where, who, when and why.
+    help="""List the claims that operators have taken out of count: where, who, when and why.
 
     Example: refold log voids --json""",
 )
 app.command(log)
 
-replay = App(name="replay", help="Fold the log again.")
+replay = App(name="replay", help="Rebuild read models from the log, release parked streams, drop old tables.")
 replay.command(
     "refold.api.cli.replay:rebuild",
     name="rebuild",
     help="""Rebuild read models from the log beside the live tables, compare, and let the views show the new ones.
 
-    Without --execute it says what it would do. Killed, the same command goes on from where it was. Rows that differ from the
-    live ones are named, and promoted only if --accept, --expect-changes or --max-changed allow it.
+    Without --execute it only says what it would do. If it is killed, run the same command again: it continues. It names the rows
+    that differ from the live ones, and promotes them only if --accept, --expect-changes or --max-changed allows it.
 
     Example: refold replay rebuild store_daily --execute""",
 )
 replay.command(
     "refold.api.cli.release:release",
     name="release",
-    help="""Let a parked stream go on: what waits is folded into the read models, or answered by a reactor, in order.
+    help="""Let a parked stream go on: fold its waiting events into the read models, or let a reactor answer them, in order.
 
-    With --all every stream that waits, but for those with an event that killed the process which read it: name these. What
-    still cannot be read goes on waiting, and is listed.
+    --all releases every parked stream, except those with an event that killed the process reading it: release these by name. A
+    stream with an event that is still unreadable stays parked, and is listed.
 
     Example: refold replay release retail.basket 4711
     Example: refold replay release --all""",
@@ -185,19 +186,20 @@ replay.command(
 replay.command(
     "refold.api.cli.drop:drop_",
     name="drop",
-    help="""Drop tables and views of read models that this code does not declare any more; `refold status` lists them.
+    help="""Drop tables and views of read models that this code no longer declares; `refold status` lists them.
 
-    Without --execute it says what it would do. What living processes still declare, and what views of your own stand on, stays.
+    Without --execute it only says what it would do. It keeps each table that a running process still declares, or that one of your
+    own views reads.
 
     Example: refold replay drop store_weekly --execute""",
 )
 app.command(replay)
 
-config = App(name="config", help="What is configured, and where from.")
+config = App(name="config", help="Show the settings and their sources.")
 config.command(
     "refold.api.cli.config:show",
     name="show",
-    help="""Print every setting, its value (secrets masked), and where it comes from.
+    help="""Print every setting with its value and its source; secrets are masked.
 
     Example: refold config show --json""",
 )

@@ -28,7 +28,7 @@ class DownloadFailed(EmbeddedFailed):
     """Kafka's jars could not be fetched whole."""
 
     code = "embedded-download-failed"
-    remedy = "Check the network (a proxy goes into HTTPS_PROXY) and run it again; what has arrived is kept."
+    remedy = "Check the network (set a proxy in HTTPS_PROXY) and run the command again; it keeps the files that have arrived."
 
 
 class DataInUse(EmbeddedFailed):
@@ -39,7 +39,7 @@ class DataInUse(EmbeddedFailed):
 
 
 class NoPermission(EmbeddedFailed):
-    """A folder cannot be written or a binary cannot be run."""
+    """The process cannot write a folder or run a binary."""
 
     code = "embedded-no-permission"
     remedy = "Choose a folder that you may write with REFOLD_DATA."

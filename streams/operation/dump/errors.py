@@ -4,12 +4,10 @@ from refold.schemas.errors import RefoldError
 
 
 class DumpUnsound(RefoldError):
-    """A folder that holds no whole dump of the log, or bytes that are not those that were dumped; the message names the place."""
+    """The folder does not hold a whole dump of the log, or bytes of the dump have changed; the message names the place."""
 
     code = "dump-unsound"
-    remedy = (
-        "Take another copy of the dump. A dump that was broken off goes on with `refold log dump` into the same folder."
-    )
+    remedy = "Use another copy of the dump. To continue an interrupted dump, run `refold log dump` into the same folder again."
 
 
 class DumpOfAnother(RefoldError):
@@ -20,28 +18,28 @@ class DumpOfAnother(RefoldError):
 
 
 class DumpInUse(RefoldError):
-    """Another process dumps into the folder."""
+    """Another process is dumping into the folder."""
 
     code = "dump-in-use"
-    remedy = "Wait until it has ended."
+    remedy = "Wait until it ends."
 
 
 class LogNotEmpty(RefoldError):
-    """A topic into which a log is to be restored holds records that are not the dump's."""
+    """A topic to be restored already holds records that are not in the dump."""
 
     code = "log-not-empty"
-    remedy = "Restore under another REFOLD_TOPIC_PREFIX or into another Kafka, or add --replace, which deletes the topics that are there."
+    remedy = "Restore under another REFOLD_TOPIC_PREFIX or into another Kafka, or add --replace, which first deletes those topics."
 
 
 class LogInUse(RefoldError):
-    """Processes of Refold, or others, work on the log that is to be restored."""
+    """Processes of Refold, or other programs, still use the log that you want to restore."""
 
     code = "log-in-use"
     remedy = "Stop every worker and every API on this log, and run the command again."
 
 
 class LogDiffers(RefoldError):
-    """What was restored, read back, is not what the dump holds; the message names the first record that differs."""
+    """The restored log differs from the dump; the message names the first record that differs."""
 
     code = "log-differs"
-    remedy = "Stop whoever else writes to these topics, and restore again with --replace."
+    remedy = "Stop every other program that writes to these topics, and restore again with --replace."
