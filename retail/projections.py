@@ -41,6 +41,7 @@ BASKETS = Entity(
         "opened_at": opened.min(OCCURRED_AT, "When the basket was opened."),
         "closed_at": closed.max(OCCURRED_AT, "When it was paid or voided; null while it is open."),
     },
+    units={"total": "USD", "discount": "USD"},
 )
 
 STORE_DAILY = Rollup(
@@ -63,6 +64,7 @@ STORE_DAILY = Rollup(
         "paid": paid.sum("total", "Amount of the baskets paid."),
         "largest_basket": paid.max("total", "Amount of the largest basket paid; null where none was."),
     },
+    units={"revenue": "USD", "discount": "USD", "paid": "USD", "largest_basket": "USD"},
 )
 
 PRODUCT_SALES = Rollup(
@@ -87,6 +89,7 @@ PRODUCT_SALES = Rollup(
         "first_store_id": scanned.first("store_id", "Store of the earliest line."),
         "last_store_id": scanned.last("store_id", "Store of the latest line."),
     },
+    units={"revenue": "USD"},
 )
 
 HOUSEHOLDS = Entity(
@@ -125,6 +128,7 @@ STORE_TOTALS = View(
         SELECT store_id, count(*) AS days, sum(lines)::bigint AS lines, sum(revenue) AS revenue, sum(baskets_paid)::bigint AS baskets_paid
         FROM retail.store_daily GROUP BY store_id
     """,
+    units={"revenue": "USD"},
 )
 
 READ_MODELS = (BASKETS, STORE_DAILY, PRODUCT_SALES, HOUSEHOLDS, STORE_TOTALS)

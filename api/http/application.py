@@ -9,7 +9,7 @@ from litestar.di import Provide
 
 from refold.api.http.commands import batch_routes, routes
 from refold.api.http.commands.services import CommandServices
-from refold.api.http.describe import operations, registry
+from refold.api.http.describe import dictionary_routes, operations, registry
 from refold.api.http.describe.metrics import counting
 from refold.api.http.describe.services import OperationServices
 from refold.api.http.reads import routes as models
@@ -44,6 +44,7 @@ def application(
             streams.ROUTES,
             models.ROUTES,
             operations.ROUTES,
+            dictionary_routes.ROUTES,
             registry.ROUTES,
             problems.read_problem,
         ],

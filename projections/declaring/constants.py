@@ -3,7 +3,7 @@
 So both engines compare values of one type, and an ambiguous constant is refused when the model is declared.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -59,6 +59,13 @@ def check_texts(where: str, texts: Mapping[str, object]) -> None:
             raise BadDeclaration(
                 f"{where}: {name} is described by {text!r:.100}, which is no text that Postgres can hold"
             )
+
+
+def check_units(where: str, units: Mapping[str, str], columns: Iterable[str]) -> None:
+    """Raise BadDeclaration for a unit of a column that is not declared, or one that Postgres cannot keep."""
+    if unknown := sorted(units.keys() - set(columns)):
+        raise BadDeclaration(f"{where}: a unit is given for {', '.join(unknown)}, which is no column of it")
+    check_texts(where, {f"the unit of {name}": unit for name, unit in units.items()})
 
 
 def check_words(where: str, said: ByEvent) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from refold.projections.declaring.constants import check_condition, check_texts, check_words
+from refold.projections.declaring.constants import check_condition, check_texts, check_units, check_words
 from refold.projections.declaring.expressions import ByEvent, Condition, Expression, Field
 from refold.projections.declaring.field_types import (
     EventType as EventType,  # noqa: PLC0414 - all others import it from here
@@ -125,16 +125,18 @@ class Evolve:
 
 @dataclass(frozen=True, kw_only=True)
 class Rollup:
-    """A row for each value of a key, over any events."""
+    """A row for each value of a key, over any events. `units`: the unit of a column's values, such as EUR or kg."""
 
     name: str
     domain: str
     description: str
     key: Mapping[str, Key]
     columns: Mapping[str, Column]
+    units: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_names(self.name, self.domain, [*self.key, *self.columns])
+        check_units(self.name, self.units, [*self.key, *self.columns])
         if not self.key or not self.columns:
             raise BadDeclaration(f"{self.name}: a rollup has a key and columns")
         check_texts(self.name, {"it": self.description, **self.key_docs})
@@ -160,10 +162,12 @@ class Entity:
     columns: Mapping[str, Column] = field(default_factory=dict)
     evolve: Evolve | None = None
     deleted_when: type[Event] | None = None
+    units: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         names = list(self.columns) if self.evolve is None else list(self.evolve.state.__struct_fields__)
         _check_names(self.name, self.domain, [self.key_name, *names])
+        check_units(self.name, self.units, [self.key_name, *names])
         if (self.evolve is None) == (not self.columns):
             raise BadDeclaration(f"{self.name}: an entity has either columns or evolve")
         check_texts(self.name, {"it": self.description, **self.key_docs})
@@ -194,9 +198,11 @@ class View:
     key: tuple[str, ...]
     reads: tuple[str, ...]
     sql: str
+    units: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_names(self.name, self.domain, list(self.columns))
+        check_units(self.name, self.units, self.columns)
         strange = [name for name in self.key if name not in self.columns]
         if strange or not self.key or len(set(self.key)) != len(self.key):
             named = f"names {', '.join(strange)}" if strange else "names a column twice" if self.key else "is empty"

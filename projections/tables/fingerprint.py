@@ -20,7 +20,7 @@ from refold.schemas.upcast import upcasts_of
 
 ENGINE = 2
 """Version of the engine, raised when it folds the same declaration into other rows: every table is then rebuilt."""
-_TEXTS = {"doc", "docs", "description", "key_doc", "key_docs"}
+_TEXTS = {"doc", "docs", "description", "key_doc", "key_docs", "units"}
 
 
 def fingerprint(model: Model) -> str:
@@ -36,6 +36,8 @@ def view_fingerprint(view: View) -> str:
     said = [ENGINE, view.sql, [[name, *column] for name, column in view.columns.items()], view.key, view.reads]
     if any(served_type(kind).array for kind, _ in view.columns.values()):
         said.append("arrays count from 1")  # arrays once began where the SQL's did: views from then are made again
+    if view.units:
+        said.append(sorted(view.units.items()))
     text = json.dumps([said, view.description], default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

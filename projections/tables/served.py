@@ -12,12 +12,13 @@ from refold.projections.tables.layout import Layout
 
 @dataclass(frozen=True)
 class ServedColumn:
-    """A column of a view: its Postgres type, and its text for people."""
+    """A column of a view: its Postgres type, its text for people, and the unit of its values, if it has one."""
 
     name: str
     sql_type: str
     nullable: bool
     doc: str
+    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,10 @@ def of_json(text: str) -> ServedModel:
 def served_table(layout: Layout) -> ServedModel:
     """A model with a table of its own."""
     model = layout.model
-    columns = tuple(ServedColumn(part.name, part.type.sql, not part.required, str(part.doc)) for part in layout.shown)
+    columns = tuple(
+        ServedColumn(part.name, part.type.sql, not part.required, str(part.doc), model.units.get(part.name, ""))
+        for part in layout.shown
+    )
     categories = dict.fromkeys(kind.category.name for kind in handled(model))
     return ServedModel(model.domain, model.name, model.description, columns, tuple(layout.key_names), tuple(categories))
 
@@ -65,7 +69,10 @@ def served_view(
     `tables`: those that its rows finally come from; `categories`: of its domain's read models.
     """
     # Any column of a view may be null, even of its key: no declaration can promise otherwise.
-    columns = tuple(ServedColumn(name, kind, nullable=True, doc=doc) for name, (kind, doc) in view.columns.items())
+    columns = tuple(
+        ServedColumn(name, kind, nullable=True, doc=doc, unit=view.units.get(name, ""))
+        for name, (kind, doc) in view.columns.items()
+    )
     found = dict.fromkeys(category for name in tables for category in categories[view.domain, name])
     return ServedModel(
         view.domain, view.name, view.description, columns, view.key, tuple(found), tables, view_fingerprint(view)

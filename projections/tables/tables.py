@@ -1,6 +1,6 @@
 """A model's table and view in Postgres: the layout makes the table; the view points at it and outlives each build."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from psycopg import sql
 
@@ -70,7 +70,7 @@ def point_view(db: Database, layout: Layout, build: Build, ours: Sequence[Name] 
     _ensure_schema(db, model.domain)
     view_swap.replace(db, (model.domain, model.name), body, ours)
     view = sql.Identifier(model.domain, model.name)
-    _comment(db, view, model.description, {part.name: str(part.doc) for part in layout.shown})
+    _comment(db, view, model.description, {part.name: str(part.doc) for part in layout.shown}, model.units)
 
 
 def create_view(db: Database, view: View, ours: Sequence[Name] = ()) -> None:
@@ -83,7 +83,7 @@ def create_view(db: Database, view: View, ours: Sequence[Name] = ()) -> None:
     _ensure_schema(db, view.domain)
     view_swap.replace(db, (view.domain, view.name), body, ours)
     name = sql.Identifier(view.domain, view.name)
-    _comment(db, name, view.description, {column: doc for column, (_, doc) in view.columns.items()})
+    _comment(db, name, view.description, {column: doc for column, (_, doc) in view.columns.items()}, view.units)
 
 
 def _cast(name: str, declared: str) -> sql.Composed:
@@ -108,7 +108,10 @@ def _ensure_schema(db: Database, domain: str) -> None:
         db.execute(sql.SQL("ALTER DEFAULT PRIVILEGES IN SCHEMA {} GRANT SELECT ON TABLES TO {}").format(name, role))
 
 
-def _comment(db: Database, view: sql.Composable, text: str, columns: dict[str, str]) -> None:
+def _comment(
+    db: Database, view: sql.Composable, text: str, columns: Mapping[str, str], units: Mapping[str, str]
+) -> None:
     db.execute(sql.SQL("COMMENT ON VIEW {} IS {}").format(view, sql.Literal(text)))
-    for name, doc in columns.items():
+    for name, said in columns.items():
+        doc = f"{said} ({units[name]})" if name in units else said
         db.execute(sql.SQL("COMMENT ON COLUMN {}.{} IS {}").format(view, sql.Identifier(name), sql.Literal(doc)))

@@ -32,11 +32,12 @@ def api(settings: Settings) -> Iterator[TestClient[Litestar]]:
 
 def otherwise(columns: dict[str, Column]) -> Declared:
     """Retail as other code declares it."""
-    model = replace(STORE_DAILY, columns=columns)
+    model = replace(STORE_DAILY, columns=columns, units={})
     view = replace(
         STORE_TOTALS,
         columns={"store_id": STORE_TOTALS.columns["store_id"], "seen": ("bigint", "Days.")},
         sql="SELECT store_id, count(*) AS seen FROM retail.store_daily GROUP BY store_id",
+        units={},
     )
     return declared_of((BASKETS, model, PRODUCT_SALES, HOUSEHOLDS, view))
 

@@ -5,7 +5,7 @@ from typing import Any
 
 Json = dict[str, Any]
 
-_STYLE = """
+STYLE = """
 :root{color-scheme:light dark}
 body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}
 code{font:13px ui-monospace,monospace}
@@ -29,13 +29,13 @@ def docs_page(document: Json) -> str:
     info = document["info"]
     links = '<a href="/openapi.json">openapi.json</a> · <a href="/asyncapi.json">asyncapi.json</a> · <a href="/v1">/v1</a> · <a href="/readyz">readyz</a> · <a href="/metrics">metrics</a>'
     head = (
-        f"<h1>{escape(info['title'])} {escape(info['version'])}</h1><p>{_marked(info['description'])}</p><p>{links}</p>"
+        f"<h1>{escape(info['title'])} {escape(info['version'])}</h1><p>{marked(info['description'])}</p><p>{links}</p>"
     )
-    return f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Refold API</title><style>{_STYLE}</style>{head}{"".join(parts)}</html>'
+    return f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Refold API</title><style>{STYLE}</style>{head}{"".join(parts)}</html>'
 
 
 def _section(verb: str, path: str, operation: Json, schemas: Json) -> str:
-    summary = f'<summary><span class="verb">{verb.upper()}</span><code>{escape(path)}</code> {_marked(operation["summary"])}</summary>'
+    summary = f'<summary><span class="verb">{verb.upper()}</span><code>{escape(path)}</code> {marked(operation["summary"])}</summary>'
     body = operation.get("requestBody")
     parts = [_parameters(operation["parameters"])]
     if body:
@@ -43,7 +43,7 @@ def _section(verb: str, path: str, operation: Json, schemas: Json) -> str:
     for status, answer in operation["responses"].items():
         shown = _shown(answer)
         fields = _fields(shown["schema"], schemas) if shown else ""
-        parts.append(f"<h4>{status}</h4><p>{_marked(answer['description'])}</p>{fields}")
+        parts.append(f"<h4>{status}</h4><p>{marked(answer['description'])}</p>{fields}")
     return f"<details>{summary}{''.join(parts)}</details>"
 
 
@@ -59,7 +59,7 @@ def _parameters(parameters: list[Json]) -> str:
             f"<code>{escape(p['name'])}</code>",
             p["in"] + (", required" if p["required"] else ""),
             _kind(p["schema"]),
-            _marked(p["description"]),
+            marked(p["description"]),
         ]
         for p in parameters
     ]
@@ -75,7 +75,7 @@ def _fields(schema: Json, schemas: Json) -> str:
         nested = _resolved(inner.get("items", inner), schemas)
         below = _fields(nested, schemas) if "properties" in nested else ""
         need = "required" if name in required else ""
-        rows.append([f"<code>{escape(name)}</code>", need, _kind(inner), _marked(field.get("description", "")) + below])
+        rows.append([f"<code>{escape(name)}</code>", need, _kind(inner), marked(field.get("description", "")) + below])
     return _table(rows)
 
 
@@ -100,7 +100,7 @@ def _kind(schema: Json) -> str:
     return escape(", ".join([text + form, *limits]))
 
 
-def _marked(text: str) -> str:
+def marked(text: str) -> str:
     """Text as HTML, with backticks turned into code."""
     parts = escape(text).split("`")
     return "".join(f"<code>{part}</code>" if place % 2 else part for place, part in enumerate(parts))

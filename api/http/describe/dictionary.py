@@ -1,0 +1,107 @@
+"""The data dictionary of a domain: its read models with columns, units, origins, freshness and ways to read, as JSON. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from refold.api.http.describe.openapi import command_schemas, model_schema
+from refold.projections.tables.lineage import Lineage, Origin
+from refold.projections.tables.serving import ServedModel
+from refold.schemas.contracts import Category
+
+Json = dict[str, Any]
+# Analysts' view of freshness, and the planner's estimate of rows: both cost little, and neither reads a model's rows.
+NOW = """
+    SELECT f.model, f.position, f.records_behind, f.last_event_at, f.detached_code,
+           (SELECT greatest(c.reltuples, 0)::bigint FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE n.nspname = 'refold_b' || b.build AND c.relname = b.model AND c.reltuples >= 0)
+      FROM refold.freshness f JOIN refold.builds b ON (b.domain, b.model, b.status) = (f.domain, f.model, 'serving')
+     WHERE f.domain = %s
+"""
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """How fresh a read model is, and about how many rows it has; None where Postgres has not counted yet."""
+
+    position: str | None
+    lag: int
+    as_of: datetime | None
+    detached: str | None
+    rows: int | None
+
+    def body(self) -> Json:
+        """As the dictionary shows it."""
+        as_of = None if self.as_of is None else self.as_of.isoformat().replace("+00:00", "Z")
+        return {"position": self.position, "lag": self.lag, "as_of": as_of, "detached": self.detached}
+
+
+def model_entry(model: ServedModel, lineage: Lineage, now: Mapping[str, Freshness], fault: str | None) -> Json:
+    """A read model: what a row is, where each column comes from, and how to read it."""
+    path, found = f"/v1/{model.domain}/{model.name}", _freshness(model, now)
+    return {
+        "name": model.name,
+        "path": path,
+        "description": model.doc,
+        "key": model.key,
+        "columns": _columns(model, lineage),
+        "deleted_by": lineage.deleted_by,
+        "reads": [f"/v1/{model.domain}/{name}" for name in lineage.reads],
+        "query": lineage.sql,
+        "freshness": None if found is None else found.body(),
+        "row_estimate": None if found is None else found.rows,
+        "links": {"rows": path, "row": f"{path}/{{{','.join(model.key)}}}"},
+        "sql": f"SELECT * FROM {model.domain}.{model.name} LIMIT 10",
+        "fault": fault,
+    }
+
+
+def category_entry(category: Category) -> Json:
+    """A category: the path of its streams, and its commands with their bodies' schemas."""
+    return {
+        "name": category.short,
+        "streams": f"/v1/streams/{category.domain}/{category.short}/{{stream}}",
+        "commands": [
+            {"name": name, "path": f"/v1/commands/{category.domain}/{category.short}/{name}", "schema": schema}
+            for name, schema in command_schemas(category).items()
+        ],
+    }
+
+
+def _freshness(model: ServedModel, now: Mapping[str, Freshness]) -> Freshness | None:
+    """The model's own, or for a declared view that of the table furthest behind, without a count of rows."""
+    if not model.reads:
+        return now.get(model.name)
+    tables = [now[name] for name in model.reads if name in now]
+    if len(tables) < len(model.reads):
+        return None
+    last = max(tables, key=lambda table: table.lag)
+    return Freshness(last.position, last.lag, last.as_of, last.detached, None)
+
+
+def _columns(model: ServedModel, lineage: Lineage) -> list[Json]:
+    shapes = model_schema(model)["properties"]
+    return [
+        {
+            "name": column.name,
+            "type": column.sql_type,
+            "json": shapes[column.name].get("type", "any"),
+            "nullable": column.nullable,
+            "unit": column.unit or None,
+            "description": column.doc,
+            "from": _origin(lineage.columns.get(column.name)),
+        }
+        for column in model.columns
+    ]
+
+
+def _origin(origin: Origin | None) -> Json | None:
+    if origin is None:
+        return None
+    return {
+        "gather": origin.gather,
+        "events": origin.events,
+        "value": origin.value,
+        "condition": origin.condition,
+    }

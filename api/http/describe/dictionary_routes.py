@@ -1,0 +1,78 @@
+"""`/v1` and `/v1/{domain}`: the data dictionary, as JSON, and as a page where a browser asks."""
+
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, Router, get
+from litestar.di import NamedDependency
+from litestar.params import FromPath, SkipValidation
+from psycopg import sql
+
+from refold.api.errors import DomainUnknown
+from refold.api.http.describe.dictionary import NOW, Freshness, category_entry, model_entry
+from refold.api.http.describe.dictionary_page import dictionary_page, domains_page
+from refold.api.http.reads.model_faults import domain_faults
+from refold.api.http.reads.services import ModelReads, ModelServices
+from refold.api.http.wire.answer import JSON
+from refold.api.http.wire.parameters import shown
+from refold.api.unavailable import NotPrepared
+from refold.projections.tables.lineage import Lineage, lineages
+from refold.streams.errors import DatabaseUnavailable
+
+Models = NamedDependency[SkipValidation[ModelServices]]
+AnyRequest = Request[Any, Any, Any]
+_PAGE_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'", "Vary": "Accept"}
+
+
+@get("/v1")
+async def read_domains(request: AnyRequest, models: Models) -> Response[str] | Response[bytes]:
+    """The domains that run here."""
+    found = [{"name": name, "path": f"/v1/{name}"} for name in _domains(models)]
+    return _page(domains_page(found)) if _is_browser(request) else _json({"domains": found})
+
+
+@get("/v1/{domain:str}")
+async def read_domain(request: AnyRequest, models: Models, domain: FromPath[str]) -> Response[str] | Response[bytes]:
+    """The data dictionary of a domain: read models with columns, units, origins and freshness; commands with their fields."""
+    if domain not in _domains(models):
+        raise DomainUnknown(f"no domain {shown(domain)}; there are: {', '.join(_domains(models))}")
+    served = [model for (of, _), model in sorted(models.models.items()) if of == domain]
+    categories = [category for category in models.domains.categories.values() if category.domain == domain]
+    faults, now = await domain_faults(models.reads, domain), await _now(models.reads, domain)
+    origins = lineages(models.domains.names)
+    entries = [
+        model_entry(m, origins.get((domain, m.name), Lineage({})), now, faults.get((m.name, m.fingerprint)))
+        for m in served
+    ]
+    found = {"domain": domain, "read_models": entries, "categories": [category_entry(one) for one in categories]}
+    return _page(dictionary_page(found)) if _is_browser(request) else _json(found)
+
+
+async def _now(reads: ModelReads, domain: str) -> dict[str, Freshness]:
+    """The freshness of each read model by name; empty while Postgres cannot tell."""
+    try:
+        rows = await reads.fetch(sql.SQL(NOW), (domain,))
+    except (NotPrepared, DatabaseUnavailable):
+        return {}
+    return {name: Freshness(position, lag, as_of, code, count) for name, position, lag, as_of, code, count in rows}
+
+
+def _domains(models: ModelServices) -> list[str]:
+    return sorted({category.domain for category in models.domains.categories.values()})
+
+
+def _is_browser(request: AnyRequest) -> bool:
+    """Whether HTML is asked for by its name; a client that takes anything gets JSON."""
+    asked = [part.partition(";")[0].strip() for part in request.headers.get("accept", "").split(",")]
+    return "text/html" in asked and JSON not in asked
+
+
+def _page(text: str) -> Response[str]:
+    return Response(text, media_type="text/html", headers=_PAGE_HEADERS)
+
+
+def _json(body: object) -> Response[bytes]:
+    return Response(msgspec.json.encode(body), media_type=JSON, headers={"Vary": "Accept"})
+
+
+ROUTES = Router("/", route_handlers=[read_domains, read_domain])
