@@ -50,6 +50,7 @@ def catalogue() -> dict[str, type[RefoldError]]:
     for apart in (
         "refold.api.unavailable",
         "refold.api.past_errors",
+        "refold.api.reading_errors",
         "refold.api.embedded.errors",
         "refold.streams.operation.dump.errors",
         "refold.streams.operation.voiding_errors",
