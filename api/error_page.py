@@ -9,7 +9,13 @@ from refold.api.errors import ApiError
 from refold.schemas.errors import RefoldError
 
 PACKAGES = ("schemas", "streams", "projections", "api")
-_STATUS_OF_OTHERS = {"bad-value": 422, "record-too-large": 413, "command-too-large": 413}
+_STATUS_OF_OTHERS = {
+    "bad-value": 422,
+    "record-too-large": 413,
+    "command-too-large": 413,
+    "key-unfit": 400,
+    "declaration-differs": 503,
+}
 _AWAY = frozenset(
     {
         "kafka-unavailable",

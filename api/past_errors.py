@@ -29,3 +29,10 @@ class StreamTooLong(ApiError):
 
     code, status = "stream-too-long", 422
     remedy = "Read the stream's events with `after_version` and `limit`, or its newest state; neither has this limit."
+
+
+class ViewNotExplained(ApiError):
+    """A declared SQL view is no fold of events; the rows of the tables that it reads are."""
+
+    code, status = "view-not-explained", 422
+    remedy = "Explain the rows of the read models that the message names."

@@ -17,7 +17,9 @@ RefoldError
 ├── RebuildUnfinished    rebuild-unfinished: an unfinished build has passed over the stream
 ├── ModelFailed          model-failed: one model cannot be written
 ├── SumOverflow          sum-overflow: a sum has more digits than its column
-└── EventFailed          event-failed: one model's Python cannot fold one event
+├── EventFailed          event-failed: one model's Python cannot fold one event
+├── KeyUnfit             key-unfit: a value that a key column cannot hold
+└── DeclarationDiffers   declaration-differs: the table that serves is of another declaration
 """
 
 from collections.abc import Sequence
@@ -165,3 +167,17 @@ class EventFailed(RefoldError):
     def __init__(self, row: int, message: str) -> None:
         super().__init__(message)
         self.row = row
+
+
+class KeyUnfit(RefoldError):
+    """A value of a row's key does not fit its column."""
+
+    code = "key-unfit"
+    remedy = "Write each value as an answer prints it; GET /v1/{domain} lists the key's columns with their types."
+
+
+class DeclarationDiffers(RefoldError):
+    """The table that serves a read model is not of this code's declaration, so this code cannot explain its rows."""
+
+    code = "declaration-differs"
+    remedy = "Ask a process of that code, or rebuild the model with this one: `refold replay rebuild NAME --execute`."

@@ -20,8 +20,10 @@ from refold.streams.errors import DomainInvalid, NameTaken, UnknownDomain
 from refold.streams.refusals import first_line
 
 AnyDecider = Decider[Any, Any, Any]
-TAKEN = frozenset({"commands", "streams", "registry", "problems", "refold", "public", "information_schema"})
-"""Names that no domain may have: `/v1/commands` and `/v1/streams` are paths, `refold` is the schema of our tables, and
+TAKEN = frozenset(
+    {"commands", "streams", "explain", "trace", "registry", "problems", "refold", "public", "information_schema"}
+)
+"""Names that no domain may have: `/v1/commands` and `/v1/explain` are paths, `refold` is the schema of our tables, and
 so on."""
 _TAKEN_PREFIXES = ("pg_", "refold_")
 

@@ -73,6 +73,17 @@ app.command(
 )
 
 app.command(
+    "refold.api.cli.explain:explain",
+    name="explain",
+    help="""Say why a row is as it is: the events behind it, what each changed in which column, and the totals.
+
+    Exits with 3 when the events do not add up to the row.
+
+    Example: refold explain retail.store_daily 330,2026-01-31 --newest
+
+    Example: refold explain retail.baskets 4711 --json""",
+)
+app.command(
     "refold.api.cli.sql:sql",
     name="sql",
     help="""Ask the read models by SQL, with the login that may only read; without QUERY print its address, for any Postgres client.

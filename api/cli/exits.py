@@ -1,8 +1,19 @@
 """The exit code with which each error ends a command (docs/cli.md lists the codes)."""
 
+from refold.api import errors as api_errors
 from refold.api.embedded import errors as embedded_errors
 from refold.api.errors import FileUnreadable
-from refold.projections.errors import BadDeclaration, BadGate, NotCompared, RebuildDiffers, RowsLost, UnknownModel
+from refold.api.past_errors import ViewNotExplained
+from refold.projections.errors import (
+    BadDeclaration,
+    BadGate,
+    DeclarationDiffers,
+    KeyUnfit,
+    NotCompared,
+    RebuildDiffers,
+    RowsLost,
+    UnknownModel,
+)
 from refold.schemas.errors import (
     BadUpcaster,
     ContractError,
@@ -23,6 +34,14 @@ BY_KIND: dict[type[RefoldError], int] = {
     SchemaIncompatible: DIFFERENT,
     FrozenUnreadable: DIFFERENT,
     FileUnreadable: USAGE,
+    api_errors.RowKeyInvalid: USAGE,
+    api_errors.FilterInvalid: USAGE,
+    api_errors.UnknownParameter: USAGE,
+    api_errors.DomainUnknown: USAGE,
+    api_errors.ModelUnknown: USAGE,
+    ViewNotExplained: USAGE,
+    KeyUnfit: USAGE,
+    DeclarationDiffers: PRECONDITION,
     errors.BadSettings: USAGE,
     errors.UnknownDomain: USAGE,
     errors.DomainInvalid: USAGE,

@@ -12,8 +12,8 @@ from refold.api.http.commands.services import CommandServices
 from refold.api.http.describe import dictionary_routes, operations, registry
 from refold.api.http.describe.metrics import counting
 from refold.api.http.describe.services import OperationServices
+from refold.api.http.reads import explain, streams
 from refold.api.http.reads import routes as models
-from refold.api.http.reads import streams
 from refold.api.http.reads.services import ModelServices, StreamServices
 from refold.api.http.wire import problems
 from refold.api.http.wire.limited import Room
@@ -42,6 +42,7 @@ def application(
             routes.ROUTES,
             batch_routes.ROUTES,
             streams.ROUTES,
+            explain.ROUTES,
             models.ROUTES,
             operations.ROUTES,
             dictionary_routes.ROUTES,
@@ -52,6 +53,7 @@ def application(
             "commands": _given(for_commands),
             "streams": _given(for_streams),
             "models": _given(for_models),
+            "why": _given(for_models.why),
             "operations": _given(for_operations),
             "registry": _given(for_registry),
         },

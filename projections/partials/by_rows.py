@@ -34,17 +34,22 @@ def partial_columns(layout: Layout, events: Mapping[EventType, Sequence[Row]]) -
     """The events' addition to the model: all stored columns, one row for each key, in the order of the keys."""
     rows: dict[tuple[Any, ...], Row] = {}
     for kind, happened in _since_last_delete(layout, events).items():
-        key_of, steps = _plan(layout, kind)
+        key_of, steps = plan(layout, kind)
         for event in happened:
             key = key_of(event)
             row = rows.get(key)
             if row is None:
-                row = rows[key] = {part.name: _identity(part) for part in layout.columns}
+                row = rows[key] = identity_row(layout)
             for step in steps:
                 step(row, event)
     ordered = sorted(rows, key=lambda key: [(part is not None, part) for part in key])
     columns = {name: [key[place] for key in ordered] for place, name in enumerate(layout.key_names)}
     return columns | {part.name: [rows[key][part.name] for key in ordered] for part in layout.columns}
+
+
+def identity_row(layout: Layout) -> Row:
+    """A row to which no event has been added."""
+    return {part.name: _identity(part) for part in layout.columns}
 
 
 def _identity(part: Stored) -> Any:
@@ -70,7 +75,7 @@ def _since_last_delete(layout: Layout, events: Mapping[EventType, Sequence[Row]]
 
 
 @cache
-def _plan(layout: Layout, kind: EventType) -> tuple[Callable[[Row], tuple[Any, ...]], list[Step]]:
+def plan(layout: Layout, kind: EventType) -> tuple[Callable[[Row], tuple[Any, ...]], list[Step]]:
     """How an event of the type finds its row, and the steps by which it changes the row."""
     model = layout.model
     if isinstance(model, Rollup):

@@ -67,7 +67,6 @@ class EvolveTarget:
 def evolve_batch(target: EvolveTarget, batch: Batch, frames: Frames, parked: Iterable[Park], load: Load) -> Evolved:
     """Fold the batch's events into the rows that `load` returns."""
     layout, tell = target.layout, target.tell
-    rules, deleted_when = _rules(layout)
     waits = {park.stream: park for park in parked}
     touched = sorted({stream for frame in frames.values() for stream in frame[m.STREAM].unique()})
     rows = load(touched)
@@ -83,7 +82,7 @@ def evolve_batch(target: EvolveTarget, batch: Batch, frames: Frames, parked: Ite
             if tell is not None:
                 tell(int(batch.parts[row]), offset)
             try:
-                changed[stream] = _after(layout, rules, deleted_when, held, record)
+                changed[stream] = row_after(layout, held, record)
             except EventFailed as failed:
                 part = int(batch.parts[row])
                 waits[stream] = Park(
@@ -150,10 +149,9 @@ def _events(kind: EventType, frame: pl.DataFrame) -> list[tuple[int, str, int, E
     return [(*head, event) for head, event in zip(heads, events, strict=True)]
 
 
-def _after(
-    layout: Layout, rules: Evolve, deleted_when: type[Event] | None, held: HeldRow, record: Sequence[Placed]
-) -> HeldRow:
+def row_after(layout: Layout, held: HeldRow, record: Sequence[Placed]) -> HeldRow:
     """The row after all events of one record. Raises EventFailed."""
+    rules, deleted_when = _rules(layout)
     for place, event in record:
         held = _next(layout, rules, deleted_when, held, place, event)
     return held

@@ -151,7 +151,7 @@ def _of_type(layout: Layout, kind: EventType, frame: pl.DataFrame) -> pl.DataFra
         # Drop unread columns: sorting moves every one. An entity's events are in order already.
         frame = frame.select(_read(model, columns)).sort(_ORDER)
     keys = (
-        [_key(layout, kind, name, frame) for name in model.key]
+        [key_part(layout, kind, name, frame) for name in model.key]
         if isinstance(model, Rollup)
         else [pl.col(m.STREAM).alias(model.key_name)]
     )
@@ -160,7 +160,7 @@ def _of_type(layout: Layout, kind: EventType, frame: pl.DataFrame) -> pl.DataFra
     return found.with_columns(_order_texts(layout, kind, found.columns)).select(_cast(layout, found.columns))
 
 
-def _key(layout: Layout, kind: EventType, name: str, frame: pl.DataFrame) -> pl.Expr:
+def key_part(layout: Layout, kind: EventType, name: str, frame: pl.DataFrame) -> pl.Expr:
     """One part of a rollup's key, of a bounded length."""
     assert isinstance(layout.model, Rollup)
     value = layout.model.key[name].value

@@ -55,7 +55,7 @@ class RowReader:
             return None
         meta, event = self._codec.read_event(value)
         assert not isinstance(event, Rejection)
-        return kind, _row_of(meta, event)
+        return kind, row_of(meta, event)
 
     def _is_ours_and_old(self, writer: Writer) -> bool:
         is_event = writer.kind is Kind.EVENT and writer.category == self._category
@@ -67,7 +67,8 @@ class RowReader:
         return writer.kind is Kind.COMMAND or writer.category not in (self._category, "refold")
 
 
-def _row_of(meta: Meta, event: Event) -> Row:
+def row_of(meta: Meta, event: Event) -> Row:
+    """The event as a row. Raises Undecodable if Postgres cannot hold a text of it."""
     row = {name: _plain(value) for name, value in msgspec.structs.asdict(event).items()}
     if any(isinstance(value, str) and "\0" in value for value in row.values()):
         raise Undecodable("a text that Postgres cannot hold", "value-unstorable")

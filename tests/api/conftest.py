@@ -18,12 +18,14 @@ from refold.api.http.commands.services import CommandServices
 from refold.api.http.describe.registry import SchemaRegistry
 from refold.api.http.describe.services import Check, OperationServices
 from refold.api.http.reads.positions import Positions, TopicPart
-from refold.api.http.reads.services import ModelReads, ModelServices, StreamServices
+from refold.api.http.reads.services import ModelReads, ModelServices, StreamServices, WhyServices
 from refold.api.http.wire.database import Parameters, Row, Statement
+from refold.projections.explaining.explainer import Asked, Explanation
+from refold.projections.tables.declared import declared
 from refold.projections.tables.serving import ServedColumn, ServedModel
 from refold.schemas.errors import RefoldError
 from refold.streams.domain import Domains, load_domains
-from refold.streams.errors import DeliveryFailed, QueueFull
+from refold.streams.errors import DeliveryFailed, KafkaUnavailable, QueueFull
 from refold.streams.log.history import Recorded
 from refold.streams.sending.producer import Delivered
 from tests.conftest import settings_for
@@ -58,6 +60,8 @@ class World:
     events: list[Recorded] = field(default_factory=list)
     asked_at: list[tuple[str, int, int]] = field(default_factory=list)
     offset: int = 0
+    asked_why: list[Asked] = field(default_factory=list)
+    why_error: RefoldError = field(default_factory=lambda: KafkaUnavailable("none here"))
     append_error: RefoldError | None = None
     wanted: list[dict[TopicPart, int]] = field(default_factory=list)
     fetch_error: RefoldError | None = None
@@ -141,6 +145,10 @@ class World:
         self.asked_at.append((category, part, millis))
         return self.offset
 
+    async def explain(self, asked: Asked) -> Explanation:
+        self.asked_why.append(asked)
+        raise self.why_error
+
     async def moved(self, wanted: Positions, seconds: float) -> None:
         self.wanted.append(dict(wanted))
         await asyncio.sleep(min(seconds, 0.01))
@@ -174,6 +182,7 @@ def app(world: World, domains: Domains, model: ServedModel) -> Litestar:
             {("retail", "store_daily"): model},
             ModelReads(world.fetch, world.look_up, world.moved, lambda _: False),
             "",
+            WhyServices(declared(domains.names), world.explain),
         ),
         OperationServices(world.ready, lambda: b"refold_up 1\n"),
         SchemaRegistry(lambda: world.schemas, "p."),

@@ -1,8 +1,10 @@
-"""Streams as they were, through the real Kafka, handler, core and Postgres."""
+"""Streams as they were, and why rows are as they are, through the real Kafka, workers and Postgres."""
 
+import time
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -22,7 +24,8 @@ def api(stack: Stack) -> Iterator[httpx.Client]:
 
 def sent(api: httpx.Client, command: str, body: dict[str, Any], **headers: str) -> httpx.Response:
     key = {"Idempotency-Key": str(uuid.uuid4())} | {name.replace("_", "-"): text for name, text in headers.items()}
-    answer = api.post(f"/v1/commands/retail/basket/{command}", json=body, headers=key)
+    path = command if "/" in command else f"basket/{command}"
+    answer = api.post(f"/v1/commands/retail/{path}", json=body, headers=key)
     assert answer.status_code == 201, answer.text
     return answer
 
@@ -126,3 +129,113 @@ def test_pages_of_the_past_stay_in_the_past(api: httpx.Client, basket: str) -> N
     assert versions == [1, 2, 3, 4]
     state_alone = api.get(f"/v1/streams/retail/basket/{basket}?version=2&limit=0").json()
     assert (state_alone["events"], state_alone["next"], state_alone["appended_at"] is None) == ([], None, False)
+
+
+@pytest.fixture(scope="module")
+def shop(api: httpx.Client) -> str:
+    """Events of every retail model: two products, and three baskets of one household, one of them given up. Folded by all."""
+    for product in (1, 2):
+        listed = {
+            "product_id": str(product),
+            "department": "GROCERY",
+            "brand": "National",
+            "category": "x",
+            "type": "y",
+        }
+        sent(api, "product/ListProduct", listed)
+    household = f"h-{uuid.uuid4().hex[:12]}"
+    sent(api, "household/EnrolInCampaign", {"household_id": household, "campaign_id": 3})
+    for number, last in enumerate(("PayBasket", "PayBasket", "VoidBasket")):
+        name = f"{household}-{number}"
+        sent(api, "OpenBasket", {"basket_id": name, "store_id": 7, "household_id": household})
+        line = {"basket_id": name, "product_id": 1 + number % 2, "quantity": 2, "amount": "5.55", "discount": "0.45"}
+        sent(api, "ScanItem", line)
+        position = sent(api, last, {"basket_id": name} | ({"reason": "left"} if last == "VoidBasket" else {}))
+    deadline = time.monotonic() + 60
+    while (row := api.get(f"/v1/retail/households/{household}").json()).get("baskets") != 2:
+        assert time.monotonic() < deadline, row
+        time.sleep(0.1)
+    fresh = {"Refold-Min-Position": position.headers["refold-position"]}
+    assert api.get(f"/v1/retail/baskets/{household}-2", headers=fresh).status_code == 200
+    return household
+
+
+def why(api: httpx.Client, path: str, **asked: Any) -> dict[str, Any]:
+    answer = api.get(f"{path}/explain", params=asked)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+@pytest.mark.parametrize("model", ["baskets", "store_daily", "product_sales", "households"])
+def test_each_row_of_each_retail_model_is_explained_to_the_last_digit(api: httpx.Client, shop: str, model: str) -> None:
+    keys = {"store_daily": ["store_id", "day"], "product_sales": ["product_id"]}.get(model, [f"{model[:-1]}_id"])
+    rows = api.get(f"/v1/retail/{model}").json()
+    assert rows, shop
+    for row in rows:
+        path = f"/v1/retail/{model}/{','.join(str(row[name]) for name in keys)}"
+        found = why(api, path)
+        assert (found["complete"], found["adds_up"], found["next"]) == (True, True, None)
+        assert found["key"] | found["row"] == row
+        assert len(found["changes"]) == found["events"] > 0
+        assert {name: total["value"] for name, total in found["totals"].items()} == found["row"]
+        for name, total in found["totals"].items():
+            changed = [change["changes"][name] for change in found["changes"] if name in change["changes"]]
+            assert len(changed) == total["events"]
+            assert (changed[-1]["after"] if changed else found["row"][name]) == row[name]
+            if "adds" in total:
+                assert sum(Decimal(str(one["adds"])) for one in changed) == Decimal(str(row[name]))
+                assert Decimal(str(total["adds"])) == Decimal(str(row[name]))
+
+
+def test_an_explanation_is_paged_from_either_end_at_one_position(api: httpx.Client, shop: str) -> None:
+    path = f"/v1/retail/store_daily/7,{datetime.now(UTC).date().isoformat()}"
+    for order in ("asc", "desc"):
+        whole = why(api, path, order=order)
+        assert len(whole["changes"]) >= 6
+        page = why(api, path, order=order, limit=2)
+        seen = page["changes"]
+        opened = sent(api, "OpenBasket", {"basket_id": f"b-{uuid.uuid4().hex[:12]}", "store_id": 7})
+        fresh = {"Refold-Min-Position": opened.headers["refold-position"]}
+        assert api.get(path, headers=fresh).json()["baskets_opened"] == whole["row"]["baskets_opened"] + 1
+        while page["next"] is not None:
+            page = api.get(page["next"]).json()
+            assert len(page["changes"]) <= 2
+            assert (page["position"], page["row"], page["adds_up"]) == (whole["position"], whole["row"], None)
+            seen += page["changes"]
+        assert seen == whole["changes"]
+        assert [one["version"] for one in seen if one["stream"] == f"{shop}-0"] == [1, 2, 3][
+            :: 1 if order == "asc" else -1
+        ]
+    other = api.get(f"/v1/retail/baskets/{shop}-0/explain", params={"cursor": "W10"})
+    assert (other.status_code, other.json()["code"]) == (400, "cursor-invalid")
+
+
+def test_absent_rows_views_and_wrong_keys_are_refused_with_a_code(api: httpx.Client) -> None:
+    for path, status, code in (
+        ("/v1/retail/store_daily/7,1999-01-01/explain", 404, "row-absent"),
+        ("/v1/retail/baskets/never-was/explain", 404, "row-absent"),
+        ("/v1/retail/store_totals/7/explain", 422, "view-not-explained"),
+        ("/v1/retail/store_daily/7/explain", 400, "row-key-invalid"),
+        ("/v1/retail/store_daily/7,2026-02-30/explain", 400, "filter-invalid"),
+        ("/v1/retail/store_daily/7,infinity/explain", 400, "key-unfit"),
+        ("/v1/retail/nothing/7/explain", 404, "model-unknown"),
+        ("/v1/nothing/nothing/7/explain", 404, "domain-unknown"),
+        ("/v1/retail/baskets/x/explain?order=up", 400, "filter-invalid"),
+        ("/v1/retail/baskets/x/explain?limit=1001", 400, "limit-invalid"),
+        ("/v1/retail/baskets/x/explain?store_id=eq.7", 400, "parameter-unknown"),
+        ("/v1/explain/retail/store_daily?store_id=eq.7", 400, "filter-invalid"),
+        ("/v1/explain/retail/store_daily?store_id=eq.7&day=is.null", 404, "row-absent"),
+    ):
+        answer = api.get(path)
+        assert (answer.status_code, answer.json()["code"]) == (status, code), path
+
+
+def test_a_key_that_ends_with_explain_is_told_from_an_explanation(api: httpx.Client, shop: str) -> None:
+    assert api.get(f"/v1/retail/baskets/{shop}-0/explain").json()["key"] == {"basket_id": f"{shop}-0"}
+    for path in (f"/v1/retail/baskets/{shop}-0%2Fexplain", "/v1/retail/baskets/explain"):
+        answer = api.get(path)
+        assert (answer.status_code, answer.json()["code"]) == (404, "row-absent")
+        assert "no event" not in answer.json()["detail"], "the row is asked for, not why"
+    by_parameter = api.get("/v1/explain/retail/baskets", params={"basket_id": f"eq.{shop}-0"}).json()
+    assert by_parameter["changes"] == why(api, f"/v1/retail/baskets/{shop}-0")["changes"]

@@ -6,9 +6,7 @@ from typing import Any
 import msgspec
 
 import refold
-from refold.api.error_page import meaning, status_of
 from refold.api.errors import (
-    ApiError,
     BodyTooLarge,
     CommandIdReused,
     CommandRejected,
@@ -31,7 +29,7 @@ from refold.api.errors import (
     UnknownParameter,
     VersionConflict,
 )
-from refold.api.http.describe import openapi_fixed
+from refold.api.http.describe import openapi_fixed, openapi_why
 from refold.api.http.describe.openapi_parts import (
     ABOUT,
     JSON_TYPES,
@@ -43,6 +41,7 @@ from refold.api.http.describe.openapi_parts import (
     Json,
     parameter,
 )
+from refold.api.http.describe.openapi_parts import problems as _problems
 from refold.api.http.reads.request import DEFAULT_LIMIT, MAX_LIMIT, RESERVED
 from refold.api.past_errors import StreamTooLong, TimeInvalid, TimeNotReached, VersionNotReached
 from refold.projections.declaring.served_types import served_type
@@ -53,13 +52,12 @@ from refold.streams.domain import Domains
 from refold.streams.errors import DatabaseUnavailable
 
 _REF = "#/components/schemas/{name}"
-_PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
 
 def document(domains: Domains, models: Iterable[ServedModel]) -> Json:
     """The whole document."""
     paths: Json = {}
-    schemas: Json = {**SCHEMAS, **openapi_fixed.SCHEMAS}
+    schemas: Json = {**SCHEMAS, **openapi_fixed.SCHEMAS, **openapi_why.SCHEMAS}
     for category in domains.categories.values():
         for name, schema in command_schemas(category).items():
             schemas[f"{category.name}.{name}"] = schema
@@ -73,7 +71,9 @@ def document(domains: Domains, models: Iterable[ServedModel]) -> Json:
         schemas[f"{model.domain}.{model.name}"] = model_schema(model)
         paths[f"/v1/{model.domain}/{model.name}"] = {"get": _rows(model)}
         paths[f"/v1/{model.domain}/{model.name}/{{key}}"] = {"get": _row(model)}
-    paths |= openapi_fixed.fixed_paths()
+        if not model.reads:
+            paths[f"/v1/{model.domain}/{model.name}/{{key}}/explain"] = {"get": openapi_why.explain(model)}
+    paths |= openapi_fixed.fixed_paths() | openapi_why.paths()
     info = {"title": "Refold", "version": refold.__version__, "description": ABOUT}
     return {"openapi": "3.1.0", "info": info, "paths": paths, "components": {"schemas": schemas}}
 
@@ -221,13 +221,6 @@ def _quoted(column: str) -> str:
 def _operation(name: str, tag: str, summary: str, parameters: list[Json], answers: Json) -> Json:
     responses = {**answers, **_problems(DatabaseUnavailable)}
     return {"operationId": name, "tags": [tag], "summary": summary, "parameters": parameters, "responses": responses}
-
-
-def _problems(*errors: type[ApiError | BadValue | DatabaseUnavailable]) -> Json:
-    by_status: dict[str, list[str]] = {}
-    for error in errors:
-        by_status.setdefault(str(status_of(error(""))), []).append(f"`{error.code}`: {meaning(error)}")
-    return {status: {"description": " ".join(texts), "content": _PROBLEM} for status, texts in by_status.items()}
 
 
 def _ok(text: str, schema: Json) -> Json:

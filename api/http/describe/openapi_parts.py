@@ -2,7 +2,11 @@
 
 from typing import Any
 
+from refold.api.error_page import meaning, status_of
+from refold.schemas.errors import RefoldError
+
 Json = dict[str, Any]
+_PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 TEXT: Json = {"type": "string"}
 WHOLE: Json = {"type": "integer"}
 _UUID: Json = {"type": "string", "format": "uuid"}
@@ -96,6 +100,14 @@ SCHEMAS: Json = {
         ),
     },
 }
+
+
+def problems(*errors: type[RefoldError]) -> Json:
+    """The answers with these errors, by status."""
+    by_status: dict[str, list[str]] = {}
+    for error in errors:
+        by_status.setdefault(str(status_of(error(""))), []).append(f"`{error.code}`: {meaning(error)}")
+    return {status: {"description": " ".join(texts), "content": _PROBLEM} for status, texts in by_status.items()}
 
 
 def parameter(place: str, name: str, schema: Json, text: str, *, required: bool = False) -> Json:

@@ -16,11 +16,14 @@ from psycopg import sql
 from refold.api.errors import CursorExpired, DomainUnknown, ModelUnknown, PositionNotReached, RowAbsent
 from refold.api.http.commands.request import read_wait
 from refold.api.http.reads.column_values import Value, bound, not_of
+from refold.api.http.reads.explain import Services as Why
+from refold.api.http.reads.explain import explain_row
 from refold.api.http.reads.keyset import not_ours
 from refold.api.http.reads.model_faults import faults_said
 from refold.api.http.reads.plan import QueryPlan, plan_query, plan_row
 from refold.api.http.reads.positions import Positions, TopicPart, missing, read_token, token
 from refold.api.http.reads.request import read_key, read_query
+from refold.api.http.reads.row_keys import explained_key
 from refold.api.http.reads.served_now import as_served
 from refold.api.http.reads.services import ModelReads, ModelServices
 from refold.api.http.wire.answer import JSON, Answer
@@ -105,10 +108,20 @@ async def read_rows(request: AnyRequest, models: Services, domain: FromPath[str]
     return Answer(f"[{','.join(page.rows)}]".encode(), media_type=JSON, headers=headers)
 
 
-@get("/v1/{domain:str}/{model:str}/{key:path}", parameters=())
+@get("/v1/{domain:str}/{model:str}/{key:path}", parameters=ANY)
+async def read_row(
+    request: AnyRequest, models: Services, why: Why, domain: FromPath[str], model: FromPath[str]
+) -> Answer:
+    """One row by its key: all that is behind the model's name, since a proxy may have decoded a slash in it. Or why it is as it is."""
+    key = explained_key(raw_behind(request, "v1", domain, model) or b"")
+    if key is not None:
+        return await explain_row(request, why, domain, model, key)
+    return await _read_row(request=request, models=models, domain=domain, model=model)
+
+
 @as_served
-async def read_row(request: AnyRequest, models: Services, domain: FromPath[str], model: FromPath[str]) -> Answer:
-    """One row by its key: all that is behind the model's name, since a proxy may have decoded a slash in it."""
+async def _read_row(request: AnyRequest, models: ModelServices, domain: str, model: str) -> Answer:
+    refuse_unknown(request.scope["query_string"], ())
     key = raw_behind(request, "v1", domain, model)
     return await _row(request, models, find_model(models, domain, model), key or b"")
 

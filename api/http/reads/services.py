@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 
 from refold.api.http.reads.positions import Positions
 from refold.api.http.wire.database import Parameters, Row, Statement
+from refold.api.unavailable import NotPrepared
+from refold.projections.explaining.explainer import Asked, Explanation
+from refold.projections.tables.declared import Declared, declared_of
 from refold.projections.tables.serving import ServedModel
 from refold.streams.domain import Domains
 from refold.streams.log.history import Recorded
@@ -52,6 +55,19 @@ class ModelReads:
     """Statements of single rows by model, each composed once."""
 
 
+async def _explains_nothing(_: Asked) -> Explanation:
+    raise NotPrepared("this process explains nothing")
+
+
+@dataclass(frozen=True)
+class WhyServices:
+    """Services for questions why. `explain` searches the log for the events behind a row, one question at a time."""
+
+    declared: Declared = field(default_factory=lambda: declared_of(()))
+    explain: Callable[[Asked], Awaitable[Explanation]] = _explains_nothing
+    topic_prefix: str = ""
+
+
 @dataclass(frozen=True)
 class ModelServices:
     """Services for read models."""
@@ -60,3 +76,4 @@ class ModelServices:
     models: Mapping[tuple[str, str], ServedModel]
     reads: ModelReads
     topic_prefix: str
+    why: WhyServices = field(default_factory=WhyServices)

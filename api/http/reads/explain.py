@@ -1,0 +1,127 @@
+"""Why a row is as it is: the events behind it, page by page, and the proof that they add up to it."""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+from litestar import Request, Router, get
+from litestar.di import NamedDependency
+from litestar.params import FromPath, SkipValidation
+
+from refold.api.errors import CursorInvalid, DomainUnknown, Fault, ModelUnknown, RouteUnknown, RowAbsent
+from refold.api.http.reads.explained import explained, position
+from refold.api.http.reads.request import read_numbers, read_texts
+from refold.api.http.reads.row_keys import Key, key_of_parameters, key_of_path
+from refold.api.http.reads.services import WhyServices
+from refold.api.http.wire.answer import JSON, Answer
+from refold.api.http.wire.parameters import bad_filter, refuse_unknown, shown
+from refold.api.http.wire.paths import ANY, raw_behind
+from refold.api.past_errors import ViewNotExplained
+from refold.projections.explaining.explainer import Asked, Explanation
+from refold.projections.tables.served import ServedModel, served_table
+from refold.streams.chunk import Place
+
+MAX_CHANGES, DEFAULT_CHANGES = 1000, 100
+SEARCH_S = 3.0
+"""Seconds that one request searches in the log; the next one goes on from there."""
+PARAMETERS = ("limit", "order", "cursor")
+AnyRequest = Request[Any, Any, Any]
+Services = NamedDependency[SkipValidation[WhyServices]]
+
+
+@get("/v1/explain/{domain:str}/{model:str}", parameters=ANY)
+async def explain_by_parameters(
+    request: AnyRequest, why: Services, domain: FromPath[str], model: FromPath[str]
+) -> Answer:
+    """The row with a key that a path cannot say: `column=eq.VALUE` or `column=is.null` for each column."""
+    if raw_behind(request, "v1", "explain", domain, model) is not None:
+        raise RouteUnknown("there is nothing at this path")
+    found, raw = find_explained(why, domain, model), request.scope["query_string"]
+    return await _answer(request, why, found, key_of_parameters(found, raw, PARAMETERS))
+
+
+async def explain_row(request: AnyRequest, why: WhyServices, domain: str, model: str, raw: bytes) -> Answer:
+    """The row whose key stands in the path."""
+    found = find_explained(why, domain, model)
+    refuse_unknown(request.scope["query_string"], PARAMETERS)
+    return await _answer(request, why, found, key_of_path(found, raw))
+
+
+def find_explained(why: WhyServices, domain: str, model: str) -> ServedModel:
+    """The read model of a path. Raises DomainUnknown, ModelUnknown, ViewNotExplained."""
+    declared = why.declared
+    layout = declared.layouts.get((domain, model))
+    if layout is not None:
+        return served_table(layout)
+    view = next((view for view in declared.views if (view.domain, view.name) == (domain, model)), None)
+    if view is not None:
+        raise ViewNotExplained(f"{domain}.{model} is a view; it reads {', '.join(view.reads)}")
+    known = sorted(name for of, name in declared.layouts if of == domain)
+    if not known:
+        raise DomainUnknown(f"no domain {shown(domain)} with read models")
+    raise ModelUnknown(f"no read model {shown(model)} in {domain}; there are: {', '.join(known)}")
+
+
+async def _answer(request: AnyRequest, why: WhyServices, model: ServedModel, key: Key) -> Answer:
+    raw, prefix = request.scope["query_string"], why.topic_prefix
+    limit = read_numbers(raw, limit=(DEFAULT_CHANGES, 0, MAX_CHANGES))["limit"]
+    texts = read_texts(raw, "order", "cursor")
+    order = texts.get("order", "asc")
+    if order not in {"asc", "desc"}:
+        raise bad_filter("order", "order is asc (the oldest first) or desc (the newest first)")
+    binding = _binding(model, key, order)
+    start, positions = _read_cursor(texts["cursor"], binding, prefix) if "cursor" in texts else (0, None)
+    asked = Asked(model.domain, model.name, key, limit, start, order == "desc", positions, SEARCH_S)
+    found = await why.explain(asked)
+    headers = {"Refold-Position": position(found.positions, prefix)}
+    if found.is_empty:
+        absent = RowAbsent(f"{model.name} has no row {shown(str(key))}, and no event that made one")
+        absent.headers = headers
+        raise absent
+    following = _following(request, found, binding, prefix, limit)
+    if following is not None:
+        headers["Link"] = f'<{following}>; rel="next"'
+    if not found.complete:
+        headers["Retry-After"] = "0"
+    return Answer(msgspec.json.encode(explained(found, prefix, following)), media_type=JSON, headers=headers)
+
+
+def _following(request: AnyRequest, found: Explanation, binding: str, prefix: str, limit: int) -> str | None:
+    """The path of the next page; while not all events are found, of this one, at the same position."""
+    start = found.following if found.complete else 0
+    if start is None or not limit:
+        return None
+    raw = request.scope["query_string"].decode("latin-1")
+    kept = [part for part in raw.split("&") if part and not part.startswith("cursor=")]
+    cursor = _cursor(found.positions, start, binding, prefix)
+    path = quote(request.scope["raw_path"].decode("latin-1"), safe="/%,:~!$&'()*+;=@")
+    return f"{path}?{'&'.join([*kept, f'cursor={cursor}'])}"
+
+
+def _binding(model: ServedModel, key: Key, order: str) -> str:
+    named = msgspec.json.encode([model.domain, model.name, key, order])
+    return hashlib.sha256(named).hexdigest()[:16]
+
+
+def _cursor(positions: Mapping[Place, int], start: int, binding: str, prefix: str) -> str:
+    places = [(topic.removeprefix(prefix), part, at) for (topic, part), at in sorted(positions.items())]
+    return base64.urlsafe_b64encode(msgspec.json.encode([binding, start, places])).decode().rstrip("=")
+
+
+def _read_cursor(text: str, binding: str, prefix: str) -> tuple[int, dict[Place, int]]:
+    """The number of the first change, and the positions of the first page. Raises CursorInvalid."""
+    try:
+        body = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        bound_to, start, places = msgspec.json.decode(body, type=tuple[str, int, list[tuple[str, int, int]]])
+    except (ValueError, msgspec.MsgspecError):
+        bound_to, start, places = "", 0, []
+    if bound_to != binding or start < 0:
+        message = "the cursor is not one of this explanation: same read model, same key, same order"
+        raise CursorInvalid(message, Fault("cursor", CursorInvalid.code, message))
+    return start, {(prefix + topic, part): at for topic, part, at in places}
+
+
+ROUTES = Router("/", route_handlers=[explain_by_parameters])

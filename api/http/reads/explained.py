@@ -1,0 +1,130 @@
+"""An explanation as JSON: values as the row's own answer prints them."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+
+from refold.api.http.reads.positions import token
+from refold.projections.explaining.explainer import Explanation
+from refold.projections.explaining.kept import Total
+from refold.projections.explaining.steps import Change, ColumnChange, RowRecord
+from refold.projections.explaining.unfolded import WaitingEvents
+from refold.projections.tables.layout import Layout, Merge, Stored
+from refold.streams.chunk import Place
+
+Json = dict[str, Any]
+
+
+def explained(found: Explanation, prefix: str, following: str | None) -> Json:
+    """The whole answer. `following`: the path of the next page, or of the same question, whose search then goes on."""
+    layout = found.layout
+    return {
+        "domain": layout.model.domain,
+        "model": layout.name,
+        "key": key_json(found),
+        "row": row_json(found.layout, found.row if found.is_first_page else found.folded),
+        "position": position(found.positions, prefix),
+        "complete": found.complete,
+        "adds_up": found.adds_up,
+        "found_by": "stream" if found.by_stream else "scan",
+        "records_read": found.read,
+        "records": found.of,
+        "events": found.events,
+        "summed": found.summed,
+        "totals": {
+            part.name: _total(part, found.totals.get(part.name, Total()), found.folded) for part in _columns(layout)
+        },
+        "changes": [change_json(layout, *one) for one in found.changes],
+        "waiting": [_waiting(one) for one in found.unfolded.waiting],
+        "void": [{**record_json(one.record), "reason": one.reason} for one in found.unfolded.voids],
+        "not_looked_at": found.unfolded.unseen,
+        "next": following,
+    }
+
+
+def key_json(found: Explanation) -> Json:
+    """The key's columns."""
+    parts = zip(found.layout.keys, found.key, strict=True)
+    return {part.name: value_json(part, value) for part, value in parts}
+
+
+def row_json(layout: Layout, row: Mapping[str, Any] | None) -> Json | None:
+    """The columns besides the key."""
+    return None if row is None else {part.name: value_json(part, row[part.name]) for part in _columns(layout)}
+
+
+def change_json(layout: Layout, record: RowRecord, change: Change) -> Json:
+    """An event, and what it changed in which column."""
+    columns = {name: _column(layout.part(name), one) for name, one in change.columns.items()}
+    return {**record_json(record), "effect": change.effect, "changes": columns}
+
+
+def record_json(record: RowRecord) -> Json:
+    """A stored event without its fields. `types`: today's events that it is read as."""
+    meta = record.meta
+    return {
+        "category": meta.category,
+        "stream": meta.stream,
+        "version": meta.version,
+        "types": [type(event).__name__ for event in record.events],
+        "stored_type": record.stored_type,
+        "id": meta.event_id,
+        "occurred_at": meta.occurred_at,
+        "recorded_at": meta.recorded_at,
+        "command_id": meta.command_id,
+        "actor": meta.actor,
+        "correlation_id": meta.correlation_id,
+        "position": f"{meta.category}.events/{record.part}:{record.offset}",
+    }
+
+
+def value_json(part: Stored, value: Any) -> Any:
+    """A value as Postgres prints it: decimals, days and times are texts."""
+    if value is None:
+        return None
+    if isinstance(part.type.dtype, pl.Decimal):
+        return format(Decimal(value), "f")
+    if isinstance(value, datetime):
+        text = value.astimezone(UTC).isoformat()
+        return text.replace("+00:00", "").rstrip("0").rstrip(".") + "+00:00" if value.microsecond else text
+    return value
+
+
+def position(positions: Mapping[Place, int], prefix: str) -> str:
+    """The position as a token."""
+    return token({(topic.removeprefix(prefix), part): at for (topic, part), at in positions.items()})
+
+
+def _columns(layout: Layout) -> Sequence[Stored]:
+    return [part for part in layout.columns if part.doc is not None]
+
+
+def _total(part: Stored, total: Total, folded: Mapping[str, Any] | None) -> Json:
+    value = None if folded is None else value_json(part, folded[part.name])
+    found: Json = {"events": total.events, "value": value}
+    if part.merge is Merge.ADD:
+        found["adds"] = value_json(part, total.adds or 0)
+    return found
+
+
+def _column(part: Stored, change: ColumnChange) -> Json:
+    found = {"before": value_json(part, change.before), "after": value_json(part, change.after)}
+    if change.adds is not None:
+        found["adds"] = value_json(part, change.adds)
+    return found
+
+
+def _waiting(one: WaitingEvents) -> Json:
+    park = one.park
+    return {
+        "category": park.category,
+        "stream": park.stream,
+        "code": park.code,
+        "reason": park.reason,
+        "from": f"{park.category}.events/{park.part}:{park.first_offset}",
+        "events": [record_json(record) for record in one.events],
+        "unreadable": one.unreadable,
+    }

@@ -1,0 +1,179 @@
+"""Adds events to one row, one after another, by the engine that folds the model, and says what each of them changed. Pure."""
+
+from collections.abc import Mapping
+from copy import copy
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Protocol, Self
+
+from refold.projections.declaring.declaration import Entity, EventType, handled
+from refold.projections.errors import EventFailed
+from refold.projections.partials.by_rows import Row, identity_row, plan
+from refold.projections.partials.evolve import NEW, HeldRow, row_after
+from refold.projections.partials.partial import PLACES
+from refold.projections.partials.row_batch import row_of
+from refold.projections.tables.layout import DELETED, VERSION, Layout, Merge
+from refold.schemas.arithmetic import EXACT
+from refold.schemas.columns.upcast import SUB
+from refold.schemas.contracts import Category, Event
+from refold.schemas.errors import Undecodable
+from refold.schemas.meta import Meta
+
+CREATED, CHANGED, UNCHANGED, DELETES, FAILED = "created", "changed", "unchanged", "deleted", "failed"
+Key = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class RowRecord:
+    """A stored event that concerns a row: its place in the log, its envelope, its type there, and today's events."""
+
+    category: Category
+    part: int
+    offset: int
+    meta: Meta
+    stored_type: str
+    events: tuple[Event, ...]
+
+
+@dataclass(frozen=True)
+class ColumnChange:
+    """A column before and after an event; `adds` is the difference of a count or sum."""
+
+    before: Any
+    after: Any
+    adds: Any = None
+
+
+@dataclass(frozen=True)
+class Change:
+    """What an event did to the row, and the columns in which that shows."""
+
+    effect: str
+    columns: Mapping[str, ColumnChange] = field(default_factory=dict)
+
+
+class RowSteps(Protocol):
+    """One row that events are added to, in order."""
+
+    def take(self, record: RowRecord) -> Change:
+        """Add an event."""
+        ...
+
+    def shown(self) -> dict[str, Any] | None:
+        """The columns besides the key as readers see them, or None if there is no row."""
+        ...
+
+    def copied(self) -> Self:
+        """The row so far, for further steps that leave this one alone."""
+        ...
+
+
+def steps_of(layout: Layout, key: Key) -> RowSteps:
+    """The empty row with this key."""
+    return EvolvedSteps(layout) if layout.evolves else GatheredSteps(layout, key)
+
+
+def key_events(layout: Layout, key: Key, record: RowRecord) -> list[tuple[EventType, Row]]:
+    """The record's events that the model adds to the row with this key. Raises Undecodable."""
+    kinds, found = handled(layout.model), []
+    for sub, event in enumerate(record.events):
+        kind = EventType(record.category, type(event))
+        if kind in kinds:
+            row = row_of(record.meta, event) | {SUB: sub}
+            if plan(layout, kind)[0](row) == key:
+                found.append((kind, row))
+    return found
+
+
+def concerns(layout: Layout, key: Key, record: RowRecord) -> bool:
+    """Whether the model adds an event of the record to the row with this key."""
+    if layout.evolves:
+        kinds = handled(layout.model)
+        read = any(EventType(record.category, type(event)) in kinds for event in record.events)
+        return read and (record.meta.stream,) == key
+    try:
+        return bool(key_events(layout, key, record))
+    except Undecodable:
+        return False
+
+
+class GatheredSteps:
+    """A row of columns that gather: a rollup's, or an entity's."""
+
+    def __init__(self, layout: Layout, key: Key, row: Row | None = None) -> None:
+        self._layout, self._key, self._row = layout, key, row
+
+    def take(self, record: RowRecord) -> Change:
+        before = self.shown()
+        try:
+            events = key_events(self._layout, self._key, record)
+        except Undecodable:
+            return Change(FAILED)
+        for kind, event in events:
+            model = self._layout.model
+            is_delete = isinstance(model, Entity) and kind.event is model.deleted_when
+            if self._row is None or is_delete:
+                self._row = identity_row(self._layout)
+            for step in plan(self._layout, kind)[1]:
+                step(self._row, event)
+        return _change(self._layout, before, self.shown())
+
+    def shown(self) -> dict[str, Any] | None:
+        if self._row is None or (self._layout.deletes and self._row[VERSION] <= self._row[DELETED]):
+            return None
+        return {part.name: self._row[part.name] for part in self._layout.columns if part.doc is not None}
+
+    def copied(self) -> Self:
+        return type(self)(self._layout, self._key, None if self._row is None else dict(self._row))
+
+
+class EvolvedSteps:
+    """A row that Python evolves."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._held: HeldRow = NEW
+
+    def take(self, record: RowRecord) -> Change:
+        before = self.shown()
+        kinds = handled(self._layout.model)
+        placed = [
+            (record.meta.version * PLACES + sub, event)
+            for sub, event in enumerate(record.events)
+            if EventType(record.category, type(event)) in kinds
+        ]
+        try:
+            self._held = row_after(self._layout, self._held, placed)
+        except EventFailed:
+            return Change(FAILED)
+        return _change(self._layout, before, self.shown())
+
+    def shown(self) -> dict[str, Any] | None:
+        state = self._held.state
+        if state is None:
+            return None
+        return {part.name: getattr(state, part.name) for part in self._layout.columns if part.doc is not None}
+
+    def copied(self) -> Self:
+        return copy(self)
+
+
+def _change(layout: Layout, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> Change:
+    if after is None:
+        gone = {name: ColumnChange(value, None) for name, value in (before or {}).items() if value is not None}
+        return Change(UNCHANGED if before is None else DELETES, gone)
+    columns = {}
+    started = identity_row(layout) if before is None else before
+    for part in layout.columns:
+        if part.doc is None:
+            continue
+        old, new = started[part.name], after[part.name]
+        if old != new:
+            adds = _difference(old, new) if part.merge is Merge.ADD else None
+            columns[part.name] = ColumnChange(None if before is None else old, new, adds)
+    effect = CREATED if before is None else CHANGED if columns else UNCHANGED
+    return Change(effect, columns)
+
+
+def _difference(old: Any, new: Any) -> Any:
+    return EXACT.subtract(new, old) if isinstance(new, Decimal) or isinstance(old, Decimal) else new - old

@@ -1,0 +1,26 @@
+"""Finds the events that are added to one row, by columns."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+
+from refold.projections.declaring.declaration import EventType, Rollup
+from refold.projections.partials.partial import key_part
+from refold.projections.tables.layout import Layout
+from refold.schemas.columns import envelope as m
+from refold.schemas.columns.decoder import ROW
+
+
+def rows_of_key(layout: Layout, kind: EventType, frame: pl.DataFrame, key: Sequence[Any]) -> pl.Series:
+    """The rows (ROW) of one type's events that are added to the row with this key."""
+    keys = (
+        [key_part(layout, kind, name, frame) for name in layout.key_names]
+        if isinstance(layout.model, Rollup)
+        else [pl.col(m.STREAM)]
+    )
+    same = [
+        found.cast(part.type.dtype).eq_missing(pl.lit(value, part.type.dtype))
+        for found, part, value in zip(keys, layout.keys, key, strict=True)
+    ]
+    return frame.filter(pl.all_horizontal(same))[ROW]
