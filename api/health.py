@@ -151,7 +151,7 @@ class Health:
                 self._unasked["postgres-does-not-write"] = Finding(
                     "postgres-does-not-write",
                     f"Postgres does not write: {first_line(problem)}",
-                    "give its disk room; workers go on by themselves",
+                    "free space on its disk; workers go on by themselves",
                     "postgres",
                 )
 

@@ -120,7 +120,9 @@ def _class_doc(kind: type[Event | Command]) -> str:
             f"{kind.__name__}: its docstring is no text that can be stored: a NUL, or half a surrogate pair"
         )
     if not doc:
-        raise ContractError(f"{kind.__name__} has no docstring: say in it what happened, or what is wished for")
+        raise ContractError(
+            f"{kind.__name__} has no docstring: write one that says what happened, or what the command asks for"
+        )
     return doc
 
 

@@ -22,9 +22,7 @@ from refold.schemas.newer import explains, why_unresolved
 from refold.schemas.record import Record
 from refold.schemas.upcast import Upcasts, upcasts_of
 
-RETIRED_CHANGED = (
-    "Put the retired class back as it was released last: nobody writes it, so no new version can be frozen."
-)
+RETIRED_CHANGED = "Restore the retired class as it was released last: no code writes it, so it gets no new version."
 
 
 Ask = Callable[[], Mapping[int, Schema]]

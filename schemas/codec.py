@@ -187,7 +187,7 @@ def _decode(writer: Writer, kind: Envelope, value: bytes) -> tuple[Values, dict[
     except _UNREADABLE as problem:
         raise Undecodable(f"{writer.name}: {problem}", "malformed") from problem
     if end != len(value):
-        raise Undecodable(f"{len(value) - end} bytes behind the record", "trailing")
+        raise Undecodable(f"{len(value) - end} bytes after the record", "trailing")
     return head, fields
 
 

@@ -31,7 +31,7 @@ def faults(schema: Schema) -> list[Fault]:
 def _envelope(schema: Schema) -> Iterator[Fault]:
     first = without_docs(schema["fields"][0]) if schema["fields"] else {}
     if first.get("name") != "meta" or first.get("type") not in (without_docs(EVENT_META), without_docs(COMMAND_META)):
-        yield Fault("envelope", "$.meta", "the first field is not the log's envelope, which is frozen for ever")
+        yield Fault("envelope", "$.meta", "the first field is not the log's envelope, which never changes")
 
 
 def _texts(part: Schema, path: str) -> Iterator[Fault]:

@@ -11,16 +11,16 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 RECORDS = Counter("refold_records_folded_total", "Records folded and committed.", ["group"])
 STAGES = Histogram(
     "refold_chunk_stage_seconds",
-    "Time of one stage of folding a batch of chunks.",
+    "Seconds of one stage of folding a batch of chunks.",
     ["group", "stage"],
     buckets=_SECONDS,
 )
 FALL_BACKS = Counter(
-    "refold_decode_fall_backs_total", "Records decoded one by one because their columns raised a doubt.", ["group"]
+    "refold_decode_fall_backs_total", "Records decoded one by one because decoding them as columns failed.", ["group"]
 )
 UPCAST = Counter("refold_upcast_records_total", "Records of retired types read through their upcasters.", ["group"])
 ROW_WISE = Counter(
-    "refold_rules_row_wise_total", "Records judged one by one because not all of their chunk counted.", ["group"]
+    "refold_rules_row_wise_total", "Records judged one by one because not all records of their chunk count.", ["group"]
 )
 VOIDS = Counter("refold_void_ranges_total", "Ranges of records that do not count.", ["category", "reason"])
 CONFLICTS = Counter(
@@ -37,7 +37,7 @@ UNREADABLE = Counter(
 )
 SET_ASIDE = Counter(
     "refold_set_aside_total",
-    "Records set aside because decoding them, or the domain's code on them, killed the process.",
+    "Records set aside because the process died while it decoded them or ran the domain's code on them.",
     ["group"],
 )
 

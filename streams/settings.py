@@ -43,18 +43,18 @@ class Settings(BaseModel):
     )
     analyst_url: SecretStr | None = Field(
         default=None,
-        description="The same with a login that may only read, for `refold sql` and whoever it is shown to. None: the embedded one's.",
+        description="Postgres, with a login that may only read; `refold sql` uses and prints it. None: the embedded one's.",
     )
     data: Path = Field(default=Path(".refold"), description="Folder of the embedded servers' data, logs and metrics.")
     topic_prefix: str = Field(
-        default="", pattern=r"^[A-Za-z0-9._-]*$", max_length=100, description="Put in front of every topic's name."
+        default="", pattern=r"^[A-Za-z0-9._-]*$", max_length=100, description="Prefix of every topic's name."
     )
     domains: Annotated[list[str], BeforeValidator(_names)] = Field(
         default=["retail"], min_length=1, description="Domains to run: `retail`, or Python packages of yours."
     )
     domain_path: Annotated[list[Path], BeforeValidator(_names)] = Field(
         default=[],
-        description="Folders in which domains are looked for first; in refold.toml relative to that file. Then PYTHONPATH, installed packages, and last the current folder.",
+        description="Folders to search for domains first; in refold.toml relative to that file. Then come PYTHONPATH, installed packages, and last the current folder.",
     )
     partitions: int = Field(
         default=4, ge=1, le=1024, description="Partitions of a category's topics; recorded when they are created."
@@ -68,7 +68,7 @@ class Settings(BaseModel):
         default=1.0,
         ge=0,
         le=60,
-        description="Seconds for which an API that is told to stop still answers, with /readyz at 503 and each connection closed after its answer.",
+        description="Seconds for which a stopping API still answers, with /readyz at 503 and each connection closed after its answer.",
     )
     probe_host: str = Field(
         default="127.0.0.1", description="Address on which a worker answers /livez, /readyz and /metrics."
@@ -77,30 +77,30 @@ class Settings(BaseModel):
         default=None,
         ge=0,
         le=65535,
-        description="Port on which it does; 0 takes a free one. Under a supervisor the handler has this one, core, models and reactors the next three, further handlers those behind. None: no worker listens.",
+        description="Port of that address; 0 takes a free one. Under a supervisor the handler has this one, core, models and reactors the next three, further handlers those behind. None: no worker listens.",
     )
     chunk_records: int = Field(default=5000, ge=1, le=100_000, description="Most records that one transaction folds.")
     command_wait_s: float = Field(
-        default=5.0, ge=0, le=60, description="Seconds a command's answer is waited for before 202."
+        default=5.0, ge=0, le=60, description="Seconds to wait for a command's outcome before the answer is 202."
     )
     decode_attempts: int = Field(
         default=3,
         ge=1,
         le=100,
-        description="Deaths of a worker on the same records before it looks for the one that kills; then again, of one record alone.",
+        description="Deaths on the same records before a worker searches for the killing one; then deaths on one record before it is set aside.",
     )
     stuck_cpu_s: float = Field(
         default=60.0,
         ge=5,
         le=3600,
-        description="Seconds of CPU time after which a worker's attempt at some records is taken not to end: its process ends, a death.",
+        description="Seconds of CPU time after which a worker's attempt at some records counts as endless: its process ends, which is a death.",
     )
 
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_small)] = Field(
-        default="info", description="The least level of what processes log: debug, info, warning or error."
+        default="info", description="Lowest level of logged lines: debug, info, warning or error."
     )
     log_format: Annotated[Literal["text", "json"], BeforeValidator(_small)] = Field(
-        default="text", description="How log lines look: text, or json with one object a line."
+        default="text", description="Form of log lines: text, or json with one object a line."
     )
     api_access_log: bool = Field(default=False, description="Whether the API logs a line for each request.")
 

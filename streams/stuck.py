@@ -84,7 +84,7 @@ class StuckWatch:
         frame = sys._current_frames().get(thread)  # noqa: SLF001 - documented, and the only way to another thread's frame
         where = "".join(traceback.format_stack(frame)) if frame else ""
         _log.critical(
-            "after %.1f s of CPU time an attempt is not done (stuck_cpu_s is %g): the process ends, a death on its records\n%s",
+            "after %.1f s of CPU time an attempt is not done (stuck_cpu_s is %g): the process ends, which is a death on its records\n%s",
             used_s,
             self._limit_s,
             where,

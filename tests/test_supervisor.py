@@ -111,7 +111,7 @@ def test_a_role_that_is_refused_later_ends_no_other_and_is_tried_again(
     refused = "import time; print('up', flush=True); time.sleep(0.5); raise SystemExit(4)"
     watched, lines = run({"core": refused, "api": LONG}, "core", "api")
     lines.until(("core", "up"), count=2)
-    assert ("core", "core ended (exit code 4); the others go on, it is tried again in 0.2 s") in lines
+    assert ("core", "core ended (exit code 4); the others go on. It starts again in 0.2 s") in lines
     assert watched.wait(0) is None
     assert "api" in watched.pids()
     assert lines.count(("api", "up")) == 1

@@ -23,7 +23,7 @@ def drop_(*names: str, all: bool = False, execute: bool = False, json: bool = Fa
         json: print one JSON document.
     """
     if all == bool(names):
-        say("refold: name what is undeclared, or say --all")
+        say("refold: name the undeclared tables or views, or say --all")
         return exits.USAGE
     settings = connected(Settings.load())
     found = declared(settings.domains)

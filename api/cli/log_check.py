@@ -89,9 +89,11 @@ def _show(found: Found, seconds: float) -> None:
     if others:
         print(f"… and {others:,} more")
     for category, records in found.uncoded.items():
-        print(f"{category}: {records:,} records, and no configured domain has the category: nothing reads them")
+        print(f"{category}: {records:,} records, but no configured domain has the category, so no code reads them")
     if not found.voids_known:
-        say("No Postgres was reached: which records do not count is unknown, so every unreadable event is a failure.")
+        say(
+            "Postgres did not answer, so it is unknown which records do not count. Each unreadable event is taken for a failure."
+        )
     say(
         f"{found.records:,} records in {seconds:,.1f} s: {found.records / max(seconds, 1e-9):,.0f}/s. {_verdict(found)}"
     )

@@ -47,7 +47,7 @@ def void(  # noqa: PLR0913 - a command's arguments and flags
         json: print one JSON document.
     """
     if execute and (offset is None or not reason.strip()):
-        say("refold: name the offset and give a --reason: the log remembers both")
+        say("refold: name the offset and give a --reason: the log records both")
         return exits.USAGE
     settings = connected(Settings.load())
     domains = load_domains(settings.domains)
@@ -59,7 +59,7 @@ def void(  # noqa: PLR0913 - a command's arguments and flags
             plans = [_Plan(found, way, holder) for way in found.past().ways()]
             _show([plan.document() for plan in plans], json=json)
             if not json:
-                say("Name one of these offsets." if plans else "No claim of this partition has to be taken out.")
+                say("Name one of these offsets." if plans else "This partition has no claim to take out.")
             return exits.DONE
         return _one(
             found, offset, holder, Signed(operator or getpass.getuser(), reason) if execute else None, json=json
@@ -109,14 +109,14 @@ class _Plan:
 
     def _stops(self, epoch: int) -> str:
         if self.way.epoch is None:
-            return f"readers that know rules {RULES} stand at it"
+            return f"readers that know rules {RULES} stop at it"
         return f"the epoch is {epoch}: {epochs_left(epoch):,} claims are left"
 
     def _comes(self, in_force: Counted | None) -> str:
         if self.way.epoch is None:
-            return "readers pass it within 10 s; it does not count, and no record of its writer does"
+            return "readers pass it within 10 s; neither the claim nor a record of its writer counts"
         writer = f"; {_named(in_force)} ends" if in_force else ""
-        return f"from there on the epoch is {self.way.epoch}{writer}; what has counted stays; handlers claim anew"
+        return f"from there on the epoch is {self.way.epoch}{writer}; records that have counted stay in force; handlers claim again"
 
 
 def _named(counted: Counted) -> str:

@@ -65,7 +65,7 @@ def keep_in_files(folder: Path, form: Form = as_text) -> Output:
 
     def write(role: str, line: str) -> None:
         lost = dropped.get(role, 0)
-        words = f"{lost} lines were dropped here: the disk refused them"
+        words = f"{lost} lines were dropped here because the disk refused them"
         note = f"{own_line(form, words)}\n" if lost else ""
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ def whole(_kind: Any, tokens: Sequence[Any]) -> int:
     """A whole number of at most 18 digits. Raises ValueError, which cyclopts reports."""
     text = tokens[0].value
     if not _WHOLE.fullmatch(text):
-        raise ValueError(f"{text!r} is no whole number of at most 18 digits")
+        raise ValueError(f"{text!r} is not a whole number of at most 18 digits")
     return int(text)
 
 
@@ -21,5 +21,5 @@ def seconds(_kind: Any, tokens: Sequence[Any]) -> float:
     text = tokens[0].value
     found = float(text)
     if not math.isfinite(found) or found < 0:
-        raise ValueError(f"{text!r} is no number of seconds from 0")
+        raise ValueError(f"{text!r} is not a number of seconds of 0 or more")
     return found

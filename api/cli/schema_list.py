@@ -38,7 +38,7 @@ def list_(*, json: bool = False) -> int:
         row["in_log"] = None if logged is None else number in logged
     show([row if json else _readable(row) for row in rows.values()], json=json)
     if logged is None:
-        say("No Kafka was reached, so whether the log has them is unknown.")
+        say("Kafka did not answer, so it is unknown whether the log has them.")
     return exits.DONE
 
 

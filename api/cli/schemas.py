@@ -78,7 +78,7 @@ def _refuse(found: list[Violation]) -> None:
 
 def _advice(found: list[Violation]) -> str:
     if not found:
-        return "Every schema is frozen, and every version reads every other."
+        return "Every schema is frozen, and every version can read every other."
     if all(violation.rule == NOT_FROZEN for violation in found):
         return "Run `refold schemas freeze` and commit the new files."
     return f"{len(found)} rules broken. {SchemaIncompatible.remedy}"

@@ -120,5 +120,5 @@ def _told(shown: dict[str, Any], *, json: bool) -> int:
     else:
         print_table([shown])
     if shown["status"] == "pending":
-        say("The command is in the log, not decided yet; run the same with --key to ask again.")
+        say("The command is in the log, but not decided yet. Run the same command with --key to ask again.")
     return exits.DONE if shown["status"] == "accepted" else exits.FAILED

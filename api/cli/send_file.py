@@ -90,7 +90,9 @@ def send_file(path: Path, wait: float, results: Path | None, *, json: bool) -> i
 def _check(path: Path, results: Path | None) -> None:
     """Raise FileUnreadable for a path that would otherwise be sent as an empty file."""
     if not stat.S_ISREG(path.stat().st_mode):
-        raise FileUnreadable(f"{path} is no regular file: it is read twice, first for the ids of lines without one")
+        raise FileUnreadable(
+            f"{path} is not a regular file, so it cannot be read twice (first for the ids of lines without one)"
+        )
     if results is not None and results.exists() and results.samefile(path):
         raise FileUnreadable(f"{path} cannot hold both the commands and the answers to them")
 

@@ -80,7 +80,7 @@ def analysts_address(settings: Settings) -> str:
     address = analyst_address(settings)
     if address is None:
         raise NotConnected(
-            "No login for analysts is known: no embedded Postgres runs in the data folder, and `analyst_url` is not set.",
+            "There is no login for analysts: no embedded Postgres runs in the data folder, and `analyst_url` is not set.",
             "Run `refold dev` in another terminal, or set REFOLD_ANALYST_URL (docs/sql.md says how to make the login).",
         )
     return address

@@ -95,7 +95,7 @@ class Child:
                 return
             if code in FINAL:
                 how = _how_it_ended(code)
-                self._tell(f"{self.name} ended ({how}); the others go on, it is tried again in {REFUSED_PAUSE_S:g} s")
+                self._tell(f"{self.name} ended ({how}); the others go on. It starts again in {REFUSED_PAUSE_S:g} s")
                 self._stopping.wait(REFUSED_PAUSE_S)
                 continue
             if time.monotonic() - began > STEADY_S:
@@ -125,7 +125,7 @@ class Child:
             code = process.wait()
         with suppress(OSError):
             if code == -signal.SIGBUS and is_full(self._data):
-                self._tell(f"{self.name} died of a full disk ({self._data}), not of what it worked on")
+                self._tell(f"{self.name} died of a full disk ({self._data}), not of a record")
                 forgive(self._data / "attempts", process.pid)
         with suppress(OSError):
             mark_process_dead(process.pid, self._environment[METRICS_VARIABLE])  # type: ignore[no-untyped-call]  # prometheus_client has no types there

@@ -84,5 +84,5 @@ class DrainingServer(uvicorn.Server):
         except asyncio.CancelledError:
             if begun or not self.server_state.draining:
                 raise
-            cut = Stopping(f"the process stops, and the request took more than {IN_FLIGHT_S} s longer")
+            cut = Stopping(f"the process is stopping, and the request took more than {IN_FLIGHT_S} s longer")
             await problem(cut, headers={"Connection": "close"}).to_asgi_response()(scope, receive, send)

@@ -23,8 +23,8 @@ _LONGEST_NUMBER = 10**100
 
 Errors print constants, and Python refuses to print a whole number of over 4,300 digits.
 """
-_WITHOUT_ORDER = "has no order: say eq, ne or is_in"
-_NO_NULL = "nothing is equal to None, as in SQL: no condition holds of a field that is missing"
+_WITHOUT_ORDER = "has no order: use eq, ne or is_in"
+_NO_NULL = "no value equals None, as in SQL: a condition on a missing field never holds"
 
 
 class _Unfit(Exception):
@@ -35,7 +35,7 @@ def check_condition(where: str, kinds: Sequence[EventType], said: Condition | No
     """Raise BadDeclaration for a condition that cannot be applied to each of some types of events."""
     if depth > _DEEPEST:
         raise BadDeclaration(
-            f"{where}: more than {_DEEPEST} conditions are joined in a row; several values are is_in(a, b, …)"
+            f"{where}: more than {_DEEPEST} conditions are joined in a row; for several values use is_in(a, b, …)"
         )
     match said:
         case None:

@@ -242,7 +242,7 @@ class ModelsFold:
         code = failed.code if same else builds.OTHER_CODE
         builds.detach(self._db, found, code, failed.message)
         metrics.DETACHED.labels(found.model, code).inc()
-        how = "is detached" if same else "goes on at positions of its own, written by whoever has its code"
+        how = "is detached" if same else "goes on at its own positions; the processes that have its code write it"
         _log.log(
             logging.ERROR if same else logging.WARNING,
             "models: %s.%s (build %d) %s: %s", found.domain, found.model, found.number, how, failed.message,

@@ -114,7 +114,7 @@ def _begin(db: Database, found: Declared, layout: Layout) -> None:
     except (psycopg.Error, CannotPromote) as problem:
         if isinstance(problem, psycopg.Error) and (is_away(problem) or refusal_of(problem) is not None):
             raise
-        builds.detach(db, build, "model-failed", f"its table cannot be made: {first_line(problem)}")
+        builds.detach(db, build, "model-failed", f"Postgres does not make its table: {first_line(problem)}")
         _log.error(
             "models: the table of %s.%s cannot be made: %s",
             *name,

@@ -113,7 +113,7 @@ class Replay:
         if any(group_positions(self._site.db, GROUP).values()):
             return False
         if len(layouts) < len(self._site.found.layouts):
-            raise NothingFolded("no read model holds anything yet, so there is nothing for one of them to join")
+            raise NothingFolded("no read model has folded a record yet, so a single one has no tables to join")
         return True
 
     def _dropped(self, staging: Staging, problem: ModelFailed) -> Failed:

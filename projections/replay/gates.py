@@ -58,10 +58,10 @@ class Gates:
         if judged.empties:
             raise RowsLost(f"{name}: the served table has rows, the rebuilt one (build {judged.build.number}) has none")
         if judged.damaged is not None:
-            raise NotCompared(f"{name}: the served table is not as it was made: {judged.damaged}")
+            raise NotCompared(f"{name}: the served table was altered: {judged.damaged}")
         if compared is None:
             if judged.serving is not None and (self.expected is not None or self.most_percent is not None):
-                raise NotCompared(f"{name}: the served table is of another declaration, or stands elsewhere")
+                raise NotCompared(f"{name}: the served table has another declaration, or is at another position")
             return
         fault = self._outside(judged, compared)
         if compared.differing and fault is not None:
@@ -87,7 +87,7 @@ class Gates:
             if others:
                 return f": also in {', '.join(others)}"
             if compared.missing or compared.extra:
-                return ": also in which rows there are"
+                return ": also in the set of rows"
         return None
 
 

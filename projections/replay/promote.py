@@ -54,7 +54,7 @@ def begin(db: Database, layout: Layout, fingerprint: str, resumed: Build | None)
             raise BadDeclaration(f"{layout.name}: Postgres does not take its table: {first_line(problem)}") from problem
         return build
 
-    return _retried(db, "1s", step, CannotJoin("the live tables were never still for a moment"))
+    return _retried(db, "1s", step, CannotJoin("the live tables were busy all the time"))
 
 
 def join(db: Database, builder: Builder, source: Source) -> None:
@@ -72,7 +72,7 @@ def join(db: Database, builder: Builder, source: Source) -> None:
             builds.set_status(db, staging.build, "shadow")
             positions.forget(db, staging.build.group)
 
-    _retried(db, "1s", step, CannotJoin("the live tables were never still for a moment"))
+    _retried(db, "1s", step, CannotJoin("the live tables were busy all the time"))
 
 
 def _fold_tail(db: Database, builder: Builder, source: Source) -> None:
@@ -107,7 +107,7 @@ def take_over(db: Database, found: Declared, builder: Builder) -> None:
         ensure_views(db, found)
         notify(db, GROUP, builder.position)
 
-    _retried(db, "1s", step, CannotJoin("the database was never still for a moment"))
+    _retried(db, "1s", step, CannotJoin("the database was busy all the time"))
 
 
 def promote(db: Database, found: Declared, layout: Layout, shadow: Build) -> Build | None:

@@ -76,7 +76,7 @@ class RebuildBeside:
             try:
                 compared = compare(self._site.db, layout, build, serving)
                 if not tables.has_key(self._site.db, layout, serving):
-                    compared, damaged = None, "its key is gone, so rows may be there twice"
+                    compared, damaged = None, "its key is gone, so rows may be doubled"
             except (
                 psycopg.errors.UndefinedTable,
                 psycopg.errors.UndefinedColumn,

@@ -62,7 +62,7 @@ def chosen(there: Sequence[Undeclared], names: Sequence[str]) -> list[Undeclared
         matching = [one for one in there if name in (one.name, f"{one.domain}.{one.name}")]
         if len(matching) != 1:
             named = ", ".join(f"{one.domain}.{one.name}" for one in there) or "none"
-            raise UnknownModel(f"{name!r} is not one thing that this code does not declare; there are: {named}")
+            raise UnknownModel(f"{name!r} does not name one undeclared table or view; there are: {named}")
         picked[matching[0].domain, matching[0].name] = matching[0]
     return sorted(picked.values(), key=lambda one: (one.kind == "table", _order(one)))
 

@@ -76,7 +76,9 @@ def _source(code: Any) -> str:
         return inspect.getsource(code)
     except (OSError, TypeError) as problem:
         name = getattr(code, "__qualname__", repr(code))
-        raise BadDeclaration(f"evolve: {name} has no source, which tells one fold from another: {problem}") from problem
+        raise BadDeclaration(
+            f"evolve: {name} has no readable source code, from which Refold makes the fold's fingerprint: {problem}"
+        ) from problem
 
 
 def _said(value: Any) -> Any:

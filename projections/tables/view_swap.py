@@ -131,7 +131,7 @@ def _drop(db: Database, name: Name) -> None:
     except psycopg.errors.DependentObjectsStillExist as problem:
         detail = (problem.diag.message_detail or first_line(problem)).replace("\n", "; ")
         raise CannotPromote(
-            f"{'.'.join(name)} has to go, if only for a moment, and others stand on it: {detail}"
+            f"{'.'.join(name)} must be dropped for a moment, but others depend on it: {detail}"
         ) from problem
 
 
@@ -144,8 +144,8 @@ def _on_top(db: Database, name: Name, ours: Sequence[Name]) -> list[OnTop]:
     ]
     if strange:
         raise CannotPromote(
-            f"{'.'.join(name)} has to go, if only for a moment, and views of your own stand on it: {', '.join(strange)}",
-            "Drop the views that the message names, run the same command again, and make them again.",
+            f"{'.'.join(name)} must be dropped for a moment, but views of your own depend on it: {', '.join(strange)}",
+            "Drop the views that the message names, run the same command again, and create the views again.",
         )
     return [OnTop((schema, view), body, _rights(db, (schema, view))) for schema, view, _, body in found]
 

@@ -75,7 +75,7 @@ class Attempts:
                 self._write()
                 self._file = _reserved(self._note)
         except OSError as error:
-            _log.warning("%s: attempts are not noted, so a record that kills is not found: %s", group, error)
+            _log.warning("%s: attempts cannot be noted, so a killing record cannot be found: %s", group, error)
 
     def begin(self, chunks: Sequence[Chunk], *, alone: bool = False) -> None:
         """Note the records that are worked on now."""

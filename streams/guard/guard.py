@@ -132,7 +132,7 @@ class ProcessGuard:
             self._set_aside(chunk, rows, set_aside.REASON)
         else:
             _log.warning(
-                "%s: decoding none of them kills: from %d deaths on they are tried one by one",
+                "%s: decoding kills on none of them: after %d deaths they are tried one by one",
                 self._group,
                 self._limits.deaths,
                 extra=told,

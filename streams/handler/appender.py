@@ -63,7 +63,7 @@ class KafkaLog:
             try:
                 self._largest[topic] = clients.largest_batch(clients.admin(self._servers), topic)
             except KafkaException as problem:
-                raise Away(f"Kafka: {topic} does not say what it takes: {problem.args[0]}") from problem
+                raise Away(f"Kafka: {topic} does not report its max.message.bytes: {problem.args[0]}") from problem
             self._asked[topic] = now
         return self._largest.get(topic, known)
 
@@ -92,7 +92,7 @@ class KafkaLog:
         try:
             largest = clients.largest_batch(clients.admin(self._servers), topic)
         except KafkaException as problem:
-            raise of_kafka(problem.args[0], f"{topic} does not say what it takes") from problem
+            raise of_kafka(problem.args[0], f"{topic} does not report its max.message.bytes") from problem
         if largest < _LEAST_BYTES or largest == self._largest.get(topic):
             raise KafkaRefused(
                 f"{topic} refuses records, and has max.message.bytes={largest}",

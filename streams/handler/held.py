@@ -44,7 +44,7 @@ class HeldPartition:
 
 def say_unclaimable(held: HeldPartition, topic: str, epoch: int) -> None:
     """Log that a forged claim has left no epochs for others. An operator must take it out; other partitions go on."""
-    why = f"{held.category}/{held.part} can be claimed by nobody: its epochs are used up ({epoch})"
-    told = f"{why}; `refold log void {topic} {held.part}` says which claim to take out"
+    why = f"{held.category}/{held.part} can no longer be claimed: its epochs are used up ({epoch})"
+    told = f"{why}; `refold log void {topic} {held.part}` names the claim to take out"
     if waits(held, told):
         _log.error("handler: %s", told, extra=journal.about(of=(held.category, held.part)))

@@ -109,7 +109,7 @@ def _of_process(kind: type[BaseException], problem: BaseException, _: object) ->
     if issubclass(kind, KeyboardInterrupt):
         return
     info = (kind, problem, problem.__traceback__)
-    logging.getLogger("refold").critical("this process ends by an error that nobody caught", exc_info=info)
+    logging.getLogger("refold").critical("this process ends by an uncaught error", exc_info=info)
 
 
 def _of_thread(found: threading.ExceptHookArgs) -> None:
@@ -117,12 +117,12 @@ def _of_thread(found: threading.ExceptHookArgs) -> None:
         return
     name = found.thread.name if found.thread else "?"
     info = (found.exc_type, found.exc_value, found.exc_traceback)
-    logging.getLogger("refold").error("a thread has ended by an error that nobody caught: %s", name, exc_info=info)
+    logging.getLogger("refold").error("a thread has ended by an uncaught error: %s", name, exc_info=info)
 
 
 def _of_nobody(found: "sys.UnraisableHookArgs") -> None:
     info = (found.exc_type, found.exc_value, found.exc_traceback) if found.exc_value else None
-    where = found.err_msg or "an error was raised where nobody can catch it"
+    where = found.err_msg or "an error was raised in a place where no code can catch it"
     logging.getLogger("refold").error("%s: %r", where, found.object, exc_info=info)
 
 

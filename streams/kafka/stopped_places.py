@@ -37,7 +37,7 @@ class StoppedPlaces:
         """Stop the place for a while. The fault is logged once, however often the place is read again."""
         if waits(self._stops.setdefault(place, _Stop()), f"{problem.code}: {problem.message}"):
             _log.error(
-                "%s: %s. This partition stands, others go on. %s",
+                "%s: %s. This partition stops, others go on. %s",
                 problem.code,
                 problem.message,
                 problem.remedy,

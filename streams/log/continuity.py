@@ -55,7 +55,7 @@ def _check(client: Consumer, topic: str, part: int, position: int, last_hash: by
         value = value_at(client, (topic, part), position - 1)
     except LogCorrupt as problem:  # it does not tell whether this is the same log; readers of these bytes stop there
         _log.error(
-            "%s: %s. Whether this log is the one that was folded is not known. %s",
+            "%s: %s. It is unknown whether this is the log that was folded. %s",
             problem.code,
             problem.message,
             problem.remedy,

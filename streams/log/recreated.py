@@ -73,7 +73,7 @@ def _value(client: Consumer, topic: str, part: int, last: int, was: str) -> byte
         raise _another(topic, f"partition {part} begins at offset {low}")
     if high <= last:
         raise LogShorter(
-            f"{topic}/{part} was made anew and ends at {high}, before offset {last}, which {was}",
+            f"{topic}/{part} was made again and ends at {high}, before offset {last}, which {was}",
             "Restore a log that is at least as new as the database, or a database that is older than the log, or drop the database and fold what is left.",
         )
     return value_at(client, (topic, part), last)
@@ -81,5 +81,5 @@ def _value(client: Consumer, topic: str, part: int, last: int, was: str) -> byte
 
 def _another(topic: str, why: str) -> TopicRecreated:
     return TopicRecreated(
-        f"the topic {topic} is not the one that the tables were folded from: it was made anew, and {why}"
+        f"the topic {topic} is not the one that the tables were folded from: it was made again, and {why}"
     )

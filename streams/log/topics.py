@@ -199,7 +199,7 @@ def _check_schemas(client: AdminClient, name: str) -> None:
     if name not in client.list_topics(timeout=_TIMEOUT_S).topics:
         raise TopicRecreated(
             f"the topic {name}, which holds the schemas, is gone: it was deleted",
-            "Start a worker anew: it makes the topic and writes all schemas of its code. Whoever reads the log without it needs them.",
+            "Start a worker again: it makes the topic and writes all schemas of its code, which readers outside of Refold need.",
         )
     resource = ConfigResource(ResourceType.TOPIC, name)
     found = client.describe_configs([resource], request_timeout=_TIMEOUT_S)[resource].result()
@@ -221,7 +221,7 @@ def _settings(client: AdminClient, names: Iterable[str]) -> dict[str, Any]:
         if found["retention.ms"].value == BEING_RESTORED:
             raise WrongSettings(
                 f"the topic {resource.name} is being restored",
-                "Wait until `refold log restore` has ended; if it was broken off, run it again: it goes on.",
+                "Wait until `refold log restore` has ended. If it was interrupted, run it again: it continues.",
             )
         if wrong:
             said = ", ".join(f"{key}={value}" for key, value in wrong.items())
@@ -233,7 +233,9 @@ def _take_restored(client: AdminClient, names: list[str], settings: Settings, db
     """Accept topics with other ids that hold the records that were folded. Raises TopicRecreated, LogShorter."""
     for name, topic_id in _restored(client, names, settings, db).items():
         db.execute("UPDATE refold.topics SET topic_id = %s WHERE topic = %s", (topic_id, name))
-        _log.warning("the topic %s was made anew and holds what the tables were folded from: it is taken for it", name)
+        _log.warning(
+            "the topic %s was made again, but holds the records from which the tables were folded, so it is used", name
+        )
 
 
 def _restored(client: AdminClient, names: list[str], settings: Settings, db: Database) -> dict[str, str]:
@@ -263,7 +265,7 @@ def _check_identity(
                 f"the topic {name} has {count} partitions; recorded are {recorded[name][1]}, configured {partitions}"
             )
         if topic_id != recorded[name][0] and name not in restored:
-            raise TopicRecreated(f"the topic {name} is not the one that the tables were folded from: it was made anew")
+            raise TopicRecreated(f"the topic {name} is not the one that the tables were folded from: it was made again")
 
 
 def _seen(client: AdminClient, names: list[str]) -> dict[str, tuple[str, int]]:

@@ -15,8 +15,8 @@ from refold.streams.standing import STILL_S
 
 _MISSING = {
     "handler": "commands are acknowledged and not decided",
-    "core": "nothing that is appended is counted, so no command gets its outcome",
-    "models": "read models are not brought up to date",
+    "core": "appended events are not counted, so no command gets its outcome",
+    "models": "read models do not get newer",
     "reactors": "no event is answered with commands",
 }
 
@@ -68,7 +68,7 @@ def _missing(facts: Facts) -> Iterator[Finding]:
             yield Finding(
                 f"no-{role}",
                 f"no {role} runs: {_MISSING[role]}",
-                f"start it (`refold worker {role}`), or look at why it ended: its log, and `docker compose logs worker`",
+                f"start it (`refold worker {role}`), or find out why it ended: in its log, or with `docker compose logs worker`",
                 role,
             )
 
@@ -79,7 +79,7 @@ def _waiting(troubles: Sequence[Trouble]) -> Iterator[Finding]:
         yield Finding(
             code,
             f"{each.role} {each.pid}@{each.host} {'' if each.has_ended else 'waits: '}{each.says}",
-            f"its code is in docs/errors.md with its remedy; what it waits for is asked for again by itself ({each.seconds:.0f} s now)",
+            f"docs/errors.md has its code with a remedy; the process tries again by itself ({each.seconds:.0f} s now)",
             each.role,
         )
 
@@ -87,10 +87,10 @@ def _waiting(troubles: Sequence[Trouble]) -> Iterator[Finding]:
 def _foreign(facts: Facts) -> Iterator[Finding]:
     for each in facts.members:
         if each.is_foreign:
-            yield _member(each, f"a client that is not of ours ({each.client_id}, {each.address})")
+            yield _member(each, f"a client that is not Refold's ({each.client_id}, {each.address})")
     for each in facts.copies:
         who = f"{each.client_id}, {each.address}"
-        yield _member(each, f"a client that calls itself as a process of ours ({who}), and is none that runs,")
+        yield _member(each, f"a client with the name of a Refold process ({who}) that does not run")
 
 
 def _member(each: Member, who: str) -> Finding:
@@ -98,7 +98,7 @@ def _member(each: Member, who: str) -> Finding:
     return Finding(
         "foreign-member",
         f"{who} is in the group of the {each.group} and holds {held}",
-        "stop that client, or give it a group of its own: what lies in its partitions is read by nobody of ours",
+        "stop that client, or give it another consumer group: no process of Refold reads its partitions",
         each.group,
     )
 
@@ -115,7 +115,7 @@ def _still(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             "does-not-move",
             f"the {group} does not move on {where}: {records:,} records wait",
-            f"look at the log of the {group}; ended by SIGKILL it begins anew where it stood, and loses nothing",
+            f"look at the log of the {group}; after a SIGKILL it starts again from its positions and loses nothing",
             group,
         )
 
@@ -125,14 +125,14 @@ def _models(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             "detached",
             f"the read model {name} is detached ({code}): its rows are frozen",
-            f"mend the reason, then `refold replay rebuild {name} --execute`",
+            f"remove the cause, then run `refold replay rebuild {name} --execute`",
             "models",
         )
     if facts.parked:
         yield Finding(
             "parked",
             f"{facts.parked:,} streams wait at an event that cannot be applied",
-            "mend the code that reads it, then `refold replay release --all`",
+            "correct the code that reads it, then run `refold replay release --all`",
             "models",
         )
 

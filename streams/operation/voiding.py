@@ -46,7 +46,7 @@ class Voidings:
         """Raises VoidUnknown, KafkaUnavailable, LogRefused."""
         topics = [events_topic(settings.topic_prefix, name) for name in sorted(domains.categories)]
         if place[0] not in topics or place not in places_of(settings, domains):
-            raise VoidUnknown(f"{place[0]}/{place[1]} is no partition of events; topics are {', '.join(topics)}")
+            raise VoidUnknown(f"{place[0]}/{place[1]} is not a partition of events; topics are {', '.join(topics)}")
         self._servers, self._db, self.place = settings.kafka_servers(), db, place
         self._controls: list[tuple[int, Claim | Voiding]] = []
         self._end = 0
@@ -138,10 +138,12 @@ class Voidings:
     def _of_claim(self, offset: int, claim: Claim) -> str:
         past = self.past()
         if past.far is not None and claim.epoch > past.far.claim.epoch:
-            return f"the claim has followed the one at {past.far.offset}, which has brought the epoch out of reach: take that out"
+            return (
+                f"the claim follows the one at {past.far.offset}, which put the epoch out of reach: take that one out"
+            )
         if past.in_force is not None and past.in_force.offset == offset:
             return f"the claim is in force with epoch {claim.epoch}, which is within reach: the next claim ends it"
-        return "the claim does not count, or has been followed by another"
+        return "the claim does not count, or another claim follows it"
 
     def _record(self, offset: int) -> Claim | Meta | Voiding | None:
         with closing(LogReader(self._servers, {self.place: offset}, records=1)) as reader:

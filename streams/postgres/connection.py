@@ -124,8 +124,8 @@ ABSENT = (
     psycopg.errors.InvalidSchemaName,
 )
 _MAKE_AGAIN = (
-    "It was dropped or altered by hand, or is another release's. Starting the workers makes what is missing; what it held is in the"
-    " log: fill an empty database with `refold replay rebuild --all --execute`."
+    "Somebody dropped or altered it, or another release made it. Start the workers: they make missing tables. To get lost rows back"
+    " from the log, fill an empty database with `refold replay rebuild --all --execute`."
 )
 
 
@@ -138,7 +138,7 @@ def answering() -> Iterator[None]:
         if is_away(problem):
             raise DatabaseUnavailable(f"Postgres does not answer: {first_line(problem)}") from problem
         if isinstance(problem, ABSENT):
-            raise DatabaseRefused(f"a table is not as it was made: {first_line(problem)}", _MAKE_AGAIN) from problem
+            raise DatabaseRefused(f"a table was altered: {first_line(problem)}", _MAKE_AGAIN) from problem
         if refusals.may_pass(problem):
             raise DatabaseUnavailable(f"Postgres refuses now: {first_line(problem)}") from problem
         raise refusals.of_statement(problem) from problem

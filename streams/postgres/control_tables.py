@@ -100,8 +100,8 @@ class Found:
                 f"the tables have version {self.version}, this code needs {self.knows}, and no process of it has started yet"
             )
         return DatabaseRefused(
-            f"there is no {self.lacks}: it was dropped by hand",
-            "Start a worker: it makes what is missing (docs/upgrading.md).",
+            f"there is no {self.lacks}: somebody dropped it",
+            "Start a worker: it makes the missing tables (docs/upgrading.md).",
         )
 
     def refuse_newer(self) -> None:
@@ -175,9 +175,7 @@ def keep_up(db: Database) -> None:
     if found.is_served and told is not None:
         _served.add(told)
     elif not found.is_served:
-        _log.warning(
-            "the tables are not as they were (version %d, code %d): looking after them", found.version, found.knows
-        )
+        _log.warning("the tables have changed (version %d, code %d): checking them", found.version, found.knows)
         bootstrap(db)
 
 
@@ -190,13 +188,13 @@ def _bring_up(db: Database, schema: TablesSchema) -> None:
     _apply(db, schema.migrations[found.version :], found)
     again = look(db, schema)
     if again.lacks or again.indexes:
-        _log.warning("making again what is missing: %s", again.lacks or ", ".join(again.indexes))
+        _log.warning("making the missing parts again: %s", again.lacks or ", ".join(again.indexes))
         _apply(db, schema.migrations, again)
         again = look(db, schema)
     if again.lacks:
         raise DatabaseRefused(
-            f"there is no {again.lacks}, and no migration makes it: it was altered by hand",
-            "Put it back as docs/upgrading.md says, or fold an empty database: `refold replay rebuild --all --execute`.",
+            f"there is no {again.lacks}, and no migration makes it: somebody altered the tables",
+            "Restore it as docs/upgrading.md says, or fold an empty database: `refold replay rebuild --all --execute`.",
         )
 
 

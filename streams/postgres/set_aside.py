@@ -17,7 +17,7 @@ REASON = "decode-kills"
 CODE_KILLS = "code-kills"
 """Reason of a record that decodes, but on which the domain's own code ends the process or never returns."""
 REASONS = frozenset({REASON, CODE_KILLS})
-KILLED = "it killed the process that read it, and is set aside"
+KILLED = "it killed the process that read it, so it is set aside"
 _NO_SCHEMA = 0x80
 """Bit set in a schema id that no schema has: ids have 31 bits."""
 

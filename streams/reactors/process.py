@@ -68,7 +68,7 @@ def _go_on_for_ever(settings: Settings) -> None:
                     go_on(settings, db, streams)
         except (RefoldError, psycopg.Error) as problem:
             _log.warning(
-                "reactors: streams that wait for newer code are looked at again later: %s",
+                "reactors: streams that wait for newer code will be checked later: %s",
                 problem,
                 extra=journal.about(problem),
             )
@@ -87,7 +87,7 @@ def go_on(settings: Settings, db: Database, streams: Sequence[tuple[str, str]]) 
         for category, stream in streams:
             try:
                 release.release(category, stream, declared_reactors(domains))
-                _log.info("reactors: %s %s goes on: this code can read what it waited at", category, stream)
+                _log.info("reactors: %s %s goes on: this code can read its event", category, stream)
             except (StillUnreadable, NewerSchema) as problem:
                 _log.warning(
                     "reactors: %s %s waits still: %s", category, stream, problem.message, extra=journal.about(problem)

@@ -136,7 +136,7 @@ class Producer:
         """Send further records by a new client; the old one still reports on the records that it has."""
         with self._renewing:
             if self._client is client:
-                _log.error("a Kafka client can no longer go on as it is; a new one takes its place")
+                _log.error("a Kafka client has failed permanently; a new one replaces it")
                 self._ended.append((client, time.monotonic()))
                 self._client = self._new_client()
 
@@ -223,5 +223,5 @@ def _left(client: Client, seconds: float) -> int:
     try:
         return int(client.flush(seconds))
     except (KafkaException, SystemError):  # SystemError: the client calls back with its own exception set
-        _log.exception("a Kafka client can no longer go on")
+        _log.exception("a Kafka client has failed permanently")
         return int(client.flush(seconds))

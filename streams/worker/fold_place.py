@@ -18,7 +18,7 @@ class FoldState(Enum):
 
     EMPTY = "nothing waits"
     WAITING = "something waits"
-    FULL = "so much waits that the reader pauses"
+    FULL = "so many records wait that the reader pauses"
 
 
 @dataclass

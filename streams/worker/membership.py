@@ -12,7 +12,7 @@ from collections.abc import Callable
 from refold.streams.standing import MEMBERS, goes_on, waits
 
 FORGOTTEN_S = 45.0
-NO_WORD = "its group has not given it its partitions: Kafka is away, or the group is being balanced"
+NO_WORD = "its consumer group has not assigned its partitions: Kafka is away, or the group is rebalancing"
 
 
 class Membership:

@@ -96,7 +96,7 @@ class Part:
     def stuck(self) -> str | None:
         """The reason why this process is stuck, whatever the servers do; None if it is not."""
         silent = self._awake - self._turned_at
-        return f"its event loop has not turned for {silent:.0f} s" if silent > DEAD_LOOP_S else None
+        return f"its event loop has not run for {silent:.0f} s" if silent > DEAD_LOOP_S else None
 
     def checks(self) -> list[Check]:
         """The results of all checks now."""

@@ -60,7 +60,7 @@ FAULTS: list[tuple[str, Fault, str, str]] = [
     ("it takes small records only", lambda a, e, _: sets(a, e, max_message_bytes="2000"), "log-wrong-settings", "max.message.bytes=2000"),
     ("it has more partitions", lambda a, e, _: adds_partitions(a, e), "log-wrong-partitions", "has 8 partitions; recorded are 4"),
     ("it is deleted", lambda a, e, _: deletes(a, e), "log-topic-recreated", "is gone: it was deleted"),
-    ("it is made anew", lambda a, e, _: makes_anew(a, e), "log-topic-recreated", "it was made anew"),
+    ("it is made anew", lambda a, e, _: makes_anew(a, e), "log-topic-recreated", "it was made again"),
     ("that of the schemas is deleted", lambda a, _, s: deletes(a, s), "log-topic-recreated", "which holds the schemas, is gone"),
     ("that of the schemas is not kept", lambda a, _, s: sets(a, s, cleanup_policy="delete", retention_ms="604800000"), "log-wrong-settings", "schemas could be lost"),
 ]  # fmt: skip

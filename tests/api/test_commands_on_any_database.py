@@ -121,7 +121,7 @@ def test_every_command_has_a_sentence_for_every_database(db: Database, told: Cal
                 err,
             )
         elif name == "send":
-            assert (code, "is in the log, not decided yet" in err, look(db).is_served) == (exits.FAILED, True, True)
+            assert (code, "is in the log, but not decided yet" in err, look(db).is_served) == (exits.FAILED, True, True)
         else:
             assert code == exits.DONE or one_sentence(err) == "nothing-folded", (name, err)
             assert look(db).is_served

@@ -112,7 +112,7 @@ def test_forged_claims_stop_a_partition_until_they_are_taken_out(
         append(settings, BASKET, 0, [claimed(claim("G", epoch + 1, RULES + 1)), *basket("G", 0, "forged")])
         assert opened(stack.api_url, "second", 1) == 202
         assert waits_for(operator, f"if it is forged: refold log void {operator.topic} 0 {end}")
-        assert operator.voids(None)[1][0]["stops"] == f"readers that know rules {RULES} stand at it"
+        assert operator.voids(None)[1][0]["stops"] == f"readers that know rules {RULES} stop at it"
         assert operator.voids(end, "--execute")[1]["voided"]
         assert is_answered(stack.api_url, "second")
         code, found = operator.does("log", "voids")
@@ -155,7 +155,7 @@ def test_what_is_not_taken_out_is_refused_and_says_why(
     before = tables(settings)
     operator = Operator(settings, monkeypatch, capsys)
     for offset, code, why in [
-        (0, "void-needless", "has been followed by another"),
+        (0, "void-needless", "another claim follows it"),
         (1, "void-event", "is an event of the stream s"),
         (4, "void-event", "is a rejection of the stream s"),
         (5, "void-needless", "is of nobody: it does not count"),

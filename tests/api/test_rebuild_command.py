@@ -156,7 +156,7 @@ def test_a_table_of_the_platform_that_somebody_dropped_is_one_sentence(
     for name, value in settings.environment().items():
         monkeypatch.setenv(name, value)
     assert cli.run(["status"]) == exits.DIFFERENT
-    assert "STANDS STILL (database-refused): there is no refold.parked: it was dropped by hand" in " ".join(
+    assert "STANDS STILL (database-refused): there is no refold.parked: somebody dropped it" in " ".join(
         capsys.readouterr().err.split()
     )
 

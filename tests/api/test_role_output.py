@@ -30,7 +30,7 @@ def test_lines_that_a_full_disk_refuses_are_dropped_with_one_word(
     write("core", "line 4")
     note, *rest = (tmp_path / "core.log").read_text().splitlines()
     assert (found := read(note))
-    assert found.message == "3 lines were dropped here: the disk refused them"
+    assert found.message == "3 lines were dropped here because the disk refused them"
     assert rest == ["line 3", "line 4"]
 
 

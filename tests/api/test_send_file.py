@@ -26,7 +26,7 @@ def test_a_pipe_is_refused_since_nothing_would_be_left_to_send(
         assert run(["send", "--file", str(pipe)]) == exits.USAGE
     finally:
         os.close(writing)
-    assert "no regular file" in capsys.readouterr().err
+    assert "not a regular file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("results", ["x.ndjson", "link.ndjson"])

@@ -82,8 +82,8 @@ NO = {
     "a text is no time": (field("at_or_none").ge("2026-01-01"), "is no datetime"),
     "a time is no date": (field("on").ge(datetime(2026, 1, 1, tzinfo=UTC)), "on is a date, and .* is no date"),
     "a text is no date": (field("on").ge("2026-01-01"), "is no date"),
-    "nothing": (field("text_or_none").eq(None), "nothing is equal to None"),  # type: ignore[arg-type]  # what is refused
-    "not nothing": (field("text_or_none").is_in("a", None), "nothing is equal to None"),  # type: ignore[arg-type]  # what is refused
+    "nothing": (field("text_or_none").eq(None), "no value equals None"),  # type: ignore[arg-type]  # what is refused
+    "not nothing": (field("text_or_none").is_in("a", None), "no value equals None"),  # type: ignore[arg-type]  # what is refused
     "a list": (field("text").is_in(["a", "b"]), r"write is_in\(a, b\)"),  # type: ignore[arg-type]  # what is refused
     "a tuple": (field("text").eq(("a", "b")), r"write is_in\(a, b\)"),  # type: ignore[arg-type]  # what is refused
     "none of none": (field("text").is_in(), "names no value"),

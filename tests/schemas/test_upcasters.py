@@ -189,7 +189,7 @@ def test_retired_classes_are_not_frozen_again_and_may_not_change() -> None:
     assert unfrozen([category(to_today)], [today]) == []
     with pytest.raises(SchemaNotFrozen, match="First has no frozen schema") as caught:
         Catalog([category(to_today)], [today])
-    assert caught.value.remedy.startswith("Put the retired class back")
+    assert caught.value.remedy.startswith("Restore the retired class")
 
 
 def test_a_released_category_that_code_has_no_more_is_a_violation() -> None:

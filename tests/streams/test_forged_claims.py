@@ -83,7 +83,7 @@ def test_a_partition_whose_epochs_are_used_up_is_said_and_ends_no_handler() -> N
     handler.wake()
     waits = standing.waits_longest()
     assert waits is not None
-    assert "retail.basket/0 can be claimed by nobody: its epochs are used up" in waits[1]
+    assert "retail.basket/0 can no longer be claimed: its epochs are used up" in waits[1]
     assert "refold log void retail.basket.events 0" in waits[1]
     for held in handler._held.values():
         standing.goes_on(held)

@@ -253,7 +253,7 @@ def test_a_restored_log_is_taken_for_the_one_that_was_folded(odd: Settings, tmp_
     with connect(odd.dsn(), application_name="test") as db:
         db.execute("UPDATE refold.topics SET topic_id = 'of before'")
         db.execute("UPDATE refold.claims SET last_command_offset = -1")  # these events answer no command that is there
-        with pytest.raises(LogShorter, match=r"was made anew and ends at \d+, before offset"):
+        with pytest.raises(LogShorter, match=r"was made again and ends at \d+, before offset"):
             ensure_topics(odd, DOMAINS, db)
         append(odd, BASKET, 0, basket("A", 3, "other"))
         with pytest.raises(TopicRecreated, match="is not the one that was folded"):

@@ -199,7 +199,7 @@ def test_a_topic_that_takes_more_again_is_believed_before_a_command_is_rejected_
 
     monkeypatch.setattr(clients, "largest_batch", away)
     log._asked.clear()
-    with pytest.raises(Away, match="does not say what it takes"):
+    with pytest.raises(Away, match=r"does not report its max\.message\.bytes"):
         log.fits("retail.basket", b"7", bytes(9000))
 
 

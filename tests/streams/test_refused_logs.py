@@ -59,7 +59,7 @@ def test_topics_that_would_lose_events_are_refused(settings: Settings) -> None:
         db.execute("UPDATE refold.topics SET topic_id = 'other' WHERE topic = %s", (topic,))
         with pytest.raises(TopicRecreated):
             ensure_topics(settings, DOMAINS, db)
-        with pytest.raises(TopicRecreated, match="made anew"):
+        with pytest.raises(TopicRecreated, match="made again"):
             check_topics(settings, DOMAINS, db)
     for future in admin.delete_records([TopicPartition(topic, 0, 3)]).values():
         future.result()

@@ -142,7 +142,7 @@ def test_only_a_dead_event_loop_is_stuck() -> None:
     assert world.part.stuck() is None
     world.turns = False
     world.passes(int(DEAD_LOOP_S) + 2)
-    assert world.part.stuck() == "its event loop has not turned for 62 s"
+    assert world.part.stuck() == "its event loop has not run for 62 s"
 
 
 def test_a_process_that_was_told_to_stop_is_not_ready_and_one_with_nothing_to_do_is() -> None:

@@ -81,7 +81,7 @@ def test_corrupt_events_are_named_by_whoever_reads_them(settings: Settings, capl
     history.close()
     with connect(settings.dsn(), application_name="test") as db:
         check_continuity(settings, DOMAINS, db)
-    assert "Whether this log is the one that was folded is not known" in caplog.text
+    assert "It is unknown whether this is the log that was folded" in caplog.text
     lag = Lag("core", topic, 0, 4, 5, 1, None)
     assert waiting(settings.kafka_servers(), [lag]) == []
 

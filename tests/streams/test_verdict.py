@@ -28,12 +28,12 @@ def test_all_is_well_when_all_run_and_nothing_waits() -> None:
 @pytest.mark.parametrize(
     ("change", "code", "says"),
     [
-        ({"running": {**WELL.running, "core": 0}}, "no-core", "no core runs: nothing that is appended is counted"),
+        ({"running": {**WELL.running, "core": 0}}, "no-core", "no core runs: appended events are not counted"),
         ({"running": {"core": 1, "models": 1, "reactors": 2}}, "no-handler", "no handler runs: commands are acknowledged and not decided"),
         ({"troubles": [Trouble("core", "h", 7, CORRUPT, 11.0)]}, "waits", f"core 7@h waits: {CORRUPT}"),
         ({"troubles": [Trouble("core", "h", 7, "ended: x", 9.0), Trouble("core", "h", 8, "ended: x", 2.0)]}, "ends-again-and-again", "core 7@h ended: x"),
-        ({"members": [FOREIGN]}, "foreign-member", "a client that is not of ours (rdkafka, /10.0.0.7) is in the group of the core and holds retail.basket.events/1"),
-        ({"copies": [COPY]}, "foreign-member", "a client that calls itself as a process of ours (refold-refold-core@h.7, /10.0.0.7), and is none that runs, is in the group of the core and holds retail.basket.events/1"),
+        ({"members": [FOREIGN]}, "foreign-member", "a client that is not Refold's (rdkafka, /10.0.0.7) is in the group of the core and holds retail.basket.events/1"),
+        ({"copies": [COPY]}, "foreign-member", "a client with the name of a Refold process (refold-refold-core@h.7, /10.0.0.7) that does not run is in the group of the core and holds retail.basket.events/1"),
         ({"lags": [BEHIND], "still": frozenset({KEY})}, "does-not-move", "the core does not move on retail.basket.events/2: 40 records wait"),
         ({"detached": {"retail.baskets": "sum-overflow"}}, "detached", "the read model retail.baskets is detached (sum-overflow)"),
         ({"parked": 3}, "parked", "3 streams wait at an event that cannot be applied"),

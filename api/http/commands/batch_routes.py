@@ -29,7 +29,7 @@ async def send_batch(request: Request[Any, Any, Any], commands: Services) -> ASG
 
     async def respond(_: Scope, receive: Receive, send: Send) -> None:
         if commands.batches.locked():
-            raise TooManyWaiting("as many batches as this process takes are under way")
+            raise TooManyWaiting("this process already has its largest number of batches")
         async with commands.batches:
             # Litestar's own streams listen for a hang-up and so would eat the body.
             await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", NDJSON.encode())]})

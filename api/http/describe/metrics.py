@@ -24,7 +24,7 @@ from refold.streams.worker.taking_part import Check
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 REQUESTS = Counter("refold_http_requests_total", "HTTP requests answered.", ["method", "route", "status"])
-DURATION = Histogram("refold_http_request_seconds", "Time from request to answer.", ["route"], buckets=_SECONDS)
+DURATION = Histogram("refold_http_request_seconds", "Seconds from request to answer.", ["route"], buckets=_SECONDS)
 
 
 def counting(app: ASGIApp) -> ASGIApp:
@@ -54,7 +54,7 @@ def counting(app: ASGIApp) -> ASGIApp:
 
 def own_page(checks: Iterable[Check]) -> bytes:
     """The counts of this process alone, and whether it is ready."""
-    ready = GaugeMetricFamily("refold_ready", "Whether a check of this worker's /readyz is well.", labels=["check"])
+    ready = GaugeMetricFamily("refold_ready", "1 if a check of this worker's /readyz passes, else 0.", labels=["check"])
     for check in checks:
         ready.add_metric([check.name], int(check.ok))
     registry = CollectorRegistry()
@@ -86,7 +86,7 @@ class _Given(Collector):
 
 def up(answered: Mapping[str, int]) -> Metric:
     """Whether each server answered."""
-    family = GaugeMetricFamily("refold_up", "Whether the server answered when it was asked last.", labels=["server"])
+    family = GaugeMetricFamily("refold_up", "1 if the server answered the last question, else 0.", labels=["server"])
     for server, value in answered.items():
         family.add_metric([server], value)
     return family
@@ -95,11 +95,11 @@ def up(answered: Mapping[str, int]) -> Metric:
 def standing_still(findings: Iterable[Finding], age_s: float) -> list[Metric]:
     """The findings for which `refold status` exits with 3, by role and kind; no series while all is well."""
     family = GaugeMetricFamily(
-        "refold_standing_still", "What stands still, as refold status finds it.", labels=["role", "kind"]
+        "refold_standing_still", "Findings of a standstill, as refold status shows them.", labels=["role", "kind"]
     )
     for (role, kind), number in sorted(Counted((each.role, each.code) for each in findings).items()):
         family.add_metric([role, kind], number)
-    age = GaugeMetricFamily("refold_seen_age_seconds", "How long ago that was looked at.")
+    age = GaugeMetricFamily("refold_seen_age_seconds", "Seconds since the last look for a standstill.")
     age.add_metric([], age_s)
     return [family, age]
 
@@ -136,7 +136,9 @@ def codes(live: Iterable[Live]) -> Metric:
 def of_troubles(found: Iterable[Trouble]) -> Metric:
     """The numbers of processes, and of those that wait or ended."""
     family = GaugeMetricFamily(
-        "refold_troubles", "Processes that wait for something, or ended by an error within a minute.", labels=["role"]
+        "refold_troubles",
+        "Processes that wait for a server, or ended by an error within the last minute.",
+        labels=["role"],
     )
     for role, number in sorted(Counted(trouble.role for trouble in found).items()):
         family.add_metric([role], number)
@@ -180,8 +182,8 @@ _HELP = {
     "refold_rejections": "Commands rejected so far, by code.",
     "refold_processes": "Processes that live.",
     "refold_void_records": "Records that do not count.",
-    "refold_parked_streams": "Streams that wait because an event of theirs failed, by its code.",
-    "refold_reactor_parked_streams": "Streams that wait for a reactor because an event of theirs failed, by its code.",
+    "refold_parked_streams": "Streams parked because an event failed, by the failure's code.",
+    "refold_reactor_parked_streams": "Streams parked for a reactor because an event failed, by the failure's code.",
 }
 
 

@@ -50,7 +50,7 @@ def _batch() -> Json:
     for status, text in {
         "400": "`header-invalid`: a header has a value that it cannot have.",
         "415": "`media-type-unsupported`: the body is not NDJSON, or it is compressed.",
-        "429": "`too-many-waiting`: as many batches as this process takes are under way.",
+        "429": "`too-many-waiting`: this process already has its largest number of batches.",
     }.items():
         answers[status] = _ok(text, _ref("Problem"), "application/problem+json")
     found = _operation("commands.batch", "commands", "Many commands, one a line, each answered in order.", [PREFER])

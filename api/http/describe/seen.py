@@ -98,7 +98,7 @@ class Watch:
             return seen
         code = "database-unavailable" if self._asking == "postgres" else "kafka-unavailable"
         silent = f"{self._asking} gives no answer for {time.monotonic() - self._began:.0f} s"
-        finding = Finding(code, silent, "its own log; workers go on by themselves", self._asking)
+        finding = Finding(code, silent, "read its log; workers go on by themselves", self._asking)
         return Seen([finding], metrics=[metrics.up({self._asking: 0})])
 
     def metrics(self) -> list[Metric]:

@@ -33,7 +33,7 @@ async def whole_body(receive: Receive, headers: Mapping[str, str]) -> bytes:
                     return bytes(found)
     except TimeoutError:
         raise BodyTimeout(f"the body did not end within {BODY_S:g} s") from None
-    raise BodyIncomplete("the connection ended before the body did")
+    raise BodyIncomplete("the connection ended in the middle of the body")
 
 
 def _too_large() -> BodyTooLarge:
@@ -47,7 +47,7 @@ async def pieces(receive: Receive) -> AsyncIterator[bytes]:
             async with asyncio.timeout(PAUSE_S):
                 message = await receive()
         except TimeoutError:
-            raise BodyTimeout(f"no piece of the body came for {PAUSE_S:g} s") from None
+            raise BodyTimeout(f"no part of the body came for {PAUSE_S:g} s") from None
         if message["type"] != "http.request":
             raise HungUp
         yield message["body"]

@@ -106,7 +106,7 @@ class BoundedConnection(HttpToolsProtocol):
         except HttpParserUpgrade:  # an upgrade is ignored, and the request answered
             pass
         except HttpParserError:
-            self._refuse(self.refused or RequestMalformed("what came over the connection is no HTTP/1.1 request"))
+            self._refuse(self.refused or RequestMalformed("the bytes on the connection are not an HTTP/1.1 request"))
         if self._idle_bytes > MAX_HEADER_BYTES:
             self._refuse(_too_large())
 

@@ -20,7 +20,7 @@ PROBLEM_JSON = "application/problem+json"
 _OF_STATUS: dict[int, tuple[type[ApiError], str]] = {
     404: (RouteUnknown, "there is nothing at this path"),
     405: (MethodNotAllowed, "the path does not take this method"),
-    400: (RouteUnknown, "the path has a part that cannot be"),
+    400: (RouteUnknown, "the path has an invalid part"),
 }
 _log = logging.getLogger(__name__)
 
@@ -120,6 +120,6 @@ async def read_problem(code: FromPath[str]) -> Answer:
     """The meaning and remedy of a code."""
     found = catalogue().get(code)
     if found is None:
-        return problem(RouteUnknown("there is no such code here; a domain's own codes are explained by their message"))
+        return problem(RouteUnknown("this server has no such code; the message of a domain's own code explains it"))
     body = {"code": code, "meaning": meaning(found), "remedy": found.remedy}
     return Answer(msgspec.json.encode(body), media_type="application/json")

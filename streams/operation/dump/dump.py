@@ -122,7 +122,7 @@ def cut_now(settings: Settings, domains: Domains) -> Cut:
     for (topic, part), begin in begins.items():
         if begin:
             raise LogTrimmed(
-                f"{topic}/{part} begins at offset {begin}: what lay before it is gone, and a dump keeps offsets from 0 on",
+                f"{topic}/{part} begins at offset {begin}: the records before it are gone, but a dump needs all offsets from 0 on",
                 "Copy the brokers' data folders instead, with the brokers stopped.",
             )
     return Cut(at, ends, largest)
@@ -162,7 +162,7 @@ def _there(folder: DumpFolder, before: Manifest | None, cut: Cut, prefix: str) -
             raise LogShorter(f"{topic}/{part} ends at {cut.ends[topic, part]}, and was dumped up to {now.end}")
     if known:
         topic, part = min(known)
-        raise DumpOfAnother(f"{folder.root} holds {topic}/{part}, and this log has no such partition")
+        raise DumpOfAnother(f"{folder.root} holds {topic}/{part}, but this log has no such partition")
     return found
 
 

@@ -107,7 +107,7 @@ class DumpFolder:
         try:
             return _manifest(json.loads(text))
         except (ValueError, TypeError, KeyError, RecursionError) as problem:
-            raise DumpUnsound(f"{self.root / MANIFEST} is not as it was written: {problem}") from problem
+            raise DumpUnsound(f"{self.root / MANIFEST} has changed since it was written: {problem}") from problem
 
     def write(self, manifest: Manifest) -> None:
         """Write the manifest. Raises OSError."""
