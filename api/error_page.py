@@ -57,6 +57,7 @@ def catalogue() -> dict[str, type[RefoldError]]:
         "refold.api.unavailable",
         "refold.api.past_errors",
         "refold.api.reading_errors",
+        "refold.api.change_errors",
         "refold.api.embedded.errors",
         "refold.streams.operation.dump.errors",
         "refold.streams.operation.voiding_errors",

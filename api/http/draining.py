@@ -7,7 +7,7 @@ a request that outlasts the stop gets an answer that says so.
 import asyncio
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import msgspec
@@ -40,8 +40,10 @@ class DrainingState(ServerState):
 class DrainingServer(uvicorn.Server):
     """A server that still answers for a while after it was told to stop, and closes its connections one by one."""
 
-    def __init__(self, config: uvicorn.Config, drain_s: float) -> None:
+    def __init__(self, config: uvicorn.Config, drain_s: float, drained: Callable[[], None]) -> None:
+        """`drained`: ends answers that would go on without end, once balancers have had their time."""
         super().__init__(config)
+        self._drained = drained
         self.server_state: DrainingState = DrainingState()
         self._drain_s = drain_s
 
@@ -60,6 +62,7 @@ class DrainingServer(uvicorn.Server):
         until = asyncio.get_running_loop().time() + self._drain_s
         while not self.force_exit and asyncio.get_running_loop().time() < until:  # noqa: ASYNC110 - a signal's handler sets it
             await asyncio.sleep(_LOOK_S)
+        self._drained()
         take_no_new(listener.fileno() for one in self.servers for listener in one.sockets)
         await asyncio.sleep(_QUEUE_S)
         await super().shutdown(sockets)

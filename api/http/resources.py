@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from litestar import Litestar
 
 from refold.api.http.application import application
+from refold.api.http.changes.hub import Changes, ChangeSources
+from refold.api.http.changes.routes import routes_of
 from refold.api.http.commands.outcomes import Outcomes
 from refold.api.http.commands.preparation import Preparation
 from refold.api.http.commands.request import Intent
@@ -82,6 +84,10 @@ class Resources:
         self.readiness = Readiness(
             {"postgres": self._check_postgres, "kafka": self._check_kafka, "workers": self._check_workers}
         )
+        found = declared(domains.names)
+        self.changes = Changes(
+            ChangeSources(kafka, prefix, self.database.snapshot, self.notices, domains.catalog, found)
+        )
         self._readers: asyncio.Queue[History] = asyncio.Queue()
 
     @asynccontextmanager
@@ -100,6 +106,7 @@ class Resources:
             self.explaining,
             self.watch,
             self.readiness,
+            self.changes,
         )
         for part in parts:
             await part.open()
@@ -113,7 +120,9 @@ class Resources:
     def application(self) -> Litestar:
         """The application with these resources."""
         registry = SchemaRegistry(self._schemas, self.settings.topic_prefix)
-        return application(self.commands(), self.streams(), self.models(), self.operations(), registry, self.opened)
+        found = application(self.commands(), self.streams(), self.models(), self.operations(), registry, self.opened)
+        found.register(routes_of(self.changes))
+        return found
 
     def commands(self) -> CommandServices:
         """For commands and their outcomes."""
@@ -216,7 +225,7 @@ class Resources:
         return Check("postgres", ok=True)
 
     def _metrics(self) -> bytes:
-        return metrics_page(self.watch.metrics())
+        return metrics_page([*self.watch.metrics(), *self.changes.metrics()])
 
 
 def _close(producer: Producer) -> None:

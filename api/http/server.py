@@ -1,6 +1,7 @@
 """The process of the HTTP API: `main(settings)`."""
 
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 
 import psycopg
@@ -30,14 +31,14 @@ def main(settings: Settings) -> None:
     with suppress(psycopg.OperationalError):  # a server that is away is waited for while other requests are answered
         connect(settings.dsn(), application_name="api-start").close()
     resources = Resources(settings, load_domains(settings.domains))
-    found = server(settings, resources.application())
+    found = server(settings, resources.application(), resources.changes.stop)
     found.config.limit_concurrency = connections_possible(HANG_UP)
     listener = listening(settings.api_host, settings.api_port)
     _log.info("the API listens on %s", address(listener))
     found.run([listener])
 
 
-def server(settings: Settings, app: ASGIApp) -> DrainingServer:
+def server(settings: Settings, app: ASGIApp, drained: Callable[[], None] = lambda: None) -> DrainingServer:
     """The server of an application; it refuses connections and requests beyond its bounds."""
     found: DrainingServer
     crowd = uncrowded(
@@ -48,7 +49,7 @@ def server(settings: Settings, app: ASGIApp) -> DrainingServer:
         await found.unready(crowd, scope, receive, send)
 
     whole = told(logged(served) if settings.api_access_log else served)
-    found = DrainingServer(server_config(settings, whole), settings.api_drain_s)
+    found = DrainingServer(server_config(settings, whole), settings.api_drain_s, drained)
     return found
 
 

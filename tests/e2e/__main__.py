@@ -38,6 +38,7 @@ def main() -> int:
             "BELIEVERS_S": options.believers,
             "RESTORES": "all",
             "ROLLING_RESTARTS": 10,
+            "CHANGES_KILLS": 30,
             "DEPLOYS": "there and back",
             results.VARIABLE: noted,
         }
@@ -59,7 +60,7 @@ def summary(found: list[dict[str, int | str]]) -> dict[str, int]:
         for name, value in line.items():
             if isinstance(value, int) and name not in {"seed", "seconds"}:
                 sums["kills" if name.startswith(("kill", "leave by SIGKILL")) else name] += value
-    wanted = ("faults", "kills", "rounds", "restores", "claims", "voided", "connections cut", *_CALLS, "records")
+    wanted = ("faults", "kills", "rounds", "restores", "claims", "voided", "ids", "connections cut", *_CALLS, "records")
     return {name: sums[name] for name in wanted}
 
 

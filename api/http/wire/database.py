@@ -1,8 +1,8 @@
 """Postgres as the API sees it: a pool of read-only connections, each statement a transaction of its own."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import psycopg
@@ -91,6 +91,28 @@ class Database:
         """The rows of one statement. Raises DatabaseUnavailable, NotPrepared, QueryTimeout or TooManyWaiting."""
         with api_errors():
             return await self._asked_again(statement, parameters)
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Callable[[Statement, Parameters], Awaitable[list[Row]]]]:
+        """One moment of the database for several statements; the block gets `fetch`. Raises as the method `fetch`.
+
+        The moment is that of the first statement that reads.
+        """
+        with api_errors():
+            async with self._pool.connection() as connection:
+
+                async def fetch(statement: Statement, parameters: Parameters = ()) -> list[Row]:
+                    async with asyncio.timeout(ANSWER_S):
+                        cursor = await connection.execute(statement, parameters)
+                        return await cursor.fetchall() if cursor.description else []
+
+                await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                try:
+                    yield fetch
+                except BaseException:
+                    await connection.close()  # a lost server would not answer ROLLBACK; the pool replaces it
+                    raise
+                await connection.execute("ROLLBACK")
 
     async def _asked_again(self, statement: Statement, parameters: Parameters) -> list[Row]:
         """Run a statement, and once more on a sound connection if the first was lost: statements only read.

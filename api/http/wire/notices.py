@@ -41,6 +41,10 @@ class Notices:
                     await self._next[group].wait()
         return self.counts[group]
 
+    def told_of(self, group: str, place: Place) -> int | None:
+        """The position of the place that the group's last notice named; None if there was none, or some were missed."""
+        return self._reached.get((group, place))
+
     def is_behind(self, group: str, wanted: Mapping[Place, int]) -> bool:
         """Whether the group's notices say that it has not reached all these positions."""
         return any(self._reached.get((group, place), offset) < offset for place, offset in wanted.items())

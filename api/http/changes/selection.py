@@ -1,0 +1,139 @@
+"""What one subscriber sees of a model: the rows under its filters, as statements. Values are bound, never SQL."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from psycopg import sql
+
+from refold.api.http.reads import keyset
+from refold.api.http.reads.column_values import shown_as
+from refold.api.http.reads.keyset import VIEW
+from refold.api.http.reads.plan import Given, plan_query
+from refold.api.http.reads.request import Query
+from refold.projections.declaring.served_types import served_type
+from refold.projections.partials.touched import Key
+from refold.projections.tables.serving import ServedColumn, ServedModel
+
+MOST_ROWS = 10_000
+"""Most rows with which a stream begins."""
+_KEY = sql.Identifier("_Key")
+Asked = tuple[sql.Composed, list[Any]]
+"""A statement and its values."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A condition on rows with its values. One `of_key` alone tells of a key whether any row of it can be shown."""
+
+    sql: sql.Composable
+    values: tuple[Any, ...]
+    of_key: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """Rows of a model under some conditions. Selections with one `name` show the same."""
+
+    name: str
+    model: ServedModel
+    conditions: tuple[Condition, ...]
+    given: tuple[Given, ...]
+
+    def whole(self) -> Asked:
+        """Asks for every row: (key, row) as JSON. At most MOST_ROWS and one more."""
+        where, values = _joined(self.conditions)
+        rows = sql.SQL("SELECT {key}, {row} FROM {view} AS {name} WHERE {where} ORDER BY {order} LIMIT {most}").format(
+            key=_json(self._keys, VIEW),
+            row=_json(self.model.columns, VIEW),
+            view=self._view,
+            name=VIEW,
+            where=where,
+            order=sql.SQL(", ").join(_of(VIEW, column) for column in self._keys),
+            most=sql.Literal(MOST_ROWS + 1),
+        )
+        return rows, values
+
+    def changed(self, keys: Sequence[Key]) -> Iterator[Asked]:
+        """Asks for the rows of some keys: (key, row) as JSON, the row null where none is shown.
+
+        One statement for each set of key columns that are null: an index finds `=` and `IS NULL`, and nothing else.
+        """
+
+        def nulls(key: Key) -> tuple[bool, ...]:
+            return tuple(part is None for part in key)
+
+        for which, some in groupby(sorted(keys, key=nulls), key=nulls):
+            yield self._of_keys(which, list(some))
+
+    def _of_keys(self, nulls: Sequence[bool], keys: Sequence[Key]) -> Asked:
+        of_keys, key_values = _joined([one for one in self.conditions if one.of_key])
+        others, values = _joined([one for one in self.conditions if not one.of_key])
+        same = [
+            sql.SQL("{} IS NULL").format(_of(VIEW, column))
+            if is_null
+            else sql.SQL("{} = {}").format(_of(VIEW, column), _of(_KEY, column))
+            for column, is_null in zip(self._keys, nulls, strict=True)
+        ]
+        asked = sql.SQL(
+            "WITH {keys} AS (SELECT * FROM unnest({arrays}) AS {name} ({names}) WHERE {of_keys})"
+            ' SELECT {key}, "_Shown"."_Row" FROM {keys} LEFT JOIN LATERAL ('
+            'SELECT {row} AS "_Row" FROM {view} AS {name} WHERE {same} AND {others}) "_Shown" ON true'
+        ).format(
+            keys=_KEY,
+            arrays=sql.SQL(", ").join(
+                sql.SQL("%s::" + served_type(column.sql_type).sql + "[]") for column in self._keys
+            ),
+            name=VIEW,
+            names=sql.SQL(", ").join(sql.Identifier(column.name) for column in self._keys),
+            of_keys=of_keys,
+            key=_json(self._keys, _KEY),
+            row=_json(self.model.columns, VIEW),
+            view=self._view,
+            same=sql.SQL(" AND ").join(same),
+            others=others,
+        )
+        return asked, [*(list(column) for column in zip(*keys, strict=True)), *key_values, *values]
+
+    @property
+    def _view(self) -> sql.Identifier:
+        return sql.Identifier(self.model.domain, self.model.name)
+
+    @property
+    def _keys(self) -> list[ServedColumn]:
+        columns = {column.name: column for column in self.model.columns}
+        return [columns[name] for name in self.model.key]
+
+
+def select(model: ServedModel, query: Query) -> Selection:
+    """The selection of a query's filters. Raises UnknownParameter, FilterInvalid."""
+    found: list[Condition] = []
+    given: list[Given] = []
+    for one in query.filters:
+        plan = plan_query(model, Query((one,)))
+        values = tuple(value.value for value in plan.given)
+        found += [Condition(condition, values, one.column in model.key) for condition in plan.conditions]
+        given += plan.given
+    asked = sorted((one.column, one.operator, one.value) for one in query.filters)
+    return Selection(keyset.bound_to(model.domain, model.name, asked), model, tuple(found), tuple(given))
+
+
+def _joined(conditions: Sequence[Condition]) -> tuple[sql.Composable, list[Any]]:
+    if not conditions:
+        return sql.SQL("true"), []
+    both = sql.SQL(" AND ").join(sql.SQL("({})").format(one.sql) for one in conditions)
+    return both, [value for one in conditions for value in one.values]
+
+
+def _of(name: sql.Identifier, column: ServedColumn) -> sql.Composed:
+    return sql.SQL("{}.{}").format(name, sql.Identifier(column.name))
+
+
+def _json(columns: Sequence[ServedColumn], source: sql.Identifier) -> sql.Composed:
+    """The columns as JSON, as a list shows them."""
+    shown = sql.SQL(", ").join(
+        sql.SQL("{} AS {}").format(shown_as(column, _of(source, column)), sql.Identifier(column.name))
+        for column in columns
+    )
+    return sql.SQL('(SELECT row_to_json("_Json")::text FROM (SELECT {}) "_Json")').format(shown)
