@@ -6,5 +6,5 @@ from refold.api.errors import ApiError
 class ChangesOfView(ApiError):
     """A declared SQL view has no stream of changes: which of its rows an event changes cannot be derived."""
 
-    code, status = "changes-of-view", 400
+    code, status = "changes-of-view", 422
     remedy = "Follow the changes of the read models that the message names, and read the view again when they come."

@@ -122,7 +122,7 @@ class StoreDays:
         for chunk, _, _ in whole_log(settings, places):
             self._values[chunk.place] += chunk.values
         self._codec, self._prefix = Codec(load_domains(["retail"]).catalog), settings.topic_prefix
-        self._voids = query(
+        self._voids: list[Any] = query(
             settings, f"SELECT part, first_offset, last_offset FROM refold.voids WHERE topic = '{topic}'"
         )
         self._at = dict.fromkeys(places, 0)

@@ -4,10 +4,9 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 
 from refold.api.change_errors import ChangesOfView
 from refold.api.http.changes import metrics
@@ -91,16 +90,7 @@ class Changes:
 
     def metrics(self) -> list[Metric]:
         """The streams that are open now, by model."""
-        family = GaugeMetricFamily(
-            "refold_changes_open", "Streams of changes open at this API process.", labels=["model"]
-        )
-        for model, number in sorted(self.open_streams().items()):
-            family.add_metric([model], number)
-        return [family]
-
-    def open_streams(self) -> Mapping[str, int]:
-        """How many streams each model has."""
-        return Counter(one.model for watch, _ in self._watches.values() for one in watch.subscribers)
+        return metrics.open_now(Counter(one.model for watch, _ in self._watches.values() for one in watch.subscribers))
 
     def _watch(self, model: ServedModel) -> Watch:
         name = (model.domain, model.name)

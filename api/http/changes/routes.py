@@ -7,23 +7,28 @@ import asyncio
 import contextlib
 from typing import Any
 
+import psycopg
 from litestar import Request, Response, Router, get
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, SkipValidation
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
+from psycopg import sql
 
 from refold.api.errors import TokenMalformed
 from refold.api.http.changes.cohorts import Start
 from refold.api.http.changes.hub import Changes
 from refold.api.http.changes.ids import Since, read_since
-from refold.api.http.changes.selection import select
+from refold.api.http.changes.selection import Selection, select
 from refold.api.http.changes.subscriber import Subscriber
+from refold.api.http.reads.column_values import bound, not_of
 from refold.api.http.reads.request import PAGING, RESERVED, read_query, read_texts
 from refold.api.http.reads.routes import Services, find_model
+from refold.api.http.reads.services import ModelReads
 from refold.api.http.wire.parameters import unknown_parameter
 from refold.api.http.wire.paths import ANY
 from refold.projections.tables.serving import ServedModel
+from refold.schemas.errors import RefoldError
 
 SINCE = "since"
 NOW, BEGINNING = "now", "beginning"
@@ -48,7 +53,20 @@ async def read_changes(
         if name in RESERVED:
             raise unknown_parameter(name, (SINCE,))
     start = _start(served, read_texts(raw, SINCE).get(SINCE, NOW), request.headers.get("last-event-id"))
-    return EventStream(changes.subscribe(select(served, query), start))
+    selection = select(served, query)
+    await _judge(models.reads, selection)
+    return EventStream(changes.subscribe(selection, start))
+
+
+async def _judge(reads: ModelReads, selection: Selection) -> None:
+    """Raises FilterInvalid for a value that only Postgres knows to be none. While it is away the stream begins all the same."""
+    for given in selection.given:
+        try:
+            await reads.fetch(sql.SQL("SELECT {} IS NULL").format(bound(given.column)), [given.value])
+        except psycopg.Error as problem:
+            raise not_of(given.column, given.value or "") from problem
+        except RefoldError:
+            return
 
 
 def _start(served: ServedModel, since: str, last_id: str | None) -> Start:

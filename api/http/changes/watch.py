@@ -106,8 +106,9 @@ class Watch:
             _log.warning("changes of %s: clients read again: %s", self._of.model.name, first_line(problem), extra=said)
             self._lost, self._recent = problem.code, None
         except (RefoldError, psycopg.Error) as problem:
-            said = first_line(problem)
-            _log.debug("changes of %s wait: %s", self._of.model.name, said, extra=about(problem, repeats=True))
+            _log.debug(
+                "changes of %s wait: %s", self._of.model.name, first_line(problem), extra=about(problem, repeats=True)
+            )
             return _AGAIN_S
         return COALESCE_S
 

@@ -30,6 +30,7 @@ from refold.api.errors import (
     VersionConflict,
 )
 from refold.api.http.describe import openapi_fixed, openapi_why
+from refold.api.http.describe.openapi_changes import changes_of
 from refold.api.http.describe.openapi_parts import (
     ABOUT,
     JSON_TYPES,
@@ -72,6 +73,7 @@ def document(domains: Domains, models: Iterable[ServedModel]) -> Json:
         paths[f"/v1/{model.domain}/{model.name}"] = {"get": _rows(model)}
         paths[f"/v1/{model.domain}/{model.name}/{{key}}"] = {"get": _row(model)}
         if not model.reads:
+            paths[f"/v1/{model.domain}/{model.name}/changes"] = {"get": changes_of(model)}
             paths[f"/v1/{model.domain}/{model.name}/{{key}}/explain"] = {"get": openapi_why.explain(model)}
     paths |= openapi_fixed.fixed_paths() | openapi_why.paths()
     info = {"title": "Refold", "version": refold.__version__, "description": ABOUT}
