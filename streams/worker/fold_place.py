@@ -1,24 +1,15 @@
 """One place as its fold sees it: the records that wait, the position, and the time since when it stands. Pure.
 
-EMPTY ──keep──► WAITING ──too much──► FULL
-  ▲───────── settled ─────┘ ◄──── settled ─┘        moved: from any state to EMPTY, at another position
+nothing kept ──keep──► some kept ──too much──► paused
+      ▲────── settle ──────┘ ◄────── settle ─────┘    move: from any state to nothing kept, at another position
 """
 
 from dataclasses import dataclass
-from enum import Enum
 
 from refold.streams.chunk import Chunk
 
 MOST_BYTES = 64 << 20
 """Bytes of a place's records that may wait for its fold. At more of them, or too many records, its reader pauses."""
-
-
-class FoldState(Enum):
-    """The state of one place."""
-
-    EMPTY = "nothing waits"
-    WAITING = "something waits"
-    FULL = "so many records wait that the reader pauses"
 
 
 @dataclass
@@ -29,11 +20,6 @@ class FoldPlace:
     reached: int | None = None
     since: float = 0.0
     paused: bool = False
-
-    @property
-    def state(self) -> FoldState:
-        """The place's present state."""
-        return FoldState.FULL if self.paused else FoldState.EMPTY if self.kept is None else FoldState.WAITING
 
     def keep(self, chunk: Chunk) -> bool:
         """Add a chunk to what waits, or replace chunks from before a seek. False if records are missing in between."""
