@@ -36,7 +36,7 @@ class Chunk:
 
     @cached_property
     def size(self) -> int:
-        """Bytes of the values, for all that bound the memory of waiting chunks."""
+        """Size of the values in bytes, by which the memory of waiting chunks is bounded."""
         return sum(len(value) for value in self.values if value is not None)
 
     def first(self, records: int, most_bytes: int) -> "Chunk":

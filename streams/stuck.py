@@ -22,7 +22,7 @@ from refold.streams.exit_codes import WORK_FAILED
 _log = logging.getLogger(__name__)
 TICK_S = 1.0
 UNWATCHED = 2
-"""Factor on the limit for that timer: it counts all threads, and an attempt is not to blame for the others."""
+"""Limit of that timer as a multiple of the attempt's limit: the timer counts all threads, not only the attempt's."""
 _STDERR = 2
 _system = ctypes.CDLL(None)
 _system.signal.argtypes, _system.signal.restype = [ctypes.c_int, ctypes.c_void_p], ctypes.c_void_p

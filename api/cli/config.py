@@ -13,11 +13,11 @@ RUNNING = "embedded server, running"
 
 
 def show(*, json: bool = False, sql: bool = False) -> None:
-    """Print the settings as they are in effect: also the addresses of the embedded servers that run in the data folder.
+    """Print the settings in effect, with the addresses of the embedded servers that run in the data folder.
 
     Args:
         json: print one JSON document.
-        sql: print only what a tool asks for when it connects to the read models, the password included.
+        sql: print only the values that a tool needs to connect to the read models, with the password.
     """
     settings, origins = Settings.load_with_origins()
     if sql:

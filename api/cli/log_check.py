@@ -21,7 +21,7 @@ _STANDINGS = {"void": "does not count", "command": "a command; it was rejected"}
 
 
 def log_check(*, json: bool = False) -> int:
-    """Decode every record of the log with today's code; exit 3 when an event that counts cannot be read.
+    """Decode every record of the log with today's code; exit with 3 if an event that counts cannot be read.
 
     Args:
         json: Print one JSON document, with the speed and its ratio to reading alone.

@@ -19,7 +19,7 @@ from refold.streams.settings import Settings
 
 
 def dump(folder: Path, *, json: bool = False) -> int:
-    """Write the log into files, or go on where the last dump into the folder ended. Everything may run meanwhile.
+    """Write the log into files, from the end of the last dump into the folder on. Everything may run meanwhile.
 
     Args:
         folder: the folder for the files; it is made if it is missing.
@@ -37,7 +37,7 @@ def check(folder: Path, *, json: bool = False) -> int:
     """Read a whole dump: every file's checksum, every batch's checksum, and that no offset is missing. Asks no server.
 
     Args:
-        folder: what `refold log dump` wrote into.
+        folder: the folder of `refold log dump`.
         json: print one JSON document.
     """
     began = time.perf_counter()

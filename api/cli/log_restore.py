@@ -14,10 +14,10 @@ from refold.streams.settings import Settings
 
 
 def restore(folder: Path, *, execute: bool = False, replace: bool = False, json: bool = False) -> int:
-    """Put a dump of the log back into Kafka, each record under its offset. Workers and APIs are stopped meanwhile.
+    """Put a dump of the log back into Kafka, each record at its old offset. Stop all workers and APIs before.
 
     Args:
-        folder: what `refold log dump` wrote into.
+        folder: the folder of `refold log dump`.
         execute: do it, instead of only printing the plan.
         replace: delete topics that hold records first.
         json: print one JSON document.

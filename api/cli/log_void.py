@@ -41,7 +41,7 @@ def void(  # noqa: PLR0913 - a command's arguments and flags
         topic: the full name of a topic of events.
         partition: its partition.
         offset: the claim's offset; if left out, list the claims that can be taken out.
-        reason: why, for whoever reads the log later.
+        reason: the reason, for people who read the log later.
         operator: the person who does it; default: the name of this login.
         execute: do it, instead of only printing the plan.
         json: print one JSON document.
@@ -133,7 +133,7 @@ def _holder(settings: Settings, found: Voidings) -> str:
 
 
 def voids(*, json: bool = False) -> int:
-    """Show what operators have taken out of count.
+    """List the claims that operators have taken out of count.
 
     Args:
         json: print one JSON document.

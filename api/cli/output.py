@@ -18,7 +18,7 @@ LAST_WORDS = "refold.end"
 """Name of the logger for a process's last words."""
 SAID = logging.INFO
 _log, _ends = logging.getLogger("refold.says"), logging.getLogger(LAST_WORDS)
-_log.setLevel(SAID)  # The user asked for what a command says, so it is shown whatever level libraries have.
+_log.setLevel(SAID)  # The user asked for a command's output, so it is shown at any level that libraries set.
 _PIPED = 200
 """Width in columns of output that is not a terminal: no window cuts it, and wrapped names could not be searched for."""
 data = Console(width=None if sys.stdout.isatty() else _PIPED)

@@ -110,7 +110,7 @@ def release(
     all: bool = False,  # noqa: A002 - the flag is --all
     json: bool = False,
 ) -> int:
-    """Let parked streams go on: fold what waits of them into the read models, and answer what waits for reactors, in order.
+    """Let parked streams go on: fold their waiting events into the read models, or let reactors answer them, in order.
 
     Args:
         category: the stream's category, as `retail.basket`.

@@ -41,8 +41,8 @@ def rebuild(
         names: read models, as `store_daily` or `retail.store_daily`.
         all: every read model; fills an empty database, the core's tables included.
         execute: do it, instead of only printing the plan.
-        accept: promote what the log says, whatever differs.
-        expect_changes: a column that may change, as `store_daily.revenue`, or a model; several times for several.
+        accept: promote the rebuilt table, even if rows differ.
+        expect_changes: a column that may change, as `store_daily.revenue`, or a model; repeat it for several.
         max_changed: the share of the served rows that may differ, as `0.1%`.
         json: print one JSON document.
     """

@@ -20,7 +20,7 @@ from refold.streams.settings import Settings
 
 
 def freeze(*, json: bool = False) -> int:
-    """Write a new .avsc file for each event and command whose code no frozen file equals; none when one breaks a rule.
+    """Write a new .avsc file for each event and command whose code equals none of its frozen files; none if one breaks a rule.
 
     Args:
         json: Print what was written as JSON.
@@ -34,7 +34,7 @@ def freeze(*, json: bool = False) -> int:
 
 
 def check(*, json: bool = False) -> int:
-    """Compare code and frozen files, and all versions with each other; exit 3 when a rule is broken.
+    """Compare the code with the frozen files, and all versions with each other; exit with 3 if a rule is broken.
 
     Args:
         json: Print the violations as JSON.

@@ -48,7 +48,7 @@ def send(  # noqa: PLR0913 - the options of a command
         key: Idempotency key; the same for each retry. Default: a new one.
         expect: Version that the stream must have; 0: it must be new.
         wait: Seconds to wait for the outcome; 0: none.
-        file: NDJSON, a command a line (docs/producing.md). Killed, the same command goes on: a line's `id` makes it a retry.
+        file: NDJSON, a command a line (docs/producing.md). If it is killed, run the same command again: a line's `id` makes it a retry.
             A line without `id` gets one made of the file's whole content and the line's number: it stays the same as
             long as the file does.
         results: With --file: write the answer to each line there, as NDJSON.

@@ -1,4 +1,4 @@
-"""How the server stops: first it is not ready, so that balancers send elsewhere; then it stops listening; then requests in flight finish.
+"""Stops the server: first it is not ready, so that balancers send elsewhere; then it stops listening; then requests in flight finish.
 
 No client is reset: a connected client gets its answer with `Connection: close`, a client in the listener's queue is still answered, and
 a request that outlasts the stop gets an answer that says so.

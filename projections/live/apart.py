@@ -49,7 +49,7 @@ def topics_of(prefix: str, layout: Layout) -> set[str]:
 
 
 def waits_for_itself(build: Build, layout: Layout, parked: Collection[Park]) -> list[Park]:
-    """The streams that wait for this build alone. If the model evolves, its own fold handles them."""
+    """The streams that wait for this build alone; none if the model evolves, since its own fold handles them."""
     return [] if layout.evolves else [park for park in parked if park.build == build.number]
 
 

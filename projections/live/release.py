@@ -95,7 +95,7 @@ def _tables(fold: ModelsFold) -> tuple[list[_Table], list[Build]]:
 
 
 def _leave_for_others(db: Database, parks: Sequence[Park], lacking: Sequence[Build]) -> None:
-    """Park streams that waited for all models for builds of other code still: their rows lack the passed events."""
+    """Let streams that waited for all models go on waiting for builds of other code, whose rows lack the waiting events."""
     for build in lacking:
         parking.park(db, [replace(park, build=build.number) for park in parks if park.build == ALL_BUILDS], {})
 

@@ -121,7 +121,7 @@ def _since_last_delete(layout: Layout, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _after_deletes(layout: Layout, frames: Frames) -> Frames:
-    """Of each stream only the events after its last delete."""
+    """Only the events of each stream after its last delete."""
     model = layout.model
     if not isinstance(model, Entity) or model.deleted_when is None:
         return frames
@@ -213,7 +213,7 @@ def _exact(value: pl.Expr, kind: EventType, column: Column) -> pl.Expr:
 
 
 def _orders(kind: EventType, all_columns: Mapping[str, Column], ordered: Mapping[str, Column]) -> list[pl.Expr]:
-    """Time, stream and place of the event that each first or last took."""
+    """Time, stream and place of the event from which each first or last column took its value."""
     found: dict[str, list[pl.Expr]] = {}
     for column in ordered.values():
         order = str(order_column(column, all_columns.values()))

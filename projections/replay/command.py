@@ -117,7 +117,7 @@ class Replay:
         return True
 
     def _dropped(self, staging: Staging, problem: ModelFailed) -> Failed:
-        """Drop a build that failed because of its rows: nobody would resume it, since its declaration has to change."""
+        """Drop a build that failed because of its rows. Nobody would resume it, since its declaration must change."""
         with self._site.db.transaction():
             promote.drop(self._site.db, staging.build)
         return Failed(staging.build.domain, staging.build.model, problem.code, problem.message)

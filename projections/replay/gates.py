@@ -30,7 +30,7 @@ class Judged:
     empties: bool
     """Whether readers see rows now and would see none after the promote."""
     damaged: str | None = None
-    """Why the served table of this declaration could not be compared: it was dropped, or its columns were changed."""
+    """The reason why the served table could not be compared: it was dropped, or its columns were changed."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from refold.streams import Decider, Decision, Rejected
 
 
 class Household(msgspec.Struct, frozen=True):
-    """The state that the rules need. No points: no rule asks for them, and they would be most of its events."""
+    """The state that the rules need. It has no points, since no rule asks for them."""
 
     campaigns: tuple[int, ...] = ()
     redeemed: tuple[tuple[int, int], ...] = ()

@@ -54,7 +54,7 @@ def write_claim(db: Statements, place: Place, claim: StoredClaim, *, first: bool
 class AskedBefore:
     """All rows that the rules need for a chunk, queried at once. The position's lock keeps them true until the commit.
 
-    `keys`: keys of outcomes to look up; None if the caller takes it that none exist.
+    `keys`: keys of outcomes to look up; None if the caller assumes that none exist.
     """
 
     def __init__(
@@ -155,7 +155,7 @@ _CLAIMS_OF_WHOLE = _CLAIMS + f" AND {HAS_KEYS}".encode()
 
 
 def _ask_claims(db: Statements, places: Sequence[Place], *, whole: bool) -> Rows:
-    """`whole`: find no rows while a restore has still to add keys. The core need not ask: its position's query did."""
+    """`whole`: find no rows while a restore has not added all keys. The core need not check: its position's query did."""
     return db.execute(
         _CLAIMS_OF_WHOLE if whole else _CLAIMS,
         ([category for category, _ in places], [part for _, part in places]),

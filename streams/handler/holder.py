@@ -69,7 +69,7 @@ class Holder:
         """Look at the partition's row: own, wait or lose (F1, F2); evict what is counted (F6).
 
         A claim that rules 2 no longer let count is lost, too: its epoch is too far beyond the row's, because an operator took out
-        the claim before it. Should the row only be old (a restored database), the handler claims again, and no harm is done.
+        the claim before it. If the row is only old (a restored database), the handler claims again, and no harm is done.
         """
         if self.mode is Mode.IDLE or row is None:
             return Change.NONE

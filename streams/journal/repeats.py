@@ -13,7 +13,7 @@ FIRST_S, LONGEST_S = 10.0, 60.0
 QUIET_S = 30.0
 """Seconds without a repeat after which a fault is over."""
 MOST_FAULTS = 500
-"""Most faults known at once. The one that last came longest ago makes room."""
+"""Most faults known at once. For a new one, the fault that has been silent longest is forgotten."""
 
 
 @dataclass

@@ -13,7 +13,7 @@ _ASK_S = 10.0
 # ruff: noqa: SLF001 - public constants of the library
 _GONE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})
 _CORRUPT = frozenset({KafkaError._BAD_MSG, KafkaError._BAD_COMPRESSION, KafkaError._NOT_IMPLEMENTED})
-"""Errors of corrupt bytes: a wrong checksum; bytes not compressed as they say; a format that no batch of ours has."""
+"""Errors of corrupt bytes: a wrong checksum; bytes not compressed as their header says; an unknown format."""
 
 
 def cut(messages: Sequence[Message], *, keys: bool = False) -> list[Chunk]:

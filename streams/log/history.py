@@ -27,7 +27,7 @@ _NEAR = 2_000
 _SLICE = 500
 _FEW_AT_A_TIME = {"queued.min.messages": 1, "queued.max.messages.kbytes": 8192, "fetch.wait.max.ms": 5}
 NEWEST = 2**62
-"""A version after every version of a stream."""
+"""A version greater than any version of a stream."""
 PAGE_BYTES = 8 << 20
 """Bytes of one page of events, in memory at once."""
 CACHE_BYTES = 32 << 20

@@ -82,7 +82,7 @@ def check_topics(settings: Settings, domains: Domains, db: Database) -> None:
 
 
 def check_seen_topics(settings: Settings, domains: Domains, db: Database) -> None:
-    """The same for the topics that the tables know, with all checks of a start: it predicts what that will say.
+    """The same for the topics that the tables know, with all checks of a start: it predicts the result of the next start.
 
     Raises WrongSettings, WrongPartitions, TopicRecreated, KafkaUnavailable, KafkaRefused.
     """

@@ -51,7 +51,7 @@ _PRUNE = """
     DELETE FROM refold.processes p WHERE seen_at < now() - make_interval(secs => %s)
        AND EXISTS (SELECT 1 FROM refold.processes n WHERE n.role = p.role AND n.seen_at > p.seen_at)
 """
-"""SQL that deletes stale rows. A role's last row stays until another process comes: that none runs must be seen."""
+"""SQL that deletes stale rows. A role's last row stays until its next process, so a missing role shows."""
 MISSING_NOW = f"""
     SELECT role, max(seen_at) FROM refold.processes WHERE role <> 'api'
      GROUP BY role HAVING max(seen_at) < now() - interval '{STALE_S} s' ORDER BY role

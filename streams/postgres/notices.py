@@ -55,7 +55,7 @@ async def _pass_on(connection: pq.abc.PGconn, told: Callable[[str], None]) -> No
             if not lost.done():
                 lost.set_exception(problem)
             return
-        _is_idle(connection)  # libpq shows no notice that came behind an answer which nobody has taken
+        _is_idle(connection)  # libpq shows a notice only once the answer before it was taken
         while notice := connection.notifies():
             told(notice.extra.decode())
 

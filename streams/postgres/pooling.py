@@ -1,9 +1,10 @@
 """Detects and refuses a pooler that gives each transaction another session: it would lose a session's settings.
 
-The pooler's name does not matter. A word is set in one session, another connection begins a transaction, and the first
-is asked for its word. A pooler by transaction or statement gives the second connection the session that the first just
-returned, word and all, and the first gets another one; a pooler by session cannot. Some poolers show in another way
-too: the process id that they report differs from Postgres's own. Such a connection is tested more than once.
+The pooler's name does not matter. The test sets a word in the session of one connection; then a second connection begins
+a transaction, and the first is asked for its word. If sessions are pooled by transaction or statement, the second gets
+the session that the first just returned, with the word, and the first gets another one. If they are pooled by session,
+this cannot happen. Some poolers also report a process id that is not Postgres's own: such a connection is tested more
+than once.
 """
 
 import select

@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 _NEWER_S = 30.0
 _PACE_S = 0.1
-"""Least seconds between two transactions. Nobody waits for a reaction: the processor is left to those who answer."""
+"""Least seconds between two transactions. Nobody waits for a reaction, so the CPU is left to processes that answer somebody."""
 
 
 def main(settings: Settings) -> None:

@@ -21,7 +21,7 @@ MOST_AHEAD = 1000
 """Most that a claim's epoch may lie beyond the partition's. A handler claims the next epoch after a folded one: one
 ahead."""
 FAR_EPOCH = 2**62
-"""Least epoch that is out of reach. A handler claims the next epoch, never so often, so only a forged claim has one."""
+"""Least epoch that is out of reach. Handlers count up by one and never get there, so only a forged claim has one."""
 Envelope = Claim | Meta | Voiding | None
 """A record as the rules see it. None is a foreign record, without a readable envelope."""
 TakenOut = Callable[[int, Claim], bool]

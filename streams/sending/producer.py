@@ -202,7 +202,7 @@ class Producer:
             _report(self._client, _POLL_S)
 
     def _let_go(self) -> None:
-        """Forget replaced clients with nothing left, once no caller can still be about to hand them a record."""
+        """Forget replaced clients that have no records left, once no caller can still hand them one."""
         for each in tuple(self._ended):
             client, since = each
             if time.monotonic() - since > _LET_GO_S and not len(client):

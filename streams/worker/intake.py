@@ -112,7 +112,7 @@ class Intake:
     def _compare(self, stored: dict[Place, int]) -> None:
         for place, position in stored.items():
             at = self._at(place)
-            # Before anything is folded the reader's start counts: it may have been read before a restore.
+            # Until something is folded, compare the reader's start: it may have been read before a restore.
             if (self._reader.position(place) if at.reached is None else at.reached) != position:
                 self._seek(place, position, "moved")
             elif at.reached is None:

@@ -113,5 +113,5 @@ def rejection(outcome: Outcome) -> tuple[Rejection, dict[str, Any]]:
 
 
 def _own_code(error: Rejection, outcome: Outcome) -> str | None:
-    """A domain's own code stands in place of the platform's."""
+    """A domain's own code replaces the platform's."""
     return outcome.code if isinstance(error, CommandRejected) else None

@@ -69,7 +69,7 @@ class Preparation:
         await self._look_again_for_ever()
 
     async def _look_again_for_ever(self) -> None:
-        """Refuse commands while the log may lose records or is not the one of the tables: an acknowledged command could be lost."""
+        """Refuse commands while the log may lose records or does not belong to the tables: an acknowledged command could be lost."""
         while True:
             await asyncio.sleep(_LOOK_S)
             try:

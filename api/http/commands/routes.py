@@ -58,7 +58,7 @@ async def send_command(
 async def read_outcome(
     request: AnyRequest, commands: Services, domain: FromPath[str], category: FromPath[str], stream: FromPath[str]
 ) -> Answer:
-    """What became of a command: its key is all that is behind `commands/`, slashes included."""
+    """The outcome of a command. Its key is the rest of the path after `commands/`, slashes included."""
     found = find_category(commands.domains, domain, category)
     key = raw_behind(request, "v1", "streams", domain, category, stream, "commands")
     if key is None:

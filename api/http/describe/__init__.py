@@ -1,1 +1,1 @@
-"""What the API says of itself: OpenAPI, the schema registry, probes and metrics."""
+"""Descriptions of the API and its state: OpenAPI, the schema registry, probes and metrics."""

@@ -1,4 +1,4 @@
-"""For operators: probes and metrics; and this API's own descriptions."""
+"""Routes for operators: probes, metrics, and descriptions of this API."""
 
 import asyncio
 

@@ -31,7 +31,7 @@ AnyRequest = Request[Any, Any, Any]
 
 
 class RegistryError(Exception):
-    """An answer other than success, in Confluent's words: an HTTP status, an error code, and a sentence."""
+    """An error in Confluent's form: an HTTP status, an error code, and a sentence."""
 
     def __init__(self, status: int, code: int, message: str) -> None:
         super().__init__(message)

@@ -35,7 +35,7 @@ from refold.streams.settings import Settings
 LOOK_S, SOON_S = 5.0, 2.0
 """Seconds between two looks, normally and while something stands still."""
 STALE_S = 15.0
-"""Seconds after which a look has evidently met a silent server."""
+"""Seconds after which a look without a result shows that a server is silent."""
 ANSWER_S = 0.2
 """Seconds that a scrape waits for a new look."""
 _KEPT_S = 30.0
