@@ -23,6 +23,14 @@ def test_the_code_map_says_what_the_modules_say() -> None:
     assert code_map.PAGE.read_text() == code_map.page(), "run: python docs/code_map.py"
 
 
+def test_the_table_of_rooms_says_what_the_rooms_say() -> None:
+    assert code_map.ARCHITECTURE.read_text() == code_map.architecture(), "run: python docs/code_map.py"
+    rooms = {path.parent.relative_to(ROOT).as_posix() for path in (ROOT / "streams").glob("*/__init__.py")}
+    rooms |= {path.parent.relative_to(ROOT).as_posix() for path in (ROOT / "projections").glob("*/__init__.py")}
+    listed = set(re.findall(r"^\| `([\w/]+)` \|", code_map.ARCHITECTURE.read_text(), re.MULTILINE))
+    assert rooms - listed == set()
+
+
 def test_every_room_and_module_says_what_it_is() -> None:
     assert len(MODULES) > 300
     assert [path for path in MODULES if not code_map.first_line(path)] == []
