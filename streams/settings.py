@@ -59,6 +59,10 @@ class Settings(BaseModel):
     partitions: int = Field(
         default=4, ge=1, le=1024, description="Partitions of a category's topics; recorded when they are created."
     )
+    event_headers: Annotated[Literal["none", "cloudevents"], BeforeValidator(_small)] = Field(
+        default="none",
+        description="Headers of new events: none, or cloudevents (`ce_…`), for consumers that are not Refold's.",
+    )
     handlers: int = Field(
         default=1, ge=1, le=64, description="Handler processes of this machine; they share the partitions of commands."
     )

@@ -9,6 +9,7 @@ from refold.streams import journal
 from refold.streams.errors import KafkaRefused
 from refold.streams.handler.ports import Away
 from refold.streams.kafka import clients
+from refold.streams.log.cloud_events import HeadersOf, no_headers
 from refold.streams.log.topics import events_topic
 from refold.streams.refusals import TOO_LARGE, of_kafka
 
@@ -24,8 +25,8 @@ class KafkaLog:
     Raises KafkaRefused if every record would be refused: for rights, policies, a topic that takes hardly anything.
     """
 
-    def __init__(self, servers: str, prefix: str) -> None:
-        self._servers, self._prefix = servers, prefix
+    def __init__(self, servers: str, prefix: str, headers_of: HeadersOf = no_headers) -> None:
+        self._servers, self._prefix, self._headers_of = servers, prefix, headers_of
         self._failed = False
         self._refused: KafkaError | None = None
         self._too_large = set[str]()
@@ -35,10 +36,12 @@ class KafkaLog:
 
     def append(self, category: str, part: int, key: bytes | None, value: bytes) -> None:
         """Queue one record; waits while the queue is full."""
-        topic = events_topic(self._prefix, category)
+        topic, headers = events_topic(self._prefix, category), self._headers_of(value)
         while True:
             try:
-                self._producer.produce(topic, value, key, partition=part, on_delivery=self._reported)
+                self._producer.produce(
+                    topic, value, key, partition=part, on_delivery=self._reported, headers=headers or None
+                )
             except BufferError:
                 self._producer.poll(0.05)
             except KafkaException as problem:
@@ -51,10 +54,13 @@ class KafkaLog:
     def fits(self, category: str, key: bytes, value: bytes) -> bool:
         """Whether the topic takes the record, as far as its limit is known; it is known from the first refusal on."""
         largest = self._largest.get(topic := events_topic(self._prefix, category)) if self._largest else None
-        if largest is None or clients.fits(largest, key, value):
+        if largest is None:
             return True
+        headers = self._headers_of(value)
         # A rejection is permanent, a topic's settings are not.
-        return clients.fits(self._takes_now(topic, largest), key, value)
+        return clients.fits(largest, key, value, headers) or clients.fits(
+            self._takes_now(topic, largest), key, value, headers
+        )
 
     def _takes_now(self, topic: str, known: int) -> int:
         """The largest batch that a topic takes, in bytes; asked again once a second at most. Raises Away."""

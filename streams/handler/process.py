@@ -8,6 +8,7 @@ from refold.streams.guard.wiring import process_guard
 from refold.streams.handler.appender import KafkaLog
 from refold.streams.handler.handler import GROUP, Handler, Names, Surroundings
 from refold.streams.handler.tables import PostgresTables
+from refold.streams.log.cloud_events import cloud_events, no_headers
 from refold.streams.log.history import History
 from refold.streams.log.topics import commands_topic, ensure_topics
 from refold.streams.log.waiting import when_kafka_answers
@@ -31,11 +32,12 @@ def main(settings: Settings) -> None:
     topics = [commands_topic(settings.topic_prefix, name) for name in sorted(domains.categories)]
     names = Names(settings.topic_prefix, settings.partitions)
     guard = process_guard(settings, GROUP)
+    headers_of = cloud_events(domains.catalog) if settings.event_headers == "cloudevents" else no_headers
 
     def handler(reader: GroupReader, stopping: Event) -> list[Worker]:
         history = History(settings.kafka_servers(), settings.topic_prefix, domains)
         tables = PostgresTables(settings.dsn(), domains, history)
-        log = KafkaLog(settings.kafka_servers(), settings.topic_prefix)
+        log = KafkaLog(settings.kafka_servers(), settings.topic_prefix, headers_of)
         return [Handler(tables, log, reader, domains, names, Surroundings(stopping, guard=guard, standing=STANDING))]
 
     group = group_name(settings, GROUP)

@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from confluent_kafka import Consumer, Producer
@@ -17,6 +18,8 @@ limit are refused one by one."""
 _ASK_S = 10.0
 _AROUND_BYTES = 128
 """Overhead bytes of a batch and a record besides key and value: 61 and some 20, and what compression may add."""
+_AROUND_HEADER_BYTES = 10
+"""Most bytes that the lengths of a header's name and value take."""
 BATCH_BYTES = 1_000_000
 """librdkafka's own limit of a batch in bytes, unless it is set."""
 _PARTS = 3
@@ -108,9 +111,9 @@ def largest_batch(client: AdminClient, topic: str, seconds: float = _ASK_S) -> i
     return int(future.result()["max.message.bytes"].value)
 
 
-def fits(largest: int, key: bytes | None, value: bytes) -> bool:
+def fits(largest: int, key: bytes | None, value: bytes, headers: Sequence[tuple[str, bytes]] = ()) -> bool:
     """Whether the topic surely takes a record alone, however little it can be compressed."""
-    return taken(key, value) <= largest
+    return taken(key, value) + sum(len(name) + len(held) + _AROUND_HEADER_BYTES for name, held in headers) <= largest
 
 
 def taken(key: bytes | None, value: bytes) -> int:

@@ -1,9 +1,10 @@
 """Decodes Kafka's record batches as columns. Pure.
 
 A record of message format 2 is written in Avro's own encoding (zigzag varints, length-prefixed bytes). So the joined
-records of many batches are one Avro block, which Polars decodes at once. Then the sizes of the decoded numbers in their
-shortest form are added up. If they miss a record's length, or the block cannot hold its keys, values or headers (null
-keys are the claims'), the batches are halved until a single one is read record by record. Format:
+records of many batches are one Avro block, which Polars decodes at once. Headers are pairs of such bytes behind their
+number, so all records of a block must have as many as its first. Then the sizes of the decoded numbers in their shortest
+form are added up. If they miss a record's length, or the block cannot hold its keys, values or headers (null keys are the
+claims'), the batches are halved until a single one is read record by record. Format:
 https://kafka.apache.org/documentation/#recordbatch.
 """
 
@@ -11,6 +12,7 @@ import io
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby
 from typing import Any
 
@@ -20,7 +22,7 @@ from aiokafka.codec import gzip_decode, lz4_decode, snappy_decode, zstd_decode
 from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.util import calc_crc32c
 
-from refold.schemas.binary import long_bytes
+from refold.schemas.binary import long_bytes, read_long
 from refold.schemas.columns.layout import empty_container
 from refold.schemas.columns.walk import long_sizes
 from refold.streams.errors import LogCorrupt
@@ -47,7 +49,7 @@ _FIELDS: list[dict[str, Any]] = [
     {"name": "value", "type": "bytes"},
     {"name": "headers", "type": "long"},
 ]
-_CONTAINER, _SYNC = empty_container(_FIELDS)
+_MOST_HEADERS = 32
 _ROWS = {"offset": pl.Int64(), "key": pl.Binary(), "value": pl.Binary()}
 
 
@@ -128,14 +130,18 @@ def rows_of(batches: Sequence[RecordBatch]) -> pl.DataFrame:
 def _by_columns(batches: Sequence[RecordBatch]) -> pl.DataFrame | None:
     counts = [batch.count for batch in batches]
     block = b"".join(_decompressed(batches))
-    container = b"".join((_CONTAINER, long_bytes(sum(counts)), long_bytes(len(block)), block, _SYNC))
+    headers = _headers_of_first(block)
+    if headers is None:
+        return None
+    before, behind = _container(headers)
+    container = b"".join((before, long_bytes(sum(counts)), long_bytes(len(block)), block, behind))
     try:
         frame = pl.read_avro(io.BytesIO(container))
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException:  # Polars panics (a BaseException) on malformed data; then the batches are halved
         return None
-    if frame.height != sum(counts) or not _adds_up(frame, len(block)):
+    if frame.height != sum(counts) or not _adds_up(frame, headers, len(block)):
         return None
     bases = np.repeat(np.array([batch.base for batch in batches], np.int64), counts)
     return frame.select(offset=pl.Series(bases) + pl.col("delta"), key="key", value="value")
@@ -151,16 +157,42 @@ def _decompressed(batches: Sequence[RecordBatch]) -> Iterator[bytes]:
             raise LogCorrupt(f"batches from offset {batches[0].base} on cannot be decompressed: {problem}") from problem
 
 
-def _adds_up(frame: pl.DataFrame, size: int) -> bool:
-    """Whether each record has the length that it states, all together fill the block, and none has headers."""
-    sizes = frame.select(pl.col("key", "value").bin.size().cast(pl.Int64))
-    length, later, delta, key, value = (
-        series.to_numpy() for series in (frame["length"], frame["later"], frame["delta"], sizes["key"], sizes["value"])
+def _headers_of_first(block: bytes) -> int | None:
+    """The number of headers of a block's first record; None if it cannot be read, or has very many."""
+    try:
+        _, at = read_long(block, 0)
+        at += 1  # attributes
+        for _ in ("later", "delta"):
+            _, at = read_long(block, at)
+        for _ in ("key", "value"):
+            size, at = read_long(block, at)
+            at += max(0, size)
+        headers, _ = read_long(block, at)
+    except (IndexError, ValueError):
+        return None
+    return headers if 0 <= headers <= _MOST_HEADERS else None
+
+
+@cache
+def _container(headers: int) -> tuple[bytes, bytes]:
+    """An Avro container without rows, for records with this number of headers, and its sync marker."""
+    pairs = [{"name": f"{part}_{n}", "type": "bytes"} for n in range(headers) for part in ("name", "held")]
+    return empty_container([*_FIELDS, *pairs])
+
+
+def _adds_up(frame: pl.DataFrame, headers: int, size: int) -> bool:
+    """Whether each record has the length that it states, all together fill the block, and each has as many headers."""
+    texts = frame.columns[len(_FIELDS) :]
+    sizes = frame.select(pl.col("key", "value", *texts).bin.size().cast(pl.Int64))
+    length, later, delta, *bytes_of = (
+        series.to_numpy() for series in (frame["length"], frame["later"], frame["delta"], *sizes)
     )
-    attributes = headers = 1
-    inside = attributes + long_sizes(later) + long_sizes(delta) + long_sizes(key) + key + long_sizes(value) + value
+    attributes = count = 1
+    inside = attributes + long_sizes(later) + long_sizes(delta) + count
+    for held in bytes_of:
+        inside = inside + long_sizes(held) + held
     whole = int((length + long_sizes(length)).sum())
-    return bool((length == inside + headers).all()) and whole == size and not (frame["headers"] != 0).any()
+    return bool((length == inside).all()) and whole == size and not (frame["headers"] != headers).any()
 
 
 def _by_rows(batch: RecordBatch) -> pl.DataFrame:

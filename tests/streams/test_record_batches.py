@@ -69,6 +69,19 @@ def test_plain_records_are_never_read_one_by_one(codec: int, monkeypatch: pytest
     assert rows_of(list(batches_of(data, "t/0"))).height == len(records) == 150
 
 
+@pytest.mark.parametrize("headers", [1, 9, 32])
+def test_records_with_equally_many_headers_are_never_read_one_by_one(
+    headers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("refold.streams.kafka.record_batches._by_rows", None)
+    builder = DefaultRecordBatchBuilder(2, 3, False, -1, -1, -1, 10**6)
+    for row, (key, value, _) in enumerate(PLAIN):
+        named = [(f"ce_{n}", b"held %d" % (row * n)) for n in range(headers)]
+        assert builder.append(row, 1_600_000_000_000 + row, key, value, named)
+    rows = rows_of(list(batches_of(bytes(builder.build()), "t/0")))
+    assert list(zip(rows["key"], rows["value"], strict=True)) == [(key, value) for key, value, _ in PLAIN]
+
+
 def test_one_null_key_sends_only_its_own_batch_through_the_reader_of_single_records() -> None:
     data, records = record_set([(3, PLAIN), (3, [(None, b"claim", False)]), (3, PLAIN)])
     batches = list(batches_of(data, "t/0"))
