@@ -36,3 +36,10 @@ class ViewNotExplained(ApiError):
 
     code, status = "view-not-explained", 422
     remedy = "Explain the rows of the read models that the message names."
+
+
+class TraceUnknown(ApiError):
+    """No command and no correlation has this id."""
+
+    code, status = "trace-unknown", 404
+    remedy = "Send a command's id, the Idempotency-Key that it was sent with, or a correlation id. A command counts once Kafka has it."

@@ -84,6 +84,15 @@ app.command(
     Example: refold explain retail.baskets 4711 --json""",
 )
 app.command(
+    "refold.api.cli.trace:trace",
+    name="trace",
+    help="""Show what came of a command: outcome, events, the rows that they change, the reactors' commands, and so on.
+
+    Example: refold trace 6f0d3c9e-5a3b-5d59-9f0e-0a5a6d3c7b11
+
+    Example: refold trace 'till 3' --json""",
+)
+app.command(
     "refold.api.cli.sql:sql",
     name="sql",
     help="""Ask the read models by SQL, with the login that may only read; without QUERY print its address, for any Postgres client.

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from rich.tree import Tree
 
 from refold.api.embedded.jars import Report
 from refold.schemas.errors import RefoldError
@@ -89,6 +90,15 @@ def print_rows(names: Sequence[str], rows: Iterable[Sequence[str | None]], title
     for row in rows:
         table.add_row(*("" if value is None else _shown(value) for value in row))
     data.print(table)
+
+
+def print_tree(title: str, lines: Iterable[tuple[int, str]]) -> None:
+    """Print lines with their depths as a tree on stdout, letter for letter."""
+    branches = [Tree(_shown(title))]
+    for depth, text in lines:
+        del branches[depth + 1 :]
+        branches.append(branches[-1].add(_shown(text)))
+    data.print(branches[0])
 
 
 def _shown(text: str) -> Text:

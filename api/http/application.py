@@ -12,7 +12,7 @@ from refold.api.http.commands.services import CommandServices
 from refold.api.http.describe import dictionary_routes, operations, registry
 from refold.api.http.describe.metrics import counting
 from refold.api.http.describe.services import OperationServices
-from refold.api.http.reads import explain, streams
+from refold.api.http.reads import explain, streams, trace
 from refold.api.http.reads import routes as models
 from refold.api.http.reads.services import ModelServices, StreamServices
 from refold.api.http.wire import problems
@@ -43,6 +43,7 @@ def application(
             batch_routes.ROUTES,
             streams.ROUTES,
             explain.ROUTES,
+            trace.ROUTES,
             models.ROUTES,
             operations.ROUTES,
             dictionary_routes.ROUTES,

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from litestar import Litestar
 
 from refold.api.http.application import application
+from refold.api.http.asking_why import AskingWhy
 from refold.api.http.changes.hub import Changes, ChangeSources
 from refold.api.http.changes.routes import routes_of
 from refold.api.http.commands.outcomes import Outcomes
@@ -19,7 +20,6 @@ from refold.api.http.describe.metrics import metrics_page
 from refold.api.http.describe.registry import SchemaRegistry
 from refold.api.http.describe.seen import Watch
 from refold.api.http.describe.services import Check, OperationServices
-from refold.api.http.explaining import Explaining
 from refold.api.http.readiness import Readiness
 from refold.api.http.reads.positions import Positions
 from refold.api.http.reads.served_now import ServedNow
@@ -73,7 +73,7 @@ class Resources:
             self.database.fetch,
             self._statements,
         )
-        self.explaining = Explaining(settings, domains)
+        self.why = AskingWhy(settings, domains)
         kafka, prefix = settings.kafka_servers(), settings.topic_prefix
         self._producers = {
             sent: Producer(kafka, prefix, domains, queue_records=10_000, timeout_s=delivery_s, linger_ms=linger_ms)
@@ -103,7 +103,7 @@ class Resources:
             self.outcomes,
             self.preparation,
             self.served,
-            self.explaining,
+            self.why,
             self.watch,
             self.readiness,
             self.changes,
@@ -138,7 +138,7 @@ class Resources:
     def models(self) -> ModelServices:
         """For read models."""
         reads = ModelReads(self.database.fetch, self.lookups.fetch, self._moved, self._is_behind, self._statements)
-        return ModelServices(self.domains, self.served, reads, self.settings.topic_prefix, self.explaining.services())
+        return ModelServices(self.domains, self.served, reads, self.settings.topic_prefix, self.why.services())
 
     def operations(self) -> OperationServices:
         """For probes and metrics."""

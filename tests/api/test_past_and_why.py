@@ -1,18 +1,28 @@
 """Streams as they were, and why rows are as they are, through the real Kafka, workers and Postgres."""
 
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
 
+from refold.api.cli.app import run
 from refold.api.cli.stack import Stack
 
 pytestmark = pytest.mark.timeout(180)
+ROOT = Path(__file__).parent.parent.parent
 DAYS_AGO = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
 
@@ -239,3 +249,142 @@ def test_a_key_that_ends_with_explain_is_told_from_an_explanation(api: httpx.Cli
         assert "no event" not in answer.json()["detail"], "the row is asked for, not why"
     by_parameter = api.get("/v1/explain/retail/baskets", params={"basket_id": f"eq.{shop}-0"}).json()
     assert by_parameter["changes"] == why(api, f"/v1/retail/baskets/{shop}-0")["changes"]
+
+
+def traced(api: httpx.Client, asked: Any, **more: Any) -> dict[str, Any]:
+    answer = api.get("/v1/trace", params={"id": str(asked), **more})
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def test_a_command_is_traced_to_its_events_its_rows_and_the_commands_that_answer_them(
+    api: httpx.Client, shop: str
+) -> None:
+    (paid,) = [one for one in why(api, f"/v1/retail/baskets/{shop}-0")["changes"] if one["types"] == ["BasketPaid"]]
+    found = traced(api, paid["command_id"])
+    assert (found["read_as"], found["complete"], found["commands"], found["events"]) == ("command", True, 2, 2)
+    (root,) = found["tree"]
+    assert (root["command"], root["status"], root["version"]) == ("PayBasket", "accepted", 3)
+    assert root["fields"] == {"basket_id": f"{shop}-0"}
+    (event,) = root["events"]
+    assert event["id"] == paid["id"]
+    assert {row["model"] for row in event["rows"]} == {"baskets", "store_daily"}
+    for row in event["rows"]:
+        behind = api.get(row["path"]).json()
+        assert behind["key"] == row["key"]
+        assert event["id"] in [one["id"] for one in behind["changes"]]
+    (reaction,) = event["reactions"]
+    assert (reaction["reactor"], reaction["status"]) == ("points", "accepted")
+    answer = reaction["command"]
+    assert (answer["command"], answer["stream"], answer["status"]) == ("AwardPoints", shop, "accepted")
+    (awarded,) = answer["events"]
+    assert awarded["actor"] == f"reactor:points/{event['id']}"
+    assert [row["path"] for row in awarded["rows"]] == [f"/v1/retail/households/{shop}/explain"]
+    assert [(line["depth"], line["kind"]) for line in found["list"]] == [
+        (0, "command"), (1, "event"), (2, "reaction"), (3, "command"), (4, "event")
+    ]  # fmt: skip
+    assert api.get(f"/v1/trace/{paid['command_id']}").json() == found
+    alone = traced(api, paid["command_id"], limit=1)
+    assert (alone["complete"], alone["cut"]) == (False, ["the trace's limit"])
+    assert alone["tree"][0]["events"][0]["reactions"][0]["command"]["cut"] == "the trace's limit"
+
+
+def test_a_correlation_is_traced_to_all_its_commands(api: httpx.Client) -> None:
+    correlation, household = f"till/3 {uuid.uuid4().hex}", f"h-{uuid.uuid4().hex[:12]}"
+    name = f"{household}-x"
+    opened = {"basket_id": name, "store_id": 8, "household_id": household}
+    sent(api, "OpenBasket", opened, Refold_Correlation_Id=correlation)
+    line = {"basket_id": name, "product_id": 1, "quantity": 1, "amount": "3.00", "discount": "0"}
+    sent(api, "ScanItem", line, Refold_Correlation_Id=correlation)
+    sent(api, "PayBasket", {"basket_id": name}, Refold_Correlation_Id=correlation)
+    deadline = time.monotonic() + 60
+    while api.get(f"/v1/retail/households/{household}").status_code == 404:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    found = traced(api, correlation)
+    assert (found["read_as"], found["complete"]) == ("correlation", True)
+    assert [root["command"] for root in found["tree"]] == ["OpenBasket", "ScanItem", "PayBasket"]
+    assert [line["command"] for line in found["list"] if line["kind"] == "command"][-1] == "AwardPoints"
+    assert {line["correlation_id"] for line in found["list"] if line["kind"] == "command"} == {correlation}
+    assert api.get(f"/v1/trace/{quote(correlation, safe='')}").json() == found
+
+
+def test_a_rejected_command_and_one_by_its_key_are_traced(api: httpx.Client, basket: str) -> None:
+    key = f"key/{uuid.uuid4().hex}"
+    answer = api.post(
+        "/v1/commands/retail/basket/OpenBasket",
+        json={"basket_id": basket, "store_id": 1},
+        headers={"Idempotency-Key": key, "Refold-Actor": "ann"},
+    )
+    assert answer.status_code == 409
+    (root,) = traced(api, key)["tree"]
+    assert (root["status"], root["code"], root["command"]) == ("rejected", answer.json()["code"], "OpenBasket")
+    assert (root["events"], root["actor"], root["version"]) == ([], "ann", 5)
+
+
+def test_a_command_that_is_not_decided_is_traced_as_pending(api: httpx.Client, stack: Stack) -> None:
+    key, handler = str(uuid.uuid4()), stack.pids()["handler"]
+    os.kill(handler, signal.SIGSTOP)
+    try:
+        body = {"basket_id": f"b-{uuid.uuid4().hex[:12]}", "store_id": 9}
+        headers = {"Idempotency-Key": key, "Prefer": "wait=0", "Refold-Correlation-Id": f"of {key}"}
+        assert api.post("/v1/commands/retail/basket/OpenBasket", json=body, headers=headers).status_code == 202
+        for asked in (key, f"of {key}"):
+            (root,) = traced(api, asked)["tree"]
+            assert (root["command"], root["status"], root["fields"]["store_id"]) == ("OpenBasket", "pending", 9)
+    finally:
+        os.kill(handler, signal.SIGCONT)
+
+
+def test_unknown_ids_are_refused_with_a_code(api: httpx.Client) -> None:
+    for asked in (str(uuid.uuid4()), "no such correlation"):
+        answer = api.get("/v1/trace", params={"id": asked})
+        assert (answer.status_code, answer.json()["code"]) == (404, "trace-unknown")
+    for path in ("/v1/trace", "/v1/trace?id=", f"/v1/trace?id={'x' * 1001}", "/v1/trace/%FF"):
+        answer = api.get(path)
+        assert (answer.status_code, answer.json()["code"]) == (400, "filter-invalid"), path
+
+
+def test_the_command_line_says_why(
+    stack: Stack, shop: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in stack.settings.environment().items():
+        monkeypatch.setenv(name, value)
+    assert run(["explain", "retail.baskets", f"{shop}-0", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["adds_up"], found["events"]) == (True, 3)
+    assert run(["explain", "baskets", f"{shop}-0", "--newest", "--limit", "1"]) == 0
+    out, err = capsys.readouterr()
+    assert "BasketPaid" in out
+    assert "status: open → paid" in out
+    assert "1 of 3 events listed" in err
+    day = datetime.now(UTC).date().isoformat()
+    assert run(["explain", "store_daily", "--where", "store_id=eq.7", "--where", f"day=eq.{day}"]) == 0
+    assert "revenue" in capsys.readouterr().out
+    assert run(["trace", found["changes"][-1]["command_id"]]) == 0
+    out = capsys.readouterr().out
+    assert "PayBasket retail.basket" in out
+    assert "reactor points: accepted" in out
+    assert run(["explain", "store_totals", "7"]) == 2
+    assert run(["explain", "baskets", "never-was"]) == 1
+    assert run(["explain", "baskets"]) == 2
+    assert run(["trace", "never-was"]) == 1
+    assert "trace-unknown" in capsys.readouterr().err
+
+
+def test_the_page_about_why_runs_as_it_stands(stack: Stack, shop: str, tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "why.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == text.count("```sh\n") == text.count("```") // 2
+    script = "set -euo pipefail\n" + "\n".join(blocks).replace("http://127.0.0.1:8080", stack.api_url)
+    environment = {**os.environ, **stack.settings.environment(), "COLUMNS": "200"}
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    environment["REFOLD_ANALYST_URL"] = stack.settings.dsn()
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "they add up to the row" in done.stderr, shop
+    assert "PayBasket" in done.stdout
+    assert json.loads((tmp_path / "explained.json").read_text())["adds_up"] is True

@@ -1,8 +1,6 @@
 """Why a row is as it is: the events behind it, page by page, and the proof that they add up to it."""
 
-import base64
 import hashlib
-from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -11,10 +9,11 @@ from litestar import Request, Router, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath, SkipValidation
 
-from refold.api.errors import CursorInvalid, DomainUnknown, Fault, ModelUnknown, RouteUnknown, RowAbsent
+from refold.api.errors import DomainUnknown, ModelUnknown, RouteUnknown, RowAbsent
+from refold.api.http.reads import page_cursor
 from refold.api.http.reads.explained import explained, position
 from refold.api.http.reads.request import read_numbers, read_texts
-from refold.api.http.reads.row_keys import Key, key_of_parameters, key_of_path
+from refold.api.http.reads.row_keys import PARAMETERS, Key, key_of_parameters, key_of_path
 from refold.api.http.reads.services import WhyServices
 from refold.api.http.wire.answer import JSON, Answer
 from refold.api.http.wire.parameters import bad_filter, refuse_unknown, shown
@@ -22,12 +21,10 @@ from refold.api.http.wire.paths import ANY, raw_behind
 from refold.api.past_errors import ViewNotExplained
 from refold.projections.explaining.explainer import Asked, Explanation
 from refold.projections.tables.served import ServedModel, served_table
-from refold.streams.chunk import Place
 
 MAX_CHANGES, DEFAULT_CHANGES = 1000, 100
 SEARCH_S = 3.0
 """Seconds that one request searches in the log; the next one goes on from there."""
-PARAMETERS = ("limit", "order", "cursor")
 AnyRequest = Request[Any, Any, Any]
 Services = NamedDependency[SkipValidation[WhyServices]]
 
@@ -73,7 +70,7 @@ async def _answer(request: AnyRequest, why: WhyServices, model: ServedModel, key
     if order not in {"asc", "desc"}:
         raise bad_filter("order", "order is asc (the oldest first) or desc (the newest first)")
     binding = _binding(model, key, order)
-    start, positions = _read_cursor(texts["cursor"], binding, prefix) if "cursor" in texts else (0, None)
+    start, positions = page_cursor.read(texts["cursor"], binding, prefix) if "cursor" in texts else (0, None)
     asked = Asked(model.domain, model.name, key, limit, start, order == "desc", positions, SEARCH_S)
     found = await why.explain(asked)
     headers = {"Refold-Position": position(found.positions, prefix)}
@@ -96,7 +93,7 @@ def _following(request: AnyRequest, found: Explanation, binding: str, prefix: st
         return None
     raw = request.scope["query_string"].decode("latin-1")
     kept = [part for part in raw.split("&") if part and not part.startswith("cursor=")]
-    cursor = _cursor(found.positions, start, binding, prefix)
+    cursor = page_cursor.written(start, found.positions, binding, prefix)
     path = quote(request.scope["raw_path"].decode("latin-1"), safe="/%,:~!$&'()*+;=@")
     return f"{path}?{'&'.join([*kept, f'cursor={cursor}'])}"
 
@@ -104,24 +101,6 @@ def _following(request: AnyRequest, found: Explanation, binding: str, prefix: st
 def _binding(model: ServedModel, key: Key, order: str) -> str:
     named = msgspec.json.encode([model.domain, model.name, key, order])
     return hashlib.sha256(named).hexdigest()[:16]
-
-
-def _cursor(positions: Mapping[Place, int], start: int, binding: str, prefix: str) -> str:
-    places = [(topic.removeprefix(prefix), part, at) for (topic, part), at in sorted(positions.items())]
-    return base64.urlsafe_b64encode(msgspec.json.encode([binding, start, places])).decode().rstrip("=")
-
-
-def _read_cursor(text: str, binding: str, prefix: str) -> tuple[int, dict[Place, int]]:
-    """The number of the first change, and the positions of the first page. Raises CursorInvalid."""
-    try:
-        body = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        bound_to, start, places = msgspec.json.decode(body, type=tuple[str, int, list[tuple[str, int, int]]])
-    except (ValueError, msgspec.MsgspecError):
-        bound_to, start, places = "", 0, []
-    if bound_to != binding or start < 0:
-        message = "the cursor is not one of this explanation: same read model, same key, same order"
-        raise CursorInvalid(message, Fault("cursor", CursorInvalid.code, message))
-    return start, {(prefix + topic, part): at for topic, part, at in places}
 
 
 ROUTES = Router("/", route_handlers=[explain_by_parameters])

@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import polars as pl
 
 from refold.api.http.reads.positions import token
+from refold.api.http.reads.row_keys import PARAMETERS
 from refold.projections.explaining.explainer import Explanation
 from refold.projections.explaining.kept import Total
 from refold.projections.explaining.steps import Change, ColumnChange, RowRecord
@@ -128,3 +130,25 @@ def _waiting(one: WaitingEvents) -> Json:
         "events": [record_json(record) for record in one.events],
         "unreadable": one.unreadable,
     }
+
+
+def explain_path(layout: Layout, key: Sequence[Any]) -> str:
+    """The path of a row's explanation: the key in the path, or as parameters where no path can say it."""
+    base, name = layout.model.domain, layout.name
+    parts = [(part.name, value_json(part, value)) for part, value in zip(layout.keys, key, strict=True)]
+    texts = [str(value).lower() if isinstance(value, bool) else str(value) for _, value in parts]
+    if any(value is None for _, value in parts) or (len(parts) == 1 and texts[0] in {".", ".."}):
+        said = [
+            (f'"{column}"' if column in PARAMETERS else column, "is.null" if value is None else f"eq.{text}")
+            for (column, value), text in zip(parts, texts, strict=True)
+        ]
+        return f"/v1/explain/{base}/{name}?{urlencode(said)}"
+    quoted = texts if len(texts) == 1 else [_quoted(text) for text in texts]
+    return f"/v1/{base}/{name}/{','.join(quote(text, safe='') for text in quoted)}/explain"
+
+
+def _quoted(text: str) -> str:
+    """A value of several, in double quotes if it needs them."""
+    if "," not in text and not text.startswith('"'):
+        return text
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -12,6 +12,8 @@ from refold.projections.tables.serving import ServedModel
 Key = list[str | None]
 """The values of a key in the order of its columns, as text for Postgres."""
 EXPLAIN = b"/explain"
+PARAMETERS = ("limit", "order", "cursor")
+"""Parameters of an explanation besides its key."""
 
 
 def explained_key(raw: bytes) -> bytes | None:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 from refold.api.http.reads.positions import Positions
 from refold.api.http.wire.database import Parameters, Row, Statement
+from refold.api.tracing.steps import Trace
+from refold.api.tracing.tracer import AskedTrace
 from refold.api.unavailable import NotPrepared
 from refold.projections.explaining.explainer import Asked, Explanation
 from refold.projections.tables.declared import Declared, declared_of
@@ -59,12 +61,20 @@ async def _explains_nothing(_: Asked) -> Explanation:
     raise NotPrepared("this process explains nothing")
 
 
+async def _traces_nothing(_: AskedTrace) -> Trace:
+    raise NotPrepared("this process traces nothing")
+
+
 @dataclass(frozen=True)
 class WhyServices:
-    """Services for questions why. `explain` searches the log for the events behind a row, one question at a time."""
+    """Services for questions why, one question of a kind at a time.
+
+    `explain` searches the log for the events behind a row, `trace` follows what came of an id.
+    """
 
     declared: Declared = field(default_factory=lambda: declared_of(()))
     explain: Callable[[Asked], Awaitable[Explanation]] = _explains_nothing
+    trace: Callable[[AskedTrace], Awaitable[Trace]] = _traces_nothing
     topic_prefix: str = ""
 
 

@@ -1,0 +1,28 @@
+"""Cursors of answers that are found in the log: the question they belong to, a number, and positions."""
+
+import base64
+from collections.abc import Mapping
+
+import msgspec
+
+from refold.api.errors import CursorInvalid, Fault
+from refold.streams.chunk import Place
+
+
+def written(start: int, positions: Mapping[Place, int], binding: str, prefix: str) -> str:
+    """The cursor as a client gets it. Topics lack their prefix, as in position tokens."""
+    places = [(topic.removeprefix(prefix), part, at) for (topic, part), at in sorted(positions.items())]
+    return base64.urlsafe_b64encode(msgspec.json.encode([binding, start, places])).decode().rstrip("=")
+
+
+def read(text: str, binding: str, prefix: str) -> tuple[int, dict[Place, int]]:
+    """The number and the positions. Raises CursorInvalid for a cursor of another question."""
+    try:
+        body = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        bound_to, start, places = msgspec.json.decode(body, type=tuple[str, int, list[tuple[str, int, int]]])
+    except (ValueError, msgspec.MsgspecError):
+        bound_to, start, places = "", 0, []
+    if bound_to != binding or start < 0 or any(at < 0 for *_, at in places):
+        message = "the cursor is not one of this question: follow `next` as it is"
+        raise CursorInvalid(message, Fault("cursor", CursorInvalid.code, message))
+    return start, {(prefix + topic, part): at for topic, part, at in places}
