@@ -56,6 +56,7 @@ def catalogue() -> dict[str, type[RefoldError]]:
     for apart in (
         "refold.api.unavailable",
         "refold.api.past_errors",
+        "refold.api.download_errors",
         "refold.api.reading_errors",
         "refold.api.change_errors",
         "refold.api.embedded.errors",
