@@ -38,6 +38,7 @@ def main() -> int:
             "BELIEVERS_S": options.believers,
             "RESTORES": "all",
             "ROLLING_RESTARTS": 10,
+            "GAPLESS_ROUNDS": 3,
             "CHANGES_KILLS": 30,
             "DEPLOYS": "there and back",
             results.VARIABLE: noted,

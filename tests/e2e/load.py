@@ -24,6 +24,7 @@ class Load:
     domains: Domains
     per_second: float
     sent: int = 0
+    batch: int = 20
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
     problems: list[str] = field(default_factory=list)
@@ -47,11 +48,11 @@ class Load:
         ) as producer:
             while not self._stop.is_set():
                 began, first = time.monotonic(), self.sent
-                for basket in range(first, first + 20):
+                for basket in range(first, first + self.batch):
                     self._basket(producer, basket)
                 self._acknowledged(producer, first)
-                self.sent += 20
-                self._stop.wait(max(0.0, 20 / self.per_second - (time.monotonic() - began)))
+                self.sent += self.batch
+                self._stop.wait(max(0.0, self.batch / self.per_second - (time.monotonic() - began)))
 
     def _acknowledged(self, producer: Producer, first: int) -> None:
         """Flush; what was not acknowledged is sent again, ids and all, until it is."""
@@ -60,7 +61,7 @@ class Load:
                 return producer.flush(90)
             except DeliveryFailed as problem:
                 self.problems.append(problem.message)
-                for basket in range(first, first + 20):
+                for basket in range(first, first + self.batch):
                     self._basket(producer, basket)
 
     def _basket(self, producer: Producer, basket: int) -> None:
