@@ -143,7 +143,7 @@ class Handler:
             if change is Change.OWNED and row is not None:
                 self._begin(place, held, row)
             elif change is Change.LOST:
-                self._lost(place, held, "its claim is passed")
+                self._lost(place, held, "its claim does not count")
             if held.holder.wants_claim(now):
                 self._claim(held, row)
 
@@ -245,7 +245,7 @@ class Handler:
         with metrics.stage(GROUP, "snapshot"):
             seen = self._tables.snapshot(held.category, held.part, keys, {c.stream for c in batch})
         if held.holder.observe(seen.row, self._around.clock()) is Change.LOST:
-            self._lost(place, held, "its claim is passed")
+            self._lost(place, held, "its claim does not count")
         if not held.holder.usable(seen.row):
             return 0, None
         decider = self._domains.deciders[held.category]

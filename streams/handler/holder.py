@@ -1,9 +1,10 @@
 """A handler's hold on one partition: its claim, and the overlay of records that the tables do not show yet. No I/O.
 
-Invariants (docs/log-rules.md gives the reason for each of F1-F7):
+Invariants (docs/log-rules.md gives the reason for each of F1-F8):
 - decide only on ONE snapshot whose writer is ours and whose next_seq has reached `floor` (F3);
 - forget an appended entry only once a usable snapshot has counted it, never because it was acknowledged (F6);
-- a claim is dead once the tables show a later one: forget everything, wait a growing random time, claim again (F1, F2).
+- a claim is dead once the tables show a later one: forget everything, wait a growing random time, claim again (F1, F2);
+- no state lasts without the tables: a claim that they do not show for long is given up, and claimed again (F8).
 """
 
 import random
@@ -18,6 +19,8 @@ from refold.schemas.meta import RULES
 from refold.streams.rules.judge import MOST_AHEAD, ClaimState
 
 _BACKOFF_S, _BACKOFF_MOST_S = 0.2, 5.0
+_PATIENCE_S, _PATIENCE_MOST_S = 10.0, 320.0
+"""Least seconds that the tables may not show a claim before it is given up: at first, and after many such claims."""
 
 
 class Mode(Enum):
@@ -50,7 +53,9 @@ class Holder:
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
         self._losses = 0
+        self._given_up = 0
         self._not_before = 0.0
+        self._shown_by: float | None = None
         self.writer: UUID | None = None
         self.floor = 0
         self._forget()
@@ -66,23 +71,44 @@ class Holder:
         return self.epoch, writer
 
     def observe(self, row: ClaimState | None, now: float) -> Change:
-        """Look at the partition's row: own, wait or lose (F1, F2); evict what is counted (F6).
+        """Look at the partition's row: own, wait or lose (F1, F2, F8); evict what is counted (F6).
 
         A claim that rules 2 no longer let count is lost, too: its epoch is too far beyond the row's, because an operator took out
         the claim before it. If the row is only old (a restored database), the handler claims again, and no harm is done.
         """
-        if self.mode is Mode.IDLE or row is None:
+        if self.mode is Mode.IDLE:
             return Change.NONE
-        if row.writer == self.writer:
-            if self.mode is Mode.WAITING:
-                self.mode, self._losses = Mode.OWNING, 0
-                return Change.OWNED
+        if row is not None and row.writer == self.writer and self.mode is Mode.WAITING:
+            self.mode, self._losses, self._given_up, self._shown_by = Mode.OWNING, 0, 0, None
+            return Change.OWNED
+        if self.usable(row):
+            assert row is not None
+            self._shown_by = None
             self._evict(row)
             return Change.NONE
-        if row.epoch >= self.epoch or (row.rules >= RULES and self.epoch > row.epoch + MOST_AHEAD):
+        if self._is_passed(row) or self._is_overdue(now):
             self.lose(now)
             return Change.LOST
         return Change.NONE
+
+    def _is_passed(self, row: ClaimState | None) -> bool:
+        if row is None or row.writer == self.writer:
+            return False
+        return row.epoch >= self.epoch or (row.rules >= RULES and self.epoch > row.epoch + MOST_AHEAD)
+
+    def _is_overdue(self, now: float) -> bool:
+        """Whether the tables have not shown the claim, or not enough of it, for long (F8); first starts to count.
+
+        The time doubles with each claim that was given up, until one counts, so it outgrows the core's lag: meanwhile
+        nobody decides here, and the lag shrinks.
+        """
+        if self._shown_by is None:
+            patience = min(_PATIENCE_S * 2**self._given_up, _PATIENCE_MOST_S)
+            self._shown_by = now + self._rng.uniform(patience, 2 * patience)
+        if now < self._shown_by:
+            return False
+        self._given_up = min(self._given_up + 1, 10)
+        return True
 
     def lose(self, now: float) -> None:
         """Drop everything of a dead claim and back off, longer each time."""
@@ -121,8 +147,6 @@ class Holder:
         return len(self._commands)
 
     def _evict(self, row: ClaimState) -> None:
-        if not self.usable(row):
-            return
         while self._order and self._order[0][0] < row.next_seq:
             seq, key, stream = self._order.popleft()
             self.floor = max(self.floor, seq + 1)
@@ -135,6 +159,7 @@ class Holder:
         self.mode = Mode.IDLE
         self.writer = None
         self.epoch = 0
+        self._shown_by = None
         self.next_seq = 0
         self.floor = 0
         self.outstanding_bytes = 0

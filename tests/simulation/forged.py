@@ -22,11 +22,15 @@ class Outsiders:
         self._world, self._rng = world, rng
         for value in out_of_reach(rng) if rng.random() < 0.3 else []:
             world.land(value)
+        self._means_to_void = rng.random() < 0.3
 
     def moves(self) -> Sequence[tuple[str, Callable[[], object]]]:
-        """An operator's, where a claim has to be taken out."""
+        """An operator's, where a claim has to be taken out; and a forger's who voids it first, with the least epoch."""
         record = _operators(self._rng, self._world.controls())
-        return [] if record is None else [("operator voids", partial(self._void, record))]
+        voids: list[tuple[str, Callable[[], object]]] = []
+        if self._means_to_void and self._world.reference[-1].epoch >= FAR_EPOCH:
+            voids = [("forger voids", self._void_first)] * 2
+        return voids if record is None else [*voids, ("operator voids", partial(self._void, record))]
 
     def faults(self) -> Sequence[tuple[str, Callable[[], object]]]:
         """What a forger does."""
@@ -40,6 +44,11 @@ class Outsiders:
 
     def _forge_voiding(self) -> None:
         self._world.land(_forged_voiding(self._rng, self._world.controls()))
+
+    def _void_first(self) -> None:
+        """Handlers whose claims landed since are passed over, and the tables may never show them an epoch like theirs."""
+        self._world.land(_voiding(self._rng, 0, UUID(int=0), 0))
+        self._means_to_void = False
 
     def _void(self, record: bytes) -> None:
         """The record lands; some do it twice, at once or much later."""
@@ -79,7 +88,7 @@ def _operators(rng: random.Random, controls: Controls) -> bytes | None:
 
 
 def _forged_voiding(rng: random.Random, controls: Controls) -> bytes:
-    """A voiding that no operator wrote: of half a claim's name, or all of it; never below the epoch that an operator would say."""
+    """A voiding that no operator wrote: of half a claim's name, or all of it; its epoch may lie below any that counted before."""
     past = claims_past(controls)
     claims = [(at, record.writer) for at, record in controls if isinstance(record, Claim)] or [(0, UUID(int=0))]
     offset, writer = (past.newer.offset, past.newer.claim.writer) if past.newer else rng.choice(claims)
@@ -88,8 +97,8 @@ def _forged_voiding(rng: random.Random, controls: Controls) -> bytes:
             offset = rng.randrange(offset + 2)
         case 1:
             writer = UUID(int=rng.getrandbits(128), version=4)
-    least = next((way.epoch for way in past.ways() if way.epoch is not None), FAR_EPOCH - 1)
-    epoch = rng.choice((None, None, least, least + 1, FAR_EPOCH - 1, FAR_EPOCH, -1))
+    least = next((way.epoch for way in past.ways() if way.epoch is not None), 0)
+    epoch = rng.choice((None, None, 0, least, least + 1, FAR_EPOCH - 1, FAR_EPOCH, -1))
     return _voiding(rng, offset, writer, None if past.newer else epoch)
 
 

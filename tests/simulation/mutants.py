@@ -83,6 +83,7 @@ MUTANTS = (
     Mutant("a voiding is taken at its offset, whatever claim it names", [Edit(judge, "names", ("(voiding.offset, voiding.writer) == (offset, claim.writer)", "voiding.offset == offset"))]),
     Mutant("a voiding is taken at its word, wherever the claim lies", [Edit(judge, "names", ("(voiding.offset, voiding.writer) == (offset, claim.writer)", "voiding.writer == claim.writer"))]),
     Mutant("a claim out of reach waits for a row that shows it", [Edit(Holder, "observe", (" or (row.rules >= RULES and self.epoch > row.epoch + MOST_AHEAD)", ""))]),
+    Mutant("a claim that is never shown is waited for, however long", [Edit(Holder, "observe", (" or self._is_overdue(now)", ""))]),
     Mutant("overlay evicted on append, not once counted", [Edit(Holder, "_evict", ("self._order and self._order[0][0] < row.next_seq", "self._order"), ("self.floor = max(self.floor, seq + 1)", "pass"))]),
     Mutant("starts before its claim is folded", [Edit(Holder, "observe", ("if row.writer == self.writer:", "if row.writer == self.writer or self.mode is Mode.WAITING:")), _NO_GUARD], ("restore",)),
     Mutant("outcome looked up only in the overlay", [Edit(Handler, "_decide", ("key not in seen.outcomes and ", ""))]),

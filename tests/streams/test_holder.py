@@ -1,4 +1,4 @@
-"""Tests a handler's hold on a partition: own, wait, lose, evict (H1-H4, F1-F6: docs/log-rules.md)."""
+"""Tests a handler's hold on a partition: own, wait, lose, evict (H1-H5, F1-F8: docs/log-rules.md)."""
 
 import random
 from uuid import uuid4
@@ -59,6 +59,60 @@ def test_a_claim_that_rules_2_let_count_no_more_is_lost_and_one_within_their_bou
         holder = Holder(random.Random(1))
         epoch, _ = holder.claim(ClaimState(epoch=2**62 - 1))
         assert holder.observe(ClaimState(epoch=epoch - below, rules=rules, writer=uuid4()), 0.0) is change
+
+
+def lost_at(holder: Holder, row: ClaimState | None, start: float) -> float:
+    """When the holder gives up its claim while the tables show this row alone, looked at each second."""
+    return next(start + t for t in range(10_000) if holder.observe(row, start + t) is Change.LOST)
+
+
+def test_a_claim_that_the_tables_never_show_is_claimed_again_after_long_and_longer() -> None:
+    """F8: a forged voiding may leave the row below my epoch for good. The times differ, so believers do not stay in step."""
+    for row in (None, ClaimState(epoch=0, rules=2)):
+        firsts = set()
+        for seed in range(20):
+            holder, now, waits = Holder(random.Random(seed)), 0.0, []
+            writers = set()
+            for _ in range(8):
+                writers.add(holder.claim(ClaimState(epoch=4))[1])
+                lost = lost_at(holder, row, now)
+                waits.append(lost - now)
+                now = lost + 5.0
+                assert holder.wants_claim(now)
+            assert 10 <= waits[0] <= 21
+            assert all(10 * 2**n <= waits[n] <= 20 * 2**n + 1 for n in range(6))
+            assert all(320 <= wait <= 641 for wait in waits[5:])
+            assert len(writers) == 8
+            firsts.add(waits[0])
+        assert len(firsts) > 3
+
+
+def test_the_wait_begins_with_a_look_and_is_short_again_once_a_claim_has_counted() -> None:
+    """F8: while Postgres is away nobody looks; and what is shown late is owned, however often it was claimed before."""
+    holder = Holder(random.Random(1))
+    holder.claim(None)
+    assert holder.observe(None, 1_000.0) is Change.NONE, "the first look, long after the claim"
+    for start in (2_000.0, 3_000.0):
+        lost_at(holder, None, start)
+        epoch, writer = holder.claim(None)
+    assert holder.observe(None, 4_000.0) is Change.NONE
+    assert holder.observe(ClaimState(epoch=epoch, writer=writer), 9_000.0) is Change.OWNED
+    holder.lose(9_000.0)
+    holder.claim(ClaimState(epoch=epoch))
+    assert lost_at(holder, ClaimState(epoch=epoch), 9_010.0) <= 9_031.0
+
+
+def test_an_owner_gives_its_claim_up_if_the_tables_show_it_no_more_or_too_little_of_it() -> None:
+    """F8: a restored log may never bring the tables to where they were; any usable look begins the wait again."""
+    holder, row = owning()
+    holder.decided(b"k", 2)
+    holder.observe(at(row, 2), 0.0)
+    for start, older in ((100.0, at(row, 1)), (200.0, ClaimState(epoch=row.epoch - 1, writer=uuid4()))):
+        assert holder.observe(older, start) is Change.NONE
+        assert holder.observe(older, start + 9.0) is Change.NONE
+        assert holder.observe(at(row, 2), start + 50.0) is Change.NONE, "it is shown again"
+    assert 310.0 <= lost_at(holder, at(row, 1), 300.0) <= 321.0
+    assert (holder.mode, holder.floor) == (Mode.IDLE, 0)
 
 
 def test_an_older_snapshot_is_not_usable_after_eviction() -> None:
