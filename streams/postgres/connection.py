@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, LiteralString, Protocol
 
 import psycopg
@@ -15,7 +15,7 @@ from refold.streams import refusals, standing
 from refold.streams.chunk import Place
 from refold.streams.errors import DatabaseRefused, DatabaseUnavailable
 from refold.streams.journal import about
-from refold.streams.postgres import pooling, session
+from refold.streams.postgres import pooling, session, silence
 from refold.streams.refusals import first_line, is_away
 
 _CHANNEL = "refold_"
@@ -54,14 +54,18 @@ def connect(url: str, *, application_name: str, by_key: bool = False) -> Databas
     return db
 
 
-def opened(url: str, parameters: Mapping[str, Any]) -> Database:
-    """A new connection with its own session, before any statement. Raises as `connect`."""
+def opened(url: str, parameters: Mapping[str, Any]) -> silence.Connection:
+    """A new connection with its own session, before any setting. Raises as `connect`.
+
+    It never waits for an answer that is lost (`silence`).
+    """
     try:
-        db = psycopg.connect(url, **parameters)
+        db = silence.Connection.connect(url, **parameters)
     except psycopg.Error as problem:
         raise refusals.of_connecting(url, parameters, problem) from problem
     try:
         _refuse_pooled(url, parameters, db.pgconn)
+        db.know_session(url, parameters)
     except BaseException:
         db.close()
         raise
@@ -90,7 +94,18 @@ async def settle(
 ) -> None:
     """Begin a new connection. Raises DatabaseRefused, psycopg.Error."""
     await asyncio.to_thread(_refuse_pooled, url, session.parameters(application_name, settings), db.pgconn)
-    await db.execute(session.settling(db.pgconn, settings))
+    async with answered():
+        await db.execute(session.settling(db.pgconn, settings))
+
+
+@asynccontextmanager
+async def answered() -> AsyncIterator[None]:
+    """Bounds statements that take no time in an event loop. Raises psycopg.OperationalError if no answer comes."""
+    try:
+        async with asyncio.timeout(silence.SILENT_S):
+            yield
+    except TimeoutError as problem:
+        raise psycopg.OperationalError(f"no answer for {silence.SILENT_S:g} s") from problem
 
 
 def _refuse_pooled(url: str, parameters: Mapping[str, Any], connection: pq.abc.PGconn) -> None:

@@ -11,7 +11,7 @@ from refold.streams.chunk import Place
 from refold.streams.errors import DatabaseRefused
 from refold.streams.journal import about
 from refold.streams.postgres import session
-from refold.streams.postgres.connection import channel, connect_async
+from refold.streams.postgres.connection import answered, channel, connect_async
 from refold.streams.refusals import first_line
 
 _log = logging.getLogger(__name__)
@@ -27,8 +27,9 @@ async def listen(url: str, groups: Sequence[str], told: Callable[[str], None], a
     while True:
         try:
             async with await connect_async(url, f"{application_name}-listen", session.WORKER) as db:
-                for group in groups:
-                    await db.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel(group))))
+                async with answered():
+                    for group in groups:
+                        await db.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel(group))))
                 told(GAP)
                 await _pass_on(db.pgconn, told)
         except (

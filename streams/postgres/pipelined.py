@@ -20,10 +20,12 @@ from psycopg.errors import error_from_result
 
 from refold.streams.postgres.arrays import literal
 from refold.streams.postgres.connection import Database
+from refold.streams.postgres.silence import Silence
 
 Row = tuple[Any, ...]
 BINARY = int(pq.Format.BINARY)
 GOOD = frozenset({pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK})
+_LISTEN_MS = 250
 _OPEN = frozenset({pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR})
 
 
@@ -81,7 +83,10 @@ class Pipelined:
             raise
 
     def flush(self) -> None:
-        """Send the queued statements and read the answers. Raises psycopg.Error of the first that failed."""
+        """Send the queued statements and read the answers. Raises psycopg.Error of the first that failed.
+
+        An answer that is lost ends the connection (`silence`).
+        """
         sent, self._waiting = self._waiting, []
         if not sent:
             return
@@ -136,8 +141,14 @@ class Pipelined:
         """Wait for a result: send and receive in turns, so that neither side waits for the other to read."""
         while (unsent := self._pg.flush()) or self._pg.is_busy():
             self._poll.modify(self._pg.socket, select.POLLIN | (select.POLLOUT if unsent else 0))
-            self._poll.poll()
+            if not self._poll.poll(_LISTEN_MS):
+                self._await_patiently()
             self._pg.consume_input()
+
+    def _await_patiently(self) -> None:
+        silence = Silence(self.db)
+        while not self._poll.poll(_LISTEN_MS):
+            silence.goes_on()
 
     def _problem(self, result: pq.abc.PGresult) -> psycopg.Error:
         if self._pg.status == pq.ConnStatus.BAD:

@@ -49,7 +49,11 @@ class Proxy:
 
     def strand(self) -> None:
         """Nothing passes on the connections there are; those made from now on are whole: a request may come late, after others."""
-        self._wait(self._strand())
+        self._wait(self._strand(requests=False))
+
+    def swallow(self) -> None:
+        """Requests pass on the connections there are, their answers never do; those made from now on are whole."""
+        self._wait(self._strand(requests=True))
 
     def holds_requests(self) -> bool:
         """Whether a request has come in that does not pass."""
@@ -90,10 +94,11 @@ class Proxy:
                 direction.flowing.set()
             self._stranded.clear()
 
-    async def _strand(self) -> None:
+    async def _strand(self, *, requests: bool) -> None:
         old = (self._requests, self._answers)
         for direction in old:
-            direction.flowing.clear()
+            if direction is self._answers or not requests:
+                direction.flowing.clear()
         self._stranded += old
         self._requests, self._answers = _Direction(), _Direction()
 

@@ -5,6 +5,7 @@ side.
 """
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -18,8 +19,11 @@ from refold.api.http.wire import lookups
 from refold.api.http.wire.database import Database
 from refold.api.http.wire.lookups import Lookups
 from refold.streams.errors import DatabaseUnavailable
-from refold.streams.postgres import notices
+from refold.streams.postgres import connection as postgres
+from refold.streams.postgres import notices, silence
+from refold.streams.postgres.connection import connect
 from refold.streams.postgres.notices import GAP, listen
+from refold.streams.postgres.pipelined import Pipelined
 from refold.streams.postgres.session import LIFETIME_S
 from tests.e2e.proxy import Proxy
 
@@ -43,6 +47,8 @@ def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pages, "ANSWER_S", 0.5)
     monkeypatch.setattr(lookups, "_ANSWER_S", 0.5)
     monkeypatch.setattr(notices, "BEAT_S", 0.3)
+    monkeypatch.setattr(silence, "SILENT_S", 0.5)
+    monkeypatch.setattr(silence, "_LAST_LOOK_MS", 100)
 
 
 def test_pages_of_rows_and_lookups_fail_once_and_go_on_over_new_lines(url: str, line: Proxy) -> None:
@@ -106,3 +112,59 @@ def test_lines_that_are_old_are_left_for_new_ones(url: str, monkeypatch: pytest.
         assert pool.max_lifetime == LIFETIME_S
 
     asyncio.run(asked())
+
+
+def by_psycopg(db: postgres.Database) -> None:
+    db.execute("UPDATE held SET n = n + 1")
+
+
+def by_pipeline(db: postgres.Database) -> None:
+    pipelined = Pipelined(db)
+    with pipelined.transaction():
+        pipelined.execute("UPDATE held SET n = n + 1").fetchall()
+
+
+def by_copy(db: postgres.Database) -> None:
+    with db.transaction(), db.cursor() as cursor, cursor.copy("COPY held (n) FROM STDIN") as rows:
+        rows.write_row([1])
+
+
+@pytest.mark.parametrize("write", [by_psycopg, by_pipeline, by_copy])
+@pytest.mark.parametrize("fault", [Proxy.strand, Proxy.swallow])
+def test_a_worker_leaves_a_line_that_swallows_its_statement_or_the_answer(
+    url: str, line: Proxy, fault: Callable[[Proxy], None], write: Callable[[postgres.Database], None]
+) -> None:
+    """It hangs in no state; the old session is ended with the locks that it holds, so the next transaction does not wait for them."""
+    db = connect(url, application_name="test")
+    db.execute("CREATE TABLE held (n int)")
+    db.execute("INSERT INTO held VALUES (1)")
+    db.execute("BEGIN")
+    db.execute("SELECT FROM held FOR UPDATE")
+    fault(line)
+    with pytest.raises(psycopg.OperationalError, match=r"no answer"):
+        write(db)
+    assert db.closed
+    with connect(url, application_name="test") as again:
+        again.execute("SET lock_timeout = '10s'")
+        again.execute("UPDATE held SET n = 5")
+        assert again.execute("SELECT n FROM held").fetchall()[0] == (5,)
+
+
+def test_a_statement_that_runs_is_waited_for_however_long(url: str) -> None:
+    """It may run, wait for a lock, or send nothing for long; a connection in a transaction is no exception."""
+    slow = "SELECT pg_sleep(2.5)::text || 'done'"
+    with connect(url, application_name="test") as db:
+        assert db.execute(slow).fetchone() == ("done",)
+        pipelined = Pipelined(db)
+        with pipelined.transaction():
+            assert pipelined.execute(slow).fetchone() == ("done",)
+
+
+def test_a_server_that_cannot_be_asked_is_waited_for(url: str, line: Proxy) -> None:
+    """Its answer may still come: here all lines are dead for a while, and then go on where they stood."""
+    with connect(url, application_name="test") as db:
+        line.hold()
+        healing = threading.Timer(3.0, line.heal)
+        healing.start()
+        assert db.execute("SELECT 1").fetchone() == (1,)
+        healing.join()
