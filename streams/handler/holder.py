@@ -78,23 +78,23 @@ class Holder:
         """
         if self.mode is Mode.IDLE:
             return Change.NONE
-        if row is not None and row.writer == self.writer and self.mode is Mode.WAITING:
-            self.mode, self._losses, self._given_up, self._shown_by = Mode.OWNING, 0, 0, None
-            return Change.OWNED
-        if self.usable(row):
-            assert row is not None
-            self._shown_by = None
-            self._evict(row)
-            return Change.NONE
-        if self._is_passed(row) or self._is_overdue(now):
+        if row is not None and row.writer == self.writer:
+            if self.mode is Mode.WAITING:
+                self.mode, self._losses, self._given_up, self._shown_by = Mode.OWNING, 0, 0, None
+                return Change.OWNED
+            if row.next_seq >= self.floor:
+                self._shown_by = None
+                self._evict(row)
+                return Change.NONE
+        elif row is not None and (
+            row.epoch >= self.epoch or (row.rules >= RULES and self.epoch > row.epoch + MOST_AHEAD)
+        ):
+            self.lose(now)
+            return Change.LOST
+        if self._is_overdue(now):
             self.lose(now)
             return Change.LOST
         return Change.NONE
-
-    def _is_passed(self, row: ClaimState | None) -> bool:
-        if row is None or row.writer == self.writer:
-            return False
-        return row.epoch >= self.epoch or (row.rules >= RULES and self.epoch > row.epoch + MOST_AHEAD)
 
     def _is_overdue(self, now: float) -> bool:
         """Whether the tables have not shown the claim, or not enough of it, for long (F8); first starts to count.
@@ -147,6 +147,8 @@ class Holder:
         return len(self._commands)
 
     def _evict(self, row: ClaimState) -> None:
+        if not self.usable(row):
+            return
         while self._order and self._order[0][0] < row.next_seq:
             seq, key, stream = self._order.popleft()
             self.floor = max(self.floor, seq + 1)

@@ -63,6 +63,7 @@ class Mutant:
 _NO_GUARD = Edit(
     Holder, "usable", (" and row is not None and row.writer == self.writer and row.next_seq >= self.floor", "")
 )
+_NEVER_OVERDUE = ("if self._is_overdue(now):", "if False:")
 _ERROR_IGNORED = ("if self._log.failed():", "if self._log.failed() and False:")
 
 MUTANTS = (
@@ -82,10 +83,10 @@ MUTANTS = (
     Mutant("a claim of newer rules that is taken out counts", [Edit(judge, "judge", ("and record.rules > RULES:", "and record.rules > RULES and not taken_out(row, record):"))]),
     Mutant("a voiding is taken at its offset, whatever claim it names", [Edit(judge, "names", ("(voiding.offset, voiding.writer) == (offset, claim.writer)", "voiding.offset == offset"))]),
     Mutant("a voiding is taken at its word, wherever the claim lies", [Edit(judge, "names", ("(voiding.offset, voiding.writer) == (offset, claim.writer)", "voiding.writer == claim.writer"))]),
-    Mutant("a claim out of reach waits for a row that shows it", [Edit(Holder, "observe", (" or (row.rules >= RULES and self.epoch > row.epoch + MOST_AHEAD)", ""))]),
-    Mutant("a claim that is never shown is waited for, however long", [Edit(Holder, "observe", (" or self._is_overdue(now)", ""))]),
+    Mutant("a claim out of reach waits for a row that shows it", [Edit(Holder, "observe", (" or (row.rules >= RULES and self.epoch > row.epoch + MOST_AHEAD)", ""), _NEVER_OVERDUE)]),
+    Mutant("a claim that is never shown is waited for, however long", [Edit(Holder, "observe", _NEVER_OVERDUE)]),
     Mutant("overlay evicted on append, not once counted", [Edit(Holder, "_evict", ("self._order and self._order[0][0] < row.next_seq", "self._order"), ("self.floor = max(self.floor, seq + 1)", "pass"))]),
-    Mutant("starts before its claim is folded", [Edit(Holder, "observe", ("if row.writer == self.writer:", "if row.writer == self.writer or self.mode is Mode.WAITING:")), _NO_GUARD], ("restore",)),
+    Mutant("starts before its claim is folded", [Edit(Holder, "observe", ("row.writer == self.writer:", "(row.writer == self.writer or self.mode is Mode.WAITING):")), _NO_GUARD], ("restore",)),
     Mutant("outcome looked up only in the overlay", [Edit(Handler, "_decide", ("key not in seen.outcomes and ", ""))]),
     Mutant("outcome looked up only in Postgres", [Edit(Handler, "_decide", (" and not held.holder.has_decided(key)", ""))]),
     Mutant("compare-and-set removed", [Edit(SimulatedCore, "follows", ("tables.position == chunk.start", "True"))]),
@@ -98,8 +99,8 @@ MUTANTS = (
     Mutant("writer id reused over claims", [Edit(Holder, "claim", ("UUID(int=self._rng.getrandbits(128), version=4)", "UUID(int=id(self))"))]),
     Mutant("append error ignored", [Edit(Handler, "wake", _ERROR_IGNORED), Edit(Handler, "_work", _ERROR_IGNORED)]),
     Mutant("resume from memory, not from the row", [Edit(Handler, "_begin", ("row.last_command_offset + 1)\n", "self._reader.next or row.last_command_offset + 1)\n"))]),
-    Mutant("running handler never looks at its claim", [Edit(Holder, "observe", ("if row.epoch >= self.epoch or", "if (row.epoch >= self.epoch and self.mode is Mode.WAITING) or"))]),
-    Mutant("a lost race for an epoch is waited for", [Edit(Holder, "observe", ("if row.epoch >= self.epoch or", "if (row.epoch >= self.epoch and self.mode is Mode.OWNING) or"))]),
+    Mutant("running handler never looks at its claim", [Edit(Holder, "observe", ("row.epoch >= self.epoch or", "(row.epoch >= self.epoch and self.mode is Mode.WAITING) or"), _NEVER_OVERDUE)]),
+    Mutant("a lost race for an epoch is waited for", [Edit(Holder, "observe", ("row.epoch >= self.epoch or", "(row.epoch >= self.epoch and self.mode is Mode.OWNING) or"), _NEVER_OVERDUE)]),
     Mutant("idle fold never reads its position again", [Edit(Intake, "_compare", ("if (self._reader.position(place) if at.reached is None else at.reached) != position:", "if False:"))]),
     Mutant("a gap does not end the claim", [Edit(judge, "_next", ("if record.seq > state.next_seq or not", "if record.seq > state.next_seq:\n        return state, open_rows\n    if not"))]),
     Mutant("models read past the core", [Edit(FoldLimits, "offered", ("chunk.upto(self.core.get(chunk.place, 0))", "chunk"))]),
