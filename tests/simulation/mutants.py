@@ -97,7 +97,7 @@ MUTANTS = (
     Mutant("guard without the floor", [Edit(Holder, "usable", (" and row.next_seq >= self.floor", ""))]),
     Mutant("guard and data in two reads", [Edit(SimulatedTables, "snapshot", ("Snapshot(seen.claim,", "Snapshot(self._world.postgres.claim,"))]),
     Mutant("writer id reused over claims", [Edit(Holder, "claim", ("UUID(int=self._rng.getrandbits(128), version=4)", "UUID(int=id(self))"))]),
-    Mutant("append error ignored", [Edit(Handler, "wake", _ERROR_IGNORED), Edit(Handler, "_work", _ERROR_IGNORED)]),
+    Mutant("append error ignored", [Edit(Handler, "wake", _ERROR_IGNORED), Edit(Handler, "_work", _ERROR_IGNORED), Edit(Holder, "observe", _NEVER_OVERDUE)]),
     Mutant("resume from memory, not from the row", [Edit(Handler, "_begin", ("row.last_command_offset + 1)\n", "self._reader.next or row.last_command_offset + 1)\n"))]),
     Mutant("running handler never looks at its claim", [Edit(Holder, "observe", ("row.epoch >= self.epoch or", "(row.epoch >= self.epoch and self.mode is Mode.WAITING) or"), _NEVER_OVERDUE)]),
     Mutant("a lost race for an epoch is waited for", [Edit(Holder, "observe", ("row.epoch >= self.epoch or", "(row.epoch >= self.epoch and self.mode is Mode.OWNING) or"), _NEVER_OVERDUE)]),
