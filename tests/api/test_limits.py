@@ -66,6 +66,9 @@ def test_a_connection_too_many_is_told_when_to_come_back_and_closed(
         beyond = answers[-1]
         assert (beyond.json()["code"], beyond.headers["retry-after"]) == ("too-many-waiting", "1")
         assert (beyond.headers["content-type"], beyond.headers["connection"]) == ("application/problem+json", "close")
+        told = held[-1].get("/v1/retail/store_daily/changes", headers={"Accept": "text/event-stream"})
+        assert (told.status_code, told.headers["content-type"]) == (200, "text/event-stream"), "EventSource tries again"
+        assert told.text.startswith("retry: 5000\n\nevent: end\n")
         assert held[-1].get("/livez").status_code == 200
         held.pop().close()
         until = time.monotonic() + 60

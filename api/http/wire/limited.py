@@ -13,6 +13,15 @@ MAX_AT_ONCE = 3000
 MAX_CONNECTIONS = 4000
 """Connections at once, idle ones included: each has buffers of its own."""
 _ALWAYS = frozenset({"/livez", "/readyz", "/metrics"})
+_STREAMS = "/changes"
+"""End of the path of streams, which have a bound of their own (`changes/hub`)."""
+_EVENTS = b"text/event-stream"
+_COME_BACK = b"""retry: 5000
+
+event: end
+data: {"code":"too-many-waiting","message":"this process has no room for more; connect again"}
+
+"""
 
 
 class Room:
@@ -25,7 +34,7 @@ class Room:
         """Answer 429 while MAX_AT_ONCE requests are under way; probes and metrics are always answered."""
 
         async def admitted(scope: Scope, receive: Receive, send: Send) -> None:
-            if scope["type"] != ScopeType.HTTP or scope["path"] in _ALWAYS:
+            if scope["type"] != ScopeType.HTTP or scope["path"] in _ALWAYS or scope["path"].endswith(_STREAMS):
                 await app(scope, receive, send)
                 return
             if self._under_way >= MAX_AT_ONCE:
@@ -57,6 +66,14 @@ def uncrowded(app: ASGIApp, connections: Callable[[], int], most: Callable[[], i
 
 
 async def _refuse(most: int, scope: Scope, receive: Receive, send: Send) -> None:
-    """Refuse before the framework runs, so that a refusal costs next to nothing."""
+    """Refuse before the framework runs, so that a refusal costs next to nothing.
+
+    EventSource gives up for good on any status but 200, so it is refused in its own words.
+    """
+    if any(name == b"accept" and _EVENTS in value for name, value in scope["headers"]):
+        headers = [(b"content-type", _EVENTS), (b"cache-control", b"no-store"), (b"connection", b"close")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": _COME_BACK, "more_body": False})
+        return
     error = TooManyWaiting(f"{most} connections are open already")
     await problem(error, headers={"Connection": "close"}).to_asgi_response()(scope, receive, send)
