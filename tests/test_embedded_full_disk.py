@@ -33,10 +33,10 @@ with open(disk / "ballast", "wb", buffering=0) as ballast:
 """
 
 
-def on_a_full_disk(folder: Path, program: str) -> str:
+def on_a_full_disk(folder: Path, program: str, size: str = "256k", seconds: float = 60) -> str:
     """Run the program after FILL, on a tmpfs mounted at the folder; what it printed."""
     unshare = shutil.which("unshare")
-    probe = f"mount -t tmpfs -o size=256k none {folder}"
+    probe = f"mount -t tmpfs -o size={size} none {folder}"
     if (
         unshare is None
         or subprocess.run([unshare, "-rm", "sh", "-c", probe], capture_output=True, check=False).returncode
@@ -44,7 +44,7 @@ def on_a_full_disk(folder: Path, program: str) -> str:
         pytest.skip("no small disk of its own: this user may not mount a tmpfs with `unshare -rm`")
     command = f'{probe} && exec "$@"'
     script = [unshare, "-rm", "sh", "-c", command, "sh", sys.executable, "-c", FILL + program, str(folder)]
-    done = subprocess.run(script, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(script, capture_output=True, text=True, check=False, timeout=seconds)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 

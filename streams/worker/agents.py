@@ -79,6 +79,9 @@ class _NoKafka(BootStrategy):
 class _App(faust.App):
     BootStrategy = _NoKafka
 
+    def _create_directories(self) -> None:
+        """Faust keeps no tables here, so it needs no folders: a worker starts on a full disk, too."""
+
 
 def run_fold(settings: Settings, folds: Sequence[ChunkFold], kind: FoldKind = FoldKind()) -> None:
     """Run a fold until SIGTERM or SIGINT. Several folds of one group share the partitions, each in its own thread."""
@@ -114,9 +117,7 @@ def run_agent(settings: Settings, role: str, config: ReaderConfig, start: Start,
     """Run one Faust app with one agent over chunks until SIGTERM or SIGINT."""
     sys.setswitchinterval(_SWITCH_S)
     StuckWatch(settings.stuck_cpu_s)
-    folder = settings.data.absolute() / "faust" / config.group
-    folder.mkdir(parents=True, exist_ok=True)
-    app = _App(config.group, broker="kafka://unused", web_enabled=False, datadir=str(folder))
+    app = _App(config.group, broker="kafka://unused", web_enabled=False)
     channel = app.channel(maxsize=_CHANNEL_CHUNKS)
     host = _Host(role, config, start, make)
 
