@@ -20,12 +20,13 @@ from refold.streams.errors import LogRefused, Refused, Unreachable
 from refold.streams.log.continuity import check_ends
 from refold.streams.log.topics import check_seen_topics
 from refold.streams.operation.lag import Lag, LagKey, LagReader
+from refold.streams.operation.last_seen import LastSeen, last_seen
 from refold.streams.operation.members import Member, MemberReader, unknown
-from refold.streams.operation.presence import Live, Said, Trouble, said_members, try_to_write
+from refold.streams.operation.presence import Live, Said, Trouble, live_processes, said_members, try_to_write
 from refold.streams.operation.verdict import Facts, Finding, findings, owners, suspects, unmoved
 from refold.streams.postgres.connection import Database, has_table
 from refold.streams.postgres.control_tables import Found as Tables
-from refold.streams.postgres.restoring import why_not_whole
+from refold.streams.postgres.restoring import AFTER_RESTORE, why_not_whole
 from refold.streams.postgres.tables_version import known
 from refold.streams.reactors.declared import declared_reactors
 from refold.streams.refusals import first_line, is_away
@@ -35,6 +36,8 @@ from refold.streams.standing import STILL_S
 Result = TypeVar("Result")
 MOVES_S = 3.0
 """Seconds between two looks at a fold that seems to stand still; a fold moves twenty times in them."""
+BEATS_S = 5.0
+"""Seconds before a role without a fresh row counts as missing: a restored row is old, and each process renews its row every 3 s."""
 JOINS_S = 7.0
 """Seconds before an undeclared member counts as a stranger.
 
@@ -51,6 +54,7 @@ class Look:
     members: Sequence[Member]
     strangers: Sequence[Member]
     suspected: frozenset[LagKey]
+    live: Sequence[Live] = ()
 
 
 class Health:
@@ -75,19 +79,22 @@ class Health:
         said = self._asked(lambda: said_members(self._db)) or Said(frozenset(), frozenset())
         settled = _settled(live)
         suspected = frozenset(key for key in suspects(lags) if key[0] in settled)
-        return Look(time.monotonic(), lags, found, unknown(found, said), suspected)
+        return Look(time.monotonic(), lags, found, unknown(found, said), suspected, live)
 
-    def looked_again(self, live: Sequence[Live], first: Look) -> Look:
+    def looked_again(self, first: Look) -> Look:
         """A second look, late enough to be certain, if something seems to stand still; else the first."""
-        pause = JOINS_S if first.strangers else MOVES_S if first.suspected else 0.0
+        silent = any(role in self._last_seen() for role in self.roles if role not in _running(first))
+        pause = JOINS_S if first.strangers else BEATS_S if silent else MOVES_S if first.suspected else 0.0
         if not pause:
             return first
         time.sleep(pause)
-        return self.look(live)
+        return self.look(live_processes(self._db))
+
+    def _last_seen(self) -> dict[str, LastSeen]:
+        return last_seen(self._db) if has_table(self._db, "refold.processes") else {}
 
     def findings(
         self,
-        live: Sequence[Live],
         troubles: Sequence[Trouble],
         models: Sequence[ModelState],
         now: Look,
@@ -97,7 +104,7 @@ class Health:
 
         `before(seconds)` returns a look that is that much older than `now`, if there is one.
         """
-        then, long_ago = before(MOVES_S), before(JOINS_S)
+        then, a_beat_ago, long_ago = before(MOVES_S), before(BEATS_S), before(JOINS_S)
         if now.lags:
             self._asked(partial(check_ends, self._reader.ends, self._db))
         self._try_to_write()
@@ -105,7 +112,8 @@ class Health:
         return findings(
             Facts(
                 self.roles,
-                Counter(each.role for each in live),
+                _running(now) | (_running(a_beat_ago) if a_beat_ago else Counter()),
+                self._last_seen(),
                 now.lags,
                 unmoved(set(now.suspected & then.suspected), then.lags, now.lags) if then else frozenset(),
                 now.members,
@@ -167,8 +175,7 @@ def of_tables(db: Database, tables: Tables) -> list[Finding]:
     problem, why = tables.problem(), why_not_whole(db, known().layout.tables)
     found = [Finding(problem.code, problem.message, problem.remedy, "postgres")] if problem else []
     if why:
-        do = "wait; if the restore was broken off, run it again (docs/backup.md)"
-        found.append(Finding("database-unavailable", why, do, "postgres"))
+        found.append(Finding("database-unavailable", why, AFTER_RESTORE, "postgres"))
     return found
 
 
@@ -176,6 +183,10 @@ def partitions(look: Look, live: Sequence[Live]) -> list[dict[str, Any]]:
     """The owner of each group's partitions, the start of its process, and its position."""
     by_owner, started = owners(look.members), {each.pid: each for each in live}
     return [_partition(lag, by_owner.get((lag.group, (lag.topic, lag.part))), started) for lag in look.lags]
+
+
+def _running(look: Look) -> Counter[str]:
+    return Counter(each.role for each in look.live)
 
 
 def _settled(live: Sequence[Live]) -> set[str]:

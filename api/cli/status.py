@@ -28,6 +28,11 @@ from refold.streams.reactors.declared import reacted_categories
 from refold.streams.settings import Settings
 
 _SAMPLE_S = 1.0
+_CLOSES = "log-", "kafka-", "postgres-", "database-unavailable", "database-refused"
+"""How the codes of findings begin that keep every command from being decided."""
+_DECIDING = "handler", "core"
+_PARTLY = "waits", "does-not-move", "ends-again-and-again"
+"""Codes of findings that may concern only some partitions of a role."""
 
 _SHOWN = {
     "owners": (
@@ -89,7 +94,7 @@ def _found(db: Database, settings: Settings, domains: Domains) -> dict[str, Any]
         "missing": tables.lacks,
     }
     try:
-        found = _nothing(said) if isinstance(tables.problem(), DatabaseNewer) else _status(db, settings, domains)
+        found = _nothing(said) if isinstance(tables.problem(), DatabaseNewer) else _status(db, settings, domains, said)
     except ABSENT:
         if not said:
             raise
@@ -114,24 +119,23 @@ def _nothing(said: Sequence[Finding]) -> dict[str, Any]:
     return {"writes": f"unknown: {said[0].code}", **{name: [] for name in parts}}
 
 
-def _status(db: Database, settings: Settings, domains: Domains) -> dict[str, Any]:
+def _status(db: Database, settings: Settings, domains: Domains, said: Sequence[Finding]) -> dict[str, Any]:
     health = Health(
         db, settings, domains, LagReader(settings, domains, reacted_categories(domains)), MemberReader(settings)
     )
     has_folded, has_models = has_table(db, "refold.positions"), has_table(db, "refold.builds")
-    live = live_processes(db)
-    waits = troubles(db)
+    first = health.look(live_processes(db))
+    seen = health.looked_again(first)
+    live, waits = seen.live, troubles(db)
     models = model_states(db, settings.domains) if has_models else []
-    first = health.look(live)
-    seen = health.looked_again(live, first)
-    found = health.findings(live, waits, models, seen, lambda seconds: first if seen.at - first.at >= seconds else None)
+    found = health.findings(waits, models, seen, lambda seconds: first if seen.at - first.at >= seconds else None)
     return {
         "findings": [asdict(finding) for finding in found],
         "partitions": partitions(seen, live),
         "troubles": [asdict(trouble) for trouble in waits],
         "disagreements": disagreements(live, running_code(settings.domains)),
         "processes": [{**asdict(process), "writes": _named(process.writes)} for process in live],
-        "writes": _writes(db, settings, health, seen.lags, [finding.code for finding in found])
+        "writes": _writes(db, settings, health, seen.lags, [*said, *found])
         if has_folded
         else "no worker has run on this database yet",
         "lag": [asdict(lag) for lag in seen.lags],
@@ -152,11 +156,12 @@ def _undeclared(db: Database, settings: Settings) -> list[dict[str, Any]]:
     ]
 
 
-def _writes(db: Database, settings: Settings, health: Health, lags: Sequence[Lag], found: list[str]) -> str:
+def _writes(db: Database, settings: Settings, health: Health, lags: Sequence[Lag], found: list[Finding]) -> str:
     """Whether commands are decided now. In each partition a handler decides once the fold has reached its claim."""
-    if nobody := [code.removeprefix("no-") for code in found if code in {"no-handler", "no-core"}]:
+    codes = [finding.code for finding in found]
+    if nobody := [role for role in _DECIDING if f"no-{role}" in codes]:
         return f"closed: no {' and no '.join(nobody)} runs"
-    if refused := [code for code in found if code.startswith("log-")]:
+    if refused := [code for code in codes if code.startswith(_CLOSES)]:
         return f"closed: {refused[0]}"
     waits = waiting(settings.kafka_servers(), lags)
     if waits:
@@ -165,7 +170,10 @@ def _writes(db: Database, settings: Settings, health: Health, lags: Sequence[Lag
     claimed = _rows(db, "SELECT count(*) FILTER (WHERE writer IS NULL) AS none, count(*) AS all FROM refold.claims")[0]
     if claimed["all"] == 0:
         return "no handler has claimed a partition yet"
-    return "open" if claimed["none"] == 0 else f"{claimed['none']} of {claimed['all']} partitions have no writer now"
+    if claimed["none"] == 0:
+        partly = sorted({each.role for each in found if each.code in _PARTLY and each.role in _DECIDING})
+        return f"open, but not where the {' or the '.join(partly)} stands still" if partly else "open"
+    return f"{claimed['none']} of {claimed['all']} partitions have no writer now"
 
 
 def _waiting(waits: list[Place], before: Sequence[Lag], after: Sequence[Lag]) -> str:
@@ -189,7 +197,10 @@ def _print(found: dict[str, Any]) -> None:
         say(f"STANDS STILL ({finding['code']}): {finding['says']}\n  {finding['do']}")
     for sentence in found["disagreements"]:
         say(f"WARNING: {sentence}")
+    said = [finding["says"] for finding in found["findings"]]
     for trouble in found["troubles"]:
+        if any(trouble["says"] in each for each in said):
+            continue  # the finding has it
         what = trouble["says"] if trouble["says"].startswith("ended: ") else f"waits: {trouble['says']}"
         say(f"WARNING: {trouble['role']} {trouble['pid']}@{trouble['host']} {what} ({trouble['seconds']:.0f} s ago)")
     print(f"writes: {found['writes']}")

@@ -34,6 +34,14 @@ LIBRARIES = {
 """Least level at which a library's lines are written. Lower levels describe its normal work, which nobody needs to
 mend."""
 
+_FOLLOWS = (
+    "error ignored in rollback on ",
+    "discarding broken connection: ",
+    "discarding closed connection: ",
+    "reconnection attempt in pool ",
+)
+"""How lines of psycopg and its pool begin that only follow from a fault: whoever meets the fault says it."""
+
 _HERE: list[Journal] = []
 _SAID: dict[str, str] = {"role": CLI, "format": "text"}
 
@@ -57,11 +65,17 @@ def set_up(role: str, settings: Settings) -> None:
     root.addHandler(journal)
     root.setLevel(level)
     _HERE.append(journal)
+    for name in ("psycopg", "psycopg.pool"):
+        logging.getLogger(name).addFilter(_is_news)
     for name, least in LIBRARIES.items():
         logging.getLogger(name).setLevel(max(least, level))
     _hear_what_nobody_catches(everything=role != CLI or is_json())
     if role in SERVICES:
         sys.stdout, sys.stderr = Printed("stdout", _real(sys.stdout)), Printed("stderr", _real(sys.stderr))
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith(_FOLLOWS)
 
 
 def end() -> None:

@@ -24,6 +24,7 @@ BATCH_BYTES = 1_000_000
 """librdkafka's own limit of a batch in bytes, unless it is set."""
 _PARTS = 3
 _THREAD = re.compile(r"^\[thrd:.*?\]: ")
+_BROKER = re.compile(r"^(?:GroupCoordinator: )?([^ /]+:\d+)(?:/\w+)?: ")
 _MOMENT = re.compile(r" \(after \d+ ?ms .*\)$")
 _COMMON: dict[str, Any] = {
     "reconnect.backoff.ms": 100,
@@ -42,11 +43,14 @@ class _Heard(logging.Filter):
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Each record has a facility, a client, and a text with a thread in front and changing numbers after it."""
+        """Each record has a facility, a client, and a text with a thread in front and changing numbers after it.
+
+        A broker is named by its address alone: it has another name as a bootstrap server, by its id, and as a coordinator.
+        """
         if not isinstance(record.args, tuple) or len(record.args) != _PARTS:
             return True
         facility, _, text = map(str, record.args)
-        words = _MOMENT.sub("", _THREAD.sub("", text))
+        words = _MOMENT.sub("", _BROKER.sub(r"\1: ", _THREAD.sub("", text)))
         record.__dict__.update(about(words=f"{facility} {words}"))
         return facility != "METADATAUPDATE" and not (facility == "GETPID" and text.endswith("retrying"))
 

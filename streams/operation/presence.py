@@ -209,7 +209,9 @@ def ending(problem: BaseException) -> None:
     """Publish for a minute why this process ends; ignore any failure of that."""
     if _HERE:
         with suppress(psycopg.Error, RefoldError):
-            _HERE[-1].say_last(f"{getattr(problem, 'code', type(problem).__name__)}: {first_line(problem)}")
+            name = problem.code if isinstance(problem, RefoldError) else type(problem).__name__
+            deliberate = isinstance(problem, SystemExit)
+            _HERE[-1].say_last(first_line(problem) if deliberate else f"{name}: {first_line(problem)}")
 
 
 _HERE: list["Presence"] = []

@@ -4,15 +4,19 @@ Slow is not still: a group stands still if it lags, applied nothing for STILL_S 
 looks.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from refold.streams.chunk import Place
 from refold.streams.operation.lag import Lag, LagKey
+from refold.streams.operation.last_seen import LastSeen
 from refold.streams.operation.members import Member
 from refold.streams.operation.presence import Trouble, stand_still
+from refold.streams.postgres.restoring import AFTER_RESTORE, RESTORE
 from refold.streams.standing import STILL_S
 
+_CODE = re.compile(r"([a-z]+(?:-[a-z]+)+): ")
 _MISSING = {
     "handler": "commands are acknowledged and not decided",
     "core": "appended events are not counted, so no command gets its outcome",
@@ -38,6 +42,8 @@ class Facts:
 
     roles: Sequence[str]
     running: Mapping[str, int]
+    last_seen: Mapping[str, LastSeen] = field(default_factory=dict)
+    """The process that was heard of last, by role."""
     lags: Sequence[Lag] = ()
     still: frozenset[LagKey] = frozenset()
     members: Sequence[Member] = ()
@@ -65,10 +71,12 @@ def findings(facts: Facts) -> list[Finding]:
 def _missing(facts: Facts) -> Iterator[Finding]:
     for role in facts.roles:
         if not facts.running.get(role):
+            last = facts.last_seen.get(role)
             yield Finding(
                 f"no-{role}",
-                f"no {role} runs: {_MISSING[role]}",
-                f"start it (`refold worker {role}`), or find out why it ended: in its log, or with `docker compose logs worker`",
+                f"no {role} runs: {_MISSING[role]}{f'; {last}' if last else ''}",
+                f"start it (`refold worker {role}`), or find out why it ended: in its log, or with `docker compose logs worker`"
+                + (f". If process {last.pid} is still there, it is paused, or cut off from Postgres" if last else ""),
                 role,
             )
 
@@ -79,9 +87,20 @@ def _waiting(troubles: Sequence[Trouble]) -> Iterator[Finding]:
         yield Finding(
             code,
             f"{each.role} {each.pid}@{each.host} {'' if each.has_ended else 'waits: '}{each.says}",
-            f"docs/errors.md has its code with a remedy; the process tries again by itself ({each.seconds:.0f} s now)",
+            _remedy(each),
             each.role,
         )
+
+
+def _remedy(trouble: Trouble) -> str:
+    if RESTORE in trouble.says:
+        do = AFTER_RESTORE
+    elif code := _CODE.match(trouble.says.removeprefix("ended: ")):
+        do = f"docs/errors.md has the remedy of {code[1]}"
+    else:
+        do = "the log of that process has more"
+    after = "it is started again" if trouble.has_ended else "the process tries again"
+    return f"{do}; {after} by itself ({trouble.seconds:.0f} s now)"
 
 
 def _foreign(facts: Facts) -> Iterator[Finding]:

@@ -18,6 +18,8 @@ from refold.streams.refusals import ADMISSION
 
 _log = logging.getLogger(__name__)
 _PAUSE_S = 0.5
+RESTORE = "the database is being restored"
+AFTER_RESTORE = "wait; if the restore was broken off, run it again (docs/backup.md)"
 _BASE = ("claims", "outcomes", "positions", "stream_offsets", "streams", "voids")
 HAS_KEYS = " AND ".join(f"to_regclass('refold.{name}_pkey') IS NOT NULL" for name in _BASE)
 """SQL condition: the keys of the core's tables exist. Look-ups in Postgres's own caches, some microseconds in all."""
@@ -34,9 +36,9 @@ _KEYLESS = """
 def why_not_whole(db: psycopg.Connection[Any], tables: Sequence[str] = _BASE) -> str | None:
     """A sentence that says why nobody may write now, or None. Raises psycopg.Error."""
     if (found := db.execute(_RESTORER).fetchone()) is not None:
-        return f"the database is being restored (pg_restore, Postgres process {found[0]})"
+        return f"{RESTORE} (pg_restore, Postgres process {found[0]})"
     if keyless := [name for (name,) in db.execute(_KEYLESS, (list(tables),)).fetchall()]:
-        return f"refold.{', refold.'.join(keyless)} has no key: the database is being restored, or a restore was broken off"
+        return f"refold.{', refold.'.join(keyless)} has no key: {RESTORE}, or a restore was broken off"
     return None
 
 
@@ -47,7 +49,7 @@ def stand_aside(db: psycopg.Connection[Any], tables: Sequence[str] = _BASE, *, p
     """
     while (why := why_not_whole(db, tables)) is not None:
         if not (patient or ADMISSION.waits):
-            raise DatabaseUnavailable(why)
+            raise DatabaseUnavailable(why, AFTER_RESTORE[0].upper() + AFTER_RESTORE[1:] + ".")
         if standing.waits(stand_aside, why):
             _log.warning("waiting: %s", why)
         time.sleep(_PAUSE_S)
@@ -62,4 +64,4 @@ def whole(db: psycopg.Connection[Any]) -> Iterator[None]:
     try:
         yield
     except psycopg.errors.InvalidColumnReference as problem:
-        raise psycopg.OperationalError("a key is missing: the database is being restored") from problem
+        raise psycopg.OperationalError(f"a key is missing: {RESTORE}") from problem

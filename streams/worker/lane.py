@@ -179,6 +179,8 @@ class Lane:
                 problem = of_statement(problem)
             if isinstance(problem, RefoldError):
                 _log.error("%s: %s %s", problem.code, problem.message, problem.remedy, extra=journal.about(problem))
+            elif isinstance(problem, SystemExit):  # a deliberate end: its sentence says why
+                _log.error("the worker of group %s ends: %s", self._config.group, problem)
             else:
                 _log.exception("the worker of group %s failed", self._config.group)
             ending(problem)

@@ -1,17 +1,21 @@
 """`refold status` reports whether writes wait, by the partitions whose newest claim is not folded, not by other lag."""
 
 import json
+import os
 import re
+import socket
+from types import SimpleNamespace
 
 import pytest
 
+from refold.api import health
 from refold.api.cli import exits
 from refold.api.cli.app import run
 from refold.streams.domain import load_domains
 from refold.streams.log.topics import events_topic
 from refold.streams.operation.claims_ahead import waiting
 from refold.streams.operation.lag import LagReader
-from refold.streams.operation.presence import Me, Presence
+from refold.streams.operation.presence import BEAT_S, Me, Presence
 from refold.streams.postgres.connection import connect
 from refold.streams.settings import Settings
 from tests.streams.broker import append, claimed, encoded, fold_all, prepare
@@ -36,6 +40,41 @@ def told(settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     found = json.loads(capsys.readouterr().out)
     assert [each["code"] for each in found["findings"]] == ["no-models", "no-reactors"]
     return str(found["writes"])
+
+
+@pytest.mark.parametrize("goes_on", [True, False], ids=["the processes live", "the processes are dead"])
+def test_old_rows_of_a_restored_database_are_no_dead_processes_until_no_heartbeat_comes(
+    goes_on: bool, settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare(settings)
+    for name, value in settings.environment().items():
+        monkeypatch.setenv(name, value)
+    processes = [Me(role, ()) for role in ("handler", "core", "models", "reactors")]
+    with connect(settings.dsn(), application_name="test") as db:
+        clock = [0.0]
+
+        def beat() -> None:
+            for each in processes:
+                each.beat(db)
+
+        def sleep(seconds: float) -> None:
+            clock[0] += seconds
+            if goes_on:
+                beat()
+
+        beat()
+        db.execute("UPDATE refold.processes SET seen_at = seen_at - interval '1 hour'")
+        monkeypatch.setattr(health, "time", SimpleNamespace(monotonic=lambda: clock[0], sleep=sleep))
+        exit_code = run(["status", "--json"])
+    found = json.loads(capsys.readouterr().out)["findings"]
+    assert clock[0] > BEAT_S
+    if goes_on:
+        assert (exit_code, found) == (exits.DONE, [])
+        return
+    assert exit_code == exits.DIFFERENT
+    assert [each["code"] for each in found] == ["no-handler", "no-core", "no-models", "no-reactors"]
+    last = f"the last one, {os.getpid()}@{socket.gethostname()}, was last heard of 3,6"
+    assert all(last in each["says"] for each in found)
 
 
 def test_a_partition_waits_for_its_claim_and_not_for_what_others_are_behind(

@@ -6,15 +6,18 @@ import logging
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
+import psycopg_pool
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 from hypothesis import given
 from hypothesis import strategies as st
 
 from refold.schemas.errors import BadValue
+from refold.streams.journal import setup
 from refold.streams.journal.about import CONTEXT, code_of
 from refold.streams.journal.formats import as_json, as_text, read
 from refold.streams.journal.handler import Journal
@@ -213,6 +216,19 @@ print("begun", end="")
 if sys.argv[2] == "leave": journal.leave(3)
 raise RuntimeError("nobody caught this")
 """
+
+
+@pytest.mark.parametrize("words", setup._FOLLOWS)
+def test_what_only_follows_from_a_fault_is_what_psycopg_says_and_is_left_out(words: str) -> None:
+    said = [
+        source
+        for package in (psycopg, psycopg_pool)
+        for source in Path(str(package.__file__)).parent.glob("*.py")
+        if f'"{words}' in source.read_text(encoding="utf-8")
+    ]
+    assert said, "the library has other words now"
+    assert not setup._is_news(record(words + "%s"))
+    assert setup._is_news(record("error connecting in 'pool-1': " + words))
 
 
 def test_a_process_without_standard_streams_goes_on() -> None:

@@ -32,10 +32,19 @@ def test_one_fault_of_many_clients_threads_and_moments_is_one() -> None:
         heard("FAIL", f"{REFUSED} (after 0ms in state CONNECT)"),
         heard("FAIL", f"{REFUSED} (after 7ms in state CONNECT, 31 identical error(s) suppressed)"),
         heard("FAIL", f"{REFUSED} (after 7ms in state CONNECT)", "refold-refold-core@host.4711#consumer-2"),
+        heard(
+            "FAIL",
+            "[thrd:GroupCoordinator]: GroupCoordinator: b:1: Connect to ipv4#10.0.0.1:1 failed: Connection refused (after 1ms in state CONNECT)",
+        ),
+        heard(
+            "FAIL",
+            "[thrd:b:1/7]: b:1/7: Connect to ipv4#10.0.0.1:1 failed: Connection refused (after 1ms in state CONNECT)",
+        ),
     ]
     assert len({line.fault for line in same if line}) == 1
     others = [
         heard("ERROR", REFUSED), heard("FAIL", REFUSED.replace("refused", "timed out")), heard("GETPID", "[thrd:main]: fatal"),
+        heard("FAIL", "[thrd:c:1/7]: c:1/7: Disconnected (after 1ms in state UP)"), heard("FAIL", "[thrd:b:1/7]: b:1/7: Disconnected (after 1ms in state UP)"),
         heard("FAIL", "[thrd:b:1/bootstrap]: b:1/bootstrap: SASL authentication error: no (after 7ms in state AUTH_REQ)"),
     ]  # fmt: skip
     assert len({line.fault for line in (*same, *others) if line}) == 1 + len(others)

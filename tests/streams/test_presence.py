@@ -17,6 +17,7 @@ from refold.streams.operation.presence import (
     Me,
     Presence,
     disagreements,
+    ending,
     live_processes,
     stand_still,
     troubles,
@@ -100,6 +101,14 @@ def test_what_a_process_waits_for_and_what_it_ended_by_are_told(database: str) -
         assert [each.says for each in troubles(db)] == [lost, lost]
         assert len(stand_still(troubles(db))) == 2
         assert stand_still(troubles(db)[:1]) == [], "once is no more than a death"
+
+
+@pytest.mark.servers
+def test_a_deliberate_end_is_told_once_and_under_no_name(database: str) -> None:
+    with connect(database, application_name="test") as db:
+        with Presence(database, Me("models", [V1])):
+            ending(SystemExit("the database was emptied"))
+        assert [each.says for each in troubles(db)] == ["ended: the database was emptied"]
 
 
 def test_a_server_that_is_away_ends_nothing() -> None:

@@ -138,8 +138,16 @@ def test_a_fold_does_not_take_a_statement_that_fails_for_a_server_that_is_away()
         take(Failing(psycopg.errors.ProgramLimitExceeded("index row size 5016 exceeds the maximum")))
 
 
-def test_a_statement_of_ours_that_postgres_fails_is_one_sentence_and_no_traceback(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("problem", "says"),
+    [
+        (psycopg.errors.RaiseException("a trigger of another's"), "statement-failed: Postgres says: "),
+        (SystemExit("the database was emptied"), "the worker of group core ends: the database was emptied"),
+    ],
+    ids=["a statement that Postgres fails", "a deliberate end"],
+)
+def test_a_fold_that_ends_by_what_is_no_fault_of_code_says_one_sentence_and_no_traceback(
+    problem: BaseException, says: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(StatementFailed, match=r"Postgres says: a trigger of another's \(SQLSTATE P0001\)"), answering():
         raise psycopg.errors.RaiseException("a trigger of another's")
@@ -148,13 +156,13 @@ def test_a_statement_of_ours_that_postgres_fails_is_one_sentence_and_no_tracebac
 
     class Worker:
         def wake(self) -> None:
-            raise psycopg.errors.RaiseException("a trigger of another's")
+            raise problem
 
     worker: Any = Worker()
     Lane(ReaderConfig("", "core", ["t"], 10, keys=False), worker, Event())._guarded(Worker.wake, worker)
     assert ended == [WORK_FAILED], "to be started again"
     (record,) = caplog.records
-    assert (record.exc_info, record.getMessage().startswith("statement-failed: Postgres says: ")) == (None, True)
+    assert (record.exc_info, record.getMessage().startswith(says)) == (None, True)
 
 
 def take(fold: Failing) -> None:

@@ -48,8 +48,9 @@ def test_without_a_key_no_position_is_made_or_moved_and_with_it_again(database: 
             positions.stored(db, "core", [PLACE, ("other", 1)])
         assert may_pass(problem.value)
         assert db.execute(positions._LOCK, ("core", [PLACE[0]], [PLACE[1]])).fetchall() == []
-        with pytest.raises(DatabaseUnavailable, match=f"refold.{table} has no key"):
+        with pytest.raises(DatabaseUnavailable, match=f"refold.{table} has no key") as refused:
             bootstrap(db)
+        assert refused.value.remedy == "Wait; if the restore was broken off, run it again (docs/backup.md)."
         assert db.execute("SELECT topic, part FROM refold.positions").fetchall() == [PLACE]
         db.execute(f"ALTER TABLE refold.{table} ADD CONSTRAINT {table}_pkey {definition}".encode())
         bootstrap(db)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from refold.streams.operation.lag import Lag
+from refold.streams.operation.last_seen import LastSeen
 from refold.streams.operation.members import Member, client_id, unknown
 from refold.streams.operation.members import _member as member_of
 from refold.streams.operation.presence import Said, Trouble
@@ -30,6 +31,7 @@ def test_all_is_well_when_all_run_and_nothing_waits() -> None:
     [
         ({"running": {**WELL.running, "core": 0}}, "no-core", "no core runs: appended events are not counted"),
         ({"running": {"core": 1, "models": 1, "reactors": 2}}, "no-handler", "no handler runs: commands are acknowledged and not decided"),
+        ({"running": {**WELL.running, "core": 0}, "last_seen": {"core": LastSeen("h", 7, 14.2)}}, "no-core", "no core runs: appended events are not counted, so no command gets its outcome; the last one, 7@h, was last heard of 14 s ago"),
         ({"troubles": [Trouble("core", "h", 7, CORRUPT, 11.0)]}, "waits", f"core 7@h waits: {CORRUPT}"),
         ({"troubles": [Trouble("core", "h", 7, "ended: x", 9.0), Trouble("core", "h", 8, "ended: x", 2.0)]}, "ends-again-and-again", "core 7@h ended: x"),
         ({"members": [FOREIGN]}, "foreign-member", "a client that is not Refold's (rdkafka, /10.0.0.7) is in the group of the core and holds retail.basket.events/1"),
@@ -44,6 +46,20 @@ def test_each_fault_is_one_sentence_with_what_to_do(change: dict[str, Any], code
     assert found[0].code == code
     assert found[0].says.startswith(says)
     assert found[0].do
+
+
+@pytest.mark.parametrize(
+    ("says", "do"),
+    [
+        (CORRUPT, "docs/errors.md has the remedy of log-corrupt; the process tries again by itself (11 s now)"),
+        ("refold.positions has no key: the database is being restored, or a restore was broken off", "wait; if the restore was broken off, run it again (docs/backup.md); the process tries again by itself (11 s now)"),
+        ("connection refused", "the log of that process has more; the process tries again by itself (11 s now)"),
+        ("ended: sum-overflow: too large", "docs/errors.md has the remedy of sum-overflow; it is started again by itself (11 s now)"),
+    ],
+)  # fmt: skip
+def test_only_a_code_that_is_in_the_sentence_is_looked_up(says: str, do: str) -> None:
+    found = findings(replace(WELL, troubles=[Trouble("core", "h", pid, says, 11.0) for pid in (7, 8)]))
+    assert [finding.do for finding in found] == [do, do]
 
 
 def test_what_is_behind_and_moves_is_slow_and_not_still() -> None:

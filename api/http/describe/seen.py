@@ -156,7 +156,7 @@ class Watch:
         self._asking = "kafka"
         health = Health(db, self._settings, self._domains, self._lag, self._members)
         now = health.look(live)
-        found = health.findings(live, waits, models, now, self._before(now))
+        found = health.findings(waits, models, now, self._before(now))
         up = metrics.up({"postgres": 1, "kafka": 0 if any(each.role == "kafka" for each in found) else 1})
         return Seen(found, frozenset(role for role, _ in gone), [up, *gauges, *metrics.from_lags(now.lags)])
 
