@@ -83,7 +83,7 @@ class Health:
 
     def looked_again(self, first: Look) -> Look:
         """A second look, late enough to be certain, if something seems to stand still; else the first."""
-        silent = any(role in self._last_seen() for role in self.roles if role not in _running(first))
+        silent = bool(self._last_seen().keys() - _running(first).keys())
         pause = JOINS_S if first.strangers else BEATS_S if silent else MOVES_S if first.suspected else 0.0
         if not pause:
             return first

@@ -27,9 +27,17 @@ def dump(folder: Path, *, json: bool = False) -> int:
     """
     settings = connected(Settings.load())
     domains, began = load_domains(settings.domains), time.perf_counter()
+    new = 0
     with on_files(folder), reported("dump") as progress:
-        found = dump_log(settings, domains, folder, progress)
-    _show(found, folder, json=json, seconds=time.perf_counter() - began, said="dumped")
+
+        def report(done: int, whole: int) -> None:
+            nonlocal new
+            new = done
+            progress(done, whole)
+
+        found = dump_log(settings, domains, folder, report)
+    seconds = time.perf_counter() - began
+    _show(found, folder, json=json, seconds=seconds, read=new, said=f"{new:,} new ones dumped")
     return exits.DONE
 
 
@@ -43,7 +51,7 @@ def check(folder: Path, *, json: bool = False) -> int:
     began = time.perf_counter()
     with on_files(folder), reported("check") as progress:
         found = check_dump(folder, progress)
-    _show(found, folder, json=json, seconds=time.perf_counter() - began, said="sound")
+    _show(found, folder, json=json, seconds=time.perf_counter() - began, read=found.records, said="sound")
     return exits.DONE
 
 
@@ -70,8 +78,8 @@ def described(found: Manifest) -> list[dict[str, Any]]:
     ]
 
 
-def _show(found: Manifest, folder: Path, *, json: bool, seconds: float, said: str) -> None:
-    topics, rate = described(found), found.records / max(seconds, 1e-9)
+def _show(found: Manifest, folder: Path, *, json: bool, seconds: float, read: int, said: str) -> None:
+    topics, rate = described(found), read / max(seconds, 1e-9)
     if json:
         ends = {f"{each.topic}/{each.part}": each.end for each in found.partitions}
         print_json(
@@ -79,6 +87,7 @@ def _show(found: Manifest, folder: Path, *, json: bool, seconds: float, said: st
                 "folder": str(folder),
                 "cut_at": found.cut_at,
                 "records": found.records,
+                "read": read,
                 "topics": topics,
                 "ends": ends,
                 "seconds": round(seconds, 2),

@@ -22,6 +22,7 @@ _MISSING = {
     "core": "appended events are not counted, so no command gets its outcome",
     "models": "read models do not get newer",
     "reactors": "no event is answered with commands",
+    "api": "no command is taken and no read model is served over HTTP",
 }
 
 
@@ -69,13 +70,14 @@ def findings(facts: Facts) -> list[Finding]:
 
 
 def _missing(facts: Facts) -> Iterator[Finding]:
-    for role in facts.roles:
+    ended_apis = ["api"] if "api" in facts.last_seen else []  # one that never ran, or was stopped, is not missed
+    for role in [*facts.roles, *ended_apis]:
         if not facts.running.get(role):
             last = facts.last_seen.get(role)
             yield Finding(
                 f"no-{role}",
                 f"no {role} runs: {_MISSING[role]}{f'; {last}' if last else ''}",
-                f"start it (`refold worker {role}`), or find out why it ended: in its log, or with `docker compose logs worker`"
+                f"start it (`refold {'api' if role == 'api' else f'worker {role}'}`), or find out why it ended: in its log, or with `docker compose logs {'api' if role == 'api' else 'worker'}`"
                 + (f". If process {last.pid} is still there, it is paused, or cut off from Postgres" if last else ""),
                 role,
             )

@@ -110,7 +110,10 @@ class Part:
     def _waits(self) -> Check:
         """The waits of this process. One longer than STALE_S is a fault, as it is for `refold status`."""
         found = standing.all_waits()
-        told = "; ".join(f"waits: {why} ({seconds:.0f} s)" for seconds, why in found[:_SHOWN])
+        longest: dict[str, float] = {}
+        for seconds, why in found:  # several parts may wait for the same
+            longest.setdefault(why, seconds)
+        told = "; ".join(f"waits: {why} ({seconds:.0f} s)" for why, seconds in [*longest.items()][:_SHOWN])
         return Check("waits", all(seconds <= STALE_S for seconds, _ in found), told)
 
     def _assigned(self, reading: Reading) -> Check:

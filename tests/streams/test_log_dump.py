@@ -14,7 +14,14 @@ from refold.streams.log.continuity import check_continuity
 from refold.streams.log.topics import check_topics, commands_topic, ensure_topics, events_topic, schemas_topic
 from refold.streams.operation.dump.check import check_dump
 from refold.streams.operation.dump.dump import dump_log
-from refold.streams.operation.dump.errors import DumpInUse, DumpOfAnother, DumpUnsound, LogInUse, LogNotEmpty
+from refold.streams.operation.dump.errors import (
+    DumpInUse,
+    DumpOfAnother,
+    DumpUnsound,
+    FolderNotEmpty,
+    LogInUse,
+    LogNotEmpty,
+)
 from refold.streams.operation.dump.folder import MANIFEST, DumpFolder, Manifest
 from refold.streams.operation.dump.restore import Restore
 from refold.streams.postgres.connection import connect
@@ -121,8 +128,11 @@ def test_a_dump_grows_and_a_restored_log_goes_on_in_the_same_folder(
 ) -> None:
     first = dumped(odd, tmp_path)
     append(odd, BASKET, 0, basket("A", 3, "u"))
-    second = dumped(odd, tmp_path)
+    told: list[tuple[int, int]] = []
+    second = dump_log(odd, DOMAINS, tmp_path, lambda done, whole: told.append((done, whole)))
     assert second.records > first.records
+    assert told[-1] == (second.records - first.records,) * 2, "what was there is not counted as read"
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.rglob("*.log")} == {0o600}
     assert {(each.topic, each.part): each.segments[0] for each in first.partitions if each.segments}.items() <= {
         (each.topic, each.part): each.segments[0] for each in second.partitions if each.segments
     }.items()
@@ -228,6 +238,20 @@ def test_what_somebody_else_wrote_meanwhile_is_found(
     monkeypatch.setattr(RawAppender, "append", beside)
     with pytest.raises(LogInUse, match="somebody else writes"):
         restored(elsewhere, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("there", "is_taken"), [("meta.properties", False), ("lost+found", True), (".snapshot", True), ("lock", True)]
+)
+def test_only_a_folder_that_is_empty_or_holds_a_dump_is_dumped_into(there: str, is_taken: bool, tmp_path: Path) -> None:
+    (tmp_path / there).touch()
+    if is_taken:
+        with DumpFolder(tmp_path).held():
+            return
+    refused = pytest.raises(FolderNotEmpty, match=r"holds meta\.properties, and no dump has begun in it")
+    with refused, DumpFolder(tmp_path).held():
+        pass
+    assert [each.name for each in tmp_path.iterdir()] == [there]
 
 
 def test_what_cannot_be_dumped_or_restored_is_refused(odd: Settings, elsewhere: Settings, tmp_path: Path) -> None:

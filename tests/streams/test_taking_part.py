@@ -130,7 +130,9 @@ def test_a_wait_is_told_at_once_and_unready_when_it_is_no_moments(monkeypatch: p
     )
     since, why = standing._WAITS[id(world)]
     monkeypatch.setitem(standing._WAITS, id(world), (since - 11, why))
-    assert world.says()["waits"][0] is False
+    standing.waits(monkeypatch, why)
+    assert world.says()["waits"] == (False, f"waits: {why} (11 s)"), "what two parts wait for is told once"
+    standing.goes_on(monkeypatch)
     standing.goes_on(world)
     assert world.says()["waits"] == (True, "")
 

@@ -32,6 +32,7 @@ def test_all_is_well_when_all_run_and_nothing_waits() -> None:
         ({"running": {**WELL.running, "core": 0}}, "no-core", "no core runs: appended events are not counted"),
         ({"running": {"core": 1, "models": 1, "reactors": 2}}, "no-handler", "no handler runs: commands are acknowledged and not decided"),
         ({"running": {**WELL.running, "core": 0}, "last_seen": {"core": LastSeen("h", 7, 14.2)}}, "no-core", "no core runs: appended events are not counted, so no command gets its outcome; the last one, 7@h, was last heard of 14 s ago"),
+        ({"last_seen": {"api": LastSeen("h", 9, 75.0)}}, "no-api", "no api runs: no command is taken and no read model is served over HTTP; the last one, 9@h, was last heard of 75 s ago"),
         ({"troubles": [Trouble("core", "h", 7, CORRUPT, 11.0)]}, "waits", f"core 7@h waits: {CORRUPT}"),
         ({"troubles": [Trouble("core", "h", 7, "ended: x", 9.0), Trouble("core", "h", 8, "ended: x", 2.0)]}, "ends-again-and-again", "core 7@h ended: x"),
         ({"members": [FOREIGN]}, "foreign-member", "a client that is not Refold's (rdkafka, /10.0.0.7) is in the group of the core and holds retail.basket.events/1"),
@@ -60,6 +61,10 @@ def test_each_fault_is_one_sentence_with_what_to_do(change: dict[str, Any], code
 def test_only_a_code_that_is_in_the_sentence_is_looked_up(says: str, do: str) -> None:
     found = findings(replace(WELL, troubles=[Trouble("core", "h", pid, says, 11.0) for pid in (7, 8)]))
     assert [finding.do for finding in found] == [do, do]
+
+
+def test_an_api_that_runs_is_not_missed() -> None:
+    assert findings(replace(WELL, running={**WELL.running, "api": 1}, last_seen={"api": LastSeen("h", 9, 1.0)})) == []
 
 
 def test_what_is_behind_and_moves_is_slow_and_not_still() -> None:

@@ -74,7 +74,7 @@ class Cut:
 def dump_log(settings: Settings, domains: Domains, root: Path, progress: Progress) -> Manifest:
     """Dump everything up to the present ends; give the folder's new manifest.
 
-    Raises DumpInUse, DumpUnsound, DumpOfAnother, LogTrimmed, LogShorter, LogHole, LogCorrupt, KafkaUnavailable,
+    Progress counts what is new. Raises DumpInUse, FolderNotEmpty, DumpUnsound, DumpOfAnother, LogTrimmed, LogShorter, LogHole, LogCorrupt, KafkaUnavailable,
     KafkaRefused, OSError.
     """
     root.mkdir(parents=True, exist_ok=True)
@@ -82,7 +82,7 @@ def dump_log(settings: Settings, domains: Domains, root: Path, progress: Progres
     with folder.held():
         before, cut = folder.manifest(), cut_now(settings, domains)
         there = _there(folder, before, cut, settings.topic_prefix)
-        done, whole = sum(each.end for each in there.values()), sum(cut.ends.values())
+        done, whole = 0, sum(cut.ends.values()) - sum(each.end for each in there.values())
         with closing(Fetcher(settings.kafka_servers(), sorted({topic for topic, _ in cut.ends}))) as fetcher:
             for place, partition in there.items():
                 dumping = _Dumping(folder, fetcher, place, partition)

@@ -17,6 +17,13 @@ class DumpOfAnother(RefoldError):
     remedy = "Dump into another folder."
 
 
+class FolderNotEmpty(RefoldError):
+    """The folder for a dump holds files that are no dump."""
+
+    code = "folder-not-empty"
+    remedy = "Dump into a new or an empty folder."
+
+
 class DumpInUse(RefoldError):
     """Another process is dumping into the folder."""
 

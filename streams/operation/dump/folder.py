@@ -21,11 +21,13 @@ from typing import IO, Any
 
 from refold.streams.errors import LogCorrupt
 from refold.streams.kafka.record_batches import RecordBatch, batches_of
-from refold.streams.operation.dump.errors import DumpInUse, DumpUnsound
+from refold.streams.operation.dump.errors import DumpInUse, DumpUnsound, FolderNotEmpty
 from refold.streams.private_files import write_private
 
 FORMAT = 1
 MANIFEST, _LOCK = "dump.json", "lock"
+_VOLUMES_OWN = {"lost+found"}
+"""Names in the root of an empty volume. Those that begin with a dot count as its own, too."""
 SEGMENT_BYTES = 256 << 20
 _PIECE = 4 << 20
 _SEGMENT = re.compile(r"[0-9]{20}\.log")
@@ -90,7 +92,14 @@ class DumpFolder:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Lock the folder against other processes. Raises DumpInUse, OSError."""
+        """Lock the folder, which holds a dump or nothing, against other processes.
+
+        Raises DumpInUse, FolderNotEmpty, OSError.
+        """
+        there = {each.name for each in self.root.iterdir()}
+        strange = sorted(name for name in there - _VOLUMES_OWN if not name.startswith("."))
+        if strange and not there & {_LOCK, MANIFEST}:
+            raise FolderNotEmpty(f"{self.root} holds {strange[0]}, and no dump has begun in it")
         with (self.root / _LOCK).open("a") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -152,7 +161,7 @@ class SegmentWriter:
     def __init__(self, path: Path, first: int) -> None:
         """Raises OSError."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file: IO[bytes] = path.open("xb")
+        self._file: IO[bytes] = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
         self._first, self._end, self._records, self.size = first, first, 0, 0
         self._sum = hashlib.sha256()
 
