@@ -4,6 +4,7 @@ Unknown keys are refused.
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,15 @@ PREFIX = "REFOLD_"
 FILE_SUFFIX = "_FILE"
 CONFIG_VARIABLE = "REFOLD_CONFIG"
 DEFAULT_CONFIG = "refold.toml"
+
+
+_ADDRESS = re.compile(r"(?:[^\s:,/\[\]@]+|\[[0-9A-Fa-f:.%]+\]):(?P<port>[0-9]{1,5})")
+_MOST_PORT = 65_535
+
+
+def _is_address(server: str) -> bool:
+    found = _ADDRESS.fullmatch(server)
+    return found is not None and 0 < int(found["port"]) <= _MOST_PORT
 
 
 def _names(value: object) -> object:
@@ -120,6 +130,17 @@ class Settings(BaseModel):
             ) from None
         return url
 
+    @field_validator("kafka")
+    @classmethod
+    def _addresses(cls, servers: str | None) -> str | None:
+        """Host and port of each server. A client would ask for an address that cannot be for ever, as if it were away."""
+        if servers is None:
+            return None
+        each = [server.strip() for server in servers.split(",")]
+        if (odd := next((server for server in each if not _is_address(server)), None)) is not None:
+            raise ValueError(f"{odd!r} is not of the form host:port; several are joined by commas")
+        return ",".join(each)
+
     @field_validator("domain_path")
     @classmethod
     def _folders(cls, path: list[Path]) -> list[Path]:
@@ -151,7 +172,10 @@ class Settings(BaseModel):
         try:
             settings = cls.model_validate(values)
         except ValidationError as error:
-            places = [(".".join(map(str, fault["loc"])), fault["msg"]) for fault in error.errors()]
+            places = [
+                (".".join(map(str, fault["loc"])), fault["msg"].removeprefix("Value error, "))
+                for fault in error.errors()
+            ]
             faults = faults + [f"{place}: {text}" for place, text in places]
             raise BadSettings("; ".join(faults)) from None
         if faults:
@@ -204,6 +228,8 @@ def _read(environ: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str], l
                 values[from_file] = Path(text).read_text().strip()
             except OSError as error:
                 faults.append(f"{variable}: {text} cannot be read ({error.strerror})")
+            except ValueError:
+                faults.append(f"{variable}: {text} cannot be read (it is not UTF-8 text)")
             origins[from_file] = f"file ({variable})"
         else:
             faults.append(f"{variable}: there is no such setting")
@@ -217,7 +243,11 @@ def _read_toml(environ: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, st
         return {}, {}, []
     try:
         values = tomllib.loads(path.read_text())
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        return {}, {}, [f"{path} cannot be read ({error.strerror})"]
+    except UnicodeDecodeError:
+        return {}, {}, [f"{path} cannot be read (it is not UTF-8 text)"]
+    except ValueError as error:
         return {}, {}, [f"{path}: {error}"]
     unknown = [f"{path}: {name}: there is no such setting" for name in values if name not in Settings.model_fields]
     known = {name: value for name, value in values.items() if name in Settings.model_fields}

@@ -58,6 +58,31 @@ def test_the_environment_of_a_child_gives_the_same_settings() -> None:
     assert Settings.load(settings.environment()).model_copy(update={"data": settings.data}) == settings
 
 
+@pytest.mark.parametrize(
+    "servers", ["", ":", "b", "b:", ":9092", "b:0", "b:70000", "b:9092,", "b:9092;c:9092", "kafka://b:9092", "::1:9092"]
+)
+def test_an_address_of_kafka_that_cannot_be_is_refused_at_once(servers: str) -> None:
+    with pytest.raises(BadSettings, match=r"^kafka: '.*' is not of the form host:port; several are joined by commas$"):
+        Settings.load({"REFOLD_KAFKA": servers})
+
+
+def test_addresses_of_kafka_are_hosts_and_ports_joined_by_commas() -> None:
+    assert Settings.load({"REFOLD_KAFKA": "b-1.x_y:9092, [::1]:9093"}).kafka_servers() == "b-1.x_y:9092,[::1]:9093"
+
+
+@pytest.mark.parametrize(
+    ("variable", "says"), [("REFOLD_CONFIG", ""), ("REFOLD_DATABASE_URL_FILE", "REFOLD_DATABASE_URL_FILE: ")]
+)
+def test_a_file_that_is_missing_or_no_text_is_one_sentence(variable: str, says: str, tmp_path: Path) -> None:
+    path = tmp_path / "given"
+    for content, why in ((None, "No such file or directory"), (b"\xff\xfe", "it is not UTF-8 text")):
+        if content:
+            path.write_bytes(content)
+        with pytest.raises(BadSettings) as caught:
+            Settings.load({variable: str(path)})
+        assert caught.value.message == f"{says}{path} cannot be read ({why})"
+
+
 def test_no_server_named_is_said_with_the_remedy() -> None:
     with pytest.raises(NotConnected) as caught:
         Settings.load({}).kafka_servers()

@@ -53,7 +53,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def test_an_appender_whose_broker_lost_its_tail_begins_anew_and_a_reader_names_what_is_gone(
     data: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    settings = Settings(kafka="", database_url=SecretStr(""), partitions=1)
+    settings = Settings(kafka="127.0.0.1:9", database_url=SecretStr(""), partitions=1)
     events = events_topic("", BASKET)
     with Servers(data, lambda _: None, postgres=False) as servers:
         address = servers.endpoints().kafka
