@@ -105,10 +105,9 @@ def test_what_a_process_waits_for_and_what_it_ended_by_are_told(database: str) -
 
 @pytest.mark.servers
 def test_a_deliberate_end_is_told_once_and_under_no_name(database: str) -> None:
-    with connect(database, application_name="test") as db:
-        with Presence(database, Me("models", [V1])):
-            ending(SystemExit("the database was emptied"))  # a process that ends so does not leave
-            assert [each.says for each in troubles(db)] == ["ended: the database was emptied"]
+    with connect(database, application_name="test") as db, Presence(database, Me("models", [V1])):
+        ending(SystemExit("the database was emptied"))  # a process that ends so does not leave
+        assert [each.says for each in troubles(db)] == ["ended: the database was emptied"]
 
 
 def test_a_server_that_is_away_ends_nothing() -> None:
