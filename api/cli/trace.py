@@ -42,6 +42,9 @@ def trace(id: str, /, *, limit: int = MOST_COMMANDS, json: bool = False) -> int:
         print_json(body)
     else:
         print_tree(f"{body['read_as']} {id}", [(line["depth"], _line(line)) for line in body["list"]])
+        for root in body["tree"]:
+            if (root["actor"] or "").startswith("reactor:") and root["correlation_id"] not in (None, id):
+                say(f"refold: a reactor sent {root['command_id']}: `refold trace '{root['correlation_id']}'` shows why")
         for reason in body["cut"]:
             say(f"refold: not all is followed: {reason}")
     return exits.DONE

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import polars as pl
+import psycopg
 
 from refold.api.tracing.steps import OutcomeRow
 from refold.schemas.codec import read_command_envelope, read_envelope
 from refold.schemas.columns.binary_column import BinaryColumn
 from refold.schemas.errors import Undecodable
+from refold.schemas.identity import command_uuid
 from refold.schemas.meta import CommandMeta, Meta
 from refold.streams.chunk import Chunk, Place
 from refold.streams.core.limits import core_positions
@@ -29,6 +31,7 @@ _ASK_S, _SILENCE_S = 5.0, 15.0
 _COLUMNS = "category, stream, command_id, code, message, base_version, events, part, first_offset"
 _BY_ID = f"SELECT {_COLUMNS} FROM refold.outcomes WHERE command_id = %s ORDER BY category, stream LIMIT 100"
 _BY_KEY = f"SELECT {_COLUMNS} FROM refold.outcomes WHERE key = ANY(%s::bytea[])"
+_IN_TIME = b"SET LOCAL statement_timeout = '2s'"
 _DECIDED = "SELECT category, part, last_command_offset FROM refold.claims"
 
 
@@ -40,6 +43,8 @@ class FoundCommand:
     stream: str
     command_id: UUID
     is_answer: bool
+    is_asked: bool
+    """Whether the id that was asked for is the command's own."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +56,24 @@ class PendingCommand:
     meta: CommandMeta
     value: bytes
 
+    @property
+    def name(self) -> tuple[str, str, UUID]:
+        """Category, stream and id."""
+        return self.meta.category, self.meta.stream, self.meta.command_id
+
 
 def outcomes_of(db: Database, command_id: UUID) -> list[OutcomeRow]:
-    """The outcomes with a command id: one in each stream that it was sent to."""
-    return [OutcomeRow(*row) for row in db.execute(_BY_ID.encode(), (command_id,)).fetchall()]
+    """The outcomes with a command id: one in each stream that it was sent to.
+
+    No index has command ids, since it would make every command dearer. None are found if there are too many outcomes to look through
+    in time; then the command is found in the log.
+    """
+    try:
+        with db.transaction():
+            db.execute(_IN_TIME)
+            return [OutcomeRow(*row) for row in db.execute(_BY_ID.encode(), (command_id,)).fetchall()]
+    except psycopg.errors.QueryCanceled:
+        return []
 
 
 def outcomes_by_key(db: Database, keys: list[bytes]) -> list[OutcomeRow]:
@@ -84,21 +103,21 @@ class LogSearch:
                     found.append(PendingCommand(chunk.place, offset, meta, value))
         return found
 
-    def correlated(
+    def named(
         self, db: Database, asked: str, ends: Mapping[Place, int] | None, until: float | None
     ) -> tuple[list[FoundCommand], dict[Place, int]]:
-        """The commands whose events or rejections have this correlation, from the end of the log backwards.
+        """The commands whose events or rejections have this id or correlation, from the end of the log backwards.
 
         `ends`: where an earlier search has begun; None for the end. Also returns where this one has begun, empty if at the log's beginning.
         """
-        topics = {events_topic(self.prefix, name) for name in self.domains.categories}
+        topics, command_id = {events_topic(self.prefix, name) for name in self.domains.categories}, command_uuid(asked)
         left = dict(ends) if ends is not None else core_positions(db)
         left = {place: end for place, end in left.items() if place[0] in topics and end > 0}
         found: dict[FoundCommand, None] = {}
         while left:
             starts = {place: max(0, end - BLOCK) for place, end in left.items()}
             for chunk in self._chunks(starts, left):
-                found |= dict.fromkeys(_correlated(chunk, asked))
+                found |= dict.fromkeys(_named(chunk, asked, command_id))
             left = {place: start for place, start in starts.items() if start > 0}
             if until is not None and time.monotonic() > until:
                 break
@@ -136,14 +155,15 @@ def _holding(chunk: Chunk, needles: tuple[bytes, ...]) -> Iterator[tuple[int, by
         yield chunk.start + row, bytes(values[row])
 
 
-def _correlated(chunk: Chunk, asked: str) -> Iterator[FoundCommand]:
-    for _, value in _holding(chunk, (asked.encode(),)):
+def _named(chunk: Chunk, asked: str, command_id: UUID) -> Iterator[FoundCommand]:
+    for _, value in _holding(chunk, (asked.encode(), command_id.bytes)):
         try:
             meta = read_envelope(value)
         except Undecodable:
             continue
-        if isinstance(meta, Meta) and meta.correlation_id == asked:
-            yield FoundCommand(meta.category, meta.stream, meta.command_id, (meta.actor or "").startswith("reactor:"))
+        if isinstance(meta, Meta) and (meta.correlation_id == asked or meta.command_id == command_id):
+            is_answer = (meta.actor or "").startswith("reactor:")
+            yield FoundCommand(meta.category, meta.stream, meta.command_id, is_answer, meta.command_id == command_id)
 
 
 def _command(value: bytes) -> CommandMeta | None:

@@ -64,18 +64,19 @@ class Tracer:
         command_id = command_uuid(asked.id)
         pending = [] if asked.ends is not None else self._log.pending(db, asked.id, command_id)
         if not any(one.meta.command_id == command_id for one in pending):
-            trace.read_as = CORRELATION
-            found, trace.left = self._log.correlated(db, asked.id, asked.ends, until)
-            self._correlated(db, found, trace, following)
-        now = outcomes_of(db, command_id) if trace.read_as == COMMAND else []  # decided while it was searched for
+            found, trace.left = self._log.named(db, asked.id, asked.ends, until)
+            trace.read_as = COMMAND if any(one.is_asked for one in found) else CORRELATION
+            self._named(db, found, trace, following)
+        is_pending = trace.read_as == COMMAND and not trace.roots
+        now = outcomes_of(db, command_id) if is_pending else []  # decided while it was searched for
         trace.roots += [following.command(row, 0) for row in now]
-        trace.roots += [] if now else [following.pending(one) for one in pending]
+        trace.roots += [] if now else [following.pending(one) for one in pending if one.name not in following.seen]
 
-    def _correlated(self, db: Database, found: Sequence[FoundCommand], trace: Trace, following: Following) -> None:
+    def _named(self, db: Database, found: Sequence[FoundCommand], trace: Trace, following: Following) -> None:
         """First the commands that no reactor sent, with what came of them; then those that stand in none of these trees."""
         keys = {outcome_key(one.category, one.stream, one.command_id.bytes): one for one in found}
         rows = outcomes_by_key(db, list(keys))
-        answers = {(one.category, one.stream, one.command_id): one.is_answer for one in found}
+        answers = {(one.category, one.stream, one.command_id): one.is_answer and not one.is_asked for one in found}
         rows.sort(key=lambda row: (row.category, row.part, row.first_offset))
         for is_answer in (False, True):
             for row in rows:

@@ -78,8 +78,8 @@ class Explanation:
     @property
     def is_empty(self) -> bool:
         """Whether there is neither a row, nor an event that made or would have made it."""
-        nothing = not self.events and self.row is None and self.complete
-        return nothing and not self.unfolded.waiting and not self.unfolded.voids
+        waiting = [one for one in self.unfolded.waiting if one.events or self.by_stream]
+        return self.complete and self.row is None and not (self.events or waiting or self.unfolded.voids)
 
 
 class Explainer:

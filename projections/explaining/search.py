@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
+from refold.projections import metrics
 from refold.projections.declaring.declaration import EventType, handled
 from refold.projections.explaining.snapshot import Snapshot
 from refold.projections.partials.batch import Batch, batch_of, counted_events
@@ -86,6 +87,7 @@ class Search:
                         searched.found.append(FoundValue(name, part, offset, value))
                     searched.at[topic, part] = offset + 1
                 searched.read += len(values)
+                metrics.EXPLAINED.labels("stream").inc(len(values))
                 left = left[len(values) :]
                 progress(searched.read, searched.of)
 
@@ -107,6 +109,7 @@ class Search:
             searched.found += self._matching(layout, snapshot, set_aside.masked(chunk, snapshot.aside))
             searched.at[chunk.place] = chunk.end
             searched.read += len(chunk.values)
+            metrics.EXPLAINED.labels("scan").inc(len(chunk.values))
             progress(searched.read, searched.of)
 
     def _chunks(self, snapshot: Snapshot, searched: Searched, until: float | None) -> Iterator[Chunk]:

@@ -1,0 +1,86 @@
+"""The path of an explanation names exactly its row: for each key, whatever characters, nulls or slashes it holds."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from litestar import Litestar
+from litestar.testing import TestClient
+
+from refold.api.http.reads.explained import explain_path
+from refold.api.http.reads.row_keys import PARAMETERS, explained_key, key_of_parameters, key_of_path, key_of_text
+from refold.projections.declaring.declaration import Rollup, events, key
+from refold.projections.tables.layout import Layout, layout_of
+from refold.projections.tables.served import served_table
+from tests.api.conftest import World
+from tests.projections.sample import ACCOUNT, ACCOUNTS, Paid
+
+TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12) | st.sampled_from(
+    ["", ".", "..", "a/b", "/", "/explain", "a/explain", "explain", "a,b", '"', '"x"', "\\", "%2F", "a+b", "null", "é"]
+)
+PAIRS = layout_of(
+    Rollup(
+        name="pairs",
+        domain="sample",
+        description="By two.",
+        key={"owner": key("owner", "Who."), "limit": key("amount", "How much.")},
+        columns={"payments": events(ACCOUNT, Paid).count("All.")},
+    )
+)
+
+
+def read_back(layout: Layout, path: str) -> list[str | None]:
+    """The key of a path, as the routes read it."""
+    served, (target, _, query) = served_table(layout), path.partition("?")
+    if query:
+        assert target == f"/v1/explain/sample/{layout.name}"
+        return key_of_parameters(served, query.encode(), PARAMETERS)
+    base = f"/v1/sample/{layout.name}/"
+    assert target.startswith(base)
+    raw = explained_key(target.removeprefix(base).encode())
+    assert raw is not None
+    assert b"/" not in raw, "a slash of the key is percent-encoded"
+    return key_of_path(served, raw)
+
+
+@settings(max_examples=300, deadline=None)
+@given(text=TEXTS)
+@example("a/explain")
+def test_a_key_of_one_text_comes_back(text: str) -> None:
+    assert read_back(layout_of(ACCOUNTS), explain_path(layout_of(ACCOUNTS), (text,))) == [text]
+    assert key_of_text(served_table(layout_of(ACCOUNTS)), text) == [text]
+
+
+@settings(max_examples=300, deadline=None)
+@given(owner=st.none() | TEXTS, amount=st.none() | st.integers(-999, 999).map(lambda cents: Decimal(cents) / 100))
+def test_a_key_of_two_columns_comes_back_even_if_one_is_null(owner: str | None, amount: Decimal | None) -> None:
+    shown = None if amount is None else format(amount, "f")
+    assert read_back(PAIRS, explain_path(PAIRS, (owner, amount))) == [owner, shown]
+
+
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        ("/v1/retail/baskets/a/explain", ["a"]),
+        ("/v1/retail/baskets/a%2Fexplain/explain", ["a/explain"]),
+        ("/v1/retail/baskets/a/b/explain", ["a/b"]),
+        ("/v1/retail/baskets/explain/explain", ["explain"]),
+        ("/v1/retail/baskets//explain", [""]),
+        ("/v1/retail/store_daily/330,2026-01-31/explain?limit=3", ["330", "2026-01-31"]),
+        ("/v1/explain/retail/baskets?basket_id=eq..", ["."]),
+        ("/v1/explain/retail/store_daily?day=is.null&store_id=eq.330&order=desc", ["330", None]),
+    ],
+)
+def test_a_path_asks_for_the_row_that_it_names(
+    client: TestClient[Litestar], world: World, path: str, asked: list[Any]
+) -> None:
+    assert client.get(path).status_code == 503, "the fake explains nothing"
+    assert [one.key for one in world.asked_why] == [asked]
+
+
+@pytest.mark.parametrize("path", ["/v1/retail/store_daily/a%2Fexplain", "/v1/retail/store_daily/explain"])
+def test_a_key_that_ends_with_explain_asks_for_the_row(client: TestClient[Litestar], world: World, path: str) -> None:
+    client.get(path)
+    assert world.asked_why == []
