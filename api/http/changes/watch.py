@@ -96,7 +96,7 @@ class Watch:
             await asyncio.to_thread(self._reader.close)
 
     async def _safely(self) -> float:
-        """One step; returns the seconds until the next. No failure ends the streams."""
+        """One step; returns the seconds until the next. A server that is away ends no stream; a fault of ours is told."""
         try:
             await self._step()
         except _Again:
@@ -105,10 +105,13 @@ class Watch:
             said = about(code=problem.code, of=self._of.model.name)
             _log.warning("changes of %s: clients read again: %s", self._of.model.name, first_line(problem), extra=said)
             self._lost, self._recent = problem.code, None
-        except (RefoldError, psycopg.Error) as problem:
-            _log.debug(
-                "changes of %s wait: %s", self._of.model.name, first_line(problem), extra=about(problem, repeats=True)
-            )
+        except RefoldError as problem:
+            said = about(problem, of=self._of.model.name, repeats=True)
+            _log.info("changes of %s wait: %s", self._of.model.name, first_line(problem), extra=said)
+            return _AGAIN_S
+        except Exception as problem:
+            _log.exception("changes of %s cannot be told", self._of.model.name)
+            self._end_all("internal-error", f"the changes cannot be told: {first_line(problem)}")
             return _AGAIN_S
         return COALESCE_S
 
