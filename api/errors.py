@@ -99,11 +99,11 @@ class UnknownOperator(ApiError):
     """A filter does not begin with a known operator."""
 
     code, status = "operator-unknown", 400
-    remedy = "Write `column=eq.value`, `column=is.null` or `column=is.not_null`."
+    remedy = "Write `column=operator.value`, such as `day=gte.2026-01-01`; the message lists the operators."
 
 
 class FilterInvalid(ApiError):
-    """A filter's value does not fit its column, or there are too many filters."""
+    """A filter cannot be read, or its value does not fit its column."""
 
     code, status = "filter-invalid", 400
     remedy = "Send a value of the column's type."

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Hashable, Sequence
 from contextlib import asynccontextmanager
 
 from litestar import Litestar
@@ -21,6 +21,7 @@ from refold.api.http.describe.registry import SchemaRegistry
 from refold.api.http.describe.seen import Watch
 from refold.api.http.describe.services import Check, OperationServices
 from refold.api.http.readiness import Readiness
+from refold.api.http.reads.planning.pieces import Piece
 from refold.api.http.reads.positions import Positions
 from refold.api.http.reads.served_now import ServedNow
 from refold.api.http.reads.services import ModelReads, ModelServices, StreamServices
@@ -66,7 +67,7 @@ class Resources:
         self.lookups = Lookups(settings.dsn())
         self.outcomes = Outcomes(self.lookups.fetch, self.notices)
         self.preparation = Preparation(settings, domains)
-        self._statements: dict[tuple[str, str], bytes] = {}
+        self._statements: dict[Hashable, Piece] = {}
         self.served = ServedNow(
             served_models(domains.names),
             declared(domains.names).all_fingerprints,
@@ -137,7 +138,14 @@ class Resources:
 
     def models(self) -> ModelServices:
         """For read models."""
-        reads = ModelReads(self.database.fetch, self.lookups.fetch, self._moved, self._is_behind, self._statements)
+        reads = ModelReads(
+            self.database.fetch,
+            self.lookups.fetch,
+            self._moved,
+            self._is_behind,
+            self.database.fetch_in_zone,
+            self._statements,
+        )
         return ModelServices(self.domains, self.served, reads, self.settings.topic_prefix, self.why.services())
 
     def operations(self) -> OperationServices:

@@ -137,6 +137,9 @@ class World:
             raise self.fetch_error
         return self.pages.pop(0) if len(self.pages) > 1 else self.pages[0] if self.pages else []
 
+    async def in_zone(self, statement: Statement, parameters: Parameters, zone: str) -> list[Row]:
+        return await self.fetch(statement, [*parameters, zone])
+
     async def read(self, category: str, places: Sequence[tuple[int, int]]) -> list[Recorded]:
         self.read_places.append((category, list(places)))
         return self.events
@@ -180,7 +183,7 @@ def app(world: World, domains: Domains, model: ServedModel) -> Litestar:
         ModelServices(
             domains,
             {("retail", "store_daily"): model},
-            ModelReads(world.fetch, world.look_up, world.moved, lambda _: False),
+            ModelReads(world.fetch, world.look_up, world.moved, lambda _: False, world.in_zone),
             "",
             WhyServices(declared(domains.names), world.explain),
         ),

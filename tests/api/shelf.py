@@ -104,7 +104,12 @@ def served(
     return application(
         CommandServices(domains, world, world.append, world.queue, 0.2),
         StreamServices(domains, world.fetch, world.read, "", world.offset_at),
-        ModelServices(domains, models, ModelReads(database.fetch, lookups.fetch, world.moved, lambda _: False), ""),
+        ModelServices(
+            domains,
+            models,
+            ModelReads(database.fetch, lookups.fetch, world.moved, lambda _: False, database.fetch_in_zone),
+            "",
+        ),
         OperationServices(world.ready, lambda: b""),
         SchemaRegistry(lambda: world.schemas, "p."),
         opened,

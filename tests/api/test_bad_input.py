@@ -123,7 +123,7 @@ PATHS: list[tuple[str, str, int, str]] = [
     ("GET", "/v1/streams/retail/basket?limit=1", 400, "stream-id-invalid"),
     ("GET", "/v1/streams/retail/basket?stream=.&command=k&limit=1", 400, "parameter-unknown"),
     ("GET", "/v1/retail/store_daily?limit=eq.5", 400, "limit-invalid"),
-    ("GET", "/v1/retail/store_daily?select=eq.5", 400, "parameter-unknown"),
+    ("GET", "/v1/retail/store_daily?select=eq.5", 400, "select-invalid"),
     ("GET", "/v1/retail/store_daily/330,2026-01-01?as_of=2026-01-01T00:00:00Z", 400, "parameter-unknown"),
     ("GET", "/v1/retail/store_daily/", 400, "row-key-invalid"),
     ("GET", "/v1/retail/store_daily/%2F", 400, "row-key-invalid"),
@@ -131,7 +131,7 @@ PATHS: list[tuple[str, str, int, str]] = [
     ("GET", "/v1/retail/store_daily?order=day.nullslast.desc", 400, "order-invalid"),
     ("GET", "/v1/streams/retail/basket/b1/commands/%01", 400, "idempotency-key-invalid"),
     ("GET", "/v1/retail/store_daily?store_id=330", 400, "operator-unknown"),
-    ("GET", "/v1/retail/store_daily?store_id=like.3", 400, "operator-unknown"),
+    ("GET", "/v1/retail/store_daily?store_id=like.3", 404, "operator-unfit"),
     ("GET", "/v1/retail/store_daily?filter=eq.1;drop", 400, "parameter-unknown"),
     ("GET", "/v1/retail/store_daily?store_id=eq.1%3Bdrop", 400, "filter-invalid"),
     ("GET", "/v1/retail/store_daily?store_id=eq.99999999999", 400, "filter-invalid"),
@@ -140,13 +140,12 @@ PATHS: list[tuple[str, str, int, str]] = [
     ("GET", "/v1/retail/store_daily?note=eq.%00", 400, "filter-invalid"),
     ("GET", "/v1/retail/store_daily?note=eq.%ff", 400, "filter-invalid"),
     ("GET", "/v1/retail/store_daily?note=is.true", 400, "filter-invalid"),
-    ("GET", "/v1/retail/store_daily?" + "&".join(["store_id=eq.1"] * 21), 400, "filter-invalid"),
+    ("GET", "/v1/retail/store_daily?" + "&".join(["store_id=eq.1"] * 101), 400, "query-too-large"),
     ("GET", '/v1/retail/store_daily?order="day"--', 400, "order-invalid"),
     ("GET", "/v1/retail/store_daily?order=hidden.asc", 400, "order-invalid"),
-    ("GET", "/v1/retail/store_daily?order=day,day.desc", 400, "order-invalid"),
     ("GET", "/v1/retail/store_daily?order=day.up", 400, "order-invalid"),
-    ("GET", "/v1/retail/store_daily?limit=0", 400, "limit-invalid"),
-    ("GET", "/v1/retail/store_daily?limit=1001", 400, "limit-invalid"),
+    ("GET", "/v1/retail/store_daily?limit=-1", 416, "range-unsatisfiable"),
+    ("GET", "/v1/retail/store_daily?offset=10000001", 400, "query-too-large"),
     ("GET", "/v1/retail/store_daily?limit=1&limit=2", 400, "filter-invalid"),
     ("GET", "/v1/streams/retail/basket/b1?limit=1&limit=2", 400, "filter-invalid"),
     ("GET", "/registry/subjects?deleted=true&deleted=false", 400, "filter-invalid"),
@@ -171,8 +170,8 @@ def test_no_route_takes_a_parameter_that_it_does_not_know(app: Litestar, client:
     walked = 0
     for route in app.routes:
         path = re.sub(r"{[a-z_]+:?[a-z]*}", "1", route.path_format)
-        path = path.replace("/v1/1/1", "/v1/retail/store_daily")
-        for method in set(getattr(route, "methods", ())) - {"OPTIONS"}:
+        path = re.sub(r"/v1/(explain/)?1/1", r"/v1/\1retail/store_daily", path)
+        for method in set(getattr(route, "methods", ())) - {"OPTIONS", "HEAD"}:
             refused = client.request(method, f"{path}?bogus=1", headers=KEY, follow_redirects=False)
             assert refused.status_code in {400, 422}, (method, path, refused.text)
             assert "bogus" in refused.text or "read-only" in refused.text, (method, path, refused.text)

@@ -16,7 +16,7 @@ from refold.api.http.changes.moment import Moment
 from refold.api.http.changes.recent_keys import RecentKeys
 from refold.api.http.changes.selection import Selection, select
 from refold.api.http.changes.subscriber import SLOW, Subscriber
-from refold.api.http.reads.request import read_query
+from refold.api.http.reads.language.query_string import read_query
 from refold.projections.tables.serving import ServedModel
 from refold.streams.chunk import Place
 

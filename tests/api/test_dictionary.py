@@ -23,7 +23,7 @@ STORE = ("store_daily", "retail.basket.events/0:7", 3, datetime(2026, 1, 2, tzin
 @pytest.fixture
 def app(world: Any, domains: Domains) -> Litestar:
     models = {(model.domain, model.name): model for model in served_models(["retail"])}
-    reads = ModelReads(world.fetch, world.look_up, world.moved, lambda _: False)
+    reads = ModelReads(world.fetch, world.look_up, world.moved, lambda _: False, world.in_zone)
     return application(
         CommandServices(domains, world, world.append, world.queue, 0.2),
         StreamServices(domains, world.fetch, world.read, "", world.offset_at),

@@ -9,8 +9,10 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from refold.api.errors import CursorInvalid, FilterInvalid
-from refold.api.http.reads.plan import plan_query, plan_row
-from refold.api.http.reads.request import Filter, Order, Query, read_key, read_query
+from refold.api.http.reads.language.query_string import read_query
+from refold.api.http.reads.language.tree import Condition, Query, Term
+from refold.api.http.reads.planning.plan import Plan, plan_query, plan_row
+from refold.api.http.reads.request import read_key
 from refold.streams.errors import DatabaseUnavailable
 
 PATH = "/v1/retail/store_daily"
@@ -32,41 +34,39 @@ def page(
     """As Postgres answers: `more` says that a row follows, and the last one's values are short."""
     last = [str(rows[-1]["store_id"]), rows[-1]["day"]] if more else None
     positions = json.dumps([["retail.basket.events", 0, at]])
-    return [([json.dumps(row) for row in rows], positions, behind, parked, detached, last, [], len(rows) + more, 1)]
+    text = ",".join(json.dumps(row) for row in rows)
+    return [(text, len(rows), positions, behind, parked, detached, None, last, [], len(rows) + more, 1)]
 
 
-def statement(plan: Any) -> str:
-    return str(plan.tables().as_string(None))
+def statement(plan: Plan) -> str:
+    return plan.shape.tables().text
 
 
-def test_a_query_string_is_read_as_postgrest_writes_it() -> None:
-    found = read_query(b"store_id=eq.330&note=eq.a.b%20c&order=day.desc,store_id&limit=7")
-    assert found.filters == (Filter("store_id", "eq", "330"), Filter("note", "eq", "a.b c"))
-    assert found.order == (Order("day", descending=True), Order("store_id"))
-    assert found.limit == 7
+def filtered(column: str, text: str) -> Query:
+    return Query(filters=(((), Condition(column, "eq", text)),))
 
 
 def test_values_are_bound_and_names_come_from_the_declaration(model: Any) -> None:
     plan = plan_query(
-        model, read_query(b"note=eq.%27;DROP%20TABLE%20x--&store_id=eq.7&last_at=is.null&order=revenue.desc")
+        model, read_query(b"note=eq.%27;DROP%20TABLE%20x--&store_id=eq.7&last_at=is.null&order=revenue.desc&limit=7")
     )
     text = statement(plan)
     assert "DROP" not in text
-    assert plan.values == ["';DROP TABLE x--", "7"]
+    assert plan.values == ("';DROP TABLE x--", "7")
     assert '"_View"."note" = %s::text AND "_View"."store_id" = %s::integer AND "_View"."last_at" IS NULL' in text
-    assert 'ORDER BY "_View"."revenue" DESC, "_View"."store_id", "_View"."day" LIMIT 101' in text
-    assert '"_C2"::text AS "revenue"' in plan.rows().as_string(None)
+    assert 'ORDER BY "_View"."revenue" DESC, "_View"."store_id", "_View"."day" LIMIT 8' in text
+    assert '"_C2"::text AS "revenue"' in plan.shape.rows()
 
 
 def test_a_cursor_goes_on_behind_its_row_in_one_comparison(model: Any) -> None:
     plan = plan_query(model, Query(limit=2))
     further = plan_query(model, Query(limit=2, cursor=plan.cursor_after(2, ["330", "2026-02-03"], [])))
     assert '("_View"."store_id", "_View"."day") > (%s::integer, %s::date)' in statement(further)
-    assert further.values == ["330", "2026-02-03"]
+    assert further.values == ("330", "2026-02-03")
 
 
 def test_a_cursor_over_mixed_directions_and_nulls_goes_term_by_term(model: Any) -> None:
-    query = Query(order=(Order("last_at", descending=True),))
+    query = Query(order=(Term("last_at", descending=True),))
     plan = plan_query(model, query)
     for last_at, expected in [(None, "IS NOT NULL"), ("2026-01-01 00:00:00+00", '"last_at" < %s::timestamptz')]:
         cursor = plan.cursor_after(2, [last_at, "1", "2026-01-01"], [])
@@ -76,15 +76,15 @@ def test_a_cursor_over_mixed_directions_and_nulls_goes_term_by_term(model: Any) 
 @pytest.mark.parametrize(
     "other",
     [
-        Query(order=(Order("day"),)),
-        Query(filters=(Filter("store_id", "eq", "1"),)),
-        Query(order=(Order("store_id", descending=True),)),
+        Query(order=(Term("day"),)),
+        filtered("store_id", "1"),
+        Query(order=(Term("store_id", descending=True),)),
     ],
 )
 def test_a_cursor_of_another_query_is_refused(model: Any, other: Query) -> None:
     cursor = plan_query(model, Query()).cursor_after(2, ["1", "2026-01-01"], [])
     with pytest.raises(CursorInvalid):
-        plan_query(model, Query(other.filters, other.order, cursor=cursor))
+        plan_query(model, Query(filters=other.filters, order=other.order, cursor=cursor))
 
 
 def test_a_cursor_with_more_values_than_the_order_has_is_refused(model: Any) -> None:
@@ -135,26 +135,25 @@ def test_a_key_of_one_column_is_what_it_is(text: str) -> None:
 
 def test_a_key_is_one_row(model: Any) -> None:
     plan = plan_row(model, ("330", "2026-01-01"))
-    assert plan.values == ["330", "2026-01-01"]
+    assert plan.values == ("330", "2026-01-01")
 
 
 @pytest.mark.parametrize(
     ("column", "text"),
     [
-        ("open", "yes"),
+        ("open", "maybe"),
         ("revenue", "1e"),
         ("revenue", "1,5"),
         ("last_at", "2026-12-31T23:59:59.9999999Z"),
         ("last_at", "2026-12-31T23:59:60Z"),
         ("last_at", "2026-12-31T24:00:00Z"),
-        ("last_at", "2026-01-01"),
         ("store_id", "1.0"),
         ("store_id", "٣"),
     ],
 )
 def test_a_value_of_another_type_is_refused(model: Any, column: str, text: str) -> None:
     with pytest.raises(FilterInvalid):
-        plan_query(model, Query(filters=(Filter(column, "eq", text),)))
+        plan_query(model, filtered(column, text))
 
 
 def test_a_page_says_its_position_and_where_the_next_one_is(client: Client, world: Any) -> None:
@@ -225,6 +224,6 @@ def test_postgres_away_is_503(client: Client, world: Any) -> None:
 )
 def test_a_time_that_would_be_rounded_is_no_filter(model: Any, said: str) -> None:
     with pytest.raises(FilterInvalid):
-        plan_query(model, Query(filters=(Filter("last_at", "eq", said),)))
-    exact = plan_query(model, Query(filters=(Filter("last_at", "eq", "2026-12-31T23:59:59.99999900Z"),)))
-    assert exact.values == ["2026-12-31T23:59:59.999999+00:00"]
+        plan_query(model, filtered("last_at", said))
+    exact = plan_query(model, filtered("last_at", "2026-12-31T23:59:59.99999900Z"))
+    assert exact.values == ("2026-12-31T23:59:59.999999+00:00",)

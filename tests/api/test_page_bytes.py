@@ -20,7 +20,7 @@ def test_a_page_of_large_values_ends_early_and_the_next_goes_on_behind_it(
     site: Site, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     """By every order, also where the cursor names rows by hashes; a row beyond the bound is a page of its own."""
-    monkeypatch.setattr("refold.api.http.reads.plan.PAGE_BYTES", 1500)
+    monkeypatch.setattr("refold.api.http.reads.planning.shape.PAGE_BYTES", 1500)
     lengths = [1, 700, 3000, 700, 700, 1, 1, 3000, 3000, 1, 1, 1400, 1, 1]
     written = {"jsonb": '["{}"]', "text[]": '{{"{}"}}', "bytea": "\\x{}"}.get(kind, "{}")
     rows = [[n, written.format(f"{n % 9 + 1}" * (length + length % 2))] for n, length in enumerate(lengths)]

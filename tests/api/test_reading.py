@@ -12,8 +12,8 @@ import httpx
 import pytest
 import requests
 
-from refold.api.http.reads.keyset import ROWS_NAMED
-from refold.api.http.reads.request import RESERVED
+from refold.api.http.reads.language.query_string import RESERVED
+from refold.api.http.reads.planning.keyset import ROWS_NAMED
 from tests.api.shelf import HTTP, Site, serving
 
 pytestmark = pytest.mark.usefixtures("servers")

@@ -14,7 +14,7 @@ from refold.api.http.changes.key_reader import KeysUnknown
 from refold.api.http.changes.selection import select
 from refold.api.http.changes.subscriber import Subscriber
 from refold.api.http.changes.watch import Watch, Watched
-from refold.api.http.reads.request import read_query
+from refold.api.http.reads.language.query_string import read_query
 from refold.projections.tables.serving import ServedModel
 from refold.schemas.errors import RefoldError
 from refold.streams.errors import DatabaseUnavailable, LogCorrupt

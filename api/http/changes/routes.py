@@ -13,7 +13,6 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, SkipValidation
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
-from psycopg import sql
 
 from refold.api.errors import TokenMalformed
 from refold.api.http.changes.cohorts import Start
@@ -21,8 +20,9 @@ from refold.api.http.changes.hub import Changes
 from refold.api.http.changes.ids import Since, read_since
 from refold.api.http.changes.selection import Selection, select
 from refold.api.http.changes.subscriber import Subscriber
-from refold.api.http.reads.column_values import bound, not_of
-from refold.api.http.reads.request import PAGING, RESERVED, read_query, read_texts
+from refold.api.http.reads.language.query_string import GROUPS, PARAMETERS, pairs, read_query
+from refold.api.http.reads.planning.plan import check_name
+from refold.api.http.reads.request import read_texts
 from refold.api.http.reads.routes import Services, find_model
 from refold.api.http.reads.services import ModelReads
 from refold.api.http.wire.parameters import unknown_parameter
@@ -48,10 +48,10 @@ async def read_changes(
     served = find_model(models, domain, model)
     raw: bytes = request.scope["query_string"]
     filters = b"&".join(part for part in raw.split(b"&") if not part.startswith(SINCE.encode() + b"="))
-    query = read_query(filters)
-    for name in read_texts(filters, *PAGING):
-        if name in RESERVED:
+    for name, _ in pairs(filters):
+        if name in PARAMETERS and name not in GROUPS:
             raise unknown_parameter(name, (SINCE,))
+    query = read_query(filters, check=check_name(served))
     start = _start(served, read_texts(raw, SINCE).get(SINCE, NOW), request.headers.get("last-event-id"))
     selection = select(served, query)
     await _judge(models.reads, selection)
@@ -62,9 +62,9 @@ async def _judge(reads: ModelReads, selection: Selection) -> None:
     """Raises FilterInvalid for a value that only Postgres knows to be none. While it is away the stream begins all the same."""
     for given in selection.given:
         try:
-            await reads.fetch(sql.SQL("SELECT {} IS NULL").format(bound(given.column)), [given.value])
+            await reads.fetch(f"SELECT ({given.probe}) IS NULL".encode(), [given.value])
         except psycopg.Error as problem:
-            raise not_of(given.column, given.value or "") from problem
+            raise given.refused from problem
         except RefoldError:
             return
 

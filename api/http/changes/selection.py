@@ -7,18 +7,20 @@ from typing import Any
 
 from psycopg import sql
 
-from refold.api.http.reads import keyset
-from refold.api.http.reads.column_values import shown_as
-from refold.api.http.reads.keyset import VIEW
-from refold.api.http.reads.plan import Given, plan_query
-from refold.api.http.reads.request import Query
+from refold.api.http.reads.language.tree import Query
+from refold.api.http.reads.planning import cursors, keyset
+from refold.api.http.reads.planning.filtering import Given, Shape, Test, judged, sql_of
+from refold.api.http.reads.planning.names import no_such_resource
+from refold.api.http.reads.planning.pieces import Numbers
+from refold.api.http.reads.planning.plan import column_of
+from refold.api.http.reads.planning.showing import as_json
 from refold.projections.declaring.served_types import served_type
 from refold.projections.partials.touched import Key
 from refold.projections.tables.serving import ServedColumn, ServedModel
 
 MOST_ROWS = 10_000
 """Most rows with which a stream begins."""
-_KEY = sql.Identifier("_Key")
+VIEW, _KEY = sql.Identifier("_View"), sql.Identifier("_Key")
 Asked = tuple[sql.Composed, list[Any]]
 """A statement and its values."""
 
@@ -107,16 +109,26 @@ class Selection:
 
 
 def select(model: ServedModel, query: Query) -> Selection:
-    """The selection of a query's filters. Raises UnknownParameter, FilterInvalid."""
+    """The selection of a query's filters. Raises UnknownParameter, FilterInvalid, and what else a filter can be refused for."""
     found: list[Condition] = []
     given: list[Given] = []
-    for one in query.filters:
-        plan = plan_query(model, Query((one,)))
-        values = tuple(value.value for value in plan.given)
-        found += [Condition(condition, values, one.column in model.key) for condition in plan.conditions]
-        given += plan.given
-    asked = sorted((one.column, one.operator, one.value) for one in query.filters)
-    return Selection(keyset.bound_to(model.domain, model.name, asked), model, tuple(found), tuple(given))
+    for path, one in query.filters:
+        if path:
+            raise no_such_resource(model, path)
+        own: list[Given] = []
+        shape = judged(one, column_of(model, "filter"), own)
+        piece = sql_of(shape, keyset.VIEW, Numbers())
+        values = tuple(own[slot].value for slot in piece.slots)
+        found.append(Condition(sql.SQL(piece.text), values, _columns(shape) <= set(model.key)))
+        given += own
+    asked = sorted(repr(one) for one in query.filters)
+    return Selection(cursors.bound_to(model.domain, model.name, asked), model, tuple(found), tuple(given))
+
+
+def _columns(shape: Shape) -> set[str]:
+    if isinstance(shape, Test):
+        return {shape.column.name}
+    return {name for part in shape.parts for name in _columns(part)}
 
 
 def _joined(conditions: Sequence[Condition]) -> tuple[sql.Composable, list[Any]]:
@@ -133,7 +145,9 @@ def _of(name: sql.Identifier, column: ServedColumn) -> sql.Composed:
 def _json(columns: Sequence[ServedColumn], source: sql.Identifier) -> sql.Composed:
     """The columns as JSON, as a list shows them."""
     shown = sql.SQL(", ").join(
-        sql.SQL("{} AS {}").format(shown_as(column, _of(source, column)), sql.Identifier(column.name))
+        sql.SQL(as_json(served_type(column.sql_type), "{}") + " AS {}").format(
+            _of(source, column), sql.Identifier(column.name)
+        )
         for column in columns
     )
     return sql.SQL('(SELECT row_to_json("_Json")::text FROM (SELECT {}) "_Json")').format(shown)

@@ -43,7 +43,8 @@ from refold.api.http.describe.openapi_parts import (
     parameter,
 )
 from refold.api.http.describe.openapi_parts import problems as _problems
-from refold.api.http.reads.request import DEFAULT_LIMIT, MAX_LIMIT, RESERVED
+from refold.api.http.reads.language.query_string import RESERVED
+from refold.api.http.reads.planning.plan import MAX_LIMIT
 from refold.api.past_errors import StreamTooLong, TimeInvalid, TimeNotReached, VersionNotReached
 from refold.projections.declaring.served_types import served_type
 from refold.projections.tables.serving import ServedColumn, ServedModel
@@ -192,7 +193,7 @@ def _rows(model: ServedModel) -> Json:
     ]
     paging = [
         _query("order", TEXT, "`column.asc,column.desc.nullslast`; the key is always appended."),
-        _query("limit", {**WHOLE, "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}, "Most rows."),
+        _query("limit", {**WHOLE, "minimum": 0, "default": MAX_LIMIT}, "Most rows."),
         _query("cursor", TEXT, "`Refold-Cursor` of the page before."),
     ]
     page = {"type": "array", "items": _ref(f"{model.domain}.{model.name}")}

@@ -3,7 +3,7 @@
 from refold.api.error_page import meaning
 from refold.api.errors import FilterInvalid, TokenMalformed, UnknownOperator, UnknownParameter
 from refold.api.http.describe.openapi_parts import TEXT, Json, parameter
-from refold.api.http.reads.request import RESERVED
+from refold.api.http.reads.language.query_string import RESERVED
 from refold.projections.tables.serving import ServedModel
 
 _PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 from refold.api.errors import Fault, RowKeyInvalid
-from refold.api.http.reads.column_values import read_value
+from refold.api.http.reads.planning.column_values import read_value
 from refold.api.http.reads.request import read_key, read_texts
 from refold.api.http.wire.parameters import bad_filter, refuse_unknown, shown
 from refold.projections.tables.serving import ServedModel

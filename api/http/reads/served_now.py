@@ -7,13 +7,14 @@ columns of each; this process reads them each second, and at once when a read fa
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, MutableMapping, Sequence
 from functools import wraps
 from typing import Any
 
 import msgspec
 
 from refold.api.errors import FilterInvalid, OrderInvalid, UnknownParameter
+from refold.api.http.reads.planning.pieces import Piece
 from refold.api.http.reads.services import Fetch, ModelServices
 from refold.api.http.wire.answer import Answer
 from refold.api.unavailable import ModelNotBuilt, NotPrepared, ReadModelFailed
@@ -47,7 +48,7 @@ class ServedNow(Mapping[Name, ServedModel]):
         declared: Sequence[ServedModel],
         fingerprints: Mapping[Name, str],
         fetch: Fetch,
-        statements: MutableMapping[Name, bytes],
+        statements: MutableMapping[Hashable, Piece],
     ) -> None:
         """`statements` belong to the models served now; they are emptied when that changes."""
         self._declared = {(model.domain, model.name): model for model in declared}

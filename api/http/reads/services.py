@@ -1,8 +1,9 @@
 """The outside world as the routes of reads need it, and no wider."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from refold.api.http.reads.planning.pieces import Piece
 from refold.api.http.reads.positions import Positions
 from refold.api.http.wire.database import Parameters, Row, Statement
 from refold.api.tracing.steps import Trace
@@ -23,6 +24,8 @@ LookUp = Callable[[bytes, Sequence[object]], Awaitable[list[Row]]]
 """A statement that finds its rows by their key."""
 ReadEvents = Callable[[str, Sequence[tuple[int, int]]], Awaitable[list[Recorded]]]
 OffsetAt = Callable[[str, int, int], Awaitable[int]]
+InZone = Callable[[Statement, Parameters, str], Awaitable[list[Row]]]
+"""As Fetch, with times read and printed in a time zone."""
 Moved = Callable[[Positions, float], Awaitable[None]]
 
 
@@ -53,8 +56,9 @@ class ModelReads:
     look_up: LookUp
     moved: Moved
     is_behind: Callable[[Positions], bool]
-    by_key: dict[tuple[str, str], bytes] = field(default_factory=dict)
-    """Statements of single rows by model, each composed once."""
+    in_zone: InZone
+    statements: dict[Hashable, Piece] = field(default_factory=dict)
+    """Statements by the shape of what they ask, each composed once; emptied when other tables serve."""
 
 
 async def _explains_nothing(_: Asked) -> Explanation:

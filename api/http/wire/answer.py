@@ -10,13 +10,21 @@ JSON = "application/json"
 
 
 class Answer(Response[bytes]):
-    """A response without cookies, background tasks or encoders; its media type is given."""
+    """A response without cookies, background tasks or encoders; its media type is given.
+
+    `head`: it answers HEAD, and says nothing of the length of the body that it has not.
+    """
+
+    def __init__(self, content: bytes, *, head: bool = False, **more: Any) -> None:
+        super().__init__(content, **more)
+        self._head = head
 
     def to_asgi_response(self, *_: Any, status_code: int | None = None, **__: Any) -> ASGIResponse:
         """`status_code`: the route's status, used if the answer has none of its own."""
         headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self.headers.items()]
         headers.append((b"content-type", (self.media_type or "application/octet-stream").encode("latin-1")))
-        headers.append((b"content-length", b"%d" % len(self.content)))
+        if not self._head:
+            headers.append((b"content-length", b"%d" % len(self.content)))
         return _Whole(self.status_code or status_code or 200, headers, self.content)
 
 

@@ -31,7 +31,7 @@ _MISSING = (
 _OF_THE_STATEMENT = (psycopg.errors.StatementTooComplex, psycopg.errors.ProgramLimitExceeded)
 """Errors that psycopg classes as operational, but that come from a value nested too deep or too long, never from a server that is away."""
 
-Statement = sql.Composed | sql.SQL | str
+Statement = sql.Composed | sql.SQL | str | bytes
 Parameters = Sequence[Any] | Mapping[str, Any]
 Row = tuple[Any, ...]
 
@@ -114,27 +114,43 @@ class Database:
                     raise
                 await connection.execute("ROLLBACK")
 
-    async def _asked_again(self, statement: Statement, parameters: Parameters) -> list[Row]:
+    async def fetch_in_zone(self, statement: Statement, parameters: Parameters, zone: str) -> list[Row]:
+        """As `fetch`, in a transaction whose time zone is `zone`. Raises psycopg's error for a zone that Postgres does not know."""
+        with api_errors():
+            return await self._asked_again(statement, parameters, zone)
+
+    async def _asked_again(self, statement: Statement, parameters: Parameters, zone: str | None = None) -> list[Row]:
         """Run a statement, and once more on a sound connection if the first was lost: statements only read.
 
         Checking each connection before each use would cost an eighth of the API's time.
         """
         try:
-            return await self._asked(statement, parameters)
+            return await self._asked(statement, parameters, zone)
         except psycopg.errors.QueryCanceled:
             raise
         except psycopg.Error as problem:
             if not is_away(problem) or isinstance(problem, PoolTimeout):
                 raise
             await self._pool.check()
-            return await self._asked(statement, parameters)
+            return await self._asked(statement, parameters, zone)
 
-    async def _asked(self, statement: Statement, parameters: Parameters) -> list[Row]:
+    async def _asked(self, statement: Statement, parameters: Parameters, zone: str | None) -> list[Row]:
         async with self._pool.connection() as connection:
             try:
                 async with asyncio.timeout(ANSWER_S):
+                    if zone is not None:
+                        return await _in_zone(connection, statement, parameters, zone)
                     cursor = await connection.execute(statement, parameters)
                     return await cursor.fetchall()
             except TimeoutError:
                 await self._pool.drain()  # the other connections are likely lost too: the next requests get new ones
                 raise
+
+
+async def _in_zone(
+    connection: psycopg.AsyncConnection[TupleRow], statement: Statement, parameters: Parameters, zone: str
+) -> list[Row]:
+    async with connection.transaction():
+        await connection.execute("SELECT set_config('timezone', %s, true)", [zone])
+        cursor = await connection.execute(statement, parameters)
+        return await cursor.fetchall()

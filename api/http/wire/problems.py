@@ -12,7 +12,7 @@ from litestar.params import FromPath
 from refold.api.error_page import catalogue, meaning, retry_after_of, status_of
 from refold.api.errors import ApiError, BodyTimeout, Fault, InternalError, MethodNotAllowed, RouteUnknown
 from refold.api.http.wire import request_ids
-from refold.api.http.wire.answer import Answer
+from refold.api.http.wire.answer import JSON, Answer
 from refold.schemas.errors import BadValue, RefoldError
 from refold.streams import journal
 
@@ -45,7 +45,7 @@ def problem(
 
 
 def problem_body(error: RefoldError, about: Mapping[str, Any] | None = None, code: str | None = None) -> dict[str, Any]:
-    """The members of a problem."""
+    """The members of a problem; `message`, `details` and `hint` are those that PostgREST's clients show."""
     body = {
         "type": f"/problems/{error.code}",
         "title": meaning(type(error)),
@@ -53,6 +53,9 @@ def problem_body(error: RefoldError, about: Mapping[str, Any] | None = None, cod
         "code": code or error.code,
         "detail": error.message,
         "remedy": error.remedy,
+        "message": error.message,
+        "details": None,
+        "hint": error.remedy,
         **(about or {}),
     }
     faults = faults_of(error)
@@ -88,7 +91,10 @@ def on_refold_error(request: Request[Any, Any, Any], error: RefoldError) -> Answ
         )
     # The rest of the body would be read as the next request.
     headers = error.headers if isinstance(error, ApiError) else {}
-    return problem(error, headers=headers | ({"Connection": "close"} if isinstance(error, BodyTimeout) else {}))
+    answer = problem(error, headers=headers | ({"Connection": "close"} if isinstance(error, BodyTimeout) else {}))
+    if "application/vnd.pgrst." in request.headers.get("accept", ""):
+        answer.media_type = JSON  # the only type of an error that PostgREST's clients know
+    return answer
 
 
 def on_http_error(_: Request[Any, Any, Any], error: HTTPException) -> Answer:

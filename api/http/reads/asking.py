@@ -1,0 +1,46 @@
+"""Parse: everything of a request that decides its answer, as one value."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from refold.api.http.reads.language.accepting import ARRAY, CSV, JSON, OBJECT, Media, accepted
+from refold.api.http.reads.language.preferences import Preferences, read_preferences
+from refold.api.http.reads.language.query_string import read_query
+from refold.api.http.reads.language.ranges import read_rows
+from refold.api.http.reads.planning.plan import Plan, Wanted, check_name, plan_query
+from refold.projections.tables.serving import ServedModel
+
+MEDIA_TYPES = (JSON, ARRAY, OBJECT, CSV)
+"""What a list of rows can be; the first if a client accepts anything."""
+ROW_MEDIA_TYPES = (JSON, OBJECT)
+VARY = "Accept, Prefer, Range"
+
+
+class Asked(NamedTuple):
+    """What a client asks for: the plan of its rows, the form of the answer, and its preferences. `head`: it wants no body."""
+
+    plan: Plan
+    media: Media
+    preferences: Preferences
+    head: bool
+
+    @property
+    def single(self) -> bool:
+        """Whether the answer is the object of exactly one row."""
+        return self.media.type == OBJECT
+
+
+def read_asked(model: ServedModel, method: str, raw: bytes, headers: Mapping[str, str]) -> Asked:
+    """What a GET or HEAD of a list asks for. Raises the errors of the language and of the plan, names before operators."""
+    media = accepted(headers.get("accept"), MEDIA_TYPES)
+    preferences = read_preferences(headers.get("prefer"))
+    query = read_query(raw, check=check_name(model))
+    rows = read_rows(query, headers.get("range"), get=method == "GET")
+    head = method == "HEAD"
+    wanted = Wanted(
+        form="count" if head else "csv" if media.type == CSV else "stripped" if media.stripped else "json",
+        total=preferences.count or "none",
+        rows=rows,
+        single=media.type == OBJECT,
+    )
+    return Asked(plan_query(model, query, wanted), media, preferences, head)

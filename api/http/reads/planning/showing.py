@@ -1,0 +1,115 @@
+"""What a query shows: columns with casts, and aggregates over groups, each with the type that Postgres gives it."""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from refold.api.errors import Fault
+from refold.api.http.reads.language.tree import Column, Embedded, Item, Star
+from refold.api.http.reads.planning.pieces import identifier
+from refold.api.http.wire.parameters import shown
+from refold.api.reading_errors import OperatorUnfit, SelectInvalid
+from refold.projections.declaring.served_types import ServedType, served_type
+from refold.projections.errors import BadDeclaration
+from refold.projections.tables.serving import ServedColumn
+
+_WHOLE = frozenset({"smallint", "integer", "bigint"})
+_SUMS = {
+    "smallint": "bigint", "integer": "bigint", "bigint": "numeric", "numeric": "numeric",
+    "real": "real", "double precision": "double precision", "interval": "interval",
+}  # fmt: skip
+_MEANS = {
+    **dict.fromkeys([*_WHOLE, "numeric"], "numeric"),
+    "real": "double precision",
+    "double precision": "double precision",
+    "interval": "interval",
+}
+_UNORDERED = frozenset({"boolean", "uuid", "jsonb", "bytea"})
+"""Types of which Postgres knows no least or greatest value; some of them only in older versions."""
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """A column of the answer: its name there, its SQL over `table`, and its type. `column` is the plain column that it shows."""
+
+    name: str
+    expression: str
+    kind: ServedType
+    column: ServedColumn | None = None
+    aggregate: bool = False
+    nullable: bool = True
+
+
+def items_shown(
+    items: Sequence[Item], columns: Sequence[ServedColumn], column: Callable[[str], ServedColumn], table: str
+) -> tuple[Shown, ...]:
+    """The columns of an answer, embedded resources apart. Raises SelectInvalid, OperatorUnfit."""
+    found: list[Shown] = []
+    for item in items:
+        if isinstance(item, Star):
+            found += [_plain(one, table) for one in columns]
+        elif not isinstance(item, Embedded):
+            found.append(_item(item, column, table))
+    if any(one.aggregate for one in found) and any(isinstance(item, Star) for item in items):
+        raise invalid("an aggregate is shown beside the columns that it is grouped by, not beside `*`: name them")
+    return tuple(found)
+
+
+def is_grouped(items: Sequence[Shown]) -> bool:
+    """Whether rows are groups of rows."""
+    return any(item.aggregate for item in items)
+
+
+def invalid(message: str) -> SelectInvalid:
+    """The error for something in `select`."""
+    return SelectInvalid(f"select: {message}", Fault("select", SelectInvalid.code, message))
+
+
+def as_json(kind: ServedType, value: str) -> str:
+    """The value as JSON shows it: decimals as text, so that no client reads them as floats."""
+    return f"{value}::text{'[]' * kind.array}" if kind.name == "numeric" else value
+
+
+def _plain(column: ServedColumn, table: str) -> Shown:
+    name = f"{table}.{identifier(column.name)}"
+    return Shown(column.name, name, served_type(column.sql_type), column, nullable=column.nullable)
+
+
+def _item(item: Column, column: Callable[[str], ServedColumn], table: str) -> Shown:
+    if item.name is None:
+        return _cast(
+            Shown(item.alias or "count", "count(*)", ServedType("bigint"), None, aggregate=True), item.aggregate_cast
+        )
+    found = _cast(_plain(column(item.name), table), item.cast)
+    if item.aggregate is not None:
+        found = _cast(_aggregated(found, item.aggregate, item.name), item.aggregate_cast)
+    return msgspec.structs.replace(found, name=item.alias or (item.aggregate or item.name))
+
+
+def _cast(found: Shown, cast: str | None) -> Shown:
+    """The value as another type; one of those that a column may have."""
+    if cast is None:
+        return found
+    try:
+        kind = served_type(cast)
+    except BadDeclaration:
+        raise invalid(
+            f"there is no type {shown(cast)}; docs/reading.md lists them, such as text, integer, numeric, float8, date"
+        ) from None
+    return msgspec.structs.replace(
+        found, expression=f"({found.expression})::{kind.sql}", kind=kind, column=None, nullable=True
+    )
+
+
+def _aggregated(found: Shown, aggregate: str, name: str) -> Shown:
+    kind = found.kind
+    if aggregate == "count":
+        result: ServedType | None = ServedType("bigint")
+    elif aggregate in {"min", "max"}:
+        result = None if kind.name in _UNORDERED and not kind.array else kind
+    else:
+        of = (_SUMS if aggregate == "sum" else _MEANS).get(kind.name)
+        result = None if of is None or kind.array else ServedType(of)
+    if result is None:
+        message = f"{name}.{aggregate}(): there is none of {kind.sql}"
+        raise OperatorUnfit(message, Fault(name[:100], OperatorUnfit.code, message))
+    return Shown(found.name, f"{aggregate}({found.expression})", result, None, aggregate=True)
