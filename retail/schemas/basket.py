@@ -103,7 +103,7 @@ class BasketVoided(Event):
 
 
 def abandoned(old: BasketVoided) -> BasketAbandoned:
-    """The old event had the cause only in the cashier's words. The words that were used become a cause each, and are kept."""
+    """Causes once stood in the cashier's words alone; those that were used are told apart, the words kept."""
     words = {
         "left": Cause.CUSTOMER_LEFT,
         "gone": Cause.CUSTOMER_LEFT,

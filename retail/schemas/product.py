@@ -100,7 +100,7 @@ class ProductRelabelled(Event):
 
 
 def relabelled(old: ProductRelabelled) -> tuple[ProductRebranded, ProductRepacked]:
-    """The old event held the whole label, even if one part had changed. Both parts are told again, which changes nothing."""
+    """It once said the whole label whatever had changed of it; both parts are said again, and mean the same."""
     return (
         ProductRebranded(product_id=old.product_id, brand=old.brand),
         ProductRepacked(product_id=old.product_id, package_size=old.package_size),
