@@ -60,7 +60,7 @@ def explain(
             told = explainer.explain(asked, _if_long(report))
     if told.is_empty:
         raise RowAbsent(f"{served.name} has no row {key or ', '.join(where or ())}, and no event that made one")
-    body = explained(told, settings.topic_prefix, None)
+    body = explained(told, settings.topic_prefix, None, adds_up=told.adds_up)
     if json:
         print_json(body)
     else:

@@ -117,8 +117,12 @@ class Explainer:
         waits = _Waits(snapshot)
         searched = kept.searched
         if snapshot.row is not None or layout.deletes or snapshot.streams is not None or asked.positions is not None:
-            self._search.go_on(layout, snapshot, searched, until, progress)
-            kept.sum_up(self._records, waits)
+
+            def went_on(done: int, of: int) -> None:
+                kept.sum_up(self._records, waits)  # meanwhile, so that no row fills the memory
+                progress(done, of)
+
+            self._search.go_on(layout, snapshot, searched, until, went_on)
         unfolded = self._unfolded.of(db, layout, snapshot)
         self._forget_others(kept)
         steps, totals = kept.summed.steps.copied(), {name: replace(one) for name, one in kept.summed.totals.items()}

@@ -15,8 +15,8 @@ from refold.schemas.envelope import framed
 from refold.schemas.errors import Undecodable
 from refold.streams.chunk import Place
 
-MOST_LISTED = 50_000
-"""Most events of a row that are listed one by one; older ones are added up."""
+MOST_LISTED = 20_000
+"""Events of a row that are listed one by one, up to twice as many; older ones are added up."""
 
 
 @dataclass

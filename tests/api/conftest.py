@@ -1,7 +1,7 @@
 """The application over fakes, without Kafka and Postgres; each test sets the answers of both."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -61,6 +61,7 @@ class World:
     asked_at: list[tuple[str, int, int]] = field(default_factory=list)
     offset: int = 0
     asked_why: list[Asked] = field(default_factory=list)
+    explain_now: Callable[[Asked], Awaitable[Explanation]] | None = None
     why_error: RefoldError = field(default_factory=lambda: KafkaUnavailable("none here"))
     append_error: RefoldError | None = None
     wanted: list[dict[TopicPart, int]] = field(default_factory=list)
@@ -150,6 +151,8 @@ class World:
 
     async def explain(self, asked: Asked) -> Explanation:
         self.asked_why.append(asked)
+        if self.explain_now is not None:
+            return await self.explain_now(asked)
         raise self.why_error
 
     async def moved(self, wanted: Positions, seconds: float) -> None:

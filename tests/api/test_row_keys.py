@@ -1,5 +1,6 @@
 """The path of an explanation names exactly its row: for each key, whatever characters, nulls or slashes it holds."""
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -12,6 +13,9 @@ from litestar.testing import TestClient
 from refold.api.http.reads.explained import explain_path
 from refold.api.http.reads.row_keys import PARAMETERS, explained_key, key_of_parameters, key_of_path, key_of_text
 from refold.projections.declaring.declaration import Rollup, events, key
+from refold.projections.explaining.explainer import Asked, Explanation
+from refold.projections.explaining.unfolded import Unfolded
+from refold.projections.tables.declared import declared
 from refold.projections.tables.layout import Layout, layout_of
 from refold.projections.tables.served import served_table
 from tests.api.conftest import World
@@ -84,3 +88,32 @@ def test_a_path_asks_for_the_row_that_it_names(
 def test_a_key_that_ends_with_explain_asks_for_the_row(client: TestClient[Litestar], world: World, path: str) -> None:
     client.get(path)
     assert world.asked_why == []
+
+
+def test_a_search_of_several_requests_is_compared_with_the_row_of_the_first(
+    client: TestClient[Litestar], world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = declared(["retail"]).layouts["retail", "baskets"]
+    row = {part.name: None for part in layout.columns if part.doc is not None} | {"lines": 3, "status": "open"}
+    found = Explanation(
+        layout=layout, key=("b1",), positions={("retail.basket.events", 0): 9}, row=row, folded=None, complete=False,
+        by_stream=False, read=4, of=9, events=1, summed=0, totals={}, changes=[], following=None,
+        unfolded=Unfolded([], []), is_first_page=True,
+    )  # fmt: skip
+    later: dict[str, Any] = {"complete": True, "is_first_page": False, "row": row | {"lines": 4}, "read": 9}
+    answers = [found, replace(found, **later, folded=row), replace(found, **later, folded=row | {"lines": 2})]
+    asked: list[Asked] = []
+
+    async def explain(one: Asked) -> Explanation:
+        asked.append(one)
+        return answers[len(asked) - 1]
+
+    monkeypatch.setattr(world, "explain_now", explain)
+    first = client.get("/v1/retail/baskets/b1/explain")
+    assert (first.json()["complete"], first.json()["adds_up"], first.headers["retry-after"]) == (False, None, "0")
+    for adds_up in (True, False):
+        more = client.get(first.json()["next"]).json()
+        assert (more["complete"], more["adds_up"], more["next"]) == (True, adds_up, None)
+    assert [one.positions for one in asked] == [None, found.positions, found.positions]
+    other = client.get(first.json()["next"].replace("b1", "b2"))
+    assert (other.status_code, other.json()["code"]) == (400, "cursor-invalid")

@@ -1,6 +1,7 @@
 """Why a row is as it is: the events behind it, page by page, and the proof that they add up to it."""
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -11,7 +12,7 @@ from litestar.params import FromPath, SkipValidation
 
 from refold.api.errors import DomainUnknown, ModelUnknown, RouteUnknown, RowAbsent
 from refold.api.http.reads import page_cursor
-from refold.api.http.reads.explained import explained, position
+from refold.api.http.reads.explained import explained, position, row_json
 from refold.api.http.reads.request import read_numbers, read_texts
 from refold.api.http.reads.row_keys import PARAMETERS, Key, key_of_parameters, key_of_path
 from refold.api.http.reads.services import WhyServices
@@ -70,7 +71,9 @@ async def _answer(request: AnyRequest, why: WhyServices, model: ServedModel, key
     if order not in {"asc", "desc"}:
         raise bad_filter("order", "order is asc (the oldest first) or desc (the newest first)")
     binding = _binding(model, key, order)
-    start, positions = page_cursor.read(texts["cursor"], binding, prefix) if "cursor" in texts else (0, None)
+    start, positions, seen = (
+        page_cursor.read(texts["cursor"], binding, prefix) if "cursor" in texts else (0, None, None)
+    )
     asked = Asked(model.domain, model.name, key, limit, start, order == "desc", positions, SEARCH_S)
     found = await why.explain(asked)
     headers = {"Refold-Position": position(found.positions, prefix)}
@@ -78,24 +81,35 @@ async def _answer(request: AnyRequest, why: WhyServices, model: ServedModel, key
         absent = RowAbsent(f"{model.name} has no row {shown(str(key))}, and no event that made one")
         absent.headers = headers
         raise absent
-    following = _following(request, found, binding, prefix, limit)
+    row = seen if seen is not None else _digest(found, found.row)
+    adds_up = row == _digest(found, found.folded) if found.complete else None
+    following = _following(request, found, binding, prefix, row) if limit else None
     if following is not None:
         headers["Link"] = f'<{following}>; rel="next"'
     if not found.complete:
         headers["Retry-After"] = "0"
-    return Answer(msgspec.json.encode(explained(found, prefix, following)), media_type=JSON, headers=headers)
+    return Answer(
+        msgspec.json.encode(explained(found, prefix, following, adds_up=adds_up)), media_type=JSON, headers=headers
+    )
 
 
-def _following(request: AnyRequest, found: Explanation, binding: str, prefix: str, limit: int) -> str | None:
-    """The path of the next page; while not all events are found, of this one, at the same position."""
+def _following(request: AnyRequest, found: Explanation, binding: str, prefix: str, row: str) -> str | None:
+    """The path of the next page; while not all events are found, of this one, at the same position.
+
+    `row`: the digest of the row there, which has moved on when that page is asked for.
+    """
     start = found.following if found.complete else 0
-    if start is None or not limit:
+    if start is None:
         return None
     raw = request.scope["query_string"].decode("latin-1")
     kept = [part for part in raw.split("&") if part and not part.startswith("cursor=")]
-    cursor = page_cursor.written(start, found.positions, binding, prefix)
+    cursor = page_cursor.written(start, found.positions, binding, prefix, row)
     path = quote(request.scope["raw_path"].decode("latin-1"), safe="/%,:~!$&'()*+;=@")
     return f"{path}?{'&'.join([*kept, f'cursor={cursor}'])}"
+
+
+def _digest(found: Explanation, row: Mapping[str, Any] | None) -> str:
+    return hashlib.sha256(msgspec.json.encode(row_json(found.layout, row))).hexdigest()[:32]
 
 
 def _binding(model: ServedModel, key: Key, order: str) -> str:

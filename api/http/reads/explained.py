@@ -20,7 +20,7 @@ from refold.streams.chunk import Place
 Json = dict[str, Any]
 
 
-def explained(found: Explanation, prefix: str, following: str | None) -> Json:
+def explained(found: Explanation, prefix: str, following: str | None, *, adds_up: bool | None) -> Json:
     """The whole answer. `following`: the path of the next page, or of the same question, whose search then goes on."""
     layout = found.layout
     return {
@@ -30,7 +30,7 @@ def explained(found: Explanation, prefix: str, following: str | None) -> Json:
         "row": row_json(found.layout, found.row if found.is_first_page else found.folded),
         "position": position(found.positions, prefix),
         "complete": found.complete,
-        "adds_up": found.adds_up,
+        "adds_up": adds_up,
         "found_by": "stream" if found.by_stream else "scan",
         "records_read": found.read,
         "records": found.of,
