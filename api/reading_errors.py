@@ -18,10 +18,10 @@ class QueryTooLarge(ApiError):
 
 
 class ResourceUnknown(ApiError):
-    """A filter, order or `select` names an embedded resource that the query does not embed, or to which no link is declared."""
+    """A filter, order or `select` names another resource to embed; read models have no links yet."""
 
     code, status = "resource-unknown", 400
-    remedy = "Embed it first: `select=*,other(columns)`. A column name with a dot in it stands in double quotes."
+    remedy = "Ask for each read model by itself, or declare a view of both. A column name with a dot in it stands in double quotes."
 
 
 class PreferenceInvalid(ApiError):

@@ -31,7 +31,7 @@ ONE = {"store_id": ("integer", "Number of the store."), "n": ("integer", "Some n
 
 
 def view(name: str, sql: str, reads: Sequence[str] = ("store_daily",)) -> View:
-    return replace(TOTALS, name=name, columns=ONE, reads=tuple(reads), sql=sql)
+    return replace(TOTALS, name=name, columns=ONE, units={}, reads=tuple(reads), sql=sql)
 
 
 SOUND = (

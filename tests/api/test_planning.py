@@ -138,8 +138,9 @@ def test_queries_of_one_shape_have_one_statement(one: str, other: str) -> None:
         ("name=is.true", ApiError, "only booleans are true"),
         ("nr=eq.ten", ApiError, "'ten' is no integer (nr)"),
         ("name=match." + "a" * 501, ApiError, "at most 500 characters"),
-        ("other.name=eq.1", ResourceUnknown, "'other' is no resource"),
-        ("other.order=name", ResourceUnknown, "'other' is no resource"),
+        ("other.name=eq.1", ResourceUnknown, "'other': no read model is linked to tools"),
+        ("select=nr,other(nr)", ResourceUnknown, "'other': no read model is linked to tools"),
+        ("other.order=name", ResourceUnknown, "'other': no read model is linked to tools"),
     ],
 )
 def test_an_error_names_what_is_wrong_and_what_is_right(text: str, error: type[ApiError], said: str) -> None:

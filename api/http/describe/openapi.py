@@ -10,22 +10,15 @@ from refold.api.errors import (
     BodyTooLarge,
     CommandIdReused,
     CommandRejected,
-    CursorExpired,
-    CursorInvalid,
     FilterInvalid,
     KeyInvalid,
     KeyMissing,
     LimitInvalid,
     MalformedJson,
     MediaTypeUnsupported,
-    OrderInvalid,
-    PositionNotReached,
-    RowAbsent,
-    RowKeyInvalid,
     StreamAbsent,
     StreamIdInvalid,
     TooManyWaiting,
-    UnknownOperator,
     UnknownParameter,
     VersionConflict,
 )
@@ -34,7 +27,6 @@ from refold.api.http.describe.openapi_changes import changes_of
 from refold.api.http.describe.openapi_parts import (
     ABOUT,
     JSON_TYPES,
-    MIN_POSITION,
     PREFER,
     SCHEMAS,
     TEXT,
@@ -43,8 +35,7 @@ from refold.api.http.describe.openapi_parts import (
     parameter,
 )
 from refold.api.http.describe.openapi_parts import problems as _problems
-from refold.api.http.reads.language.query_string import RESERVED
-from refold.api.http.reads.planning.plan import MAX_LIMIT
+from refold.api.http.describe.openapi_reads import row_of, rows_of
 from refold.api.past_errors import StreamTooLong, TimeInvalid, TimeNotReached, VersionNotReached
 from refold.projections.declaring.served_types import served_type
 from refold.projections.tables.serving import ServedColumn, ServedModel
@@ -71,8 +62,8 @@ def document(domains: Domains, models: Iterable[ServedModel]) -> Json:
         paths[base.removesuffix("/{stream}")] = {"get": _by_parameter(category)}
     for model in models:
         schemas[f"{model.domain}.{model.name}"] = model_schema(model)
-        paths[f"/v1/{model.domain}/{model.name}"] = {"get": _rows(model)}
-        paths[f"/v1/{model.domain}/{model.name}/{{key}}"] = {"get": _row(model)}
+        paths[f"/v1/{model.domain}/{model.name}"] = {"get": rows_of(model)}
+        paths[f"/v1/{model.domain}/{model.name}/{{key}}"] = {"get": row_of(model)}
         if not model.reads:
             paths[f"/v1/{model.domain}/{model.name}/changes"] = {"get": changes_of(model)}
             paths[f"/v1/{model.domain}/{model.name}/{{key}}/explain"] = {"get": openapi_why.explain(model)}
@@ -186,41 +177,6 @@ def _outcome(category: Category) -> Json:
     return _operation(f"{category.name}.outcome", category.name, "What became of a command.", parameters, answers)
 
 
-def _rows(model: ServedModel) -> Json:
-    columns = [
-        _query(_quoted(c.name), TEXT, f"`eq.VALUE` ({c.sql_type}), `is.null` or `is.not_null`. {c.doc}")
-        for c in model.columns
-    ]
-    paging = [
-        _query("order", TEXT, "`column.asc,column.desc.nullslast`; the key is always appended."),
-        _query("limit", {**WHOLE, "minimum": 0, "default": MAX_LIMIT}, "Most rows."),
-        _query("cursor", TEXT, "`Refold-Cursor` of the page before."),
-    ]
-    page = {"type": "array", "items": _ref(f"{model.domain}.{model.name}")}
-    answers = {"200": _ok("A page of rows.", page), **_problems(*_BAD_QUERIES, CursorExpired, PositionNotReached)}
-    return _operation(
-        f"{model.domain}.{model.name}", model.domain, model.doc, [*columns, *paging, MIN_POSITION, PREFER], answers
-    )
-
-
-def _row(model: ServedModel) -> Json:
-    several = " A value with a comma in it, or a double quote at its beginning, stands in double quotes."
-    text = f"The key: {','.join(model.key)}; a slash or comma may be percent-encoded.{several * (len(model.key) > 1)}"
-    parameters = [_path("key", text), MIN_POSITION, PREFER]
-    answers = {
-        "200": _ok("The row.", _ref(f"{model.domain}.{model.name}")),
-        **_problems(RowKeyInvalid, UnknownParameter, RowAbsent, PositionNotReached),
-    }
-    return _operation(
-        f"{model.domain}.{model.name}.row", model.domain, f"One row of {model.name}.", parameters, answers
-    )
-
-
-def _quoted(column: str) -> str:
-    """The name of a column in a query, quoted if a parameter has the same name."""
-    return f'"{column}"' if column in RESERVED else column
-
-
 def _operation(name: str, tag: str, summary: str, parameters: list[Json], answers: Json) -> Json:
     responses = {**answers, **_problems(DatabaseUnavailable)}
     return {"operationId": name, "tags": [tag], "summary": summary, "parameters": parameters, "responses": responses}
@@ -258,4 +214,3 @@ _VERSIONS = (
     ),
 )
 _BAD_PASTS = (FilterInvalid, LimitInvalid, TimeInvalid, VersionNotReached, TimeNotReached, StreamTooLong)
-_BAD_QUERIES = (UnknownParameter, UnknownOperator, FilterInvalid, OrderInvalid, LimitInvalid, CursorInvalid)

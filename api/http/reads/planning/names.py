@@ -37,7 +37,7 @@ def no_such_column(model: ServedModel, name: str, place: str) -> ApiError:
 
 
 def no_such_resource(model: ServedModel, path: Path) -> ResourceUnknown:
-    """The error for a resource that the query does not embed."""
+    """The error for a resource that cannot be embedded, or that stands before a dot."""
     name = ".".join(path)
-    message = f"{shown(name)} is no resource that this query of {model.name} embeds"
+    message = f"{shown(name)}: no read model is linked to {model.name}, so none can be embedded; ask for each by itself"
     return ResourceUnknown(message, Fault(name[:100], ResourceUnknown.code, message))

@@ -10,7 +10,7 @@ import msgspec
 
 from refold.api.errors import Fault, FilterInvalid, OrderInvalid, RowKeyInvalid
 from refold.api.http.reads.language.ranges import Rows
-from refold.api.http.reads.language.tree import Column, Condition, Path, Query
+from refold.api.http.reads.language.tree import Column, Condition, Embedded, Path, Query
 from refold.api.http.reads.language.tree import Term as Asked
 from refold.api.http.reads.planning import cursors
 from refold.api.http.reads.planning.column_values import Value
@@ -159,6 +159,9 @@ def _check_paths(model: ServedModel, query: Query) -> None:
     for path, _ in (*query.filters, *query.orders, *query.limits, *query.offsets):
         if path:
             raise no_such_resource(model, path)
+    for item in query.select:
+        if isinstance(item, Embedded):
+            raise no_such_resource(model, (item.resource,))
 
 
 def _binding(model: ServedModel, query: Query) -> str:

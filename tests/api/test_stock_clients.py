@@ -1,0 +1,101 @@
+"""Clients that others wrote for PostgREST, unmodified: every call that a newcomer would try."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from postgrest import CountMethod, SyncPostgrestClient
+from postgrest.exceptions import APIError
+
+from tests.api.shelf import Site, serving
+
+pytestmark = pytest.mark.usefixtures("servers")
+COLUMNS = {"nr": "integer", "name": "text", "price": "numeric(10,2)", "sold": "boolean", "made_on": "date"}
+ROWS: list[list[Any]] = [
+    [1, "hammer", "9.99", "true", "2026-01-01"],
+    [2, "saw, long", "20.00", "false", "2026-01-02"],
+    [3, 'nail "A"', None, None, "2026-01-03"],
+    [4, None, "0.10", "true", None],
+]
+
+
+@pytest.fixture(scope="module")
+def tools(module_database: str) -> Iterator[Callable[..., Any]]:
+    """A query of the tools by the Python client."""
+    with serving(module_database) as site:
+        made: Site = site
+        made.make("tools", COLUMNS, ["nr"], ROWS)
+        client = SyncPostgrestClient(f"{made.url}/v1/shelf")
+        yield client.from_("tools").select
+
+
+@pytest.mark.parametrize(
+    ("asked", "wanted"),
+    [
+        (lambda q: q.eq("nr", 2), [2]),
+        (lambda q: q.neq("nr", 2), [1, 3, 4]),
+        (lambda q: q.gt("price", "0.1").lt("price", 20), [1]),
+        (lambda q: q.gte("made_on", "2026-01-02").lte("made_on", "2026-01-03"), [2, 3]),
+        (lambda q: q.like("name", "%,%"), [2]),
+        (lambda q: q.ilike("name", "*NAIL*"), [3]),
+        (lambda q: q.like_any_of("name", "h*,s*"), [1, 2]),
+        (lambda q: q.ilike_all_of("name", "*A*,*M*"), [1]),
+        (lambda q: q.is_("name", "null"), [4]),
+        (lambda q: q.is_("sold", "true"), [1, 4]),
+        (lambda q: q.in_("name", ["saw, long", 'nail "A"']), [2, 3]),
+        (lambda q: q.in_("nr", [1, 4]), [1, 4]),
+        (lambda q: q.not_.in_("nr", [1, 4]), [2, 3]),
+        (lambda q: q.not_.is_("price", "null"), [1, 2, 4]),
+        (lambda q: q.or_('name.eq."saw, long",price.lt.1'), [2, 4]),
+        (lambda q: q.text_search("name", "nail", options={"config": "simple"}), [3]),
+        (lambda q: q.wfts("name", "hammer or saw"), [1, 2]),
+        (lambda q: q.filter("nr", "in", "(1,2)"), [1, 2]),
+        (lambda q: q.match({"sold": "true", "nr": 4}), [4]),
+        (lambda q: q.order("price", desc=True, nullsfirst=True), [3, 2, 1, 4]),
+        (lambda q: q.order("sold").order("nr", desc=True), [2, 4, 1, 3]),
+        (lambda q: q.range(1, 2), [2, 3]),
+        (lambda q: q.offset(1).limit(1), [2]),
+    ],
+)
+def test_filters_orders_and_pages(tools: Callable[..., Any], asked: Callable[[Any], Any], wanted: list[int]) -> None:
+    assert [row["nr"] for row in asked(tools("nr")).execute().data] == wanted
+
+
+def test_columns_sums_totals_and_single_rows(tools: Callable[..., Any]) -> None:
+    assert tools("*").limit(1).execute().data == [
+        {"nr": 1, "name": "hammer", "price": "9.99", "sold": True, "made_on": "2026-01-01"}
+    ]
+    assert tools("code:nr::text", "price::float8").eq("nr", 1).execute().data == [{"code": "1", "price": 9.99}]
+    assert tools("sold,n:count(),price.sum()").order("sold").execute().data == [
+        {"sold": False, "n": 1, "sum": "20.00"},
+        {"sold": True, "n": 2, "sum": "10.09"},
+        {"sold": None, "n": 1, "sum": None},
+    ]
+    counted = tools("*", count=CountMethod.exact).limit(2).execute()
+    assert (len(counted.data), counted.count) == (2, 4)
+    assert tools("*", count=CountMethod.exact, head=True).execute().count == 4
+    assert tools("nr").eq("nr", 3).single().execute().data == {"nr": 3}
+    assert tools("nr").eq("nr", 3).maybe_single().execute().data == {"nr": 3}
+    assert tools("nr").eq("nr", 9).maybe_single().execute() is None
+    assert tools("nr,name").eq("nr", 2).csv().execute().data == 'nr,name\n2,"saw, long"\n'
+
+
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [
+        (lambda select: select("nr").eq("nr", 9).single(), "not-one-row"),
+        (lambda select: select("colour"), "select-invalid"),
+        (lambda select: select("nr").eq("colour", "red"), "parameter-unknown"),
+        (lambda select: select("nr").eq("nr", "ten"), "filter-invalid"),
+        (lambda select: select("nr").like("nr", "1*"), "operator-unfit"),
+        (lambda select: select("nr,maker(name)"), "resource-unknown"),
+    ],
+)
+def test_its_errors_are_told_in_its_own_words(
+    tools: Callable[..., Any], asked: Callable[[Any], Any], code: str
+) -> None:
+    with pytest.raises(APIError) as refused:
+        asked(tools).execute()
+    assert refused.value.code == code
+    assert refused.value.message
+    assert refused.value.hint
