@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from refold.api.errors import TooManyWaiting
-from refold.api.http.reads.services import WhyServices
+from refold.api.http.reads.services import Moved, WhyServices
 from refold.api.http.wire.database import api_errors
 from refold.api.tracing.steps import Trace
 from refold.api.tracing.tracer import AskedTrace, Tracer
@@ -41,9 +41,10 @@ class AskingWhy:
                     await asyncio.to_thread(opened.close)
             self._explainer = self._tracer = None
 
-    def services(self) -> WhyServices:
-        """For the routes."""
-        return WhyServices(self._declared, self.explain, self.trace, self._settings.topic_prefix)
+    def services(self, moved: Moved) -> WhyServices:
+        """For the routes. `moved` waits for the models' positions."""
+        categories = tuple(self._domains.categories)
+        return WhyServices(self._declared, self.explain, self.trace, moved, categories, self._settings.topic_prefix)
 
     async def explain(self, asked: Asked) -> Explanation:
         """Why a row is as it is. Raises TooManyWaiting, and what a search raises."""

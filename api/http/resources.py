@@ -146,7 +146,8 @@ class Resources:
             self.database.fetch_in_zone,
             self._statements,
         )
-        return ModelServices(self.domains, self.served, reads, self.settings.topic_prefix, self.why.services())
+        why = self.why.services(self._moved)
+        return ModelServices(self.domains, self.served, reads, self.settings.topic_prefix, why)
 
     def operations(self) -> OperationServices:
         """For probes and metrics."""

@@ -221,6 +221,21 @@ def test_an_explanation_is_paged_from_either_end_at_one_position(api: httpx.Clie
     assert (other.status_code, other.json()["code"]) == (400, "cursor-invalid")
 
 
+def test_an_explanation_waits_for_a_position_or_is_refused(api: httpx.Client) -> None:
+    for _ in range(3):
+        name = f"b-{uuid.uuid4().hex[:12]}"
+        opened = sent(api, "OpenBasket", {"basket_id": name, "store_id": 7})
+        fresh = {"Refold-Min-Position": opened.headers["refold-position"]}
+        found = api.get(f"/v1/retail/baskets/{name}/explain", headers=fresh)
+        assert (found.status_code, found.json()["adds_up"], found.json()["events"]) == (200, True, 1)
+    topic, _, offset = opened.headers["refold-position"].rpartition(":")
+    ahead = {"Refold-Min-Position": f"{topic}:{int(offset) + 1_000_000}", "Prefer": "wait=1"}
+    answer = api.get(f"/v1/retail/baskets/{name}/explain", headers=ahead)
+    assert (answer.status_code, answer.json()["code"]) == (412, "position-not-reached")
+    product = api.get("/v1/retail/product_sales/1/explain", headers={"Refold-Min-Position": "nonsense"})
+    assert (product.status_code, product.json()["code"]) == (400, "position-malformed")
+
+
 def test_absent_rows_views_and_wrong_keys_are_refused_with_a_code(api: httpx.Client) -> None:
     for path, status, code in (
         ("/v1/retail/store_daily/7,1999-01-01/explain", 404, "row-absent"),

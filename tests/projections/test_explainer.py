@@ -12,6 +12,7 @@ import pytest
 from refold.projections.errors import DeclarationDiffers, KeyUnfit
 from refold.projections.explaining import kept, search
 from refold.projections.explaining.explainer import Asked, Explainer, Explanation
+from refold.projections.explaining.steps import DELETES
 from refold.projections.live.models import ModelsFold
 from refold.projections.tables.declared import Declared, declared_of
 from refold.projections.tables.layout import Layout
@@ -125,6 +126,13 @@ def test_each_row_of_each_model_adds_up(
             assert len(told.changes) == told.events > 0
             backwards = explain(layout.name, key_of(layout, row), newest=True)
             assert backwards.changes == told.changes[::-1]
+    there = {row["account"] for row in rows(db, sample.named("accounts"))}
+    for gone in {item.stream for item in random_log(seed) if item.kind.category.name == "sample.account"} - there:
+        told = explain("accounts", [gone])
+        assert (told.row, told.adds_up, told.is_empty) == (None, True, False), (
+            "it was deleted, and by which event is said"
+        )
+        assert DELETES in [change.effect for _, change in told.changes]
 
 
 def test_events_that_wait_or_do_not_count_are_named_and_not_added(

@@ -4,12 +4,22 @@ from refold.api.errors import (
     CursorInvalid,
     FilterInvalid,
     LimitInvalid,
+    PositionNotReached,
     RowAbsent,
     RowKeyInvalid,
     TooManyWaiting,
     UnknownParameter,
 )
-from refold.api.http.describe.openapi_parts import TEXT, WHOLE, Json, object_of, parameter, problems
+from refold.api.http.describe.openapi_parts import (
+    MIN_POSITION,
+    PREFER,
+    TEXT,
+    WHOLE,
+    Json,
+    object_of,
+    parameter,
+    problems,
+)
 from refold.api.http.reads.explain import DEFAULT_CHANGES, MAX_CHANGES
 from refold.api.http.reads.trace import MOST_LIMIT
 from refold.api.past_errors import TraceUnknown, ViewNotExplained
@@ -33,6 +43,8 @@ _PAGE = [
     ),
     parameter("query", "order", {**TEXT, "enum": ["asc", "desc"]}, "`desc` lists the newest event first."),
     parameter("query", "cursor", TEXT, "From `next` of the page before."),
+    MIN_POSITION,
+    PREFER,
 ]
 _COLUMN = object_of(before={}, after={}, adds={"description": "Of counts and sums: what the event added."})
 _EVENT = object_of(
@@ -130,5 +142,13 @@ def _operation(name: str, summary: str, parameters: list[Json], schema: str, err
 
 
 _ALWAYS = (FilterInvalid, LimitInvalid, CursorInvalid, UnknownParameter, TooManyWaiting, DatabaseUnavailable)
-_NO_EXPLANATION: Errors = (RowKeyInvalid, KeyUnfit, RowAbsent, ViewNotExplained, DeclarationDiffers, *_ALWAYS)
+_NO_EXPLANATION: Errors = (
+    RowKeyInvalid,
+    KeyUnfit,
+    RowAbsent,
+    PositionNotReached,
+    ViewNotExplained,
+    DeclarationDiffers,
+    *_ALWAYS,
+)
 _NO_TRACE: Errors = (TraceUnknown, *_ALWAYS)

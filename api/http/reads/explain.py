@@ -1,5 +1,6 @@
 """Why a row is as it is: the events behind it, page by page, and the proof that they add up to it."""
 
+import asyncio
 import hashlib
 from collections.abc import Mapping
 from typing import Any
@@ -10,9 +11,11 @@ from litestar import Request, Router, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath, SkipValidation
 
-from refold.api.errors import DomainUnknown, ModelUnknown, RouteUnknown, RowAbsent
+from refold.api.errors import DomainUnknown, ModelUnknown, PositionNotReached, RouteUnknown, RowAbsent
+from refold.api.http.commands.request import read_wait
 from refold.api.http.reads import page_cursor
 from refold.api.http.reads.explained import explained, position, row_json
+from refold.api.http.reads.positions import missing, read_wanted, token
 from refold.api.http.reads.request import read_numbers, read_texts
 from refold.api.http.reads.row_keys import PARAMETERS, Key, key_of_parameters, key_of_path
 from refold.api.http.reads.services import WhyServices
@@ -24,8 +27,8 @@ from refold.projections.explaining.explainer import Asked, Explanation
 from refold.projections.tables.served import ServedModel, served_table
 
 MAX_CHANGES, DEFAULT_CHANGES = 1000, 100
-SEARCH_S = 3.0
-"""Seconds that one request searches in the log; the next one goes on from there."""
+DEFAULT_WAIT_S, SEARCH_S = 5.0, 3.0
+"""Seconds that a request waits for `Refold-Min-Position`, and that it searches in the log; the next one goes on from there."""
 AnyRequest = Request[Any, Any, Any]
 Services = NamedDependency[SkipValidation[WhyServices]]
 
@@ -75,7 +78,7 @@ async def _answer(request: AnyRequest, why: WhyServices, model: ServedModel, key
         page_cursor.read(texts["cursor"], binding, prefix) if "cursor" in texts else (0, None, None)
     )
     asked = Asked(model.domain, model.name, key, limit, start, order == "desc", positions, SEARCH_S)
-    found = await why.explain(asked)
+    found = await _fresh(why, model, asked, request.headers)
     headers = {"Refold-Position": position(found.positions, prefix)}
     if found.is_empty:
         absent = RowAbsent(f"{model.name} has no row {shown(str(key))}, and no event that made one")
@@ -83,7 +86,7 @@ async def _answer(request: AnyRequest, why: WhyServices, model: ServedModel, key
         raise absent
     row = seen if seen is not None else _digest(found, found.row)
     adds_up = row == _digest(found, found.folded) if found.complete else None
-    following = _following(request, found, binding, prefix, row) if limit else None
+    following = _following(request, found, binding, prefix, row) if limit or not found.complete else None
     if following is not None:
         headers["Link"] = f'<{following}>; rel="next"'
     if not found.complete:
@@ -91,6 +94,24 @@ async def _answer(request: AnyRequest, why: WhyServices, model: ServedModel, key
     return Answer(
         msgspec.json.encode(explained(found, prefix, following, adds_up=adds_up)), media_type=JSON, headers=headers
     )
+
+
+async def _fresh(why: WhyServices, model: ServedModel, asked: Asked, headers: Mapping[str, str]) -> Explanation:
+    """The explanation, once it reflects `Refold-Min-Position`; a further page stays at its position. Raises PositionNotReached."""
+    wanted = read_wanted(headers.get("refold-min-position"), why.categories, model.categories)
+    until = asyncio.get_running_loop().time() + read_wait(headers, DEFAULT_WAIT_S)
+    while True:
+        found = await why.explain(asked)
+        reached = {(topic.removeprefix(why.topic_prefix), part): at for (topic, part), at in found.positions.items()}
+        left, remaining = missing(wanted, reached), until - asyncio.get_running_loop().time()
+        if not left or asked.positions is not None:
+            return found
+        if remaining <= 0:
+            place = position(found.positions, why.topic_prefix)
+            error = PositionNotReached(f"{model.name} stands at {place or 'the beginning'}, not at {token(left)}")
+            error.headers = {"Refold-Position": place}
+            raise error
+        await why.moved(left, remaining)
 
 
 def _following(request: AnyRequest, found: Explanation, binding: str, prefix: str, row: str) -> str | None:

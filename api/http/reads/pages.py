@@ -17,10 +17,9 @@ from refold.api.http.reads.planning.filtering import Given
 from refold.api.http.reads.planning.pieces import Piece, put
 from refold.api.http.reads.planning.plan import Plan
 from refold.api.http.reads.planning.showing import invalid
-from refold.api.http.reads.positions import Positions, TopicPart, missing, read_token, token
+from refold.api.http.reads.positions import Positions, missing, read_wanted, token
 from refold.api.http.reads.services import ModelReads, ModelServices
 from refold.projections.tables.builds import APART
-from refold.projections.tables.serving import ServedModel
 from refold.streams.refusals import first_line
 
 DEFAULT_WAIT_S = 5.0
@@ -91,7 +90,8 @@ async def fresh_page(
     models: ModelServices, plan: Plan, headers: Mapping[str, str], *, by_key: bool = False, zone: str | None = None
 ) -> Page:
     """The page, once it reflects `Refold-Min-Position`. Raises PositionNotReached rather than answer with older rows."""
-    wanted = _wanted(models, plan.model, headers.get("refold-min-position"))
+    categories = models.domains.categories
+    wanted = read_wanted(headers.get("refold-min-position"), categories, plan.model.categories)
     wait = read_wait(headers, DEFAULT_WAIT_S)
     until = asyncio.get_running_loop().time() + wait
     if wait and models.reads.is_behind(wanted):
@@ -109,15 +109,6 @@ async def fresh_page(
             error.headers = page.headers()
             raise error
         await models.reads.moved(left, remaining)
-
-
-def _wanted(models: ModelServices, model: ServedModel, text: str | None) -> dict[TopicPart, int]:
-    """The positions of a token that concern this model: other categories' events never reach it."""
-    if text is None:
-        return {}
-    asked = read_token(text, (f"{name}.events" for name in models.domains.categories))
-    ours = {f"{name}.events" for name in model.categories}
-    return {place: offset for place, offset in asked.items() if place[0] in ours}
 
 
 async def read_page(models: ModelServices, plan: Plan, *, by_key: bool = False, zone: str | None = None) -> Page:

@@ -31,6 +31,15 @@ def read_token(text: str, topics: Iterable[str]) -> dict[TopicPart, int]:
     return found
 
 
+def read_wanted(text: str | None, categories: Iterable[str], of_model: Iterable[str]) -> dict[TopicPart, int]:
+    """The positions of a token that concern a model: events of other categories never reach it. Raises TokenMalformed."""
+    if text is None:
+        return {}
+    ours = {f"{name}.events" for name in of_model}
+    asked = read_token(text, (f"{name}.events" for name in categories))
+    return {place: offset for place, offset in asked.items() if place[0] in ours}
+
+
 def token(positions: Positions) -> str:
     """The positions as a token, in a stable order."""
     return ",".join(f"{topic}/{part}:{offset}" for (topic, part), offset in sorted(positions.items()))

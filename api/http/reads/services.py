@@ -65,6 +65,10 @@ async def _explains_nothing(_: Asked) -> Explanation:
     raise NotPrepared("this process explains nothing")
 
 
+async def _moves_nothing(_wanted: Positions, _seconds: float) -> None:
+    pass
+
+
 async def _traces_nothing(_: AskedTrace) -> Trace:
     raise NotPrepared("this process traces nothing")
 
@@ -73,12 +77,15 @@ async def _traces_nothing(_: AskedTrace) -> Trace:
 class WhyServices:
     """Services for questions why, one question of a kind at a time.
 
-    `explain` searches the log for the events behind a row, `trace` follows what came of an id.
+    `explain` searches the log for the events behind a row, `trace` follows what came of an id. `moved`: as of `ModelReads`. `categories`: those
+    that a position may name.
     """
 
     declared: Declared = field(default_factory=lambda: declared_of(()))
     explain: Callable[[Asked], Awaitable[Explanation]] = _explains_nothing
     trace: Callable[[AskedTrace], Awaitable[Trace]] = _traces_nothing
+    moved: Moved = _moves_nothing
+    categories: tuple[str, ...] = ()
     topic_prefix: str = ""
 
 
