@@ -1,6 +1,7 @@
 """Plans of queries: a client's text is a value in every place where it may stand, and a statement depends on the shape of its query alone."""
 
 import re
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -22,7 +23,7 @@ from refold.api.reading_errors import (
     ResourceUnknown,
     SelectInvalid,
 )
-from refold.projections.tables.serving import ServedColumn, ServedModel
+from refold.projections.tables.serving import ServedColumn, ServedModel, served_models
 
 MODEL = ServedModel(
     "shop",
@@ -63,6 +64,11 @@ PLACES = [
     "made_on=eq.{}", "order={}", "order=name.{}", "select={}", "select=a:{}", "select={}:name", "select=name::{}",
     "select={}.sum()", "limit={}", "offset={}", "cursor={}", "{}=eq.1", "{}.name=eq.1", "or=({}.eq.1)", "name={}.a",
 ]  # fmt: skip
+
+
+QUESTIONS = re.findall(
+    r"`([a-z_]+)\?(\S+)` \|$", (Path(__file__).parents[2] / "docs/reading.md").read_text(), re.MULTILINE
+)
 
 
 def planned(text: str, **wanted: Any) -> Plan:
@@ -147,6 +153,13 @@ def test_an_error_names_what_is_wrong_and_what_is_right(text: str, error: type[A
     with pytest.raises(error) as found:
         planned(text)
     assert said in found.value.message
+
+
+@pytest.mark.parametrize(("model", "query"), QUESTIONS)
+def test_each_question_of_the_page_for_analysts_is_one_request(model: str, query: str) -> None:
+    served = {one.name: one for one in served_models(["retail"])}[model]
+    plan = plan_query(served, read_query(query.encode(), check=check_name(served)))
+    assert plan.shape.tables().text
 
 
 @pytest.mark.parametrize(

