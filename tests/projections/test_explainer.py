@@ -20,6 +20,7 @@ from refold.streams.chunk import Chunk, Place
 from refold.streams.log.history import History
 from refold.streams.log.topics import category_of
 from refold.streams.postgres.connection import Database
+from refold.streams.postgres.set_aside import masked
 from tests.conftest import settings_for
 from tests.projections.conftest import core_stands
 from tests.projections.naive import Happened
@@ -186,6 +187,30 @@ def test_events_that_wait_or_do_not_count_are_named_and_not_added(
     assert [one.record.offset for one in never.unfolded.voids] == [3]
     assert explain("accounts", ["nobody"]).is_empty
     assert explain("by_owner", ["nobody", "2024-01-01"]).is_empty
+
+
+def test_a_record_that_is_set_aside_is_named_and_not_tried_again(
+    fold: ModelsFold, db: Database, explaining: Callable[..., Explains]
+) -> None:
+    log = Log(log_of([("a", Paid(amount=Decimal(1), points=1, huge=1, owner="ann"), 0) for _ in range(4)]))
+    (place,) = log.chunks
+    whole = log.chunks[place]
+    db.execute("INSERT INTO refold.set_aside (grp, topic, part, record_offset) VALUES ('models', %s, %s, 2)", place)
+    core_stands(db, {place: whole.end})
+    db.execute(
+        "INSERT INTO refold.stream_offsets (category, stream, first_version, part, offsets) VALUES ('sample.account', 'a', 1, %s, %s)",
+        (place[1], [0, 1, 2, 3]),
+    )
+    fold.stored([place])
+    fold.apply([masked(whole, {place: {2: "decode-kills"}})])
+    explain = explaining(log)
+    for model, key in (("accounts", ["a"]), ("by_owner", ["ann", "2024-01-01"])):
+        told = explain(model, key)
+        assert (told.adds_up, told.events) == (True, 2)
+        (waiting,) = told.unfolded.waiting
+        assert (waiting.park.code, waiting.park.first_offset, waiting.unreadable) == ("decode-kills", 2, 1)
+        assert [one.offset for one in waiting.events] == [3]
+        assert [record.offset for record, _ in told.changes] == [0, 1]
 
 
 def test_a_search_that_stops_says_so_and_goes_on_where_it_was(
