@@ -23,6 +23,9 @@ def row(store: int, day: str = "2026-01-01") -> dict[str, Any]:
     return {"store_id": store, "day": day, "revenue": "1.10", "last_at": None, "note": "n", "open": True}
 
 
+AS_OF = "2026-01-31T12:00:00.000Z"
+
+
 def page(
     *rows: dict[str, Any],
     at: int = 10,
@@ -30,12 +33,14 @@ def page(
     parked: int = 0,
     detached: str | None = None,
     more: bool = False,
+    age: float = 0.0,
 ) -> list[Any]:
     """As Postgres answers: `more` says that a row follows, and the last one's values are short."""
     last = [str(rows[-1]["store_id"]), rows[-1]["day"]] if more else None
-    positions = json.dumps([["retail.basket.events", 0, at]])
+    positions = [["retail.basket.events", 0, at]]
+    standing = json.dumps([positions, behind, parked, detached, AS_OF, age, "1:f", 100.5, 100.6])
     text = ",".join(json.dumps(row) for row in rows)
-    return [(text, len(rows), positions, behind, parked, detached, None, last, [], len(rows) + more, 1)]
+    return [(text, len(rows), standing, None, last, [], len(rows) + more, 1)]
 
 
 def statement(plan: Plan) -> str:

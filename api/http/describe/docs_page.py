@@ -49,7 +49,7 @@ def _section(verb: str, path: str, operation: Json, schemas: Json) -> str:
 
 def _shown(part: Json) -> Json:
     """The content of a body or answer; empty for problems, which are all alike."""
-    found: Json = next((content for kind, content in part["content"].items() if "problem" not in kind), {})
+    found: Json = next((content for kind, content in part.get("content", {}).items() if "problem" not in kind), {})
     return found
 
 

@@ -116,4 +116,8 @@ def parameter(place: str, name: str, schema: Json, text: str, *, required: bool 
 
 
 PREFER = parameter("header", "Prefer", TEXT, "`wait=N`: seconds to wait at most, 0-30; default 5.")
+KNOWN: Json = {"description": "The client has this answer already: `If-None-Match` or `If-Modified-Since` says so."}
+MAX_AGE = parameter(
+    "header", "Refold-Max-Age", TEXT, "Answer only if the rows show everything older than so many seconds: `5`, `0.5`."
+)
 MIN_POSITION = parameter("header", "Refold-Min-Position", TEXT, "Answer only at this position or a later one.")

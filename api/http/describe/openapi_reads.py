@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from refold.api.change_errors import TooOld
 from refold.api.errors import (
     CursorExpired,
     CursorInvalid,
@@ -14,7 +15,17 @@ from refold.api.errors import (
     UnknownOperator,
     UnknownParameter,
 )
-from refold.api.http.describe.openapi_parts import MIN_POSITION, PREFER, TEXT, WHOLE, Json, parameter, problems
+from refold.api.http.describe.openapi_parts import (
+    KNOWN,
+    MAX_AGE,
+    MIN_POSITION,
+    PREFER,
+    TEXT,
+    WHOLE,
+    Json,
+    parameter,
+    problems,
+)
 from refold.api.http.reads.asking import MEDIA_TYPES
 from refold.api.http.reads.language.accepting import CSV, OBJECT
 from refold.api.http.reads.language.query_string import RESERVED
@@ -35,7 +46,7 @@ from refold.streams.errors import DatabaseUnavailable
 _BAD_QUERIES = (
     UnknownParameter, UnknownOperator, FilterInvalid, SelectInvalid, OrderInvalid, LimitInvalid, CursorInvalid,
     QueryTooLarge, ResourceUnknown, PreferenceInvalid, OperatorUnfit, NotAcceptable, NotOneRow, CursorExpired,
-    PositionNotReached, RangeUnsatisfiable,
+    PositionNotReached, TooOld, RangeUnsatisfiable,
 )  # fmt: skip
 _SHAPING = (
     parameter("query", "select", TEXT, "`column,name:column::type,name:column.sum(),count()`; default `*`."),
@@ -51,6 +62,7 @@ _SHAPING = (
 _HEADERS = (
     parameter("header", "Range", TEXT, "`0-24`: rows by place, as `limit` and `offset`."),
     MIN_POSITION,
+    MAX_AGE,
     parameter(
         "header",
         "Prefer",
@@ -64,9 +76,13 @@ _ANSWERED = {
     "Refold-Cursor": "The cursor of the next page; absent on the last.",
     "Refold-Position": "The position that the rows reflect.",
     "Refold-Lag": "Records that the core has folded and this model has not.",
+    "Refold-Age": "Seconds: what was appended longer ago is in the rows; 0 while nothing is missing.",
+    "Refold-As-Of": "When the newest record that the rows show was appended; absent before the first.",
+    "ETag": "Of the rows and the question; for `If-None-Match`.",
+    "Last-Modified": "For `If-Modified-Since`; absent in the first second.",
     "Preference-Applied": "The preferences that were followed.",
 }
-_POSITIONED = ("Refold-Position", "Refold-Lag")
+_POSITIONED = ("Refold-Position", "Refold-Lag", "Refold-Age", "Refold-As-Of", "ETag", "Last-Modified")
 
 
 def rows_of(model: ServedModel) -> Json:
@@ -91,6 +107,7 @@ def rows_of(model: ServedModel) -> Json:
             "headers": _headers(_ANSWERED),
             "content": content,
         },
+        "304": KNOWN,
         **problems(*_BAD_QUERIES, DatabaseUnavailable),
     }
     return {
@@ -112,13 +129,16 @@ def row_of(model: ServedModel) -> Json:
             "headers": _headers(_POSITIONED),
             "content": {"application/json": {"schema": _ref(model)}},
         },
-        **problems(RowKeyInvalid, UnknownParameter, RowAbsent, NotAcceptable, PositionNotReached, DatabaseUnavailable),
+        "304": KNOWN,
+        **problems(
+            RowKeyInvalid, UnknownParameter, RowAbsent, NotAcceptable, PositionNotReached, TooOld, DatabaseUnavailable
+        ),
     }
     return {
         "operationId": f"{model.domain}.{model.name}.row",
         "tags": [model.domain],
         "summary": f"One row of {model.name}.",
-        "parameters": [parameter("path", "key", TEXT, text, required=True), MIN_POSITION, PREFER],
+        "parameters": [parameter("path", "key", TEXT, text, required=True), MIN_POSITION, MAX_AGE, PREFER],
         "responses": answers,
     }
 

@@ -10,6 +10,7 @@ from litestar.params import FromPath, SkipValidation
 from refold.api.errors import DomainUnknown, ModelUnknown, RowAbsent
 from refold.api.http.reads.answering import answer
 from refold.api.http.reads.asking import ROW_MEDIA_TYPES, VARY, Asked, read_asked
+from refold.api.http.reads.conditional import not_modified, validated
 from refold.api.http.reads.explain import Services as Why
 from refold.api.http.reads.explain import explain_row
 from refold.api.http.reads.language.accepting import JSON, accepted
@@ -44,8 +45,11 @@ async def read_rows(request: AnyRequest, models: Services, domain: FromPath[str]
         return await _row(request, models, find_model(models, domain, model), key)
     served = find_model(models, domain, model)
     asked = read_asked(served, request.method, request.scope["query_string"], request.headers)
+    if (known := await not_modified(models, served, request, asked.media.content_type)) is not None:
+        return known
     page = await fresh_page(models, asked.plan, request.headers, zone=asked.preferences.timezone)
-    return answer(request, asked, page, await _total(models, asked, page))
+    found = answer(request, asked, page, await _total(models, asked, page))
+    return validated(models, served, request, page.standing, found)
 
 
 @route("/v1/{domain:str}/{model:str}/{key:path}", http_method=METHODS, parameters=ANY)
@@ -77,14 +81,18 @@ async def _row(request: AnyRequest, models: ModelServices, served: ServedModel, 
     media = accepted(request.headers.get("accept"), ROW_MEDIA_TYPES)
     zone = read_preferences(request.headers.get("prefer")).timezone
     key = read_key(raw, len(served.key))
-    page = await fresh_page(models, plan_row(served, key), request.headers, by_key=zone is None, zone=zone)
+    plan = plan_row(served, key)
+    if (known := await not_modified(models, served, request, media.content_type)) is not None:
+        return known
+    page = await fresh_page(models, plan, request.headers, by_key=zone is None, zone=zone)
     if not page.rows:
         absent = RowAbsent(f"{served.name} has no row {shown(','.join(key))} at {page.position or 'the beginning'}")
         absent.headers = page.headers()
         raise absent
     head = request.method == "HEAD"
     body = b"" if head else page.text.encode()
-    return Answer(body, media_type=media.content_type, headers=page.headers() | {"Vary": VARY}, head=head)
+    found = Answer(body, media_type=media.content_type, headers=page.headers() | {"Vary": VARY}, head=head)
+    return validated(models, served, request, page.standing, found)
 
 
 def find_model(models: ModelServices, domain: str, name: str) -> ServedModel:

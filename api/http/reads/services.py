@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from refold.api.http.reads.freshness import Seen
 from refold.api.http.reads.planning.pieces import Piece
 from refold.api.http.reads.positions import Positions
 from refold.api.http.wire.database import Parameters, Row, Statement
@@ -59,6 +60,8 @@ class ModelReads:
     in_zone: InZone
     statements: dict[Hashable, Piece] = field(default_factory=dict)
     """Statements by the shape of what they ask, each composed once; emptied when other tables serve."""
+    seen: Seen = field(default_factory=Seen)
+    """When this process first saw where each model stands."""
 
 
 async def _explains_nothing(_: Asked) -> Explanation:

@@ -1,0 +1,63 @@
+"""Conditional reads: what an answer can be recognized by, and 304 for a client that has it, without touching the model's table."""
+
+from typing import Any
+
+from litestar import Request
+
+from refold.api.http.reads.asking import VARY
+from refold.api.http.reads.freshness import Standing, http_date, is_known, read_max_age
+from refold.api.http.reads.model_faults import faults_said
+from refold.api.http.reads.positions import missing, read_wanted
+from refold.api.http.reads.services import ModelServices
+from refold.api.http.reads.standing import ALONE, standing_of, standing_values
+from refold.api.http.wire.answer import Answer
+from refold.projections.tables.serving import ServedModel
+
+AnyRequest = Request[Any, Any, Any]
+_CONDITIONS = ("if-none-match", "if-modified-since")
+_FORMING = ("prefer", "range")
+"""Headers that change an answer; `Accept` is in its media type."""
+
+
+async def not_modified(models: ModelServices, model: ServedModel, request: AnyRequest, media: str) -> Answer | None:
+    """304 if the client has the answer already; None if it does not, does not ask, or asks for fresher rows than there are."""
+    headers = request.headers
+    if not any(name in headers for name in _CONDITIONS):
+        return None
+    async with faults_said(models.reads, model):
+        ((text,),) = await models.reads.look_up(ALONE.encode(), standing_values(model, models.topic_prefix))
+    standing = standing_of(text, model, models.topic_prefix)
+    max_age = read_max_age(headers)
+    wanted = read_wanted(headers.get("refold-min-position"), models.domains.categories, model.categories)
+    if missing(wanted, standing.positions):
+        return None
+    if max_age is not None and standing.age > max_age:
+        return None
+    etag, modified = _etag(request, standing, media), models.reads.seen.modified((model.domain, model.name), standing)
+    if not is_known(headers, etag, modified):
+        return None
+    return Answer(b"", status_code=304, media_type=media, headers=_said(standing, etag, modified), head=True)
+
+
+def validated(
+    models: ModelServices, model: ServedModel, request: AnyRequest, standing: Standing, found: Answer
+) -> Answer:
+    """The answer with `ETag` and, if its time is known, `Last-Modified`."""
+    modified = models.reads.seen.modified((model.domain, model.name), standing)
+    found.headers.update(_validators(_etag(request, standing, found.media_type or ""), modified))
+    return found
+
+
+def _said(standing: Standing, etag: str, modified: int | None) -> dict[str, str]:
+    return standing.headers() | _validators(etag, modified) | {"Vary": VARY}
+
+
+def _validators(etag: str, modified: int | None) -> dict[str, str]:
+    return {"ETag": etag} | ({} if modified is None else {"Last-Modified": http_date(modified)})
+
+
+def _etag(request: AnyRequest, standing: Standing, media: str) -> str:
+    """Of the question as it was sent: parameters in another order are another question, whose answer is asked for again."""
+    scope = request.scope
+    asked = scope["raw_path"].decode("latin-1"), scope["query_string"].decode("latin-1")
+    return standing.etag(*asked, media, [request.headers.get(name) for name in _FORMING])
