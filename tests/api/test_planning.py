@@ -119,6 +119,14 @@ def test_queries_of_one_shape_have_one_statement(one: str, other: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "text", ["seen_at=lt.now", "made_on=in.(2026-01-01,today)", "or=(seen_at.gt.Yesterday 10:00,nr.eq.1)"]
+)
+def test_a_query_of_today_is_known_to_have_another_answer_tomorrow(text: str) -> None:
+    assert planned(text).moving
+    assert not planned("seen_at=lt.2026-01-01&name=eq.nowhere").moving
+
+
+@pytest.mark.parametrize(
     ("text", "error", "said"),
     [
         ("colour=eq.red", UnknownParameter, "there is no column 'colour'; there are: nr, name"),

@@ -199,6 +199,24 @@ def test_times_are_read_and_shown_in_the_preferred_zone(site: Site) -> None:
         assert (refused.status_code, refused.json()["code"]) == (400, "preference-invalid")
 
 
+def test_a_header_that_is_there_twice_is_one_list(site: Site) -> None:
+    sent = [
+        ("Prefer", "timezone=Asia/Tokyo"),
+        ("Prefer", "count=exact"),
+        ("Accept", "image/png"),
+        ("Accept", "text/csv"),
+    ]
+    found = httpx.get(f"{site.url}/v1/retail/store_daily?select=last_at&limit=1", headers=sent)
+    assert found.headers["preference-applied"] == "count=exact, timezone=Asia/Tokyo"
+    assert found.text == 'last_at\n"2026-01-02 05:00:00+09"\n'
+
+
+def test_an_answer_of_today_has_no_etag(site: Site) -> None:
+    assert "etag" in ask(site, "last_at=lt.2026-01-02").headers
+    moving = ask(site, "last_at=lt.yesterday", If_None_Match="*")
+    assert (moving.status_code, moving.headers.get("etag")) == (200, None)
+
+
 def test_options_and_head_of_rows(site: Site) -> None:
     told = ask(site, "", "OPTIONS")
     assert (told.status_code, told.content, told.headers["allow"]) == (200, b"", "OPTIONS,GET,HEAD")

@@ -1,6 +1,6 @@
 """Parse: everything of a request that decides its answer, as one value."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from refold.api.http.reads.language.accepting import ARRAY, CSV, JSON, OBJECT, Media, accepted
@@ -28,6 +28,15 @@ class Asked(NamedTuple):
     def single(self) -> bool:
         """Whether the answer is the object of exactly one row."""
         return self.media.type == OBJECT
+
+
+def said(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """The headers of a request by their names in lower case; one that is there several times is one list."""
+    found: dict[str, str] = {}
+    for raw, value in headers:
+        name, text = raw.decode("latin-1"), value.decode("latin-1")
+        found[name] = f"{found[name]}, {text}" if name in found else text
+    return found
 
 
 def read_asked(model: ServedModel, method: str, raw: bytes, headers: Mapping[str, str]) -> Asked:

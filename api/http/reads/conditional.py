@@ -4,7 +4,7 @@ from typing import Any
 
 from litestar import Request
 
-from refold.api.http.reads.asking import VARY
+from refold.api.http.reads.asking import VARY, said
 from refold.api.http.reads.freshness import Standing, http_date, is_known, read_max_age
 from refold.api.http.reads.model_faults import faults_said
 from refold.api.http.reads.positions import missing, read_wanted
@@ -60,4 +60,5 @@ def _etag(request: AnyRequest, standing: Standing, media: str) -> str:
     """Of the question as it was sent: parameters in another order are another question, whose answer is asked for again."""
     scope = request.scope
     asked = scope["raw_path"].decode("latin-1"), scope["query_string"].decode("latin-1")
-    return standing.etag(*asked, media, [request.headers.get(name) for name in _FORMING])
+    headers = said(scope["headers"])
+    return standing.etag(*asked, media, [headers.get(name) for name in _FORMING])

@@ -9,7 +9,7 @@ from litestar.params import FromPath, SkipValidation
 
 from refold.api.errors import DomainUnknown, ModelUnknown, RowAbsent
 from refold.api.http.reads.answering import answer
-from refold.api.http.reads.asking import ROW_MEDIA_TYPES, VARY, Asked, read_asked
+from refold.api.http.reads.asking import ROW_MEDIA_TYPES, VARY, Asked, read_asked, said
 from refold.api.http.reads.conditional import not_modified, validated
 from refold.api.http.reads.explain import Services as Why
 from refold.api.http.reads.explain import explain_row
@@ -44,12 +44,14 @@ async def read_rows(request: AnyRequest, models: Services, domain: FromPath[str]
         refuse_unknown(request.scope["query_string"], ())
         return await _row(request, models, find_model(models, domain, model), key)
     served = find_model(models, domain, model)
-    asked = read_asked(served, request.method, request.scope["query_string"], request.headers)
-    if (known := await not_modified(models, served, request, asked.media.content_type)) is not None:
+    headers = said(request.scope["headers"])
+    asked = read_asked(served, request.method, request.scope["query_string"], headers)
+    media, moving = asked.media.content_type, asked.plan.moving
+    if not moving and (known := await not_modified(models, served, request, media)) is not None:
         return known
-    page = await fresh_page(models, asked.plan, request.headers, zone=asked.preferences.timezone)
+    page = await fresh_page(models, asked.plan, headers, zone=asked.preferences.timezone)
     found = answer(request, asked, page, await _total(models, asked, page))
-    return validated(models, served, request, page.standing, found)
+    return found if moving else validated(models, served, request, page.standing, found)
 
 
 @route("/v1/{domain:str}/{model:str}/{key:path}", http_method=METHODS, parameters=ANY)
@@ -78,13 +80,14 @@ def _methods(_: ServedModel) -> Answer:
 
 
 async def _row(request: AnyRequest, models: ModelServices, served: ServedModel, raw: bytes) -> Answer:
-    media = accepted(request.headers.get("accept"), ROW_MEDIA_TYPES)
-    zone = read_preferences(request.headers.get("prefer")).timezone
+    headers = said(request.scope["headers"])
+    media = accepted(headers.get("accept"), ROW_MEDIA_TYPES)
+    zone = read_preferences(headers.get("prefer")).timezone
     key = read_key(raw, len(served.key))
     plan = plan_row(served, key)
     if (known := await not_modified(models, served, request, media.content_type)) is not None:
         return known
-    page = await fresh_page(models, plan, request.headers, by_key=zone is None, zone=zone)
+    page = await fresh_page(models, plan, headers, by_key=zone is None, zone=zone)
     if not page.rows:
         absent = RowAbsent(f"{served.name} has no row {shown(','.join(key))} at {page.position or 'the beginning'}")
         absent.headers = page.headers()

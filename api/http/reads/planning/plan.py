@@ -3,6 +3,7 @@
 Our own names in a statement contain upper case letters, which authors' names cannot.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -27,6 +28,7 @@ from refold.projections.tables.serving import ServedColumn, ServedModel
 
 MAX_LIMIT = 1000
 """Most rows of a page, and as many as come where no limit is asked for: what PostgREST calls `db-max-rows`."""
+_MOVING = re.compile(r"\b(now|today|tomorrow|yesterday)\b", re.IGNORECASE)
 Parameter = Value | list[str] | int
 
 
@@ -54,6 +56,11 @@ class Plan(NamedTuple):
     def seen(self) -> int:
         """The rows before this page."""
         return self.cursor.seen if self.cursor is not None else self.offset
+
+    @property
+    def moving(self) -> bool:
+        """Whether a value may mean another time tomorrow, so that the same rows can have another answer."""
+        return any(isinstance(value, str) and _MOVING.search(value) for value in self.values)
 
     def cut(self) -> "Plan":
         """The same page, ending early where its values are too large."""
