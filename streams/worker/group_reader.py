@@ -25,6 +25,7 @@ from refold.streams.kafka.stopped_places import StoppedPlaces
 from refold.streams.operation.presence import ending
 from refold.streams.refusals import is_passing
 from refold.streams.worker.group_consumer import ReaderConfig, check_position, group_consumer, read_from
+from refold.streams.worker.handover import Handover
 from refold.streams.worker.membership import FORGOTTEN_S, Membership
 from refold.streams.worker.pace import Pace
 from refold.streams.worker.read_places import ReadPlaces, ReadState
@@ -51,7 +52,7 @@ class GroupReader:
         self._ends: dict[Place, int] = {}
         self._held_back = False
         self._pace = Pace(config.records, config.pace_s)
-        self._membership = Membership()
+        self._membership, self._handover = Membership(), Handover()
         self._stopped = StoppedPlaces()
 
     def run(self) -> None:
@@ -75,7 +76,7 @@ class GroupReader:
         self._stopping.set()
 
     def places(self) -> list[Place]:
-        """The places that are assigned to this process now."""
+        """The places that this process reads now: those that it was assigned, and those that it hands over."""
         return self._places.ours()
 
     def assignments(self) -> dict[Place, int]:
@@ -118,12 +119,16 @@ class GroupReader:
 
     def _read(self) -> None:
         client, topics = group_consumer(self._config), list(self._config.topics)
-        client.subscribe(topics, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
+        client.subscribe(topics, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
         try:
             while not self._stopping.is_set():
                 self._obey(client)
+                if over := self._handover.overdue():
+                    self._give_up(client, over)
                 self._hand_over(client, self._take(client))
         finally:
+            with contextlib.suppress(KafkaException):  # whatever ended the reading is told, and `close` gives up all
+                self._give_up(client, self._handover.close())
             client.close()
 
     def _take(self, client: Consumer) -> list[Chunk]:
@@ -233,6 +238,8 @@ class GroupReader:
     def _assigned(self, client: Consumer, partitions: list[TopicPartition]) -> None:
         self._membership.assigned(client.memberid() or "")
         places = [(tp.topic, tp.partition) for tp in partitions]
+        if over := self._handover.assigned(places):
+            self._give_up(client, over)
         starts = self._start(places) if places else {}
         for place, offset in starts.items():
             if offset is not None:
@@ -247,8 +254,19 @@ class GroupReader:
         _log.info("group %s: assigned %s", self._config.group, [f"{t}/{p}" for t, p in places])
 
     def _revoked(self, client: Consumer, partitions: list[TopicPartition]) -> None:
+        """Read on what the group takes away, until it can have another owner (`handover`)."""
         self._membership.revoked()
-        places = [(tp.topic, tp.partition) for tp in partitions]
+        self._give_up(client, self._handover.begin((tp.topic, tp.partition) for tp in partitions))
+
+    def _lost(self, client: Consumer, partitions: list[TopicPartition]) -> None:
+        """Give up all at once: others may own it by now."""
+        self._membership.revoked()
+        self._give_up(client, [(tp.topic, tp.partition) for tp in partitions])
+        if over := self._handover.end():
+            self._give_up(client, over)
+
+    def _give_up(self, client: Consumer, places: list[Place]) -> None:
+        """Read these places no more. librdkafka waits for this call, even of no place, before it joins the group again."""
         self._stopped.forget(places)
         self._places.revoked(places)
-        client.incremental_unassign(partitions)
+        client.incremental_unassign([TopicPartition(*place) for place in places])

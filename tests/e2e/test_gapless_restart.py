@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import time
-from contextlib import closing
 from pathlib import Path
 from statistics import median
 
@@ -12,8 +11,6 @@ import pytest
 
 from refold.api.cli.roles import WORKERS
 from refold.streams.domain import load_domains
-from refold.streams.operation.presence import live_processes
-from refold.streams.postgres.connection import connect
 from refold.streams.reactors.declared import reacted_categories
 from refold.streams.settings import Settings
 from tests.conftest import settings_for
@@ -22,7 +19,7 @@ from tests.e2e.load import LINES, Load
 from tests.e2e.results import note
 from tests.e2e.site import LEAVE_S, start_worker
 from tests.e2e.standing import StandingStill
-from tests.e2e.tables import assert_equal_totals, awarded, until
+from tests.e2e.tables import assert_equal_totals, awarded, query, until
 
 ROUNDS = int(os.environ.get("GAPLESS_ROUNDS", "1"))
 COMMANDS_A_SECOND = 100
@@ -71,7 +68,7 @@ def restarted(
     watch.begin()
     old, running[role] = running[role], start_worker(role, settings)
     try:
-        until(lambda: running[role].pid in shown(settings, role), 60, f"status does not show the new {role}")
+        until(lambda: running[role].pid in members(settings, role), 60, f"the new {role} is no member of its group")
         time.sleep(SETTLE_S)
         stands["joins"] = watch.longest(role)
         watch.begin()
@@ -85,7 +82,7 @@ def restarted(
     return stands
 
 
-def shown(settings: Settings, role: str) -> set[int]:
-    """Ids of the role's processes, as `refold status` shows them."""
-    with closing(connect(settings.dsn(), application_name="gapless")) as db:
-        return {each.pid for each in live_processes(db) if each.role == role}
+def members(settings: Settings, role: str) -> set[object]:
+    """Ids of the role's processes that say that their group has admitted them."""
+    rows = query(settings, "SELECT pid, role FROM refold.processes WHERE jsonb_path_exists(standing, '$[*].member')")
+    return {pid for pid, its_role in rows if its_role == role}

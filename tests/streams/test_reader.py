@@ -1,7 +1,7 @@
 """Tests the reading thread on a real broker: a paused place flows again wherever reading starts again."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
@@ -10,7 +10,7 @@ from unittest.mock import MagicMock
 import pytest
 from confluent_kafka import TopicPartition
 
-from refold.streams.chunk import Chunk
+from refold.streams.chunk import Chunk, Place
 from refold.streams.kafka.messages import cut
 from refold.streams.log.topics import events_topic
 from refold.streams.settings import Settings
@@ -107,6 +107,41 @@ def test_a_place_that_was_paused_and_taken_away_flows_when_it_is_given_back(fill
         )
 
 
+def test_a_place_that_moves_is_read_by_its_old_owner_until_the_group_gives_it_to_the_new_one(filled: Settings) -> None:
+    """Holds librdkafka to its order: one assignment of the join that takes places away, and one of the join after it."""
+    with reading(filled) as found:
+        until(lambda: found.read() == RECORDS, "nothing is read")
+        told = Told(found.reader)
+        with reading(filled) as other:
+            until(lambda: len(other.reader.places()) > 0, "the second reader is given nothing")
+            given = set(other.reader.places())
+            until(lambda: given.isdisjoint(found.reader.places()), "the first reader keeps them")
+    assert [(what, given <= read) for what, read in told.calls][:3] == [
+        ("revoked", True),
+        ("assigned", True),
+        ("assigned", False),
+    ]
+
+
+class Told:
+    """What the group tells a reader from now on, each with the places that the reader reads then."""
+
+    def __init__(self, reader: GroupReader) -> None:
+        self.calls: list[tuple[str, set[Place]]] = []
+        self._reader, handover = reader, reader._handover
+        reader._handover = MagicMock(wraps=handover)
+        self._note(reader._handover.begin, "revoked", handover.begin)
+        self._note(reader._handover.assigned, "assigned", handover.assigned)
+
+    def _note(self, mock: Any, what: str, told: Callable[[Iterable[Place]], list[Place]]) -> None:
+        def tell(places: Iterable[Place]) -> list[Place]:
+            over = told(places)
+            self.calls.append((what, set(self._reader.places()) - set(over)))
+            return over
+
+        mock.side_effect = tell
+
+
 def record(offset: int) -> Any:
     """What the reader asks a record of the place t/0."""
     found = MagicMock(**{"topic.return_value": "t", "partition.return_value": 0, "offset.return_value": offset})
@@ -122,11 +157,18 @@ class Rebalanced:
         self.reader: Any = GroupReader(config, lambda places: dict.fromkeys(places, self.stored), lambda _: Future())
         self.reader._pace = MagicMock(**{"next.return_value": (0.0, 10.0)})
         self.did: list[str] = []
+        self.gave_up: list[list[Place]] = []
         self._rebalance(self.reader._assigned)
+        self._first = 100
         self._next = iter([[record(101)], [record(50)]])
 
+    def read(self, offset: int) -> list[int]:
+        """The starts of the chunks that come of one record with nothing behind it."""
+        self._first, self._next = offset, iter([])
+        return [chunk.start for chunk in self.reader._take(self)]
+
     def poll(self, _: float) -> Any:
-        return record(100)
+        return record(self._first)
 
     def consume(self, *_: object) -> list[Any]:
         some: list[Any] = next(self._next, [])
@@ -144,9 +186,11 @@ class Rebalanced:
         return 0, 1000
 
     def incremental_assign(self, partitions: list[TopicPartition]) -> None:
-        self.did.append(f"from {partitions[0].offset}")
+        self.did += [f"from {each.offset}" for each in partitions]
 
-    def incremental_unassign(self, _: object) -> None: ...
+    def incremental_unassign(self, partitions: list[TopicPartition]) -> None:
+        self.gave_up.append([(each.topic, each.partition) for each in partitions])
+
     def memberid(self) -> str:
         return "m"
 
@@ -159,3 +203,23 @@ def test_what_was_read_before_a_place_was_taken_away_and_given_back_is_read_agai
     client.reader._obey(client)
     assert client.did == ["from 100", "from 50", "from 50"]
     assert client.reader.position(("t", 0)) == 50
+
+
+def test_a_place_that_is_handed_over_is_read_on_and_given_up_when_the_group_has_a_new_owner() -> None:
+    client = Rebalanced(ReaderConfig("", "g", ["t"], 100, keys=True))
+    client.reader._revoked(client, [TopicPartition("t", 0)])
+    assert client.read(100) == [100]
+    client.reader._assigned(client, [])
+    assert client.read(101) == [101], "this was still the join that took it away"
+    assert client.gave_up == [[]]
+    client.reader._assigned(client, [])
+    assert client.read(102) == []
+    assert (client.gave_up, client.reader.places()) == ([[], [("t", 0)]], [])
+
+
+def test_a_place_that_is_lost_is_given_up_at_once_with_all_that_is_handed_over() -> None:
+    client = Rebalanced(ReaderConfig("", "g", ["t"], 100, keys=True))
+    client.reader._assigned(client, [TopicPartition("t", 1)])
+    client.reader._revoked(client, [TopicPartition("t", 0)])
+    client.reader._lost(client, [TopicPartition("t", 1)])
+    assert (client.gave_up, client.reader.places()) == ([[], [("t", 1)], [("t", 0)]], [])
