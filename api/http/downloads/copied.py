@@ -9,10 +9,12 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 import psycopg
-from psycopg import generators, sql
+from psycopg import generators, sql, waiting
+from psycopg.abc import PQGen
 from psycopg.pq import ExecStatus
 from psycopg.rows import TupleRow
 
@@ -21,7 +23,7 @@ from refold.api.http.wire.database import Row, Statement, api_errors
 from refold.streams.postgres import session
 from refold.streams.postgres.connection import connect_async
 
-READY_READ = 1
+READY_READ = waiting.Wait.R
 PIECE_BYTES = 256 << 10
 """Bytes of rows that are handed on at once."""
 _CANCEL_S = 3.0
@@ -152,36 +154,33 @@ async def _pieces(db: psycopg.AsyncConnection[TupleRow], copy: bytes) -> AsyncGe
     (begun,) = await db.wait(generators.execute(db.pgconn))
     if begun.status != ExecStatus.COPY_OUT:
         raise psycopg.errors.error_from_result(begun)
-    while True:
-        rows, ended = await db.wait(_available(db))
-        if rows:
-            yield b"".join(rows)
-        if ended:
-            break
+    ended = False
+    while not ended:
+        piece, ended = await db.wait(_available(db))
+        if piece:
+            yield piece
     for result in await db.wait(generators.execute(db.pgconn)):
         if result.status != ExecStatus.COMMAND_OK:
             raise psycopg.errors.error_from_result(result)
 
 
-def _available(db: psycopg.AsyncConnection[TupleRow]) -> Any:
-    """Gathers rows until a piece is full, or until none is there for now; says whether the last one came."""
-    take, rows, size = db.pgconn.get_copy_data, list[memoryview](), 0
+def _available(db: psycopg.AsyncConnection[TupleRow]) -> PQGen[tuple[bytes, bool]]:
+    """Whole rows, as many as there are for now or a piece of them, and whether the last one came."""
+    take, ones, parts, size = db.pgconn.get_copy_data, repeat(1), list[bytes](), 0
     while size < PIECE_BYTES:
-        length, row = take(1)
-        if length > 0:
-            rows.append(row)
-            size += length
-        elif length < 0:
-            return rows, True
-        elif rows:
-            db.pgconn.consume_input()
-            length, row = take(1)
+        rows, length = list[memoryview](), 0
+        for length, row in map(take, ones):  # a million times in a download: each operation here counts
             if length <= 0:
-                return rows, length < 0
+                break
             rows.append(row)
-            size += length
-        else:
+        parts.append(b"".join(rows))
+        size += len(parts[-1])
+        if length < 0:
+            return b"".join(parts), True
+        if not size:
             while not (yield READY_READ):
                 pass
-            db.pgconn.consume_input()
-    return rows, False
+        elif not rows:  # nothing more is there for now
+            break
+        db.pgconn.consume_input()
+    return b"".join(parts), False
