@@ -84,6 +84,12 @@ class Settings(BaseModel):
         le=60,
         description="Seconds for which a stopping API still answers, with /readyz at 503 and each connection closed after its answer.",
     )
+    download_s: float = Field(
+        default=600.0,
+        ge=1,
+        le=86_400,
+        description="Seconds for which a download may hold its snapshot in Postgres; one that its client reads more slowly is broken off.",
+    )
     probe_host: str = Field(
         default="127.0.0.1", description="Address on which a worker answers /livez, /readyz and /metrics."
     )

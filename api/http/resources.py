@@ -20,6 +20,7 @@ from refold.api.http.describe.metrics import metrics_page
 from refold.api.http.describe.registry import SchemaRegistry
 from refold.api.http.describe.seen import Watch
 from refold.api.http.describe.services import Check, OperationServices
+from refold.api.http.downloads.downloading import Downloads
 from refold.api.http.readiness import Readiness
 from refold.api.http.reads.planning.pieces import Piece
 from refold.api.http.reads.positions import Positions
@@ -63,6 +64,7 @@ class Resources:
         """`delivery_s`: how long a command may wait for Kafka before it counts as not sent."""
         self.settings, self.domains = settings, domains
         self.database = Database(settings.dsn())
+        self.downloads = Downloads(settings.dsn(), settings.download_s)
         self.notices = Notices(settings.dsn())
         self.lookups = Lookups(settings.dsn())
         self.outcomes = Outcomes(self.lookups.fetch, self.notices)
@@ -145,6 +147,7 @@ class Resources:
             self._is_behind,
             self.database.fetch_in_zone,
             self._statements,
+            downloads=self.downloads,
         )
         why = self.why.services(self._moved)
         return ModelServices(self.domains, self.served, reads, self.settings.topic_prefix, why)

@@ -23,7 +23,7 @@ async def file_of(
     url: str, view: tuple[str, str], name: str, statement: sql.Composed | None = None, values: Sequence[Any] = ()
 ) -> bytes:
     """The bytes of a download of the statement's rows, or of the whole view."""
-    selected = statement or sql.SQL("SELECT * FROM {}").format(sql.Identifier(*view))
+    selected = (statement or sql.SQL("SELECT * FROM {}").format(sql.Identifier(*view))).as_string()
     download = await Downloads(url, 60.0).begin(Selection(view, selected, values, NO_STATE), FORMATS[name], stays)
     found = list[bytes]()
 

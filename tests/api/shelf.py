@@ -16,6 +16,7 @@ from refold.api.http.application import application
 from refold.api.http.commands.services import CommandServices
 from refold.api.http.describe.registry import SchemaRegistry
 from refold.api.http.describe.services import OperationServices
+from refold.api.http.downloads.downloading import Downloads
 from refold.api.http.reads.services import ModelReads, ModelServices, StreamServices
 from refold.api.http.wire.database import Database
 from refold.api.http.wire.lookups import Lookups
@@ -77,7 +78,7 @@ def serving(url: str) -> Iterator[Site]:
     domains, world = load_domains(["retail"]), World()
     database, lookups = Database(url), Lookups(url)
     models: dict[tuple[str, str], ServedModel] = {}
-    app = served(domains, world, models, database, lookups)
+    app = served(domains, world, models, database, lookups, Downloads(url, 60.0))
     server = uvicorn.Server(uvicorn.Config(app, port=0, loop="uvloop", http="httptools", log_level="warning"))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -92,7 +93,12 @@ def serving(url: str) -> Iterator[Site]:
 
 
 def served(
-    domains: Domains, world: World, models: dict[tuple[str, str], ServedModel], database: Database, lookups: Lookups
+    domains: Domains,
+    world: World,
+    models: dict[tuple[str, str], ServedModel],
+    database: Database,
+    lookups: Lookups,
+    downloads: Downloads,
 ) -> Any:
     @asynccontextmanager
     async def opened() -> Any:
@@ -107,7 +113,14 @@ def served(
         ModelServices(
             domains,
             models,
-            ModelReads(database.fetch, lookups.fetch, world.moved, lambda _: False, database.fetch_in_zone),
+            ModelReads(
+                database.fetch,
+                lookups.fetch,
+                world.moved,
+                lambda _: False,
+                database.fetch_in_zone,
+                downloads=downloads,
+            ),
             "",
         ),
         OperationServices(world.ready, lambda: b""),

@@ -59,7 +59,7 @@ def until(holds: Callable[[], bool]) -> None:
 
 
 def selection(statement: sql.Composed) -> Selection:
-    return Selection(VIEW, statement, (), NO_STATE)
+    return Selection(VIEW, statement.as_string(), (), NO_STATE)
 
 
 @asynccontextmanager
@@ -114,9 +114,7 @@ def test_rows_and_state_are_of_one_moment(url: str) -> None:
                     db.execute("UPDATE shop.at SET n = n + 1")
 
     async def seen() -> tuple[int, set[int]]:
-        pair = Selection(
-            ("shop", "pairs"), sql.SQL("SELECT n FROM shop.pairs").format(), (), ("SELECT n FROM shop.at", ())
-        )
+        pair = Selection(("shop", "pairs"), "SELECT n FROM shop.pairs", (), ("SELECT n FROM shop.at", ()))
         download = await Downloads(url, 60.0).begin(pair, FORMATS["csv"], stays)
         text = bytearray()
 
@@ -233,9 +231,7 @@ def test_a_view_that_is_not_there_is_not_prepared(url: str) -> None:
 
 def test_a_file_name_is_safe_on_every_system() -> None:
     async def name() -> str:
-        download = Download(
-            "", 1.0, Selection(("shop", 'a"/..\\\r\n\u00fc'), ENDLESS, (), NO_STATE), FORMATS["csv"], stays
-        )
+        download = Download("", 1.0, Selection(("shop", 'a"/..\\\r\n\u00fc'), "", (), NO_STATE), FORMATS["csv"], stays)
         await download.close()
         return download.file_name()
 

@@ -169,8 +169,8 @@ def test_media_types(site: Site) -> None:
     assert text.headers["content-type"] == "text/csv; charset=utf-8"
     assert text.text == (
         "store,best,last_at,ok\n"
-        '343,"Produce, organic","2026-01-01 19:00:00+00","Produce, organic"\n'
-        '367,"say ""50%"" \\o/","2026-01-01 20:15:00+00","say ""50%"" \\o/"\n'
+        '343,"Produce, organic",2026-01-01 19:00:00+00,"Produce, organic"\n'
+        '367,"say ""50%"" \\o/",2026-01-01 20:15:00+00,"say ""50%"" \\o/"\n'
         '343,"",,""\n'
     )
     assert ask(site, "store_id=eq.0&select=store_id,day", Accept="text/csv").text == "store_id,day\n"

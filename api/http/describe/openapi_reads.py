@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from refold.api.change_errors import TooOld
+from refold.api.download_errors import DownloadTooSlow, FormatCannotHold, FormatMissing, FormatUnknown
 from refold.api.errors import (
     CursorExpired,
     CursorInvalid,
@@ -12,6 +13,7 @@ from refold.api.errors import (
     PositionNotReached,
     RowAbsent,
     RowKeyInvalid,
+    TooManyWaiting,
     UnknownOperator,
     UnknownParameter,
 )
@@ -26,6 +28,7 @@ from refold.api.http.describe.openapi_parts import (
     parameter,
     problems,
 )
+from refold.api.http.downloads.formats import BINARY, FORMATS, files
 from refold.api.http.reads.asking import MEDIA_TYPES
 from refold.api.http.reads.language.accepting import CSV, OBJECT
 from refold.api.http.reads.language.query_string import RESERVED
@@ -46,7 +49,8 @@ from refold.streams.errors import DatabaseUnavailable
 _BAD_QUERIES = (
     UnknownParameter, UnknownOperator, FilterInvalid, SelectInvalid, OrderInvalid, LimitInvalid, CursorInvalid,
     QueryTooLarge, ResourceUnknown, PreferenceInvalid, OperatorUnfit, NotAcceptable, NotOneRow, CursorExpired,
-    PositionNotReached, TooOld, RangeUnsatisfiable,
+    PositionNotReached, TooOld, RangeUnsatisfiable, FormatUnknown, FormatMissing, FormatCannotHold, DownloadTooSlow,
+    TooManyWaiting,
 )  # fmt: skip
 _SHAPING = (
     parameter("query", "select", TEXT, "`column,name:column::type,name:column.sum(),count()`; default `*`."),
@@ -58,7 +62,15 @@ _SHAPING = (
     ),
     parameter("query", "offset", {**WHOLE, "default": 0}, "Rows to leave out; a cursor is better."),
     parameter("query", "cursor", TEXT, "`Refold-Cursor` of the page before."),
+    parameter(
+        "query",
+        "format",
+        {**TEXT, "enum": [*FORMATS]},
+        "All rows as a file in this format, not a page; `Accept` may name it, too.",
+    ),
 )
+_FILES = {kind: {**TEXT, "format": "binary"} if kind in BINARY else TEXT for kind in (CSV, *files())}
+"""The schemas of files, by media type."""
 _HEADERS = (
     parameter("header", "Range", TEXT, "`0-24`: rows by place, as `limit` and `offset`."),
     MIN_POSITION,
@@ -80,6 +92,7 @@ _ANSWERED = {
     "Refold-As-Of": "When the newest record that the rows show was appended; absent before the first.",
     "ETag": "Of the rows and the question; for `If-None-Match`.",
     "Last-Modified": "For `If-Modified-Since`; absent in the first second.",
+    "Content-Disposition": "The name of a file; absent on a page.",
     "Preference-Applied": "The preferences that were followed.",
 }
 _POSITIONED = ("Refold-Position", "Refold-Lag", "Refold-Age", "Refold-As-Of", "ETag", "Last-Modified")
@@ -98,7 +111,7 @@ def rows_of(model: ServedModel) -> Json:
     ]
     row = _ref(model)
     page = {"type": "array", "items": row}
-    content = {kind: {"schema": row if kind == OBJECT else TEXT if kind == CSV else page} for kind in MEDIA_TYPES}
+    content = {kind: {"schema": row if kind == OBJECT else _FILES.get(kind, page)} for kind in MEDIA_TYPES}
     text = "Rows; each has all columns unless `select` says otherwise."
     answers = {
         "200": {"description": text, "headers": _headers(_ANSWERED), "content": content},

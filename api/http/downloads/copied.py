@@ -19,7 +19,7 @@ from psycopg.pq import ExecStatus
 from psycopg.rows import TupleRow
 
 from refold.api.http.downloads.columns import Column, described, place
-from refold.api.http.wire.database import Row, Statement, api_errors
+from refold.api.http.wire.database import Row, api_errors
 from refold.streams.postgres import session
 from refold.streams.postgres.connection import connect_async
 
@@ -37,13 +37,15 @@ _TYPES: dict[type, str] = {bool: "boolean", int: "bigint", float: "double precis
 class Selection:
     """Rows to download: a statement with `%s` for each value, values cast as in `%s::date`, and the view that it reads.
 
-    `state`: the statement, with its values, of what the snapshot is: positions and all that an answer's headers say.
+    `state`: the statement, with its values, of what the snapshot is of: positions and all that an answer's headers say. `zone`: the time
+    zone in which times are read and printed; None for UTC.
     """
 
     view: tuple[str, str]
-    statement: sql.Composable
+    statement: str
     values: Sequence[Any]
-    state: tuple[Statement, Sequence[Any]]
+    state: tuple[str, Sequence[Any]]
+    zone: str | None = None
 
 
 class Snapshot:
@@ -64,13 +66,15 @@ class Snapshot:
             await self._db.execute(
                 sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(sql.Identifier(*selection.view))
             )
+            if selection.zone is not None:
+                await self._db.execute("SELECT set_config('timezone', %s, true)", [selection.zone])
             self.state = await self._one(*selection.state)
-            none = sql.SQL('SELECT * FROM ({}) AS "_Rows" LIMIT 0').format(selection.statement)
-            cursor = await self._db.execute(none, selection.values)
+            none = f'SELECT * FROM ({selection.statement}) AS "_Rows" LIMIT 0'
+            cursor = await self._db.execute(none.encode(), selection.values)
             self.columns = described(cursor.description or ())
 
-    async def _one(self, statement: Statement, values: Sequence[Any]) -> Row:
-        found = await (await self._db.execute(statement, values)).fetchall()
+    async def _one(self, statement: str, values: Sequence[Any]) -> Row:
+        found = await (await self._db.execute(statement.encode(), values)).fetchall()
         return found[0]
 
     async def copied(self, shown: sql.Composable, options: sql.Composable) -> AsyncGenerator[bytes, None]:
@@ -80,12 +84,9 @@ class Snapshot:
         """
         names = [f"refold.v{number}" for number in range(len(self._selection.values))]
         values = [as_setting(value) for value in self._selection.values]
-        rows = sql.SQL('SELECT {} FROM ({}) AS "_Rows"({})').format(
-            shown,
-            self._selection.statement,
-            sql.SQL(", ").join(place(number) for number in range(len(self.columns))),
-        )
-        statement = read_from_settings(rows.as_string(self._db), self._selection.values)
+        rows = read_from_settings(self._selection.statement, self._selection.values)
+        places = ", ".join(place(number).as_string() for number in range(len(self.columns)))
+        statement = f'SELECT {shown.as_string(self._db)} FROM ({rows}) AS "_Rows"({places})'
         copy = f"COPY ({statement}) TO STDOUT {options.as_string(self._db)}"
         with api_errors():
             if names:

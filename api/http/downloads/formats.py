@@ -1,15 +1,11 @@
 """The formats of a download, and how a request names one: `?format=` or `Accept`."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 
 from refold.api.download_errors import FormatMissing, FormatUnknown
 from refold.api.errors import Fault
 from refold.api.http.wire.parameters import shown
-
-ALL = 1_000_000_000_000
-"""More rows than a table has: the bound of a download whose query has no `limit`."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +42,7 @@ FORMATS = {
         Format("xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", ("pyarrow", "xlsxwriter")),
     )
 }
+BINARY = frozenset(one.media_type for one in FORMATS.values() if one.media_type not in _TEXTS)
 _BY_MEDIA_TYPE = {one.media_type: one for one in FORMATS.values()} | {
     "application/ndjson": FORMATS["ndjson"],
     "application/jsonl": FORMATS["ndjson"],
@@ -63,10 +60,7 @@ def named(name: str) -> Format:
 
 
 def of_media_type(media_type: str) -> Format | None:
-    """The format of a media type without parameters, in lower case; None for JSON, which a page of rows is, and for types that are none of ours.
-
-    Raises FormatMissing.
-    """
+    """The format of a media type without parameters; None for JSON, which a page of rows is. Raises FormatMissing."""
     found = _BY_MEDIA_TYPE.get(media_type)
     if found is None or found.name == "json":
         return None
@@ -74,6 +68,6 @@ def of_media_type(media_type: str) -> Format | None:
     return found
 
 
-def media_types() -> Sequence[str]:
-    """What `Accept` may name."""
-    return [one.media_type for one in FORMATS.values()]
+def files() -> tuple[str, ...]:
+    """The media types that no page of rows has."""
+    return tuple(name for name in _BY_MEDIA_TYPE if name not in {"application/json", "text/csv"})

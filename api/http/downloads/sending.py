@@ -3,19 +3,19 @@
 import logging
 from typing import Any
 
-from litestar import Response
 from litestar.enums import ScopeType
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
 from refold.api.http.downloads.downloading import Download, Gone
+from refold.api.http.wire.answer import Answer
 from refold.schemas.errors import RefoldError
 from refold.streams.journal import about
 
 _log = logging.getLogger(__name__)
 
 
-class DownloadAnswer(Response[bytes]):
+class DownloadAnswer(Answer):
     """A download as a response."""
 
     def __init__(self, download: Download, headers: dict[str, str]) -> None:

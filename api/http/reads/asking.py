@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from refold.api.http.downloads.formats import files
 from refold.api.http.reads.language.accepting import ARRAY, CSV, JSON, OBJECT, Media, accepted
 from refold.api.http.reads.language.preferences import Preferences, read_preferences
 from refold.api.http.reads.language.query_string import read_query
@@ -10,8 +11,8 @@ from refold.api.http.reads.language.ranges import read_rows
 from refold.api.http.reads.planning.plan import Plan, Wanted, check_name, plan_query
 from refold.projections.tables.serving import ServedModel
 
-MEDIA_TYPES = (JSON, ARRAY, OBJECT, CSV)
-"""What a list of rows can be; the first if a client accepts anything."""
+MEDIA_TYPES = (JSON, ARRAY, OBJECT, CSV, *files())
+"""What a list of rows can be; the first if a client accepts anything. Those behind CSV are files only (`files`)."""
 ROW_MEDIA_TYPES = (JSON, OBJECT)
 VARY = "Accept, Prefer, Range"
 

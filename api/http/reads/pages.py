@@ -1,7 +1,7 @@
 """Query: a plan becomes rows and the position that they reflect, from one statement, so from one snapshot."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -20,8 +20,9 @@ from refold.api.http.reads.planning.plan import Plan
 from refold.api.http.reads.planning.showing import invalid
 from refold.api.http.reads.positions import Positions, missing, read_wanted, token
 from refold.api.http.reads.services import ModelReads, ModelServices
-from refold.api.http.reads.standing import STANDING, standing_of, standing_values
+from refold.api.http.reads.standing import ALONE, STANDING, standing_of, standing_values
 from refold.projections.tables.builds import APART
+from refold.projections.tables.serving import ServedModel
 from refold.streams.refusals import first_line
 
 DEFAULT_WAIT_S = 5.0
@@ -71,15 +72,21 @@ async def fresh_page(
     models: ModelServices, plan: Plan, headers: Mapping[str, str], *, by_key: bool = False, zone: str | None = None
 ) -> Page:
     """The page, once it is as fresh as the client asks. Raises PositionNotReached or TooOld rather than answer with older rows."""
+    return await fresh(models, plan.model, headers, lambda: read_page(models, plan, by_key=by_key, zone=zone))
+
+
+async def fresh(
+    models: ModelServices, model: ServedModel, headers: Mapping[str, str], read: Callable[[], Awaitable[Page]]
+) -> Page:
+    """What is read, once it is as fresh as the client asks. Raises PositionNotReached or TooOld."""
     max_age = read_max_age(headers)
-    categories = models.domains.categories
-    wanted = read_wanted(headers.get("refold-min-position"), categories, plan.model.categories)
+    wanted = read_wanted(headers.get("refold-min-position"), models.domains.categories, model.categories)
     wait = read_wait(headers, DEFAULT_WAIT_S)
     until = asyncio.get_running_loop().time() + wait
     if wait and models.reads.is_behind(wanted):
         await models.reads.moved(wanted, wait)
     while True:
-        page = await read_page(models, plan, by_key=by_key, zone=zone)
+        page = await read()
         left = missing(wanted, page.positions)
         remaining = until - asyncio.get_running_loop().time()
         is_old = max_age is not None and page.standing.age > max_age
@@ -89,10 +96,10 @@ async def fresh_page(
             stands = f"detached ({page.detached})" if page.detached else "behind"
             place = page.position or "the beginning"
             error: ApiError = PositionNotReached(
-                f"{plan.model.name} is {stands}: it stands at {place}, not at {token(left)}"
+                f"{model.name} is {stands}: it stands at {place}, not at {token(left)}"
             )
             if not left:
-                error = TooOld(f"{plan.model.name} is {stands}: its rows may be {page.standing.age:.1f} s old")
+                error = TooOld(f"{model.name} is {stands}: its rows may be {page.standing.age:.1f} s old")
             error.headers = page.headers()
             raise error
         await (models.reads.moved(left, remaining) if left else asyncio.sleep(min(_AGAIN_S, remaining)))
@@ -120,6 +127,13 @@ async def read_page(models: ModelServices, plan: Plan, *, by_key: bool = False, 
         raise error
     follows = count > rows > 0 and plan.shape.terms
     return Page(**{**page.__dict__, "ends": (last, hashes)}) if follows else page
+
+
+async def read_no_rows(models: ModelServices, model: ServedModel) -> Page:
+    """Where the rows stand now, as a page without any."""
+    async with faults_said(models.reads, model):
+        ((stands,),) = await models.reads.fetch(ALONE.encode(), standing_values(model, models.topic_prefix))
+    return Page("", 0, standing_of(stands, model, models.topic_prefix))
 
 
 @asynccontextmanager

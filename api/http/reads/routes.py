@@ -13,6 +13,7 @@ from refold.api.http.reads.asking import ROW_MEDIA_TYPES, VARY, Asked, read_aske
 from refold.api.http.reads.conditional import not_modified, validated
 from refold.api.http.reads.explain import Services as Why
 from refold.api.http.reads.explain import explain_row
+from refold.api.http.reads.files import format_asked, read_file
 from refold.api.http.reads.language.accepting import JSON, accepted
 from refold.api.http.reads.language.preferences import read_preferences
 from refold.api.http.reads.pages import Page, fresh_page, values_judged
@@ -36,7 +37,7 @@ AnyRequest = Request[Any, Any, Any]
 @route("/v1/{domain:str}/{model:str}", http_method=METHODS, parameters=ANY)
 @as_served
 async def read_rows(request: AnyRequest, models: Services, domain: FromPath[str], model: FromPath[str]) -> Answer:
-    """A page of rows. A path that ends with a slash is one of a row, whose key is empty or begins with a slash."""
+    """A page of rows, or all of them as a file. A path that ends with a slash is one of a row, whose key is empty or begins with a slash."""
     if request.method == HttpMethod.OPTIONS:
         return _methods(find_model(models, domain, model))
     key = raw_behind(request, "v1", domain, model)
@@ -45,6 +46,9 @@ async def read_rows(request: AnyRequest, models: Services, domain: FromPath[str]
         return await _row(request, models, find_model(models, domain, model), key)
     served = find_model(models, domain, model)
     headers = said(request.scope["headers"])
+    format_ = format_asked(request.method, request.scope["query_string"], headers)
+    if format_ is not None:
+        return await read_file(request, models, served, format_, headers)
     asked = read_asked(served, request.method, request.scope["query_string"], headers)
     media, moving = asked.media.content_type, asked.plan.moving
     if not moving and (known := await not_modified(models, served, request, media)) is not None:

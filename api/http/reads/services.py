@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from refold.api.http.downloads.downloading import Downloads
 from refold.api.http.reads.freshness import Seen
 from refold.api.http.reads.planning.pieces import Piece
 from refold.api.http.reads.positions import Positions
@@ -62,6 +63,7 @@ class ModelReads:
     """Statements by the shape of what they ask, each composed once; emptied when other tables serve."""
     seen: Seen = field(default_factory=Seen)
     """When this process first saw where each model stands."""
+    downloads: Downloads | None = None
 
 
 async def _explains_nothing(_: Asked) -> Explanation:

@@ -141,7 +141,8 @@ class Shape(msgspec.Struct, frozen=True):
         if self.form == "count":
             return "''"
         if self.form == "csv":
-            record = f"ROW({', '.join(places)})::text"
+            values = [f"{place}{'::text' * _is_boolean(one)}" for one, place in zip(self.shown, places, strict=True)]
+            record = f"ROW({', '.join(values)})::text"
             return f"substr({record}, 2, length({record}) - 2)"
         pairs = zip(self.shown, places, strict=True)
         names = ", ".join(f"{as_json(one.kind, place)} AS {identifier(one.name)}" for one, place in pairs)
@@ -184,3 +185,8 @@ class Shape(msgspec.Struct, frozen=True):
 
 TOTAL_BOUND = 1001
 """Rows up to which `count=estimated` counts; beyond it Postgres's planner guesses."""
+
+
+def _is_boolean(item: Shown) -> bool:
+    """CSV has `true` and `false`, in a page as in a file, where a record of Postgres has t and f."""
+    return item.kind.name == "boolean" and not item.kind.array

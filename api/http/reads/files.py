@@ -1,0 +1,82 @@
+"""Rows as a file: all that a query has, in a format of its own, from one snapshot (`downloads`)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from litestar import Request
+
+from refold.api.errors import CursorInvalid
+from refold.api.http.downloads.copied import Selection
+from refold.api.http.downloads.downloading import Gone
+from refold.api.http.downloads.formats import Format, named, of_media_type
+from refold.api.http.downloads.sending import DownloadAnswer
+from refold.api.http.reads.asking import MEDIA_TYPES, VARY
+from refold.api.http.reads.conditional import not_modified, validated
+from refold.api.http.reads.freshness import MAX_AGE
+from refold.api.http.reads.language.accepting import accepted
+from refold.api.http.reads.language.preferences import read_preferences
+from refold.api.http.reads.language.query_string import pairs, read_query
+from refold.api.http.reads.language.ranges import read_rows
+from refold.api.http.reads.model_faults import faults_said
+from refold.api.http.reads.pages import fresh, read_no_rows, values_judged
+from refold.api.http.reads.planning.plan import Wanted, check_name, plan_query
+from refold.api.http.reads.services import ModelServices
+from refold.api.http.reads.standing import ALONE, standing_of, standing_values
+from refold.api.http.wire.answer import JSON, Answer
+from refold.api.http.wire.parameters import bad_filter
+from refold.api.unavailable import NotPrepared
+from refold.projections.tables.serving import ServedModel
+
+PARAMETER = "format"
+_APART = frozenset({PARAMETER})
+AnyRequest = Request[Any, Any, Any]
+
+
+def format_asked(method: str, raw: bytes, headers: Mapping[str, str]) -> Format | None:
+    """The format of the file that a request asks for, None if it asks for a page. Raises FormatUnknown, FormatMissing, NotAcceptable.
+
+    CSV is a file, too, unless the request wants what only a page has: a count, or the rows of a `Range`.
+    """
+    names = [value for name, value in pairs(raw) if name == PARAMETER] if PARAMETER.encode() in raw else []
+    if len(names) > 1:
+        raise bad_filter(PARAMETER, f"{PARAMETER} is there twice")
+    if names:
+        return named(names[0])
+    found = of_media_type(accepted(headers.get("accept"), MEDIA_TYPES).type)
+    of_a_page = method == "HEAD" or "range" in headers or read_preferences(headers.get("prefer")).count is not None
+    return None if found is None or (found.name == "csv" and of_a_page) else found
+
+
+async def read_file(
+    request: AnyRequest, models: ModelServices, model: ServedModel, format_: Format, headers: Mapping[str, str]
+) -> Answer:
+    """The answer to a download. Raises as `Downloads.begin`, and as a page of the same query."""
+    if models.reads.downloads is None:
+        raise NotPrepared("this process has no downloads")
+    preferences = read_preferences(headers.get("prefer"))
+    query = read_query(request.scope["query_string"], _APART, check_name(model))
+    if query.cursor is not None:
+        raise CursorInvalid(
+            "a cursor leads to the next page: a file has all rows at once, and takes `limit` and `offset`"
+        )
+    rows = read_rows(query, headers.get("range"), get=request.method == "GET")
+    plan = plan_query(model, query, Wanted(rows=rows))
+    media = format_.content_type
+    if not plan.moving and (known := await not_modified(models, model, request, media)) is not None:
+        return known
+    if "refold-min-position" in headers or MAX_AGE in headers:
+        await fresh(models, model, headers, lambda: read_no_rows(models, model))
+    found = plan.shape.selection(rows.limit)
+    values = [plan.values[slot] for slot in found.slots]
+    state = ALONE, standing_values(model, models.topic_prefix)
+    selection = Selection((model.domain, model.name), found.text, values, state, preferences.timezone)
+    try:
+        async with faults_said(models.reads, model), values_judged(models.reads, plan, preferences.timezone):
+            download = await models.reads.downloads.begin(selection, format_, request.receive)
+    except Gone:
+        return Answer(b"", media_type=JSON)
+    (stands,) = download.state
+    standing = standing_of(stands, model, models.topic_prefix)
+    sent, applied = standing.headers() | {"Vary": VARY}, preferences.applied()
+    answer = DownloadAnswer(download, sent | ({"Preference-Applied": applied} if applied else {}))
+    return answer if plan.moving else validated(models, model, request, standing, answer)
