@@ -23,7 +23,7 @@ def row(store: int, day: str = "2026-01-01") -> dict[str, Any]:
     return {"store_id": store, "day": day, "revenue": "1.10", "last_at": None, "note": "n", "open": True}
 
 
-AS_OF = "2026-01-31T12:00:00.000Z"
+AT = 1769860800.0
 
 
 def page(
@@ -37,8 +37,9 @@ def page(
 ) -> list[Any]:
     """As Postgres answers: `more` says that a row follows, and the last one's values are short."""
     last = [str(rows[-1]["store_id"]), rows[-1]["day"]] if more else None
-    positions = [["retail.basket.events", 0, at]]
-    standing = json.dumps([positions, behind, parked, detached, AS_OF, age, "1:f", 100.5, 100.6])
+    topic = "retail.basket.events"
+    stands = [["core", topic, 0, at + behind, AT], ["models" if detached is None else "build:1", topic, 0, at, AT]]
+    standing = json.dumps([stands, [[1, "f", 1.5, detached]], [parked, None], AT + age, AT + age])
     text = ",".join(json.dumps(row) for row in rows)
     return [(text, len(rows), standing, None, last, [], len(rows) + more, 1)]
 

@@ -1,59 +1,91 @@
-"""Where a model's rows stand, as a part of the statement that reads them, or alone: then no read model's table is touched."""
+"""Where a model's rows stand, as a part of the statement that reads them, or alone: then no read model's table is touched.
+
+Postgres gives the few rows that tell it, and Python adds them up: joins and aggregates over them took longer than a row's own lookup.
+"""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from refold.api.http.reads.freshness import Standing
+from refold.api.http.reads.positions import TopicPart
 from refold.projections.tables.serving import ServedModel
 
-# A view is no fresher than the oldest of the tables that it reads: one of them may be detached.
 STANDING = """
-"_Serving" AS (
+"_Serving" AS MATERIALIZED (
     SELECT b.build, b.fingerprint, b.created_at, b.detached_code FROM refold.builds b
      WHERE b.domain = %s AND b.model = ANY(%s::text[]) AND b.status = 'serving'
-), "_Reached" AS (
-    SELECT m.topic, m.part, min(m.next_offset) AS next_offset, min(m.last_at) AS last_at FROM refold.positions m
-     WHERE m.topic = ANY(%s::text[])
-       AND m.grp IN (SELECT CASE WHEN s.detached_code IS NULL THEN 'models' ELSE 'build:' || s.build END FROM "_Serving" s
-                     UNION ALL SELECT 'models' WHERE NOT EXISTS (SELECT FROM "_Serving"))
-     GROUP BY 1, 2
-), "_Behind" AS (
-    SELECT sum(greatest(c.next_offset - coalesce(r.next_offset, 0), 0))::bigint AS records,
-           max(coalesce(extract(epoch FROM now() - r.last_at), 1e9)) FILTER (WHERE c.next_offset > coalesce(r.next_offset, 0)) AS age
-      FROM refold.positions c LEFT JOIN "_Reached" r USING (topic, part) WHERE c.grp = 'core' AND c.topic = ANY(%s::text[])
-), "_Parked" AS (
-    SELECT count(*) AS streams, md5(string_agg(concat_ws(' ', p.build, p.category, p.stream, p.first_offset), ','
-                                               ORDER BY p.category, p.stream, p.build)) AS which
-      FROM refold.parked p WHERE p.category = ANY(%s::text[]) AND (p.build = 0 OR p.build IN (SELECT build FROM "_Serving"))
 ), "_Standing" AS (
     SELECT json_build_array(
-        (SELECT coalesce(json_agg(json_build_array(topic, part, next_offset)), '[]') FROM "_Reached"),
-        coalesce((SELECT records FROM "_Behind"), 0),
-        (SELECT streams FROM "_Parked"),
-        (SELECT min(detached_code) FROM "_Serving"),
-        (SELECT to_char(max(last_at) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') FROM "_Reached"),
-        coalesce((SELECT age FROM "_Behind"), 0)::float8,
-        concat_ws(' ', (SELECT string_agg(concat_ws(' ', build, fingerprint, extract(epoch FROM created_at)), ',' ORDER BY build)
-                          FROM "_Serving"), (SELECT which FROM "_Parked")),
-        extract(epoch FROM now())::float8,
-        extract(epoch FROM clock_timestamp())::float8)::text AS "_Is"
+        (SELECT json_agg(json_build_array(p.grp, p.topic, p.part, p.next_offset, extract(epoch FROM p.last_at)))
+           FROM refold.positions p
+          WHERE p.topic = ANY(%s::text[])
+            AND p.grp = ANY(ARRAY['core', 'models'] || ARRAY(SELECT 'build:' || build FROM "_Serving" WHERE detached_code IS NOT NULL))),
+        (SELECT json_agg(json_build_array(build, fingerprint, extract(epoch FROM created_at), detached_code) ORDER BY build)
+           FROM "_Serving"),
+        (SELECT json_build_array(count(*), md5(string_agg(concat_ws(' ', p.build, p.category, p.stream, p.first_offset), ','
+                                                          ORDER BY p.category, p.stream, p.build)))
+           FROM refold.parked p
+          WHERE p.category = ANY(%s::text[]) AND (p.build = 0 OR p.build IN (SELECT build FROM "_Serving"))),
+        extract(epoch FROM now()), extract(epoch FROM clock_timestamp()))::text AS "_Is"
 )
 """
 """Named parts of a WITH; `"_Standing"."_Is"` is one text for `standing_of`. It binds `standing_values`."""
 ALONE = f'WITH {STANDING} SELECT "_Is" FROM "_Standing"'
+_UNKNOWN_S = 1e9
+"""Age of rows that show no record of a partition yet."""
 
 
 def standing_values(model: ServedModel, prefix: str) -> list[Any]:
     """The values that STANDING binds, in order."""
     topics = [f"{prefix}{name}.events" for name in model.categories]
-    return [model.domain, list(model.reads or (model.name,)), topics, topics, list(model.categories)]
+    return [model.domain, list(model.reads or (model.name,)), topics, list(model.categories)]
 
 
 def standing_of(text: str, model: ServedModel, prefix: str) -> Standing:
-    """The standing that Postgres wrote."""
-    found: Sequence[Any] = msgspec.json.decode(text)
-    positions, behind, parked, detached, as_of, age, table, now, seen = found
-    stands = {(topic.removeprefix(prefix), part): at for topic, part, at in positions}
-    return Standing(stands, behind, parked, detached, as_of, age, f"{model.fingerprint} {table}", now, seen)
+    """The standing that Postgres wrote. A view is no fresher than the oldest table that it reads: one may be detached."""
+    positions, serving, (parked, waiting), now, seen = msgspec.json.decode(text)
+    builds: Sequence[Any] = serving or ()
+    groups = {"models" if code is None else f"build:{build}" for build, _, _, code in builds} or {"models"}
+    core: dict[TopicPart, int] = {}
+    reached: dict[TopicPart, tuple[int, float | None]] = {}
+    for group, topic, part, offset, at in positions or ():
+        place = topic.removeprefix(prefix), part
+        if group == "core":
+            core[place] = offset
+        if group in groups:
+            known = reached.get(place)
+            reached[place] = (offset, at) if known is None or offset < known[0] else known
+    behind, age = _behind(core, reached, now)
+    newest = max((at for _, at in reached.values() if at is not None), default=None)
+    codes = [code for *_, code in builds if code is not None]
+    return Standing(
+        {place: offset for place, (offset, _) in reached.items()},
+        behind,
+        parked,
+        min(codes, default=None),
+        None if newest is None else _time(newest),
+        age,
+        f"{model.fingerprint} {builds} {waiting}",
+        now,
+        seen,
+    )
+
+
+def _behind(
+    core: dict[TopicPart, int], reached: dict[TopicPart, tuple[int, float | None]], now: float
+) -> tuple[int, float]:
+    """How many records are missing, and how old the rows may be for that."""
+    behind, age = 0, 0.0
+    for place, end in core.items():
+        offset, at = reached.get(place, (0, None))
+        if end > offset:
+            behind += end - offset
+            age = max(age, _UNKNOWN_S if at is None else now - at)
+    return behind, age
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
