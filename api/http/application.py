@@ -6,12 +6,14 @@ from typing import Any
 
 from litestar import Litestar
 from litestar.di import Provide
+from litestar.types import ASGIApp, Receive, Scope, Send
 
 from refold.api.http.commands import batch_routes, routes
 from refold.api.http.commands.services import CommandServices
 from refold.api.http.describe import dictionary_routes, operations, registry
 from refold.api.http.describe.metrics import counting
 from refold.api.http.describe.services import OperationServices
+from refold.api.http.hot.paths import hot_paths
 from refold.api.http.reads import explain, streams, trace
 from refold.api.http.reads import routes as models
 from refold.api.http.reads.services import ModelServices, StreamServices
@@ -19,7 +21,22 @@ from refold.api.http.wire import problems
 from refold.api.http.wire.limited import Room
 from refold.api.http.wire.paths import known_parameters
 
+HotPaths = Callable[[Scope], ASGIApp | None]
+"""What answers a request without the framework; None for most requests."""
 Opened = Callable[[], AbstractAsyncContextManager[None]]
+
+
+class Application(Litestar):
+    """The framework's application; its hot paths are answered before the framework sees them."""
+
+    def __init__(self, hot: HotPaths, **more: Any) -> None:
+        super().__init__(**more)
+        self.hot = hot
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # type: ignore[override]  # the framework's own name for a lifespan's scope
+        """Answer a request, or run the application's lifespan."""
+        hot = self.hot(scope)
+        await (super().__call__ if hot is None else hot)(scope, receive, send)
 
 
 def application(
@@ -37,7 +54,9 @@ def application(
         async with opened():
             yield
 
-    return Litestar(
+    room = Room()
+    return Application(
+        hot_paths(room, for_commands),
         route_handlers=[
             routes.ROUTES,
             batch_routes.ROUTES,
@@ -54,12 +73,12 @@ def application(
             "commands": _given(for_commands),
             "streams": _given(for_streams),
             "models": _given(for_models),
-            "why": _given(for_models.why),
+            "why": Provide(lambda: for_models.why, sync_to_thread=False),
             "operations": _given(for_operations),
             "registry": _given(for_registry),
         },
         exception_handlers=problems.HANDLERS,
-        middleware=[counting, Room().limited, known_parameters],
+        middleware=[counting, problems.answered, room.limited, known_parameters],
         lifespan=[lifespan],
         request_max_body_size=None,  # `bodies` reads them, and bounds them
         openapi_config=None,

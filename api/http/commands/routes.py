@@ -6,6 +6,7 @@ from urllib.parse import unquote
 from litestar import Request, Router, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, SkipValidation
+from litestar.types import Receive, Scope
 
 from refold.api.errors import RouteUnknown
 from refold.api.http.commands import answer
@@ -38,13 +39,20 @@ AnyRequest = Request[Any, Any, Any]
 async def send_command(
     request: AnyRequest, commands: Services, domain: FromPath[str], category: FromPath[str], name: FromPath[str]
 ) -> Answer:
-    """Append the command and answer with its outcome."""
+    """Append the command and answer with its outcome. A plain request comes to `command_answer` by `hot`, without the framework."""
+    return await command_answer(request.scope, request.receive, commands, domain, category, name)
+
+
+async def command_answer(
+    scope: Scope, receive: Receive, commands: CommandServices, domain: str, category: str, name: str
+) -> Answer:
+    """Append the command and answer with its outcome. Raises the errors of the path, the headers and the body."""
     found = find_category(commands.domains, domain, category)
     kind = find_command(found, name)
-    headers = headers_by_name(request.scope["headers"])
+    headers = headers_by_name(scope["headers"])
     wait = read_wait(headers, commands.default_wait)
-    intent = read_intent(found, kind, headers, await whole_body(request.receive, headers))
-    request.scope["command_id"] = intent.command_id  # type: ignore[typeddict-unknown-key] # for the log's lines
+    intent = read_intent(found, kind, headers, await whole_body(receive, headers))
+    scope["command_id"] = intent.command_id  # type: ignore[typeddict-unknown-key] # for the log's lines
     outcome = await _settle(commands, intent, wait)
     return answer.pending(intent) if outcome is None else answer.decided(outcome)
 

@@ -8,6 +8,7 @@ import msgspec
 from litestar import Request, get
 from litestar.exceptions import HTTPException
 from litestar.params import FromPath
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from refold.api.error_page import catalogue, meaning, retry_after_of, status_of
 from refold.api.errors import ApiError, BodyTimeout, Fault, InternalError, MethodNotAllowed, RouteUnknown
@@ -82,42 +83,79 @@ def _value_fault(error: BadValue) -> Fault:
     return Fault(error.field, "out-of-range", text)
 
 
-def on_refold_error(request: Request[Any, Any, Any], error: RefoldError) -> Answer:
+def answer_to(scope: Scope, error: Exception) -> Answer:
+    """The answer to an error of a request, whichever it is."""
+    if isinstance(error, RefoldError):
+        return _to_ours(scope, error)
+    if isinstance(error, HTTPException):
+        return _to_the_frameworks(error)
+    return _to_a_defect(scope, error)
+
+
+def _to_ours(scope: Scope, error: RefoldError) -> Answer:
     """The answer to an error that we raise."""
     if status_of(error) == 500:
-        told = _of_route(request)
-        _log.error(
-            "%s %s: %s: %s", request.method, request.url.path, error.code, error.message, exc_info=error, extra=told
-        )
+        method, path = _method(scope), scope["path"]
+        _log.error("%s %s: %s: %s", method, path, error.code, error.message, exc_info=error, extra=_of_route(scope))
     # The rest of the body would be read as the next request.
     headers = error.headers if isinstance(error, ApiError) else {}
     answer = problem(error, headers=headers | ({"Connection": "close"} if isinstance(error, BodyTimeout) else {}))
-    if "application/vnd.pgrst." in request.headers.get("accept", ""):
+    accept = next((value for name, value in scope["headers"] if name == b"accept"), b"")
+    if b"application/vnd.pgrst." in accept:
         answer.media_type = JSON  # the only type of an error that PostgREST's clients know
     return answer
 
 
-def on_http_error(_: Request[Any, Any, Any], error: HTTPException) -> Answer:
+def _to_the_frameworks(error: HTTPException) -> Answer:
     """The answer to an error that the framework raises before one of our handlers runs."""
     kind, message = _OF_STATUS.get(error.status_code, (InternalError, "the API failed"))
     return problem(kind(message), headers={k: v for k, v in (error.headers or {}).items() if k.lower() == "allow"})
 
 
-def on_any_error(request: Request[Any, Any, Any], error: Exception) -> Answer:
+def _to_a_defect(scope: Scope, error: Exception) -> Answer:
     """The answer to a defect of ours: the log gets the details, the client gets none."""
-    _log.error("%s %s failed", request.method, request.url.path, exc_info=error, extra=_of_route(request))
+    _log.error("%s %s failed", _method(scope), scope["path"], exc_info=error, extra=_of_route(scope))
     return problem(InternalError("the API failed"))
 
 
-def _of_route(request: Request[Any, Any, Any]) -> dict[str, dict[str, Any]]:
+def _of_route(scope: Scope) -> dict[str, dict[str, Any]]:
     """Makes the log count the same error on two routes as two faults."""
-    return journal.about(of=request.scope.get("path_template"))
+    return journal.about(of=scope.get("path_template"))
+
+
+def _method(scope: Scope) -> str:
+    return str(scope.get("method", ""))
+
+
+def answered(app: ASGIApp) -> ASGIApp:
+    """Answer errors of the middleware within. The framework would do so too, but outside what counts answers: it would count a 500."""
+
+    async def caught(scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def noticed(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await app(scope, receive, noticed)
+        except RefoldError as error:
+            if begun:
+                raise
+            await answer_to(scope, error).to_asgi_response()(scope, receive, send)
+
+    return caught
+
+
+def _on_error(request: Request[Any, Any, Any], error: Exception) -> Answer:
+    return answer_to(request.scope, error)
 
 
 HANDLERS: dict[int | type[Exception], Any] = {
-    RefoldError: on_refold_error,
-    HTTPException: on_http_error,
-    Exception: on_any_error,
+    RefoldError: _on_error,
+    HTTPException: _on_error,
+    Exception: _on_error,
 }
 
 
