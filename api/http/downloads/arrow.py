@@ -13,7 +13,7 @@ from pyarrow import parquet as pq
 from refold.api.http.downloads.arrow_types import Batches
 from refold.api.http.downloads.copied import Snapshot
 
-BATCH_BYTES = 4 << 20
+BATCH_BYTES = 1 << 20
 """Bytes of CSV that become one batch of an Arrow stream, or one row group of a Parquet file."""
 _OPTIONS = sql.SQL("(FORMAT csv)")
 Writer = Callable[[Any, Any], Any]

@@ -25,6 +25,8 @@ _TYPES: dict[str, Callable[[], Any]] = {
     "bytea": pa.binary,
 }
 """All else is text, as Postgres prints it: uuid, jsonb, interval, timetz, and decimals without a scale or of more than 38 digits."""
+# Arrow's own pool keeps what the threads gave back: 50 MB more, for a million rows, than the system's.
+pa.set_memory_pool(pa.system_memory_pool())
 _HEX = len(r"\x")
 
 
