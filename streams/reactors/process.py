@@ -55,7 +55,9 @@ def reactors_fold(settings: Settings) -> ReactorsFold:
         bootstrap(db)
         when_kafka_answers(lambda: ensure_topics(settings, domains, db))
         when_kafka_answers(lambda: check_continuity(settings, domains, db))
-    return ReactorsFold(settings, domains, declared_reactors(domains), sender(settings, domains))
+    sending = sender(settings, domains)
+    sending.open()
+    return ReactorsFold(settings, domains, declared_reactors(domains), sending)
 
 
 def _go_on_for_ever(settings: Settings) -> None:

@@ -22,6 +22,11 @@ class Sender:
         self._make = make
         self._producer: Producer | None = None
 
+    def open(self) -> None:
+        """Make the producer ahead. Kafka gives it its id within some 0.5 s, for which the first commands would wait."""
+        if self._producer is None:
+            self._producer = self._make()
+
     def send(self, records: Sequence[CommandRecord]) -> None:
         """Return once all are acknowledged. Raises KafkaRefused, KafkaUnavailable.
 
@@ -45,14 +50,15 @@ class Sender:
             self._producer = None
 
     def _send(self, records: Sequence[CommandRecord]) -> None:
-        if self._producer is None:
-            self._producer = self._make()
+        self.open()
+        assert self._producer is not None
         tally = _Tally(len(records))
         for record in records:
             while not _queued(self._producer, record, tally):
                 tally.wait()
         while tally.left:
             tally.wait()
+        tally.check()  # the last report may have come between two waits
 
 
 def _queued(producer: Producer, record: CommandRecord, tally: "_Tally") -> bool:
@@ -84,7 +90,12 @@ class _Tally:
         with self._changed:
             if self.left:
                 self._changed.wait(_LOOK_S)
-            if self._problem is not None:
-                raise self._problem
+            self.check()
             if self.left and time.monotonic() - self._moved > STALL_S:
                 raise KafkaUnavailable(f"none for {STALL_S:.0f} s")
+
+    def check(self) -> None:
+        """Raises DeliveryFailed if a command was not acknowledged."""
+        with self._changed:
+            if self._problem is not None:
+                raise self._problem
