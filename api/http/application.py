@@ -56,7 +56,7 @@ def application(
 
     room = Room()
     return Application(
-        hot_paths(room, for_commands),
+        hot_paths(room, for_commands, for_models),
         route_handlers=[
             routes.ROUTES,
             batch_routes.ROUTES,

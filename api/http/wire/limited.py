@@ -37,23 +37,15 @@ class Room:
             if scope["type"] != ScopeType.HTTP or scope["path"] in _ALWAYS or scope["path"].endswith(_STREAMS):
                 await app(scope, receive, send)
                 return
-            self.enter()
+            if self._under_way >= MAX_AT_ONCE:
+                raise TooManyWaiting(f"{MAX_AT_ONCE} requests are under way already")
+            self._under_way += 1
             try:
                 await app(scope, receive, send)
             finally:
-                self.leave()
+                self._under_way -= 1
 
         return admitted
-
-    def enter(self) -> None:
-        """Count one more request until `leave`. Raises TooManyWaiting."""
-        if self._under_way >= MAX_AT_ONCE:
-            raise TooManyWaiting(f"{MAX_AT_ONCE} requests are under way already")
-        self._under_way += 1
-
-    def leave(self) -> None:
-        """A request that entered is answered."""
-        self._under_way -= 1
 
 
 def admitted(hangs_up: int | None) -> int:

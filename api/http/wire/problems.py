@@ -128,7 +128,7 @@ def _method(scope: Scope) -> str:
 
 
 def answered(app: ASGIApp) -> ASGIApp:
-    """Answer errors of the middleware within. The framework would do so too, but outside what counts answers: it would count a 500."""
+    """Answer errors from within, unless an answer has begun. The framework would do so outside what counts answers: it would count a 500."""
 
     async def caught(scope: Scope, receive: Receive, send: Send) -> None:
         begun = False
@@ -140,7 +140,7 @@ def answered(app: ASGIApp) -> ASGIApp:
 
         try:
             await app(scope, receive, noticed)
-        except RefoldError as error:
+        except Exception as error:
             if begun:
                 raise
             await answer_to(scope, error).to_asgi_response()(scope, receive, send)
