@@ -18,6 +18,7 @@ from refold.streams.errors import BadSettings, NotConnected
 PREFIX = "REFOLD_"
 FILE_SUFFIX = "_FILE"
 CONFIG_VARIABLE = "REFOLD_CONFIG"
+_ORIGIN = re.compile(r"https?://(?:[a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 DEFAULT_CONFIG = "refold.toml"
 
 
@@ -78,6 +79,10 @@ class Settings(BaseModel):
     )
     api_host: str = Field(default="127.0.0.1", description="Address the HTTP API listens on.")
     api_port: int = Field(default=8080, ge=0, le=65535, description="Port the HTTP API listens on; 0 takes a free one.")
+    api_origins: Annotated[list[str], BeforeValidator(_names)] = Field(
+        default=[],
+        description="Origins whose pages may call the API in a browser (CORS), such as https://shop.example; `*` is every origin.",
+    )
     api_drain_s: float = Field(
         default=1.0,
         ge=0,
@@ -147,6 +152,16 @@ class Settings(BaseModel):
             raise ValueError(f"{odd!r} is not of the form host:port; several are joined by commas")
         return ",".join(each)
 
+    @field_validator("api_origins")
+    @classmethod
+    def _origins(cls, origins: list[str]) -> list[str]:
+        """Spelt as browsers spell them: any other spelling would never match."""
+        if (odd := next((one for one in origins if one != "*" and not _ORIGIN.fullmatch(one)), None)) is not None:
+            raise ValueError(
+                f"{odd!r} is neither `*` nor of the form https://host or https://host:port, in lower case, without a path"
+            )
+        return origins
+
     @field_validator("domain_path")
     @classmethod
     def _folders(cls, path: list[Path]) -> list[Path]:
@@ -212,7 +227,11 @@ class Settings(BaseModel):
 
     def environment(self) -> dict[str, str]:
         """The variables that give a child process exactly these settings."""
-        lists = {"domains": ",".join(self.domains), "domain_path": ",".join(map(str, self.domain_path)) or None}
+        lists = {
+            name: ",".join(map(str, given)) or None
+            for name, given in self.model_dump().items()
+            if isinstance(given, list)
+        }
         shown = self.model_dump() | lists | {"data": str(self.data.absolute())}
         for name, secret in (("database_url", self.database_url), ("analyst_url", self.analyst_url)):
             shown[name] = secret and secret.get_secret_value()

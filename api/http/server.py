@@ -15,6 +15,7 @@ from refold.api.http.wire.connections import KEEP_ALIVE_S, BoundedConnection
 from refold.api.http.wire.descriptors import connections_possible
 from refold.api.http.wire.limited import MAX_CONNECTIONS, admitted, uncrowded
 from refold.api.http.wire.listening import address, listening
+from refold.api.http.wire.origins import shared
 from refold.api.http.wire.request_ids import told
 from refold.api.stop_times import IN_FLIGHT_S
 from refold.streams.domain import load_domains
@@ -48,7 +49,7 @@ def server(settings: Settings, app: ASGIApp, drained: Callable[[], None] = lambd
     async def served(scope: Scope, receive: Receive, send: Send) -> None:
         await found.unready(crowd, scope, receive, send)
 
-    whole = told(logged(served) if settings.api_access_log else served)
+    whole = shared(told(logged(served) if settings.api_access_log else served), settings.api_origins)
     found = DrainingServer(server_config(settings, whole), settings.api_drain_s, drained)
     return found
 
