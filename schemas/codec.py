@@ -152,6 +152,15 @@ def read_envelope(value: bytes | None) -> Claim | Voiding | Meta:
     return envelope.as_meta(_head(EVENT, value))
 
 
+def read_meta(value: bytes | None) -> Meta | None:
+    """The envelope of an event or rejection; None for any other record."""
+    try:
+        found = read_envelope(value)
+    except Undecodable:
+        return None
+    return found if isinstance(found, Meta) else None
+
+
 def read_command_envelope(value: bytes | None) -> CommandMeta:
     """The envelope of a command; its body may be unreadable. Raises Undecodable."""
     framed(value)

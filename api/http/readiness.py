@@ -1,12 +1,12 @@
 """Whether this process can do its work, as checked a moment ago: a probe is answered at once, even while servers are silent."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from refold.api.http.describe.services import Check
+from refold.api.http.wire.tasks import ended
 from refold.schemas.errors import RefoldError
 from refold.streams import journal
 
@@ -45,10 +45,7 @@ class Readiness:
         """Stop looking."""
         looking = [known.looking for known in self._known.values() if known.looking is not None]
         for task in (self._task, *looking):
-            if task is not None:
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+            await ended(task)
 
     async def checks(self) -> list[Check]:
         """The state now, if a check ends within ANSWER_S, else the last known one. Never raises, never waits longer."""

@@ -6,7 +6,6 @@ from uuid import UUID
 
 from confluent_kafka import Consumer
 
-from refold.api.http.reads.explained import explain_path, value_json
 from refold.api.tracing.finding import PendingCommand, outcomes_by_key
 from refold.api.tracing.steps import (
     ACCEPTED,
@@ -29,7 +28,7 @@ from refold.projections.partials.by_rows import plan
 from refold.projections.partials.row_batch import row_of
 from refold.projections.tables.declared import Declared
 from refold.projections.tables.layout import Layout
-from refold.schemas.codec import Codec, read_envelope
+from refold.schemas.codec import Codec, read_meta
 from refold.schemas.columns.upcast import SUB
 from refold.schemas.errors import BadValue, Undecodable
 from refold.schemas.identity import outcome_key
@@ -95,10 +94,8 @@ class Reading:
         for sub, event in enumerate(record.events):
             kind = EventType(record.category, type(event))
             for layout in self.layouts.get(kind, ()):
-                key = plan(layout, kind)[0](row_of(record.meta, event) | {SUB: sub})
-                shown = {part.name: value_json(part, value) for part, value in zip(layout.keys, key, strict=True)}
-                path = explain_path(layout, key)
-                found[path] = RowTouched(layout.model.domain, layout.name, shown, path)
+                key = tuple(plan(layout, kind)[0](row_of(record.meta, event) | {SUB: sub}))
+                found[layout.model.domain, layout.name, key] = RowTouched(layout, key)
         return list(found.values())
 
 
@@ -158,7 +155,7 @@ class Following:
         """Add the command's events to the node; returns the envelope of its first record."""
         if row.code is not None:
             (value,) = self._values(row.category, [(row.part, row.first_offset)])
-            return _envelope(value)
+            return read_meta(value)
         upto = row.base_version + row.events
         places = self._reading.history.offsets(self._db, row.category, row.stream, after=row.base_version, upto=upto)
         self._events += len(places)
@@ -166,7 +163,7 @@ class Following:
         for version, ((part, offset), value) in enumerate(zip(places, values, strict=True), row.base_version + 1):
             record = self._reading.records.read(FoundValue(row.category, part, offset, value or b""))
             node.events.append(TracedEvent(part, offset, version, record, self._rows(record)))
-        return _envelope(values[0]) if values else None
+        return read_meta(values[0]) if values else None
 
     def _rows(self, record: RowRecord | None) -> list[RowTouched]:
         try:
@@ -256,14 +253,6 @@ class Following:
         for page in self._reading.history.pages(self._db, reactor.category.name, stream, after=0, upto=version):
             state = reactor.fold([recorded.event for recorded in page], state)
         return state
-
-
-def _envelope(value: bytes | None) -> Meta | None:
-    try:
-        found = read_envelope(value)
-    except Undecodable:
-        return None
-    return found if isinstance(found, Meta) else None
 
 
 def _groups(db: Database) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from refold.projections.explaining.steps import RowRecord
+from refold.projections.tables.layout import Layout
 from refold.schemas.meta import CommandMeta, Meta
 
 ACCEPTED, REJECTED, PENDING, WAITING, PARKED = "accepted", "rejected", "pending", "waiting", "parked"
@@ -31,10 +32,8 @@ class OutcomeRow:
 class RowTouched:
     """A row of a read model that an event is added to."""
 
-    domain: str
-    model: str
-    key: dict[str, Any]
-    path: str
+    layout: Layout
+    key: tuple[Any, ...]
 
 
 @dataclass

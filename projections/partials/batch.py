@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 
 from refold.projections.declaring.declaration import EventType
 from refold.schemas.catalog import Catalog, Kind, Writer
-from refold.schemas.codec import read_envelope
+from refold.schemas.codec import read_meta
 from refold.schemas.columns import envelope as m
 from refold.schemas.columns.binary_column import joined
 from refold.schemas.columns.decoder import ROW, Bad, ColumnDecoder, Heads, read_heads
 from refold.schemas.columns.upcast import todays_events
-from refold.schemas.errors import NewerSchema, Undecodable
-from refold.schemas.meta import Meta
+from refold.schemas.errors import NewerSchema
 from refold.streams.chunk import Chunk
 from refold.streams.core.limits import Voids
 from refold.streams.log.topics import category_of
@@ -159,20 +158,12 @@ def _parks(batch: Batch, bad: Sequence[Bad], known: Sequence[Park]) -> list[Park
     have = {park.stream for park in known}
     found: dict[str, Park] = {}
     for fault in sorted(bad, key=lambda fault: fault.row):
-        meta = _envelope(batch.values[fault.row])
+        meta = read_meta(batch.values[fault.row])
         if meta is not None and meta.is_event and meta.stream not in have and meta.stream not in found:
             part, offset = int(batch.parts[fault.row]), int(batch.offsets[fault.row])
             reason = f"the event at {part}:{offset} cannot be read" + (f": {fault.detail}" if fault.detail else "")
             found[meta.stream] = Park(ALL_BUILDS, batch.category, meta.stream, part, offset, fault.reason, reason)
     return list(found.values())
-
-
-def _envelope(value: bytes | None) -> Meta | None:
-    try:
-        found = read_envelope(value)
-    except Undecodable:
-        return None
-    return found if isinstance(found, Meta) else None
 
 
 def _without_parked(counted: Counted, batch: Batch, parked: Sequence[Park]) -> Counted:

@@ -48,14 +48,15 @@ def _element(value: object) -> str:
     return _WRITERS.get(type(value), str)(value)
 
 
-def _escaped(text: str) -> str:
+def quoted_text(text: str) -> str:
+    """A text as an element of an array."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 _WRITERS: dict[type, Callable[[Any], str]] = {
     type(None): lambda _: "NULL",
     bytes: lambda value: f'"\\\\x{value.hex()}"',
-    str: _escaped,
+    str: quoted_text,
     bool: lambda value: "true" if value else "false",
     Decimal: lambda value: format(value, "f"),
     datetime: lambda value: f'"{value.isoformat(sep=" ")}"',

@@ -11,6 +11,7 @@ from uuid import UUID
 from refold.api.errors import CommandIdReused, CommandUnreadable, TooManyWaiting
 from refold.api.http.wire.database import Row
 from refold.api.http.wire.notices import Notices
+from refold.api.http.wire.tasks import ended
 from refold.schemas.errors import RefoldError
 from refold.schemas.identity import event_uuid
 from refold.streams.journal import about
@@ -116,10 +117,7 @@ class Outcomes:
 
     async def close(self) -> None:
         """Stop; those who still wait get nothing."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await ended(self._task)
 
     async def find(self, key: bytes) -> Outcome | None:
         """The outcome, or None while the command is pending."""

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 
+from refold.api.http.wire.tasks import ended
 from refold.api.unavailable import NotPrepared
 from refold.schemas.errors import RefoldError
 from refold.streams import journal
@@ -35,10 +36,7 @@ class Preparation:
 
     async def close(self) -> None:
         """Stop trying."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await ended(self._task)
 
     def check(self) -> None:
         """Raise the obstacle, if there is one."""

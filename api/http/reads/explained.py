@@ -26,7 +26,7 @@ def explained(found: Explanation, prefix: str, following: str | None, *, adds_up
     return {
         "domain": layout.model.domain,
         "model": layout.name,
-        "key": key_json(found),
+        "key": key_json(layout, found.key),
         "row": row_json(found.layout, found.row if found.is_first_page else found.folded),
         "position": position(found.positions, prefix),
         "complete": found.complete,
@@ -47,10 +47,9 @@ def explained(found: Explanation, prefix: str, following: str | None, *, adds_up
     }
 
 
-def key_json(found: Explanation) -> Json:
+def key_json(layout: Layout, key: Sequence[Any]) -> Json:
     """The key's columns."""
-    parts = zip(found.layout.keys, found.key, strict=True)
-    return {part.name: value_json(part, value) for part, value in parts}
+    return {part.name: value_json(part, value) for part, value in zip(layout.keys, key, strict=True)}
 
 
 def row_json(layout: Layout, row: Mapping[str, Any] | None) -> Json | None:

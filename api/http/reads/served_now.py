@@ -5,7 +5,6 @@ columns of each; this process reads them each second, and at once when a read fa
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, MutableMapping, Sequence
 from functools import wraps
@@ -17,6 +16,7 @@ from refold.api.errors import FilterInvalid, OrderInvalid, UnknownParameter
 from refold.api.http.reads.planning.pieces import Piece
 from refold.api.http.reads.services import Fetch, ModelServices
 from refold.api.http.wire.answer import Answer
+from refold.api.http.wire.tasks import ended
 from refold.api.unavailable import ModelNotBuilt, NotPrepared, ReadModelFailed
 from refold.projections.tables.served import ServedModel, of_json
 from refold.schemas.errors import RefoldError
@@ -81,10 +81,7 @@ class ServedNow(Mapping[Name, ServedModel]):
 
     async def close(self) -> None:
         """Stop looking."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await ended(self._task)
 
     async def look_again(self, problem: Exception) -> None:
         """Look after a failed read, but rarely, since the client may have made the mistake. Raises the database's errors."""

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from refold.api.http.reads.explained import record_json
-from refold.api.tracing.steps import Reaction, Trace, TracedCommand, TracedEvent, in_order
+from refold.api.http.reads.explained import explain_path, key_json, record_json
+from refold.api.tracing.steps import Reaction, RowTouched, Trace, TracedCommand, TracedEvent, in_order
 
 Json = dict[str, Any]
 
@@ -34,11 +34,21 @@ def command_json(node: TracedCommand) -> Json:
             {
                 **_event(event),
                 "fields": None if event.record is None else list(event.record.events),
-                "rows": event.rows,
+                "rows": [_row_json(row) for row in event.rows],
                 "reactions": [_reaction_json(reaction) for reaction in event.reactions],
             }
             for event in node.events
         ],
+    }
+
+
+def _row_json(row: RowTouched) -> Json:
+    layout = row.layout
+    return {
+        "domain": layout.model.domain,
+        "model": layout.name,
+        "key": key_json(layout, row.key),
+        "path": explain_path(layout, row.key),
     }
 
 
@@ -51,7 +61,7 @@ def _line(step: TracedCommand | TracedEvent | Reaction) -> Json:
         case TracedCommand():
             return {"kind": "command", **_command(step)}
         case TracedEvent():
-            return {"kind": "event", **_event(step), "rows": [row.path for row in step.rows]}
+            return {"kind": "event", **_event(step), "rows": [explain_path(row.layout, row.key) for row in step.rows]}
         case Reaction():
             return {"kind": "reaction", **_reaction(step)}
 

@@ -5,6 +5,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Mapping
 
+from refold.api.http.wire.tasks import ended
 from refold.streams.chunk import Place
 from refold.streams.postgres.notices import GAP, POLL_S, listen, read_notice
 
@@ -28,10 +29,7 @@ class Notices:
 
     async def close(self) -> None:
         """Stop listening."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await ended(self._task)
 
     async def beyond(self, count: int, group: str, seconds: float = POLL_S) -> int:
         """The group's count once it is beyond `count`, or its value after `seconds`."""

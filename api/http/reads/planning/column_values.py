@@ -15,6 +15,7 @@ from refold.api.http.wire.parameters import shown
 from refold.projections.declaring.served_types import ServedType, served_type
 from refold.projections.tables.serving import ServedColumn
 from refold.schemas.exact_text import instant_of
+from refold.streams.postgres.arrays import quoted_text
 
 Value = str | None
 _INTEGERS = {"smallint": 15, "integer": 31, "bigint": 63}
@@ -52,7 +53,7 @@ def not_of(column: ServedColumn, text: str) -> FilterInvalid:
 
 def array_of(column: ServedColumn, elements: Sequence[str]) -> str:
     """The elements of a list as Postgres's text of an array. Raises FilterInvalid."""
-    return "{" + ",".join(_element(read_value(column, element)) for element in elements) + "}"
+    return "{" + ",".join(quoted_text(read_value(column, element)) for element in elements) + "}"
 
 
 def plain(text: str) -> str:
@@ -137,11 +138,7 @@ def _literal(kind: ServedType, value: Any) -> str:
         value = "true" if value else "false"
     if not isinstance(value, str):
         raise ValueError  # noqa: TRY004 - like every other text that is no value
-    return _element(_READERS[kind.name](value))
-
-
-def _element(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return quoted_text(_READERS[kind.name](value))
 
 
 _READERS: dict[str, Callable[[str], str]] = {
