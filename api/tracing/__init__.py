@@ -1,1 +1,1 @@
-"""What came of a command: its outcome, its events, the rows that these change, and the commands that answer them."""
+"""Traces a command: its outcome, its events, the rows that they change, and the commands with which reactors answer."""

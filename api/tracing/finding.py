@@ -65,8 +65,8 @@ class PendingCommand:
 def outcomes_of(db: Database, command_id: UUID) -> list[OutcomeRow]:
     """The outcomes with a command id: one in each stream that it was sent to.
 
-    No index has command ids, since it would make every command dearer. None are found if there are too many outcomes to look through
-    in time; then the command is found in the log.
+    No index has command ids: it would make every command dearer. So this looks through all outcomes. If they are too many to look
+    through in time, it finds none, and the search of the log finds the command.
     """
     try:
         with db.transaction():
@@ -108,7 +108,7 @@ class LogSearch:
     ) -> tuple[list[FoundCommand], dict[Place, int]]:
         """The commands whose events or rejections have this id or correlation, from the end of the log backwards.
 
-        `ends`: where an earlier search has begun; None for the end. Also returns where this one has begun, empty if at the log's beginning.
+        `ends`: where an earlier search has begun; None for the end. Also returns where this search began; empty if it reached the log's beginning.
         """
         topics, command_id = {events_topic(self.prefix, name) for name in self.domains.categories}, command_uuid(asked)
         left = dict(ends) if ends is not None else core_positions(db)

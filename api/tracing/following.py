@@ -57,7 +57,7 @@ _FEW_AT_A_TIME = {"queued.min.messages": 1, "queued.max.messages.kbytes": 8192, 
 
 
 class Reading:
-    """The code of the domains, and the log that it reads. One thread uses it."""
+    """The code of the domains, and the log that this code decodes. One thread uses it."""
 
     def __init__(self, settings: Settings, domains: Domains, declared: Declared, reactors: Sequence[Reactor]) -> None:
         self.prefix, self.categories = settings.topic_prefix, domains.categories

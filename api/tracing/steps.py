@@ -77,7 +77,7 @@ class Reaction:
 
 @dataclass
 class Trace:
-    """All that an id led to. `cut`: reasons why it is not whole; `searched_from`: offsets from which on the log was searched, if it was."""
+    """All that an id led to. `cut`: reasons why it is not whole; `searched_from`: the first offsets that a search of the log read, if there was one."""
 
     asked: str
     read_as: str

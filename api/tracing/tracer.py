@@ -1,4 +1,4 @@
-"""Traces an id: the commands that it names, and all that came of them."""
+"""Traces an id: finds the commands that it names, and follows each."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ COMMAND, CORRELATION = "command", "correlation"
 class AskedTrace:
     """An id: a command's, the Idempotency-Key it was sent with, or a correlation's.
 
-    `ends`: where an earlier search of the log has begun, to go on before it. `seconds`: how long to search; None: to the log's beginning.
+    `ends`: where an earlier search of the log has begun, to go on further back. `seconds`: how long to search; None: to the log's beginning.
     """
 
     id: str
@@ -73,7 +73,7 @@ class Tracer:
         trace.roots += [] if now else [following.pending(one) for one in pending if one.name not in following.seen]
 
     def _named(self, db: Database, found: Sequence[FoundCommand], trace: Trace, following: Following) -> None:
-        """First the commands that no reactor sent, with what came of them; then those that stand in none of these trees."""
+        """First a tree for each command that no reactor sent, then one for each command that is in none of these trees."""
         keys = {outcome_key(one.category, one.stream, one.command_id.bytes): one for one in found}
         rows = outcomes_by_key(db, list(keys))
         answers = {(one.category, one.stream, one.command_id): one.is_answer and not one.is_asked for one in found}

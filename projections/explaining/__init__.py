@@ -1,1 +1,1 @@
-"""Why a row is as it is: the events behind it, found in the log, and what each of them changed in which column."""
+"""Explains rows: finds the events behind a row in the log, and says which columns each event changed."""

@@ -1,4 +1,4 @@
-"""Explains one row: finds the events behind it, adds them up again by the model's own engine, and compares with the row itself."""
+"""Explains one row: finds its events, adds them up again by the model's own engine, and compares the result with the row."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -30,9 +30,9 @@ MOST_KEPT = 64
 
 @dataclass(frozen=True)
 class Asked:
-    """A row, and the changes to list: `limit` of them from number `start` on, the newest first if so wished.
+    """A row, and which of its changes to list: `limit` changes from number `start` on, from the oldest or from the newest.
 
-    `positions`: those of an earlier answer, of which this is a further page. `seconds`: how long the search may take; None: to its end.
+    `positions`: the positions of the first page, if this is a further page. `seconds`: how long the search may take; None: no limit.
     """
 
     domain: str
@@ -47,7 +47,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why a row is as it is at its position.
+    """The events that explain a row at its position.
 
     `complete`: whether all events of it are found; if not, the numbers speak of those that are. `row`: as readers see it, of a first page.
     `folded`: the row that the events give. `changes`: a page of them. `events`: how many there are, `summed` of them only in the totals.
@@ -72,7 +72,7 @@ class Explanation:
 
     @property
     def adds_up(self) -> bool | None:
-        """Whether the events give exactly the row; None if that cannot be said: not all are found, or the row has moved on."""
+        """Whether the events give exactly the row; None if nobody can tell: some events are not found yet, or the row has moved on."""
         return self.folded == self.row if self.complete and self.is_first_page else None
 
     @property
@@ -166,7 +166,7 @@ class Explainer:
         return kept
 
     def _forget_others(self, used: Kept) -> None:
-        """Keep the rows asked for last, within the limits."""
+        """Forget the searches that were used least recently, down to the limits."""
         size = sum(kept.size for kept in self._kept.values())
         for name, kept in list(self._kept.items()):
             if kept is not used and (size > MOST_KEPT_BYTES or len(self._kept) > MOST_KEPT):

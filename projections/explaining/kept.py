@@ -1,4 +1,4 @@
-"""What a search for one row has found, kept for the next question: bounded, so of very many events the oldest are summed up."""
+"""Keeps the records that a search for one row has found, for the next question. Memory is bounded: the oldest of very many events become sums."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -37,7 +37,7 @@ class Total:
 
 @dataclass
 class Summed:
-    """The row after the events that are not listed: how many they are, what they added, and the last offset of each place."""
+    """The row after the events that are summed up: their number, what they added, and their last offset in each place."""
 
     steps: RowSteps
     events: int = 0
@@ -88,7 +88,7 @@ class Kept:
         return sum(len(one.value) for one in self.searched.found)
 
     def serves(self, positions: Mapping[Place, int]) -> bool:
-        """Whether the row at these positions can be told from here: nothing that was summed up lies behind them."""
+        """Whether the row at these positions can be computed: no event beyond them is summed up."""
         return all(offset < positions.get(place, 0) for place, offset in self.summed.last.items())
 
     def place(self, category: str, part: int) -> Place:
@@ -101,7 +101,7 @@ class Kept:
         return sorted(read, key=_by_version if isinstance(self.layout.model, Entity) else _by_time)
 
     def sum_up(self, records: Records, waits: Callable[[RowRecord], bool]) -> None:
-        """Add up the oldest records if too many are found, but for those that wait."""
+        """If too many records are kept, add up the oldest; records that wait stay listed."""
         if len(self.searched.found) <= 2 * MOST_LISTED:
             return
         done = set()

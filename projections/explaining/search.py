@@ -1,4 +1,4 @@
-"""Finds the records behind a row: by the stream's noted offsets where the key names a stream, else in the log by columns.
+"""Finds the records behind a row: by the stored offsets of a stream if the key names one, else by reading the log as columns.
 
 A search can stop at any batch and go on later. It reads each record once: up to the position of the row, and no further.
 """
@@ -41,7 +41,7 @@ class FoundValue:
 
 @dataclass
 class Searched:
-    """How far a search is: `at` by place, or the number of the stream's events; and the records found since last asked."""
+    """The progress of a search: `at` by place, or the number of the stream's events; and the records found since the last question."""
 
     at: dict[Place, int] = field(default_factory=dict)
     found: list[FoundValue] = field(default_factory=list)

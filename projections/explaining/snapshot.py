@@ -1,4 +1,4 @@
-"""What Postgres says of one row at one moment: the row, its position, and the records that are not folded into it."""
+"""One row in one snapshot of Postgres: the row, its position, and the records that are not folded into it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ _ASIDE = "SELECT topic, part, record_offset, reason FROM refold.set_aside WHERE 
 
 @dataclass(frozen=True)
 class VoidRange:
-    """Offsets that do not count, both ends included, and why."""
+    """A range of offsets that do not count, both ends included, and the reason."""
 
     place: Place
     first: int
@@ -47,7 +47,7 @@ class VoidRange:
 class Snapshot:
     """One row at one moment. `row`: its columns besides the key; None if readers see none.
 
-    `positions`: up to where each place is folded into the model. `streams`: places of events by category, for a row that only events of
+    `positions`: how far the model has folded each place. `streams`: places of events by category, for a row that only events of
     one stream reach; None if any stream's events may.
     """
 
@@ -62,7 +62,7 @@ class Snapshot:
 
 
 def taken(db: Database, prefix: str, layout: Layout, fingerprint: str, key: Sequence[str | None]) -> Snapshot:
-    """Ask all in one snapshot. Raises KeyUnfit for a value that the key cannot hold, DeclarationDiffers for a table of other code."""
+    """Read everything in one snapshot. Raises KeyUnfit for a value that the key cannot hold, DeclarationDiffers for a table of other code."""
     model = layout.model
     topics = [events_topic(prefix, name) for name in categories_of(layout)]
     with db.transaction():

@@ -1,4 +1,4 @@
-"""Adds events to one row, one after another, by the engine that folds the model, and says what each of them changed. Pure."""
+"""Adds events to one row, one after another, by the engine that folds the model, and says which columns each event changed. Pure."""
 
 from collections.abc import Mapping
 from copy import copy
@@ -46,7 +46,7 @@ class ColumnChange:
 
 @dataclass(frozen=True)
 class Change:
-    """What an event did to the row, and the columns in which that shows."""
+    """The effect of an event on the row, and the columns that it changed."""
 
     effect: str
     columns: Mapping[str, ColumnChange] = field(default_factory=dict)
@@ -64,7 +64,7 @@ class RowSteps(Protocol):
         ...
 
     def copied(self) -> Self:
-        """The row so far, for further steps that leave this one alone."""
+        """A copy of the row so far: further steps on it do not change this one."""
         ...
 
 
@@ -98,7 +98,7 @@ def concerns(layout: Layout, key: Key, record: RowRecord) -> bool:
 
 
 class GatheredSteps:
-    """A row of columns that gather: a rollup's, or an entity's."""
+    """A row of a rollup or an entity, whose columns gather values of events."""
 
     def __init__(self, layout: Layout, key: Key, row: Row | None = None) -> None:
         self._layout, self._key, self._row = layout, key, row
@@ -128,7 +128,7 @@ class GatheredSteps:
 
 
 class EvolvedSteps:
-    """A row that Python evolves."""
+    """A row that the author's `evolve` computes."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout

@@ -37,7 +37,7 @@ class VoidRecord:
 
 @dataclass(frozen=True)
 class Unfolded:
-    """All of them. `unseen`: how many parked streams and void records were not looked at, since there are too many."""
+    """The records that are not folded into a row. `unseen`: how many parked streams and void records were left out, since there are too many."""
 
     waiting: list[WaitingEvents]
     voids: list[VoidRecord]
@@ -46,14 +46,14 @@ class Unfolded:
 
 @dataclass(frozen=True)
 class UnfoldedRecords:
-    """Looks for them. One thread uses it."""
+    """Looks for records that are not folded into a row. One thread uses it."""
 
     prefix: str
     history: History
     records: Records
 
     def of(self, db: Database, layout: Layout, snapshot: Snapshot) -> Unfolded:
-        """Those of one row. Raises KafkaUnavailable, LogRefused."""
+        """The unfolded records of one row. Raises KafkaUnavailable, LogRefused."""
         entity = isinstance(layout.model, Entity)
         parks = [park for park in snapshot.parked if not entity or park.stream == snapshot.key[0]]
         waiting = [self._waiting(db, layout, snapshot, park) for park in parks[:MOST_PARKS]]

@@ -1,1 +1,1 @@
-"""Push over HTTP: what changed in a read model, as Server-Sent Events that go on after a break without hole or double."""
+"""Push over HTTP: changes of a read model as Server-Sent Events, which go on after a break without hole or double."""

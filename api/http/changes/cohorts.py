@@ -1,4 +1,4 @@
-"""Subscribers who see the same rows and have the same of them: one batch is made for all of them."""
+"""Groups subscribers who see the same rows and have got them up to the same place: one batch serves all of them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from refold.api.http.changes.subscriber import Subscriber
 
 @dataclass(frozen=True)
 class Start:
-    """Where a stream begins: behind a place, or now; `rows`: with all rows if it begins now, or has to begin again."""
+    """Where a stream begins: behind a place, or now. `rows`: whether it sends all rows first when it begins now or has to begin again."""
 
     since: Since | None = None
     rows: bool = False

@@ -14,22 +14,22 @@ HEARTBEAT = b":\n\n"
 
 
 def row(text: str) -> bytes:
-    """A row is as this JSON says now, which has no line break: Postgres writes none."""
+    """A row as it is now, as JSON. The JSON has no line break: Postgres writes none."""
     return b"event: row\ndata: " + text.encode() + b"\n\n"
 
 
 def removed(key: str) -> bytes:
-    """The row with this key is not shown now."""
+    """The row with this key is no longer shown."""
     return b"event: removed\ndata: " + key.encode() + b"\n\n"
 
 
 def position(place: str, about: Mapping[str, object]) -> bytes:
-    """All before it gives exactly the rows at this place."""
+    """All events before it give exactly the rows at this place."""
     return _event("position", about, place)
 
 
 def reset(place: str | None, reason: str, *, rows_follow: bool) -> bytes:
-    """What the client has is of no use: its rows begin with those that follow, or with a new read."""
+    """The client must drop its rows: it begins with the rows that follow, or reads again."""
     return _event("reset", {"reason": reason, "rows": "follow" if rows_follow else "read"}, place)
 
 

@@ -1,6 +1,6 @@
 """Reads a stretch of the log and says which of a model's keys its events touch: with the engine that folds the model.
 
-It reads no further than the model has: what the model met there (voids, waiting streams, records that kill) is known.
+It reads no further than the model has read: up to there voids, waiting streams and records that kill are known.
 """
 
 import time
@@ -29,14 +29,14 @@ MOST_WAIT_S = 4.0
 
 
 class KeysUnknown(Exception):
-    """This process cannot read an event that the model has folded: nobody can say which rows it changed."""
+    """This process cannot read an event that the model has folded, so the changed rows are unknown."""
 
     code = "event-unreadable"
 
 
 @dataclass(frozen=True)
 class StretchLimits:
-    """What does not count in a stretch of the log: void records, waiting streams, and records that are set aside."""
+    """The records to leave out in a stretch of the log: void records, waiting streams, and records that are set aside."""
 
     voids: Voids
     parked: Sequence[Park]

@@ -1,6 +1,6 @@
 """`GET /v1/{domain}/{model}/changes`: parse, subscribe, and pass on what comes until one side ends it.
 
-What a stream can only learn later is told in the stream, never by a status: EventSource gives up for good on any but 200.
+A fault that is found later is told in the stream, never by a status: EventSource gives up permanently on any status but 200.
 """
 
 import asyncio
@@ -59,7 +59,7 @@ async def read_changes(
 
 
 async def _judge(reads: ModelReads, selection: Selection) -> None:
-    """Raises FilterInvalid for a value that only Postgres knows to be none. While it is away the stream begins all the same."""
+    """Raises FilterInvalid for a value that Postgres refuses. While Postgres is away, the stream begins nevertheless."""
     for given in selection.given:
         try:
             await reads.fetch(f"SELECT ({given.probe}) IS NULL".encode(), [given.value])

@@ -1,4 +1,4 @@
-"""What one subscriber sees of a model: the rows under its filters, as statements. Values are bound, never SQL."""
+"""The rows of a model that one subscriber sees, by its filters, as statements. Values are bound, never SQL."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class Condition:
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """Rows of a model under some conditions. Selections with one `name` show the same."""
+    """Rows of a model under some conditions. Selections with the same `name` show the same rows."""
 
     name: str
     model: ServedModel

@@ -1,4 +1,4 @@
-"""Watches one model for all who subscribed to it: reads behind the model in the log, and sends what its rows became.
+"""Watches one model for all who subscribed to it: reads the log up to the model's position, and sends the changed rows.
 
 Invariant: whoever folds a stream over the rows of its beginning has, at each id, exactly the rows of that position. For
 a batch from P to Q holds the rows, read in one snapshot of the database in which the model stands at Q, of all keys
@@ -80,11 +80,11 @@ class Watch:
 
     @property
     def subscribers(self) -> list[Subscriber]:
-        """Everybody whose stream goes on."""
+        """The subscribers whose stream goes on."""
         return [one for cohort in self._cohorts for one in cohort.subscribers if one.ended is None]
 
     async def run(self) -> None:
-        """Work until nobody is left."""
+        """Work until no subscriber is left."""
         try:
             commits = await self._of.moved(-1)
             while self.subscribers:

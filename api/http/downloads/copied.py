@@ -37,7 +37,7 @@ _TYPES: dict[type, str] = {bool: "boolean", int: "bigint", float: "double precis
 class Selection:
     """Rows to download: a statement with `%s` for each value, values cast as in `%s::date`, and the view that it reads.
 
-    `state`: the statement, with its values, of what the snapshot is of: positions and all that an answer's headers say. `zone`: the time
+    `state`: the statement, with its values, that reads the positions and everything else that an answer's headers say. `zone`: the time
     zone in which times are read and printed; None for UTC.
     """
 
@@ -150,7 +150,7 @@ def read_from_settings(statement: str, values: Sequence[Any]) -> str:
 
 
 async def _pieces(db: psycopg.AsyncConnection[TupleRow], copy: bytes) -> AsyncGenerator[bytes, None]:
-    """What COPY sends. psycopg's own loop runs through the event loop for each row, which costs more than the rest of a download."""
+    """What COPY sends. psycopg's own loop runs through the event loop for each row, which would cost more than the rest of a download."""
     db.pgconn.send_query(copy)
     (begun,) = await db.wait(generators.execute(db.pgconn))
     if begun.status != ExecStatus.COPY_OUT:

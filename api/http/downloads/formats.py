@@ -69,5 +69,5 @@ def of_media_type(media_type: str) -> Format | None:
 
 
 def files() -> tuple[str, ...]:
-    """The media types that no page of rows has."""
+    """The media types that only a download has."""
     return tuple(name for name in _BY_MEDIA_TYPE if name not in {"application/json", "text/csv"})

@@ -1,4 +1,4 @@
-"""CSV, JSON and JSON lines: text that Postgres wrote, passed on as it is."""
+"""CSV, JSON and JSON lines: text that Postgres wrote, passed on unchanged."""
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing

@@ -73,7 +73,7 @@ class _Sheet:
         self._book.close()
 
     def close(self) -> None:
-        """Give up the rows on disk. The workbook's own `close` would make a file of them."""
+        """Delete the rows on disk. The workbook's own `close` would make a file of them."""
         self._sheet.row_data_fh.close()
 
     def _writer(self, column: Column) -> Write:
