@@ -37,7 +37,7 @@ def test_no_household_gets_points_twice(running: Running) -> None:
         for _ in range(KILLS):
             kill_after_sending(running)
         with another("reactors", settings):
-            until(lambda: number(settings, _AT_WORK) == 2, 60, "the second process does not run")
+            until(lambda: number(settings, _AT_WORK) == 2, 180, "the second process does not run")
             time.sleep(3)
             lose_positions(settings)
             time.sleep(3)
