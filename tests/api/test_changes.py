@@ -163,6 +163,7 @@ def test_a_stream_that_is_let_go_on_and_a_promoted_rebuild_reset_whoever_listens
         (f"{PATH}&order=day", "parameter-unknown"),
         (f"{PATH}&colour=eq.red", "parameter-unknown"),
         (f"{PATH}&lines=eq.x", "filter-invalid"),
+        (f"{PATH}&day=gte.today", "filter-invalid"),
         ("/v1/retail/store_daily/changes?day=eq.2026-02-30", "filter-invalid"),
         ("/v1/retail/store_daily/changes?day=eq.99999-02-30", "filter-invalid"),
         (f"{PATH}&since=yesterday", "position-malformed"),

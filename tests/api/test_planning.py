@@ -19,6 +19,7 @@ from refold.api.reading_errors import (
     NotAcceptable,
     OperatorUnfit,
     PreferenceInvalid,
+    QueryTooLarge,
     RangeUnsatisfiable,
     ResourceUnknown,
     SelectInvalid,
@@ -119,7 +120,13 @@ def test_queries_of_one_shape_have_one_statement(one: str, other: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["seen_at=lt.now", "made_on=in.(2026-01-01,today)", "or=(seen_at.gt.Yesterday 10:00,nr.eq.1)"]
+    "text",
+    [
+        "seen_at=lt.now",
+        "made_on=in.(2026-01-01,today)",
+        "or=(seen_at.gt.Yesterday 10:00,nr.eq.1)",
+        "seen_at=lt.12:00today",
+    ],
 )
 def test_a_query_of_today_is_known_to_have_another_answer_tomorrow(text: str) -> None:
     assert planned(text).moving
@@ -241,6 +248,13 @@ def test_limit_and_offset_meet_the_range_header(text: str, header: str | None, w
 def test_rows_that_cannot_be_there_are_416(text: str, header: str | None) -> None:
     with pytest.raises(RangeUnsatisfiable):
         read_rows(read_query(text.encode()), header)
+
+
+@pytest.mark.parametrize("first", ["10000001", "9223372036854775808", "9" * 5000])
+def test_a_range_that_begins_too_far_away_is_refused_and_one_may_end_anywhere(first: str) -> None:
+    with pytest.raises(QueryTooLarge):
+        read_rows(read_query(b""), f"{first}-")
+    assert read_rows(read_query(b""), f"0002-{first}").offset == 2
 
 
 @pytest.mark.parametrize(

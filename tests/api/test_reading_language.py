@@ -217,6 +217,14 @@ def test_an_answer_of_today_has_no_etag(site: Site) -> None:
     assert (moving.status_code, moving.headers.get("etag")) == (200, None)
 
 
+def test_a_row_whose_key_is_of_today_has_no_etag(site: Site) -> None:
+    """Tomorrow it is another row: a tag of today would answer 304 for it."""
+    known = HTTP.get(f"{site.url}/v1/retail/store_daily/330,2026-01-01", headers={"If-None-Match": "*"})
+    assert known.status_code == 304
+    moving = HTTP.get(f"{site.url}/v1/retail/store_daily/330,today", headers={"If-None-Match": "*"})
+    assert (moving.status_code, moving.headers.get("etag")) == (404, None)
+
+
 def test_options_and_head_of_rows(site: Site) -> None:
     told = ask(site, "", "OPTIONS")
     assert (told.status_code, told.content, told.headers["allow"]) == (200, b"", "OPTIONS,GET,HEAD")

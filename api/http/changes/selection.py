@@ -1,6 +1,6 @@
 """The rows of a model that one subscriber sees, by its filters, as statements. Values are bound, never SQL."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -12,8 +12,9 @@ from refold.api.http.reads.planning import cursors, keyset
 from refold.api.http.reads.planning.filtering import Given, Shape, Test, judged, sql_of
 from refold.api.http.reads.planning.names import no_such_resource
 from refold.api.http.reads.planning.pieces import Numbers
-from refold.api.http.reads.planning.plan import column_of
+from refold.api.http.reads.planning.plan import column_of, is_moving
 from refold.api.http.reads.planning.showing import as_json
+from refold.api.http.wire.parameters import bad_filter, shown
 from refold.projections.declaring.served_types import served_type
 from refold.projections.partials.touched import Key
 from refold.projections.tables.serving import ServedColumn, ServedModel
@@ -121,8 +122,19 @@ def select(model: ServedModel, query: Query) -> Selection:
         values = tuple(own[slot].value for slot in piece.slots)
         found.append(Condition(sql.SQL(piece.text), values, _columns(shape) <= set(model.key)))
         given += own
+    _refuse_moving(given)
     asked = sorted(repr(one) for one in query.filters)
     return Selection(cursors.bound_to(model.domain, model.name, asked), model, tuple(found), tuple(given))
+
+
+def _refuse_moving(given: Iterable[Given]) -> None:
+    """A row would leave the selection at midnight, and no event tells of it. Raises FilterInvalid. Texts may have such words."""
+    for one in given:
+        if is_moving(one.value) and any(type_ in one.probe for type_ in ("::date", "::timestamp")):
+            raise bad_filter(
+                "filter",
+                f"{shown(one.value or '')} is another time tomorrow, and no event tells of it: write the time itself",
+            )
 
 
 def _columns(shape: Shape) -> set[str]:

@@ -89,7 +89,7 @@ async def _row(request: AnyRequest, models: ModelServices, served: ServedModel, 
     zone = read_preferences(headers.get("prefer")).timezone
     key = read_key(raw, len(served.key))
     plan = plan_row(served, key)
-    if (known := await not_modified(models, served, request, media.content_type)) is not None:
+    if not plan.moving and (known := await not_modified(models, served, request, media.content_type)) is not None:
         return known
     page = await fresh_page(models, plan, headers, by_key=zone is None, zone=zone)
     if not page.rows:
@@ -99,7 +99,7 @@ async def _row(request: AnyRequest, models: ModelServices, served: ServedModel, 
     head = request.method == "HEAD"
     body = b"" if head else page.text.encode()
     found = Answer(body, media_type=media.content_type, headers=page.headers() | {"Vary": VARY}, head=head)
-    return validated(models, served, request, page.standing, found)
+    return found if plan.moving else validated(models, served, request, page.standing, found)
 
 
 def find_model(models: ModelServices, domain: str, name: str) -> ServedModel:

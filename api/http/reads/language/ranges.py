@@ -8,7 +8,7 @@ from refold.api.http.reads.language.scanner import misread
 from refold.api.http.reads.language.tree import Query
 from refold.api.reading_errors import QueryTooLarge, RangeUnsatisfiable
 
-_RANGE = re.compile(r"([0-9]{1,18})-([0-9]{0,18})", re.ASCII)
+_RANGE = re.compile(r"([0-9]+)-([0-9]*)", re.ASCII)
 
 
 class Rows(NamedTuple):
@@ -28,7 +28,7 @@ def read_rows(query: Query, header: str | None, *, get: bool = True) -> Rows:
     found = _RANGE.fullmatch(header.strip()) if header is not None and get else None
     if found is None or query.limit == 0 or query.cursor is not None:
         return Rows(query.offset, query.limit)
-    first, last = int(found.group(1)), int(found.group(2)) if found.group(2) else None
+    first, last = _number(found.group(1)), _number(found.group(2)) if found.group(2) else None
     if first > MAX_OFFSET:
         raise misread(
             QueryTooLarge, "Range", f"it begins at {MAX_OFFSET} at most; page with the `Link` of each answer instead"
@@ -40,6 +40,12 @@ def read_rows(query: Query, header: str | None, *, get: bool = True) -> Rows:
     if ends and min(ends) < offset:
         raise RangeUnsatisfiable("limit and offset have no row in common with Range")
     return Rows(offset, min(ends) - offset + 1 if ends else None)
+
+
+def _number(digits: str) -> int:
+    """The number, or one that is larger than any count of rows: Python takes no integer of some thousand digits."""
+    digits = digits.lstrip("0") or "0"
+    return int(digits) if len(digits) <= 18 else 10**18
 
 
 def content_range(first: int, rows: int, total: int | None) -> tuple[str, int]:

@@ -28,8 +28,14 @@ from refold.projections.tables.serving import ServedColumn, ServedModel
 
 MAX_LIMIT = 1000
 """Most rows of a page, and as many as come where no limit is asked for: what PostgREST calls `db-max-rows`."""
-_MOVING = re.compile(r"\b(now|today|tomorrow|yesterday)\b", re.IGNORECASE)
+_MOVING = re.compile(r"(?<![a-z])(now|today|tomorrow|yesterday)(?![a-z])", re.IGNORECASE)
+"""Postgres reads them as times, also where a digit stands beside them: `12:00today`."""
 Parameter = Value | list[str] | int
+
+
+def is_moving(value: Parameter | None) -> bool:
+    """Whether a value of a column of times may mean another time tomorrow."""
+    return isinstance(value, str) and _MOVING.search(value) is not None
 
 
 class Wanted(NamedTuple):
@@ -60,7 +66,7 @@ class Plan(NamedTuple):
     @property
     def moving(self) -> bool:
         """Whether a value may mean another time tomorrow, so that the same rows can have another answer."""
-        return any(isinstance(value, str) and _MOVING.search(value) for value in self.values)
+        return any(is_moving(value) for value in self.values)
 
     def cut(self) -> "Plan":
         """The same page, ending early where its values are too large."""
