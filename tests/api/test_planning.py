@@ -137,7 +137,7 @@ def test_a_query_of_today_is_known_to_have_another_answer_tomorrow(text: str) ->
     ("text", "error", "said"),
     [
         ("colour=eq.red", UnknownParameter, "there is no column 'colour'; there are: nr, name"),
-        ("nmae=eq.x", UnknownParameter, "did you mean name?"),
+        ("names=eq.x", UnknownParameter, "did you mean name?"),
         ("fields=nr", UnknownParameter, "choose columns with select=a,b"),
         ("sort=nr", UnknownParameter, "order with order=column.desc"),
         ("page=2", UnknownParameter, "next page"),

@@ -24,7 +24,7 @@ _WHOLE = re.compile(r" *[+-]?(0[xob])?[0-9a-f_]+ *", re.ASCII | re.IGNORECASE)
 _NUMBER = re.compile(
     r" *([+-]?([0-9][0-9_]*\.?[0-9_]*|\.[0-9_]+)(e[+-]?[0-9]{1,6})?|nan|[+-]?inf(inity)?) *", re.ASCII | re.IGNORECASE
 )
-_BOOLEAN = re.compile(r" *(t(r(ue?)?)?|y(es?)?|on|1|f(a(l(se?)?)?)?|no?|off?|0) *", re.ASCII | re.IGNORECASE)
+_BOOLEAN = re.compile(r" *(t(r(u(e)?)?)?|y(es?)?|on|1|f(a(l(s(e)?)?)?)?|no?|off?|0) *", re.ASCII | re.IGNORECASE)
 _UUID = re.compile(r"\{?[0-9a-f]{4}(-?[0-9a-f]{4}){7}\}?", re.ASCII | re.IGNORECASE)
 _ISO_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,6})?)?"
