@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
@@ -23,6 +24,8 @@ from refold.streams.settings import Settings
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "alone")
 PREFIX = f"refold-test-{WORKER}-"
 TEMPLATE = f"refold_template_{WORKER}"
+hypothesis.settings.register_profile("refold", deadline=None)  # a busy machine is no failure
+hypothesis.settings.load_profile("refold")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

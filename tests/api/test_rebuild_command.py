@@ -139,7 +139,7 @@ def test_a_table_dropped_or_altered_by_hand_is_said_and_made_again(db: Database,
     right = revenue(db)
     by_hand(db, harm, "store_daily")
     code, _, words = run("store_daily")
-    assert (code, "not-compared: retail.store_daily: the served table is not as it was made" in words) == (
+    assert (code, "not-compared: retail.store_daily: the served table was altered" in words) == (
         exits.DIFFERENT,
         True,
     )

@@ -66,7 +66,7 @@ def test_no_table_is_made_while_pg_restore_is_at_work(database: str) -> None:
             with pytest.raises(DatabaseUnavailable, match="is being restored"):
                 bootstrap(db)
             assert db.execute("SELECT to_regclass('refold.voids')").fetchone() == (None,)
-        while db.execute("SELECT FROM pg_stat_activity WHERE application_name = 'pg_restore'").fetchone():
+        while db.execute("SELECT 1 FROM pg_stat_activity WHERE application_name = 'pg_restore'").fetchone():
             pass
         bootstrap(db)
         assert db.execute("SELECT to_regclass('refold.voids') IS NULL").fetchone() == (False,)

@@ -42,11 +42,11 @@ def hot_paths(room: Room, commands: CommandServices, models: ModelServices) -> C
 
     async def rows(scope: Scope, receive: Receive) -> Answer:
         request: Request[Any, Any, Any] = Request(scope, receive)
-        return await read_rows.fn(request=request, models=models, **scope["path_params"])  # type: ignore[no-any-return]
+        return await read_rows.fn(request=request, models=models, **scope["path_params"])  # type: ignore[no-any-return]  # the framework has no type for `fn`
 
     async def row(scope: Scope, receive: Receive) -> Answer:
         request: Request[Any, Any, Any] = Request(scope, receive)
-        return await read_row.fn(request=request, models=models, why=models.why, **scope["path_params"])  # type: ignore[no-any-return]
+        return await read_row.fn(request=request, models=models, why=models.why, **scope["path_params"])  # type: ignore[no-any-return]  # the framework has no type for `fn`
 
     send, read, find = (
         counting(answered(room.limited(_whole(*one)))) for one in ((sent, 201), (rows, 200), (row, 200))
