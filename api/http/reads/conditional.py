@@ -1,10 +1,10 @@
 """Conditional reads: what an answer can be recognized by, and 304 for a client that has it, without touching the model's table."""
 
-from typing import Any
+from collections.abc import Mapping
 
-from litestar import Request
+from litestar.types import Scope
 
-from refold.api.http.reads.asking import VARY, said
+from refold.api.http.reads.asking import VARY
 from refold.api.http.reads.freshness import Standing, http_date, is_known, read_max_age
 from refold.api.http.reads.model_faults import faults_said
 from refold.api.http.reads.positions import missing, read_wanted
@@ -13,15 +13,18 @@ from refold.api.http.reads.standing import ALONE, standing_of, standing_values
 from refold.api.http.wire.answer import Answer
 from refold.projections.tables.serving import ServedModel
 
-AnyRequest = Request[Any, Any, Any]
 _CONDITIONS = ("if-none-match", "if-modified-since")
 _FORMING = ("prefer", "range")
 """Headers that change an answer; `Accept` is in its media type."""
 
 
-async def not_modified(models: ModelServices, model: ServedModel, request: AnyRequest, media: str) -> Answer | None:
-    """304 if the client has the answer already; None if it does not, does not ask, or asks for fresher rows than there are."""
-    headers = request.headers
+async def not_modified(
+    models: ModelServices, model: ServedModel, scope: Scope, headers: Mapping[str, str], media: str
+) -> Answer | None:
+    """304 if the client has the answer already; None if it does not, does not ask, or asks for fresher rows than there are.
+
+    `headers`: the request's, as `said` reads them.
+    """
     if not any(name in headers for name in _CONDITIONS):
         return None
     async with faults_said(models.reads, model):
@@ -33,18 +36,26 @@ async def not_modified(models: ModelServices, model: ServedModel, request: AnyRe
         return None
     if max_age is not None and standing.age > max_age:
         return None
-    etag, modified = _etag(request, standing, media), models.reads.seen.modified((model.domain, model.name), standing)
+    etag, modified = (
+        _etag(scope, headers, standing, media),
+        models.reads.seen.modified((model.domain, model.name), standing),
+    )
     if not is_known(headers, etag, modified):
         return None
     return Answer(b"", status_code=304, media_type=media, headers=_said(standing, etag, modified), head=True)
 
 
 def validated(
-    models: ModelServices, model: ServedModel, request: AnyRequest, standing: Standing, found: Answer
+    models: ModelServices,
+    model: ServedModel,
+    scope: Scope,
+    headers: Mapping[str, str],
+    standing: Standing,
+    found: Answer,
 ) -> Answer:
     """The answer with `ETag` and, if its time is known, `Last-Modified`."""
     modified = models.reads.seen.modified((model.domain, model.name), standing)
-    found.headers.update(_validators(_etag(request, standing, found.media_type or ""), modified))
+    found.headers.update(_validators(_etag(scope, headers, standing, found.media_type or ""), modified))
     return found
 
 
@@ -56,9 +67,7 @@ def _validators(etag: str, modified: int | None) -> dict[str, str]:
     return {"ETag": etag} | ({} if modified is None else {"Last-Modified": http_date(modified)})
 
 
-def _etag(request: AnyRequest, standing: Standing, media: str) -> str:
+def _etag(scope: Scope, headers: Mapping[str, str], standing: Standing, media: str) -> str:
     """Of the question as it was sent: parameters in another order are another question, whose answer is asked for again."""
-    scope = request.scope
     asked = scope["raw_path"].decode("latin-1"), scope["query_string"].decode("latin-1")
-    headers = said(scope["headers"])
     return standing.etag(*asked, media, [headers.get(name) for name in _FORMING])

@@ -62,7 +62,7 @@ async def read_file(
     rows = read_rows(query, headers.get("range"), get=request.method == "GET")
     plan = plan_query(model, query, Wanted(rows=rows))
     media = format_.content_type
-    if not plan.moving and (known := await not_modified(models, model, request, media)) is not None:
+    if not plan.moving and (known := await not_modified(models, model, request.scope, headers, media)) is not None:
         return known
     if "refold-min-position" in headers or MAX_AGE in headers:
         await fresh(models, model, headers, lambda: read_no_rows(models, model))
@@ -79,4 +79,4 @@ async def read_file(
     standing = standing_of(stands, model, models.topic_prefix)
     sent, applied = standing.headers() | {"Vary": VARY}, preferences.applied()
     answer = DownloadAnswer(download, sent | ({"Preference-Applied": applied} if applied else {}))
-    return answer if plan.moving else validated(models, model, request, standing, answer)
+    return answer if plan.moving else validated(models, model, request.scope, headers, standing, answer)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
+from functools import cached_property, lru_cache
 from typing import Any
 
 from refold.api.errors import Fault, HeaderInvalid
@@ -41,9 +42,14 @@ class Standing:
     now: float = 0.0
     seen: float = 0.0
 
-    @property
+    @cached_property
     def position(self) -> str:
         return token(self.positions)
+
+    @property
+    def state(self) -> tuple[str, str, int, str | None]:
+        """Equal exactly while the rows are: what serves, how far it is, and what is missing from it."""
+        return self.table, self.position, self.parked, self.detached
 
     def headers(self) -> dict[str, str]:
         """What an answer says of its rows besides the rows."""
@@ -62,7 +68,7 @@ class Standing:
 
     def etag(self, *question: Any) -> str:
         """The weak tag of the answer to a question about these rows."""
-        said = json.dumps([self.table, self.position, self.parked, self.detached, *question], default=str)
+        said = json.dumps([*self.state, *question], default=str)
         return f'W/"{hashlib.sha256(said.encode()).hexdigest()[:24]}"'
 
 
@@ -75,18 +81,18 @@ class Seen:
     clock, which all processes share. So a state that follows has a later time in every process.
     """
 
-    _since: dict[tuple[str, str], tuple[str, float]] = field(default_factory=dict)
+    _since: dict[tuple[str, str], tuple[object, float]] = field(default_factory=dict)
 
     def modified(self, model: tuple[str, str], standing: Standing) -> int | None:
         """Whole seconds since 1970; None while they are not over."""
-        state = standing.etag()
-        known = self._since.get(model)
+        known, state = self._since.get(model), standing.state
         if known is None or known[0] != state:
             known = self._since[model] = state, standing.seen
         second = math.floor(known[1]) + 1
         return second if standing.now >= second else None
 
 
+@lru_cache(maxsize=256)
 def http_date(seconds: int) -> str:
     """A time as HTTP writes it."""
     return format_datetime(datetime.fromtimestamp(seconds, UTC), usegmt=True)

@@ -51,11 +51,11 @@ async def read_rows(request: AnyRequest, models: Services, domain: FromPath[str]
         return await read_file(request, models, served, format_, headers)
     asked = read_asked(served, request.method, request.scope["query_string"], headers)
     media, moving = asked.media.content_type, asked.plan.moving
-    if not moving and (known := await not_modified(models, served, request, media)) is not None:
+    if not moving and (known := await not_modified(models, served, request.scope, headers, media)) is not None:
         return known
     page = await fresh_page(models, asked.plan, headers, zone=asked.preferences.timezone)
     found = answer(request, asked, page, await _total(models, asked, page))
-    return found if moving else validated(models, served, request, page.standing, found)
+    return found if moving else validated(models, served, request.scope, headers, page.standing, found)
 
 
 @route("/v1/{domain:str}/{model:str}/{key:path}", http_method=METHODS, parameters=ANY)
@@ -85,11 +85,11 @@ def _methods(_: ServedModel) -> Answer:
 
 async def _row(request: AnyRequest, models: ModelServices, served: ServedModel, raw: bytes) -> Answer:
     headers = said(request.scope["headers"])
-    media = accepted(headers.get("accept"), ROW_MEDIA_TYPES)
+    media = accepted(headers.get("accept"), ROW_MEDIA_TYPES).content_type
     zone = read_preferences(headers.get("prefer")).timezone
     key = read_key(raw, len(served.key))
     plan = plan_row(served, key)
-    if not plan.moving and (known := await not_modified(models, served, request, media.content_type)) is not None:
+    if not plan.moving and (known := await not_modified(models, served, request.scope, headers, media)) is not None:
         return known
     page = await fresh_page(models, plan, headers, by_key=zone is None, zone=zone)
     if not page.rows:
@@ -98,8 +98,8 @@ async def _row(request: AnyRequest, models: ModelServices, served: ServedModel, 
         raise absent
     head = request.method == "HEAD"
     body = b"" if head else page.text.encode()
-    found = Answer(body, media_type=media.content_type, headers=page.headers() | {"Vary": VARY}, head=head)
-    return found if plan.moving else validated(models, served, request, page.standing, found)
+    found = Answer(body, media_type=media, headers=page.headers() | {"Vary": VARY}, head=head)
+    return found if plan.moving else validated(models, served, request.scope, headers, page.standing, found)
 
 
 def find_model(models: ModelServices, domain: str, name: str) -> ServedModel:

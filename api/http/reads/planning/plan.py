@@ -54,7 +54,7 @@ class Plan(NamedTuple):
     shape: Shape
     values: tuple[Parameter, ...]
     given: tuple[Given, ...]
-    binding: str
+    query: Query
     cursor: Cursor | None = None
     offset: int = 0
 
@@ -74,11 +74,12 @@ class Plan(NamedTuple):
 
     def cursor_after(self, rows: int, values: Sequence[Value] | None, hashes: Sequence[str]) -> str:
         """The cursor to the page after this one of some rows: by the last row's values, or by hashes."""
-        seen = self.seen + rows
+        binding, seen = _binding(self.model, self.query), self.seen + rows
         if values is not None:
-            return cursors.written(self.binding, Cursor(values=tuple(values), seen=seen))
+            return cursors.written(binding, Cursor(values=tuple(values), seen=seen))
         before = self.cursor.rows[:-1] if self.cursor is not None else ()
-        return cursors.written(self.binding, Cursor(rows=(*before, *hashes)[-ROWS_NAMED - 1 :], seen=seen))
+        rows_named = (*before, *hashes)[-ROWS_NAMED - 1 :]
+        return cursors.written(binding, Cursor(rows=rows_named, seen=seen))
 
 
 def plan_query(model: ServedModel, query: Query, wanted: Wanted | None = None) -> Plan:
@@ -91,8 +92,7 @@ def plan_query(model: ServedModel, query: Query, wanted: Wanted | None = None) -
     grouped = any(isinstance(item, Column) and item.aggregate for item in query.select)
     items = items_shown(query.select, model.columns, _finder(model, columns, "select"), '"_Rows"' if grouped else VIEW)
     terms = _of_groups(items, columns, query.order) if grouped else _of_rows(model, columns, query.order)
-    binding = _binding(model, query)
-    cursor = None if query.cursor is None else cursors.read(query.cursor, binding, len(terms))
+    cursor = None if query.cursor is None else cursors.read(query.cursor, _binding(model, query), len(terms))
     values: list[Parameter] = [one.value for one in given]
     if cursor is not None and cursor.rows:
         values += [cursor.rows[-1], list(cursor.rows)]
@@ -118,7 +118,7 @@ def plan_query(model: ServedModel, query: Query, wanted: Wanted | None = None) -
         form=wanted.form,
         total="none" if wanted.total in {"none", "planned"} else "exact" if wanted.total == "exact" else "bounded",
     )
-    return Plan(model, shape, tuple(values), tuple(given), binding, cursor, offset)
+    return Plan(model, shape, tuple(values), tuple(given), query, cursor, offset)
 
 
 def plan_row(model: ServedModel, key: Sequence[str]) -> Plan:
