@@ -18,9 +18,9 @@ from refold.schemas.meta import CommandMeta, Meta
 from refold.streams.chunk import Chunk, Place
 from refold.streams.core.limits import core_positions
 from refold.streams.domain import Domains
-from refold.streams.errors import KafkaUnavailable
 from refold.streams.kafka.log_reader import LogReader
 from refold.streams.kafka.offsets import LATEST, asker, offsets
+from refold.streams.log.stretch import read_until
 from refold.streams.log.topics import commands_topic, events_topic
 from refold.streams.postgres.connection import Database
 
@@ -133,16 +133,9 @@ class LogSearch:
     def _chunks(self, starts: Mapping[Place, int], ends: Mapping[Place, int]) -> Iterator[Chunk]:
         """The records from starts to ends, some at a time."""
         left = {place: start for place, start in starts.items() if start < ends[place]}
-        if not left:
-            return
-        heard = time.monotonic()
-        with closing(LogReader(self.servers, left, records=READ_RECORDS)) as reader:
-            while any(reader.next[place] < ends[place] for place in left):
-                for read in reader.poll(1.0):
-                    heard = time.monotonic()
-                    yield read.upto(ends[read.place])
-                if time.monotonic() - heard > _SILENCE_S:
-                    raise KafkaUnavailable(f"no record for {_SILENCE_S:.0f} s")
+        if left:
+            with closing(LogReader(self.servers, left, records=READ_RECORDS)) as reader:
+                yield from read_until(reader, {place: ends[place] for place in left}, _SILENCE_S)
 
 
 def _holding(chunk: Chunk, needles: tuple[bytes, ...]) -> Iterator[tuple[int, bytes]]:

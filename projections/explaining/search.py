@@ -17,9 +17,9 @@ from refold.projections.partials.of_key import rows_of_key
 from refold.projections.tables.layout import Layout
 from refold.schemas.columns.decoder import ColumnDecoder
 from refold.streams.chunk import Chunk, Place
-from refold.streams.errors import KafkaUnavailable
 from refold.streams.kafka.log_reader import LogReader
 from refold.streams.log.history import PAGE_BYTES, History
+from refold.streams.log.stretch import read_until
 from refold.streams.log.topics import category_of, events_topic
 from refold.streams.postgres import set_aside
 
@@ -115,20 +115,9 @@ class Search:
     def _chunks(self, snapshot: Snapshot, searched: Searched, until: float | None) -> Iterator[Chunk]:
         starts = {place: searched.at.get(place, 0) for place, end in snapshot.positions.items()}
         starts = {place: at for place, at in starts.items() if at < snapshot.positions[place]}
-        if not starts:
-            return
-        heard = time.monotonic()
-        with closing(LogReader(self.servers, starts, records=READ_RECORDS)) as reader:
-            while any(searched.at.get(place, 0) < snapshot.positions[place] for place in starts):
-                if until is not None and time.monotonic() >= until:
-                    return
-                for read in reader.poll(1.0):
-                    heard = time.monotonic()
-                    chunk = read.upto(snapshot.positions[read.place])
-                    if chunk.values:
-                        yield chunk
-                if time.monotonic() - heard > _SILENCE_S:
-                    raise KafkaUnavailable(f"no record for {_SILENCE_S:.0f} s")
+        if starts:
+            with closing(LogReader(self.servers, starts, records=READ_RECORDS)) as reader:
+                yield from read_until(reader, {place: snapshot.positions[place] for place in starts}, _SILENCE_S, until)
 
     def _matching(self, layout: Layout, snapshot: Snapshot, chunk: Chunk) -> Iterator[FoundValue]:
         """The chunk's records with an event that is added to the row, in order."""

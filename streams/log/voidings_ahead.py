@@ -14,11 +14,11 @@ from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import KafkaUnavailable, LogRefused
 from refold.streams.kafka.log_reader import LogReader
 from refold.streams.kafka.stopped_places import AGAIN_S
+from refold.streams.log.stretch import read_until
 from refold.streams.rules.judge import names
 
 RECORDS = 50_000
-_POLL_S = 1.0
-_SILENCE_S = 10.0
+SILENCE_S = 10.0
 
 
 @dataclass
@@ -62,7 +62,7 @@ class VoidingsAhead:
         with closing(LogReader(self._servers, {place: look.next}, records=RECORDS)) as reader:
             end = reader.ends()[place]
             stop = end if self._at_once is None else min(end, look.next + self._at_once)
-            for chunk in read_until(reader, place, stop):
+            for chunk in read_until(reader, {place: stop}, SILENCE_S):
                 found = (one for _, one in controls(chunk) if isinstance(one, Voiding))
                 look.found += [voiding for voiding in found if voiding.offset == look.offset]
                 look.next = chunk.end
@@ -72,17 +72,6 @@ class VoidingsAhead:
 
 def _is_named(look: _Look, claim: Claim) -> bool:
     return any(names(voiding, look.offset, claim) for voiding in look.found)
-
-
-def read_until(reader: LogReader, place: Place, stop: int) -> Iterator[Chunk]:
-    """A reader's chunks before `stop`, perhaps some after. Ignores KafkaUnavailable; raises as `LogReader.poll`."""
-    heard = time.monotonic()
-    while reader.next[place] < stop:
-        for chunk in reader.poll(_POLL_S):
-            heard = time.monotonic()
-            yield chunk
-        if time.monotonic() - heard > _SILENCE_S:
-            raise KafkaUnavailable(f"{place[0]}/{place[1]}: no record for {_SILENCE_S:.0f} s")
 
 
 def controls(chunk: Chunk) -> Iterator[tuple[int, Claim | Voiding]]:

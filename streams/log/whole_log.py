@@ -1,16 +1,17 @@
 """Reads everything in the log at one moment, from the first record on, of every topic of the domains."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 
 from confluent_kafka import KafkaException, TopicPartition
 
 from refold.streams.chunk import Chunk, Place
 from refold.streams.domain import Domains
-from refold.streams.errors import KafkaUnavailable
 from refold.streams.kafka import clients
 from refold.streams.kafka.log_reader import LogReader
 from refold.streams.kafka.messages import watermarks
+from refold.streams.log.stretch import read_until
 from refold.streams.log.topics import commands_topic, events_topic
 from refold.streams.refusals import of_kafka
 from refold.streams.settings import Settings
@@ -45,18 +46,11 @@ def whole_log(settings: Settings, places: Sequence[Place]) -> Iterator[tuple[Chu
     Raises KafkaUnavailable, LogTrimmed, LogHole.
     """
     ends = _ends(settings, places)
-    reader = LogReader(settings.kafka_servers(), dict.fromkeys(places, 0), records=RECORDS)
-    try:
-        whole, done, heard = sum(ends.values()), 0, time.monotonic()
-        while left := _left(reader.next, ends):
-            for read in reader.poll(1.0):
-                chunk, heard = read.upto(ends[read.place]), time.monotonic()
-                done += len(chunk.values)
-                yield chunk, done, whole
-            if time.monotonic() - heard > _SILENCE_S:
-                raise KafkaUnavailable(f"no record for {_SILENCE_S:.0f} s, and {left:,} are left")
-    finally:
-        reader.close()
+    whole, done = sum(ends.values()), 0
+    with closing(LogReader(settings.kafka_servers(), dict.fromkeys(places, 0), records=RECORDS)) as reader:
+        for chunk in read_until(reader, ends, _SILENCE_S):
+            done += len(chunk.values)
+            yield chunk, done, whole
 
 
 def raw_per_s(settings: Settings, places: Sequence[Place], most: int) -> float:
@@ -80,7 +74,3 @@ def _ends(settings: Settings, places: Sequence[Place]) -> dict[Place, int]:
         return {place: watermarks(client, place)[1] for place in places}
     finally:
         client.close()
-
-
-def _left(positions: Mapping[Place, int], ends: Mapping[Place, int]) -> int:
-    return sum(max(0, end - positions[place]) for place, end in ends.items())

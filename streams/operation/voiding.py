@@ -19,8 +19,9 @@ from refold.streams.domain import Domains
 from refold.streams.errors import DeliveryFailed
 from refold.streams.kafka import clients
 from refold.streams.kafka.log_reader import LogReader
+from refold.streams.log.stretch import read_until
 from refold.streams.log.topics import events_topic
-from refold.streams.log.voidings_ahead import RECORDS, controls, read_until
+from refold.streams.log.voidings_ahead import RECORDS, SILENCE_S, controls
 from refold.streams.log.whole_log import places_of
 from refold.streams.operation.presence import live_processes
 from refold.streams.operation.voiding_errors import VoidEvent, VoidNeedless, VoidOtherVersion, VoidPassed, VoidUnknown
@@ -112,7 +113,7 @@ class Voidings:
 
     def _read_on(self) -> None:
         with closing(LogReader(self._servers, {self.place: self._end}, records=RECORDS)) as reader:
-            for chunk in read_until(reader, self.place, reader.ends()[self.place]):
+            for chunk in read_until(reader, reader.ends(), SILENCE_S):
                 self._controls += controls(chunk)
                 self._end = chunk.end
 
@@ -147,7 +148,7 @@ class Voidings:
 
     def _record(self, offset: int) -> Claim | Meta | Voiding | None:
         with closing(LogReader(self._servers, {self.place: offset}, records=1)) as reader:
-            for chunk in read_until(reader, self.place, offset + 1):
+            for chunk in read_until(reader, {self.place: offset + 1}, SILENCE_S):
                 try:
                     return read_envelope(chunk.values[0])
                 except Undecodable:
@@ -208,6 +209,5 @@ def voidings_of(settings: Settings, db: Database, most: int) -> Iterator[tuple[P
     ).fetchall()
     for topic, part, first, last in ranges:
         with closing(LogReader(settings.kafka_servers(), {(topic, part): first}, records=RECORDS)) as reader:
-            for chunk in read_until(reader, (topic, part), last + 1):
-                found = controls(chunk.upto(last + 1))
-                yield from ((chunk.place, at, one) for at, one in found if isinstance(one, Voiding))
+            for chunk in read_until(reader, {(topic, part): last + 1}, SILENCE_S):
+                yield from ((chunk.place, at, one) for at, one in controls(chunk) if isinstance(one, Voiding))
