@@ -13,11 +13,11 @@ from contextlib import contextmanager
 import msgspec
 import uvicorn
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from refold.api.http.describe.services import Check
-from refold.api.http.wire.answer import Answer
+from refold.api.http.wire.answer import Answer, Noticing
 from refold.api.http.wire.problems import problem
 from refold.api.http.wire.unlistening import take_no_new
 from refold.api.stop_times import IN_FLIGHT_S
@@ -75,17 +75,11 @@ class DrainingServer(uvicorn.Server):
             stopping = Answer(msgspec.json.encode(_STOPPING), status_code=503, media_type="application/json")
             await stopping.to_asgi_response()(scope, receive, send)
             return
-        begun = False
-
-        async def noticed(message: Message) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
+        noticing = Noticing(send)
         try:
-            await app(scope, receive, noticed)
+            await app(scope, receive, noticing)
         except asyncio.CancelledError:
-            if begun or not self.server_state.draining:
+            if noticing.begun or not self.server_state.draining:
                 raise
             cut = Stopping(f"the process is stopping, and the request took more than {IN_FLIGHT_S} s longer")
             await problem(cut, headers={"Connection": "close"}).to_asgi_response()(scope, receive, send)

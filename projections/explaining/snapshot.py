@@ -7,11 +7,12 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from refold.projections.declaring.declaration import handled
+from refold.projections.declaring.declaration import Entity, handled
 from refold.projections.declaring.expressions import Field
 from refold.projections.errors import DeclarationDiffers, KeyUnfit
 from refold.projections.live.limits import parked
 from refold.projections.partials.batch import ALL_BUILDS, Park
+from refold.projections.partials.long_keys import MARK
 from refold.projections.tables.builds import Build
 from refold.projections.tables.layout import Layout
 from refold.schemas.columns import envelope as m
@@ -21,7 +22,6 @@ from refold.streams.log.topics import events_topic
 from refold.streams.postgres.connection import Database
 from refold.streams.postgres.set_aside import Offsets
 
-_STANDIN = "~sha256:"
 _SERVING = """
     SELECT build, domain, model, fingerprint, status, detached_code, detached_reason FROM refold.builds
      WHERE domain = %s AND model = %s AND status = 'serving'
@@ -124,10 +124,10 @@ def _streams(db: Database, layout: Layout, key: Sequence[Any]) -> dict[str, list
 
 def _stream_of(layout: Layout, key: Sequence[Any]) -> str | None:
     model = layout.model
-    if not hasattr(model, "key"):
+    if isinstance(model, Entity):
         return str(key[0])
     parts = [part.value for part in model.key.values()]
     if Field(m.STREAM) not in parts:
         return None
     stream = str(key[parts.index(Field(m.STREAM))])
-    return None if _STANDIN in stream else stream
+    return None if MARK in stream else stream

@@ -19,7 +19,7 @@ MOST_BYTES = 512
 """Most bytes (UTF-8) of one text of a key that is kept as it is."""
 _TOGETHER_BYTES = 2000
 """Most bytes of all texts of a key; an index row of Postgres has 2,704 bytes at most."""
-_MARK = "~sha256:"
+MARK = "~sha256:"
 _STANDIN = re.compile(r".*~sha256:[0-9a-f]{64}", re.DOTALL)
 _STANDIN_BYTES, _BEGINNING = 72, 64
 
@@ -42,16 +42,16 @@ def bounded_text(text: str | None, most: int) -> str | None:
     if text is None or ((len(text) * 4 <= most or len(text.encode()) <= most) and not _looks_like_one(text)):
         return text
     beginning = text[: min(_BEGINNING, (most - _STANDIN_BYTES) // 4)]
-    return f"{beginning}{_MARK}{hashlib.sha256(text.encode()).hexdigest()}"
+    return f"{beginning}{MARK}{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def bounded_column(texts: pl.Series, most: int) -> pl.Series:
     """`bounded_text` for a column; returns the column itself if no text is too long, as is usual."""
     texts = texts if texts.dtype == pl.String else texts.cast(pl.String)
-    if not ((texts.str.len_bytes() > most) | texts.str.contains(_MARK, literal=True)).any():
+    if not ((texts.str.len_bytes() > most) | texts.str.contains(MARK, literal=True)).any():
         return texts
     return pl.Series(texts.name, [bounded_text(text, most) for text in texts.to_list()], pl.String)
 
 
 def _looks_like_one(text: str) -> bool:
-    return _MARK in text and _STANDIN.fullmatch(text) is not None
+    return MARK in text and _STANDIN.fullmatch(text) is not None

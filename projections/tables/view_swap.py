@@ -66,6 +66,14 @@ def exists(db: Database, name: Name) -> bool:
     return has_table(db, _text(name))
 
 
+def hold(domain: str, model: str) -> sql.Composed:
+    """The statement that keeps a model's view as it is until the transaction ends. Run it before the snapshot is taken.
+
+    LOCK TABLE takes no snapshot. One from before a promotion would see the new view over a table that is empty to it.
+    """
+    return sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(sql.Identifier(domain, model))
+
+
 def replace(db: Database, name: Name, body: sql.Composable, ours: Sequence[Name]) -> None:
     """Let a view show `body`, within the caller's transaction. `ours`: the views that may be dropped for a moment.
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from psycopg import sql
 
 from refold.api.http.changes.ids import mark_of
 from refold.api.http.changes.key_reader import Positions, StretchLimits
@@ -22,7 +21,6 @@ Snapshot = Callable[[], AbstractAsyncContextManager[Fetch]]
 Parked = tuple[int, str, str, int, int]
 """Build (0: all), category, stream, partition and first offset of a stream that waits."""
 
-_LOCK = "LOCK TABLE {} IN ACCESS SHARE MODE"
 _MOMENT = """
 SELECT b.build, b.fingerprint, extract(epoch FROM b.created_at)::text, b.detached_code,
        (SELECT coalesce(json_agg(json_build_array(m.topic, m.part, m.next_offset)), '[]')::text
@@ -76,14 +74,6 @@ class Moment:
         if self.detached is not None:
             said["detached"] = self.detached
         return said
-
-
-async def lock(fetch: Fetch, model: ServedModel) -> None:
-    """Hold the model's view as it is, before the snapshot is taken.
-
-    A snapshot from before a promotion would see the new view over a table that is empty to it. LOCK TABLE takes none.
-    """
-    await fetch(sql.SQL(_LOCK).format(sql.Identifier(model.domain, model.name)), ())
 
 
 async def moment(fetch: Fetch, model: ServedModel, prefix: str) -> Moment | None:

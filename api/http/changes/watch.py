@@ -17,12 +17,13 @@ import psycopg
 from refold.api.http.changes import batches
 from refold.api.http.changes.cohorts import Cohort, Start, merged
 from refold.api.http.changes.key_reader import KeyReader, KeysUnknown, Positions, StretchLimits
-from refold.api.http.changes.moment import Moment, Snapshot, limits_of, lock, moment
+from refold.api.http.changes.moment import Moment, Snapshot, limits_of, moment
 from refold.api.http.changes.recent_keys import MOST_KEPT, RecentKeys
 from refold.api.http.changes.selection import Selection
 from refold.api.http.changes.subscriber import Subscriber
 from refold.api.http.reads.services import Fetch
 from refold.projections.tables.serving import ServedModel
+from refold.projections.tables.view_swap import hold
 from refold.schemas.errors import RefoldError
 from refold.streams.chunk import Place
 from refold.streams.errors import LogRefused
@@ -144,7 +145,7 @@ class Watch:
         """Send each cohort what changed for it. What lies far back in the log is read first, outside of any snapshot."""
         while True:
             async with self._of.snapshot() as fetch:
-                await lock(fetch, self._of.model)
+                await fetch(hold(self._of.model.domain, self._of.model.name), ())
                 now = await moment(fetch, self._of.model, self._of.prefix)
                 if now is None:
                     return  # no table serves: it is being built again, and clients wait

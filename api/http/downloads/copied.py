@@ -20,7 +20,9 @@ from psycopg.rows import TupleRow
 
 from refold.api.http.downloads.columns import Column, described, place
 from refold.api.http.wire.database import Row, api_errors
+from refold.projections.tables.view_swap import hold
 from refold.streams.postgres import session
+from refold.streams.postgres.arrays import quoted_text
 from refold.streams.postgres.connection import connect_async
 
 READY_READ = waiting.Wait.R
@@ -62,10 +64,7 @@ class Snapshot:
         with api_errors():
             await self._db.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             await self._db.execute(f"SET LOCAL lock_timeout = {_LOCK_MS}")
-            # LOCK takes no snapshot. Taken later, it could follow a promotion whose tables this snapshot shows empty.
-            await self._db.execute(
-                sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(sql.Identifier(*selection.view))
-            )
+            await self._db.execute(hold(*selection.view))
             if selection.zone is not None:
                 await self._db.execute("SELECT set_config('timezone', %s, true)", [selection.zone])
             self.state = await self._one(*selection.state)
@@ -121,12 +120,8 @@ async def _ended(db: psycopg.AsyncConnection[TupleRow]) -> None:
 def as_setting(value: Any) -> str:
     """A value as the text of a setting. Null has none: `read_from_settings` writes it."""
     if isinstance(value, list | tuple):
-        return "{" + ",".join("NULL" if item is None else _quoted(str(item)) for item in value) + "}"
+        return "{" + ",".join("NULL" if item is None else quoted_text(str(item)) for item in value) + "}"
     return "" if value is None else str(value)
-
-
-def _quoted(item: str) -> str:
-    return '"' + item.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def read_from_settings(statement: str, values: Sequence[Any]) -> str:

@@ -25,9 +25,7 @@ class DownloadAnswer(Answer):
 
     def to_asgi_response(self, *_: Any, **__: Any) -> ASGIResponse:
         """The response that sends it."""
-        headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self.headers.items()]
-        headers.append((b"content-type", str(self.media_type).encode("latin-1")))
-        return _Chunks(self._download, headers)
+        return _Chunks(self._download, self.encoded_headers())
 
 
 class _Chunks(ASGIResponse):

@@ -4,7 +4,7 @@ from typing import Any
 
 from litestar import Response
 from litestar.response.base import ASGIResponse
-from litestar.types import Receive, Scope, Send
+from litestar.types import Message, Receive, Scope, Send
 
 JSON = "application/json"
 
@@ -19,13 +19,28 @@ class Answer(Response[bytes]):
         super().__init__(content, **more)
         self._head = head
 
+    def encoded_headers(self) -> list[tuple[bytes, bytes]]:
+        """The headers as the server takes them, with the media type, without a length."""
+        headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self.headers.items()]
+        return [*headers, (b"content-type", (self.media_type or "application/octet-stream").encode("latin-1"))]
+
     def to_asgi_response(self, *_: Any, status_code: int | None = None, **__: Any) -> ASGIResponse:
         """`status_code`: the route's status, used if the answer has none of its own."""
-        headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self.headers.items()]
-        headers.append((b"content-type", (self.media_type or "application/octet-stream").encode("latin-1")))
+        headers = self.encoded_headers()
         if not self._head:
             headers.append((b"content-length", b"%d" % len(self.content)))
         return _Whole(self.status_code or status_code or 200, headers, self.content)
+
+
+class Noticing:
+    """Passes an answer's messages on, and knows whether the answer has begun."""
+
+    def __init__(self, send: Send) -> None:
+        self._send, self.begun = send, False
+
+    async def __call__(self, message: Message) -> None:
+        self.begun = True
+        await self._send(message)
 
 
 class _Whole(ASGIResponse):

@@ -8,12 +8,12 @@ import msgspec
 from litestar import Request, get
 from litestar.exceptions import HTTPException
 from litestar.params import FromPath
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, Receive, Scope, Send
 
 from refold.api.error_page import catalogue, meaning, retry_after_of, status_of
 from refold.api.errors import ApiError, BodyTimeout, Fault, InternalError, MethodNotAllowed, RouteUnknown
 from refold.api.http.wire import request_ids
-from refold.api.http.wire.answer import JSON, Answer
+from refold.api.http.wire.answer import JSON, Answer, Noticing
 from refold.schemas.errors import BadValue, RefoldError
 from refold.streams import journal
 
@@ -131,17 +131,11 @@ def answered(app: ASGIApp) -> ASGIApp:
     """Answer errors from within, unless an answer has begun. The framework would do so outside what counts answers: it would count a 500."""
 
     async def caught(scope: Scope, receive: Receive, send: Send) -> None:
-        begun = False
-
-        async def noticed(message: Message) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
+        noticing = Noticing(send)
         try:
-            await app(scope, receive, noticed)
+            await app(scope, receive, noticing)
         except Exception as error:
-            if begun:
+            if noticing.begun:
                 raise
             await answer_to(scope, error).to_asgi_response()(scope, receive, send)
 

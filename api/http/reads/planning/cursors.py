@@ -1,6 +1,5 @@
 """Cursors as clients get them: a row's values or hashes, bound to the query that they belong to."""
 
-import base64
 import hashlib
 import json
 from typing import Annotated, NamedTuple
@@ -8,6 +7,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 
 from refold.api.errors import CursorInvalid, Fault
+from refold.api.http.reads.opaque import opaque, revealed
 from refold.api.http.reads.planning.column_values import Value
 from refold.api.http.reads.planning.keyset import ROWS_NAMED
 
@@ -30,14 +30,13 @@ class Cursor(NamedTuple):
 def written(binding: str, cursor: Cursor) -> str:
     """The cursor as a client gets it, bound to its query."""
     body = json.dumps([binding, cursor.values, cursor.rows, cursor.seen], separators=(",", ":"), ensure_ascii=False)
-    return base64.urlsafe_b64encode(body.encode()).decode().rstrip("=")
+    return opaque(body.encode())
 
 
 def read(text: str, binding: str, terms: int) -> Cursor:
     """The cursor of a client. Raises CursorInvalid if it does not belong to this query."""
     try:
-        body = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        bound_to, values, rows, seen = msgspec.json.decode(body, type=_Written)
+        bound_to, values, rows, seen = msgspec.json.decode(revealed(text), type=_Written)
     except (ValueError, msgspec.MsgspecError):
         raise not_ours() from None
     sound = (len(values) == terms and not rows) or (not values and 0 < len(rows) <= ROWS_NAMED + 1)
