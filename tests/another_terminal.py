@@ -77,7 +77,7 @@ def a_terminal_opens_psql(secret: str) -> None:
         assert any("refold_analyst" in word for word in arguments)
         assert not any(secret in word for word in arguments)
         os.write(ours, b"\\q\n")
-        assert psql.wait(30) == 0
+        assert psql.wait(60) == 0
     os.close(ours)
 
 

@@ -33,7 +33,7 @@ with open(disk / "ballast", "wb", buffering=0) as ballast:
 """
 
 
-def on_a_full_disk(folder: Path, program: str, size: str = "256k", seconds: float = 60) -> str:
+def on_a_full_disk(folder: Path, program: str, size: str = "256k", seconds: float = 100) -> str:
     """Run the program after FILL, on a tmpfs mounted at the folder; what it printed."""
     unshare = shutil.which("unshare")
     probe = f"mount -t tmpfs -o size={size} none {folder}"

@@ -129,7 +129,7 @@ def test_the_last_words_are_the_telling_line(tmp_path: Path) -> None:
     process = server(tmp_path)
     (tmp_path / "log").write_text("ERROR of an earlier run\n")
     process.launch(["sh", "-c", "echo starting; echo FATAL: no room; echo bye"], cwd=tmp_path)
-    process._wait(5)
+    process._wait(60)
     assert process.last_words() == "FATAL: no room"
 
 

@@ -26,7 +26,7 @@ from refold.streams.settings import Settings
 from tests.another_terminal import another_terminal
 from tests.conftest import PREFIX
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
 PARENT = "import sys, time, pathlib; from refold.api.embedded.servers import Servers; "
 PARENT += "s = Servers(pathlib.Path(sys.argv[1]), print); s.start(); print('up', flush=True); time.sleep(600)"
 
@@ -39,7 +39,7 @@ def data() -> Iterator[Path]:
     remove_data(folder)
 
 
-def eventually(holds: Callable[[], bool], bound_s: float = 30.0) -> bool:
+def eventually(holds: Callable[[], bool], bound_s: float = 120.0) -> bool:
     deadline = time.monotonic() + bound_s
     while not holds():
         if time.monotonic() > deadline:
@@ -209,5 +209,5 @@ def test_refold_dev_prints_addresses_and_leaves_nothing_behind(
         assert postgres_answers(endpoints)
         another_terminal(data, endpoints, monkeypatch, capsys)
         process.terminate()
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
     assert find_running(data) == Endpoints(None, None)

@@ -48,7 +48,7 @@ supervisor.FIRST_PAUSE_S = 60
 lines = []
 watched = supervisor.Supervisor(Settings(data=disk), ["core"], lambda _, line: lines.append(line))
 with watched:
-    until = time.monotonic() + 30
+    until = time.monotonic() + 50
     while not any("starting it again" in line for line in lines) and time.monotonic() < until:
         time.sleep(0.05)
 said = [line for line in lines if "full disk" in line]

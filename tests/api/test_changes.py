@@ -26,7 +26,7 @@ STORE = 330
 
 @pytest.fixture(scope="module")
 def api(stack: Stack) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=stack.api_url, timeout=30, headers={"Prefer": "wait=20"}) as client:
+    with httpx.Client(base_url=stack.api_url, timeout=60, headers={"Prefer": "wait=30"}) as client:
         yield client
 
 
@@ -191,7 +191,7 @@ def test_the_pages_blocks_run(api: httpx.Client, stack: Stack, tmp_path: Path) -
     (script,) = re.findall(r"^```js\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     program = tmp_path / "rows.mjs"
     program.write_text(f"{EVENT_SOURCE}\nconst REFOLD = '{stack.api_url}';\n{script}")
-    told = subprocess.run([node, program], capture_output=True, text=True, check=True, timeout=30).stdout
+    told = subprocess.run([node, program], capture_output=True, text=True, check=True, timeout=100).stdout
     assert [row["store_id"] for row in json.loads(told) if row["store_id"] == STORE] == [STORE]
 
 

@@ -37,7 +37,7 @@ def port(app: Litestar) -> Iterator[int]:
 
 @contextmanager
 def client(port: int) -> Iterator[socket.socket]:
-    with closing(socket.create_connection(("127.0.0.1", port), timeout=30)) as connection:
+    with closing(socket.create_connection(("127.0.0.1", port), timeout=60)) as connection:
         yield connection
 
 
@@ -100,9 +100,11 @@ def test_headers_that_do_not_end_are_408_and_a_silent_connection_is_closed(
         slow.sendall(b"GET /livez HTTP/1.1\r\na: ")
         assert problems(said(slow)) == (408, "headers-timeout")
         assert said(silent) == b""
+    monkeypatch.setattr(connections, "HEADERS_S", 60)
     with client(port) as later:
         later.sendall(b"GET /livez HTTP/1.1\r\n\r\n")
         assert later.recv(65536).startswith(b"HTTP/1.1 200")
+        monkeypatch.setattr(connections, "HEADERS_S", 0.2)
         later.sendall(b"GET /livez HTTP/1.1\r\na: ")
         assert problems(said(later)) == (408, "headers-timeout")
 

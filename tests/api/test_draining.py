@@ -28,8 +28,11 @@ def test_a_stopping_api_is_unready_and_answers_all_else_until_it_is_drained(app:
             target=lambda: answers.append(httpx.post(url, json=GOOD, headers=headers, timeout=60).status_code)
         )
         flying.start()
+        until = time.monotonic() + 60
+        while not served.server_state.tasks and time.monotonic() < until:
+            time.sleep(0.01)
         served.should_exit = True
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while not served.server_state.draining and time.monotonic() < until:
             time.sleep(0.01)
         unready, other = kept.get("/readyz"), httpx.get(f"http://127.0.0.1:{port}/v1/retail")
@@ -40,7 +43,7 @@ def test_a_stopping_api_is_unready_and_answers_all_else_until_it_is_drained(app:
             "close",
         )
         served.force_exit, served._drain_s = False, 0
-        flying.join(30)
+        flying.join(60)
         assert answers == [202]
         served.force_exit = True
 
@@ -96,10 +99,10 @@ def test_what_takes_longer_than_a_stop_waits_is_answered_so(
             target=lambda: answers.append(httpx.post(url, json=GOOD, headers=headers, timeout=60))
         )
         flying.start()
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while not served.server_state.tasks and time.monotonic() < until:
             time.sleep(0.01)
-    flying.join(30)
+    flying.join(60)
     (answer,) = answers
     assert (answer.status_code, answer.json()["code"]) == (503, "stopping")
     assert (answer.headers["retry-after"], answer.headers["connection"]) == ("1", "close")
@@ -110,7 +113,7 @@ def test_who_is_answered_before_the_whole_body_has_come_gets_the_answer(app: Lit
     served = server(Settings(api_port=0, api_drain_s=30), app)
     with running(served) as port:
         served.should_exit = True
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while not served.server_state.draining and time.monotonic() < until:
             time.sleep(0.01)
         for _ in range(10):

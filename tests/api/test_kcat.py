@@ -161,7 +161,7 @@ def whole_log(settings: Settings) -> list[Message]:
     names = [named(settings.topic_prefix, c) for c in RETAIL.categories for named in (events_topic, commands_topic)]
     places = [TopicPartition(name, part, 0) for name in names for part in range(settings.partitions)]
     reader.assign(places)
-    records = sum(reader.get_watermark_offsets(place, timeout=10)[1] for place in places)
+    records = sum(reader.get_watermark_offsets(place, timeout=60)[1] for place in places)
     found: list[Message] = []
     while len(found) < records:
         found += reader.consume(500, 1.0)

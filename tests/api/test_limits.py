@@ -15,7 +15,7 @@ from litestar.testing import TestClient
 
 from refold.api.http.commands import batch_line
 from refold.api.http.commands.batch_text import LineSplitter
-from refold.api.http.commands.outcomes import MAX_WAITERS
+from refold.api.http.commands.outcomes import MAX_WAITERS, Outcome
 from refold.api.http.server import HANG_UP, server
 from refold.api.http.wire import limited
 from refold.streams.errors import QueueFull
@@ -36,21 +36,34 @@ def test_so_many_requests_at_once_and_the_next_is_429(
 ) -> None:
     monkeypatch.setattr(limited, "MAX_AT_ONCE", 3)
     world.decides = False
+    futures: list[asyncio.Future[Outcome]] = []
+
+    @contextmanager
+    def expected(_: bytes) -> Iterator["asyncio.Future[Outcome]"]:
+        futures.append(asyncio.get_running_loop().create_future())
+        yield futures[-1]
+
+    monkeypatch.setattr(world, "expected", expected)
 
     async def main() -> list[httpx.Response]:
         served: Any = app  # httpx and Litestar name the same protocol differently
         transport = httpx.ASGITransport(served)
         async with httpx.AsyncClient(transport=transport, base_url="http://refold") as api:
-            sent = [api.post(COMMAND, json=GOOD, headers={"Idempotency-Key": str(n)}) for n in range(3)]
+            headers = {"Prefer": "wait=30"}
+            sent = [api.post(COMMAND, json=GOOD, headers=headers | {"Idempotency-Key": str(n)}) for n in range(3)]
             waiting = [asyncio.ensure_future(one) for one in sent]
-            await asyncio.sleep(0.05)
+            async with asyncio.timeout(60):
+                while len(world.appended) < 3:  # noqa: ASYNC110 - the requests are under way in this loop
+                    await asyncio.sleep(0.01)
             beyond, probe = await api.get("/v1/retail/store_daily"), await api.get("/livez")
+            for future, intent in zip(futures, world.appended, strict=True):
+                future.set_result(world.outcome(intent))
             return [beyond, probe, *await asyncio.gather(*waiting), await api.get("/v1")]
 
     beyond, probe, *admitted, after = asyncio.run(main())
     assert (beyond.status_code, beyond.json()["code"], beyond.headers["retry-after"]) == (429, "too-many-waiting", "1")
     assert beyond.headers["content-type"] == "application/problem+json"
-    assert (probe.status_code, {one.status_code for one in admitted}, after.status_code) == (200, {202}, 200)
+    assert (probe.status_code, {one.status_code for one in admitted}, after.status_code) == (200, {201}, 200)
 
 
 def test_a_connection_too_many_is_told_when_to_come_back_and_closed(

@@ -14,6 +14,18 @@ from refold.api.http.wire.notices import Notices
 from refold.streams.errors import DatabaseUnavailable
 
 
+class Unhurried(Notices):
+    """It wakes nobody without a notice."""
+
+    async def beyond(self, count: int, group: str, seconds: float = 60.0) -> int:
+        return await super().beyond(count, group, seconds)
+
+
+async def everyone_has_gone_as_far_as_they_can() -> None:
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
 class Table:
     """Rows by key, and the keys of each query."""
 
@@ -46,12 +58,13 @@ async def waited(found: Outcomes, keys: list[bytes], seconds: float) -> int:
 
 def test_all_waiters_are_answered_by_one_query_for_each_commit() -> None:
     async def main() -> None:
-        table, notices = Table(), Notices("")
+        table, notices = Table(), Unhurried("")
         found = Outcomes(table.fetch, notices)
         await found.open()
         keys = [bytes([n]) for n in range(50)]
-        waiting = asyncio.create_task(waited(found, keys * 2, 5))
-        await asyncio.sleep(0.05)
+        waiting = asyncio.create_task(waited(found, keys * 2, 60))
+        await everyone_has_gone_as_far_as_they_can()
+        assert found.waiters() == 100
         for key in keys:
             table.decide(key)
         notices.told("core/retail.basket.events/0:5")
@@ -75,11 +88,11 @@ def test_who_asks_while_a_query_is_under_way_is_answered_by_the_next() -> None:
 
         found = Outcomes(slow, Notices(""))
         first = [asyncio.create_task(found.find(key)) for key in (b"a", b"b")]
-        await asyncio.sleep(0.01)
+        await everyone_has_gone_as_far_as_they_can()
         table.decide(b"b")
         later = [asyncio.create_task(found.find(key)) for key in (b"a", b"b", b"b", b"c")]
         gone = asyncio.create_task(found.find(b"a"))
-        await asyncio.sleep(0.01)
+        await everyone_has_gone_as_far_as_they_can()
         gone.cancel()
         gate.set()
         assert [(await task) is not None for task in first] == [True, False]
@@ -108,7 +121,7 @@ def test_a_lost_notice_costs_no_more_than_a_poll() -> None:
         found = Outcomes(table.fetch, Notices(""))
         await found.open()
         table.decide(b"k")
-        assert await waited(found, [b"k"], 2) == 1
+        assert await waited(found, [b"k"], 60) == 1
         await found.close()
 
     asyncio.run(main())
@@ -134,7 +147,7 @@ def test_postgres_away_and_back_is_survived(monkeypatch: pytest.MonkeyPatch) -> 
         found = Outcomes(table.fetch, Notices(""))
         await found.open()
         table.decide(b"k")
-        assert await waited(found, [b"k"], 5) == 1
+        assert await waited(found, [b"k"], 60) == 1
         await found.close()
 
     asyncio.run(main())
@@ -154,12 +167,12 @@ def test_the_number_of_waiters_is_bounded(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_reader_waits_for_its_own_positions_not_for_every_commit() -> None:
     async def main() -> None:
         notices = Notices("")
-        waiting = asyncio.create_task(notices.reach("models", {("t", 0): 5, ("t", 1): 2}, 5))
+        waiting = asyncio.create_task(notices.reach("models", {("t", 0): 5, ("t", 1): 2}, 60))
         for payload in ["models/t/0:5", "models/t/1:1", "core/t/1:9", "models/u/1:9"]:
             notices.told(payload)
             await asyncio.sleep(0.01)
             assert not waiting.done(), payload
         notices.told("models/t/1:2")
-        await asyncio.wait_for(waiting, 1)
+        await asyncio.wait_for(waiting, 60)
 
     asyncio.run(main())

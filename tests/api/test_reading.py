@@ -108,7 +108,7 @@ def test_every_key_is_read_by_every_ordinary_client(site: Site) -> None:
     path = site.make("keys", {"k": "text", "n": "integer"}, ["k"], [[k, n] for n, k in enumerate([*KEYS, *DOTS])])
     clients: list[Callable[[str], Any]] = [
         lambda url: httpx.get(url).json(),
-        lambda url: requests.get(url, timeout=10).json(),
+        lambda url: requests.get(url, timeout=60).json(),
         lambda url: json.load(urllib.request.urlopen(url)),
         lambda url: json.loads(subprocess.check_output(["curl", "-sg", url])),
     ]

@@ -50,7 +50,7 @@ def run(settings: Settings) -> Run:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=100,
             check=False,
         )
         return done.returncode, done.stdout + done.stderr
@@ -151,7 +151,7 @@ def test_the_api_takes_no_command_while_the_log_would_lose_it_or_is_not_that_of_
     def keeps(value: str) -> None:
         entry = ConfigEntry("cleanup.policy", value, incremental_operation=AlterConfigOpType.SET)
         changed = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
-        admin.incremental_alter_configs([changed])[changed].result(20)
+        admin.incremental_alter_configs([changed])[changed].result(60)
 
     def stands(offset: int) -> None:
         with psycopg.connect(settings.dsn(), autocommit=True) as db:
@@ -162,7 +162,7 @@ def test_the_api_takes_no_command_while_the_log_would_lose_it_or_is_not_that_of_
             )
 
     def becomes(prepared: Preparation, code: str | None) -> None:
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while (prepared.problem and prepared.problem.code) != code:
             assert time.monotonic() < until
             time.sleep(0.02)
@@ -170,7 +170,7 @@ def test_the_api_takes_no_command_while_the_log_would_lose_it_or_is_not_that_of_
     async def watched() -> None:
         prepared = Preparation(settings, domains)
         await prepared.open()
-        await prepared.ready(20)
+        await prepared.ready(60)
         keeps("compact")
         await asyncio.to_thread(becomes, prepared, "log-wrong-settings")
         with pytest.raises(WrongSettings, match=f"{topic} has cleanup.policy=compact"):
@@ -217,7 +217,7 @@ def test_an_api_that_may_not_read_what_commands_need_is_not_ready(settings: Sett
 
 def _until(client: TestClient[Litestar], *, ok: bool) -> str:
     """What /readyz says of Postgres, once it has found that; a probe may tell what was so a moment before."""
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while True:
         (check,) = [check for check in client.get("/readyz").json()["checks"] if check["name"] == "postgres"]
         if check["ok"] == ok:
@@ -234,11 +234,11 @@ def test_topics_of_kafkas_own_size_are_taken(settings: Settings, domains: Domain
 
 def _prepare(settings: Settings, domains: Domains) -> None:
     """As the API does until it succeeds."""
-    when_kafka_answers(Preparation(settings, domains)._prepare, seconds=20)
+    when_kafka_answers(Preparation(settings, domains)._prepare, seconds=60)
 
 
 def _make(settings: Settings, topic: str, **config: str) -> None:
     forever = {"retention.ms": "-1", "retention.bytes": "-1"}
     new = NewTopic(topic, num_partitions=settings.partitions, replication_factor=1, config=forever | config)
     client = clients.admin(settings.kafka_servers())
-    client.create_topics([new])[topic].result(20)
+    client.create_topics([new])[topic].result(60)

@@ -39,7 +39,7 @@ def takes(stack: Stack, kind: str, size: int = clients.MAX_MESSAGE_BYTES) -> Non
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
     client = clients.admin(stack.settings.kafka_servers())
     (done,) = client.incremental_alter_configs([resource]).values()
-    done.result(20)
+    done.result(60)
 
 
 def product(package_size: str | None = None) -> dict[str, Any]:

@@ -34,12 +34,12 @@ def test_guard_and_data_are_of_one_moment(settings: Settings) -> None:
         core.execute("DELETE FROM refold.outcomes")
         asking = threading.Thread(target=lambda: seen.append(tables.snapshot(CATEGORY, 0, [key], ["s"])))
         asking.start()
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while watch.execute(WAITS).fetchone() is None:
             assert time.monotonic() < until, "the snapshot does not come to the outcomes"
             time.sleep(0.01)
         core.commit()
-        asking.join(20)
+        asking.join(60)
     tables.close()
     (snapshot,) = seen
     assert snapshot.row is not None

@@ -24,10 +24,11 @@ class Folding:
     def __init__(self) -> None:
         self.taken: list[int] = []
         self.threads: set[int] = set()
-        self.let, self.has_taken = threading.Event(), threading.Semaphore(0)
+        self.begun, self.let, self.has_taken = threading.Event(), threading.Event(), threading.Semaphore(0)
 
     def take(self, chunks: Sequence[Chunk]) -> None:
-        assert self.let.wait(10)
+        self.begun.set()
+        assert self.let.wait(60)
         self.threads.add(threading.get_ident())
         self.taken += [chunk.part for chunk in chunks]
         if len(self.taken) == FOUR:
@@ -75,16 +76,16 @@ def test_a_lane_that_waits_holds_up_the_reader_and_not_the_other_lane(held: int)
         workers[1 - held].let.set()
         folding = [asyncio.create_task(lane.fold_for_ever()) for lane in host.lanes]
         await host.offer([chunk(part) for part in range(4)])
-        await asyncio.sleep(0.05)  # the held lane is at work on its first chunks
+        assert await asyncio.to_thread(workers[held].begun.wait, 60), "the held lane does not begin"
         offered = asyncio.create_task(host.offer([chunk(part, 30) for part in range(4)]))
-        await asyncio.to_thread(workers[1 - held].has_taken.acquire, timeout=10)
+        await asyncio.to_thread(workers[1 - held].has_taken.acquire, timeout=60)
         assert not offered.done()
         assert workers[held].taken == []
         assert reader.end(("t", 0)) is None, "what waits behind the held lane's chunks would be taken for lost"
         workers[held].let.set()
-        await asyncio.wait_for(offered, 10)
+        await asyncio.wait_for(offered, 60)
         assert reader.end(("t", 0)) == 1000
-        await asyncio.to_thread(workers[held].has_taken.acquire, timeout=10)
+        await asyncio.to_thread(workers[held].has_taken.acquire, timeout=60)
         stopping.set()
         await asyncio.gather(*folding)
         assert [worker.taken for worker in workers] == [[0, 2, 0, 2], [1, 3, 1, 3]]

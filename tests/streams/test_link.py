@@ -21,7 +21,7 @@ async def connected(database: str) -> None:
     pool = Database(database, 2)
     await pool.open()
     try:
-        async with pool._pool.connection(timeout=20) as db:
+        async with pool._pool.connection(timeout=60) as db:
             assert_impatient(db.fileno())
     finally:
         await pool.close()

@@ -50,10 +50,10 @@ def everything(settings: Settings) -> Seen:
     """Every record of every topic, as a client of Kafka's sees it; names without the prefix."""
     found: Seen = []
     with closing(clients.consumer(settings.kafka_servers())) as client:
-        there = client.list_topics(timeout=20).topics
+        there = client.list_topics(timeout=60).topics
         for topic in topics_of(settings):
             for part in sorted(there[topic].partitions) if topic in there else ():
-                _, end = client.get_watermark_offsets(TopicPartition(topic, part), timeout=20)
+                _, end = client.get_watermark_offsets(TopicPartition(topic, part), timeout=60)
                 client.assign([TopicPartition(topic, part, 0)])
                 read: list[int] = []
                 while len(read) < end:

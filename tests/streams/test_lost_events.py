@@ -90,7 +90,7 @@ def test_an_appender_whose_broker_lost_its_tail_begins_anew_and_a_reader_names_w
         thread.start()
         until(lambda: bool(ended), "a reader behind the end waits for ever")
         group.stop()
-        thread.join(20)
+        thread.join(60)
     assert ended == [PRECONDITION]
     assert "log-shorter" in caplog.text
     assert not read

@@ -21,7 +21,7 @@ def test_a_foreign_member_is_named_with_what_it_holds(settings: Settings) -> Non
         member = {"group.id": name, "client.id": who, "auto.offset.reset": "latest"}
         with closing(clients.consumer(settings.kafka_servers(), **member)) as client:
             client.subscribe([topic])
-            until = time.monotonic() + 30
+            until = time.monotonic() + 60
             while not client.assignment():
                 client.poll(0.2)
                 assert time.monotonic() < until

@@ -52,11 +52,11 @@ def reading(settings: Settings) -> Iterator[Reading]:
         yield found
     finally:
         found.reader.stop()
-        thread.join(20)
+        thread.join(60)
 
 
 def until(holds: Callable[[], bool], complaint: str) -> None:
-    tables.until(holds, 20, complaint, 0.02)
+    tables.until(holds, 60, complaint, 0.02)
 
 
 @pytest.fixture

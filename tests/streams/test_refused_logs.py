@@ -78,4 +78,4 @@ def test_a_topic_that_was_deleted_is_not_made_anew(settings: Settings, monkeypat
         for ask in (check_topics, ensure_topics):
             with pytest.raises(TopicRecreated, match=f"the topic {topic}, which the tables were folded from, is gone"):
                 ask(settings, DOMAINS, db)
-    assert topic not in admin.list_topics(timeout=20).topics
+    assert topic not in admin.list_topics(timeout=60).topics

@@ -27,7 +27,7 @@ from refold.streams.postgres.pipelined import Pipelined
 from refold.streams.postgres.session import LIFETIME_S
 from tests.e2e.proxy import Proxy
 
-BOUND_S = 30.0
+BOUND_S = 60.0
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def test_a_worker_leaves_a_line_that_swallows_its_statement_or_the_answer(
         write(db)
     assert db.closed
     with connect(url, application_name="test") as again:
-        again.execute("SET lock_timeout = '10s'")
+        again.execute("SET lock_timeout = '60s'")
         again.execute("UPDATE held SET n = 5")
         assert again.execute("SELECT n FROM held").fetchall()[0] == (5,)
 
