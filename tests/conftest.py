@@ -3,7 +3,9 @@
 `make test` is two such runs side by side, each with some of the files: half the time of most tests on servers is waiting.
 """
 
+import itertools
 import os
+import random
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from typing import Any
 import hypothesis
 import psycopg
 import pytest
+from httpx._config import DEFAULT_TIMEOUT_CONFIG
 from psycopg import sql
 from pydantic import SecretStr
 
@@ -26,6 +29,10 @@ PREFIX = f"refold-test-{WORKER}-"
 TEMPLATE = f"refold_template_{WORKER}"
 hypothesis.settings.register_profile("refold", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("refold")
+for phase in ("connect", "read", "write", "pool"):
+    setattr(DEFAULT_TIMEOUT_CONFIG, phase, 60.0)  # likewise: httpx gives up after five seconds
+PORTS = itertools.count(random.SystemRandom().randrange(10_000, 30_000))
+"""Ports for APIs that other processes open: below those that the system gives out, so nobody gets one between choice and use."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -105,7 +112,7 @@ def settings(kafka: str, database: str, topic_prefix: str, tmp_path: Path) -> Se
 
 def settings_for(kafka: str | None, database: str, data: Path, **more: Any) -> Settings:
     """Settings of a stack of its own on shared servers: its topics are nobody else's."""
-    own: dict[str, Any] = {"topic_prefix": f"t{uuid.uuid4().hex[:10]}.", "api_port": 0}
+    own: dict[str, Any] = {"topic_prefix": f"t{uuid.uuid4().hex[:10]}.", "api_port": next(PORTS)}
     return Settings(kafka=kafka, database_url=SecretStr(database), data=data, **(own | more))
 
 

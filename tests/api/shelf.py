@@ -26,7 +26,7 @@ from refold.streams.postgres.connection import connect
 from refold.streams.postgres.control_tables import bootstrap
 from tests.api.conftest import World
 
-HTTP = httpx.Client(timeout=30)
+HTTP = httpx.Client(timeout=60)
 """A client made for each request would take longer than all else."""
 
 

@@ -182,8 +182,15 @@ def test_the_pages_blocks_run(api: httpx.Client, stack: Stack, tmp_path: Path) -
     scan(api)
     (shell,) = re.findall(r"^```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     environment = {"PATH": os.environ["PATH"], "REFOLD": stack.api_url}
-    shell = shell.replace("curl -sN", "curl -sN --max-time 3")
-    told = subprocess.run(["bash", "-c", shell], env=environment, capture_output=True, text=True, check=False).stdout
+    shell = shell.replace("curl -sN", "exec curl -sN --max-time 100")
+    with subprocess.Popen(["bash", "-c", shell], env=environment, stdout=subprocess.PIPE, text=True) as following:
+        assert following.stdout is not None
+        told = ""
+        for line in following.stdout:
+            told += line
+            if line.startswith("id: "):
+                break
+        following.kill()
     assert told.startswith("retry: 1000\n\nevent: row\ndata: {")
     assert "\n\nevent: position\nid: " in told
     if (node := shutil.which("node")) is None:

@@ -99,7 +99,7 @@ def few(tmp_path: Path) -> Iterator[int]:
 
 def connected(port: int) -> HTTPConnection:
     """A connection that is open."""
-    client = HTTPConnection("127.0.0.1", port, timeout=30)
+    client = HTTPConnection("127.0.0.1", port, timeout=60)
     client.connect()
     return client
 

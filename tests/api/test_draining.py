@@ -56,7 +56,7 @@ def test_who_is_in_the_listeners_queue_when_it_closes_is_answered(app: Litestar)
     async def stopped_while_they_wait(sockets: list[socket.socket] | None = None) -> None:
         port = served.servers[0].sockets[0].getsockname()[1]
         for _ in range(20):
-            waiting.append(socket.create_connection(("127.0.0.1", port), timeout=30))
+            waiting.append(socket.create_connection(("127.0.0.1", port), timeout=60))
             waiting[-1].sendall(b"GET /livez HTTP/1.1\r\nhost: a\r\n\r\n")
         await stop(sockets)
 
@@ -117,7 +117,7 @@ def test_who_is_answered_before_the_whole_body_has_come_gets_the_answer(app: Lit
         while not served.server_state.draining and time.monotonic() < until:
             time.sleep(0.01)
         for _ in range(10):
-            with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+            with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
                 head = f"POST {COMMAND} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 5000000\r\n\r\n"
                 client.sendall(head.encode())
                 for _ in range(50):

@@ -174,7 +174,7 @@ def test_a_real_log_by_the_schemas_of_the_running_registry(stack: Stack) -> None
     sent(stack)
     append_retired(stack.settings)
     address = urlsplit(stack.api_url)
-    connection = HTTPConnection(str(address.hostname), address.port, timeout=30)
+    connection = HTTPConnection(str(address.hostname), address.port, timeout=60)
     seen = {}
     for message in whole_log(stack.settings):
         value = message.value()

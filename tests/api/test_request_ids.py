@@ -92,7 +92,7 @@ def test_answers_that_are_no_problems_have_it_in_their_header_alone(url: str) ->
 def test_requests_sent_in_one_go_keep_each_its_own(url: str, heard: Heard) -> None:
     asked = b"".join(b"GET /v1/nowhere%d HTTP/1.1\r\nx-request-id: id-%d\r\n\r\n" % (n, n) for n in range(3))
     port = int(url.rpartition(":")[2])
-    with closing(socket.create_connection(("127.0.0.1", port), timeout=30)) as connection:
+    with closing(socket.create_connection(("127.0.0.1", port), timeout=60)) as connection:
         connection.sendall(asked + b"GET /livez HTTP/1.1\r\nconnection: close\r\n\r\n")
         said = b"".join(iter(lambda: connection.recv(65536), b""))
     for number in range(3):

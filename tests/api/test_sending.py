@@ -15,7 +15,7 @@ FAILED = DeliveryFailed("no broker")
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(main, 5))
+    asyncio.run(asyncio.wait_for(main, 60))
 
 
 def tell(sending: Sending, problem: DeliveryFailed | None) -> None:

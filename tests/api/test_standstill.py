@@ -144,7 +144,7 @@ def test_status_readyz_and_metrics_say_who_does_not_work_and_when_it_is_over(
         return (role, code) in found if found else False
 
     def readyz() -> bool:
-        answer = httpx.get(f"{stack.api_url}/readyz", timeout=30)
+        answer = httpx.get(f"{stack.api_url}/readyz", timeout=60)
         told = {check["name"]: check for check in answer.json()["checks"]}.get("workers", {"detail": "", "ok": False})
         named = f"{code}: " in told["detail"]
         if named:
@@ -152,7 +152,7 @@ def test_status_readyz_and_metrics_say_who_does_not_work_and_when_it_is_over(
         return named
 
     def metrics() -> bool:
-        text = httpx.get(f"{stack.api_url}/metrics", timeout=30).text
+        text = httpx.get(f"{stack.api_url}/metrics", timeout=60).text
         return f'refold_standing_still{{kind="{code}",role="{role}"}}' in text
 
     def becomes(there: bool) -> None:

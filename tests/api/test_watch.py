@@ -67,7 +67,7 @@ def told(model: ServedModel, monkeypatch: pytest.MonkeyPatch, *faults: Exception
         one, running = Subscriber(model.name), Watch(sources.watched(model))
         running.add(one, select(model, read_query(b"")), Start())
         task = asyncio.create_task(running.run())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while sources.faults or (sources.looks_since < 3 and one.ended is None):  # noqa: ASYNC110 - a thread empties it
                 await asyncio.sleep(0)
         one.end("done", "")

@@ -69,13 +69,13 @@ def test_rejections_are_counted_by_code_and_repeats_at_the_end_leave_no_lag(stac
     url = f"{stack.api_url}/v1/commands/retail/basket/OpenBasket"
     for key in (name, f"{name}-again", f"{name}-again", f"{name}-again"):
         headers = {"Idempotency-Key": key, "Prefer": "wait=30"}
-        httpx.post(url, json={"basket_id": name, "store_id": 1}, headers=headers, timeout=40)
+        httpx.post(url, json={"basket_id": name, "store_id": 1}, headers=headers, timeout=60)
     eventually(lambda: lag_of(status(stack.settings), "handler", "basket.commands") == 0)
     counted = {"category": "retail.basket", "code": "basket-exists", "commands": 1}
     assert counted in status(stack.settings)["rejections"]
 
     def page() -> str:
-        return httpx.get(f"{stack.api_url}/metrics", timeout=30).text
+        return httpx.get(f"{stack.api_url}/metrics", timeout=60).text
 
     assert 'refold_commands_rejected_total{category="retail.basket",code="basket-exists"} 1.0' in page()
     eventually(lambda: 'refold_rejections{category="retail.basket",code="basket-exists"} 1.0' in page())
@@ -98,7 +98,7 @@ def test_commands_that_wait_to_be_decided_are_the_handlers_lag(settings: Setting
 
 
 def workers(api_url: str) -> str:
-    checks = httpx.get(f"{api_url}/readyz", timeout=30).json()["checks"]
+    checks = httpx.get(f"{api_url}/readyz", timeout=60).json()["checks"]
     return "; ".join(check["detail"] for check in checks if check["name"] == "workers")
 
 
@@ -108,9 +108,9 @@ def test_a_worker_that_dies_again_and_again_is_told_with_its_reason(stack: Stack
         db.execute("ALTER TABLE refold.claims RENAME COLUMN epoch TO gone")
         try:
             eventually(lambda: "ends-again-and-again: " in workers(stack.api_url))
-            assert httpx.get(f"{stack.api_url}/readyz", timeout=30).status_code == 503
+            assert httpx.get(f"{stack.api_url}/readyz", timeout=60).status_code == 503
             assert "epoch" in workers(stack.api_url)
-            page = httpx.get(f"{stack.api_url}/metrics", timeout=30).text
+            page = httpx.get(f"{stack.api_url}/metrics", timeout=60).text
             assert 'refold_troubles{role="handler"}' in page
         finally:
             db.execute("ALTER TABLE refold.claims RENAME COLUMN gone TO epoch")

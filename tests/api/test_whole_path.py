@@ -40,7 +40,7 @@ def line(basket_id: str, **changes: Any) -> dict[str, Any]:
 
 
 def test_a_command_becomes_events_and_rows(api: httpx.Client) -> None:
-    name, store = basket(), 70_001
+    name, store, today = basket(), 70_001, datetime.now(UTC).date()
     assert post(api, "OpenBasket", {"basket_id": name, "store_id": store}, If_None_Match="*").status_code == 201
     answer = post(api, "ScanItem", line(name), If_Match='"1"')
     assert (answer.status_code, answer.json()["version"], answer.headers["etag"]) == (201, 2, '"2"')
@@ -48,8 +48,8 @@ def test_a_command_becomes_events_and_rows(api: httpx.Client) -> None:
     fresh = {"Refold-Min-Position": answer.headers["refold-position"]}
     row = api.get(f"/v1/retail/baskets/{name}", headers=fresh).json()
     assert (row["status"], row["lines"], row["total"]) == ("open", 1, "3.30")
-    day = datetime.now(UTC).date().isoformat()
-    rows = api.get(f"/v1/retail/store_daily?store_id=eq.{store}&day=eq.{day}", headers=fresh).json()
+    days = f"day=gte.{today}&day=lte.{datetime.now(UTC).date()}"
+    rows = api.get(f"/v1/retail/store_daily?store_id=eq.{store}&{days}", headers=fresh).json()
     assert [(found["revenue"], found["lines"]) for found in rows] == [("3.30", 1)]
 
     stream = api.get(f"/v1/streams/retail/basket/{name}").json()

@@ -48,7 +48,7 @@ class HttpDoor:
         sent = {name: value for name, value in (named | given.headers).items() if value is not None}
         if given.wire is not None:
             return self._on_the_wire(given.wire, sent, given.path)
-        with httpx.Client(base_url=self.url, timeout=30) as api:
+        with httpx.Client(base_url=self.url, timeout=60) as api:
             encoded = [(name.encode(), value.encode()) for name, value in sent.items()]
             answer = api.request(given.method, given.path, content=given.body, headers=encoded)
         return told(answer.status_code, answer.content)
@@ -70,7 +70,7 @@ class HttpDoor:
 
     def talk(self, steps: list[Step]) -> str:
         stream = f"b-{uuid.uuid4().hex}"
-        with httpx.Client(base_url=self.url, timeout=40) as api:
+        with httpx.Client(base_url=self.url, timeout=60) as api:
             for name, fields, more in steps:
                 sent = {"Idempotency-Key": str(uuid.uuid4()), "Prefer": "wait=30"} | more
                 path = f"/v1/commands/retail/basket/{name}"

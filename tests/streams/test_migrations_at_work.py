@@ -51,6 +51,8 @@ def test_nothing_is_migrated_while_a_restore_runs(database: str, db: Database) -
         pytest.raises(DatabaseUnavailable, match="is being restored"),
     ):
         bootstrap(db, ADDITIVE)
+    while db.execute("SELECT 1 FROM pg_stat_activity WHERE application_name = 'pg_restore'").fetchone():
+        pass
     assert catalog(db) == was
     db.execute("ALTER TABLE refold.builds DROP CONSTRAINT builds_pkey")
     with pytest.raises(DatabaseUnavailable, match="builds has no key"):
