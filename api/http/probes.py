@@ -58,7 +58,7 @@ class Probes:
         loop, state = asyncio.get_running_loop(), DrainingState()
         state.draining = True  # each answer is the last of its connection
         config = _config(self)
-        looking = asyncio.create_task(self._look_for_ever(), name="look")
+        looking = asyncio.create_task(self._look_on(), name="look")
         while not looking.done():
             try:
                 connection, _ = await loop.sock_accept(listener)
@@ -68,7 +68,7 @@ class Probes:
                     _log.warning("a probe waits: %s (ulimit -n)", problem.strerror)
             await asyncio.sleep(_BETWEEN_S)
 
-    async def _look_for_ever(self) -> None:
+    async def _look_on(self) -> None:
         while True:
             self._part.look()
             await asyncio.sleep(_LOOK_S)

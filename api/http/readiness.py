@@ -39,7 +39,7 @@ class Readiness:
 
     async def open(self) -> None:
         """Begin to look."""
-        self._task = asyncio.create_task(self._look_for_ever(), name="readiness")
+        self._task = asyncio.create_task(self._look_on(), name="readiness")
 
     async def close(self) -> None:
         """Stop looking."""
@@ -83,7 +83,7 @@ class Readiness:
             _log.exception("%s cannot be looked at", name, extra=journal.about(of=name))
             known.check = Check(name, ok=False, detail=f"{type(problem).__name__}: {problem}")
 
-    async def _look_for_ever(self) -> None:
+    async def _look_on(self) -> None:
         while True:
             self._look()
             await asyncio.sleep(_LOOK_S)

@@ -64,9 +64,9 @@ class Preparation:
             else:
                 self.problem = None
                 self._done.set()
-        await self._look_again_for_ever()
+        await self._look_again()
 
-    async def _look_again_for_ever(self) -> None:
+    async def _look_again(self) -> None:
         """Refuse commands while the log may lose records or does not belong to the tables: an acknowledged command could be lost."""
         while True:
             await asyncio.sleep(_LOOK_S)

@@ -79,7 +79,7 @@ class Watch:
         self._seen: Seen | None = None
         self._asking, self._began = "postgres", time.monotonic()
         self._closing, self._wanted, self._told = threading.Event(), threading.Event(), threading.Condition()
-        self._thread = threading.Thread(target=self._look_for_ever, name="seen", daemon=True)
+        self._thread = threading.Thread(target=self._look_on, name="seen", daemon=True)
 
     async def open(self) -> None:
         """Begin to look."""
@@ -111,7 +111,7 @@ class Watch:
         seen = self.seen()
         return [*seen.metrics, *metrics.standing_still(seen.findings, time.monotonic() - seen.at)]
 
-    def _look_for_ever(self) -> None:
+    def _look_on(self) -> None:
         while not self._closing.is_set():
             self._wanted.clear()
             self._asking, self._began = "postgres", time.monotonic()

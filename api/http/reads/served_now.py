@@ -77,7 +77,7 @@ class ServedNow(Mapping[Name, ServedModel]):
 
     async def open(self) -> None:
         """Begin to look."""
-        self._task = asyncio.create_task(self._look_for_ever(), name="served-now")
+        self._task = asyncio.create_task(self._look_on(), name="served-now")
 
     async def close(self) -> None:
         """Stop looking."""
@@ -107,7 +107,7 @@ class ServedNow(Mapping[Name, ServedModel]):
             self._now = now
             self._statements.clear()
 
-    async def _look_for_ever(self) -> None:
+    async def _look_on(self) -> None:
         while True:
             try:
                 await self.look()
