@@ -27,7 +27,7 @@ from refold.streams.domain import Domains
 
 MAX_KEY_BYTES = 200
 MAX_WAIT_S = 30
-_VERSION_TAG = re.compile(r'"(0|[1-9][0-9]{0,17})"')
+VERSION_TAG = re.compile(r'"(0|[1-9][0-9]{0,17})"')
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*([^,;\s]*)", re.IGNORECASE)
 _PRINTABLE = re.compile(r"[\x20-\x7e]+")
 
@@ -157,7 +157,7 @@ def _expected_version(headers: Mapping[str, str]) -> int | None:
         return 0
     if must_match is None:
         return None
-    found = _VERSION_TAG.fullmatch(must_match.strip())
+    found = VERSION_TAG.fullmatch(must_match.strip())
     if found is None:
         raise _bad_header("If-Match", 'the form is `If-Match: "7"`: one version of the stream, in quotes')
     return int(found.group(1))

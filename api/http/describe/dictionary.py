@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from refold.api.http.describe.openapi import command_schemas, model_schema
+from refold.api.http.describe.body_schemas import command_schemas
+from refold.api.http.describe.openapi import model_schema
 from refold.projections.tables.lineage import Lineage, Origin
 from refold.projections.tables.serving import ServedModel
 from refold.schemas.contracts import Category

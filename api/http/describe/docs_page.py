@@ -37,7 +37,7 @@ def docs_page(document: Json) -> str:
 def _section(verb: str, path: str, operation: Json, schemas: Json) -> str:
     summary = f'<summary><span class="verb">{verb.upper()}</span><code>{escape(path)}</code> {marked(operation["summary"])}</summary>'
     body = operation.get("requestBody")
-    parts = [_parameters(operation["parameters"])]
+    parts = [_parameters(operation["parameters"], schemas)]
     if body:
         parts.append("<h4>Body</h4>" + _fields(_shown(body)["schema"], schemas))
     for status, answer in operation["responses"].items():
@@ -53,12 +53,12 @@ def _shown(part: Json) -> Json:
     return found
 
 
-def _parameters(parameters: list[Json]) -> str:
+def _parameters(parameters: list[Json], schemas: Json) -> str:
     rows = [
         [
             f"<code>{escape(p['name'])}</code>",
             p["in"] + (", required" if p["required"] else ""),
-            _kind(p["schema"]),
+            _kind(_resolved(p["schema"], schemas)),
             marked(p["description"]),
         ]
         for p in parameters

@@ -1,16 +1,17 @@
 """OpenAPI 3.1 from contracts and declarations: every command and every read model is a concrete path. Pure."""
 
 from collections.abc import Iterable
-from typing import Any
-
-import msgspec
 
 import refold
 from refold.api.errors import (
+    BodyIncomplete,
+    BodyTimeout,
     BodyTooLarge,
     CommandIdReused,
     CommandRejected,
+    CommandUnreadable,
     FilterInvalid,
+    HeaderInvalid,
     KeyInvalid,
     KeyMissing,
     LimitInvalid,
@@ -18,11 +19,11 @@ from refold.api.errors import (
     MediaTypeUnsupported,
     StreamAbsent,
     StreamIdInvalid,
-    TooManyWaiting,
     UnknownParameter,
     VersionConflict,
 )
 from refold.api.http.describe import openapi_fixed, openapi_why
+from refold.api.http.describe.body_schemas import REF, command_schemas
 from refold.api.http.describe.openapi_changes import changes_of
 from refold.api.http.describe.openapi_parts import (
     ABOUT,
@@ -32,19 +33,22 @@ from refold.api.http.describe.openapi_parts import (
     TEXT,
     WHOLE,
     Json,
+    headers,
     parameter,
+    problems,
 )
-from refold.api.http.describe.openapi_parts import problems as _problems
-from refold.api.http.describe.openapi_reads import row_of, rows_of
+from refold.api.http.describe.openapi_reads import row_of, rows_of, schemas_of
+from refold.api.http.describe.text_patterns import KEY, NOTE, STREAM, TIME, TIME_OR_DAY, VERSION
+from refold.api.http.reads.stream_past import APPENDED, MOST_VERSION, OCCURRED
+from refold.api.http.reads.streams import MAX_EVENTS
 from refold.api.past_errors import StreamTooLong, TimeInvalid, TimeNotReached, VersionNotReached
+from refold.api.unavailable import AppendUnknown, LogUnreadable, NotPrepared, StreamUnreadable
 from refold.projections.declaring.served_types import served_type
 from refold.projections.tables.serving import ServedColumn, ServedModel
 from refold.schemas.contracts import Category
-from refold.schemas.errors import BadValue
+from refold.schemas.errors import BadValue, RefoldError
 from refold.streams.domain import Domains
-from refold.streams.errors import DatabaseUnavailable
-
-_REF = "#/components/schemas/{name}"
+from refold.streams.errors import CommandTooLarge, DatabaseUnavailable, DeliveryFailed, KafkaUnavailable, QueueFull
 
 
 def document(domains: Domains, models: Iterable[ServedModel]) -> Json:
@@ -62,35 +66,15 @@ def document(domains: Domains, models: Iterable[ServedModel]) -> Json:
         paths[base.removesuffix("/{stream}")] = {"get": _by_parameter(category)}
     for model in models:
         schemas[f"{model.domain}.{model.name}"] = model_schema(model)
-        paths[f"/v1/{model.domain}/{model.name}"] = {"get": rows_of(model)}
-        paths[f"/v1/{model.domain}/{model.name}/{{key}}"] = {"get": row_of(model)}
+        schemas |= schemas_of(model)
+        paths[f"/v1/{model.domain}/{model.name}"] = {"get": rows_of(model, domains)}
+        paths[f"/v1/{model.domain}/{model.name}/{{key}}"] = {"get": row_of(model, domains)}
         if not model.reads:
             paths[f"/v1/{model.domain}/{model.name}/changes"] = {"get": changes_of(model)}
-            paths[f"/v1/{model.domain}/{model.name}/{{key}}/explain"] = {"get": openapi_why.explain(model)}
-    paths |= openapi_fixed.fixed_paths() | openapi_why.paths()
+            paths[f"/v1/{model.domain}/{model.name}/{{key}}/explain"] = {"get": openapi_why.explain(model, domains)}
+    paths |= openapi_fixed.fixed_paths() | openapi_why.paths(domains)
     info = {"title": "Refold", "version": refold.__version__, "description": ABOUT}
     return {"openapi": "3.1.0", "info": info, "paths": paths, "components": {"schemas": schemas}}
-
-
-def command_schemas(category: Category) -> dict[str, Json]:
-    """JSON Schema of each command's body, by name."""
-    found = {}
-    for command in category.commands:
-        _, parts = msgspec.json.schema_components([command], ref_template=_REF)
-        found[command.__name__] = _inlined(parts[command.__name__], parts)
-    return found
-
-
-def _inlined(part: Any, parts: Json) -> Any:
-    """The schema with each enum at its use: two categories may have different enums of one name."""
-    if isinstance(part, list):
-        return [_inlined(inner, parts) for inner in part]
-    if not isinstance(part, dict):
-        return part
-    found = {name: _inlined(inner, parts) for name, inner in part.items() if name != "$ref"}
-    if "$ref" not in part:
-        return found
-    return {"type": "string", **parts[part["$ref"].rpartition("/")[2]], **found}
 
 
 def model_schema(model: ServedModel) -> Json:
@@ -112,105 +96,109 @@ def _column_schema(column: ServedColumn) -> Json:
 
 def _command(category: Category, name: str, schema: Json) -> Json:
     body = {"required": True, "content": {"application/json": {"schema": _ref(f"{category.name}.{name}")}}}
-    headers = [
-        _header("Idempotency-Key", "A UUID made once for each command, repeated with each retry.", required=True),
-        _header("If-Match", 'Version that the stream must have, in quotes: "7".'),
-        _header("If-None-Match", "`*`: the stream must be new."),
+    sent = [
+        _header("Idempotency-Key", KEY, "A UUID made once for each command, repeated with each retry.", required=True),
+        _header(
+            "If-Match",
+            VERSION,
+            'Version that the stream must have, in quotes: `"7"`. `"0"`: the stream must be new, as `If-None-Match: *` says, too.',
+        ),
         PREFER,
-        _header("Refold-Occurred-At", "When it happened, RFC 3339; default: now."),
-        _header("Refold-Actor", "Who sends it."),
-        _header("Refold-Correlation-Id", "Ties together what belongs to one request."),
+        _header("Refold-Occurred-At", TIME, "When it happened, RFC 3339; default: now."),
+        _header("Refold-Actor", NOTE, "Who sends it."),
+        _header("Refold-Correlation-Id", NOTE, "Ties together what belongs to one request."),
     ]
     answers = {
-        "201": _ok("Decided: its events are in the log.", _ref("Decided")),
-        "202": _ok("In the log, not decided yet.", _ref("Pending")),
+        "201": _ok("Decided: its events are in the log.", _ref("Decided"), "Location", "ETag", "Refold-Position"),
+        "202": _ok("In the log, not decided yet.", _ref("Pending"), "Location", "Retry-After"),
     }
-    problems = _problems(
-        KeyMissing,
-        MalformedJson,
-        CommandRejected,
-        VersionConflict,
-        BodyTooLarge,
-        MediaTypeUnsupported,
-        BadValue,
-        CommandIdReused,
-        TooManyWaiting,
-    )
     summary = schema.get("description", "")
-    return _operation(f"{category.name}.{name}", category.name, summary, headers, {**answers, **problems}) | {
-        "requestBody": body
-    }
+    operation = _operation(f"{category.name}.{name}", category.name, summary, sent, answers, _REFUSED_COMMANDS)
+    return operation | {"requestBody": body}
 
 
 def _stream(category: Category) -> Json:
-    parameters = [_path("stream", "The stream's id."), *_VERSIONS]
-    answers = {
-        "200": _ok("State, version and events.", _ref("Stream")),
-        **_problems(StreamAbsent, StreamIdInvalid, UnknownParameter, *_BAD_PASTS),
-    }
-    return _operation(
-        f"{category.name}.stream", category.name, "State, version and events of a stream.", parameters, answers
-    )
+    parameters = [_path("stream", STREAM, "The stream's id."), *_VERSIONS]
+    text = "State, version and events of a stream."
+    answers = {"200": _ok("State, version and events.", _ref("Stream"), "ETag", "Link", "Refold-Position")}
+    return _operation(f"{category.name}.stream", category.name, text, parameters, answers, _NO_STREAM)
 
 
 def _by_parameter(category: Category) -> Json:
     text = "A stream, or the outcome of a command of it: for ids and keys that clients tidy out of a path (`.`, `..`)."
+    key = "Id or Idempotency-Key of a command: its outcome is answered. It has no other parameter than `stream` beside it."
     parameters = [
-        parameter("query", "stream", TEXT, "The stream's id.", required=True),
-        _query("command", TEXT, "Id or Idempotency-Key of a command: its outcome is answered."),
+        parameter("query", "stream", STREAM, "The stream's id.", required=True),
+        _query("command", KEY, key),
         *_VERSIONS,
     ]
     either = {"anyOf": [_ref("Stream"), _ref("Outcome")]}
-    answers = {"200": _ok(text, either), **_problems(StreamAbsent, StreamIdInvalid, UnknownParameter, *_BAD_PASTS)}
-    return _operation(f"{category.name}.by_parameter", category.name, text, parameters, answers)
+    answers = {"200": _ok(text, either, "ETag", "Link", "Refold-Position", "Retry-After")}
+    errors = (*_NO_STREAM, KeyInvalid)
+    return _operation(f"{category.name}.by_parameter", category.name, text, parameters, answers, errors)
 
 
 def _outcome(category: Category) -> Json:
     parameters = [
-        _path("stream", "The stream's id."),
-        _path("key", "The command's id, or the Idempotency-Key it was sent with; a slash in it may be encoded or not."),
+        _path("stream", STREAM, "The stream's id."),
+        _path(
+            "key",
+            KEY,
+            "The command's id, or the Idempotency-Key it was sent with; a slash in it may be encoded or not.",
+        ),
     ]
-    answers = {
-        "200": _ok("accepted, rejected or pending.", _ref("Outcome")),
-        **_problems(KeyInvalid, StreamIdInvalid, UnknownParameter),
-    }
-    return _operation(f"{category.name}.outcome", category.name, "What became of a command.", parameters, answers)
+    text = "What became of a command."
+    answers = {"200": _ok("accepted, rejected or pending.", _ref("Outcome"), "Refold-Position", "Retry-After")}
+    errors = (KeyInvalid, StreamIdInvalid, UnknownParameter)
+    return _operation(f"{category.name}.outcome", category.name, text, parameters, answers, errors)
 
 
-def _operation(name: str, tag: str, summary: str, parameters: list[Json], answers: Json) -> Json:
-    responses = {**answers, **_problems(DatabaseUnavailable)}
+def _operation(
+    name: str, tag: str, summary: str, parameters: list[Json], answers: Json, errors: Iterable[type[RefoldError]]
+) -> Json:
+    responses = {**answers, **problems(*errors, DatabaseUnavailable, KafkaUnavailable, NotPrepared)}
     return {"operationId": name, "tags": [tag], "summary": summary, "parameters": parameters, "responses": responses}
 
 
-def _ok(text: str, schema: Json) -> Json:
-    return {"description": text, "content": {"application/json": {"schema": schema}}}
+def _ok(text: str, schema: Json, *said: str) -> Json:
+    return {"description": text, "headers": headers(*said), "content": {"application/json": {"schema": schema}}}
 
 
 def _ref(name: str) -> Json:
-    return {"$ref": _REF.format(name=name)}
+    return {"$ref": REF.format(name=name)}
 
 
-def _header(name: str, text: str, *, required: bool = False) -> Json:
-    return parameter("header", name, TEXT, text, required=required)
+def _header(name: str, schema: Json, text: str, *, required: bool = False) -> Json:
+    return parameter("header", name, schema, text, required=required)
 
 
 def _query(name: str, schema: Json, text: str) -> Json:
     return parameter("query", name, schema, text)
 
 
-def _path(name: str, text: str) -> Json:
-    return parameter("path", name, TEXT, text, required=True)
+def _path(name: str, schema: Json, text: str) -> Json:
+    return parameter("path", name, schema, text, required=True)
 
 
 _VERSIONS = (
-    _query("after_version", {**WHOLE, "minimum": 0, "default": 0}, "Events after this version."),
-    _query("limit", {**WHOLE, "minimum": 0, "maximum": 1000, "default": 100}, "Most versions."),
-    _query("version", {**WHOLE, "minimum": 0}, "The stream as it was at this version."),
-    _query("at", TEXT, "The stream as it was before this time (RFC 3339, or a day)."),
+    _query(
+        "after_version", {**WHOLE, "minimum": 0, "maximum": MOST_VERSION, "default": 0}, "Events after this version."
+    ),
+    _query("limit", {**WHOLE, "minimum": 0, "maximum": MAX_EVENTS, "default": 100}, "Most versions."),
+    _query("version", {**WHOLE, "minimum": 0, "maximum": MOST_VERSION}, "The stream as it was at this version."),
+    _query("at", TIME_OR_DAY, "The stream as it was before this time (RFC 3339, or a day); not beside `version`."),
     _query(
         "by",
-        {**TEXT, "enum": ["appended", "occurred"]},
-        "Whose clock `at` goes by: the broker's (default), or the sender's.",
+        {**TEXT, "enum": [APPENDED, OCCURRED]},
+        "Beside `at`: whose clock it goes by, the broker's (default), or the sender's.",
     ),
 )
-_BAD_PASTS = (FilterInvalid, LimitInvalid, TimeInvalid, VersionNotReached, TimeNotReached, StreamTooLong)
+_NO_STREAM = (
+    StreamAbsent, StreamIdInvalid, UnknownParameter, FilterInvalid, LimitInvalid, TimeInvalid, VersionNotReached,
+    TimeNotReached, StreamTooLong, StreamUnreadable, LogUnreadable,
+)  # fmt: skip
+_REFUSED_COMMANDS = (
+    KeyMissing, KeyInvalid, HeaderInvalid, MalformedJson, BodyIncomplete, BodyTimeout, CommandRejected, VersionConflict,
+    BodyTooLarge, CommandTooLarge, MediaTypeUnsupported, BadValue, CommandIdReused, CommandUnreadable, UnknownParameter,
+    AppendUnknown, DeliveryFailed, QueueFull,
+)  # fmt: skip

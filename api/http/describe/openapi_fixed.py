@@ -1,12 +1,27 @@
 """The paths of the OpenAPI document that no contract or declaration changes: batches and the schema registry. Pure."""
 
-from refold.api.http.describe.openapi_parts import PREFER, TEXT, WHOLE, Json, object_of, parameter
+from refold.api.errors import HeaderInvalid, MediaTypeUnsupported, UnknownParameter
+from refold.api.http.describe.openapi_parts import (
+    PREFER,
+    PROBLEM,
+    TEXT,
+    WHOLE,
+    Json,
+    headers,
+    object_of,
+    parameter,
+    problems,
+)
 from refold.api.http.describe.registry import MEDIA_TYPE
+from refold.api.http.describe.text_patterns import KEY, NOTE, TIME, text_of
 
 NDJSON = "application/x-ndjson"
-_ID = parameter("path", "id", WHOLE, "31 bits of the schema's fingerprint.", required=True)
+_ID = parameter(
+    "path", "id", {**WHOLE, "minimum": 0, "maximum": 2**31 - 1}, "31 bits of the schema's fingerprint.", required=True
+)
 _SUBJECT = parameter("path", "subject", TEXT, "`<topic>-<full name of the record>`.", required=True)
-_VERSION = parameter("path", "version", TEXT, "A number, or `latest`.", required=True)
+_NUMBER = text_of("latest|-1|[1-9][0-9]{0,8}")
+_VERSION = parameter("path", "version", _NUMBER, "A number, or `latest`.", required=True)
 _TEXTS: Json = {"type": "array", "items": TEXT}
 _NUMBERS: Json = {"type": "array", "items": WHOLE}
 _SCHEMA = object_of(schema=TEXT, schemaType=TEXT)
@@ -15,14 +30,15 @@ _PLACES: Json = {"type": "array", "items": object_of(subject=TEXT, version=WHOLE
 _LINE: Json = {
     **object_of(
         command={**TEXT, "description": "`domain.category.Command`."},
-        id={**TEXT, "description": "What `Idempotency-Key` is to a single command."},
+        id={**KEY, "description": "What `Idempotency-Key` is to a single command."},
         data={"type": "object", "description": "The command's fields."},
         expected_version={**WHOLE, "minimum": 0, "description": "Version that the stream must have; 0: new."},
-        occurred_at={**TEXT, "format": "date-time"},
-        actor=TEXT,
-        correlation_id=TEXT,
+        occurred_at=TIME,
+        actor=NOTE,
+        correlation_id=NOTE,
     ),
     "required": ["command", "id", "data"],
+    "additionalProperties": False,
 }
 _ANSWER = object_of(
     line={**WHOLE, "description": "Number of the line, from 1."},
@@ -47,12 +63,7 @@ def _batch() -> Json:
     answers = {
         "200": _ok("An answer a line, in order, while the body is still being sent.", _ref("LineAnswer"), NDJSON)
     }
-    for status, text in {
-        "400": "`header-invalid`: a header has a value that it cannot have.",
-        "415": "`media-type-unsupported`: the body is not NDJSON, or it is compressed.",
-        "429": "`too-many-waiting`: this process already has its largest number of batches.",
-    }.items():
-        answers[status] = _ok(text, _ref("Problem"), "application/problem+json")
+    answers |= problems(HeaderInvalid, UnknownParameter, MediaTypeUnsupported)
     found = _operation("commands.batch", "commands", "Many commands, one a line, each answered in order.", [PREFER])
     return {**found, "requestBody": {"required": True, "content": {NDJSON: lines}}, "responses": answers}
 
@@ -81,9 +92,15 @@ def _registry() -> dict[str, Json]:
 
 
 def _read(name: str, summary: str, parameters: list[Json], schema: Json) -> Json:
-    answers = {"200": _ok(summary, schema, MEDIA_TYPE)}
-    for status, text in {"404": "Not found: 40401, 40402, 40403.", "503": "Kafka is away: 50001."}.items():
-        answers[status] = _ok(text, _ref("RegistryError"), MEDIA_TYPE)
+    answers = {"200": _ok(summary, schema, MEDIA_TYPE), **problems()}
+    for status, text in {
+        "400": "A parameter that there is not.",
+        "404": "Not found: 40401, 40402, 40403.",
+        "422": "Not valid: 42201, 42202.",
+        "503": "Kafka is away: 50001.",
+    }.items():
+        refused = _ok(text, _ref("RegistryError"), MEDIA_TYPE)
+        answers[status] = {**refused, "content": refused["content"] | PROBLEM}
     return {**_operation(f"registry.{name}", "registry", summary, parameters), "responses": answers}
 
 
@@ -97,7 +114,7 @@ def _operation(name: str, tag: str, summary: str, parameters: list[Json]) -> Jso
 
 
 def _ok(text: str, schema: Json, media_type: str) -> Json:
-    return {"description": text, "content": {media_type: {"schema": schema}}}
+    return {"description": text, "headers": headers(), "content": {media_type: {"schema": schema}}}
 
 
 def _ref(name: str) -> Json:

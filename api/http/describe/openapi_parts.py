@@ -2,11 +2,22 @@
 
 from typing import Any
 
-from refold.api.error_page import meaning, status_of
+from refold.api.error_page import meaning, retry_after_of, status_of
+from refold.api.errors import (
+    HeadersTimeout,
+    HeadersTooLarge,
+    InternalError,
+    RequestMalformed,
+    RouteUnknown,
+    TargetTooLong,
+    TooManyWaiting,
+)
+from refold.api.reading_errors import NotAcceptable
+from refold.api.unavailable import Stopping
 from refold.schemas.errors import RefoldError
 
 Json = dict[str, Any]
-_PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 TEXT: Json = {"type": "string"}
 WHOLE: Json = {"type": "integer"}
 _UUID: Json = {"type": "string", "format": "uuid"}
@@ -89,6 +100,7 @@ SCHEMAS: Json = {
     ),
     "Problem": {
         "description": "RFC 9457; docs/errors.md lists the codes.",
+        "required": ["type", "title", "status", "code", "detail", "message"],
         **object_of(
             type=TEXT,
             title=TEXT,
@@ -96,18 +108,76 @@ SCHEMAS: Json = {
             code=TEXT,
             detail=TEXT,
             remedy=TEXT,
+            request_id=TEXT,
+            message={**TEXT, "description": "As the next two: what PostgREST's clients show."},
+            details={"type": ["string", "null"]},
+            hint={"type": ["string", "null"]},
             errors={"type": "array", "items": object_of(field=TEXT, code=TEXT, message=TEXT)},
         ),
     },
 }
 
 
-def problems(*errors: type[RefoldError]) -> Json:
-    """The answers with these errors, by status."""
-    by_status: dict[str, list[str]] = {}
-    for error in errors:
-        by_status.setdefault(str(status_of(error(""))), []).append(f"`{error.code}`: {meaning(error)}")
-    return {status: {"description": " ".join(texts), "content": _PROBLEM} for status, texts in by_status.items()}
+_EVERYWHERE = (
+    RequestMalformed,
+    RouteUnknown,
+    NotAcceptable,
+    HeadersTimeout,
+    TargetTooLong,
+    TooManyWaiting,
+    HeadersTooLarge,
+    InternalError,
+    Stopping,
+)
+"""Errors that each path may have, whatever it answers."""
+
+
+def problems(*errors: type[RefoldError], content: Json = PROBLEM) -> Json:
+    """The answers with these errors and with those that each path may have, by status."""
+    by_status: dict[str, list[type[RefoldError]]] = {}
+    for error in dict.fromkeys((*errors, *_EVERYWHERE)):
+        by_status.setdefault(str(status_of(error(""))), []).append(error)
+    return {status: _refusal(by_status[status], content) for status in sorted(by_status)}
+
+
+def _refusal(errors: list[type[RefoldError]], content: Json) -> Json:
+    text = " ".join(f"`{error.code}`: {meaning(error)}" for error in errors)
+    waits = any(retry_after_of(error("")) for error in errors)
+    return {"description": text, "headers": headers(*(["Retry-After"] if waits else [])), "content": content}
+
+
+HEADERS: dict[str, tuple[Json, str]] = {
+    "X-Request-Id": ({**TEXT, "minLength": 1, "maxLength": 128}, "The request's id: yours if it is sound, else ours."),
+    "Retry-After": ({**WHOLE, "minimum": 0}, "Seconds after which to ask again."),
+    "Location": ({**TEXT, "format": "uri-reference"}, "Where the result is found."),
+    "Content-Range": (
+        {**TEXT, "pattern": r"^(?:\*|[0-9]+-[0-9]+)/(?:\*|[0-9]+)$"},
+        "Which rows these are, of how many: `0-24/*`, `0-24/3573`, `*/*`.",
+    ),
+    "Link": ({**TEXT, "pattern": '^<[^>]+>; rel="next"$'}, "The next page; absent on the last."),
+    "Refold-Cursor": ({**TEXT, "pattern": "^[A-Za-z0-9_-]+$"}, "The cursor of the next page; absent on the last."),
+    "Refold-Position": (TEXT, "The position that the answer reflects."),
+    "Refold-Lag": ({**WHOLE, "minimum": 0}, "Records that the core has folded and this model has not."),
+    "Refold-Age": (
+        {**WHOLE, "minimum": 0},
+        "Seconds: what was appended longer ago is in the rows; 0 while nothing is missing.",
+    ),
+    "Refold-As-Of": (_TIME, "When the newest record that the rows show was appended; absent before the first."),
+    "Refold-Parked": ({**WHOLE, "minimum": 1}, "Streams that wait because an event of theirs failed; absent if none."),
+    "Refold-Detached": (TEXT, "Why the model is not written with the others; absent if it is."),
+    "ETag": ({**TEXT, "pattern": '^(?:W/)?"[^"]*"$'}, "Of what is answered, for a conditional request."),
+    "Last-Modified": (TEXT, "For `If-Modified-Since`; absent in the first second."),
+    "Content-Disposition": (TEXT, "The name of a file; absent on a page."),
+    "Content-Location": (TEXT, "The path with its parameters in order."),
+    "Preference-Applied": (TEXT, "The preferences that were followed."),
+    "Vary": (TEXT, "The headers of a request on which the answer depends."),
+}
+"""The headers of answers: schema and meaning."""
+
+
+def headers(*names: str) -> Json:
+    """These headers of an answer, and the request's id, which each answer has."""
+    return {name: {"schema": HEADERS[name][0], "description": HEADERS[name][1]} for name in ("X-Request-Id", *names)}
 
 
 def parameter(place: str, name: str, schema: Json, text: str, *, required: bool = False) -> Json:
@@ -116,8 +186,3 @@ def parameter(place: str, name: str, schema: Json, text: str, *, required: bool 
 
 
 PREFER = parameter("header", "Prefer", TEXT, "`wait=N`: seconds to wait at most, 0-30; default 5.")
-KNOWN: Json = {"description": "The client has this answer already: `If-None-Match` or `If-Modified-Since` says so."}
-MAX_AGE = parameter(
-    "header", "Refold-Max-Age", TEXT, "Answer only if the rows show everything older than so many seconds: `5`, `0.5`."
-)
-MIN_POSITION = parameter("header", "Refold-Min-Position", TEXT, "Answer only at this position or a later one.")

@@ -1,33 +1,32 @@
 """The paths of the OpenAPI document that answer why: explanations of rows, and traces. Pure."""
 
+from collections.abc import Iterable
+
 from refold.api.errors import (
     CursorInvalid,
+    DomainUnknown,
     FilterInvalid,
+    HeaderInvalid,
     LimitInvalid,
+    ModelUnknown,
     PositionNotReached,
     RowAbsent,
     RowKeyInvalid,
-    TooManyWaiting,
+    TokenMalformed,
     UnknownParameter,
 )
-from refold.api.http.describe.openapi_parts import (
-    MIN_POSITION,
-    PREFER,
-    TEXT,
-    WHOLE,
-    Json,
-    object_of,
-    parameter,
-    problems,
-)
+from refold.api.http.describe.openapi_parts import PREFER, TEXT, WHOLE, Json, headers, object_of, parameter, problems
+from refold.api.http.describe.text_patterns import CURSOR, position, text_of
+from refold.api.http.describe.value_patterns import key_schema
 from refold.api.http.reads.explain import DEFAULT_CHANGES, MAX_CHANGES
-from refold.api.http.reads.trace import MOST_LIMIT
+from refold.api.http.reads.trace import MOST_ID, MOST_LIMIT
 from refold.api.past_errors import TraceUnknown, ViewNotExplained
 from refold.api.tracing.following import MOST_COMMANDS
 from refold.projections.errors import DeclarationDiffers, KeyUnfit
 from refold.projections.tables.serving import ServedModel
 from refold.schemas.errors import RefoldError
-from refold.streams.errors import DatabaseUnavailable
+from refold.streams.domain import Domains
+from refold.streams.errors import DatabaseUnavailable, KafkaUnavailable
 
 Errors = tuple[type[RefoldError], ...]
 _TRUTH: Json = {"type": "boolean"}
@@ -35,16 +34,14 @@ _TRACE = [
     parameter(
         "query", "limit", {**WHOLE, "minimum": 1, "maximum": MOST_LIMIT, "default": MOST_COMMANDS}, "Most commands."
     ),
-    parameter("query", "cursor", TEXT, "From `next` of an answer whose search is not done."),
+    parameter("query", "cursor", CURSOR, "From `next` of an answer whose search is not done."),
 ]
 _PAGE = [
     parameter(
         "query", "limit", {**WHOLE, "minimum": 0, "maximum": MAX_CHANGES, "default": DEFAULT_CHANGES}, "Most events."
     ),
     parameter("query", "order", {**TEXT, "enum": ["asc", "desc"]}, "`desc` lists the newest event first."),
-    parameter("query", "cursor", TEXT, "From `next` of the page before."),
-    MIN_POSITION,
-    PREFER,
+    parameter("query", "cursor", CURSOR, "From `next` of the page before."),
 ]
 _COLUMN = object_of(before={}, after={}, adds={"description": "Of counts and sums: what the event added."})
 _EVENT = object_of(
@@ -105,26 +102,42 @@ SCHEMAS: Json = {
 }
 
 
-def explain(model: ServedModel) -> Json:
+_ID = text_of(r"[^\u0000]+", minLength=1, maxLength=MOST_ID)
+
+
+def explain(model: ServedModel, domains: Domains) -> Json:
     """The explanation of a row of one read model."""
-    key = parameter("path", "key", TEXT, f"The key: {','.join(model.key)}; a slash is percent-encoded.", required=True)
-    text = f"Why a row of {model.name} is as it is."
-    return _operation(f"{model.domain}.{model.name}.explain", text, [key, *_PAGE], "Explanation", _NO_EXPLANATION)
+    said = f"The key: {','.join(model.key)}; a slash is percent-encoded."
+    key = parameter("path", "key", key_schema(model), said, required=True)
+    parameters = [key, *_PAGE, *_fresh(domains, model.categories)]
+    return _operation(
+        f"{model.domain}.{model.name}.explain",
+        f"Why a row of {model.name} is as it is.",
+        parameters,
+        "Explanation",
+        _NO_EXPLANATION,
+    )
 
 
-def paths() -> Json:
+def paths(domains: Domains) -> Json:
     """The paths that are the same for all read models."""
-    text = "The same for each key: `column=eq.VALUE` or `column=is.null` for each of its columns."
+    about = "The same for each key: `column=eq.VALUE` or `column=is.null` for each of its columns."
     named = [parameter("path", name, TEXT, f"The {name}.", required=True) for name in ("domain", "model")]
-    explained = _operation("explain", text, [*named, *_PAGE], "Explanation", _NO_EXPLANATION)
+    parameters = [*named, *_PAGE, *_fresh(domains, domains.categories)]
+    explained = _operation("explain", about, parameters, "Explanation", (*_NO_EXPLANATION, DomainUnknown, ModelUnknown))
     traced = "What came of a command id, an Idempotency-Key or a correlation id."
-    by_path = [parameter("path", "id", TEXT, "The id; a slash in it may be percent-encoded.", required=True)]
-    by_query = [parameter("query", "id", TEXT, "The id.", required=True)]
+    by_path = [parameter("path", "id", _ID, "The id; a slash in it may be percent-encoded.", required=True)]
+    by_query = [parameter("query", "id", _ID, "The id.", required=True)]
     return {
         "/v1/explain/{domain}/{model}": {"get": explained},
         "/v1/trace/{id}": {"get": _operation("trace", traced, [*by_path, *_TRACE], "Trace", _NO_TRACE)},
         "/v1/trace": {"get": _operation("traceById", traced, [*by_query, *_TRACE], "Trace", _NO_TRACE)},
     }
+
+
+def _fresh(domains: Domains, categories: Iterable[str]) -> list[Json]:
+    wanted = position(domains.categories[name] for name in categories)
+    return [parameter("header", "Refold-Min-Position", wanted, "Answer only at this position or a later one."), PREFER]
 
 
 def _operation(name: str, summary: str, parameters: list[Json], schema: str, errors: Errors) -> Json:
@@ -135,17 +148,23 @@ def _operation(name: str, summary: str, parameters: list[Json], schema: str, err
         "summary": summary,
         "parameters": parameters,
         "responses": {
-            "200": {"description": summary, "content": {"application/json": answer}},
+            "200": {
+                "description": summary,
+                "headers": headers("Link", "Refold-Position", "Retry-After"),
+                "content": {"application/json": answer},
+            },
             **problems(*errors),
         },
     }
 
 
-_ALWAYS = (FilterInvalid, LimitInvalid, CursorInvalid, UnknownParameter, TooManyWaiting, DatabaseUnavailable)
+_ALWAYS = (FilterInvalid, LimitInvalid, CursorInvalid, UnknownParameter, DatabaseUnavailable, KafkaUnavailable)
 _NO_EXPLANATION: Errors = (
     RowKeyInvalid,
     KeyUnfit,
     RowAbsent,
+    HeaderInvalid,
+    TokenMalformed,
     PositionNotReached,
     ViewNotExplained,
     DeclarationDiffers,

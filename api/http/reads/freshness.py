@@ -19,6 +19,8 @@ from refold.api.errors import Fault, HeaderInvalid
 from refold.api.http.reads.positions import Positions, token
 
 MAX_AGE = "refold-max-age"
+SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?", re.ASCII)
+"""What `Refold-Max-Age` takes."""
 _TAG = re.compile(r'(?:W/)?("[^"]*")')
 
 
@@ -117,7 +119,7 @@ def read_max_age(headers: Mapping[str, str]) -> float | None:
     text = headers.get(MAX_AGE)
     if text is None:
         return None
-    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", text.strip(), re.ASCII):
+    if not SECONDS.fullmatch(text.strip()):
         message = "Refold-Max-Age is a number of seconds, such as 5 or 0.5"
         raise HeaderInvalid(message, Fault("Refold-Max-Age", "header-invalid", message))
     return float(text)

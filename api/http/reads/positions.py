@@ -12,7 +12,8 @@ TopicPart = tuple[str, int]
 """A topic's name without prefix, and a partition of it."""
 Positions = Mapping[TopicPart, int]
 
-_PART = re.compile(r"([a-z0-9_.]{3,130})/([0-9]{1,4}):([0-9]{1,18})")
+PARTITION, OFFSET = "[0-9]{1,4}", "[0-9]{1,18}"
+_PART = re.compile(rf"([a-z0-9_.]{{3,130}})/({PARTITION}):({OFFSET})")
 _MOST = 4096
 
 

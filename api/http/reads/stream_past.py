@@ -32,6 +32,8 @@ from refold.schemas.contracts import Category
 from refold.schemas.exact_text import instant_of
 from refold.streams.log.history import Recorded
 
+MOST_VERSION = 2**62
+"""The largest version that a request may name."""
 MOST_FOLDED = 100_000
 """Most events that one request folds to a past state."""
 PARAMETERS = ("version", "at", "by")
@@ -73,7 +75,7 @@ def read_past(raw: bytes) -> Past | None:
     if "by" in said and ("at" not in said or said["by"] not in (APPENDED, OCCURRED)):
         raise bad_filter("by", f"by is {APPENDED} or {OCCURRED}, and stands beside at")
     if "version" in said:
-        return Past(version=read_numbers(raw, version=(0, 0, 2**62))["version"])
+        return Past(version=read_numbers(raw, version=(0, 0, MOST_VERSION))["version"])
     return Past(before=_moment(said["at"]), by=said.get("by", APPENDED)) if "at" in said else None
 
 

@@ -83,7 +83,10 @@ async def read_by_parameter(
 
 
 async def _read(streams: StreamServices, found: Category, stream: str, raw: bytes) -> Answer:
-    page, past = read_numbers(raw, after_version=(0, 0, 2**62), limit=(100, 0, MAX_EVENTS)), stream_past.read_past(raw)
+    page, past = (
+        read_numbers(raw, after_version=(0, 0, stream_past.MOST_VERSION), limit=(100, 0, MAX_EVENTS)),
+        stream_past.read_past(raw),
+    )
     if past is not None:
         asked = stream_past.PastPage(page["after_version"], page["limit"])
         answer = await stream_past.past_answer(streams, found, stream, past, asked)

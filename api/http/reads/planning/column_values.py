@@ -34,6 +34,7 @@ _CLOCK_READ = re.compile(rf"({_CLOCK}|24:00(:00(\.0{{1,6}})?)?)({_OFFSET})?", re
 _HEX = re.compile(r"\\x([0-9a-f]{2})*", re.ASCII | re.IGNORECASE)
 _BLANK_OFFSET = re.compile(r"(:[0-9]{2}(?:\.[0-9]+)?) (?=[0-9]{2})")
 _TOO_FINE = re.compile(r"\.[0-9]{7}|:60")
+_TIMES = frozenset({"time", "timetz", "timestamp", "timestamptz", "interval"})
 
 
 def read_value(column: ServedColumn, text: str) -> str:
@@ -124,7 +125,7 @@ def _array(kind: ServedType, text: str) -> str:
     """JSON, as answers print it, or Postgres's own text of an array."""
     if text.startswith("["):
         return _literal(kind, json.loads(text, parse_float=str, parse_int=str, parse_constant=str))
-    if not text.startswith("{") or (kind.name not in {"text", "numeric"} and _TOO_FINE.search(text)):
+    if not text.startswith("{") or (kind.name in _TIMES and _TOO_FINE.search(text)):
         raise ValueError
     return plain(text)
 
