@@ -82,7 +82,7 @@ class StreamIdInvalid(ApiError):
 
 
 class TokenMalformed(ApiError):
-    """`Refold-Min-Position` is not a position token."""
+    """A position, in `Refold-Min-Position` or `since`, is not one that an answer of this platform has."""
 
     code, status = "position-malformed", 400
     remedy = "Send the `Refold-Position` of an earlier answer unchanged."

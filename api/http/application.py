@@ -19,7 +19,7 @@ from refold.api.http.reads import routes as models
 from refold.api.http.reads.services import ModelServices, StreamServices
 from refold.api.http.wire import problems
 from refold.api.http.wire.limited import Room
-from refold.api.http.wire.paths import known_parameters
+from refold.api.http.wire.paths import acceptable, known_parameters
 
 HotPaths = Callable[[Scope], ASGIApp | None]
 """What answers a request without the framework; None for most requests."""
@@ -78,7 +78,7 @@ def application(
             "registry": _given(for_registry),
         },
         exception_handlers=problems.HANDLERS,
-        middleware=[counting, problems.answered, room.limited, known_parameters],
+        middleware=[counting, problems.answered, room.limited, known_parameters, acceptable],
         lifespan=[lifespan],
         request_max_body_size=None,  # `bodies` reads them, and bounds them
         openapi_config=None,

@@ -10,11 +10,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from refold.api.errors import ApiError, OrderInvalid, UnknownParameter
-from refold.api.http.reads.language.accepting import Media, accepted
 from refold.api.http.reads.language.preferences import Preferences, read_preferences
 from refold.api.http.reads.language.query_string import read_query
 from refold.api.http.reads.language.ranges import Rows, content_range, read_rows
 from refold.api.http.reads.planning.plan import Plan, Wanted, check_name, plan_query
+from refold.api.http.wire.accepting import Media, accepted
 from refold.api.reading_errors import (
     NotAcceptable,
     OperatorUnfit,

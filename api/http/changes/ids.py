@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from refold.api.errors import TokenMalformed
 from refold.api.http.reads.positions import Positions, read_token, token
 
 _ID = re.compile(r"([0-9a-f]{12})@(.*)", re.DOTALL)
@@ -41,8 +40,4 @@ def read_since(text: str, topics: Iterable[str]) -> Since:
     mark, positions = found.groups() if found else (None, text)
     if found and not positions:
         return Since({}, mark)
-    try:
-        return Since(read_token(positions, topics), mark)
-    except TokenMalformed as problem:
-        why = problem.message.removeprefix("Refold-Min-Position: ")
-        raise TokenMalformed(f"since: {why}", *problem.faults) from None
+    return Since(read_token(positions, topics, "since"), mark)

@@ -40,7 +40,7 @@ _HEADERS = [
 Streams = NamedDependency[SkipValidation[Changes]]
 
 
-@get("/v1/{domain:str}/{model:str}/changes", parameters=ANY)
+@get("/v1/{domain:str}/{model:str}/changes", parameters=ANY, answers=("text/event-stream",))
 async def read_changes(
     request: Request[Any, Any, Any], models: Services, changes: Streams, domain: FromPath[str], model: FromPath[str]
 ) -> "EventStream":

@@ -16,12 +16,14 @@ from refold.api.http.wire.bodies import HungUp, pieces
 from refold.api.http.wire.problems import problem_body
 
 NDJSON = "application/x-ndjson"
+_SAME = ("application/jsonl", "application/ndjson")
+"""Other names for it."""
 SEND_S = 60.0
 """Seconds after which a client that reads none of its answers counts as gone."""
 _ENCODER = msgspec.json.Encoder()
 
 
-@post("/v1/commands", status_code=200)
+@post("/v1/commands", status_code=200, answers=(NDJSON, *_SAME))
 async def send_batch(request: Request[Any, Any, Any], commands: Services) -> ASGIApp:
     """Append the command of each line and answer each in order, with the status that a POST of its own would have."""
     _check_media_type(request)
@@ -53,7 +55,7 @@ def _body(content: bytes, *, more: bool) -> Any:
 
 def _check_media_type(request: Request[Any, Any, Any]) -> None:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind not in {NDJSON, "application/jsonl", "application/ndjson"}:
+    if kind not in {NDJSON, *_SAME}:
         remedy = f"Send `Content-Type: {NDJSON}`, or each command to its own path under /v1/commands/."
         raise MediaTypeUnsupported(f"a batch is `{NDJSON}`, one command a line", remedy=remedy)
     if request.headers.get("content-encoding", "identity").lower() != "identity":

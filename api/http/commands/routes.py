@@ -23,9 +23,10 @@ from refold.api.http.commands.request import (
 )
 from refold.api.http.commands.sending import Sending
 from refold.api.http.commands.services import CommandServices
+from refold.api.http.wire.accepting import JSON, accepted
 from refold.api.http.wire.answer import Answer
 from refold.api.http.wire.bodies import whole_body
-from refold.api.http.wire.paths import raw_behind
+from refold.api.http.wire.paths import ANY, accept_of, raw_behind
 from refold.schemas.contracts import Category
 from refold.schemas.identity import outcome_key
 
@@ -35,7 +36,7 @@ Services = NamedDependency[SkipValidation[CommandServices]]
 AnyRequest = Request[Any, Any, Any]
 
 
-@post("/v1/commands/{domain:str}/{category:str}/{name:str}", status_code=201)
+@post("/v1/commands/{domain:str}/{category:str}/{name:str}", status_code=201, answers=ANY)
 async def send_command(
     request: AnyRequest, commands: Services, domain: FromPath[str], category: FromPath[str], name: FromPath[str]
 ) -> Answer:
@@ -50,6 +51,8 @@ async def command_answer(
     found = find_category(commands.domains, domain, category)
     kind = find_command(found, name)
     headers = headers_by_name(scope["headers"])
+    if "accept" in headers:
+        accepted(accept_of(scope), (JSON,))
     wait = read_wait(headers, commands.default_wait)
     intent = read_intent(found, kind, headers, await whole_body(receive, headers))
     scope["command_id"] = intent.command_id  # type: ignore[typeddict-unknown-key] # for the log's lines

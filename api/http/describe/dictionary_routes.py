@@ -13,25 +13,28 @@ from refold.api.http.describe.dictionary import NOW, Freshness, category_entry, 
 from refold.api.http.describe.dictionary_page import dictionary_page, domains_page
 from refold.api.http.reads.model_faults import domain_faults
 from refold.api.http.reads.services import ModelReads, ModelServices
-from refold.api.http.wire.answer import JSON
+from refold.api.http.wire.accepting import JSON, accepted
 from refold.api.http.wire.parameters import shown
+from refold.api.http.wire.paths import accept_of
 from refold.api.unavailable import NotPrepared
 from refold.projections.tables.lineage import Lineage, lineages
 from refold.streams.errors import DatabaseUnavailable
 
 Models = NamedDependency[SkipValidation[ModelServices]]
+HTML = "text/html"
+_MEDIA_TYPES = (JSON, HTML)
 AnyRequest = Request[Any, Any, Any]
 _PAGE_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'", "Vary": "Accept"}
 
 
-@get("/v1")
+@get("/v1", answers=_MEDIA_TYPES)
 async def read_domains(request: AnyRequest, models: Models) -> Response[str] | Response[bytes]:
     """The domains that run here."""
     found = [{"name": name, "path": f"/v1/{name}"} for name in _domains(models)]
     return _page(domains_page(found)) if _is_browser(request) else _json({"domains": found})
 
 
-@get("/v1/{domain:str}")
+@get("/v1/{domain:str}", answers=_MEDIA_TYPES)
 async def read_domain(request: AnyRequest, models: Models, domain: FromPath[str]) -> Response[str] | Response[bytes]:
     """The data dictionary of a domain: read models with columns, units, origins and freshness; commands with their fields."""
     if domain not in _domains(models):
@@ -62,13 +65,12 @@ def _domains(models: ModelServices) -> list[str]:
 
 
 def _is_browser(request: AnyRequest) -> bool:
-    """Whether HTML is asked for by its name; a client that takes anything gets JSON."""
-    asked = [part.partition(";")[0].strip() for part in request.headers.get("accept", "").split(",")]
-    return "text/html" in asked and JSON not in asked
+    """Whether a page is wanted more than JSON; a client that takes anything gets JSON."""
+    return accepted(accept_of(request.scope), _MEDIA_TYPES).type == HTML
 
 
 def _page(text: str) -> Response[str]:
-    return Response(text, media_type="text/html", headers=_PAGE_HEADERS)
+    return Response(text, media_type=HTML, headers=_PAGE_HEADERS)
 
 
 def _json(body: object) -> Response[bytes]:

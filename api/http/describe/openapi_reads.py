@@ -39,9 +39,9 @@ from refold.api.http.describe.value_patterns import (
 )
 from refold.api.http.downloads.formats import BINARY, FORMATS, files
 from refold.api.http.reads.asking import MEDIA_TYPES, ROW_MEDIA_TYPES
-from refold.api.http.reads.language.accepting import CSV, OBJECT
 from refold.api.http.reads.language.query_string import MAX_OFFSET
 from refold.api.http.reads.planning.plan import MAX_LIMIT
+from refold.api.http.wire.accepting import CSV, OBJECT
 from refold.api.reading_errors import (
     NotAcceptable,
     NotOneRow,

@@ -1,4 +1,4 @@
-"""Routes for operators: probes, metrics, and descriptions of this API."""
+"""Routes for operators: probes, metrics, and descriptions of this API. What watches a process is answered whatever it accepts."""
 
 import asyncio
 
@@ -15,18 +15,19 @@ from refold.api.http.describe.openapi import document
 from refold.api.http.describe.services import OperationServices
 from refold.api.http.reads.services import ModelServices
 from refold.api.http.wire.answer import JSON
+from refold.api.http.wire.paths import ANY
 
 Operations = NamedDependency[SkipValidation[OperationServices]]
 Models = NamedDependency[SkipValidation[ModelServices]]
 
 
-@get("/livez")
+@get("/livez", answers=ANY)
 async def livez() -> Response[bytes]:
     """Whether the process answers; asks no server."""
     return _json({"ok": True})
 
 
-@get("/readyz")
+@get("/readyz", answers=ANY)
 async def readyz(operations: Operations) -> Response[bytes]:
     """Whether Kafka, Postgres, the platform's own topics and tables are available, and no worker stands still; lag is no reason to be unready."""
     checks = await operations.ready()
@@ -34,7 +35,7 @@ async def readyz(operations: Operations) -> Response[bytes]:
     return _json({"ok": ok, "checks": checks}, status=200 if ok else 503)
 
 
-@get("/metrics")
+@get("/metrics", answers=ANY)
 async def metrics(operations: Operations) -> Response[bytes]:
     """The metrics in Prometheus' text format."""
     return Response(await asyncio.to_thread(operations.metrics), headers={"Content-Type": CONTENT_TYPE})
@@ -52,7 +53,7 @@ async def asyncapi(models: Models) -> Response[bytes]:
     return _json(log_document(models.domains, models.topic_prefix))
 
 
-@get("/docs")
+@get("/docs", answers=("text/html",))
 async def docs(models: Models) -> Response[str]:
     """The same as a page; needs no network."""
     page = docs_page(document(models.domains, list(models.models.values())))
@@ -60,7 +61,7 @@ async def docs(models: Models) -> Response[str]:
     return Response(page, media_type="text/html", headers=headers)
 
 
-@get("/", status_code=307)
+@get("/", status_code=307, answers=ANY)
 async def root() -> Redirect:
     """Redirects to the docs."""
     return Redirect("/docs")

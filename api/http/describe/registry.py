@@ -13,6 +13,7 @@ from litestar.params import FromPath, SkipValidation
 
 from refold.api.errors import UnknownParameter
 from refold.api.http.describe.registry_view import Registered, RegistryView
+from refold.api.http.wire.accepting import JSON
 from refold.api.http.wire.answer import Answer
 from refold.api.http.wire.bodies import whole_body
 from refold.api.http.wire.paths import ANY
@@ -227,5 +228,6 @@ _READS = [schema_by_id, versions_by_id, subjects_by_id, types, subjects, version
 ROUTES = Router(
     "/registry",
     route_handlers=[*_READS, config, mode, register, change, remove],
+    opt={"answers": (MEDIA_TYPE, "application/vnd.schemaregistry+json", JSON)},
     exception_handlers={RegistryError: _on_error, UnknownParameter: _on_parameter},
 )

@@ -10,9 +10,9 @@ from litestar import Request
 
 from refold.api.errors import ApiError
 from refold.api.http.reads.asking import VARY, Asked
-from refold.api.http.reads.language.accepting import CSV
 from refold.api.http.reads.language.ranges import content_range
 from refold.api.http.reads.pages import Page
+from refold.api.http.wire.accepting import CSV
 from refold.api.http.wire.answer import Answer
 from refold.api.reading_errors import NotOneRow, RangeUnsatisfiable
 

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from refold.api.http.downloads.formats import files
-from refold.api.http.reads.language.accepting import ARRAY, CSV, JSON, OBJECT, Media, accepted
 from refold.api.http.reads.language.preferences import Preferences, read_preferences
 from refold.api.http.reads.language.query_string import read_query
 from refold.api.http.reads.language.ranges import read_rows
 from refold.api.http.reads.planning.plan import Plan, Wanted, check_name, plan_query
+from refold.api.http.wire.accepting import ARRAY, CSV, JSON, OBJECT, Media, accepted
 from refold.projections.tables.serving import ServedModel
 
 MEDIA_TYPES = (JSON, ARRAY, OBJECT, CSV, *files())

@@ -19,9 +19,10 @@ from refold.api.http.reads.positions import missing, read_wanted, token
 from refold.api.http.reads.request import read_numbers, read_texts
 from refold.api.http.reads.row_keys import PARAMETERS, Key, key_of_parameters, key_of_path
 from refold.api.http.reads.services import WhyServices
-from refold.api.http.wire.answer import JSON, Answer
+from refold.api.http.wire.accepting import JSON, accepted
+from refold.api.http.wire.answer import Answer
 from refold.api.http.wire.parameters import bad_filter, refuse_unknown, shown
-from refold.api.http.wire.paths import ANY, raw_behind
+from refold.api.http.wire.paths import ANY, accept_of, raw_behind
 from refold.api.past_errors import ViewNotExplained
 from refold.projections.explaining.explainer import Asked, Explanation
 from refold.projections.tables.served import ServedModel, served_table
@@ -46,6 +47,7 @@ async def explain_by_parameters(
 
 async def explain_row(request: AnyRequest, why: WhyServices, domain: str, model: str, raw: bytes) -> Answer:
     """The row whose key stands in the path."""
+    accepted(accept_of(request.scope), (JSON,))
     found = find_explained(why, domain, model)
     refuse_unknown(request.scope["query_string"], PARAMETERS)
     return await _answer(request, why, found, key_of_path(found, raw))
@@ -81,7 +83,7 @@ async def _answer(request: AnyRequest, why: WhyServices, model: ServedModel, key
     found = await _fresh(why, model, asked, request.headers)
     headers = {"Refold-Position": position(found.positions, prefix)}
     if found.is_empty:
-        absent = RowAbsent(f"{model.name} has no row {shown(str(key))}, and no event that made one")
+        absent = RowAbsent(f"{model.name} has no row {_shown_key(key)}, and no event that made one")
         absent.headers = headers
         raise absent
     row = seen if seen is not None else _digest(found, found.row)
@@ -127,6 +129,10 @@ def _following(request: AnyRequest, found: Explanation, binding: str, prefix: st
     cursor = page_cursor.written(start, found.positions, binding, prefix, row)
     path = quote(request.scope["raw_path"].decode("latin-1"), safe="/%,:~!$&'()*+;=@")
     return f"{path}?{'&'.join([*kept, f'cursor={cursor}'])}"
+
+
+def _shown_key(key: Key) -> str:
+    return ",".join("null" if value is None else shown(value)[1:-1] for value in key)
 
 
 def _digest(found: Explanation, row: Mapping[str, Any] | None) -> str:

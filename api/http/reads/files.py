@@ -13,7 +13,6 @@ from refold.api.http.downloads.sending import DownloadAnswer
 from refold.api.http.reads.asking import MEDIA_TYPES, VARY
 from refold.api.http.reads.conditional import not_modified, validated
 from refold.api.http.reads.freshness import MAX_AGE
-from refold.api.http.reads.language.accepting import accepted
 from refold.api.http.reads.language.preferences import read_preferences
 from refold.api.http.reads.language.query_string import pairs, read_query
 from refold.api.http.reads.language.ranges import read_rows
@@ -22,6 +21,7 @@ from refold.api.http.reads.pages import fresh, read_no_rows, values_judged
 from refold.api.http.reads.planning.plan import Wanted, check_name, plan_query
 from refold.api.http.reads.services import ModelServices
 from refold.api.http.reads.standing import ALONE, standing_of, standing_values
+from refold.api.http.wire.accepting import accepted
 from refold.api.http.wire.answer import JSON, Answer
 from refold.api.http.wire.parameters import bad_filter
 from refold.api.unavailable import NotPrepared

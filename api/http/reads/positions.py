@@ -17,17 +17,17 @@ _PART = re.compile(rf"([a-z0-9_.]{{3,130}})/({PARTITION}):({OFFSET})")
 _MOST = 4096
 
 
-def read_token(text: str, topics: Iterable[str]) -> dict[TopicPart, int]:
-    """The positions of a token; for a place named twice the later one. Raises TokenMalformed."""
+def read_token(text: str, topics: Iterable[str], of: str = "Refold-Min-Position") -> dict[TopicPart, int]:
+    """The positions of a token; for a place named twice the later one. `of`: the header or parameter that has it. Raises TokenMalformed."""
     found: dict[TopicPart, int] = {}
     known = frozenset(topics)
     for part in text.split(",", _MOST):
         match = _PART.fullmatch(part.strip())
         if match is None:
-            raise _malformed("the form is topic/partition:offset, joined by commas")
+            raise _malformed(of, "the form is topic/partition:offset, joined by commas")
         place = match.group(1), int(match.group(2))
         if place[0] not in known:
-            raise _malformed("it names a topic that is none of this platform's events")
+            raise _malformed(of, "it names a topic that is none of this platform's events")
         found[place] = max(int(match.group(3)), found.get(place, 0))
     return found
 
@@ -51,7 +51,5 @@ def missing(wanted: Positions, reached: Positions) -> dict[TopicPart, int]:
     return {place: offset for place, offset in wanted.items() if reached.get(place, 0) < offset}
 
 
-def _malformed(message: str) -> TokenMalformed:
-    return TokenMalformed(
-        f"Refold-Min-Position: {message}", Fault("Refold-Min-Position", "position-malformed", message)
-    )
+def _malformed(of: str, message: str) -> TokenMalformed:
+    return TokenMalformed(f"{of}: {message}", Fault(of, "position-malformed", message))

@@ -14,7 +14,6 @@ from refold.api.http.reads.conditional import not_modified, validated
 from refold.api.http.reads.explain import Services as Why
 from refold.api.http.reads.explain import explain_row
 from refold.api.http.reads.files import format_asked, read_file
-from refold.api.http.reads.language.accepting import JSON, accepted
 from refold.api.http.reads.language.preferences import read_preferences
 from refold.api.http.reads.pages import Page, fresh_page, values_judged
 from refold.api.http.reads.planning.plan import plan_row
@@ -23,6 +22,7 @@ from refold.api.http.reads.request import read_key
 from refold.api.http.reads.row_keys import explained_key
 from refold.api.http.reads.served_now import as_served
 from refold.api.http.reads.services import ModelServices
+from refold.api.http.wire.accepting import JSON, accepted
 from refold.api.http.wire.answer import Answer
 from refold.api.http.wire.parameters import refuse_unknown, shown
 from refold.api.http.wire.paths import ANY, raw_behind
@@ -34,7 +34,7 @@ Services = NamedDependency[SkipValidation[ModelServices]]
 AnyRequest = Request[Any, Any, Any]
 
 
-@route("/v1/{domain:str}/{model:str}", http_method=METHODS, parameters=ANY)
+@route("/v1/{domain:str}/{model:str}", http_method=METHODS, parameters=ANY, answers=ANY)
 @as_served
 async def read_rows(request: AnyRequest, models: Services, domain: FromPath[str], model: FromPath[str]) -> Answer:
     """A page of rows, or all of them as a file. A path that ends with a slash is one of a row, whose key is empty or begins with a slash."""
@@ -58,7 +58,7 @@ async def read_rows(request: AnyRequest, models: Services, domain: FromPath[str]
     return found if moving else validated(models, served, request.scope, headers, page.standing, found)
 
 
-@route("/v1/{domain:str}/{model:str}/{key:path}", http_method=METHODS, parameters=ANY)
+@route("/v1/{domain:str}/{model:str}/{key:path}", http_method=METHODS, parameters=ANY, answers=ANY)
 async def read_row(
     request: AnyRequest, models: Services, why: Why, domain: FromPath[str], model: FromPath[str]
 ) -> Answer:

@@ -1,6 +1,7 @@
-"""The request line: the path as it was sent, and no parameter that its route does not know.
+"""What a route takes of a request: the path as it was sent, no parameter that it does not know, and an `Accept` that it can meet.
 
-A route says which parameters it has (`parameters=…`), none unless it does; ANY leaves them to the route's own grammar.
+A route says which parameters it has (`parameters=…`), none unless it does, and which media types its answer may have (`answers=…`), JSON unless
+it says others. ANY leaves them to the route itself.
 """
 
 from typing import Any
@@ -11,6 +12,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from refold.api.errors import RouteUnknown
+from refold.api.http.wire.accepting import JSON, accepted
 from refold.api.http.wire.parameters import refuse_unknown
 
 ANY = None
@@ -39,3 +41,22 @@ def known_parameters(app: ASGIApp) -> ASGIApp:
         await app(scope, receive, send)
 
     return checked
+
+
+def acceptable(app: ASGIApp) -> ASGIApp:
+    """Refuse a request whose `Accept` the route cannot meet, before the route does anything: it never gets JSON instead."""
+
+    async def checked(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == ScopeType.HTTP and scope["method"] != "OPTIONS":
+            there = scope["route_handler"].opt.get("answers", (JSON,))
+            if there is not ANY:
+                accepted(accept_of(scope), there)
+        await app(scope, receive, send)
+
+    return checked
+
+
+def accept_of(scope: Scope) -> str | None:
+    """The `Accept` header; one that is there several times is one list."""
+    found = [value.decode("latin-1") for name, value in scope["headers"] if name == b"accept"]
+    return ", ".join(found) or None

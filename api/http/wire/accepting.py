@@ -12,6 +12,8 @@ ARRAY, OBJECT = "application/vnd.pgrst.array+json", "application/vnd.pgrst.objec
 _NAMES = {"application/vnd.pgrst.array": ARRAY, "application/vnd.pgrst.object": OBJECT}
 _QUALITY = re.compile(r"q *= *([0-9.]{1,5})")
 _MOST = 2000
+_Wish = tuple[str, float, bool]
+"""A media type or a range of them, its quality, and whether members that are null are to be left out."""
 
 
 class Media(NamedTuple):
@@ -30,18 +32,27 @@ class Media(NamedTuple):
 
 @lru_cache(256)
 def accepted(header: str | None, there: Sequence[str]) -> Media:
-    """The first of the media types that are `there` by the client's wishes: by quality, then by their order. Raises NotAcceptable."""
+    """The first of the media types that are `there` by the client's wishes: by quality, then by their order. Raises NotAcceptable.
+
+    Of a media type that several wishes meet the narrowest counts: `*/*, application/json;q=0` is anything but JSON.
+    """
     if not header or header == "*/*":
         return Media(there[0])
-    wished = [_wish(part) for part in header[:_MOST].split(",")]
-    for name, _, stripped in sorted((wish for wish in wished if wish[1] > 0), key=lambda wish: -wish[1]):
-        found = next((one for one in there if _meets(name, one)), None)
+    wishes = [_wish(part) for part in header[:_MOST].split(",")]
+    narrowest = {one: _narrowest(wishes, one) for one in there}
+    for wish in sorted((wish for wish in wishes if wish[1] > 0), key=lambda wish: -wish[1]):
+        found = next((one for one in there if narrowest[one] == wish), None)
         if found is not None:
-            return Media(found, stripped=stripped and found in {ARRAY, OBJECT})
+            return Media(found, stripped=wish[2] and found in {ARRAY, OBJECT})
     raise NotAcceptable(f"Accept: none of these is asked for: {', '.join(there)}")
 
 
-def _wish(text: str) -> tuple[str, float, bool]:
+def _narrowest(wishes: Sequence[_Wish], there: str) -> _Wish | None:
+    """The wish that counts for a media type; of equal ones the first."""
+    return max((wish for wish in wishes if _meets(wish[0], there)), key=lambda wish: -wish[0].count("*"), default=None)
+
+
+def _wish(text: str) -> _Wish:
     name, *parameters = (part.strip().lower() for part in text.split(";"))
     quality = next((found for part in parameters if (found := _QUALITY.fullmatch(part))), None)
     try:
