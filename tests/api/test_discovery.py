@@ -40,6 +40,7 @@ def test_every_route_that_reads_or_sends_is_in_the_document(client: Client, app:
         "/v1/streams/{}/{}/{}/commands",  # where the key is slashes alone
         "/v1/{}/{}",
         "/v1/{}/{}/{}",
+        "/v1/explain/{}/{}",
     }
     besides = {
         "/",

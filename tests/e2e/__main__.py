@@ -42,6 +42,7 @@ def main() -> int:
             "CHANGES_KILLS": 30,
             "DEPLOYS": "there and back",
             "SILENT_S": 40,
+            "JUDGES": "all",
             results.VARIABLE: noted,
         }
         environment = os.environ | {name: str(value) for name, value in sizes.items()}

@@ -71,8 +71,10 @@ def document(domains: Domains, models: Iterable[ServedModel]) -> Json:
         paths[f"/v1/{model.domain}/{model.name}/{{key}}"] = {"get": row_of(model, domains)}
         if not model.reads:
             paths[f"/v1/{model.domain}/{model.name}/changes"] = {"get": changes_of(model)}
+            by_parameters = openapi_why.explain_by_parameters(model, domains)
+            paths[f"/v1/explain/{model.domain}/{model.name}"] = {"get": by_parameters}
             paths[f"/v1/{model.domain}/{model.name}/{{key}}/explain"] = {"get": openapi_why.explain(model, domains)}
-    paths |= openapi_fixed.fixed_paths() | openapi_why.paths(domains)
+    paths |= openapi_fixed.fixed_paths() | openapi_why.paths()
     info = {"title": "Refold", "version": refold.__version__, "description": ABOUT}
     return {"openapi": "3.1.0", "info": info, "paths": paths, "components": {"schemas": schemas}}
 

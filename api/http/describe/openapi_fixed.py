@@ -106,7 +106,8 @@ def _read(name: str, summary: str, parameters: list[Json], schema: Json) -> Json
 
 def _look_up() -> Json:
     found = _read("lookUp", "The version that equals the schema in the body.", [_SUBJECT], _REGISTERED)
-    return {**found, "requestBody": {"required": True, "content": {MEDIA_TYPE: {"schema": _SCHEMA}}}}
+    sent = {**_SCHEMA, "required": ["schema"]}
+    return {**found, "requestBody": {"required": True, "content": {MEDIA_TYPE: {"schema": sent}}}}
 
 
 def _operation(name: str, tag: str, summary: str, parameters: list[Json]) -> Json:

@@ -4,11 +4,9 @@ from collections.abc import Iterable
 
 from refold.api.errors import (
     CursorInvalid,
-    DomainUnknown,
     FilterInvalid,
     HeaderInvalid,
     LimitInvalid,
-    ModelUnknown,
     PositionNotReached,
     RowAbsent,
     RowKeyInvalid,
@@ -17,8 +15,9 @@ from refold.api.errors import (
 )
 from refold.api.http.describe.openapi_parts import PREFER, TEXT, WHOLE, Json, headers, object_of, parameter, problems
 from refold.api.http.describe.text_patterns import CURSOR, position, text_of
-from refold.api.http.describe.value_patterns import key_schema
+from refold.api.http.describe.value_patterns import key_part_schema, key_schema, name_of
 from refold.api.http.reads.explain import DEFAULT_CHANGES, MAX_CHANGES
+from refold.api.http.reads.row_keys import PARAMETERS
 from refold.api.http.reads.trace import MOST_ID, MOST_LIMIT
 from refold.api.past_errors import TraceUnknown, ViewNotExplained
 from refold.api.tracing.following import MOST_COMMANDS
@@ -119,17 +118,34 @@ def explain(model: ServedModel, domains: Domains) -> Json:
     )
 
 
-def paths(domains: Domains) -> Json:
+def explain_by_parameters(model: ServedModel, domains: Domains) -> Json:
+    """The same for each key, also one that no path can hold."""
+    columns = {column.name: column for column in model.columns}
+    key = [
+        parameter(
+            "query",
+            name_of(name, PARAMETERS),
+            key_part_schema(columns[name]),
+            f"`eq.VALUE` ({columns[name].sql_type}) or `is.null`. {columns[name].doc}",
+            required=True,
+        )
+        for name in model.key
+    ]
+    return _operation(
+        f"{model.domain}.{model.name}.explain_by_parameters",
+        f"Why a row of {model.name} is as it is; its key may be null, `.` or `..`.",
+        [*key, *_PAGE, *_fresh(domains, model.categories)],
+        "Explanation",
+        _NO_EXPLANATION,
+    )
+
+
+def paths() -> Json:
     """The paths that are the same for all read models."""
-    about = "The same for each key: `column=eq.VALUE` or `column=is.null` for each of its columns."
-    named = [parameter("path", name, TEXT, f"The {name}.", required=True) for name in ("domain", "model")]
-    parameters = [*named, *_PAGE, *_fresh(domains, domains.categories)]
-    explained = _operation("explain", about, parameters, "Explanation", (*_NO_EXPLANATION, DomainUnknown, ModelUnknown))
     traced = "What came of a command id, an Idempotency-Key or a correlation id."
     by_path = [parameter("path", "id", _ID, "The id; a slash in it may be percent-encoded.", required=True)]
     by_query = [parameter("query", "id", _ID, "The id.", required=True)]
     return {
-        "/v1/explain/{domain}/{model}": {"get": explained},
         "/v1/trace/{id}": {"get": _operation("trace", traced, [*by_path, *_TRACE], "Trace", _NO_TRACE)},
         "/v1/trace": {"get": _operation("traceById", traced, [*by_query, *_TRACE], "Trace", _NO_TRACE)},
     }

@@ -18,7 +18,8 @@ DAY = (
 )
 """A day that the calendar has, in four digits of a year."""
 CLOCK = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?"
-OFFSET_OF_TIME = r"(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
+OFFSET_OF_TIME = r"(?:Z|[+-](?:0[0-9]|1[0-4]):[0-5][0-9])"
+"""Every offset that a place on earth has; Postgres takes few more."""
 ANY_TEXT = r"[^\u0000]*"
 """What Postgres can hold."""
 INSTANT = f"{DAY}T{CLOCK}{OFFSET_OF_TIME}"
@@ -41,7 +42,7 @@ NOTE = KEY
 """An actor, or a correlation id."""
 VERSION: Json = text_of(VERSION_TAG.pattern)
 AGE: Json = text_of(SECONDS.pattern)
-TIME: Json = text_of(INSTANT, format="date-time")
+TIME: Json = text_of(INSTANT)
 TIME_OR_DAY: Json = text_of(f"{INSTANT}|{DAY}")
 CURSOR: Json = text_of("[A-Za-z0-9_-]*", maxLength=4096)
 

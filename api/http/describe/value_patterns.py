@@ -7,7 +7,7 @@ which every column of the type takes.
 from collections.abc import Iterable
 
 from refold.api.http.describe.openapi_parts import Json
-from refold.api.http.describe.text_patterns import ANY_TEXT, CLOCK, DAY, INSTANT, text_of
+from refold.api.http.describe.text_patterns import ANY_TEXT, CLOCK, DAY, INSTANT, OFFSET_OF_TIME, text_of
 from refold.api.http.reads.language.filters import STATES
 from refold.api.http.reads.language.query_string import GROUPS, RESERVED
 from refold.api.http.reads.planning.filtering import LANGUAGE, MAX_PATTERN
@@ -24,7 +24,7 @@ _VALUES = {
     "boolean": "(?:true|false)",
     "date": DAY,
     "time": CLOCK,
-    "timetz": f"{CLOCK}(?:Z|[+-](?:0[0-9]|1[0-4]):[0-5][0-9])",
+    "timetz": f"{CLOCK}{OFFSET_OF_TIME}",
     "timestamp": f"{DAY}T{CLOCK}",
     "timestamptz": INSTANT,
     "interval": "[0-9]{1,6} (?:second|minute|hour|day)s",
@@ -48,6 +48,12 @@ def key_schema(model: ServedModel) -> Json:
         return text_of(r"[^\u0000]+", minLength=1)
     quoted = r'(?:[^",\u0000][^,\u0000]*|"(?:[^"\\\u0000]|\\["\\])*")'
     return text_of(",".join(quoted if _is_text(kind) else _value(kind) for kind in kinds))
+
+
+def key_part_schema(column: ServedColumn) -> Json:
+    """A column of a key in a query: its value, or that it is null."""
+    kind = served_type(column.sql_type)
+    return text_of(rf"eq\.{ANY_TEXT if _is_text(kind) else _value(kind)}|is\.null")
 
 
 def filter_name(column: ServedColumn) -> str:

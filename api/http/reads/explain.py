@@ -77,7 +77,7 @@ async def _answer(request: AnyRequest, why: WhyServices, model: ServedModel, key
         raise bad_filter("order", "order is asc (the oldest first) or desc (the newest first)")
     binding = _binding(model, key, order)
     start, positions, seen = (
-        page_cursor.read(texts["cursor"], binding, prefix) if "cursor" in texts else (0, None, None)
+        page_cursor.read(texts["cursor"], binding, prefix) if texts.get("cursor") else (0, None, None)
     )
     asked = Asked(model.domain, model.name, key, limit, start, order == "desc", positions, SEARCH_S)
     found = await _fresh(why, model, asked, request.headers)

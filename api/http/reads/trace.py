@@ -48,7 +48,7 @@ async def _answer(request: AnyRequest, why: WhyServices, asked: str) -> Answer:
         raise bad_filter("id", f"an id has 1-{MOST_ID} characters")
     raw, prefix = request.scope["query_string"], why.topic_prefix
     limit = read_numbers(raw, limit=(MOST_COMMANDS, 1, MOST_LIMIT))["limit"]
-    cursor, binding = read_texts(raw, "cursor").get("cursor"), hashlib.sha256(asked.encode()).hexdigest()[:16]
+    cursor, binding = read_texts(raw, "cursor").get("cursor") or None, hashlib.sha256(asked.encode()).hexdigest()[:16]
     ends = None if cursor is None else page_cursor.read(cursor, binding, prefix)[1]
     found = await why.trace(AskedTrace(asked, limit, ends, SEARCH_S))
     if not found.roots and found.complete and cursor is None:

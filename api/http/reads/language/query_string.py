@@ -32,7 +32,7 @@ def read_query(raw: bytes, apart: frozenset[str] = frozenset(), check: Check = l
     Raises FilterInvalid, UnknownOperator, SelectInvalid, OrderInvalid, LimitInvalid, QueryTooLarge, UnknownParameter.
     """
     filters, alone = _sorted_out(raw, apart, check)
-    select, cursor = alone.pop("select", ""), alone.pop("cursor", None)
+    select, cursor = alone.pop("select", ""), alone.pop("cursor", "") or None
     if cursor is not None and (alone.get("offset") or len(cursor) > MAX_CURSOR):
         raise CursorInvalid(
             "a cursor says where a page begins: it has no offset beside it, and is as an answer gave it"
