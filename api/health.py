@@ -13,10 +13,12 @@ from functools import partial
 from typing import Any, TypeVar
 
 import psycopg
+from confluent_kafka import KafkaException
 
 from refold.projections.tables.serving import ModelState
 from refold.streams.domain import Domains
 from refold.streams.errors import LogRefused, Refused, Unreachable
+from refold.streams.kafka.clients import check_answers
 from refold.streams.log.continuity import check_ends
 from refold.streams.log.topics import check_seen_topics
 from refold.streams.operation.lag import Lag, LagKey, LagReader
@@ -29,11 +31,13 @@ from refold.streams.postgres.control_tables import Found as Tables
 from refold.streams.postgres.restoring import AFTER_RESTORE, why_not_whole
 from refold.streams.postgres.tables_version import known
 from refold.streams.reactors.declared import declared_reactors
-from refold.streams.refusals import first_line, is_away
+from refold.streams.refusals import first_line, is_away, of_kafka
 from refold.streams.settings import Settings
 from refold.streams.standing import STILL_S
 
 Result = TypeVar("Result")
+ANSWERS_S = 4.0
+"""Seconds after which Kafka counts as away, and nothing more is asked of it."""
 MOVES_S = 3.0
 """Seconds between two looks at a fold that seems to stand still; a fold moves twenty times in them."""
 BEATS_S = 5.0
@@ -73,7 +77,8 @@ class Health:
 
         After a change of the topics by an operator the log's answers would only follow from it, so they are not asked.
         """
-        self._asked(self._topics_are_right)
+        if not self._unasked:
+            self._asked(self._topics_are_right)
         lags = [] if self._unasked else self.lags()
         found = (self._asked(lambda: self._members.read(self.roles)) or []) if lags else []
         said = self._asked(lambda: said_members(self._db)) or Said(frozenset(), frozenset())
@@ -126,8 +131,12 @@ class Health:
         )
 
     def _topics_are_right(self) -> None:
-        """Raise LogRefused for a change of the topics by an operator."""
+        """Raise LogRefused for a change of the topics by an operator, KafkaUnavailable within ANSWERS_S."""
         if has_table(self._db, "refold.topics"):
+            try:
+                check_answers(self._settings.kafka_servers(), ANSWERS_S)
+            except KafkaException as problem:
+                raise of_kafka(problem.args[0], "topics, lag and owners were not asked") from problem
             check_seen_topics(self._settings, self._domains, self._db)
 
     def lags(self) -> list[Lag]:

@@ -108,6 +108,11 @@ def admin(servers: str) -> AdminClient:
     return AdminClient({**_COMMON, "bootstrap.servers": servers}, logger=_log)
 
 
+def check_answers(servers: str, seconds: float) -> None:
+    """Ask Kafka for anything, to know soon that it is away: other questions wait longer. Raises KafkaException."""
+    admin(servers).list_topics(timeout=seconds)
+
+
 def largest_batch(client: AdminClient, topic: str, seconds: float = _ASK_S) -> int:
     """The most bytes of records that a topic takes at once: its current max.message.bytes. Raises KafkaException."""
     resource = ConfigResource(ResourceType.TOPIC, topic)

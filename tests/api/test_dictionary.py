@@ -54,7 +54,14 @@ def test_a_column_says_its_type_unit_meaning_and_origin(client: Client, world: A
         "position": "retail.basket.events/0:7", "lag": 3, "as_of": "2026-01-02T00:00:00Z", "detached": None,
     }  # fmt: skip
     assert store["row_estimate"] == 1200
-    assert store["links"] == {"rows": "/v1/retail/store_daily", "row": "/v1/retail/store_daily/{store_id,day}"}
+    path = "/v1/retail/store_daily"
+    assert store["links"] == {
+        "rows": path,
+        "row": f"{path}/{{store_id,day}}",
+        "downloads": {name: f"{path}?format={name}" for name in ("json", "ndjson", "csv", "arrow", "parquet", "xlsx")},
+        "changes": f"{path}/changes",
+        "explain": f"{path}/{{store_id,day}}/explain",
+    }
 
 
 def test_a_view_is_as_fresh_as_what_it_reads_and_shows_its_query(client: Client, world: Any) -> None:
@@ -62,6 +69,7 @@ def test_a_view_is_as_fresh_as_what_it_reads_and_shows_its_query(client: Client,
     view = entry(client.get("/v1/retail").json(), "store_totals")
     assert (view["freshness"]["lag"], view["row_estimate"], view["reads"]) == (3, None, ["/v1/retail/store_daily"])
     assert "GROUP BY store_id" in view["query"]
+    assert set(view["links"]) == {"rows", "row", "downloads"}
 
 
 def test_without_postgres_all_is_there_but_what_only_postgres_knows(client: Client, world: Any) -> None:
@@ -90,6 +98,9 @@ def test_the_page_tells_origin_unit_and_freshness(client: Client, world: Any) ->
     assert "3 records behind · last event at 2026-01-02T00:00:00Z · about 1,200 rows" in page
     assert "GROUP BY store_id" in page
     assert "POST /v1/commands/retail/basket/ScanItem" in page
+    assert '<a href="/v1/retail/store_daily?format=parquet" download>parquet</a>' in page
+    assert '<a href="/v1/retail/store_daily/changes">' in page
+    assert "/v1/retail/store_totals/changes" not in page
 
 
 def test_a_domain_that_is_not_there_is_a_problem_for_a_browser_too(client: Client) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from refold.api.http.describe.body_schemas import command_schemas
 from refold.api.http.describe.openapi import model_schema
+from refold.api.http.downloads.formats import FORMATS
 from refold.projections.tables.lineage import Lineage, Origin
 from refold.projections.tables.serving import ServedModel
 from refold.schemas.contracts import Category
@@ -52,10 +53,17 @@ def model_entry(model: ServedModel, lineage: Lineage, now: Mapping[str, Freshnes
         "query": lineage.sql,
         "freshness": None if found is None else found.body(),
         "row_estimate": None if found is None else found.rows,
-        "links": {"rows": path, "row": f"{path}/{{{','.join(model.key)}}}"},
+        "links": _links(model, path),
         "sql": f"SELECT * FROM {model.domain}.{model.name} LIMIT 10",
         "fault": fault,
     }
+
+
+def _links(model: ServedModel, path: str) -> Json:
+    """The ways to read it over HTTP. A declared view is no fold of events: it has no changes to tell, and no explanation."""
+    row = f"{path}/{{{','.join(model.key)}}}"
+    found: Json = {"rows": path, "row": row, "downloads": {name: f"{path}?format={name}" for name in FORMATS}}
+    return found if model.reads else {**found, "changes": f"{path}/changes", "explain": f"{row}/explain"}
 
 
 def category_entry(category: Category) -> Json:

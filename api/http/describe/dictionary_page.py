@@ -112,11 +112,16 @@ def _origin_of_rows(model: Json) -> str:
 
 
 def _ways(model: Json) -> str:
-    rows = escape(model["links"]["rows"])
-    return (
-        f'<p><a href="{rows}?limit=10">the first rows</a> · one row: <code>{escape(model["links"]["row"])}</code></p>'
-        f"<pre>{escape(model['sql'])}</pre>"
-    )
+    links = model["links"]
+    files = " ".join(f'<a href="{escape(path)}" download>{name}</a>' for name, path in links["downloads"].items())
+    ways = [
+        f'<a href="{escape(links["rows"])}?limit=10">the first rows</a>',
+        f"one row: <code>{escape(links['row'])}</code>",
+        f"all rows: {files}",
+    ]
+    if "changes" in links:
+        ways.append(f'<a href="{escape(links["changes"])}">changes, as they come</a>')
+    return f"<p>{' · '.join(ways)}</p><pre>{escape(model['sql'])}</pre>"
 
 
 def _category(category: Json) -> str:
