@@ -213,6 +213,15 @@ replay.command(
 
     Example: refold replay drop store_weekly --execute""",
 )
+replay.command(
+    "refold.api.cli.audit:audit",
+    name="audit",
+    help="""Go over every record of the log and compare it with the core's tables, beside live traffic; changes nothing.
+
+    Exits with 3 if a command has no outcome, an event counts twice, a version is missing, or a position is beyond the log.
+
+    Example: refold replay audit --json""",
+)
 app.command(replay)
 
 config = App(name="config", help="Show the settings and their sources.")

@@ -11,6 +11,7 @@ import pytest
 
 from tests.e2e import history, results
 from tests.e2e.agreement import assert_agreement
+from tests.e2e.audited import assert_audit_finds_nothing
 from tests.e2e.clients import Crowd, counted
 from tests.e2e.faults import Faults
 from tests.e2e.history import Op, Outcome, anomalies
@@ -45,6 +46,7 @@ def test_chaos(tmp_path: Path) -> None:
         assert site.stack.ended() is None, "a worker gave up for good"
         assert_agreement(site.settings, crowd.seen)
         found = assert_tables_are_the_fold_of_the_log(site.settings)
+        assert_audit_finds_nothing(site.settings)
     results.note("chaos", seed=SEED, faults=FAULTS, **faults.done, **counted(crowd.seen), records=found.records)
     if waits:
         results.note("first answer after a fault", median_s=round(median(waits), 1), most_s=round(max(waits), 1))

@@ -8,6 +8,7 @@ import pytest
 
 from refold.streams.settings import Settings
 from tests.e2e import results
+from tests.e2e.audited import assert_audit_finds_nothing
 from tests.e2e.conftest import Running
 from tests.e2e.load import expected, points
 from tests.e2e.oracle import assert_tables_are_the_fold_of_the_log
@@ -29,6 +30,7 @@ def test_a_zombie_changes_nothing(running: Running) -> None:
             one_round(running, other)
     assert_equal_totals(running.settings, running.load.sent)
     found = assert_tables_are_the_fold_of_the_log(running.settings)
+    assert_audit_finds_nothing(running.settings)
     voided = number(running.settings, VOIDED) - before
     assert voided >= ROUNDS
     results.note("zombies", rounds=ROUNDS, voided=voided, records=found.records)

@@ -1,0 +1,54 @@
+"""The command `refold replay audit`: the ledger of the log against the tables, beside live traffic."""
+
+from contextlib import closing
+from dataclasses import asdict
+from typing import Any
+
+from refold.api.cli import exits
+from refold.api.cli.output import print_json, print_table, say
+from refold.api.cli.replay import reported
+from refold.api.embedded.servers import connected
+from refold.streams.domain import load_domains
+from refold.streams.operation.audit.audit import audit as audited
+from refold.streams.operation.audit.ledger import LISTED, Audit
+from refold.streams.postgres.connection import answering, connect
+from refold.streams.settings import Settings
+
+_SHOWN = 20
+
+
+def audit(*, json: bool = False) -> int:
+    """Go over every record of the log and compare it with the tables; exit with 3 if something is lost, double or differs.
+
+    Args:
+        json: Print one JSON document, with up to 1,000 findings and foreign records.
+    """
+    settings = connected(Settings.load())
+    domains = load_domains(settings.domains)
+    with answering(), closing(connect(settings.dsn(), application_name="audit")) as db, reported("audit") as progress:
+        found = audited(settings, domains, db, progress)
+    if json:
+        print_json(_document(found))
+    else:
+        _show(found)
+    return exits.DIFFERENT if found.kinds else exits.DONE
+
+
+def _document(found: Audit) -> dict[str, Any]:
+    return {**asdict(found), "kinds": dict(found.kinds), "listed_most": LISTED}
+
+
+def _show(found: Audit) -> None:
+    print_table([asdict(ledger) for ledger in found.events], "events")
+    print_table([asdict(ledger) for ledger in found.commands], "commands")
+    if found.foreign:
+        print_table([asdict(one) for one in found.foreign[:_SHOWN]], "foreign records, which every reader skips")
+    if not found.kinds:
+        records = sum(ledger.records for ledger in found.events) + sum(ledger.commands for ledger in found.commands)
+        say(
+            f"{records:,} records: every command has one outcome or waits, every event is counted once or left out for a reason."
+        )
+        return
+    print_table([asdict(one) for one in found.findings[:_SHOWN]], "findings")
+    many = ", ".join(f"{number:,} {kind}" for kind, number in sorted(found.kinds.items()))
+    say(f"refold: the tables are not the fold of the log: {many}. docs/replay.md says what each means.")
