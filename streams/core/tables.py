@@ -21,8 +21,17 @@ class StoredClaim:
 
 def read_claims(db: Statements, places: Iterable[Place]) -> dict[Place, StoredClaim]:
     """The claims' rows by (category, part); a partition that was never folded has none."""
-    rows = _ask_claims(db, sorted(places), whole=True).fetchall()
-    return {(row[0], row[1]): StoredClaim(ClaimState(*row[2:7]), row[7]) for row in rows}
+    return claims_of(ask_claims(db, sorted(places), whole=True))
+
+
+def claims_of(rows: Rows) -> dict[Place, StoredClaim]:
+    """The answer to `ask_claims`, by (category, part)."""
+    return {(row[0], row[1]): StoredClaim(ClaimState(*row[2:7]), row[7]) for row in rows.fetchall()}
+
+
+def streams_of(rows: Rows) -> dict[str, StoredStream]:
+    """The answer to `ask_streams`, by stream."""
+    return {row[0]: StoredStream(*row[1:]) for row in rows.fetchall()}
 
 
 def write_claim(db: Statements, place: Place, claim: StoredClaim, *, first: bool) -> None:
@@ -67,9 +76,9 @@ class AskedBefore:
         *,
         whole: bool = False,
     ) -> None:
-        self._claims = _ask_claims(db, [(category, part)], whole=whole)
-        self._streams = _ask_streams(db, category, sorted(streams))
-        self._known = None if keys is None else _ask_keys(db, keys)
+        self._claims = ask_claims(db, [(category, part)], whole=whole)
+        self._streams = ask_streams(db, category, sorted(streams))
+        self._known = None if keys is None else ask_keys(db, keys)
 
     def answer(self) -> Before:
         """The rows."""
@@ -78,7 +87,7 @@ class AskedBefore:
             ClaimState(*claim[2:7]) if claim else ClaimState(),
             claim[7] if claim else b"",
             claim is None,
-            {row[0]: StoredStream(*row[1:]) for row in self._streams.fetchall()},
+            streams_of(self._streams),
             frozenset(row[0] for row in self._known.fetchall()) if self._known else frozenset(),
         )
 
@@ -154,20 +163,22 @@ _CLAIMS = (
 _CLAIMS_OF_WHOLE = _CLAIMS + f" AND {HAS_KEYS}".encode()
 
 
-def _ask_claims(db: Statements, places: Sequence[Place], *, whole: bool) -> Rows:
-    """`whole`: find no rows while a restore has not added all keys. The core need not check: its position's query did."""
+def ask_claims(db: Statements, places: Sequence[Place], *, whole: bool) -> Rows:
+    """Ask for partitions' rows. `whole`: find no rows while a restore has not added all keys. The core need not check: its position's query did."""
     return db.execute(
         _CLAIMS_OF_WHOLE if whole else _CLAIMS,
         ([category for category, _ in places], [part for _, part in places]),
     )
 
 
-def _ask_streams(db: Statements, category: str, streams: Sequence[str]) -> Rows:
+def ask_streams(db: Statements, category: str, streams: Sequence[str]) -> Rows:
+    """Ask for the rows of streams of one category."""
     return db.execute(
         "SELECT stream, version, state, state_fingerprint FROM refold.streams WHERE category = %s AND stream = ANY(%s::text[])",
         (category, literal(streams)),
     )
 
 
-def _ask_keys(db: Statements, keys: Sequence[bytes]) -> Rows:
+def ask_keys(db: Statements, keys: Sequence[bytes]) -> Rows:
+    """Ask which of these outcomes exist."""
     return db.execute("SELECT key FROM refold.outcomes WHERE key = ANY(%s::bytea[])", (literal(keys),))

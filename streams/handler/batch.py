@@ -9,6 +9,7 @@ import msgspec
 
 from refold.schemas.codec import Codec
 from refold.schemas.errors import BadValue, NewerSchema, Undecodable
+from refold.streams import metrics
 from refold.streams.decider import Rejected
 from refold.streams.domain import AnyDecider
 from refold.streams.handler.decide import (
@@ -74,6 +75,14 @@ class Deciding:
         if decided.rejection:
             self.rejections[decided.rejection.code] += 1
         return values
+
+    def count(self) -> None:
+        """Count the batch's outcomes at once: counting each command by itself would take a twentieth of its time."""
+        category = self._decider.category.name
+        for outcome, number in self.outcomes.items():
+            metrics.COMMANDS.labels(category, outcome).inc(number)
+        for code, number in self.rejections.items():
+            metrics.REJECTIONS.labels(category, code).inc(number)
 
     def _written(self, incoming: Incoming, decided: Decided, at: Destination) -> tuple[Decided, list[bytes]]:
         """A decision with its records; a rejection instead if an event is invalid or larger than the log takes."""

@@ -9,7 +9,7 @@ import logging
 import random
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Event
@@ -17,20 +17,19 @@ from uuid import UUID
 
 from refold.schemas.codec import Codec, encode_claim
 from refold.schemas.errors import NewerSchema
-from refold.schemas.identity import outcome_key
 from refold.schemas.meta import LAST_EPOCH, RULES, Claim
 from refold.streams import journal, metrics
 from refold.streams.chunk import Chunk, Place
 from refold.streams.domain import Domains
-from refold.streams.errors import LogCorrupt, Unreachable, WrongPartitions
+from refold.streams.errors import LogCorrupt, WrongPartitions
 from refold.streams.failpoints import failpoint
 from refold.streams.guard.guard import Guard, Unguarded
 from refold.streams.handler.batch import Deciding
 from refold.streams.handler.decide import Incoming, utc_now
-from refold.streams.handler.held import HeldPartition, say_unclaimable
+from refold.streams.handler.held import Batch, HeldPartition, say_unclaimable
 from refold.streams.handler.holder import Change, Holder, Mode
 from refold.streams.handler.incoming import CommandReader, about_command, say_undecidable
-from refold.streams.handler.ports import Away, EventLog, HandlerTables
+from refold.streams.handler.ports import Away, EventLog, HandlerTables, Snapshot
 from refold.streams.log.topics import category_of, events_topic
 from refold.streams.rules.judge import ClaimState
 from refold.streams.standing import goes_on, waits
@@ -39,7 +38,7 @@ from refold.streams.worker.ports import Reader
 _log = logging.getLogger(__name__)
 GROUP = "handler"
 _PAUSE_S, _LOOK_S, _AGAIN_S = 0.2, 0.1, 1.0
-_BATCH, _BATCH_BYTES = 1_000, 8 << 20
+_MOST_AT_ONCE = 4_000
 
 
 @dataclass(frozen=True)
@@ -93,8 +92,7 @@ class Handler:
         try:
             if self._must_look():
                 self._look()
-            for place, held in list(self._held.items()):
-                self._work(place, held)
+            self._work()
             goes_on(self)
         except Away as problem:
             if waits(self, str(problem)):
@@ -177,26 +175,38 @@ class Handler:
         failpoint("handler.after-claim")
         metrics.CLAIMS.labels("appended").inc()
 
-    def _work(self, place: Place, held: HeldPartition) -> None:
-        """Decide what waits, a batch at a time, while the overlay has room."""
-        while held.waiting and held.has_room() and self._around.clock() >= held.waits_until:
+    def _work(self) -> None:
+        """Decide what waits, a batch of every partition at a time, while the overlays have room."""
+        done = set[Place]()
+        while heads := self._heads(done):
             if self._around.stopping.is_set():
                 return
-            chunk = held.waiting[0]
-            head = chunk.first(_BATCH, _BATCH_BYTES)
-            reached = self._around.guard.attempt([head], partial(self._read_and_decide, held))[place]
-            if reached == head.start or not held.waiting:
-                return
-            self._stands(place, held, reached)
-            rest = chunk.since(reached)
-            if rest.values:
-                held.waiting[0] = rest
-            else:
-                held.waiting.popleft()
+            reached = self._around.guard.attempt(heads, self._read_and_decide)
+            done |= {head.place for head in heads if not self._passed(head, reached[head.place])}
             if self._log.failed():
                 self._lose_all()
-        if held.paused and not held.waiting and held.generation >= 0:
-            self._resume(place, held)
+        for place, held in self._held.items():
+            if held.paused and not held.waiting and held.generation >= 0:
+                self._resume(place, held)
+
+    def _heads(self, done: Collection[Place]) -> list[Chunk]:
+        """The next batch of each partition that can go on now; those for which there is no room come later."""
+        heads, commands, now = list[Chunk](), 0, self._around.clock()
+        for place, held in self._held.items():
+            head = None if place in done or commands >= _MOST_AT_ONCE else held.head(now)
+            if head is not None:
+                heads.append(head)
+                commands += len(head.values)
+        return heads
+
+    def _passed(self, head: Chunk, reached: int) -> bool:
+        """Drop what was decided from what waits; give whether more of the partition may be decided now."""
+        held = self._held[head.place]
+        if reached == head.start or not held.waiting:
+            return False
+        self._stands(head.place, held, reached)
+        held.drop_before(reached)
+        return True
 
     def _stands(self, place: Place, held: HeldPartition, reached: int) -> None:
         if held.holder.writer is not None:
@@ -206,25 +216,29 @@ class Handler:
         held.paused = False
         self._reader.resume(place)
 
-    def _read_and_decide(self, held: HeldPartition, heads: Sequence[Chunk]) -> dict[Place, int]:
-        """Decode and decide in one attempt, so that the guard sees a death in either; gives how far it came."""
-        return {head.place: self._read_and_decide_one(held, head) for head in heads}
+    def _read_and_decide(self, heads: Sequence[Chunk]) -> dict[Place, int]:
+        """Decode and decide in one attempt, so that the guard sees a death in either; gives how far each place came."""
+        batches = [self._held[head.place].batch(head) for head in heads]
+        with metrics.stage(GROUP, "snapshot"):
+            seen = self._tables.snapshots([batch.wanted for batch in batches])
+        return {
+            head.place: head.start + self._decide_one(head.place, batch, rows)
+            for head, batch, rows in zip(heads, batches, seen, strict=True)
+        }
 
-    def _read_and_decide_one(self, held: HeldPartition, head: Chunk) -> int:
-        """Decide up to the chunk's end, or to a command that needs newer code or a sound log: it is never rejected.
+    def _decide_one(self, place: Place, batch: Batch, seen: Snapshot) -> int:
+        """Decide up to the batch's end, or to a command that needs newer code or a sound log: it is never rejected.
 
         The commands after it wait, too: a partition is decided in order, and its next owner goes on from one offset.
+        Gives the number of decided commands.
         """
-        try:
-            batch = held.commands.read(head)
-        except Unreachable as problem:  # a schema has to be read from the log, which does not answer now
-            raise Away(str(problem)) from problem
-        decided, why = self._decide(head.place, held, batch)
+        held = self._held[place]
+        decided, why = self._decide(place, held, batch, seen)
         if why is not None:
-            self._leave_undecided(held, head.place, batch[decided], why)
+            self._leave_undecided(held, place, batch.commands[decided], why)
         elif decided:
             goes_on(held)
-        return head.start + decided
+        return decided
 
     def _leave_undecided(
         self, held: HeldPartition, place: Place, command: Incoming, problem: NewerSchema | LogCorrupt
@@ -238,12 +252,9 @@ class Handler:
         waits(held, why)
 
     def _decide(
-        self, place: Place, held: HeldPartition, batch: Sequence[Incoming]
+        self, place: Place, held: HeldPartition, batch: Batch, seen: Snapshot
     ) -> tuple[int, NewerSchema | LogCorrupt | None]:
         """Decide a batch on one snapshot. Gives how many were decided (0: unusable snapshot), and why not all."""
-        keys = [outcome_key(held.category, c.stream, c.command_id) for c in batch]
-        with metrics.stage(GROUP, "snapshot"):
-            seen = self._tables.snapshot(held.category, held.part, keys, {c.stream for c in batch})
         if held.holder.observe(seen.row, self._around.clock()) is Change.LOST:
             self._lost(place, held, "its claim does not count")
         if not held.holder.usable(seen.row):
@@ -255,7 +266,7 @@ class Handler:
         done = 0
         try:
             with metrics.stage(GROUP, "decide"):
-                for key, incoming in zip(keys, batch, strict=True):
+                for key, incoming in zip(batch.wanted.keys, batch.commands, strict=True):
                     if key not in seen.outcomes and not held.holder.has_decided(key):
                         groups.append((incoming.stream.encode(), deciding.records(key, incoming)))
                     done += 1
@@ -264,11 +275,11 @@ class Handler:
         except Away:
             raise
         except Exception as problem:
-            say_undecidable(place, batch[done], problem)
+            say_undecidable(place, batch.commands[done], problem)
             raise
         finally:  # whatever stopped it: the overlay counts these records as appended, so they must be
             self._append(held, groups)
-            _count(held.category, deciding)
+            deciding.count()
         return done, None
 
     def _append(self, held: HeldPartition, groups: list[tuple[bytes, list[bytes]]]) -> None:
@@ -286,11 +297,3 @@ class Handler:
         for place, held in self._held.items():
             held.holder.lose(self._around.clock())
             self._lost(place, held, "an append failed")
-
-
-def _count(category: str, deciding: Deciding) -> None:
-    """Count a batch's outcomes at once: counting each command by itself would take a twentieth of its time."""
-    for outcome, number in deciding.outcomes.items():
-        metrics.COMMANDS.labels(category, outcome).inc(number)
-    for code, number in deciding.rejections.items():
-        metrics.REJECTIONS.labels(category, code).inc(number)

@@ -2,18 +2,34 @@
 
 import logging
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from refold.schemas.identity import outcome_key
 from refold.streams import journal
 from refold.streams.chunk import Chunk
+from refold.streams.errors import Unreachable
+from refold.streams.handler.decide import Incoming
 from refold.streams.handler.holder import Holder
 from refold.streams.handler.incoming import CommandReader
+from refold.streams.handler.ports import Away, Wanted
 from refold.streams.standing import waits
 
 _log = logging.getLogger(__name__)
 MOST_OUTSTANDING = 20_000
 MOST_BYTES = 64 << 20
 """Commands and bytes that may wait in one partition to be decided; and as much may be appended and not folded yet."""
+
+
+_BATCH, _BATCH_BYTES = 1_000, 8 << 20
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Commands of one partition that are decided together, and the rows that they need."""
+
+    commands: Sequence[Incoming]
+    wanted: Wanted
 
 
 @dataclass
@@ -40,6 +56,29 @@ class HeldPartition:
     def has_room(self) -> bool:
         """Whether more may be decided before the core has counted what is appended."""
         return self.holder.outstanding < MOST_OUTSTANDING and self.holder.outstanding_bytes < MOST_BYTES
+
+    def head(self, now: float) -> Chunk | None:
+        """The commands to decide next; None if the partition cannot go on now."""
+        if not self.waiting or not self.has_room() or now < self.waits_until:
+            return None
+        return self.waiting[0].first(_BATCH, _BATCH_BYTES)
+
+    def batch(self, head: Chunk) -> Batch:
+        """The head's records as commands. Raises Away."""
+        try:
+            commands = self.commands.read(head)
+        except Unreachable as problem:  # a schema has to be read from the log, which does not answer now
+            raise Away(str(problem)) from problem
+        keys = [outcome_key(self.category, command.stream, command.command_id) for command in commands]
+        return Batch(commands, Wanted(self.category, self.part, keys, {command.stream for command in commands}))
+
+    def drop_before(self, reached: int) -> None:
+        """Forget the waiting commands before an offset of the first chunk, or at its end."""
+        rest = self.waiting[0].since(reached)
+        if rest.values:
+            self.waiting[0] = rest
+        else:
+            self.waiting.popleft()
 
 
 def say_unclaimable(held: HeldPartition, topic: str, epoch: int) -> None:

@@ -1,6 +1,6 @@
 """The interfaces that a handler uses: tables to read and a log to append to. The simulation has its own of both."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,12 +14,22 @@ class Away(Exception):
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """The rows that a batch of one partition needs: the partition's own, and those of some outcomes and streams."""
+
+    category: str
+    part: int
+    keys: Sequence[bytes]
+    streams: Collection[str]
+
+
+@dataclass(frozen=True)
 class Snapshot:
-    """A partition's row, and those of the requested outcomes and streams that exist; all of the same moment."""
+    """A partition's row, and at least those of the wanted outcomes and streams that exist; all of the same moment."""
 
     row: ClaimState | None
-    outcomes: set[bytes]
-    streams: dict[str, StoredStream]
+    outcomes: Collection[bytes]
+    streams: Mapping[str, StoredStream]
 
 
 class HandlerTables(Protocol):
@@ -28,8 +38,8 @@ class HandlerTables(Protocol):
     def claims(self, places: Iterable[Place]) -> Mapping[Place, ClaimState]:
         """Rows by (category, partition)."""
 
-    def snapshot(self, category: str, part: int, keys: Sequence[bytes], streams: Iterable[str]) -> Snapshot:
-        """All rows that a batch of decisions needs, of ONE moment."""
+    def snapshots(self, wanted: Sequence[Wanted]) -> Sequence[Snapshot]:
+        """All rows that a batch of each partition needs. Those of one partition are of ONE moment."""
 
     def refold(self, category: str, stream: str, version: int) -> Any:
         """A stream's state from the log, if other code folded the stored one. Raises Undecodable or its NewerSchema."""

@@ -71,9 +71,9 @@ class Pipelined:
         return answer
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, begin: bytes = b"BEGIN") -> Iterator[None]:
         """Run the block as one transaction, from the first answer to the sending of what is queued. No nesting."""
-        self.execute(b"BEGIN")
+        self.execute(begin)
         try:
             yield
             self.execute(b"COMMIT")

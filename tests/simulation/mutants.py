@@ -95,7 +95,7 @@ MUTANTS = (
     Mutant("no guard: Postgres older than what a live handler saw", [_NO_GUARD]),
     Mutant("no guard, no restore, the row read again between snapshot and decision", [_NO_GUARD, Edit(Handler, "_decide", ("    if held.holder.observe", "    self._look()\n    if held.holder.observe"))], ("restore",)),
     Mutant("guard without the floor", [Edit(Holder, "usable", (" and row.next_seq >= self.floor", ""))]),
-    Mutant("guard and data in two reads", [Edit(SimulatedTables, "snapshot", ("Snapshot(seen.claim,", "Snapshot(self._world.postgres.claim,"))]),
+    Mutant("guard and data in two reads", [Edit(SimulatedTables, "_snapshot", ("Snapshot(seen.claim,", "Snapshot(self._world.postgres.claim,"))]),
     Mutant("writer id reused over claims", [Edit(Holder, "claim", ("UUID(int=self._rng.getrandbits(128), version=4)", "UUID(int=id(self))"))]),
     Mutant("append error ignored", [Edit(Handler, "wake", _ERROR_IGNORED), Edit(Handler, "_work", _ERROR_IGNORED), Edit(Holder, "observe", _NEVER_OVERDUE)]),
     Mutant("resume from memory, not from the row", [Edit(Handler, "_begin", ("row.last_command_offset + 1)\n", "self._reader.next or row.last_command_offset + 1)\n"))]),

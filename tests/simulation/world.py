@@ -13,7 +13,7 @@ from refold.schemas.codec import Codec, Rejection, read_envelope
 from refold.schemas.identity import outcome_key
 from refold.schemas.meta import Claim, Meta, Voiding
 from refold.streams.chunk import Chunk, Place
-from refold.streams.handler.ports import Away, Snapshot
+from refold.streams.handler.ports import Away, Snapshot, Wanted
 from refold.streams.rules.claims_past import Controls
 from refold.streams.rules.effects import StoredStream
 from refold.streams.rules.judge import ClaimState, Envelope
@@ -161,12 +161,13 @@ class SimulatedTables:
         seen = self._seen()
         return {place: seen.claim for place in places if seen.claim is not None}
 
-    def snapshot(self, category: str, part: int, keys: Sequence[bytes], streams: Iterable[str]) -> Snapshot:
-        del category, part
-        wanted = sorted(streams)
+    def snapshots(self, wanted: Sequence[Wanted]) -> Sequence[Snapshot]:
+        return [self._snapshot(each) for each in wanted]
+
+    def _snapshot(self, wanted: Wanted) -> Snapshot:
         seen = self._seen()
-        found = {stream: seen.streams[stream] for stream in wanted if stream in seen.streams}
-        return Snapshot(seen.claim, {key for key in keys if key in seen.outcomes}, found)
+        found = {stream: seen.streams[stream] for stream in sorted(wanted.streams) if stream in seen.streams}
+        return Snapshot(seen.claim, {key for key in wanted.keys if key in seen.outcomes}, found)
 
     def refold(self, category: str, stream: str, version: int) -> Any:
         raise AssertionError(f"no stored state is stale here: {category} {stream} {version}")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from refold.streams.handler.ports import Away, Snapshot
+from refold.streams.handler.ports import Away, Snapshot, Wanted
 from refold.streams.handler.tables import PostgresTables
 from refold.streams.log.history import History
 from refold.streams.settings import Settings
@@ -32,7 +32,7 @@ def test_guard_and_data_are_of_one_moment(settings: Settings) -> None:
         core.execute("LOCK TABLE refold.outcomes IN ACCESS EXCLUSIVE MODE")
         core.execute("UPDATE refold.claims SET next_seq = next_seq + 1")
         core.execute("DELETE FROM refold.outcomes")
-        asking = threading.Thread(target=lambda: seen.append(tables.snapshot(CATEGORY, 0, [key], ["s"])))
+        asking = threading.Thread(target=lambda: seen.extend(tables.snapshots([Wanted(CATEGORY, 0, [key], ["s"])])))
         asking.start()
         until = time.monotonic() + 60
         while watch.execute(WAITS).fetchone() is None:

@@ -9,6 +9,7 @@ from litestar.testing import TestClient
 
 from refold.api.http.resources import Resources
 from refold.streams.decider import Decider
+from refold.streams.handler.ports import Wanted
 from refold.streams.handler.tables import PostgresTables
 from refold.streams.log import history as histories
 from refold.streams.log.history import History
@@ -90,7 +91,7 @@ def test_a_long_stream_is_folded_anew_once_and_then_only_what_is_new(
 
 
 def test_a_stream_whose_state_is_stored_is_never_read(tables: PostgresTables, reads: list[int]) -> None:
-    seen = tables.snapshot(CATEGORY, 0, [], [STREAM, "other-0"])
+    (seen,) = tables.snapshots([Wanted(CATEGORY, 0, [], [STREAM, "other-0"])])
     decider = DOMAINS.deciders[CATEGORY]
     assert seen.streams["other-0"].fingerprint == decider.fingerprint
     assert decider.load(seen.streams["other-0"].state).store_id == 3

@@ -14,7 +14,7 @@ import pytest
 from refold.streams.chunk import Place
 from refold.streams.handler.appender import KafkaLog
 from refold.streams.handler.holder import Holder, Mode
-from refold.streams.handler.ports import HandlerTables, Snapshot
+from refold.streams.handler.ports import HandlerTables, Snapshot, Wanted
 from refold.streams.rules.judge import ClaimState
 from refold.streams.settings import Settings
 from tests.e2e.oracle import truth
@@ -32,9 +32,9 @@ class Prefetching:
     def claims(self, places: Iterable[Place]) -> Mapping[Place, ClaimState]:
         return self.tables.claims(places)
 
-    def snapshot(self, category: str, part: int, keys: Sequence[bytes], streams: Iterable[str]) -> Snapshot:
-        found = self.tables.snapshot(category, part, keys, streams)
-        self.seen.append(found.row)
+    def snapshots(self, wanted: Sequence[Wanted]) -> Sequence[Snapshot]:
+        found = self.tables.snapshots(wanted)
+        self.seen += [each.row for each in found]
         self.meanwhile()
         return found
 

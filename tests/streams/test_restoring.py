@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from refold.streams.errors import DatabaseUnavailable
+from refold.streams.handler.ports import Wanted
 from refold.streams.handler.tables import PostgresTables
 from refold.streams.log.history import History
 from refold.streams.postgres import positions
@@ -80,10 +81,10 @@ def test_a_handler_sees_no_claim_while_a_key_is_missing(settings: Settings) -> N
     fold_all(settings)
     history = History(settings.kafka_servers(), settings.topic_prefix, DOMAINS)
     with closing(PostgresTables(settings.dsn(), DOMAINS, history)) as tables:
-        assert tables.snapshot(CATEGORY, 0, [], []).row is not None
+        assert tables.snapshots([Wanted(CATEGORY, 0, [], [])])[0].row is not None
         with psycopg.connect(settings.dsn()) as db:
             db.execute("ALTER TABLE refold.outcomes DROP CONSTRAINT outcomes_pkey")
-        assert tables.snapshot(CATEGORY, 0, [], []).row is None
+        assert tables.snapshots([Wanted(CATEGORY, 0, [], [])])[0].row is None
         assert tables.claims([(CATEGORY, 0)]) == {}
 
 
