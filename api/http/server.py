@@ -19,6 +19,7 @@ from refold.api.http.wire.origins import shared
 from refold.api.http.wire.request_ids import told
 from refold.api.stop_times import IN_FLIGHT_S
 from refold.streams.domain import load_domains
+from refold.streams.garbage import leave_alone_what_stays
 from refold.streams.postgres.connection import connect
 from refold.streams.settings import Settings
 
@@ -36,6 +37,7 @@ def main(settings: Settings) -> None:
     found.config.limit_concurrency = connections_possible(HANG_UP)
     listener = listening(settings.api_host, settings.api_port)
     _log.info("the API listens on %s", address(listener))
+    leave_alone_what_stays()
     found.run([listener])
 
 

@@ -12,6 +12,8 @@ from refold.api.http.commands.request import Intent
 from refold.api.http.wire.answer import JSON, Answer
 from refold.api.http.wire.problems import problem, problem_body
 
+_TIDIED = frozenset({".", ".."})
+"""Streams whose names clients tidy away from a path."""
 Rejection = CommandRejected | CommandUnreadable | VersionConflict
 
 
@@ -23,7 +25,7 @@ def decided(outcome: Outcome) -> Answer:
         if isinstance(error, VersionConflict):
             headers["ETag"] = f'"{outcome.base_version}"'
         return problem(error, headers=headers, about=about, code=_own_code(error, outcome), final=True)
-    headers["Location"] = stream_path(outcome.category, outcome.stream, after_version=outcome.base_version)
+    headers["Location"] = _after(outcome)
     headers["ETag"] = f'"{outcome.version}"'
     return Answer(json.encode(accepted_body(outcome)), status_code=201, media_type=JSON, headers=headers)
 
@@ -81,16 +83,23 @@ def stream_path(category: str, stream: str, **parameters: object) -> str:
     """The path of a stream. Its id needs no quoting in a path, but clients tidy `.` and `..` away: those go as a parameter."""
     domain, _, short = category.partition(".")
     path = f"/v1/streams/{domain}/{short}"
-    if stream in {".", ".."}:
+    if stream in _TIDIED:
         parameters = {"stream": stream} | parameters
     else:
         path += f"/{stream}"
     return f"{path}?{urlencode(parameters)}" if parameters else path
 
 
+def _after(outcome: Outcome) -> str:
+    """The path of the events of an outcome. Most streams need no parameter but the version: then nothing has to be quoted."""
+    if outcome.stream in _TIDIED:
+        return stream_path(outcome.category, outcome.stream, after_version=outcome.base_version)
+    return f"{stream_path(outcome.category, outcome.stream)}?after_version={outcome.base_version}"
+
+
 def outcome_path(category: str, stream: str, command_id: UUID) -> str:
     """The path of a command's outcome."""
-    if stream in {".", ".."}:
+    if stream in _TIDIED:
         return stream_path(category, stream, command=command_id)
     return f"{stream_path(category, stream)}/commands/{command_id}"
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from uuid import UUID
 
 from refold.api.errors import (
@@ -46,7 +47,7 @@ class Intent:
     actor: str | None = None
     correlation_id: str | None = None
 
-    @property
+    @cached_property
     def outcome_key(self) -> bytes:
         """The key of its row of outcomes."""
         return outcome_key(self.category, self.stream, self.command_id.bytes)
