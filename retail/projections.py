@@ -4,10 +4,11 @@ One rule for money: revenue counts every accepted line (ItemScanned) at the time
 is paid later. A voided basket is not subtracted.
 """
 
-from refold.projections import OCCURRED_AT, Entity, Rollup, View, by_event, day, events, key
+from refold.projections import OCCURRED_AT, Entity, Rollup, by_event, day, events, key
 from refold.retail.schemas.basket import BASKET, BasketAbandoned, BasketOpened, BasketPaid, ItemScanned
 from refold.retail.schemas.household import HOUSEHOLD, CampaignJoined, CouponRedeemed, PointsAwarded
 from refold.retail.schemas.product import PRODUCT, ProductDelisted, ProductListed, ProductRebranded
+from refold.retail.views import VIEWS
 
 opened = events(BASKET, BasketOpened)
 scanned = events(BASKET, ItemScanned)
@@ -111,24 +112,4 @@ HOUSEHOLDS = Entity(
     },
 )
 
-STORE_TOTALS = View(
-    name="store_totals",
-    domain="retail",
-    description="One row for each store: the sums of store_daily.",
-    columns={
-        "store_id": ("integer", "Number of the store."),
-        "days": ("bigint", "Days on which something happened."),
-        "lines": ("bigint", "Accepted lines."),
-        "revenue": ("numeric(38,2)", "Amount of all accepted lines."),
-        "baskets_paid": ("bigint", "Baskets paid."),
-    },
-    key=("store_id",),
-    reads=("store_daily",),
-    sql="""
-        SELECT store_id, count(*) AS days, sum(lines)::bigint AS lines, sum(revenue) AS revenue, sum(baskets_paid)::bigint AS baskets_paid
-        FROM retail.store_daily GROUP BY store_id
-    """,
-    units={"revenue": "USD"},
-)
-
-READ_MODELS = (BASKETS, STORE_DAILY, PRODUCT_SALES, HOUSEHOLDS, STORE_TOTALS)
+READ_MODELS = (BASKETS, STORE_DAILY, PRODUCT_SALES, HOUSEHOLDS, *VIEWS)

@@ -20,6 +20,12 @@ from refold.streams.errors import BadSettings
 from refold.streams.settings import Settings
 
 WIDTH = 120
+TO_TRY = (
+    "department_sales?select=department,percent&order=revenue.desc&limit=5",
+    "household_weeks?select=first_week,weeks_since,households:count()&order=first_week,weeks_since",
+    "store_daily/330,2017-01-08/explain?limit=2",
+)
+"""Three of the requests of docs/questions.md and docs/why.md: shares, cohorts, and why a number is so."""
 
 Weeks = Annotated[int, Parameter(converter=whole, validator=validators.Number(gte=1))]
 All = Annotated[bool, Parameter(name="--all", negative=())]
@@ -69,13 +75,19 @@ def _demonstrate(stack: Stack, receipts: Receipts, loyalty: Loyalty, weeks: int,
 
 
 def _stay(stack: Stack) -> None:
-    """Print the addresses of everything, and wait for Ctrl-C."""
-    url = stack.api_url
-    say(
-        f"\nIt stays up. Read models: {url}/v1/retail   documentation: {url}/docs   metrics: {url}/metrics\n"
-        f"{addresses(stack)}   Ctrl-C stops everything"
-    )
+    """Print what to ask and the addresses of everything, and wait for Ctrl-C."""
+    say(closing_lines(stack.api_url, addresses(stack)))
     try:
         stack.wait()
     except KeyboardInterrupt:
         say("stopping")
+
+
+def closing_lines(url: str, others: str) -> str:
+    """What a reader of the demo can do next. `others`: the addresses of the servers."""
+    tries = "\n".join(f"  curl '{url}/v1/retail/{request}'" for request in TO_TRY)
+    return (
+        f"\nIt stays up. Read models: {url}/v1/retail   documentation: {url}/docs   metrics: {url}/metrics\n"
+        f"{others}\n\nAsk it, for example; docs/questions.md has 32 questions with their requests and answers:\n{tries}\n"
+        "Ctrl-C stops everything"
+    )

@@ -45,7 +45,8 @@ _served: set[tuple[object, ...]] = set()
 """Answers to _IDENTITY for which nothing was missing."""
 _READERS_LACK = """
     SELECT NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'refold_analyst' AND to_regclass('refold.freshness') IS NOT NULL
-                          AND has_table_privilege(rolname, to_regclass('refold.freshness'), 'SELECT'))
+                          AND has_table_privilege(rolname, to_regclass('refold.freshness'), 'SELECT')
+                          AND has_column_privilege(rolname, to_regclass('refold.outcomes'), 'code', 'SELECT'))
 """
 _OF_OLDER_CODE = f"""
     SELECT role || ' ' || pid || '@' || host FROM refold.processes

@@ -14,7 +14,8 @@ from refold.projections.declaring.declaration import Column
 from refold.projections.replay import promote
 from refold.projections.tables import builds, tables
 from refold.projections.tables.declared import Declared, declared_of
-from refold.retail.projections import BASKETS, HOUSEHOLDS, PRODUCT_SALES, STORE_DAILY, STORE_TOTALS
+from refold.retail.projections import BASKETS, HOUSEHOLDS, PRODUCT_SALES, STORE_DAILY
+from refold.retail.views import STORE_TOTALS
 from refold.streams.postgres.connection import Database
 from refold.streams.settings import Settings
 from tests.api.test_views import db as db  # noqa: PLC0414 - a fixture
@@ -87,7 +88,7 @@ def test_columns_removed_retyped_and_inserted_are_served_as_the_table_has_them_t
 
 @pytest.mark.usefixtures("servers")
 def test_a_model_that_only_this_code_declares_says_what_builds_it(db: Database, api: TestClient[Litestar]) -> None:
-    db.execute("DROP VIEW retail.baskets")
+    db.execute("DROP VIEW retail.baskets CASCADE")
     db.execute("UPDATE refold.builds SET status = 'dropped' WHERE model = 'baskets'")
     db.execute("UPDATE refold.positions SET next_offset = 1 WHERE grp = 'models'")
     for path in ("/v1/retail/baskets", "/v1/retail/baskets/b1"):

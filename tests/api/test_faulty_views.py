@@ -19,6 +19,7 @@ from refold.projections.tables.declared import declared
 from refold.projections.tables.serving import view_faults
 from refold.retail import projections
 from refold.retail.schemas.basket import BASKET, BasketOpened, ItemScanned
+from refold.retail.views import STORE_TOTALS
 from refold.streams.postgres.connection import connect
 from refold.streams.settings import Settings
 from tests.projections.test_replay import fold_live, quiet
@@ -26,12 +27,11 @@ from tests.streams.broker import DOMAINS, prepare
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 SCANNED = ItemScanned(store_id=7, product_id=5, quantity=1, amount=Decimal("1.10"), discount=Decimal("0.00"))
-TOTALS = projections.STORE_TOTALS
 ONE = {"store_id": ("integer", "Number of the store."), "n": ("integer", "Some number.")}
 
 
 def view(name: str, sql: str, reads: Sequence[str] = ("store_daily",)) -> View:
-    return replace(TOTALS, name=name, columns=ONE, units={}, reads=tuple(reads), sql=sql)
+    return replace(STORE_TOTALS, name=name, columns=ONE, units={}, reads=tuple(reads), sql=sql)
 
 
 SOUND = (

@@ -68,7 +68,9 @@ PLACES = [
 
 
 QUESTIONS = re.findall(
-    r"`([a-z_]+)\?(\S+)` \|$", (Path(__file__).parents[2] / "docs/reading.md").read_text(), re.MULTILINE
+    r"^\| \d+ \| .* \| `([a-z_]+)\?(\S+)` \|",
+    (Path(__file__).parents[2] / "docs/questions.md").read_text(),
+    re.MULTILINE,
 )
 
 

@@ -48,7 +48,9 @@ def test_nobody_writes_through_a_view_also_when_it_was_made_again(db: Database, 
     assert db.execute("SELECT count(*) FROM sample.counts").fetchone() == (1,)
 
 
-def test_the_analysts_role_reads_views_after_a_promote_and_freshness_and_nothing_else_of_ours(db: Database) -> None:
+def test_the_analysts_role_reads_views_after_a_promote_freshness_and_rejections_and_nothing_else_of_ours(
+    db: Database,
+) -> None:
     found = version(V1, view("counts", "payments"))
     ensure_builds(db, found)
     fill(db, 1)
@@ -57,9 +59,11 @@ def test_the_analysts_role_reads_views_after_a_promote_and_freshness_and_nothing
     fill(db, 2)
     assert as_analyst(db, "SELECT owner FROM sample.more") == [("ann",)]
     assert as_analyst(db, "SELECT model FROM refold.freshness") == [("totals",)]
-    for table in ("refold.positions", "refold.outcomes", "refold.builds", "refold_b2.totals"):
+    assert as_analyst(db, "SELECT category, stream, code FROM refold.outcomes") == []
+    for rows in ("* FROM refold.positions", "message FROM refold.outcomes", "* FROM refold.outcomes",
+                 "* FROM refold.builds", "* FROM refold_b2.totals"):  # fmt: skip
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            as_analyst(db, f"TABLE {table}")
+            as_analyst(db, f"SELECT {rows}")
 
 
 def test_freshness_is_what_the_core_has_folded_and_the_model_has_not(db: Database) -> None:
@@ -77,7 +81,9 @@ def test_freshness_is_what_the_core_has_folded_and_the_model_has_not(db: Databas
     assert db.execute("SELECT records_behind, seconds_behind FROM refold.freshness").fetchall() == [(0, 0.0)]
 
 
-def test_a_role_of_readers_that_comes_later_gets_its_right_at_the_next_start(db: Database) -> None:
-    db.execute("REVOKE ALL ON refold.freshness FROM refold_analyst")
+@pytest.mark.parametrize("right", ["SELECT ON refold.freshness", "SELECT (code) ON refold.outcomes"])
+def test_a_role_of_readers_that_comes_later_gets_its_rights_at_the_next_start(db: Database, right: str) -> None:
+    db.execute(f"REVOKE {right} FROM refold_analyst".encode())
     bootstrap(db)
     assert as_analyst(db, "SELECT count(*) FROM refold.freshness") == [(0,)]
+    assert as_analyst(db, "SELECT count(code) FROM refold.outcomes") == [(0,)]

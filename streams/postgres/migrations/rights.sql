@@ -9,13 +9,15 @@ EXCEPTION WHEN insufficient_privilege OR duplicate_object OR unique_violation TH
 END
 $$;
 
--- Of what is ours it may read how fresh the rows are, and nothing else.
+-- Of what is ours it may read how fresh the rows are, and which stream's commands were rejected, for which reason; nothing else.
 DO $$
 BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'refold_analyst')
-       AND NOT has_table_privilege('refold_analyst', 'refold.freshness', 'SELECT') THEN
+       AND NOT (has_table_privilege('refold_analyst', 'refold.freshness', 'SELECT')
+                AND has_column_privilege('refold_analyst', 'refold.outcomes', 'code', 'SELECT')) THEN
         GRANT USAGE ON SCHEMA refold TO refold_analyst;
         GRANT SELECT ON refold.freshness TO refold_analyst;
+        GRANT SELECT (category, stream, code) ON refold.outcomes TO refold_analyst;
     END IF;
 EXCEPTION WHEN insufficient_privilege THEN
     NULL;  -- the owner of the tables starts some time, too
