@@ -222,6 +222,17 @@ replay.command(
 
     Example: refold replay audit --json""",
 )
+replay.command(
+    "refold.api.cli.watch:watch",
+    name="watch",
+    help="""Show lag, rates, builds, parked streams and processes on one live screen, and whatever stands still, until Ctrl-C.
+
+    Where stdout is no terminal it prints a line for each look, with --json a JSON document.
+
+    Example: refold replay watch --every 2
+
+    Example: refold replay watch --looks 2 --json""",
+)
 app.command(replay)
 
 config = App(name="config", help="Show the settings and their sources.")

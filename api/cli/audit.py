@@ -1,5 +1,6 @@
 """The command `refold replay audit`: the ledger of the log against the tables, beside live traffic."""
 
+from collections import Counter
 from contextlib import closing
 from dataclasses import asdict
 from typing import Any
@@ -38,9 +39,23 @@ def _document(found: Audit) -> dict[str, Any]:
     return {**asdict(found), "kinds": dict(found.kinds), "listed_most": LISTED}
 
 
+def _summed(found: Audit, *names: str) -> list[dict[str, Any]]:
+    """The sums of the commands' ledgers, those with the most commands first unless by partition."""
+    sums: dict[tuple[Any, ...], Counter[str]] = {}
+    for ledger in found.commands:
+        counts = {name: getattr(ledger, name) for name in ("commands", "decided", "repeats", "waiting")}
+        sums.setdefault(tuple(getattr(ledger, name) for name in names), Counter()).update(counts)
+    rows = [{**dict(zip(names, key, strict=True)), **counts} for key, counts in sums.items()]
+    return rows if "part" in names else sorted(rows, key=lambda row: -row["commands"])
+
+
 def _show(found: Audit) -> None:
     print_table([asdict(ledger) for ledger in found.events], "events")
-    print_table([asdict(ledger) for ledger in found.commands], "commands")
+    print_table(_summed(found, "topic", "part"), "commands")
+    senders = _summed(found, "sender")
+    print_table(senders[:_SHOWN], "senders")
+    if len(senders) > _SHOWN:
+        say(f"{_SHOWN} of {len(senders):,} senders; --json has every sender in each partition.")
     if found.foreign:
         print_table([asdict(one) for one in found.foreign[:_SHOWN]], "foreign records, which every reader skips")
     if not found.kinds:

@@ -84,22 +84,23 @@ def print_table(rows: Sequence[Mapping[str, object]], title: str = "") -> None:
 
 def print_rows(names: Sequence[str], rows: Iterable[Sequence[str | None]], title: str = "") -> None:
     """Print texts as a table on stdout, letter for letter: no markup, no emoji, no control characters."""
-    table = Table(title=_shown(title) if title else None)
+    table = Table(title=shown(title) if title else None)
     for name in names:
-        table.add_column(_shown(name), overflow="fold")
+        table.add_column(shown(name), overflow="fold")
     for row in rows:
-        table.add_row(*("" if value is None else _shown(value) for value in row))
+        table.add_row(*("" if value is None else shown(value) for value in row))
     data.print(table)
 
 
 def print_tree(title: str, lines: Iterable[tuple[int, str]]) -> None:
     """Print lines with their depths as a tree on stdout, letter for letter."""
-    branches = [Tree(_shown(title))]
+    branches = [Tree(shown(title))]
     for depth, text in lines:
         del branches[depth + 1 :]
-        branches.append(branches[-1].add(_shown(text)))
+        branches.append(branches[-1].add(shown(text)))
     data.print(branches[0])
 
 
-def _shown(text: str) -> Text:
-    return Text(text.translate(_UNSEEN))
+def shown(text: str, style: str = "") -> Text:
+    """A text for a terminal, letter for letter: no markup, no emoji, no control characters."""
+    return Text(text.translate(_UNSEEN), style)

@@ -21,7 +21,7 @@ from refold.streams.kafka import clients
 from refold.streams.log.topics import commands_topic, events_topic
 from refold.streams.operation.audit.audit import audit
 from refold.streams.operation.audit.ledger import Audit, EventLedger
-from refold.streams.operation.audit.of_commands import CommandsAudit
+from refold.streams.operation.audit.of_commands import CommandsAudit, sender_of
 from refold.streams.operation.audit.of_events import EventsAudit, OutcomeRow, clipped
 from refold.streams.postgres.connection import connect
 from refold.streams.settings import Settings
@@ -145,12 +145,21 @@ def test_commands_are_decided_repeated_waiting_or_lost() -> None:
     log += [sent("c2", "s2"), sent("new", "s4", "till")]
     commands.add(Chunk(COMMANDS, 0, 0, [value for _, value in log]))
     commands.end()
-    ledgers = {actor: (one.commands, one.decided, one.repeats, one.waiting) for actor, one in commands.ledgers.items()}
+    ledgers = {
+        sender: (one.commands, one.decided, one.repeats, one.waiting) for sender, one in commands.ledgers.items()
+    }
     assert ledgers == {"till": (3, 1, 1, 1), None: (4, 2, 1, 0)}
     assert [(one.kind, one.offset) for one in found.findings] == [
         ("command-lost", 4),
         ("outcome-without-command", None),
     ]
+
+
+@pytest.mark.parametrize(
+    ("actor", "sender"), [(None, None), ("till 3/b", "till 3/b"), ("reactor:points/6f0d", "reactor:points")]
+)
+def test_a_reactor_is_one_sender_whatever_it_answers(actor: str | None, sender: str | None) -> None:
+    assert sender_of(actor) == sender
 
 
 def produce(settings: Settings, records: Sequence[tuple[bytes, bytes]]) -> None:
@@ -197,7 +206,7 @@ def test_the_command_prints_the_ledger_and_ends_with_3_once_a_row_is_wrong(
         1,
         1,
     )
-    assert [(one["actor"], one["decided"], one["waiting"]) for one in document["commands"]] == [
+    assert [(one["sender"], one["decided"], one["waiting"]) for one in document["commands"]] == [
         (None, 1, 1),
         ("till", 1, 0),
     ]

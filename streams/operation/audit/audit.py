@@ -78,7 +78,7 @@ class _Run:
         for chunk in self._read((of_commands, at.part), ends[of_commands, at.part], keys=False):
             commands.add(chunk)
         commands.end()
-        found.commands += [commands.ledgers[actor] for actor in sorted(commands.ledgers, key=lambda name: name or "")]
+        found.commands += [commands.ledgers[sender] for sender in sorted(commands.ledgers, key=lambda name: name or "")]
 
     def _read(self, place: Place, end: int, *, keys: bool) -> Iterator[Chunk]:
         if end == 0:

@@ -43,7 +43,7 @@ class CommandLedger:
 
     topic: str
     part: int
-    actor: str | None
+    sender: str | None
     commands: int = 0
     decided: int = 0
     repeats: int = 0

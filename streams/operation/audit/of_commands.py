@@ -6,6 +6,8 @@ from refold.schemas.identity import outcome_key, unreadable_command_uuid
 from refold.streams.chunk import Chunk
 from refold.streams.operation.audit.ledger import Audit, CommandLedger, Finding
 
+_REACTOR = "reactor:"
+
 
 class CommandsAudit:
     """One partition of a category's commands. Those before `decided` were decided, all others wait."""
@@ -28,8 +30,8 @@ class CommandsAudit:
             self._find("outcome-without-command", None, f"the outcome with the key {key.hex()}")
 
     def _one(self, offset: int, value: bytes | None) -> None:
-        actor, keys = self._keys(offset, value)
-        ledger = self.ledgers.setdefault(actor, CommandLedger(self._topic, self._part, actor))
+        sender, keys = self._keys(offset, value)
+        ledger = self.ledgers.setdefault(sender, CommandLedger(self._topic, self._part, sender))
         ledger.commands += 1
         if (found := next((key for key in keys if key in self._outcomes), None)) is not None:
             ledger.decided += 1
@@ -43,14 +45,19 @@ class CommandsAudit:
             self._find("command-lost", offset, "decided, and without an outcome")
 
     def _keys(self, offset: int, value: bytes | None) -> tuple[str | None, list[bytes]]:
-        """The command's sender, and the keys under which its outcome can be: its own, or that of its place if unreadable."""
+        """The sender, and the keys under which its outcome can be: its own, or that of its place if unreadable."""
         of_place = unreadable_command_uuid(self._topic, self._part, offset).bytes
         keys = [outcome_key(self._category, f"~unreadable.{self._part}", of_place)]
         try:
             meta = read_command_envelope(value)
         except Undecodable:
             return None, keys
-        return meta.actor, [outcome_key(self._category, meta.stream, meta.command_id.bytes), *keys]
+        return sender_of(meta.actor), [outcome_key(self._category, meta.stream, meta.command_id.bytes), *keys]
 
     def _find(self, kind: str, offset: int | None, what: str) -> None:
         self._audit.find(Finding(kind, self._topic, self._part, offset, what))
+
+
+def sender_of(actor: str | None) -> str | None:
+    """The sender that an actor names: of a reactor's commands the reactor, without the event that it answers."""
+    return actor.partition("/")[0] if actor is not None and actor.startswith(_REACTOR) else actor
