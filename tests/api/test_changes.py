@@ -174,6 +174,12 @@ def test_a_wrong_request_is_refused_before_the_stream_begins(api: httpx.Client, 
     assert api.get(path).json()["code"] == code
 
 
+def test_a_stream_is_never_anything_else(api: httpx.Client) -> None:
+    answer = api.get(PATH, headers={"Accept": "application/json, text/*;q=0"})
+    assert (answer.status_code, answer.json()["code"]) == (406, "not-acceptable")
+    assert answer.json()["detail"].endswith(": text/event-stream")
+
+
 def test_a_row_is_found_whose_key_is_the_word(api: httpx.Client) -> None:
     assert api.get("/v1/retail/baskets?basket_id=eq.changes").json() == []
 

@@ -74,6 +74,10 @@ def test_a_printed_tree_is_read_as_the_same_tree(query: Query) -> None:
     assert read_query(printed(query).encode()) == query
 
 
+def test_an_empty_cursor_is_the_first_page() -> None:
+    assert read_query(b"cursor=&offset=3&limit=2") == read_query(b"offset=3&limit=2")
+
+
 PIECES = st.sampled_from([*'.,()"\\*:!{}<>= \0ü%', "eq.", "in.(", "and(", "not.", "any", "day", "select", "1"])
 
 
