@@ -145,6 +145,7 @@ PATHS: list[tuple[str, str, int, str]] = [
     ("GET", "/v1/retail/store_daily?order=hidden.asc", 400, "order-invalid"),
     ("GET", "/v1/retail/store_daily?order=day.up", 400, "order-invalid"),
     ("GET", "/v1/retail/store_daily?limit=-1", 416, "range-unsatisfiable"),
+    ("GET", f"/v1/retail/store_daily?limit={2**63}", 400, "limit-invalid"),
     ("GET", "/v1/retail/store_daily?offset=10000001", 400, "query-too-large"),
     ("GET", "/v1/retail/store_daily?limit=1&limit=2", 400, "filter-invalid"),
     ("GET", "/v1/streams/retail/basket/b1?limit=1&limit=2", 400, "filter-invalid"),

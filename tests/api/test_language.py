@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refold.api.errors import ApiError, FilterInvalid, OrderInvalid, UnknownOperator, UnknownParameter
+from refold.api.errors import ApiError, CursorInvalid, FilterInvalid, OrderInvalid, UnknownOperator, UnknownParameter
 from refold.api.http.reads.language import filters
 from refold.api.http.reads.language.printing import printed
 from refold.api.http.reads.language.query_string import PARAMETERS, RESERVED, read_query
@@ -76,6 +76,12 @@ def test_a_printed_tree_is_read_as_the_same_tree(query: Query) -> None:
 
 def test_an_empty_cursor_is_the_first_page() -> None:
     assert read_query(b"cursor=&offset=3&limit=2") == read_query(b"offset=3&limit=2")
+
+
+def test_an_offset_of_no_row_may_stand_beside_a_cursor_and_no_other() -> None:
+    assert read_query(b"cursor=abc&offset=0").cursor == "abc"
+    with pytest.raises(CursorInvalid):
+        read_query(b"cursor=abc&offset=1")
 
 
 PIECES = st.sampled_from([*'.,()"\\*:!{}<>= \0ü%', "eq.", "in.(", "and(", "not.", "any", "day", "select", "1"])

@@ -26,6 +26,11 @@ def _command(command: type[Command]) -> Json:
         fields[command.stream_field] = STREAM | fields[command.stream_field]
     for field in resolved(schema_of(command, "any.any")["fields"][1:]):
         fields[field["name"]] = _bounded(fields[field["name"]], field["type"])
+    for schema in fields.values():
+        if (
+            "default" in schema and schema["default"] is None
+        ):  # generators take a field with a default for one that is there
+            del schema["default"]
     return found
 
 

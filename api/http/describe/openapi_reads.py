@@ -39,7 +39,7 @@ from refold.api.http.describe.value_patterns import (
 )
 from refold.api.http.downloads.formats import BINARY, FORMATS, files
 from refold.api.http.reads.asking import MEDIA_TYPES, ROW_MEDIA_TYPES
-from refold.api.http.reads.language.query_string import MAX_OFFSET
+from refold.api.http.reads.language.query_string import MAX_OFFSET, MOST_LIMIT
 from refold.api.http.reads.planning.plan import MAX_LIMIT
 from refold.api.http.wire.accepting import CSV, OBJECT
 from refold.api.reading_errors import (
@@ -170,10 +170,13 @@ def _shaping(model: ServedModel) -> list[Json]:
         ),
         "order": (order_schema(model), "`column.asc,column.desc.nullslast`; the key is always appended."),
         "limit": (
-            {**WHOLE, "minimum": 0, "default": MAX_LIMIT},
+            {**WHOLE, "minimum": 0, "maximum": MOST_LIMIT, "default": MAX_LIMIT},
             f"Most rows; of a page there are {MAX_LIMIT} at most.",
         ),
-        "offset": ({**WHOLE, "maximum": MAX_OFFSET, "default": 0}, "Rows to leave out; a cursor is better."),
+        "offset": (
+            {**WHOLE, "format": "int64", "maximum": MAX_OFFSET, "default": 0},
+            "Rows to leave out; a cursor is better.",
+        ),
         "cursor": (CURSOR, "`Refold-Cursor` of the page before; empty: the first page."),
         "format": (
             {**TEXT, "enum": [*FORMATS]},

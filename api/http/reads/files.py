@@ -28,8 +28,6 @@ from refold.api.unavailable import NotPrepared
 from refold.projections.tables.serving import ServedModel
 
 PARAMETER = "format"
-MOST_ROWS = 2**62
-"""More than any table has; a larger `limit` is no number of Postgres's."""
 _APART = frozenset({PARAMETER})
 AnyRequest = Request[Any, Any, Any]
 
@@ -68,7 +66,7 @@ async def read_file(
         return known
     if "refold-min-position" in headers or MAX_AGE in headers:
         await fresh(models, model, headers, lambda: read_no_rows(models, model))
-    found = plan.shape.selection(None if rows.limit is None else min(rows.limit, MOST_ROWS))
+    found = plan.shape.selection(rows.limit)
     values = [plan.values[slot] for slot in found.slots]
     state = ALONE, standing_values(model, models.topic_prefix)
     selection = Selection((model.domain, model.name), found.text, values, state, preferences.timezone)

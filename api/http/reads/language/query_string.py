@@ -13,12 +13,16 @@ from refold.api.http.wire.parameters import bad_filter, shown, unknown_parameter
 from refold.api.reading_errors import QueryTooLarge
 
 MAX_FILTERS, MAX_OFFSET, MAX_CURSOR = 100, 10_000_000, 4096
+MOST_LIMIT = 2**63 - 1
+"""The most that Postgres takes."""
 GROUPS = ("and", "or")
 OF_RESOURCES = ("order", "limit", "offset", *GROUPS)
 """Parameters that an embedded resource may have, too, behind its name and a dot."""
 PARAMETERS = ("select", *OF_RESOURCES, "cursor")
 RESERVED = frozenset({*PARAMETERS, "not", "not.and", "not.or", "columns", "on_conflict", "format", "snapshot"})
 """Parameters of PostgREST's grammar and of ours. A column of such a name is written in double quotes: `"limit"=eq.5`."""
+_FROM_THE_FIRST = ("", "0")
+"""Offsets that leave out no row, which a client may send beside a cursor since they are its default."""
 _WHOLE = re.compile(r"[+-]?[0-9]{1,30}", re.ASCII)
 _NEGATED = re.compile(r"(^|\.)not\.(and|or)$")
 _COMPARISON = re.compile(r"([a-z0-9_ ]+?) *([<>!]=?|<>) *(.*)", re.DOTALL)
@@ -33,7 +37,7 @@ def read_query(raw: bytes, apart: frozenset[str] = frozenset(), check: Check = l
     """
     filters, alone = _sorted_out(raw, apart, check)
     select, cursor = alone.pop("select", ""), alone.pop("cursor", "") or None
-    if cursor is not None and (alone.get("offset") or len(cursor) > MAX_CURSOR):
+    if cursor is not None and (alone.get("offset", "0") not in _FROM_THE_FIRST or len(cursor) > MAX_CURSOR):
         raise CursorInvalid(
             "a cursor says where a page begins: it has no offset beside it, and is as an answer gave it"
         )
@@ -125,8 +129,8 @@ def _comparison(name: str) -> str:
 
 
 def _limit(name: str, text: str) -> int:
-    if not _WHOLE.fullmatch(text):
-        raise misread(LimitInvalid, name, f"it is a whole number, not {shown(text)}")
+    if not _WHOLE.fullmatch(text) or abs(int(text)) > MOST_LIMIT:
+        raise misread(LimitInvalid, name, f"it is a whole number of 64 bits, not {shown(text)}")
     return int(text)
 
 
