@@ -4,7 +4,11 @@ RefoldError
 ├── BadDeclaration       bad-declaration: an invalid read model
 ├── UnknownModel         unknown-model: no read model has that name
 ├── StillDeclared        still-declared: living processes declare the model or view to be dropped
-├── RebuildRunning       rebuild-running: another process rebuilds the model
+├── RebuildRunning       rebuild-running: another command works on the model's builds
+├── BuildMissing         build-missing: the model has no build of that state
+├── BuildOfOtherCode     build-of-other-code: the build is of another declaration
+├── BuildBehind          build-behind: the build's rows are older than the live ones
+├── BuildInUse           build-in-use: somebody reads the build that is to be dropped
 ├── NothingFolded        nothing-folded: the tables stand at the log's beginning
 ├── CannotJoin           cannot-join: the build did not reach the live tables in time
 ├── CannotPromote        cannot-promote: the view cannot be re-pointed
@@ -54,10 +58,43 @@ class StillDeclared(RefoldError):
 
 
 class RebuildRunning(RefoldError):
-    """Another process is rebuilding the model."""
+    """Another command works on the model's builds: it rebuilds, verifies, promotes, rolls back or prunes."""
 
     code = "rebuild-running"
-    remedy = "Wait until it ends. A killed rebuild does not block the next one."
+    remedy = "Wait until it ends. A killed command does not block the next one."
+
+
+class BuildMissing(RefoldError):
+    """The model has no build of the state that the command needs: no shadow to promote, or no retired one to go back to."""
+
+    code = "build-missing"
+    remedy = "`refold replay builds` lists the builds. `refold replay rebuild NAME` makes one, and keeps the one before as retired."
+
+
+class BuildOfOtherCode(RefoldError):
+    """The build is of another declaration than this code has, so this code can neither write nor show it."""
+
+    code = "build-of-other-code"
+    remedy = "Run the command with the code that declares it (docs/deploys.md), or rebuild the model with this code."
+
+
+class BuildBehind(RefoldError):
+    """The build's rows are older than the live ones: nobody keeps it up to date, or it failed. Readers go on as before."""
+
+    code = "build-behind"
+    remedy = "Run a models worker of the build's code until `refold replay builds` shows it as not behind, and run the command again. If the build failed, rebuild the model."
+
+    def __init__(self, message: str, *, follows: bool) -> None:
+        """`follows`: a process may be catching up with it."""
+        super().__init__(message)
+        self.follows = follows
+
+
+class BuildInUse(RefoldError):
+    """Views of your own, or a long query, read the table of a build that is to be dropped. That build is kept."""
+
+    code = "build-in-use"
+    remedy = "Drop the views that the message names, or wait until the query ends, and run the same command again."
 
 
 class NothingFolded(RefoldError):
@@ -85,7 +122,7 @@ class RebuildDiffers(RefoldError):
     """The rebuilt table and the live one have different rows at the same positions. The live one still serves."""
 
     code = "rebuild-differs"
-    remedy = "The rows are named above. If somebody changed the live table by hand, promote the rebuilt one with `--accept`; otherwise report a bug."
+    remedy = "The rows are named above. If somebody changed the live table by hand, show the rebuilt one, which is kept: `refold replay promote NAME --accept --execute`; otherwise report a bug."
 
     def __init__(self, message: str, build: "Build", compared: "Compared") -> None:
         """Keep what was compared, with the rows that differ."""

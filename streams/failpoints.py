@@ -26,6 +26,11 @@ NAMES = (
     "reactors.after-send",
     "reactors.before-commit",
     "reactors.after-commit",
+    "replay.before-switch",
+    "replay.within-switch",
+    "replay.after-switch",
+    "replay.within-prune",
+    "replay.after-prune",
 )
 _FOLDER = os.environ.get(VARIABLE)
 _SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}

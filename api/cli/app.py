@@ -8,6 +8,7 @@ from cyclopts import App, CycloptsError
 import refold
 from refold.api.cli import exits
 from refold.api.cli.output import print_json, say_why
+from refold.api.cli.replay_app import replay
 from refold.schemas.errors import RefoldError
 from refold.streams import journal
 from refold.streams.domain_path import order_search
@@ -181,58 +182,6 @@ log.command(
 )
 app.command(log)
 
-replay = App(name="replay", help="Rebuild read models from the log, release parked streams, drop old tables.")
-replay.command(
-    "refold.api.cli.replay:rebuild",
-    name="rebuild",
-    help="""Rebuild read models from the log beside the live tables, compare, and let the views show the new ones.
-
-    Without --execute it only says what it would do. If it is killed, run the same command again: it continues. It names the rows
-    that differ from the live ones, and promotes them only if --accept, --expect-changes or --max-changed allows it.
-
-    Example: refold replay rebuild store_daily --execute""",
-)
-replay.command(
-    "refold.api.cli.release:release",
-    name="release",
-    help="""Let a parked stream go on: fold its waiting events into the read models, or let a reactor answer them, in order.
-
-    --all releases every parked stream, except those with an event that killed the process reading it: release these by name. A
-    stream with an event that is still unreadable stays parked, and is listed.
-
-    Example: refold replay release retail.basket 4711
-    Example: refold replay release --all""",
-)
-replay.command(
-    "refold.api.cli.drop:drop_",
-    name="drop",
-    help="""Drop tables and views of read models that this code no longer declares; `refold status` lists them.
-
-    Without --execute it only says what it would do. It keeps each table that a running process still declares, or that one of your
-    own views reads.
-
-    Example: refold replay drop store_weekly --execute""",
-)
-replay.command(
-    "refold.api.cli.audit:audit",
-    name="audit",
-    help="""Go over every record of the log and compare it with the core's tables, beside live traffic; changes nothing.
-
-    Exits with 3 if a command has no outcome, an event counts twice, a version is missing, or a position is beyond the log.
-
-    Example: refold replay audit --json""",
-)
-replay.command(
-    "refold.api.cli.watch:watch",
-    name="watch",
-    help="""Show lag, rates, builds, parked streams and processes on one live screen, and whatever stands still, until Ctrl-C.
-
-    Where stdout is no terminal it prints a line for each look, with --json a JSON document.
-
-    Example: refold replay watch --every 2
-
-    Example: refold replay watch --looks 2 --json""",
-)
 app.command(replay)
 
 config = App(name="config", help="Show the settings and their sources.")

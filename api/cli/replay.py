@@ -12,18 +12,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from refold.api.cli import exits
+from refold.api.cli.differences import print_differences
 from refold.api.cli.output import print_json, print_table, progress, say
 from refold.api.embedded.servers import connected
 from refold.projections.errors import RebuildDiffers
 from refold.projections.replay.builder import Progress
 from refold.projections.replay.command import Replay
-from refold.projections.replay.compare import LISTED, Difference
+from refold.projections.replay.compare import LISTED
 from refold.projections.replay.plan import Rebuilt, ReplayPlan, Report
 from refold.streams.postgres.connection import answering
 from refold.streams.settings import Settings
 
 _LINE_S = 2.0
-_SHOWN, _SHOWN_LINES = 20, 100
 
 
 def rebuild(
@@ -55,16 +55,22 @@ def rebuild(
         if not execute:
             _show_plan(plan, json=json)
             return exits.DONE
-        try:
-            with reported() as report:
-                done = replay.execute(names, report, gates)
-        except RebuildDiffers as problem:
-            _show_differences(problem, json=json)
-            raise
+        with showing_differences(json=json), reported() as report:
+            done = replay.execute(names, report, gates)
     _show_report(done, json=json)
     for failed in done.failed:
         say(f"refold: {failed.code}: {failed.domain}.{failed.model} is not rebuilt: {failed.reason}")
     return exits.FAILED if done.failed else exits.DONE
+
+
+@contextmanager
+def showing_differences(*, json: bool) -> Iterator[None]:
+    """Print the rows that differ if a gate refuses them."""
+    try:
+        yield
+    except RebuildDiffers as problem:
+        _show_differences(problem, json=json)
+        raise
 
 
 @contextmanager
@@ -138,21 +144,4 @@ def _show_differences(problem: RebuildDiffers, *, json: bool) -> None:
             {"code": problem.code, **named, "differing": compared.differing, **asdict(compared), "listed_most": LISTED}
         )
         return
-    print_table([row for found in compared.listed[:_SHOWN] for row in _rows_of(found)][:_SHOWN_LINES])
-    if compared.differing > _SHOWN:
-        say(f"{_SHOWN} of {compared.differing:,} rows that differ; --json has up to {LISTED:,}.")
-
-
-def _rows_of(found: Difference) -> list[dict[str, str | None]]:
-    """A line for each differing column; a single line for a row that one side lacks."""
-    key = ", ".join(f"{name}={'null' if value is None else value}" for name, value in found.key.items())
-    if found.kind != "changed":
-        return [{"row": key, "differs": found.kind, "column": "", "served": "", "log": ""}]
-    return [
-        {"row": key, "differs": found.kind, "column": name, "served": _shown(served), "log": _shown(log)}
-        for name, (served, log) in found.columns.items()
-    ]
-
-
-def _shown(value: str | None) -> str:
-    return "null" if value is None else value[:200]
+    print_differences(compared.listed, compared.differing)

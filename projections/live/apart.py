@@ -24,8 +24,9 @@ from refold.streams.postgres.connection import Database, Statements
 
 Apart = tuple[Build, Layout]
 _BEHIND = """
-    SELECT count(*) FROM refold.positions g LEFT JOIN refold.positions o ON (o.grp, o.topic, o.part) = (%s, g.topic, g.part)
-     WHERE g.grp = %s AND g.topic = ANY(%s) AND g.next_offset <> coalesce(o.next_offset, 0)
+    SELECT coalesce(sum(abs(g.next_offset - coalesce(o.next_offset, 0))), 0)::bigint
+      FROM refold.positions g LEFT JOIN refold.positions o ON (o.grp, o.topic, o.part) = (%s, g.topic, g.part)
+     WHERE g.grp = %s AND g.topic = ANY(%s)
 """
 SETTLED_S = 10.0
 """Least seconds for which a build stays apart.
@@ -112,11 +113,17 @@ def join(db: Database, prefix: str, build: Build, layout: Layout, writers: Write
         builds.lock_exclusive(db)
         if not _is_ripe(db, build, layout):
             return False
-        row = db.execute(_BEHIND, (build.group, GROUP, sorted(topics_of(prefix, layout)))).fetchone()
-        if row is None or row[0]:
+        if records_behind(db, prefix, build, layout):
             return False
         builds.attach_within(db, build)
     return True
+
+
+def records_behind(db: Database, prefix: str, build: Build, layout: Layout) -> int:
+    """Records that lie between the build's own positions and the group's, in the topics that the model reads."""
+    row = db.execute(_BEHIND, (build.group, GROUP, sorted(topics_of(prefix, layout)))).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def _is_ripe(db: Database, build: Build, layout: Layout) -> bool:

@@ -4,16 +4,17 @@ Nothing here acts on the outside world: it folds events into tables, and the onl
 """
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from typing import Self
 
-from refold.projections.errors import ModelFailed, NothingFolded, RebuildRunning
+from refold.projections.errors import ModelFailed, NothingFolded
 from refold.projections.replay import promote
 from refold.projections.replay.builder import Progress
 from refold.projections.replay.building import Flow, Site
 from refold.projections.replay.fill_empty import FillEmpty
 from refold.projections.replay.gates import Gates
+from refold.projections.replay.model_lock import alone
 from refold.projections.replay.plan import Failed, ReplayPlan, Report, make_plan, places_of
 from refold.projections.replay.rebuild_beside import RebuildBeside, goal
 from refold.projections.replay.source import Source
@@ -26,7 +27,7 @@ from refold.streams.domain import load_domains
 from refold.streams.log.continuity import check_continuity
 from refold.streams.log.topics import ensure_topics
 from refold.streams.log.waiting import when_kafka_answers
-from refold.streams.postgres.connection import Database, connect
+from refold.streams.postgres.connection import connect
 from refold.streams.postgres.control_tables import bootstrap
 from refold.streams.settings import Settings
 from refold.streams.stuck import watching
@@ -77,9 +78,7 @@ class Replay:
         Raises the errors of `plan`, RebuildRunning, CannotJoin, RebuildDiffers, RowsLost, NotCompared, CategoryUncoded.
         """
         layouts, site = self._layouts(names), self._site
-        with ExitStack() as held:
-            for layout in layouts:
-                held.enter_context(_only_one(site.db, layout))
+        with alone(site.db, layouts):
             began = time.perf_counter()
             flow: Flow = FillEmpty(site, accept=gates.accept) if self._fills(layouts) else RebuildBeside(site, gates)
             starts = flow.starts(layouts)
@@ -121,20 +120,3 @@ class Replay:
         with self._site.db.transaction():
             promote.drop(self._site.db, staging.build)
         return Failed(staging.build.domain, staging.build.model, problem.code, problem.message)
-
-
-@contextmanager
-def _only_one(db: Database, layout: Layout) -> Iterator[None]:
-    """Hold the model's rebuild lock, which ends with the connection, however the process ends.
-
-    Raises RebuildRunning.
-    """
-    name = f"refold/rebuild/{layout.model.domain}.{layout.name}"
-    row = db.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (name,)).fetchone()
-    if row is None or not row[0]:
-        raise RebuildRunning(f"another process rebuilds {layout.name}")
-    try:
-        yield
-    finally:
-        if not db.closed:
-            db.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (name,))

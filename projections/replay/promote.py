@@ -16,6 +16,7 @@ from refold.projections.tables.builds import GROUP, Build
 from refold.projections.tables.declared import Declared
 from refold.projections.tables.layout import Layout
 from refold.projections.tables.views import ensure_views, ours
+from refold.schemas.errors import RefoldError
 from refold.streams.core.limits import group_positions
 from refold.streams.errors import KafkaUnavailable
 from refold.streams.postgres import positions
@@ -115,26 +116,30 @@ def promote(db: Database, found: Declared, layout: Layout, shadow: Build) -> Bui
 
     Raises CannotPromote.
     """
+    return retried(db, lambda: show(db, found, layout, shadow))
 
-    def step() -> Build | None:
-        builds.lock_exclusive(db)
-        db.execute("SET LOCAL lock_timeout = '50ms'")
-        others = [
-            b
-            for b in builds.builds(db)
-            if (b.domain, b.model) == (shadow.domain, shadow.model) and b.number != shadow.number
-        ]
-        served = next((b for b in others if b.status == "serving"), None)
-        if served is not None:
-            for old in [b for b in others if b.status == "retired"]:
-                drop(db, old)
-            builds.set_status(db, served, "retired")
-        builds.set_status(db, shadow, "serving")
-        tables.point_view(db, layout, shadow, ours(db, found))
-        ensure_views(db, found)
-        return served
 
-    return _retried(db, "2s", step, CannotPromote("somebody holds the view for longer than a minute"))
+def show(db: Database, found: Declared, layout: Layout, build: Build) -> Build | None:
+    """`promote` within a transaction of `retried`: what served is retired, and builds retired before it are dropped."""
+    hold_all(db)
+    others = [
+        b for b in builds.builds(db) if (b.domain, b.model) == (build.domain, build.model) and b.number != build.number
+    ]
+    served = next((b for b in others if b.status == "serving"), None)
+    if served is not None:
+        for old in [b for b in others if b.status == "retired"]:
+            drop(db, old)
+        builds.set_status(db, served, "retired")
+    builds.set_status(db, build, "serving")
+    tables.point_view(db, layout, build, ours(db, found))
+    ensure_views(db, found)
+    return served
+
+
+def hold_all(db: Database) -> None:
+    """Let no position move, and wait only briefly for other locks, since all folding waits meanwhile."""
+    builds.lock_exclusive(db)
+    db.execute("SET LOCAL lock_timeout = '50ms'")
 
 
 def drop(db: Database, build: Build) -> None:
@@ -145,12 +150,15 @@ def drop(db: Database, build: Build) -> None:
     tables.drop(db, build)
 
 
-def retried(db: Database, step: Callable[[], None]) -> None:
-    """Run a transaction that drops views, as a promote does. Raises CannotPromote."""
-    _retried(db, "2s", step, CannotPromote("somebody holds the view for longer than a minute"))
+def retried(db: Database, step: Callable[[], T], failure: RefoldError | None = None) -> T:
+    """Run a transaction that changes views or drops tables, again after each lock timeout.
+
+    Raises `failure`, or else CannotPromote.
+    """
+    return _retried(db, "2s", step, failure or CannotPromote("somebody holds the view for longer than a minute"))
 
 
-def _retried(db: Database, lock_timeout: str, step: Callable[[], T], failure: CannotJoin | CannotPromote) -> T:
+def _retried(db: Database, lock_timeout: str, step: Callable[[], T], failure: RefoldError) -> T:
     """Run a transaction; after a lock timeout or a deadlock, pause and run it again."""
     until, pause = time.monotonic() + _PATIENCE_S, 0.05
     while True:

@@ -3,25 +3,20 @@
 import time
 from collections.abc import Sequence
 
-import psycopg
-from psycopg import sql
-
 from refold.projections.replay import promote
 from refold.projections.replay.builder import Builder, Progress, Target, fold_log
 from refold.projections.replay.building import Site, Start
-from refold.projections.replay.compare import compare, has_rows
 from refold.projections.replay.evolve_notes import park_for_build
 from refold.projections.replay.gates import Gates, Judged
+from refold.projections.replay.judging import judged
 from refold.projections.replay.plan import Rebuilt
 from refold.projections.replay.source import Source
 from refold.projections.replay.staging import Staging
-from refold.projections.tables import builds, tables
 from refold.projections.tables.builds import GROUP
 from refold.projections.tables.layout import Layout
 from refold.streams.chunk import Place
 from refold.streams.core.limits import group_positions
 from refold.streams.postgres.connection import Database
-from refold.streams.refusals import first_line
 
 _CLOSE_RECORDS = 20_000
 """Most records that may be left when the join locks the live tables."""
@@ -59,43 +54,22 @@ class RebuildBeside:
             fold_log(source, target, upto, progress, builder.ahead)
         promote.join(self._site.db, builder, source)
         began = time.perf_counter()
-        judged = [self._judged(staging) for staging in builder.staged]
-        for one in judged:
+        found = [judged(self._site.db, staging.layout, staging.build) for staging in builder.staged]
+        for one in found:
             self._gates.judge(one)  # judge all of them before any is promoted
-        done = [self._promote(one) for one in judged]
+        done = [self._promote(one) for one in found]
         self.compared_s += time.perf_counter() - began
         return done
 
-    def _judged(self, staging: Staging) -> Judged:
-        build, layout = staging.build, staging.layout
-        named = (build.domain, build.model, "serving")
-        serving = next((b for b in builds.builds(self._site.db) if (b.domain, b.model, b.status) == named), None)
-        same = serving is not None and serving.is_member and serving.fingerprint == build.fingerprint
-        compared, damaged = None, None
-        if serving is not None and same:
-            try:
-                compared = compare(self._site.db, layout, build, serving)
-                if not tables.has_key(self._site.db, layout, serving):
-                    compared, damaged = None, "its key is gone, so rows may be doubled"
-            except (
-                psycopg.errors.UndefinedTable,
-                psycopg.errors.UndefinedColumn,
-                psycopg.errors.UndefinedFunction,
-            ) as problem:
-                damaged = first_line(problem)
-        served = serving is not None and has_rows(self._site.db, sql.Identifier(build.domain, build.model))
-        empties = served and not has_rows(self._site.db, tables.shown_rows(layout, build))
-        return Judged(build, layout, serving, compared, empties, damaged)
-
-    def _promote(self, judged: Judged) -> Rebuilt:
-        build, compared = judged.build, judged.compared
-        retired = promote.promote(self._site.db, self._site.found, judged.layout, build)
+    def _promote(self, one: Judged) -> Rebuilt:
+        build, compared = one.build, one.compared
+        retired = promote.promote(self._site.db, self._site.found, one.layout, build)
         return Rebuilt(
             build.domain,
             build.model,
             build.number,
             retired.number if retired else None,
-            compared.rows if compared else self._site.rows(judged.layout, build),
+            compared.rows if compared else self._site.rows(one.layout, build),
             compared.rows if compared else None,
             compared.differing if compared else None,
             compared.listed if compared else [],

@@ -66,6 +66,11 @@ def exists(db: Database, name: Name) -> bool:
     return has_table(db, _text(name))
 
 
+def readers(db: Database, name: Name) -> list[str]:
+    """The views that depend on a table or view, as `schema.view`."""
+    return [f"{schema}.{view}" for schema, view, _, _ in db.execute(_ON_TOP, (_text(name),)).fetchall()]
+
+
 def hold(domain: str, model: str) -> sql.Composed:
     """The statement that keeps a model's view as it is until the transaction ends. Run it before the snapshot is taken.
 

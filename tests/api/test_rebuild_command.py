@@ -12,6 +12,7 @@ from benchmarks.log_writer import LogWriter
 from benchmarks.receipts import Decided
 from refold.api.cli import app as cli
 from refold.api.cli import exits
+from refold.projections.replay import kept_builds
 from refold.projections.tables import builds
 from refold.retail.schemas.basket import BASKET, BasketOpened, ItemScanned
 from refold.streams.postgres.connection import Database, connect
@@ -22,6 +23,7 @@ from tests.streams.broker import DOMAINS, prepare
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 SCANNED = ItemScanned(store_id=7, product_id=5, quantity=1, amount=Decimal("1.10"), discount=Decimal("0.00"))
 Run = Callable[..., tuple[int, Any, str]]
+VERBS = ("builds", "promote", "rollback", "prune")
 
 
 @pytest.fixture
@@ -44,13 +46,14 @@ def _fields(event: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def run(settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """The command with these settings: its exit code, its JSON, its words."""
+    """`refold replay`, or without a verb `rebuild --execute`: its exit code, its JSON, its words."""
     for name, value in settings.environment().items():
         monkeypatch.setenv(name, value)
 
     def command(*arguments: str) -> tuple[int, Any, str]:
         capsys.readouterr()
-        code = cli.run(["replay", "rebuild", *arguments, "--execute", "--json"])
+        verb = [] if arguments[0] in VERBS else ["rebuild", "--execute"]
+        code = cli.run(["replay", *verb, *arguments, "--json"])
         said = capsys.readouterr()
         return code, json.loads(said.out) if said.out else None, said.err
 
@@ -109,6 +112,147 @@ def test_a_row_changed_by_hand_is_named_and_accepted_the_log_decides(db: Databas
     assert run("store_daily", "--expect-changes", "store_daily")[0] == exits.DIFFERENT, "which rows there are"
     code, found, _ = run("store_daily", "--accept")
     assert (code, found["models"][0]["differing"], revenue(db)) == (exits.DONE, 1, right)
+
+
+def states(run: Run) -> list[tuple[int, str]]:
+    code, found, _ = run("builds", "store_daily")
+    assert code == exits.DONE
+    return [(one["build"], one["state"]) for one in found]
+
+
+@pytest.mark.usefixtures("servers")
+def test_a_rollback_shows_the_retired_build_with_todays_rows_and_a_second_one_undoes_it(
+    settings: Settings, db: Database, run: Run
+) -> None:
+    by_hand(db, "UPDATE {} SET revenue = 100 WHERE store_id = 7", "store_daily")
+    assert run("store_daily", "--accept")[0] == exits.DONE
+    (old, retired), (new, live) = states(run)
+    assert (retired, live) == ("retired", "live")
+    more = ItemScanned(**{**_fields(SCANNED), "store_id": 7})
+    LogWriter(settings, DOMAINS, epoch=2).write([Decided(BASKET.name, "b7", NOW, more)])
+    fold_live(settings)
+
+    code, plan, words = run("rollback", "store_daily")
+    (change,) = plan["models"]
+    assert (code, plan["executed"], change["live"], change["shown"], change["differing"]) == (0, False, new, old, 1)
+    assert change["differences"][0]["columns"] == {"revenue": ["2.20", "101.10"]}
+    assert "Add --execute" in words or words == ""
+    assert revenue(db)[0] == (7, Decimal("2.20")), "a plan changes nothing"
+
+    code, done, _ = run("rollback", "retail.store_daily", "--execute")
+    assert (code, done["executed"], states(run)) == (exits.DONE, True, [(old, "live"), (new, "retired")])
+    assert revenue(db)[0] == (7, Decimal("101.10")), "the retired build was written meanwhile"
+    assert run("rollback", "store_daily", "--execute")[0] == exits.DONE
+    assert (revenue(db)[0], states(run)) == ((7, Decimal("2.20")), [(old, "retired"), (new, "live")])
+
+
+@pytest.mark.usefixtures("servers")
+def test_prune_says_what_it_frees_and_then_there_is_nothing_to_go_back_to(db: Database, run: Run) -> None:
+    for names in (["store_daily"], ["baskets"]):
+        assert run(*names)[0] == exits.DONE
+    retired = by_state(run, "retired")
+    code, plan, _ = run("prune")
+    assert (code, plan["executed"], [one["model"] for one in plan["builds"]]) == (0, False, ["baskets", "store_daily"])
+    assert plan["bytes"] == sum(one["bytes"] for one in plan["builds"]) > 0
+    assert [one["rows"] for one in plan["builds"]] == [4, 4]
+    assert by_state(run, "retired") == retired
+
+    db.execute(f"CREATE VIEW public.mine AS SELECT * FROM refold_b{retired[0]}.baskets".encode())
+    code, _, words = run("prune", "baskets", "--execute")
+    assert (code, "build-in-use" in words, "public.mine" in words) == (exits.PRECONDITION, True, True)
+    db.execute("DROP VIEW public.mine")
+    assert run("prune", "--execute")[0] == exits.DONE
+    assert by_state(run, "retired") == []
+    assert db.execute("SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'refold\\_b%'").fetchone() == (4,)
+    code, _, words = run("rollback", "store_daily", "--execute")
+    assert (code, "build-missing: retail.store_daily has no retired build" in words) == (exits.PRECONDITION, True)
+    assert run("prune", "--execute")[1]["builds"] == []
+
+
+def by_state(run: Run, state: str) -> list[int]:
+    return [one["build"] for one in run("builds")[1] if one["state"] == state]
+
+
+@pytest.mark.usefixtures("servers")
+def test_a_refused_rebuild_leaves_a_shadow_that_is_promoted_without_another_rebuild(db: Database, run: Run) -> None:
+    right = revenue(db)
+    by_hand(db, "UPDATE {} SET revenue = 0 WHERE store_id = 7", "store_daily")
+    assert run("promote", "store_daily")[0] == exits.PRECONDITION
+    assert run("store_daily")[0] == exits.DIFFERENT
+    code, plan, _ = run("promote", "store_daily")
+    assert (code, plan["executed"], plan["models"][0]["differing"]) == (exits.DONE, False, 1)
+    code, found, _ = run("promote", "store_daily", "--execute")
+    assert (code, found["code"]) == (exits.DIFFERENT, "rebuild-differs")
+    assert revenue(db)[0] == (7, Decimal(0))
+    assert run("promote", "store_daily", "--expect-changes", "store_daily.revenue", "--execute")[0] == exits.DONE
+    assert (revenue(db), [state for _, state in states(run)]) == (right, ["retired", "live"])
+    assert run("prune", "--unpromoted", "--execute")[0] == exits.DONE
+
+
+@pytest.mark.usefixtures("servers")
+def test_a_build_that_would_show_older_rows_or_is_of_other_code_is_refused_with_its_code(
+    db: Database, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_builds, "_CATCHES_UP_S", 0.2)
+    assert run("store_daily")[0] == exits.DONE
+    before = states(run)
+    for change, why in [
+        ("detached_code = 'model-failed', detached_reason = 'r'", "build-behind"),
+        ("detached_code = 'fingerprint', detached_reason = 'r'", "build-behind"),
+        ("fingerprint = 'other'", "build-of-other-code"),
+    ]:
+        db.execute(f"UPDATE refold.builds SET {change} WHERE status = 'retired'".encode())
+        for execute in ([], ["--execute"]):
+            code, _, words = run("rollback", "store_daily", *execute)
+            assert (code, f"refold: {why}: " in words) == (exits.PRECONDITION, True), words
+    assert states(run) == before
+    assert [one["foreign"] for one in run("builds", "store_daily")[1]] == [True, False]
+
+
+@pytest.mark.usefixtures("servers")
+@pytest.mark.parametrize("verb", ["rollback", "promote", "prune"])
+def test_two_commands_on_the_builds_of_one_model_are_refused(db: Database, run: Run, verb: str) -> None:
+    db.execute("SELECT pg_advisory_lock(hashtextextended('refold/rebuild/retail.store_daily', 0))")
+    code, _, words = run(verb, "store_daily", "--execute")
+    assert (code, "rebuild-running: another command works on the builds of store_daily" in words) == (
+        exits.FAILED,
+        True,
+    )
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing catches it."""
+
+
+@pytest.mark.usefixtures("servers")
+def test_killed_at_any_step_a_rollback_and_a_prune_are_whole_or_not_done(
+    db: Database, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_hand(db, "UPDATE {} SET revenue = 0 WHERE store_id = 7", "store_daily")
+    assert run("store_daily", "--accept")[0] == exits.DONE
+    (old, _), (new, _) = states(run)
+    right = revenue(db)
+
+    def killed(at: str, *command: str) -> None:
+        def failpoint(name: str) -> None:
+            if name == at:
+                raise Killed
+
+        with monkeypatch.context() as dying:
+            dying.setattr(kept_builds, "failpoint", failpoint)
+            with pytest.raises(Killed):
+                run(*command, "--execute")
+
+    for at in ("replay.before-switch", "replay.within-switch"):
+        killed(at, "rollback", "store_daily")
+        assert (revenue(db), states(run)) == (right, [(old, "retired"), (new, "live")])
+    killed("replay.after-switch", "rollback", "store_daily")
+    assert (revenue(db)[0], states(run)) == ((7, Decimal(0)), [(old, "live"), (new, "retired")])
+    assert run("rollback", "store_daily", "--execute")[0] == exits.DONE
+    killed("replay.within-prune", "prune")
+    assert states(run) == [(old, "retired"), (new, "live")]
+    killed("replay.after-prune", "prune")
+    assert (revenue(db), states(run)) == (right, [(new, "live")])
 
 
 @pytest.mark.usefixtures("servers")

@@ -1,0 +1,93 @@
+"""The commands of `refold replay`, with their help texts; a command's module is imported when the command runs."""
+
+from cyclopts import App
+
+replay = App(name="replay", help="Rebuild read models from the log, show or drop their builds, release parked streams.")
+replay.command(
+    "refold.api.cli.replay:rebuild",
+    name="rebuild",
+    help="""Rebuild read models from the log beside the live tables, compare, and let the views show the new ones.
+
+    Without --execute it only says what it would do. If it is killed, run the same command again: it continues. It names the rows
+    that differ from the live ones, and promotes them only if --accept, --expect-changes or --max-changed allows it.
+
+    Example: refold replay rebuild store_daily --execute""",
+)
+replay.command(
+    "refold.api.cli.builds:builds",
+    name="builds",
+    help="""List the builds of read models: live, shadow, retired and unfinished ones, their rows, size and position.
+
+    A foreign build is of a declaration that this code lacks.
+
+    Example: refold replay builds store_daily --json""",
+)
+replay.command(
+    "refold.api.cli.builds:promote",
+    name="promote",
+    help="""Let readers see the finished build that a rebuild left as a shadow, because its rows differ.
+
+    Without --execute it names the rows that differ from those that readers see now. Rows that differ are promoted only if --accept,
+    --expect-changes or --max-changed allows it; otherwise it exits with 3.
+
+    Example: refold replay promote store_daily --accept --execute""",
+)
+replay.command(
+    "refold.api.cli.builds:rollback",
+    name="rollback",
+    help="""Let readers see the table again that served before the last promote. It was kept up to date, so this takes a moment.
+
+    Without --execute it names the rows that would differ. The table that serves now is retired, so a second rollback undoes the first.
+
+    Example: refold replay rollback store_daily --execute""",
+)
+replay.command(
+    "refold.api.cli.builds:prune",
+    name="prune",
+    help="""Drop retired builds. Live folding writes them too, so this also saves it work. A rollback is not possible afterwards.
+
+    Without --execute it says what it would free.
+
+    Example: refold replay prune --execute""",
+)
+replay.command(
+    "refold.api.cli.release:release",
+    name="release",
+    help="""Let a parked stream go on: fold its waiting events into the read models, or let a reactor answer them, in order.
+
+    --all releases every parked stream, except those with an event that killed the process reading it: release these by name. A
+    stream with an event that is still unreadable stays parked, and is listed.
+
+    Example: refold replay release retail.basket 4711
+    Example: refold replay release --all""",
+)
+replay.command(
+    "refold.api.cli.drop:drop_",
+    name="drop",
+    help="""Drop tables and views of read models that this code no longer declares; `refold status` lists them.
+
+    Without --execute it only says what it would do. It keeps each table that a running process still declares, or that one of your
+    own views reads.
+
+    Example: refold replay drop store_weekly --execute""",
+)
+replay.command(
+    "refold.api.cli.audit:audit",
+    name="audit",
+    help="""Go over every record of the log and compare it with the core's tables, beside live traffic; changes nothing.
+
+    Exits with 3 if a command has no outcome, an event counts twice, a version is missing, or a position is beyond the log.
+
+    Example: refold replay audit --json""",
+)
+replay.command(
+    "refold.api.cli.watch:watch",
+    name="watch",
+    help="""Show lag, rates, builds, parked streams and processes on one live screen, and whatever stands still, until Ctrl-C.
+
+    Where stdout is no terminal it prints a line for each look, with --json a JSON document.
+
+    Example: refold replay watch --every 2
+
+    Example: refold replay watch --looks 2 --json""",
+)
