@@ -26,6 +26,8 @@ NAMES = (
     "reactors.after-send",
     "reactors.before-commit",
     "reactors.after-commit",
+    "replay.before-meet",
+    "replay.after-meet",
     "replay.before-switch",
     "replay.within-switch",
     "replay.after-switch",

@@ -2,7 +2,9 @@
 
 from cyclopts import App
 
-replay = App(name="replay", help="Rebuild read models from the log, show or drop their builds, release parked streams.")
+replay = App(
+    name="replay", help="Rebuild or verify read models from the log, show or drop their builds, release parked streams."
+)
 replay.command(
     "refold.api.cli.replay:rebuild",
     name="rebuild",
@@ -12,6 +14,16 @@ replay.command(
     that differ from the live ones, and promotes them only if --accept, --expect-changes or --max-changed allows it.
 
     Example: refold replay rebuild store_daily --execute""",
+)
+replay.command(
+    "refold.api.cli.verify:verify",
+    name="verify",
+    help="""Compare live tables with the log, row by row, while everything runs. Changes nothing. Exits with 3 if a row differs.
+
+    It folds the log into tables of its own, compares both at one position, and drops its tables. It names the rows that differ, with
+    the served value and the log's value of each column.
+
+    Example: refold replay verify store_daily --json""",
 )
 replay.command(
     "refold.api.cli.builds:builds",

@@ -135,6 +135,11 @@ def _parks(db: Database, category: str, stream: str, lacking: Sequence[Build]) -
 
 def _refuse_unfinished(db: Database) -> None:
     for build in builds.builds(db):
+        if build.verifies:
+            raise RebuildUnfinished(
+                f"build {build.number} of {build.model} is being verified",
+                "Wait until that command ends. If it was killed, run `refold replay prune --execute`.",
+            )
         if build.status == "building":
             raise RebuildUnfinished(f"build {build.number} of {build.model} is not done")
 

@@ -5,7 +5,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from refold.projections.declaring.declaration import EventType
@@ -99,9 +99,14 @@ class Builder:
         position: Mapping[Place, int],
         *,
         counts_waiting: bool = False,
+        parks_alone: bool = False,
     ) -> None:
-        """`counts_waiting`: count the events that wait, since no live table has counted them."""
+        """`counts_waiting`: count the events that wait, since no live table has counted them.
+
+        `parks_alone`: a stream that this code cannot read waits for these builds alone, not for the live tables.
+        """
         self._db, self._decoding, self._counts_waiting = db, decoding, counts_waiting
+        self._parks_alone = parks_alone
         self.staged = list(staged)
         self.failed: list[tuple[Staging, ModelFailed]] = []
         self.position = dict(position)
@@ -165,11 +170,18 @@ class Builder:
         """Flush within the caller's transaction."""
         self._only_if_whole()
         self._whole = False
-        parking.park(self._db, self._parks, self._waiting if self._counts_waiting else {})
+        self._park()
         self._parks = []
         self._waiting.clear()
         self.each(self._flush)
         self._whole = True
+
+    def _park(self) -> None:
+        if not self._parks_alone:
+            parking.park(self._db, self._parks, self._waiting if self._counts_waiting else {})
+            return
+        for number in [staging.build.number for staging in self.staged]:
+            parking.park(self._db, [replace(park, build=number) for park in self._parks], {}, number)
 
     def finish(self) -> None:
         """Add each table's key and its last rows, one transaction for each table."""

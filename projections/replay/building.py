@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from psycopg import sql
 
@@ -13,7 +13,7 @@ from refold.projections.replay import promote
 from refold.projections.replay.builder import Builder, Decoding, Progress, Target
 from refold.projections.replay.evolve_notes import EvolveNotes, KeepAway, evolve_notes, pass_over_killers
 from refold.projections.replay.guarded import GuardedTarget
-from refold.projections.replay.plan import Rebuilt, places_of, unfinished
+from refold.projections.replay.plan import places_of, unfinished
 from refold.projections.replay.source import Source
 from refold.projections.replay.staging import Staging
 from refold.projections.tables import builds, names
@@ -29,13 +29,18 @@ from refold.streams.postgres.connection import Database
 from refold.streams.settings import Settings
 
 READ_RECORDS = 40_000
+Result = TypeVar("Result")
+"""Of one model."""
 Start = tuple[tuple[Place, int], ...]
 """The positions of builds that are folded together."""
 
 
 @dataclass(frozen=True)
 class Site:
-    """The surroundings of a rebuild. `reads`: a second connection, for reading while the first one writes."""
+    """The surroundings of a rebuild. `reads`: a second connection, for reading while the first one writes.
+
+    `verifies`: the builds are compared and dropped, and touch nothing that live tables share.
+    """
 
     settings: Settings
     domains: Domains
@@ -43,11 +48,13 @@ class Site:
     db: Database
     reads: Database
     open: ExitStack
+    verifies: bool = False
 
     def begin(self, layout: Layout, keep_away: KeepAway) -> tuple[Staging, dict[Place, int]]:
-        """The model's unfinished build, or else a new one, with its positions."""
+        """The model's unfinished build, or else a new one, with its positions. A verify never resumes one."""
         fingerprint = self.found.fingerprints[layout.model.domain, layout.name]
-        resumed = unfinished(builds.builds(self.db), layout, self.found)
+        resumed = None if self.verifies else unfinished(builds.builds(self.db), layout, self.found)
+        fingerprint = builds.VERIFIED + fingerprint if self.verifies else fingerprint
         build = promote.begin(self.db, layout, fingerprint, resumed)
         notes = self._notes(build, keep_away) if layout.evolves else None
         return Staging(self.db, layout, build, parked(self.db), notes), group_positions(self.db, build.group)
@@ -64,12 +71,12 @@ class Site:
         return found
 
     def build(
-        self, flow: "Flow", staged: list[Staging], start: dict[Place, int], progress: Progress
-    ) -> tuple[Builder, list[Rebuilt]]:
-        """Fold the log into builds that stand together and promote them; the builder keeps those that failed."""
+        self, flow: "Flow[Result]", staged: list[Staging], start: dict[Place, int], progress: Progress
+    ) -> tuple[Builder, list[Result]]:
+        """Fold the log into builds that stand together and end the flow; the builder keeps those that failed."""
         decoder = ColumnDecoder(self.domains.catalog, thin=True)
         decoding = Decoding(self.reads, self.settings.topic_prefix, decoder, self.found.types)
-        builder = Builder(self.db, decoding, staged, start, counts_waiting=flow.with_core)
+        builder = Builder(self.db, decoding, staged, start, counts_waiting=flow.with_core, parks_alone=self.verifies)
         source = Source(self.settings.kafka_servers(), start, records=READ_RECORDS, keys=flow.with_core)
         with closing(source), command_guard(self.settings, GROUP) as guard:
             try:
@@ -92,8 +99,8 @@ class Site:
         return notes
 
 
-class Flow(Protocol):
-    """A kind of rebuild: `FillEmpty` or `RebuildBeside`."""
+class Flow(Protocol[Result]):
+    """A kind of rebuild, and what it gives for each model: `FillEmpty`, `RebuildBeside` or `VerifyBeside`."""
 
     with_core: bool
     """Whether the core's tables are folded too: its rules compare record keys, and no live table has counted what waits."""
@@ -104,6 +111,6 @@ class Flow(Protocol):
         """A build of each model, unfinished ones first, grouped by position."""
         ...
 
-    def fold(self, builder: Builder, target: Target, source: Source, progress: Progress) -> list[Rebuilt]:
-        """Fold the log into the builds, with a guard around it, and promote them."""
+    def fold(self, builder: Builder, target: Target, source: Source, progress: Progress) -> list[Result]:
+        """Fold the log into the builds, with a guard around it, and end them."""
         ...

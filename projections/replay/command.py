@@ -6,6 +6,7 @@ Nothing here acts on the outside world: it folds events into tables, and the onl
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from typing import Self
 
 from refold.projections.errors import ModelFailed, NothingFolded
@@ -15,10 +16,11 @@ from refold.projections.replay.building import Flow, Site
 from refold.projections.replay.fill_empty import FillEmpty
 from refold.projections.replay.gates import Gates
 from refold.projections.replay.model_lock import alone
-from refold.projections.replay.plan import Failed, ReplayPlan, Report, make_plan, places_of
+from refold.projections.replay.plan import Failed, Rebuilt, ReplayPlan, Report, make_plan, places_of
 from refold.projections.replay.rebuild_beside import RebuildBeside, goal
 from refold.projections.replay.source import Source
 from refold.projections.replay.staging import Staging
+from refold.projections.replay.verify_beside import VerifyBeside, VerifyReport
 from refold.projections.tables.builds import GROUP
 from refold.projections.tables.declared import declared
 from refold.projections.tables.layout import Layout
@@ -80,7 +82,9 @@ class Replay:
         layouts, site = self._layouts(names), self._site
         with alone(site.db, layouts):
             began = time.perf_counter()
-            flow: Flow = FillEmpty(site, accept=gates.accept) if self._fills(layouts) else RebuildBeside(site, gates)
+            flow: Flow[Rebuilt] = (
+                FillEmpty(site, accept=gates.accept) if self._fills(layouts) else RebuildBeside(site, gates)
+            )
             starts = flow.starts(layouts)
             built = [site.build(flow, staged, dict(start), progress) for start, staged in starts.items()]
             failed = [self._dropped(*found) for builder, _ in built for found in builder.failed]
@@ -98,6 +102,42 @@ class Replay:
             records_per_s=round(records / (seconds - flow.compared_s)),
             fell_back=sum(builder.fell_back for builder, _ in built),
             failed=failed,
+        )
+
+    def verify(self, names: Sequence[str], progress: Progress) -> VerifyReport:
+        """Compare live tables with what the log gives; without names all of them. Live tables stay as they are.
+
+        Raises UnknownModel, NothingFolded, RebuildRunning, CannotJoin, LogTrimmed.
+        """
+        layouts, site = self._layouts(names), replace(self._site, verifies=True)
+        if not any(group_positions(site.db, GROUP).values()):
+            raise NothingFolded("no read model has folded a record yet, so there is nothing to verify")
+        flow = VerifyBeside(site)
+        with alone(site.db, layouts):
+            began = time.perf_counter()
+            try:
+                built = [
+                    site.build(flow, staged, dict(start), progress) for start, staged in flow.starts(layouts).items()
+                ]
+            finally:
+                if not site.db.closed:
+                    flow.drop(layouts)
+            seconds = time.perf_counter() - began
+        models = sorted((one for _, done in built for one in done), key=lambda one: (one.domain, one.model))
+        failed = [
+            Failed(staging.build.domain, staging.build.model, problem.code, problem.message)
+            for builder, _ in built
+            for staging, problem in builder.failed
+        ]
+        records = max((sum(builder.position.values()) for builder, _ in built), default=0)
+        return VerifyReport(
+            all(one.equal for one in models) and not failed,
+            models,
+            records,
+            sum(builder.events for builder, _ in built),
+            round(seconds, 2),
+            round(records / seconds),
+            failed,
         )
 
     def _layouts(self, names: Sequence[str]) -> list[Layout]:

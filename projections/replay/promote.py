@@ -31,7 +31,7 @@ _TAIL_S = 5.0
 def begin(db: Database, layout: Layout, fingerprint: str, resumed: Build | None) -> Build:
     """The build to resume, or a new one; drops what other rebuilds of the model left. Raises CannotJoin.
 
-    The caller holds the model's rebuild lock, so no process works on a build of another declaration, nor on one that
+    A verify drops only what other verifies left. The caller holds the model's lock, so no process works on a build of another declaration, nor on one that
     has joined and was never promoted. This takes the group's lock, since a release under way has not seen a new build
     that lacks its stream.
     """
@@ -41,7 +41,8 @@ def begin(db: Database, layout: Layout, fingerprint: str, resumed: Build | None)
         kept = resumed.number if resumed else None
         for old in builds.builds(db):
             left = old.status in ("building", "shadow") and old.number != kept
-            if left and (old.domain, old.model) == (layout.model.domain, layout.name):
+            ours = old.verifies or not fingerprint.startswith(builds.VERIFIED)
+            if left and ours and (old.domain, old.model) == (layout.model.domain, layout.name):
                 drop(db, old)
         if resumed is not None:
             return resumed
@@ -74,6 +75,22 @@ def join(db: Database, builder: Builder, source: Source) -> None:
             positions.forget(db, staging.build.group)
 
     _retried(db, "1s", step, CannotJoin("the live tables were busy all the time"))
+
+
+def meet(db: Database, reads: Database, builder: Builder, source: Source) -> None:
+    """Fold the rest up to the group's positions, and begin a transaction of `reads` that sees all tables there.
+
+    No position can move meanwhile. The builds stay outside the group. Raises CannotJoin.
+    """
+    _retried(db, "1s", lambda: builds.hold_still(db), CannotJoin("the live tables were busy all the time"))
+    try:
+        with db.transaction():
+            _fold_tail(db, builder, source)
+        reads.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        reads.execute("SELECT")  # takes the snapshot
+    finally:
+        if not db.closed:
+            builds.let_go(db)
 
 
 def _fold_tail(db: Database, builder: Builder, source: Source) -> None:

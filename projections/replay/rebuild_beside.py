@@ -39,19 +39,11 @@ class RebuildBeside:
 
     def starts(self, layouts: Sequence[Layout]) -> dict[Start, list[Staging]]:
         """A build of each model, unfinished ones first, grouped by position."""
-        return _together(
-            self._site.begin_all(
-                layouts, park_for_build(self._site.db, self._site.settings.topic_prefix), together=False
-            )
-        )
+        return starts_beside(self._site, layouts)
 
     def fold(self, builder: Builder, target: Target, source: Source, progress: Progress) -> list[Rebuilt]:
         """Read until little is left, and fold the rest under the group's lock. Raises the errors of the gates."""
-        places = list(source.position)
-        fold_log(source, target, goal(self._site.db, places), progress, builder.ahead)
-        builder.finish()
-        while source.left(upto := goal(self._site.db, places)) > _CLOSE_RECORDS:
-            fold_log(source, target, upto, progress, builder.ahead)
+        fold_close(self._site.db, builder, target, source, progress)
         promote.join(self._site.db, builder, source)
         began = time.perf_counter()
         found = [judged(self._site.db, staging.layout, staging.build) for staging in builder.staged]
@@ -74,6 +66,21 @@ class RebuildBeside:
             compared.differing if compared else None,
             compared.listed if compared else [],
         )
+
+
+def starts_beside(site: Site, layouts: Sequence[Layout]) -> dict[Start, list[Staging]]:
+    """A build of each model beside the live tables, unfinished ones first, grouped by position."""
+    keep_away = park_for_build(site.db, site.settings.topic_prefix)
+    return _together(site.begin_all(layouts, keep_away, together=False))
+
+
+def fold_close(db: Database, builder: Builder, target: Target, source: Source, progress: Progress) -> None:
+    """Fold until few records are left before the live tables' positions, and give the tables their keys."""
+    places = list(source.position)
+    fold_log(source, target, goal(db, places), progress, builder.ahead)
+    builder.finish()
+    while source.left(upto := goal(db, places)) > _CLOSE_RECORDS:
+        fold_log(source, target, upto, progress, builder.ahead)
 
 
 def _together(found: dict[Start, list[Staging]]) -> dict[Start, list[Staging]]:

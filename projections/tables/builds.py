@@ -18,6 +18,8 @@ Its writer tries again until Postgres allows it.
 """
 APART = (OTHER_CODE, REFUSED)
 _GROUP_LOCK = 0x5EF01D_0001
+VERIFIED = "verify-"
+"""Begins the fingerprint of a build that a verify makes and drops: no rebuild resumes it, and no worker writes it."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,11 @@ class Build:
         return f"build:{self.number}"
 
     @property
+    def verifies(self) -> bool:
+        """Whether a verify made it."""
+        return self.fingerprint.startswith(VERIFIED)
+
+    @property
     def is_member(self) -> bool:
         return self.status in MEMBERS and self.detached_code is None
 
@@ -58,6 +65,16 @@ def lock_shared(db: Statements) -> None:
 def lock_exclusive(db: Database) -> None:
     """Take the group's lock as join, promote and detach do: alone."""
     db.execute("SELECT pg_advisory_xact_lock(%s)", (_GROUP_LOCK,))
+
+
+def hold_still(db: Database) -> None:
+    """Take the group's lock alone until `let_go`, also beyond the transaction."""
+    db.execute("SELECT pg_advisory_lock(%s)", (_GROUP_LOCK,))
+
+
+def let_go(db: Database) -> None:
+    """End `hold_still`."""
+    db.execute("SELECT pg_advisory_unlock(%s)", (_GROUP_LOCK,))
 
 
 def builds(db: Statements) -> list[Build]:

@@ -1,9 +1,13 @@
 """`refold replay rebuild --execute` against a table that was changed by hand: its exit code, its words and the rows."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +16,10 @@ from benchmarks.log_writer import LogWriter
 from benchmarks.receipts import Decided
 from refold.api.cli import app as cli
 from refold.api.cli import exits
-from refold.projections.replay import kept_builds
+from refold.projections.replay import kept_builds, verify_beside
 from refold.projections.tables import builds
 from refold.retail.schemas.basket import BASKET, BasketOpened, ItemScanned
+from refold.streams import failpoints
 from refold.streams.postgres.connection import Database, connect
 from refold.streams.settings import Settings
 from tests.projections.test_replay import fold_live
@@ -23,21 +28,23 @@ from tests.streams.broker import DOMAINS, prepare
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 SCANNED = ItemScanned(store_id=7, product_id=5, quantity=1, amount=Decimal("1.10"), discount=Decimal("0.00"))
 Run = Callable[..., tuple[int, Any, str]]
-VERBS = ("builds", "promote", "rollback", "prune")
+VERBS = ("builds", "promote", "rollback", "prune", "verify")
 
 
 @pytest.fixture
 def db(settings: Settings) -> Iterator[Database]:
     """Four stores with a line each."""
     prepare(settings)
-    log: list[Decided] = []
-    for store in (7, 8, 9, 10):
-        opened, scanned = BasketOpened(store_id=store), ItemScanned(**{**_fields(SCANNED), "store_id": store})
-        log += [Decided(BASKET.name, f"b{store}", NOW, opened), Decided(BASKET.name, f"b{store}", NOW, scanned)]
-    LogWriter(settings, DOMAINS).write(log)
+    LogWriter(settings, DOMAINS).write([event for store in (7, 8, 9, 10) for event in basket(f"b{store}", store)])
     fold_live(settings)
     with connect(settings.dsn(), application_name="test") as connection:
         yield connection
+
+
+def basket(name: str, store: int) -> list[Decided]:
+    """A basket with one line."""
+    opened, scanned = BasketOpened(store_id=store), ItemScanned(**{**_fields(SCANNED), "store_id": store})
+    return [Decided(BASKET.name, name, NOW, event) for event in (opened, scanned)]
 
 
 def _fields(event: Any) -> dict[str, Any]:
@@ -128,8 +135,7 @@ def test_a_rollback_shows_the_retired_build_with_todays_rows_and_a_second_one_un
     assert run("store_daily", "--accept")[0] == exits.DONE
     (old, retired), (new, live) = states(run)
     assert (retired, live) == ("retired", "live")
-    more = ItemScanned(**{**_fields(SCANNED), "store_id": 7})
-    LogWriter(settings, DOMAINS, epoch=2).write([Decided(BASKET.name, "b7", NOW, more)])
+    LogWriter(settings, DOMAINS, epoch=2).write(basket("later", 7))
     fold_live(settings)
 
     code, plan, words = run("rollback", "store_daily")
@@ -210,10 +216,10 @@ def test_a_build_that_would_show_older_rows_or_is_of_other_code_is_refused_with_
 
 
 @pytest.mark.usefixtures("servers")
-@pytest.mark.parametrize("verb", ["rollback", "promote", "prune"])
+@pytest.mark.parametrize("verb", ["rollback", "promote", "prune", "verify"])
 def test_two_commands_on_the_builds_of_one_model_are_refused(db: Database, run: Run, verb: str) -> None:
     db.execute("SELECT pg_advisory_lock(hashtextextended('refold/rebuild/retail.store_daily', 0))")
-    code, _, words = run(verb, "store_daily", "--execute")
+    code, _, words = run(verb, "store_daily", *([] if verb == "verify" else ["--execute"]))
     assert (code, "rebuild-running: another command works on the builds of store_daily" in words) == (
         exits.FAILED,
         True,
@@ -222,6 +228,95 @@ def test_two_commands_on_the_builds_of_one_model_are_refused(db: Database, run: 
 
 class Killed(BaseException):
     """Stands for kill -9: nothing catches it."""
+
+
+def kept(db: Database) -> list[object]:
+    """Everything that readers and live folding see: rows with their places, positions, parks, builds."""
+    (live,) = [b for b in builds.builds(db) if (b.model, b.status) == ("store_daily", "serving")]
+    return [
+        db.execute(statement.encode()).fetchall()
+        for statement in (
+            f"SELECT xmin::text, ctid::text, * FROM {live.schema}.store_daily ORDER BY 2",
+            "SELECT grp, topic, part, next_offset FROM refold.positions ORDER BY 1, 2, 3",
+            "SELECT * FROM refold.parked",
+            "SELECT build, status, changed_at FROM refold.builds WHERE status <> 'dropped' ORDER BY 1",
+        )
+    ]
+
+
+@pytest.mark.usefixtures("servers")
+def test_verify_names_each_row_that_differs_and_changes_nothing(db: Database, run: Run) -> None:
+    assert run("store_daily")[0] == exits.DONE
+    before = kept(db)
+    code, found, _ = run("verify", "--all")
+    assert (code, found["equal"], [one["served"] for one in found["models"]]) == (exits.DONE, True, [4, 0, 1, 4])
+    assert kept(db) == before
+
+    by_hand(db, "UPDATE {} SET revenue = 0 WHERE store_id = 7", "store_daily")
+    by_hand(db, "DELETE FROM {} WHERE store_id = 8", "store_daily")
+    by_hand(db, "UPDATE {} SET store_id = 99 WHERE store_id = 9", "store_daily")
+    before = kept(db)
+    code, found, _ = run("verify", "store_daily")
+    (model,) = found["models"]
+    assert (code, found["equal"]) == (exits.DIFFERENT, False)
+    assert {name: model[name] for name in ("changed", "missing", "extra")} == {"changed": 1, "missing": 2, "extra": 1}
+    assert [(one["key"]["store_id"], one["kind"]) for one in model["listed"]] == [
+        ("7", "changed"),
+        ("8", "missing"),
+        ("9", "missing"),
+        ("99", "extra"),
+    ]
+    assert model["listed"][0]["columns"] == {"revenue": ["0.00", "1.10"]}
+    assert kept(db) == before
+
+
+@pytest.mark.usefixtures("servers")
+def test_verify_compares_at_one_position_though_live_tables_move_on(
+    settings: Settings, db: Database, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer, reached = LogWriter(settings, DOMAINS, epoch=2), []
+
+    def failpoint(name: str) -> None:
+        """Live traffic before the tables stand still, and after the snapshot is taken."""
+        reached.append(name)
+        writer.write(basket(name, 20 + len(reached)))
+        fold_live(settings)
+
+    monkeypatch.setattr(verify_beside, "failpoint", failpoint)
+    code, found, _ = run("verify", "store_daily")
+    assert reached == ["replay.before-meet", "replay.after-meet"]
+    assert (code, found["models"][0]["rows"], found["models"][0]["served"]) == (exits.DONE, 5, 5)
+    assert len(revenue(db)) == 6
+
+
+@pytest.mark.usefixtures("servers")
+def test_a_table_that_cannot_be_verified_is_not_called_equal(db: Database, run: Run) -> None:
+    for change, why in [
+        ("detached_code = 'fingerprint', detached_reason = 'r'", "the live table stands by itself"),
+        ("detached_code = NULL, fingerprint = 'other'", "of the declaration other, which this code lacks"),
+    ]:
+        db.execute(f"UPDATE refold.builds SET {change} WHERE model = 'store_daily'".encode())
+        code, found, _ = run("verify", "store_daily")
+        assert (code, found["equal"], why in found["models"][0]["why"]) == (exits.DIFFERENT, False, True)
+
+
+@pytest.mark.usefixtures("servers")
+@pytest.mark.parametrize("at", ["replay.before-meet", "replay.after-meet"])
+def test_a_killed_verify_holds_nobody_up_and_its_build_is_dropped(
+    settings: Settings, db: Database, run: Run, tmp_path: Path, at: str
+) -> None:
+    before = kept(db)
+    (tmp_path / at).write_text("kill")
+    command = [sys.executable, "-m", "refold.api.cli.app", "replay", "verify", "store_daily"]
+    armed = {**os.environ, **settings.environment(), failpoints.VARIABLE: str(tmp_path)}
+    assert subprocess.run(command, env=armed, capture_output=True, check=False, timeout=120).returncode == -9
+    assert [state for _, state in states(run)] == ["live", "verifying"]
+    fold_live(settings)
+    if at == "replay.before-meet":
+        assert run("prune", "--execute")[0] == exits.DONE
+    else:
+        assert run("verify", "store_daily")[0] == exits.DONE
+    assert kept(db) == before
 
 
 @pytest.mark.usefixtures("servers")

@@ -1,14 +1,20 @@
 """Rebuilds of the sample domain from real Kafka equal the live tables, despite kills; an empty database is filled."""
 
+import json
 import random
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from threading import Event as Flag
 from typing import Any
 
 import pytest
 
 from benchmarks.log_writer import LogWriter
 from benchmarks.receipts import Decided, decided
+from refold.api.cli import app as cli
+from refold.api.cli import exits
 from refold.projections.errors import NothingFolded, RebuildDiffers, RebuildRunning, UnknownModel
 from refold.projections.live.process import models_fold
 from refold.projections.replay import builder as rebuild_module
@@ -261,6 +267,86 @@ def test_a_live_table_that_was_changed_by_hand_is_found_and_keeps_serving(settin
         ("serving",),
         ("shadow",),
     ]
+
+
+BUGS = (
+    "UPDATE {0} SET total = total + 1 WHERE basket_id IN (SELECT basket_id FROM {0} ORDER BY basket_id LIMIT 100)",
+    "DELETE FROM {0} WHERE basket_id IN (SELECT basket_id FROM {0} ORDER BY basket_id DESC LIMIT 20)",
+    (
+        "UPDATE {0} SET basket_id = 'wrong ' || basket_id WHERE basket_id IN"
+        " (SELECT basket_id FROM {0} ORDER BY basket_id OFFSET 150 LIMIT 8)"
+    ),
+    (
+        "INSERT INTO {0} SELECT (jsonb_populate_record(b, jsonb_build_object('basket_id', 'forged')))."
+        "* FROM {0} b ORDER BY b.basket_id LIMIT 1"
+    ),
+)
+"""100 rows changed, 20 missing, 8 under another key (missing and extra), 1 extra: 137 rows differ."""
+
+
+def test_a_bug_in_137_rows_is_listed_mended_and_brought_back_while_readers_see_no_error(
+    settings: Settings, db: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in settings.environment().items():
+        monkeypatch.setenv(name, value)
+
+    def run(*arguments: str) -> tuple[int, Any]:
+        capsys.readouterr()
+        code = cli.run(["replay", *arguments, "--json"])
+        return code, json.loads(capsys.readouterr().out or "null")
+
+    def rows() -> dict[str, Any]:
+        return dict(db.execute("SELECT basket_id, total FROM retail.baskets").fetchall())
+
+    fold_live(settings)
+    right = rows()
+    for bug in BUGS:
+        db.execute(bug.format(f"refold_b{build_of(db, 'baskets')}.baskets").encode())
+    wrong = rows()
+    wanted = {("changed" if key in right else "extra", key) for key in wrong if wrong[key] != right.get(key)}
+    wanted |= {("missing", key) for key in right.keys() - wrong.keys()}
+    assert len(wanted) == 137
+
+    with polled(settings, "SELECT count(*), sum(total) FROM retail.baskets") as seen:
+        code, found = run("verify", "baskets")
+        assert (code, found["models"][0]["changed"]) == (exits.DIFFERENT, 100)
+        listed = found["models"][0]["listed"]
+        assert {(one["kind"], one["key"]["basket_id"]) for one in listed} == wanted
+        for one in listed:
+            if one["kind"] == "changed":
+                key = one["key"]["basket_id"]
+                assert one["columns"] == {"total": [str(wrong[key]), str(right[key])]}
+        assert rows() == wrong
+        assert run("rebuild", "baskets", "--accept", "--execute")[0] == exits.DONE
+        assert rows() == right
+        assert run("verify", "baskets")[0] == exits.DONE
+        assert run("rollback", "baskets", "--execute")[0] == exits.DONE
+        assert rows() == wrong
+        assert run("rollback", "baskets", "--execute")[0] == exits.DONE
+        assert run("prune", "--execute")[0] == exits.DONE
+        assert rows() == right
+    assert seen == {((len(of), sum(of.values())),) for of in (right, wrong)}
+
+
+@contextmanager
+def polled(settings: Settings, question: str) -> Iterator[set[tuple[Any, ...]]]:
+    """All answers that a reader gets who asks all the time while the block lasts; an error ends the test."""
+    seen, done, asked = set[tuple[Any, ...]](), Flag(), Flag()
+
+    def ask() -> None:
+        with connect(settings.dsn(), application_name="reader") as reader:
+            while not done.is_set():
+                seen.add(tuple(reader.execute(question.encode()).fetchall()))
+                asked.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(ask)
+        try:
+            asked.wait(30)
+            yield seen
+        finally:
+            done.set()
+        reading.result(30)
 
 
 def test_one_rebuild_of_a_model_at_a_time(settings: Settings, db: Database) -> None:

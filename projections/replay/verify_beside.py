@@ -1,0 +1,128 @@
+"""Verifies live tables: folds the log into builds beside them, compares both in one snapshot, and drops the builds.
+
+Invariant: the live tables, and everything that live folding reads, stay as they are. The builds never join the group.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from refold.projections.replay import promote
+from refold.projections.replay.builder import Builder, Progress, Target
+from refold.projections.replay.building import Site, Start
+from refold.projections.replay.compare import Difference
+from refold.projections.replay.judging import compared_or_damaged
+from refold.projections.replay.plan import Failed
+from refold.projections.replay.rebuild_beside import fold_close, starts_beside
+from refold.projections.replay.source import Source
+from refold.projections.replay.staging import Staging
+from refold.projections.tables import builds
+from refold.projections.tables.builds import GROUP, Build
+from refold.projections.tables.layout import Layout
+from refold.streams.core.limits import group_positions
+from refold.streams.failpoints import failpoint
+
+
+@dataclass(frozen=True)
+class Verified:
+    """One model. `why`: the reason why its live table could not be compared; `equal` is false then, too.
+
+    `rows`, `served`: of the log and of the live table. `columns`: in how many rows each column differs. `listed`: rows
+    that differ, at most `compare.LISTED`. `parked`: streams that this code cannot read, though live code may.
+    """
+
+    domain: str
+    model: str
+    build: int | None
+    equal: bool
+    why: str | None = None
+    rows: int = 0
+    served: int = 0
+    changed: int = 0
+    missing: int = 0
+    extra: int = 0
+    columns: dict[str, int] = field(default_factory=dict)
+    listed: list[Difference] = field(default_factory=list)
+    parked: int = 0
+
+    @property
+    def differing(self) -> int:
+        """Number of rows that differ."""
+        return self.changed + self.missing + self.extra
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """The result of a verify. `failed`: models that this code cannot fold."""
+
+    equal: bool
+    models: list[Verified]
+    records: int
+    events: int
+    seconds: float
+    records_per_s: int
+    failed: list[Failed]
+
+
+class VerifyBeside:
+    """A verify while the live tables serve."""
+
+    with_core = False
+    compared_s = 0.0
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    def starts(self, layouts: Sequence[Layout]) -> dict[Start, list[Staging]]:
+        """A new build of each model, at the log's beginning."""
+        return starts_beside(self._site, layouts)
+
+    def fold(self, builder: Builder, target: Target, source: Source, progress: Progress) -> list[Verified]:
+        """Fold up to the live positions, compare there, and drop the builds. Raises CannotJoin."""
+        site = self._site
+        fold_close(site.db, builder, target, source, progress)
+        failpoint("replay.before-meet")
+        promote.meet(site.db, site.reads, builder, source)
+        failpoint("replay.after-meet")
+        try:
+            return [self._compared(staging) for staging in builder.staged]
+        finally:
+            if not site.reads.closed:
+                site.reads.execute("ROLLBACK")
+
+    def drop(self, layouts: Sequence[Layout]) -> None:
+        """Drop the builds of all verifies of some models. The caller holds the models' locks."""
+        names = {(layout.model.domain, layout.name) for layout in layouts}
+        for build in builds.builds(self._site.db):
+            if build.verifies and (build.domain, build.model) in names:
+                with self._site.db.transaction():
+                    promote.drop(self._site.db, build)
+
+    def _compared(self, staging: Staging) -> Verified:
+        """Compare within the snapshot of `reads`."""
+        db, build, layout = self._site.reads, staging.build, staging.layout
+        name = (build.domain, build.model)
+        live = next((b for b in builds.builds(db) if (b.domain, b.model, b.status) == (*name, "serving")), None)
+        if (why := self._incomparable(build, live)) is not None or live is None:
+            return Verified(*name, live.number if live else None, equal=False, why=why)
+        found, damaged = compared_or_damaged(db, layout, build, live)
+        if found is None:
+            return Verified(*name, live.number, equal=False, why=f"the live table was altered: {damaged}")
+        row = db.execute("SELECT count(*) FROM refold.parked WHERE build = %s", (build.number,)).fetchone()
+        return Verified(
+            *name, live.number, found.differing == 0, None, found.rows, found.served, found.changed, found.missing,
+            found.extra, found.columns, found.listed, int(row[0]) if row is not None else 0,
+        )  # fmt: skip
+
+    def _incomparable(self, build: Build, live: Build | None) -> str | None:
+        """The reason why both tables cannot be compared in this snapshot."""
+        if live is None:
+            return "no table of it is built yet"
+        if live.detached_code is not None:
+            return f"the live table stands by itself ({live.detached_code}: {live.detached_reason})"
+        if build.fingerprint != builds.VERIFIED + live.fingerprint:
+            return f"the live table is of the declaration {live.fingerprint}, which this code lacks"
+        stands = group_positions(self._site.reads, GROUP)
+        at = group_positions(self._site.reads, build.group)
+        if any(stands.get(place, 0) != offset for place, offset in at.items()):
+            raise AssertionError(f"build {build.number} does not stand where the live table stands")
+        return None
