@@ -57,3 +57,10 @@ class RangeUnsatisfiable(ApiError):
 
     code, status = "range-unsatisfiable", 416
     remedy = "Begin at a row below the total that `Content-Range` names; `limit` is not negative."
+
+
+class SnapshotUnknown(ApiError):
+    """The read model has no snapshot of that name."""
+
+    code, status = "snapshot-unknown", 404
+    remedy = "GET /v1/{domain} lists the snapshots of each read model; `refold replay as-of` takes one."

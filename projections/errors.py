@@ -8,7 +8,10 @@ RefoldError
 ├── BuildMissing         build-missing: the model has no build of that state
 ├── BuildOfOtherCode     build-of-other-code: the build is of another declaration
 ├── BuildBehind          build-behind: the build's rows are older than the live ones
-├── BuildInUse           build-in-use: somebody reads the build that is to be dropped
+├── BuildInUse           build-in-use: somebody reads the build or snapshot that is to be dropped
+├── SnapshotInvalid      snapshot-invalid: a name, time, position or age that cannot be read
+├── SnapshotExists       snapshot-exists: the name is taken
+├── MomentOpen           moment-open: more records may come before the moment, or are not folded yet
 ├── NothingFolded        nothing-folded: the tables stand at the log's beginning
 ├── CannotJoin           cannot-join: the build did not reach the live tables in time
 ├── CannotPromote        cannot-promote: the view cannot be re-pointed
@@ -91,10 +94,31 @@ class BuildBehind(RefoldError):
 
 
 class BuildInUse(RefoldError):
-    """Views of your own, or a long query, read the table of a build that is to be dropped. That build is kept."""
+    """Views of your own, or a long query, read the table of a build or snapshot that is to be dropped. The table is kept."""
 
     code = "build-in-use"
     remedy = "Drop the views that the message names, or wait until the query ends, and run the same command again."
+
+
+class SnapshotInvalid(RefoldError):
+    """A snapshot's name, time, position or age cannot be read, or no snapshot has the name."""
+
+    code = "snapshot-invalid"
+    remedy = "`refold replay as-of --help` shows each; `refold replay snapshots list` lists the snapshots."
+
+
+class SnapshotExists(RefoldError):
+    """The snapshot's name is taken. A snapshot never changes, and all its models are of one moment."""
+
+    code = "snapshot-exists"
+    remedy = "Choose another name, or drop the old one: `refold replay snapshots drop NAME --execute`. Readers may have kept its answers."
+
+
+class MomentOpen(RefoldError):
+    """More records may still come before the moment, or live tables have not folded all that lies before it."""
+
+    code = "moment-open"
+    remedy = "Choose an earlier moment, or try again once the live tables are past it (`refold status`)."
 
 
 class NothingFolded(RefoldError):

@@ -98,9 +98,11 @@ def prune(*names: str, unpromoted: bool = False, execute: bool = False, json: bo
         print_json({"executed": execute, "bytes": freed, "builds": [asdict(one) for one in dropped]})
         return exits.DONE
     print_table([_line(one) for one in dropped])
-    what = f"{len(dropped)} builds and free {_size(freed)}"
+    what = f"{len(dropped)} builds and free {size_text(freed)}"
     say(
-        f"Dropped: {len(dropped)}. Freed: {_size(freed)}." if execute else f"Would drop {what}. Add --execute to do it."
+        f"Dropped: {len(dropped)}. Freed: {size_text(freed)}."
+        if execute
+        else f"Would drop {what}. Add --execute to do it."
     )
     return exits.DONE
 
@@ -138,7 +140,7 @@ def _line(one: Listed) -> dict[str, Any]:
         "build": one.build,
         "state": f"{one.state}, foreign" if one.foreign else one.state,
         "rows": "no table" if one.rows is None else f"{one.rows:,}",
-        "size": _size(one.bytes),
+        "size": size_text(one.bytes),
         "behind": one.behind,
         "detached": one.detached,
         "since": one.since[:19],
@@ -146,7 +148,8 @@ def _line(one: Listed) -> dict[str, Any]:
     }
 
 
-def _size(bytes_: int) -> str:
+def size_text(bytes_: int) -> str:
+    """Bytes for people."""
     number, unit = float(bytes_), 0
     while number >= 1000 and unit < len(_UNITS) - 1:
         number, unit = number / 1000, unit + 1

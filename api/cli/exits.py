@@ -13,9 +13,12 @@ from refold.projections.errors import (
     BuildOfOtherCode,
     DeclarationDiffers,
     KeyUnfit,
+    MomentOpen,
     NotCompared,
     RebuildDiffers,
     RowsLost,
+    SnapshotExists,
+    SnapshotInvalid,
     UnknownModel,
 )
 from refold.schemas.errors import (
@@ -75,6 +78,9 @@ BY_KIND: dict[type[RefoldError], int] = {
     RowsLost: DIFFERENT,
     NotCompared: DIFFERENT,
     BuildMissing: PRECONDITION,
+    SnapshotInvalid: USAGE,
+    SnapshotExists: PRECONDITION,
+    MomentOpen: PRECONDITION,
     BuildOfOtherCode: PRECONDITION,
     BuildBehind: PRECONDITION,
     BuildInUse: PRECONDITION,

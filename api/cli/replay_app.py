@@ -26,6 +26,32 @@ replay.command(
     Example: refold replay verify store_daily --json""",
 )
 replay.command(
+    "refold.api.cli.snapshots:as_of",
+    name="as-of",
+    help="""Keep read models as they were at a moment, under a name: `?snapshot=NAME` reads them. Live tables stay as they are.
+
+    --at TIME takes all records that were appended before it, --position all before it in each partition. The moment must be past, and
+    folded.
+
+    Example: refold replay as-of store_daily --at 2026-01-31 --name january""",
+)
+snapshots = App(name="snapshots", help="List and drop snapshots of read models.")
+snapshots.command(
+    "refold.api.cli.snapshots:list_",
+    name="list",
+    help="""List the snapshots of read models: name, moment, rows, size, and when each was taken.
+
+    Example: refold replay snapshots list --json""",
+)
+snapshots.command(
+    "refold.api.cli.snapshots:drop",
+    name="drop",
+    help="""Drop snapshots by name or by age. Without --execute it says what it would free.
+
+    Example: refold replay snapshots drop --older-than 90d --execute""",
+)
+replay.command(snapshots)
+replay.command(
     "refold.api.cli.builds:builds",
     name="builds",
     help="""List the builds of read models: live, shadow, retired and unfinished ones, their rows, size and position.

@@ -39,7 +39,7 @@ Start = tuple[tuple[Place, int], ...]
 class Site:
     """The surroundings of a rebuild. `reads`: a second connection, for reading while the first one writes.
 
-    `verifies`: the builds are compared and dropped, and touch nothing that live tables share.
+    `apart`: how the fingerprints of builds begin that touch nothing which live tables share; empty for a rebuild.
     """
 
     settings: Settings
@@ -48,14 +48,13 @@ class Site:
     db: Database
     reads: Database
     open: ExitStack
-    verifies: bool = False
+    apart: str = ""
 
     def begin(self, layout: Layout, keep_away: KeepAway) -> tuple[Staging, dict[Place, int]]:
-        """The model's unfinished build, or else a new one, with its positions. A verify never resumes one."""
+        """The model's unfinished build, or else a new one, with its positions. Builds apart are never resumed."""
         fingerprint = self.found.fingerprints[layout.model.domain, layout.name]
-        resumed = None if self.verifies else unfinished(builds.builds(self.db), layout, self.found)
-        fingerprint = builds.VERIFIED + fingerprint if self.verifies else fingerprint
-        build = promote.begin(self.db, layout, fingerprint, resumed)
+        resumed = None if self.apart else unfinished(builds.builds(self.db), layout, self.found)
+        build = promote.begin(self.db, layout, self.apart + fingerprint, resumed)
         notes = self._notes(build, keep_away) if layout.evolves else None
         return Staging(self.db, layout, build, parked(self.db), notes), group_positions(self.db, build.group)
 
@@ -76,7 +75,7 @@ class Site:
         """Fold the log into builds that stand together and end the flow; the builder keeps those that failed."""
         decoder = ColumnDecoder(self.domains.catalog, thin=True)
         decoding = Decoding(self.reads, self.settings.topic_prefix, decoder, self.found.types)
-        builder = Builder(self.db, decoding, staged, start, counts_waiting=flow.with_core, parks_alone=self.verifies)
+        builder = Builder(self.db, decoding, staged, start, counts_waiting=flow.with_core, parks_alone=bool(self.apart))
         source = Source(self.settings.kafka_servers(), start, records=READ_RECORDS, keys=flow.with_core)
         with closing(source), command_guard(self.settings, GROUP) as guard:
             try:
@@ -100,7 +99,7 @@ class Site:
 
 
 class Flow(Protocol[Result]):
-    """A kind of rebuild, and what it gives for each model: `FillEmpty`, `RebuildBeside` or `VerifyBeside`."""
+    """A kind of rebuild, and what it gives for each model: `FillEmpty`, `RebuildBeside`, `VerifyBeside` or `AsOf`."""
 
     with_core: bool
     """Whether the core's tables are folded too: its rules compare record keys, and no live table has counted what waits."""

@@ -7,12 +7,13 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from typing import Self
+from typing import Generic, NamedTuple, Self
 
 from refold.projections.errors import ModelFailed, NothingFolded
 from refold.projections.replay import promote
+from refold.projections.replay.as_of import AsOf, Moment, SnapshotReport
 from refold.projections.replay.builder import Progress
-from refold.projections.replay.building import Flow, Site
+from refold.projections.replay.building import Flow, Result, Site
 from refold.projections.replay.fill_empty import FillEmpty
 from refold.projections.replay.gates import Gates
 from refold.projections.replay.model_lock import alone
@@ -21,7 +22,7 @@ from refold.projections.replay.rebuild_beside import RebuildBeside, goal
 from refold.projections.replay.source import Source
 from refold.projections.replay.staging import Staging
 from refold.projections.replay.verify_beside import VerifyBeside, VerifyReport
-from refold.projections.tables.builds import GROUP
+from refold.projections.tables.builds import GROUP, TAKEN, VERIFIED
 from refold.projections.tables.declared import declared
 from refold.projections.tables.layout import Layout
 from refold.streams.core.limits import group_positions
@@ -109,10 +110,26 @@ class Replay:
 
         Raises UnknownModel, NothingFolded, RebuildRunning, CannotJoin, LogTrimmed.
         """
-        layouts, site = self._layouts(names), replace(self._site, verifies=True)
+        site = replace(self._site, apart=VERIFIED)
+        done = self._apart(site, VerifyBeside(site), names, progress)
+        models = sorted(done.models, key=lambda one: (one.domain, one.model))
+        equal = all(one.equal for one in models) and not done.failed
+        return VerifyReport(equal, models, done.records, done.events, done.seconds, done.records_per_s, done.failed)
+
+    def as_of(self, names: Sequence[str], moment: Moment, name: str, progress: Progress) -> SnapshotReport:
+        """Keep some models, or without names all of them, as they were at a moment, under a name.
+
+        Raises UnknownModel, NothingFolded, RebuildRunning, SnapshotInvalid, SnapshotExists, MomentOpen, LogTrimmed.
+        """
+        site = replace(self._site, apart=TAKEN)
+        done = self._apart(site, AsOf(site, name, moment), names, progress)
+        return SnapshotReport(name, done.models, done.records, done.seconds, done.records_per_s, done.failed)
+
+    def _apart(self, site: Site, flow: Flow[Result], names: Sequence[str], progress: Progress) -> "_Apart[Result]":
+        """Run a flow whose builds stay apart, and drop the builds that it leaves."""
+        layouts = self._layouts(names)
         if not any(group_positions(site.db, GROUP).values()):
-            raise NothingFolded("no read model has folded a record yet, so there is nothing to verify")
-        flow = VerifyBeside(site)
+            raise NothingFolded("no read model has folded a record yet")
         with alone(site.db, layouts):
             began = time.perf_counter()
             try:
@@ -121,24 +138,17 @@ class Replay:
                 ]
             finally:
                 if not site.db.closed:
-                    flow.drop(layouts)
+                    promote.drop_apart(site.db, layouts)
             seconds = time.perf_counter() - began
-        models = sorted((one for _, done in built for one in done), key=lambda one: (one.domain, one.model))
         failed = [
             Failed(staging.build.domain, staging.build.model, problem.code, problem.message)
             for builder, _ in built
             for staging, problem in builder.failed
         ]
         records = max((sum(builder.position.values()) for builder, _ in built), default=0)
-        return VerifyReport(
-            all(one.equal for one in models) and not failed,
-            models,
-            records,
-            sum(builder.events for builder, _ in built),
-            round(seconds, 2),
-            round(records / seconds),
-            failed,
-        )
+        events = sum(builder.events for builder, _ in built)
+        models = [one for _, results in built for one in results]
+        return _Apart(models, failed, records, events, round(seconds, 2), round(records / seconds))
 
     def _layouts(self, names: Sequence[str]) -> list[Layout]:
         found = self._site.found
@@ -160,3 +170,14 @@ class Replay:
         with self._site.db.transaction():
             promote.drop(self._site.db, staging.build)
         return Failed(staging.build.domain, staging.build.model, problem.code, problem.message)
+
+
+class _Apart(NamedTuple, Generic[Result]):
+    """The result of a flow whose builds stay apart."""
+
+    models: list[Result]
+    failed: list[Failed]
+    records: int
+    events: int
+    seconds: float
+    records_per_s: int

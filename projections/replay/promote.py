@@ -1,7 +1,7 @@
 """The end of a rebuild: joins the live tables at one vector of positions, and points the views at the new table."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import psycopg
@@ -31,7 +31,7 @@ _TAIL_S = 5.0
 def begin(db: Database, layout: Layout, fingerprint: str, resumed: Build | None) -> Build:
     """The build to resume, or a new one; drops what other rebuilds of the model left. Raises CannotJoin.
 
-    A verify drops only what other verifies left. The caller holds the model's lock, so no process works on a build of another declaration, nor on one that
+    A verify or an as-of drops only what others of these left. The caller holds the model's lock, so no process works on a build of another declaration, nor on one that
     has joined and was never promoted. This takes the group's lock, since a release under way has not seen a new build
     that lacks its stream.
     """
@@ -41,7 +41,7 @@ def begin(db: Database, layout: Layout, fingerprint: str, resumed: Build | None)
         kept = resumed.number if resumed else None
         for old in builds.builds(db):
             left = old.status in ("building", "shadow") and old.number != kept
-            ours = old.verifies or not fingerprint.startswith(builds.VERIFIED)
+            ours = old.purpose is not None or builds.purpose_of(fingerprint) is None
             if left and ours and (old.domain, old.model) == (layout.model.domain, layout.name):
                 drop(db, old)
         if resumed is not None:
@@ -165,6 +165,15 @@ def drop(db: Database, build: Build) -> None:
     positions.forget(db, build.group)
     parking.forget(db, build.number)
     tables.drop(db, build)
+
+
+def drop_apart(db: Database, layouts: Sequence[Layout]) -> None:
+    """Drop the builds of some models that verifies and as-ofs left. The caller holds the models' locks."""
+    names = {(layout.model.domain, layout.name) for layout in layouts}
+    for build in builds.builds(db):
+        if build.purpose is not None and (build.domain, build.model) in names:
+            with db.transaction():
+                drop(db, build)
 
 
 def retried(db: Database, step: Callable[[], T], failure: RefoldError | None = None) -> T:

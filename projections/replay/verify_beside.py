@@ -89,14 +89,6 @@ class VerifyBeside:
             if not site.reads.closed:
                 site.reads.execute("ROLLBACK")
 
-    def drop(self, layouts: Sequence[Layout]) -> None:
-        """Drop the builds of all verifies of some models. The caller holds the models' locks."""
-        names = {(layout.model.domain, layout.name) for layout in layouts}
-        for build in builds.builds(self._site.db):
-            if build.verifies and (build.domain, build.model) in names:
-                with self._site.db.transaction():
-                    promote.drop(self._site.db, build)
-
     def _compared(self, staging: Staging) -> Verified:
         """Compare within the snapshot of `reads`."""
         db, build, layout = self._site.reads, staging.build, staging.layout

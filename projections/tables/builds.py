@@ -18,8 +18,11 @@ Its writer tries again until Postgres allows it.
 """
 APART = (OTHER_CODE, REFUSED)
 _GROUP_LOCK = 0x5EF01D_0001
-VERIFIED = "verify-"
-"""Begins the fingerprint of a build that a verify makes and drops: no rebuild resumes it, and no worker writes it."""
+VERIFIED, TAKEN = "verify-", "as-of-"
+"""Begin the fingerprint of a build that a verify drops, or whose table becomes a snapshot.
+
+So no rebuild resumes it, and no worker writes it.
+"""
 
 
 @dataclass(frozen=True)
@@ -44,9 +47,9 @@ class Build:
         return f"build:{self.number}"
 
     @property
-    def verifies(self) -> bool:
-        """Whether a verify made it."""
-        return self.fingerprint.startswith(VERIFIED)
+    def purpose(self) -> str | None:
+        """The word for a build of a verify or of an as-of, or None for one of a rebuild."""
+        return purpose_of(self.fingerprint)
 
     @property
     def is_member(self) -> bool:
@@ -55,6 +58,13 @@ class Build:
     @property
     def is_apart(self) -> bool:
         return self.status in MEMBERS and self.detached_code in APART
+
+
+def purpose_of(fingerprint: str) -> str | None:
+    """The purpose that the beginning of a build's fingerprint names."""
+    if fingerprint.startswith(VERIFIED):
+        return "verifying"
+    return "as-of" if fingerprint.startswith(TAKEN) else None
 
 
 def lock_shared(db: Statements) -> None:

@@ -4,7 +4,7 @@ The admin client's `list_offsets` is not used: librdkafka aborts the process by 
 meanwhile.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
@@ -34,13 +34,21 @@ def offsets(client: Consumer, places: Iterable[Place], at: int, seconds: float) 
     return found
 
 
-def offset_at(servers: str, place: Place, millis: int, seconds: float = 5.0) -> int:
-    """The offset of the first record appended at this time or later; the end if there is none. Raises KafkaUnavailable."""
+def offsets_at(servers: str, places: Sequence[Place], millis: int, seconds: float = 10.0) -> dict[Place, int]:
+    """In each place the offset of the first record appended at this time or later; the end if there is none.
+
+    Raises KafkaUnavailable.
+    """
     client = asker(servers)
     try:
-        found = offsets(client, [place], millis, seconds)[place]
-        return offsets(client, [place], LATEST, seconds)[place] if found < 0 else found
+        found = offsets(client, places, millis, seconds)
+        return found | offsets(client, [place for place, at in found.items() if at < 0], LATEST, seconds)
     except KafkaException as problem:
-        raise of_kafka(problem.args[0], f"no answer about {place[0]}/{place[1]}") from problem
+        raise of_kafka(problem.args[0], f"no answer about {len(places)} partitions") from problem
     finally:
         client.close()
+
+
+def offset_at(servers: str, place: Place, millis: int, seconds: float = 5.0) -> int:
+    """The offset of the first record appended at this time or later; the end if there is none. Raises KafkaUnavailable."""
+    return offsets_at(servers, [place], millis, seconds)[place]

@@ -39,7 +39,7 @@ def entry(found: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def test_a_column_says_its_type_unit_meaning_and_origin(client: Client, world: Any) -> None:
-    world.pages = [[], [STORE]]
+    world.pages = [[], [], [STORE]]
     found = client.get("/v1/retail").json()
     store = entry(found, "store_daily")
     assert store["key"] == ["store_id", "day"]
@@ -65,7 +65,7 @@ def test_a_column_says_its_type_unit_meaning_and_origin(client: Client, world: A
 
 
 def test_a_view_is_as_fresh_as_what_it_reads_and_shows_its_query(client: Client, world: Any) -> None:
-    world.pages = [[], [STORE]]
+    world.pages = [[], [], [STORE]]
     view = entry(client.get("/v1/retail").json(), "store_totals")
     assert (view["freshness"]["lag"], view["row_estimate"], view["reads"]) == (3, None, ["/v1/retail/store_daily"])
     assert "GROUP BY store_id" in view["query"]
@@ -91,7 +91,7 @@ def test_a_browser_gets_a_page_and_everybody_else_json(client: Client, path: str
 
 
 def test_the_page_tells_origin_unit_and_freshness(client: Client, world: Any) -> None:
-    world.pages = [[], [STORE]]
+    world.pages = [[], [], [STORE]]
     page = client.get("/v1/retail", headers={"Accept": "text/html"}).text
     assert "sum of <code>amount</code> in <code>retail.basket.ItemScanned</code>" in page
     assert "<td>USD</td>" in page

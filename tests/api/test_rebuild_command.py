@@ -4,19 +4,23 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+from litestar.testing import TestClient
 
 from benchmarks.log_writer import LogWriter
 from benchmarks.receipts import Decided
 from refold.api.cli import app as cli
 from refold.api.cli import exits
-from refold.projections.replay import kept_builds, verify_beside
+from refold.api.http.resources import Resources
+from refold.projections.replay import as_of, kept_builds, promote, verify_beside
 from refold.projections.tables import builds
 from refold.retail.schemas.basket import BASKET, BasketOpened, ItemScanned
 from refold.streams import failpoints
@@ -28,7 +32,7 @@ from tests.streams.broker import DOMAINS, prepare
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 SCANNED = ItemScanned(store_id=7, product_id=5, quantity=1, amount=Decimal("1.10"), discount=Decimal("0.00"))
 Run = Callable[..., tuple[int, Any, str]]
-VERBS = ("builds", "promote", "rollback", "prune", "verify")
+VERBS = ("builds", "promote", "rollback", "prune", "verify", "as-of", "snapshots")
 
 
 @pytest.fixture
@@ -317,6 +321,140 @@ def test_a_killed_verify_holds_nobody_up_and_its_build_is_dropped(
     else:
         assert run("verify", "store_daily")[0] == exits.DONE
     assert kept(db) == before
+
+
+POSITION = "retail.basket.events/{}"
+
+
+@pytest.mark.usefixtures("servers")
+def test_a_snapshot_is_the_model_as_it_was_and_is_read_on_the_same_paths(
+    settings: Settings, db: Database, run: Run
+) -> None:
+    with TestClient(Resources(settings, DOMAINS).application()) as client:
+        asked = "/v1/retail/store_daily?select=store_id,revenue&order=store_id.desc"
+        then = client.get(asked)
+        time.sleep(0.01)  # the broker's clock counts whole milliseconds
+        at = datetime.now(UTC).isoformat()
+        time.sleep(0.01)
+        LogWriter(settings, DOMAINS, epoch=2).write(basket("later", 7) + basket("new", 11))
+        fold_live(settings)
+        assert client.get(asked).content != then.content
+        before = kept(db)
+        for name, moment in {
+            "by-time": ("--at", at),
+            "by-position": ("--position", then.headers["Refold-Position"]),
+        }.items():
+            code, done, words = run("as-of", "store_daily", *moment, "--name", name)
+            assert (code, done["name"], done["models"][0]["rows"]) == (exits.DONE, name, 4), words
+            found = client.get(f"{asked}&snapshot={name}")
+            assert (found.content, found.headers["Refold-Position"]) == (then.content, then.headers["Refold-Position"])
+            assert found.headers["Refold-Snapshot"] == name
+            assert "immutable" in found.headers["Cache-Control"]
+            again = client.get(f"{asked}&snapshot={name}", headers={"If-None-Match": found.headers["ETag"]})
+            assert (again.status_code, again.headers["Cache-Control"]) == (304, found.headers["Cache-Control"])
+        assert kept(db) == before
+        assert "Cache-Control" not in client.get(asked).headers
+
+        day = {"revenue": "1.10"}
+        assert (
+            client.get("/v1/retail/store_daily/7,2026-01-02?snapshot=by-time").json() | day
+            == client.get("/v1/retail/store_daily/7,2026-01-02?snapshot=by-time").json()
+        )
+        assert client.get("/v1/retail/store_daily/11,2026-01-02?snapshot=by-time").status_code == 404
+        csv = client.get("/v1/retail/store_daily?snapshot=by-time&format=csv&select=store_id&order=store_id")
+        assert csv.text.split() == ["store_id", "7", "8", "9", "10"]
+        page = client.get("/v1/retail/store_daily?snapshot=by-time&limit=3&select=store_id")
+        following = client.get(page.headers["Link"].partition(">")[0].strip("<"))
+        assert [row["store_id"] for row in page.json() + following.json()] == [7, 8, 9, 10]
+        unknown = client.get("/v1/retail/store_daily?snapshot=nothing")
+        assert (unknown.status_code, unknown.json()["code"]) == (404, "snapshot-unknown")
+        assert "by-position, by-time" in unknown.json()["detail"]
+        later = client.get(f"{asked}&snapshot=by-time", headers={"Refold-Min-Position": found_position(db, settings)})
+        assert (later.status_code, later.json()["code"]) == (412, "position-not-reached")
+        (listed,) = [m for m in client.get("/v1/retail").json()["read_models"] if m["name"] == "store_daily"]
+        assert [(one["name"], one["rows"]) for one in listed["snapshots"]] == [("by-position", 4), ("by-time", 4)]
+
+
+@pytest.mark.usefixtures("servers")
+def test_a_snapshot_never_changes_and_goes_by_name_or_age(db: Database, run: Run) -> None:
+    at = datetime.now(UTC).isoformat()
+    assert run("as-of", "store_daily", "--at", at, "--name", "first")[0] == exits.DONE
+    assert run("as-of", "store_daily", "--at", "2000-01-01", "--name", "empty")[0] == exits.DONE
+    with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+        db.execute('UPDATE "retail@first".store_daily SET revenue = 0')
+    code, _, words = run("as-of", "store_daily", "--at", at, "--name", "first")
+    assert (code, "snapshot-exists" in words) == (exits.PRECONDITION, True)
+    code, _, words = run("as-of", "baskets", "--position", f"{POSITION.format(0)}:1", "--name", "first")
+    assert (code, "of another moment" in words) == (exits.PRECONDITION, True)
+    assert run("as-of", "baskets", "--at", at, "--name", "first")[0] == exits.DONE
+    assert names_of(run) == ["empty", "first", "first"]
+    code, plan, _ = run("snapshots", "drop", "first")
+    assert (code, plan["executed"], len(plan["snapshots"])) == (exits.DONE, False, 2)
+    assert run("snapshots", "drop", "--older-than", "1d", "--execute")[1]["snapshots"] == []
+    assert names_of(run) == ["empty", "first", "first"]
+    assert run("snapshots", "drop", "first", "--execute")[0] == exits.DONE
+    assert names_of(run) == ["empty"]
+    db.execute('CREATE VIEW public.mine AS SELECT * FROM "retail@empty".store_daily')
+    code, _, words = run("snapshots", "drop", "empty", "--execute")
+    assert (code, "build-in-use" in words) == (exits.PRECONDITION, True)
+    db.execute("DROP VIEW public.mine")
+    assert run("snapshots", "drop", "--older-than", "0m", "--execute")[0] == exits.DONE
+    assert db.execute("SELECT count(*) FROM pg_namespace WHERE nspname LIKE '%@%'").fetchone() == (0,)
+
+
+def names_of(run: Run) -> list[str]:
+    return [one["name"] for one in run("snapshots", "list")[1]]
+
+
+def found_position(db: Database, settings: Settings) -> str:
+    """Where the live table stands."""
+    ((text,),) = db.execute("SELECT position FROM refold.freshness WHERE model = 'store_daily'").fetchall()
+    return str(text).removeprefix(settings.topic_prefix)
+
+
+@pytest.mark.usefixtures("db")
+def test_a_moment_that_is_still_open_or_cannot_be_read_is_refused(
+    settings: Settings, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(as_of, "_CATCHES_UP_S", 0.1)
+    for moment, why, exit_code in [
+        (("--at", "2999-01-01"), "moment-open", exits.PRECONDITION),
+        (("--position", f"{POSITION.format(0)}:999999"), "moment-open", exits.PRECONDITION),
+        (("--position", "retail.household.events/0:1"), "snapshot-invalid", exits.USAGE),
+        (("--position", "nonsense"), "snapshot-invalid", exits.USAGE),
+        (("--at", "yesterday"), "snapshot-invalid", exits.USAGE),
+        (("--at", "2026-01-01", "--name", "Not a name"), "snapshot-invalid", exits.USAGE),
+        (("--at", "2026-01-01", "--name", "n" * 60), "snapshot-invalid", exits.USAGE),
+    ]:
+        code, _, words = run("as-of", "store_daily", *moment)
+        assert (code, f"refold: {why}: " in words) == (exit_code, True), (moment, words)
+    LogWriter(settings, DOMAINS, epoch=2).write(basket("unfolded", 7))
+    code, _, words = run("as-of", "store_daily", "--at", datetime.now(UTC).isoformat())
+    assert (code, "moment-open" in words) == (exits.PRECONDITION, True), words
+    assert run("as-of", "store_daily")[0] == exits.USAGE
+    code, done, _ = run("as-of", "store_daily", "--at", "2000-01-01")
+    assert (code, done["name"], done["models"][0]["rows"]) == (exits.DONE, "20000101t000000z", 0)
+    assert run("snapshots", "drop", "none", "--execute")[0] == exits.USAGE
+
+
+@pytest.mark.usefixtures("db")
+def test_killed_at_any_step_an_as_of_keeps_all_models_or_none(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for at, tables in [("replay.before-keep", 0), ("replay.within-keep", 0), ("replay.after-keep", 4)]:
+
+        def failpoint(name: str, at: str = at) -> None:
+            if name == at:
+                raise Killed
+
+        with monkeypatch.context() as dying:
+            dying.setattr(as_of, "failpoint", failpoint)
+            dying.setattr(promote, "drop_apart", lambda *_: None)  # as kill -9: nobody tidies up
+            with pytest.raises(Killed):
+                run("as-of", "--all", "--at", "2000-01-01", "--name", "n")
+        assert len(run("snapshots", "list")[1]) == tables
+    assert run("snapshots", "drop", "n", "--execute")[0] == exits.DONE
+    assert run("as-of", "--all", "--at", "2000-01-01", "--name", "n")[0] == exits.DONE
+    assert run("prune", "--execute")[0] == exits.DONE
+    assert {one["state"] for one in run("builds")[1]} == {"live"}
 
 
 @pytest.mark.usefixtures("servers")

@@ -1,6 +1,6 @@
 """The data dictionary of a domain: its read models with columns, units, origins, freshness and ways to read, as JSON. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,6 +10,7 @@ from refold.api.http.describe.openapi import model_schema
 from refold.api.http.downloads.formats import FORMATS
 from refold.projections.tables.lineage import Lineage, Origin
 from refold.projections.tables.serving import ServedModel
+from refold.projections.tables.snapshots import Snapshot
 from refold.schemas.contracts import Category
 
 Json = dict[str, Any]
@@ -39,8 +40,14 @@ class Freshness:
         return {"position": self.position, "lag": self.lag, "as_of": as_of, "detached": self.detached}
 
 
-def model_entry(model: ServedModel, lineage: Lineage, now: Mapping[str, Freshness], fault: str | None) -> Json:
-    """A read model: what a row is, where each column comes from, and how to read it."""
+def model_entry(
+    model: ServedModel,
+    lineage: Lineage,
+    now: Mapping[str, Freshness],
+    fault: str | None,
+    snapshots: Sequence[Snapshot] = (),
+) -> Json:
+    """A read model: what a row is, where each column comes from, how to read it, and as it once was (`snapshots`)."""
     path, found = f"/v1/{model.domain}/{model.name}", _freshness(model, now)
     return {
         "name": model.name,
@@ -55,6 +62,7 @@ def model_entry(model: ServedModel, lineage: Lineage, now: Mapping[str, Freshnes
         "row_estimate": None if found is None else found.rows,
         "links": _links(model, path),
         "sql": f"SELECT * FROM {model.domain}.{model.name} LIMIT 10",
+        "snapshots": [entry(one) for one in snapshots if one.model == model.name],
         "fault": fault,
     }
 
@@ -64,6 +72,18 @@ def _links(model: ServedModel, path: str) -> Json:
     row = f"{path}/{{{','.join(model.key)}}}"
     found: Json = {"rows": path, "row": row, "downloads": {name: f"{path}?format={name}" for name in FORMATS}}
     return found if model.reads else {**found, "changes": f"{path}/changes", "explain": f"{row}/explain"}
+
+
+def entry(found: Snapshot) -> Json:
+    """A snapshot of a read model."""
+    return {
+        "name": found.snapshot,
+        "position": found.position,
+        "at": found.at,
+        "rows": found.rows,
+        "taken": found.created_at,
+        "path": f"/v1/{found.domain}/{found.model}?snapshot={found.snapshot}",
+    }
 
 
 def category_entry(category: Category) -> Json:

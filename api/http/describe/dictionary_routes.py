@@ -13,11 +13,13 @@ from refold.api.http.describe.dictionary import NOW, Freshness, category_entry, 
 from refold.api.http.describe.dictionary_page import dictionary_page, domains_page
 from refold.api.http.reads.model_faults import domain_faults
 from refold.api.http.reads.services import ModelReads, ModelServices
+from refold.api.http.reads.snapshot import OF_DOMAIN
 from refold.api.http.wire.accepting import JSON, accepted
 from refold.api.http.wire.parameters import shown
 from refold.api.http.wire.paths import accept_of
 from refold.api.unavailable import NotPrepared
 from refold.projections.tables.lineage import Lineage, lineages
+from refold.projections.tables.snapshots import Snapshot, of_comment
 from refold.streams.errors import DatabaseUnavailable
 
 Models = NamedDependency[SkipValidation[ModelServices]]
@@ -41,10 +43,11 @@ async def read_domain(request: AnyRequest, models: Models, domain: FromPath[str]
         raise DomainUnknown(f"no domain {shown(domain)}; there are: {', '.join(_domains(models))}")
     served = [model for (of, _), model in sorted(models.models.items()) if of == domain]
     categories = [category for category in models.domains.categories.values() if category.domain == domain]
-    faults, now = await domain_faults(models.reads, domain), await _now(models.reads, domain)
+    faults, kept = await domain_faults(models.reads, domain), await _snapshots(models.reads, domain)
+    now = await _now(models.reads, domain)
     origins = lineages(models.domains.names)
     entries = [
-        model_entry(m, origins.get((domain, m.name), Lineage({})), now, faults.get((m.name, m.fingerprint)))
+        model_entry(m, origins.get((domain, m.name), Lineage({})), now, faults.get((m.name, m.fingerprint)), kept)
         for m in served
     ]
     found = {"domain": domain, "read_models": entries, "categories": [category_entry(one) for one in categories]}
@@ -58,6 +61,14 @@ async def _now(reads: ModelReads, domain: str) -> dict[str, Freshness]:
     except (NotPrepared, DatabaseUnavailable):
         return {}
     return {name: Freshness(position, lag, as_of, code, count) for name, position, lag, as_of, code, count in rows}
+
+
+async def _snapshots(reads: ModelReads, domain: str) -> list[Snapshot]:
+    """The snapshots of the domain's read models; none while Postgres cannot tell."""
+    try:
+        return [of_comment(*row) for row in await reads.fetch(OF_DOMAIN.encode(), (domain,))]
+    except (NotPrepared, DatabaseUnavailable):
+        return []
 
 
 def _domains(models: ModelServices) -> list[str]:

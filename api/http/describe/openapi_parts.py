@@ -165,6 +165,8 @@ HEADERS: dict[str, tuple[Json, str]] = {
     "Refold-As-Of": (_TIME, "When the newest record that the rows show was appended; absent before the first."),
     "Refold-Parked": ({**WHOLE, "minimum": 1}, "Streams that wait because an event of theirs failed; absent if none."),
     "Refold-Detached": (TEXT, "Why the model is not written with the others; absent if it is."),
+    "Refold-Snapshot": (TEXT, "The name of the snapshot that the rows are of; absent for the rows of now."),
+    "Cache-Control": (TEXT, "`immutable` for the rows of a snapshot; absent for the rows of now."),
     "ETag": ({**TEXT, "pattern": '^(?:W/)?"[^"]*"$'}, "Of what is answered, for a conditional request."),
     "Last-Modified": (TEXT, "For `If-Modified-Since`; absent in the first second."),
     "Content-Disposition": (TEXT, "The name of a file; absent on a page."),

@@ -51,9 +51,11 @@ from refold.api.reading_errors import (
     RangeUnsatisfiable,
     ResourceUnknown,
     SelectInvalid,
+    SnapshotUnknown,
 )
 from refold.api.unavailable import ModelNotBuilt, NotPrepared, QueryTimeout, ReadModelFailed
 from refold.projections.tables.serving import ServedModel
+from refold.projections.tables.snapshots import NAME
 from refold.streams.domain import Domains
 from refold.streams.errors import DatabaseUnavailable
 
@@ -62,15 +64,22 @@ _BAD_QUERIES = (
     QueryTooLarge, ResourceUnknown, PreferenceInvalid, OperatorUnfit, NotAcceptable, NotOneRow, CursorExpired,
     PositionNotReached, TooOld, RangeUnsatisfiable, FormatUnknown, FormatMissing, FormatCannotHold, DownloadTooSlow,
     HeaderInvalid, TokenMalformed, ModelNotBuilt, ReadModelFailed, QueryTimeout, NotPrepared, DatabaseUnavailable,
+    SnapshotUnknown,
 )  # fmt: skip
 _FILES = {kind: {**TEXT, "format": "binary"} if kind in BINARY else TEXT for kind in (CSV, *files())}
 """The schemas of files, by media type."""
 _STANDING = ("Refold-Lag", "Refold-Age", "Refold-As-Of", "Refold-Parked", "Refold-Detached", "Refold-Position", "Vary")
-_VALIDATED = (*_STANDING, "ETag", "Last-Modified")
+_VALIDATED = (*_STANDING, "ETag", "Last-Modified", "Refold-Snapshot", "Cache-Control")
 _PAGED = ("Content-Range", "Content-Location", "Link", "Refold-Cursor", "Preference-Applied")
 _REFUSED = {**PROBLEM, "application/json": PROBLEM["application/problem+json"]}
 """A problem is plain JSON if the client asks for PostgREST's own media types: its clients know no other."""
 _KNOWN: Json = {"description": "The client has this answer already: `If-None-Match` or `If-Modified-Since` says so."}
+_SNAPSHOT = parameter(
+    "query",
+    "snapshot",
+    {**TEXT, "pattern": f"^{NAME.pattern}$"},
+    "The rows as they were at a moment: a snapshot's name, as `/v1/{domain}` lists it.",
+)
 _PREFER = parameter(
     "header",
     "Prefer",
@@ -98,7 +107,7 @@ def rows_of(model: ServedModel, domains: Domains) -> Json:
         "operationId": f"{model.domain}.{model.name}",
         "tags": [model.domain],
         "summary": model.doc,
-        "parameters": [*filters_of(model), *_shaping(model), ranged, *_fresh(model, domains), _PREFER],
+        "parameters": [*filters_of(model), *_shaping(model), _SNAPSHOT, ranged, *_fresh(model, domains), _PREFER],
         "responses": answers,
     }
 
@@ -116,6 +125,7 @@ def row_of(model: ServedModel, domains: Domains) -> Json:
         "304": {**_KNOWN, "headers": headers(*_VALIDATED)},
         **problems(
             RowKeyInvalid, UnknownParameter, HeaderInvalid, TokenMalformed, PreferenceInvalid, RowAbsent, PositionNotReached, TooOld,
+            SnapshotUnknown,
             ModelNotBuilt, ReadModelFailed, QueryTimeout, NotPrepared, DatabaseUnavailable,
             content=_REFUSED,
         ),
@@ -126,6 +136,7 @@ def row_of(model: ServedModel, domains: Domains) -> Json:
         "summary": f"One row of {model.name}.",
         "parameters": [
             parameter("path", "key", key_schema(model), text, required=True),
+            _SNAPSHOT,
             *_fresh(model, domains),
             PREFER,
         ],

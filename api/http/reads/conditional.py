@@ -9,11 +9,12 @@ from refold.api.http.reads.freshness import Standing, http_date, is_known, read_
 from refold.api.http.reads.model_faults import faults_said
 from refold.api.http.reads.positions import missing, read_wanted
 from refold.api.http.reads.services import ModelServices
-from refold.api.http.reads.standing import ALONE, standing_of, standing_values
+from refold.api.http.reads.standing import ALONE, ClosedModel, standing_of, standing_values
 from refold.api.http.wire.answer import Answer
 from refold.projections.tables.serving import ServedModel
 
 _CONDITIONS = ("if-none-match", "if-modified-since")
+_YEAR_S = 31_536_000
 _FORMING = ("prefer", "range")
 """Headers that change an answer; `Accept` is in its media type."""
 
@@ -42,7 +43,9 @@ async def not_modified(
     )
     if not is_known(headers, etag, modified):
         return None
-    return Answer(b"", status_code=304, media_type=media, headers=_said(standing, etag, modified), head=True)
+    return Answer(
+        b"", status_code=304, media_type=media, headers=_said(standing, etag, modified) | _kept(model), head=True
+    )
 
 
 def validated(
@@ -55,8 +58,15 @@ def validated(
 ) -> Answer:
     """The answer with `ETag` and, if its time is known, `Last-Modified`."""
     modified = models.reads.seen.modified((model.domain, model.name), standing)
-    found.headers.update(_validators(_etag(scope, headers, standing, found.media_type or ""), modified))
+    found.headers.update(_validators(_etag(scope, headers, standing, found.media_type or ""), modified) | _kept(model))
     return found
+
+
+def _kept(model: ServedModel) -> dict[str, str]:
+    """What an answer about a snapshot says besides: it never changes."""
+    if not isinstance(model, ClosedModel):
+        return {}
+    return {"Refold-Snapshot": model.snapshot, "Cache-Control": f"private, max-age={_YEAR_S}, immutable"}
 
 
 def _said(standing: Standing, etag: str, modified: int | None) -> dict[str, str]:

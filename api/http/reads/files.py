@@ -48,13 +48,18 @@ def format_asked(method: str, raw: bytes, headers: Mapping[str, str]) -> Format 
 
 
 async def read_file(
-    request: AnyRequest, models: ModelServices, model: ServedModel, format_: Format, headers: Mapping[str, str]
+    request: AnyRequest,
+    models: ModelServices,
+    model: ServedModel,
+    format_: Format,
+    headers: Mapping[str, str],
+    raw: bytes,
 ) -> Answer:
-    """The answer to a download. Raises as `Downloads.begin`, and as a page of the same query."""
+    """The answer to a download; `raw`: the query string, without the name of a snapshot. Raises as `Downloads.begin`, and as a page of the same query."""
     if models.reads.downloads is None:
         raise NotPrepared("this process has no downloads")
     preferences = read_preferences(headers.get("prefer"))
-    query = read_query(request.scope["query_string"], _APART, check_name(model))
+    query = read_query(raw, _APART, check_name(model))
     if query.cursor is not None:
         raise CursorInvalid(
             "a cursor leads to the next page: a file has all rows at once, and takes `limit` and `offset`"

@@ -20,7 +20,7 @@ from refold.api.http.reads.planning.plan import Plan
 from refold.api.http.reads.planning.showing import invalid
 from refold.api.http.reads.positions import Positions, missing, read_wanted, token
 from refold.api.http.reads.services import ModelReads, ModelServices
-from refold.api.http.reads.standing import ALONE, STANDING, standing_of, standing_values
+from refold.api.http.reads.standing import ALONE, STANDING, ClosedModel, standing_of, standing_values
 from refold.projections.tables.builds import APART
 from refold.projections.tables.serving import ServedModel
 from refold.streams.refusals import first_line
@@ -92,7 +92,7 @@ async def fresh(
         is_old = max_age is not None and page.standing.age > max_age
         if not left and not is_old:
             return page
-        if remaining <= 0 or page.detached not in (None, *APART):
+        if remaining <= 0 or page.detached not in (None, *APART) or isinstance(model, ClosedModel):
             stands = f"detached ({page.detached})" if page.detached else "behind"
             place = page.position or "the beginning"
             error: ApiError = PositionNotReached(

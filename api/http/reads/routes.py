@@ -22,6 +22,7 @@ from refold.api.http.reads.request import read_key
 from refold.api.http.reads.row_keys import explained_key
 from refold.api.http.reads.served_now import as_served
 from refold.api.http.reads.services import ModelServices
+from refold.api.http.reads.snapshot import as_of
 from refold.api.http.wire.accepting import JSON, accepted
 from refold.api.http.wire.answer import Answer
 from refold.api.http.wire.parameters import refuse_unknown, shown
@@ -41,15 +42,15 @@ async def read_rows(request: AnyRequest, models: Services, domain: FromPath[str]
     if request.method == HttpMethod.OPTIONS:
         return _methods(find_model(models, domain, model))
     key = raw_behind(request, "v1", domain, model)
+    served, raw = await as_of(models, find_model(models, domain, model), request.scope["query_string"])
     if key is not None:
-        refuse_unknown(request.scope["query_string"], ())
-        return await _row(request, models, find_model(models, domain, model), key)
-    served = find_model(models, domain, model)
+        refuse_unknown(raw, ())
+        return await _row(request, models, served, key)
     headers = said(request.scope["headers"])
-    format_ = format_asked(request.method, request.scope["query_string"], headers)
+    format_ = format_asked(request.method, raw, headers)
     if format_ is not None:
-        return await read_file(request, models, served, format_, headers)
-    asked = read_asked(served, request.method, request.scope["query_string"], headers)
+        return await read_file(request, models, served, format_, headers, raw)
+    asked = read_asked(served, request.method, raw, headers)
     media, moving = asked.media.content_type, asked.plan.moving
     if not moving and (known := await not_modified(models, served, request.scope, headers, media)) is not None:
         return known
@@ -73,9 +74,10 @@ async def read_row(
 async def _read_row(request: AnyRequest, models: ModelServices, domain: str, model: str) -> Answer:
     if request.method == HttpMethod.OPTIONS:
         return _methods(find_model(models, domain, model))
-    refuse_unknown(request.scope["query_string"], ())
+    served, raw = await as_of(models, find_model(models, domain, model), request.scope["query_string"])
+    refuse_unknown(raw, ())
     key = raw_behind(request, "v1", domain, model)
-    return await _row(request, models, find_model(models, domain, model), key or b"")
+    return await _row(request, models, served, key or b"")
 
 
 def _methods(_: ServedModel) -> Answer:

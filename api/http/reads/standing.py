@@ -3,7 +3,9 @@
 Postgres gives the few rows that tell it, and Python adds them up: joins and aggregates over them took longer than a row's own lookup.
 """
 
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +14,27 @@ import msgspec
 from refold.api.http.reads.freshness import Standing
 from refold.api.http.reads.positions import TopicPart
 from refold.projections.tables.serving import ServedModel
+
+
+@dataclass(frozen=True)
+class ClosedModel(ServedModel):
+    """A read model as it was at a moment: `domain` is the schema of its snapshot. `taken`: seconds since 1970."""
+
+    snapshot: str = ""
+    positions: tuple[tuple[TopicPart, int], ...] = ()
+    at: str | None = None
+    parked: int = 0
+    taken: float = 0.0
+
+    def standing(self) -> Standing:
+        """Where the rows stand, permanently."""
+        now = time.time()
+        table = f"snapshot {self.snapshot} {self.fingerprint} {self.taken}"
+        as_of = None if self.at is None else _time(datetime.fromisoformat(self.at).timestamp())
+        return Standing(
+            dict(self.positions), 0, self.parked, None, as_of, max(now - self.taken, 0.0), table, now, self.taken
+        )
+
 
 STANDING = """
 "_Serving" AS MATERIALIZED (
@@ -46,6 +69,8 @@ def standing_values(model: ServedModel, prefix: str) -> list[Any]:
 
 def standing_of(text: str, model: ServedModel, prefix: str) -> Standing:
     """The standing that Postgres wrote. A view is no fresher than the oldest table that it reads: one may be detached."""
+    if isinstance(model, ClosedModel):
+        return model.standing()
     positions, serving, (parked, waiting), now, seen = msgspec.json.decode(text)
     builds: Sequence[Any] = serving or ()
     groups = {"models" if code is None else f"build:{build}" for build, _, _, code in builds} or {"models"}

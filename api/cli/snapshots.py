@@ -1,0 +1,183 @@
+"""The commands `refold replay as-of` and `refold replay snapshots`: take, list and drop snapshots of read models."""
+
+import re
+from collections.abc import Sequence
+from contextlib import closing
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Any
+
+import msgspec
+from cyclopts import Parameter
+
+from refold.api.cli import exits
+from refold.api.cli.builds import size_text
+from refold.api.cli.output import print_json, print_table, say
+from refold.api.cli.replay import reported
+from refold.api.embedded.servers import connected
+from refold.api.errors import TokenMalformed
+from refold.api.http.reads.positions import read_token
+from refold.projections.errors import SnapshotInvalid
+from refold.projections.replay.as_of import Moment
+from refold.projections.replay.command import Replay
+from refold.projections.tables import snapshots
+from refold.projections.tables.snapshots import Snapshot
+from refold.schemas.exact_text import instant_of
+from refold.streams.domain import load_domains
+from refold.streams.postgres.connection import answering, connect
+from refold.streams.postgres.control_tables import bootstrap
+from refold.streams.settings import Settings
+
+_DAY, _AGE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII), re.compile(r"(\d{1,5})([dhm])", re.ASCII)
+_UNITS = {"d": "days", "h": "hours", "m": "minutes"}
+
+
+def as_of(
+    *names: str,
+    all: bool = False,  # noqa: A002 - the flag is --all
+    at: str | None = None,
+    position: str | None = None,
+    name: str | None = None,
+    json: bool = False,
+) -> int:
+    """Keep read models as they were at a moment, under a name.
+
+    Args:
+        names: read models, as `store_daily` or `retail.store_daily`.
+        all: every read model.
+        at: all records appended before this time, as `2026-01-31T12:00:00Z`; a day begins at midnight UTC.
+        position: all records before this position, as an answer's Refold-Position says it.
+        name: the snapshot's name; without one it is made of the moment.
+        json: print one JSON document.
+    """
+    if all == bool(names) or (at is None) == (position is None):
+        say("refold: name read models, or say --all; and say --at TIME or --position P")
+        return exits.USAGE
+    settings = connected(Settings.load())
+    moment = _moment(settings, at, position)
+    with answering(), Replay(settings) as replay, reported("as-of") as report:
+        done = replay.as_of(names, moment, name or moment.name, report)
+    if json:
+        print_json({**msgspec.to_builtins(done), "models": [_json(one) for one in done.models]})
+    else:
+        print_table([_line(one) for one in done.models])
+        say(f"{done.records:,} records in {done.seconds:,} s. Read it with ?snapshot={done.name}.")
+    for failed in done.failed:
+        say(f"refold: {failed.code}: {failed.domain}.{failed.model} is not in the snapshot: {failed.reason}")
+    return exits.FAILED if done.failed else exits.DONE
+
+
+def list_(*, json: bool = False) -> int:
+    """List the snapshots of read models.
+
+    Args:
+        json: print one JSON document.
+    """
+    found = _do(())[0]
+    _show(found, json=json)
+    return exits.DONE
+
+
+def drop(
+    *names: str,
+    older_than: Annotated[str | None, Parameter(negative=())] = None,
+    execute: bool = False,
+    json: bool = False,
+) -> int:
+    """Drop snapshots by name or by age.
+
+    Args:
+        names: snapshots; each with all its models.
+        older_than: every snapshot that was taken longer ago, as `30d`, `12h` or `5m`.
+        execute: do it, instead of only printing the plan.
+        json: print one JSON document.
+    """
+    if (older_than is None) != bool(names):
+        say("refold: name snapshots, or say --older-than AGE")
+        return exits.USAGE
+    before = None if older_than is None else datetime.now(UTC) - _age(older_than)
+    there, chosen = _do(names, before, execute=execute)
+    unknown = sorted(set(names) - {one.snapshot for one in there})
+    if unknown:
+        known = ", ".join(sorted({one.snapshot for one in there})) or "none"
+        raise SnapshotInvalid(f"no snapshot is named {', '.join(unknown)}; there are: {known}")
+    freed = sum(one.bytes for one in chosen)
+    if json:
+        print_json({"executed": execute, "bytes": freed, "snapshots": [_json(one) for one in chosen]})
+        return exits.DONE
+    print_table([_line(one) for one in chosen])
+    what = f"{len(chosen)} tables and free {size_text(freed)}"
+    say(
+        f"Dropped: {len(chosen)}. Freed: {size_text(freed)}."
+        if execute
+        else f"Would drop {what}. Add --execute to do it."
+    )
+    return exits.DONE
+
+
+def _do(
+    names: Sequence[str], before: datetime | None = None, *, execute: bool = False
+) -> tuple[list[Snapshot], list[Snapshot]]:
+    """All snapshots, and those of the names or taken before a time, which are dropped."""
+    with answering(), closing(connect(connected(Settings.load()).dsn(), application_name="snapshots")) as db:
+        bootstrap(db)
+        there = snapshots.snapshots(db)
+        known = {one.snapshot for one in there}
+        chosen = [
+            one
+            for one in there
+            if one.snapshot in names or (before is not None and datetime.fromisoformat(one.created_at) < before)
+        ]
+        if execute and known.issuperset(names):
+            snapshots.drop(db, chosen)
+        return there, chosen
+
+
+def _moment(settings: Settings, at: str | None, position: str | None) -> Moment:
+    if at is not None:
+        return Moment(before=_time(at))
+    topics = [f"{name}.events" for name in load_domains(settings.domains).categories]
+    try:
+        return Moment(positions=read_token(position or "", topics))
+    except TokenMalformed as problem:
+        raise SnapshotInvalid(problem.message.replace("Refold-Min-Position", "--position")) from problem
+
+
+def _time(text: str) -> datetime:
+    try:
+        if _DAY.fullmatch(text):
+            return datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC)
+        return instant_of(text)
+    except ValueError as problem:
+        raise SnapshotInvalid(f"--at {text}: write 2026-01-31T12:00:00Z or 2026-01-31: {problem}") from problem
+
+
+def _age(text: str) -> timedelta:
+    found = _AGE.fullmatch(text)
+    if found is None:
+        raise SnapshotInvalid(f"--older-than {text}: write 30d, 12h or 5m")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def _show(found: Sequence[Snapshot], *, json: bool) -> None:
+    if json:
+        print_json([_json(one) for one in found])
+    else:
+        print_table([_line(one) for one in found])
+
+
+def _json(one: Snapshot) -> dict[str, Any]:
+    said: dict[str, Any] = msgspec.to_builtins(one)
+    del said["served"], said["positions"]
+    return {"name": said.pop("snapshot"), **said, "position": one.position}
+
+
+def _line(one: Snapshot) -> dict[str, Any]:
+    return {
+        "name": one.snapshot,
+        "model": f"{one.domain}.{one.model}",
+        "at": one.at,
+        "rows": f"{one.rows:,}",
+        "size": size_text(one.bytes),
+        "taken": one.created_at[:19],
+        "position": one.position,
+    }
