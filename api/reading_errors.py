@@ -42,7 +42,7 @@ class NotAcceptable(ApiError):
     """The answer cannot have any of the media types that `Accept` allows."""
 
     code, status = "not-acceptable", 406
-    remedy = "Send `Accept: application/json`, or one that the message names."
+    remedy = "Send one of the media types that the message names, or `*/*`."
 
 
 class NotOneRow(ApiError):
