@@ -36,8 +36,8 @@ prove: test-deep test-chaos ## both of them: each promise at full size, with its
 demo: setup ## everything from nothing: servers, real receipts, the result (ARGS="--weeks 8")
 	@$(BIN)/refold demo $(ARGS)
 
-test: setup ## every test, fast ones first, two files at a time (ARGS="-k name")
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+test: setup ## every test, fast ones first, three files at a time (ARGS="-k name")
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: setup ## lint, spelling, types, layers, the tests that need no server, and what they cover
 	@$(BIN)/ruff check .

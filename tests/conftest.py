@@ -1,6 +1,7 @@
 """Fixtures of every test: one embedded Kafka and Postgres a run, a database and a topic prefix a test. Fast tests run first.
 
-`make test` is two such runs side by side, each with some of the files: half the time of most tests on servers is waiting.
+`make test` is three such runs side by side, each with some of the files: tests on servers wait for most of their time.
+The longest files begin first, so that all runs end together.
 """
 
 import itertools
@@ -34,13 +35,36 @@ for phase in ("connect", "read", "write", "pool"):
 PORTS = itertools.count(random.SystemRandom().randrange(10_000, 30_000))
 """Ports for APIs that other processes open: below those that the system gives out, so nobody gets one between choice and use."""
 
+LONGEST = (
+    "test_chaos.py",
+    "test_kills.py",
+    "test_stuck_workers.py",
+    "test_killed_workers.py",
+    "test_demo.py",
+    "test_newer_code.py",
+    "test_deploys.py",
+    "test_flipped_bits.py",
+    "test_standstill.py",
+    "test_killed_evolve.py",
+    "test_refusals.py",
+    "test_any_name.py",
+    "test_commands_on_any_database.py",
+)
+"""The files that take longest. They come first among their like, so that no run is left alone with one at the end."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs servers, and run it after everything that does not; whole processes come last."""
     for item in items:
         if "servers" in getattr(item, "fixturenames", ()):
             item.add_marker("servers")
-    items.sort(key=lambda item: (bool(item.get_closest_marker("e2e")), bool(item.get_closest_marker("servers"))))
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> tuple[bool, bool, int]:
+    name = item.path.name
+    rank = LONGEST.index(name) if name in LONGEST else len(LONGEST)
+    return bool(item.get_closest_marker("e2e")), bool(item.get_closest_marker("servers")), rank
 
 
 @pytest.fixture(autouse=True)
@@ -61,8 +85,18 @@ def servers() -> Iterator[Endpoints]:
     data = Path(tempfile.mkdtemp(prefix=PREFIX, dir=room))
     data.chmod(0o755)  # ours, made a moment ago: lets the user that Postgres runs as pass through
     with Servers(data, lambda _: None) as running:
-        yield running.endpoints()
+        endpoints = running.endpoints()
+        survive_no_power_cut(endpoints)
+        yield endpoints
     remove_data(data)
+
+
+def survive_no_power_cut(endpoints: Endpoints) -> None:
+    """These servers die with the run, so nothing waits for the disk. What is committed still outlives `kill -9`."""
+    with psycopg.connect(endpoints.database_url or "", autocommit=True) as admin:
+        admin.execute("ALTER SYSTEM SET fsync = off")
+        admin.execute("ALTER SYSTEM SET full_page_writes = off")
+        admin.execute("SELECT pg_reload_conf()")
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import pytest
 from refold.api.cli import app as cli
 from refold.api.cli.stack import Stack
 from refold.streams.settings import Settings
+from tests.conftest import PORTS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -41,12 +42,12 @@ def test_chores_exist(page: Path) -> None:
 
 
 @pytest.mark.e2e
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_the_tours_of_the_readme_run(tmp_path: Path) -> None:
     """All blocks marked `sh`, as one session of a new terminal beside a running stack: nothing is set there."""
     tmp_path.chmod(0o755)
     tours = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    with Stack(Settings(data=tmp_path / ".refold", api_port=0), lambda _: None) as stack:
+    with Stack(Settings(data=tmp_path / ".refold", api_port=next(PORTS), command_wait_s=30), lambda _: None) as stack:
         stack.wait_until_ready()
         script = "set -euo pipefail\n" + "\n".join(tours).replace(
             "127.0.0.1:8080", stack.api_url.removeprefix("http://")
@@ -65,5 +66,5 @@ def _bash(script: str, folder: Path) -> "subprocess.CompletedProcess[str]":
     environment = {name: value for name, value in os.environ.items() if not name.startswith("REFOLD_")}
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
     return subprocess.run(
-        ["bash", "-c", script], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=200
+        ["bash", "-c", script], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=500
     )

@@ -70,7 +70,8 @@ def test_a_command_whose_event_does_not_fit_is_rejected_once_and_the_log_goes_on
             (epochs,) = db.execute(
                 "SELECT max(epoch) FROM refold.claims WHERE category = 'retail.product'"
             ).fetchone() or (0,)
-        assert epochs <= 3, "a claim was appended again and again"
+        # One for the start and one for each refused event; a busy group may assign anew. A loop has no end.
+        assert epochs <= 3 + 5, "a claim was appended again and again"
     finally:
         takes(stack, "events")
 

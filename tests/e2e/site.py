@@ -20,7 +20,7 @@ from refold.api.embedded.servers import Servers
 from refold.streams.settings import Settings
 from tests.e2e.proxy import Proxy
 
-LEAVE_S = 20.0
+LEAVE_S = 60.0
 
 
 class Site:

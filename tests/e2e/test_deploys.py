@@ -171,11 +171,11 @@ def test_two_versions_side_by_side_under_load_forth_and_back(site: Site) -> None
         with site.asked("old", "kept", "totals", "gone", "before", "best"):
             site.start("new", "models", "api")
             until(lambda: site.get("new", "/readyz") == WELL, 60, "the new API is not ready")
-            until(lambda: len(apart(site)) == 3, 30, "the new code lacks three")
+            until(lambda: len(apart(site)) == 3, 60, "the new code lacks three")
             with site.asked("new", "kept", "totals", "best"):
                 time.sleep(2)
                 site.run("new", "replay", "rebuild", "--all", "--execute")
-                until(lambda: len(apart(site)) >= 3, 30, "the old code lacks what is new")
+                until(lambda: len(apart(site)) >= 3, 60, "the old code lacks what is new")
                 time.sleep(2)
                 assert site.get("new", "/v1/shop/after?limit=1") == WELL
                 site.stop("old", "models")

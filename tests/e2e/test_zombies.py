@@ -51,7 +51,7 @@ def one_round(running: Running, other: int) -> None:
         claims = number(running.settings, CLAIMS)
     finally:
         os.kill(zombie.pid, signal.SIGCONT)
-    until(lambda: number(running.settings, VOIDED) > before, 30, "what the zombie appended is not void")
+    until(lambda: number(running.settings, VOIDED) > before, 60, "what the zombie appended is not void")
     until(lambda: number(running.settings, CLAIMS) > claims, 60, "the zombie did not claim again")
 
 

@@ -43,7 +43,7 @@ class Versions:
         for role in roles:
             process = self._running.pop((version, role))
             process.send_signal(signal.SIGTERM)
-            assert process.wait(20) in (0, -signal.SIGTERM), (self.room / f"{version}-{role}.log").read_text()[-3000:]
+            assert process.wait(60) in (0, -signal.SIGTERM), (self.room / f"{version}-{role}.log").read_text()[-3000:]
 
     def kill(self) -> None:
         """All that still run."""

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from contextlib import closing
+from functools import cache
 from typing import Any
 
 import psycopg
+from confluent_kafka import Producer
 from psycopg import sql
 
 from refold.schemas.codec import Codec, encode_claim, encode_rejection
@@ -37,11 +39,18 @@ def prepare(settings: Settings) -> None:
 
 
 def append(settings: Settings, category: str, part: int, records: Sequence[tuple[bytes | None, bytes | None]]) -> None:
-    """Write raw (key, value) records to a partition of a category's events."""
-    producer = clients.producer(settings.kafka_servers())
+    """Write raw (key, value) records to a partition of a category's events, in this order."""
+    producer = raw_producer(settings.kafka_servers())
     for key, value in records:
         producer.produce(events_topic(settings.topic_prefix, category), value, key, partition=part)
     assert producer.flush(30) == 0
+
+
+@cache
+def raw_producer(servers: str) -> Producer:
+    """One for all tests. It is not idempotent: a broker takes half a second to give each client an id for that."""
+    once = {"enable.idempotence": False, "max.in.flight.requests.per.connection": 1}
+    return clients.producer(servers, **once)
 
 
 def encoded(meta: Meta, event: Event) -> tuple[bytes, bytes]:
