@@ -89,6 +89,18 @@ class Settings(BaseModel):
         le=60,
         description="Seconds for which a stopping API still answers, with /readyz at 503 and each connection closed after its answer.",
     )
+    api_kept_mb: int = Field(
+        default=32,
+        ge=0,
+        le=65_536,
+        description="Most MiB of answers to reads that an API process keeps in memory; 0 keeps none.",
+    )
+    api_kept_s: float = Field(
+        default=1.0,
+        ge=0,
+        le=3600,
+        description="Seconds for which an answer is kept. A change that moves no position, such as one by hand, shows after them; 0 keeps none.",
+    )
     download_s: float = Field(
         default=600.0,
         ge=1,

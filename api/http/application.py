@@ -13,6 +13,7 @@ from refold.api.http.commands.services import CommandServices
 from refold.api.http.describe import dictionary_routes, operations, registry
 from refold.api.http.describe.metrics import counting
 from refold.api.http.describe.services import OperationServices
+from refold.api.http.hot.kept import KeptAnswers
 from refold.api.http.hot.paths import hot_paths
 from refold.api.http.reads import explain, streams, trace
 from refold.api.http.reads import routes as models
@@ -29,9 +30,10 @@ Opened = Callable[[], AbstractAsyncContextManager[None]]
 class Application(Litestar):
     """The framework's application; its hot paths are answered before the framework sees them."""
 
-    def __init__(self, hot: HotPaths, **more: Any) -> None:
+    def __init__(self, hot: HotPaths, kept: KeptAnswers, **more: Any) -> None:
+        """`kept`: answers to reads, which connections may give themselves."""
         super().__init__(**more)
-        self.hot = hot
+        self.hot, self.kept = hot, kept
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # type: ignore[override]  # the framework's own name for a lifespan's scope
         """Answer a request, or run the application's lifespan."""
@@ -55,8 +57,10 @@ def application(
             yield
 
     room = Room()
+    kept = KeptAnswers(for_models)
     return Application(
-        hot_paths(room, for_commands, for_models),
+        hot_paths(room, for_commands, for_models, kept),
+        kept,
         route_handlers=[
             routes.ROUTES,
             batch_routes.ROUTES,

@@ -25,7 +25,7 @@ from refold.api.http.readiness import Readiness
 from refold.api.http.reads.planning.pieces import Piece
 from refold.api.http.reads.positions import Positions
 from refold.api.http.reads.served_now import ServedNow
-from refold.api.http.reads.services import ModelReads, ModelServices, StreamServices
+from refold.api.http.reads.services import Keeping, ModelReads, ModelServices, StreamServices
 from refold.api.http.wire.database import Database
 from refold.api.http.wire.lookups import Lookups
 from refold.api.http.wire.notices import Notices
@@ -150,7 +150,8 @@ class Resources:
             downloads=self.downloads,
         )
         why = self.why.services(self._moved)
-        return ModelServices(self.domains, self.served, reads, self.settings.topic_prefix, why)
+        keeping = Keeping(self.settings.api_kept_mb << 20, self.settings.api_kept_s)
+        return ModelServices(self.domains, self.served, reads, self.settings.topic_prefix, why, keeping)
 
     def operations(self) -> OperationServices:
         """For probes and metrics."""

@@ -3,19 +3,24 @@
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
+from typing import Any
 
 import psycopg
 import uvicorn
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from refold.api.http.application import Application
 from refold.api.http.draining import DrainingServer
+from refold.api.http.hot.connection import KeepingConnection
+from refold.api.http.hot.kept import KeptAnswers
 from refold.api.http.resources import Resources
 from refold.api.http.wire.access_log import logged
 from refold.api.http.wire.connections import KEEP_ALIVE_S, BoundedConnection
 from refold.api.http.wire.descriptors import connections_possible
 from refold.api.http.wire.limited import MAX_CONNECTIONS, admitted, uncrowded
 from refold.api.http.wire.listening import address, listening
-from refold.api.http.wire.origins import shared
+from refold.api.http.wire.origins import every_answer, shared
 from refold.api.http.wire.request_ids import told
 from refold.api.stop_times import IN_FLIGHT_S
 from refold.streams.domain import load_domains
@@ -42,7 +47,7 @@ def main(settings: Settings) -> None:
 
 
 def server(settings: Settings, app: ASGIApp, drained: Callable[[], None] = lambda: None) -> DrainingServer:
-    """The server of an application; it refuses connections and requests beyond its bounds."""
+    """The server of an application; it refuses connections and requests beyond its bounds, and gives kept answers itself."""
     found: DrainingServer
     crowd = uncrowded(
         app, lambda: len(found.server_state.connections), lambda: admitted(found.config.limit_concurrency)
@@ -52,18 +57,26 @@ def server(settings: Settings, app: ASGIApp, drained: Callable[[], None] = lambd
         await found.unready(crowd, scope, receive, send)
 
     whole = shared(told(logged(served) if settings.api_access_log else served), settings.api_origins)
-    found = DrainingServer(server_config(settings, whole), settings.api_drain_s, drained)
+    found = DrainingServer(
+        server_config(settings, whole, app.kept if isinstance(app, Application) else None),
+        settings.api_drain_s,
+        drained,
+    )
     return found
 
 
-def server_config(settings: Settings, app: ASGIApp) -> uvicorn.Config:
+def server_config(settings: Settings, app: ASGIApp, kept: KeptAnswers | None = None) -> uvicorn.Config:
     """The server's configuration."""
+    connection: Any = BoundedConnection
+    if kept is not None and kept.keeps:
+        last = every_answer(settings.api_origins)
+        connection = partial(KeepingConnection, kept, last, logs=settings.api_access_log)
     return uvicorn.Config(
         app,
         host=settings.api_host,
         port=settings.api_port,
         loop="uvloop",
-        http=BoundedConnection,
+        http=connection,
         ws="none",
         lifespan="on",
         access_log=False,

@@ -18,7 +18,7 @@ from refold.api.http.commands.services import CommandServices
 from refold.api.http.describe.registry import SchemaRegistry
 from refold.api.http.describe.services import Check, OperationServices
 from refold.api.http.reads.positions import Positions, TopicPart
-from refold.api.http.reads.services import ModelReads, ModelServices, StreamServices, WhyServices
+from refold.api.http.reads.services import Keeping, ModelReads, ModelServices, StreamServices, WhyServices
 from refold.api.http.wire.database import Parameters, Row, Statement
 from refold.projections.explaining.explainer import Asked, Explanation
 from refold.projections.tables.declared import declared
@@ -45,6 +45,7 @@ STORE_DAILY = ServedModel(
     ("store_id", "day"),
     ("retail.basket",),
 )
+NOTHING = Keeping()
 
 
 @dataclass
@@ -180,6 +181,11 @@ def world() -> World:
 
 @pytest.fixture
 def app(world: World, domains: Domains, model: ServedModel) -> Litestar:
+    return over(world, domains, model)
+
+
+def over(world: World, domains: Domains, model: ServedModel, keeping: Keeping = NOTHING) -> Litestar:
+    """The application over fakes; `keeping`: how many answers to reads it keeps."""
     return application(
         CommandServices(domains, world, world.append, world.queue, 0.2),
         StreamServices(domains, world.fetch, world.read, "", world.offset_at),
@@ -189,6 +195,7 @@ def app(world: World, domains: Domains, model: ServedModel) -> Litestar:
             ModelReads(world.fetch, world.look_up, world.moved, lambda _: False, world.in_zone),
             "",
             WhyServices(declared(domains.names), world.explain),
+            keeping,
         ),
         OperationServices(world.ready, lambda: b"refold_up 1\n"),
         SchemaRegistry(lambda: world.schemas, "p."),

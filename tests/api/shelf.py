@@ -17,14 +17,16 @@ from refold.api.http.commands.services import CommandServices
 from refold.api.http.describe.registry import SchemaRegistry
 from refold.api.http.describe.services import OperationServices
 from refold.api.http.downloads.downloading import Downloads
-from refold.api.http.reads.services import ModelReads, ModelServices, StreamServices
+from refold.api.http.reads.services import Keeping, ModelReads, ModelServices, StreamServices
+from refold.api.http.server import server as server_of
 from refold.api.http.wire.database import Database
 from refold.api.http.wire.lookups import Lookups
 from refold.projections.tables.serving import ServedColumn, ServedModel
-from refold.streams.domain import Domains, load_domains
+from refold.streams.domain import load_domains
 from refold.streams.postgres.connection import connect
 from refold.streams.postgres.control_tables import bootstrap
-from tests.api.conftest import World
+from refold.streams.settings import Settings
+from tests.api.conftest import NOTHING, World
 
 HTTP = httpx.Client(timeout=60)
 """A client made for each request would take longer than all else."""
@@ -73,13 +75,12 @@ class Site:
 
 
 @contextmanager
-def serving(url: str) -> Iterator[Site]:
-    """A site over a database, served while the block lasts."""
-    domains, world = load_domains(["retail"]), World()
+def serving(url: str, keeping: Keeping = NOTHING) -> Iterator[Site]:
+    """A site over a database, served while the block lasts; `keeping`: how many answers to reads it keeps."""
     database, lookups = Database(url), Lookups(url)
     models: dict[tuple[str, str], ServedModel] = {}
-    app = served(domains, world, models, database, lookups, Downloads(url, 60.0))
-    server = uvicorn.Server(uvicorn.Config(app, port=0, loop="uvloop", http="httptools", log_level="warning"))
+    app = served(models, database, lookups, Downloads(url, 60.0), keeping)
+    server: uvicorn.Server = server_of(Settings(api_port=0, api_drain_s=0), app)
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
@@ -93,13 +94,14 @@ def serving(url: str) -> Iterator[Site]:
 
 
 def served(
-    domains: Domains,
-    world: World,
     models: dict[tuple[str, str], ServedModel],
     database: Database,
     lookups: Lookups,
     downloads: Downloads,
+    keeping: Keeping,
 ) -> Any:
+    domains, world = load_domains(["retail"]), World()
+
     @asynccontextmanager
     async def opened() -> Any:
         await database.open()
@@ -122,6 +124,7 @@ def served(
                 downloads=downloads,
             ),
             "",
+            keeping=keeping,
         ),
         OperationServices(world.ready, lambda: b""),
         SchemaRegistry(lambda: world.schemas, "p."),

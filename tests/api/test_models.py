@@ -39,7 +39,7 @@ def page(
     last = [str(rows[-1]["store_id"]), rows[-1]["day"]] if more else None
     topic = "retail.basket.events"
     stands = [["core", topic, 0, at + behind, AT], ["models" if detached is None else "build:1", topic, 0, at, AT]]
-    standing = json.dumps([stands, [[1, "f", 1.5, detached]], [parked, None], AT + age, AT + age])
+    standing = json.dumps([stands, [[1, "f", 1.5, detached]], [parked, None], None, AT + age, AT + age])
     text = ",".join(json.dumps(row) for row in rows)
     return [(text, len(rows), standing, None, last, [], len(rows) + more, 1)]
 

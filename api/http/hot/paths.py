@@ -7,6 +7,7 @@ tidy up, a bad `Host`, a parameter where a route has none) is never taken.
 
 import re
 from collections.abc import Awaitable, Callable
+from time import monotonic
 from typing import Any
 
 from litestar import Request
@@ -16,6 +17,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from refold.api.http.commands.routes import command_answer
 from refold.api.http.commands.services import CommandServices
 from refold.api.http.describe.metrics import counting
+from refold.api.http.hot.kept import MISSES, KeptAnswers, is_plain_host, question_in
 from refold.api.http.reads.routes import read_row, read_rows
 from refold.api.http.reads.services import ModelServices
 from refold.api.http.wire.answer import Answer
@@ -31,11 +33,15 @@ _ROWS = re.compile(
 """Rows and one row. A key of other characters may be spelled in several ways; the framework's route reads it."""
 _SEND, _READ, _FIND = "/v1/commands/{domain}/{category}/{name}", "/v1/{domain}/{model}", "/v1/{domain}/{model}/{key}"
 """What the framework calls the routes, in metrics and log lines."""
-_HOST = re.compile(rb"[A-Za-z0-9.:\[\]-]*")
 
 
-def hot_paths(room: Room, commands: CommandServices, models: ModelServices) -> Callable[[Scope], ASGIApp | None]:
-    """What answers a request of a hot path; `room` is the one in which the framework's requests are counted too."""
+def hot_paths(
+    room: Room, commands: CommandServices, models: ModelServices, kept: KeptAnswers
+) -> Callable[[Scope], ASGIApp | None]:
+    """What answers a request of a hot path; `room` is the one in which the framework's requests are counted too.
+
+    `kept`: keeps answers to reads.
+    """
 
     async def sent(scope: Scope, receive: Receive) -> Answer:
         return await command_answer(scope, receive, commands, **scope["path_params"])
@@ -49,7 +55,8 @@ def hot_paths(room: Room, commands: CommandServices, models: ModelServices) -> C
         return await read_row.fn(request=request, models=models, why=models.why, **scope["path_params"])  # type: ignore[no-any-return]  # the framework has no type for `fn`
 
     send, read, find = (
-        counting(answered(room.limited(_whole(*one)))) for one in ((sent, 201), (rows, 200), (row, 200))
+        counting(answered(room.limited(_whole(*one))))
+        for one in ((sent, 201, None), (rows, 200, kept), (row, 200, kept))
     )
 
     def found(scope: Scope) -> ASGIApp | None:
@@ -80,13 +87,18 @@ def _routed(scope: Scope, params: dict[str, str], template: str, app: ASGIApp) -
 def _is_plain(scope: Scope) -> bool:
     if scope.get("root_path"):
         return False
-    host = next((value for name, value in scope["headers"] if name == b"host"), b"")
-    return _HOST.fullmatch(host) is not None
+    return is_plain_host(next((value for name, value in scope["headers"] if name == b"host"), b""))
 
 
-def _whole(answering: Answering, status: int) -> ASGIApp:
+def _whole(answering: Answering, status: int, kept: KeptAnswers | None) -> ASGIApp:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        question = None if kept is None or not kept.keeps else question_in(scope)
+        if question is not None:
+            MISSES.inc()
+        asked_at = monotonic()
         answer = await answering(scope, receive)
+        if question is not None and kept is not None:
+            kept.keep(question, scope["path_template"], status, answer, asked_at)
         await answer.to_asgi_response(status_code=status)(scope, receive, send)
 
     return app

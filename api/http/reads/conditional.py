@@ -1,6 +1,7 @@
 """Conditional reads: what an answer can be recognized by, and 304 for a client that has it, without touching the model's table."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from litestar.types import Scope
 
@@ -12,6 +13,14 @@ from refold.api.http.reads.services import ModelServices
 from refold.api.http.reads.standing import ALONE, ClosedModel, standing_of, standing_values
 from refold.api.http.wire.answer import Answer
 from refold.projections.tables.serving import ServedModel
+
+
+class Basis(NamedTuple):
+    """What an answer is a function of, besides the request."""
+
+    model: ServedModel
+    standing: Standing
+
 
 _CONDITIONS = ("if-none-match", "if-modified-since")
 _YEAR_S = 31_536_000
@@ -56,7 +65,8 @@ def validated(
     standing: Standing,
     found: Answer,
 ) -> Answer:
-    """The answer with `ETag` and, if its time is known, `Last-Modified`."""
+    """The answer with its basis, `ETag` and, if its time is known, `Last-Modified`."""
+    found.basis = Basis(model, standing)
     modified = models.reads.seen.modified((model.domain, model.name), standing)
     found.headers.update(_validators(_etag(scope, headers, standing, found.media_type or ""), modified) | _kept(model))
     return found

@@ -21,6 +21,15 @@ from refold.api.http.reads.positions import Positions, token
 MAX_AGE = "refold-max-age"
 SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?", re.ASCII)
 """What `Refold-Max-Age` takes."""
+STANDING_HEADERS = (
+    "Refold-Position",
+    "Refold-Lag",
+    "Refold-Age",
+    "Refold-As-Of",
+    "Refold-Parked",
+    "Refold-Detached",
+)
+"""Headers that `Standing.headers` gives."""
 _TAG = re.compile(r'(?:W/)?("[^"]*")')
 
 

@@ -56,7 +56,12 @@ async def read_rows(request: AnyRequest, models: Services, domain: FromPath[str]
         return known
     page = await fresh_page(models, asked.plan, headers, zone=asked.preferences.timezone)
     found = answer(request, asked, page, await _total(models, asked, page))
-    return found if moving else validated(models, served, request.scope, headers, page.standing, found)
+    if moving:
+        return found
+    found = validated(models, served, request.scope, headers, page.standing, found)
+    if asked.preferences.count not in {None, "exact"}:
+        found.basis = None  # Postgres's guess may change while the rows stand still
+    return found
 
 
 @route("/v1/{domain:str}/{model:str}/{key:path}", http_method=METHODS, parameters=ANY, answers=ANY)

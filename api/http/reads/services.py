@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from refold.api.http.downloads.downloading import Downloads
 from refold.api.http.reads.freshness import Seen
@@ -94,6 +95,13 @@ class WhyServices:
     topic_prefix: str = ""
 
 
+class Keeping(NamedTuple):
+    """Most bytes and seconds for which answers to reads are kept in memory; none are kept if one of them is 0."""
+
+    most_bytes: int = 0
+    seconds: float = 0.0
+
+
 @dataclass(frozen=True)
 class ModelServices:
     """Services for read models."""
@@ -103,3 +111,4 @@ class ModelServices:
     reads: ModelReads
     topic_prefix: str
     why: WhyServices = field(default_factory=WhyServices)
+    keeping: Keeping = field(default_factory=Keeping)

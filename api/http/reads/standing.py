@@ -52,6 +52,8 @@ STANDING = """
                                                           ORDER BY p.category, p.stream, p.build)))
            FROM refold.parked p
           WHERE p.category = ANY(%s::text[]) AND (p.build = 0 OR p.build IN (SELECT build FROM "_Serving"))),
+        (SELECT concat_ws(' ', v.fingerprint, v.changed_at) FROM refold.views v
+          WHERE v.domain = %s AND v.name = %s AND v.serving),
         extract(epoch FROM now()), extract(epoch FROM clock_timestamp()))::text AS "_Is"
 )
 """
@@ -64,14 +66,14 @@ _UNKNOWN_S = 1e9
 def standing_values(model: ServedModel, prefix: str) -> list[Any]:
     """The values that STANDING binds, in order."""
     topics = [f"{prefix}{name}.events" for name in model.categories]
-    return [model.domain, list(model.reads or (model.name,)), topics, list(model.categories)]
+    return [model.domain, list(model.reads or (model.name,)), topics, list(model.categories), model.domain, model.name]
 
 
 def standing_of(text: str, model: ServedModel, prefix: str) -> Standing:
     """The standing that Postgres wrote. A view is no fresher than the oldest table that it reads: one may be detached."""
     if isinstance(model, ClosedModel):
         return model.standing()
-    positions, serving, (parked, waiting), now, seen = msgspec.json.decode(text)
+    positions, serving, (parked, waiting), view, now, seen = msgspec.json.decode(text)
     builds: Sequence[Any] = serving or ()
     groups = {"models" if code is None else f"build:{build}" for build, _, _, code in builds} or {"models"}
     core: dict[TopicPart, int] = {}
@@ -93,7 +95,7 @@ def standing_of(text: str, model: ServedModel, prefix: str) -> Standing:
         min(codes, default=None),
         None if newest is None else _time(newest),
         age,
-        f"{model.fingerprint} {builds} {waiting}",
+        f"{model.fingerprint} {builds} {waiting} {view}",
         now,
         seen,
     )

@@ -29,9 +29,15 @@ def logged(app: ASGIApp) -> ASGIApp:
         try:
             await app(scope, receive, watched)
         finally:
-            method, route = scope["method"], str(scope.get("path_template") or "unknown")
-            ms = round(1000 * (perf_counter() - began), 1)
-            seen = about(method=method, route=route, status=status, ms=ms)
-            _log.info("%s %s %d %.1f ms", method, route, status, ms, extra=seen)
+            route = str(scope.get("path_template") or "unknown")
+            log_answer(scope["method"], route, status, perf_counter() - began)
 
     return timed
+
+
+def log_answer(method: str, route: str, status: int, seconds: float) -> None:
+    """Log a request that was answered."""
+    ms = round(1000 * seconds, 1)
+    _log.info(
+        "%s %s %d %.1f ms", method, route, status, ms, extra=about(method=method, route=route, status=status, ms=ms)
+    )

@@ -13,7 +13,8 @@ JSON = "application/json"
 class Answer(Response[bytes]):
     """A response without cookies, background tasks or encoders; its media type is given.
 
-    `head`: it answers HEAD, and says nothing of the length of the body that it has not.
+    `head`: it answers HEAD, and says nothing of the length of the body that it has not. `basis`: what the same request is answered alike
+    by; None if nothing is known that decides it.
     """
 
     def __init__(
@@ -29,6 +30,7 @@ class Answer(Response[bytes]):
         self.content, self.headers = content, dict(headers or {})
         self.status_code, self.media_type, self.encoding = status_code, media_type, "utf-8"
         self.background, self.cookies, self.response_type_encoders = None, [], {}
+        self.basis: object = None
         self._head = head
 
     def encoded_headers(self) -> list[tuple[bytes, bytes]]:

@@ -52,6 +52,11 @@ def shared(app: ASGIApp, origins: Collection[str]) -> ASGIApp:
     return answered
 
 
+def every_answer(origins: Collection[str]) -> bytes:
+    """The header lines that `shared` adds to an answer even if its request names no origin."""
+    return b"" if not origins or ANY in origins else b"%b: %b\r\n" % _VARY
+
+
 async def _before(send: Send, wanted: bytes, ours: list[tuple[bytes, bytes]], *, allowed: bool) -> None:
     """Answer a browser that asks before it sends. An origin that is not named is told no more than that."""
     headers = [*ours, (b"vary", b"Access-Control-Request-Headers")]
