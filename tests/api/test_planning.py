@@ -1,6 +1,7 @@
 """Plans of queries: a client's text is a value in every place where it may stand, and a statement depends on the shape of its query alone."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -9,11 +10,13 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from refold.api.errors import ApiError, OrderInvalid, UnknownParameter
+from refold.api.errors import ApiError, FilterInvalid, OrderInvalid, UnknownParameter
+from refold.api.http.reads.asking import MOST_ASKED, Asked, asked_again
 from refold.api.http.reads.language.preferences import Preferences, read_preferences
 from refold.api.http.reads.language.query_string import read_query
 from refold.api.http.reads.language.ranges import Rows, content_range, read_rows
-from refold.api.http.reads.planning.plan import Plan, Wanted, check_name, plan_query
+from refold.api.http.reads.language.tree import Condition, Query
+from refold.api.http.reads.planning.plan import Plan, Wanted, check_name, plan_query, plan_row
 from refold.api.http.wire.accepting import Media, accepted
 from refold.api.reading_errors import (
     NotAcceptable,
@@ -25,6 +28,7 @@ from refold.api.reading_errors import (
     SelectInvalid,
 )
 from refold.projections.tables.serving import ServedColumn, ServedModel, served_models
+from tests.api.conftest import STORE_DAILY
 
 MODEL = ServedModel(
     "shop",
@@ -277,3 +281,30 @@ def test_the_content_range_says_which_rows_of_how_many(
     first: int, rows: int, total: int | None, wanted: tuple[str, int]
 ) -> None:
     assert content_range(first, rows, total) == wanted
+
+
+def test_a_row_is_found_by_the_statement_of_its_keys_filters() -> None:
+    """Its shape is made once for each model, so it must be the one that any query has."""
+    key = ("3", "2026-01-01")
+    filters = tuple(((), Condition(name, "eq", value)) for name, value in zip(STORE_DAILY.key, key, strict=True))
+    query, row = plan_query(STORE_DAILY, Query(filters=filters, limit=1)), plan_row(STORE_DAILY, key)
+    assert row.shape == query.shape
+    assert row.values == query.values
+    assert [(one.value, one.probe, one.refused().message) for one in row.given] == [
+        (one.value, one.probe, one.refused().message) for one in query.given
+    ]
+
+
+def test_a_question_that_was_planned_for_another_table_is_planned_again() -> None:
+    known: dict[Any, Asked] = {}
+    first = asked_again(known, STORE_DAILY, "GET", b"limit=1", {})
+    assert asked_again(known, STORE_DAILY, "GET", b"limit=1", {}) is first
+    assert asked_again(known, STORE_DAILY, "GET", b"limit=1", {"prefer": "count=exact"}) is not first
+    other = replace(STORE_DAILY, columns=STORE_DAILY.columns[:3])
+    found = asked_again(known, other, "GET", b"limit=1", {})
+    assert (found.plan.model, len(found.plan.shape.shown)) == (other, 3)
+    for number in range(2 * MOST_ASKED):
+        asked_again(known, STORE_DAILY, "GET", b"limit=%d" % (number % 900 + 1), {"prefer": f"wait={number % 10}"})
+    assert len(known) <= MOST_ASKED
+    with pytest.raises(FilterInvalid):
+        asked_again(known, STORE_DAILY, "GET", b"store_id=eq.x", {})

@@ -64,7 +64,7 @@ async def _judge(reads: ModelReads, selection: Selection) -> None:
         try:
             await reads.fetch(f"SELECT ({given.probe}) IS NULL".encode(), [given.value])
         except psycopg.Error as problem:
-            raise given.refused from problem
+            raise given.refused() from problem
         except RefoldError:
             return
 

@@ -1,6 +1,6 @@
 """Parse: everything of a request that decides its answer, as one value."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, MutableMapping
 from typing import NamedTuple
 
 from refold.api.http.downloads.formats import files
@@ -15,6 +15,9 @@ MEDIA_TYPES = (JSON, ARRAY, OBJECT, CSV, *files())
 """What a list of rows can be; the first if a client accepts anything. Those behind CSV are files only (`files`)."""
 ROW_MEDIA_TYPES = (JSON, OBJECT)
 VARY = "Accept, Prefer, Range"
+MOST_ASKED, _SHORT = 1000, 500
+"""Questions whose plans are kept, and most bytes of a query string among them; when there are more, all are read again."""
+_FORMING = tuple(name.lower() for name in VARY.split(", "))
 
 
 class Asked(NamedTuple):
@@ -37,6 +40,21 @@ def said(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     for raw, value in headers:
         name, text = raw.decode("latin-1"), value.decode("latin-1")
         found[name] = f"{found[name]}, {text}" if name in found else text
+    return found
+
+
+def asked_again(
+    known: MutableMapping[Hashable, Asked], model: ServedModel, method: str, raw: bytes, headers: Mapping[str, str]
+) -> Asked:
+    """As `read_asked`, from what is known of the same question; a plan is a function of it and of the model."""
+    question = (model.domain, model.name, method, raw, *(headers.get(name) for name in _FORMING))
+    found = known.get(question)
+    if found is None or found.plan.model is not model:
+        found = read_asked(model, method, raw, headers)
+        if len(raw) <= _SHORT:
+            if len(known) >= MOST_ASKED:
+                known.clear()
+            known[question] = found
     return found
 
 

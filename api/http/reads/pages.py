@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import psycopg
 
@@ -144,10 +145,10 @@ async def values_judged(reads: ModelReads, plan: Plan, zone: str | None = None) 
     except psycopg.Error as problem:
         given = list(plan.given)
         if zone is not None:
-            given.append(Given(zone, "set_config('timezone', %s, true)", zone_unknown(zone)))
+            given.append(Given(zone, "set_config('timezone', %s, true)", partial(zone_unknown, zone)))
         for one in given:
             if await _is_refused(reads, one):
-                raise one.refused from problem
+                raise one.refused() from problem
         if isinstance(problem, psycopg.DataError) and any(item.column is None for item in plan.shape.shown):
             raise invalid(f"Postgres cannot cast or add up a value: {first_line(problem)}") from problem
         raise

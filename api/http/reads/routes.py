@@ -9,7 +9,7 @@ from litestar.params import FromPath, SkipValidation
 
 from refold.api.errors import DomainUnknown, ModelUnknown, RowAbsent
 from refold.api.http.reads.answering import answer
-from refold.api.http.reads.asking import ROW_MEDIA_TYPES, VARY, Asked, read_asked, said
+from refold.api.http.reads.asking import ROW_MEDIA_TYPES, VARY, Asked, asked_again, said
 from refold.api.http.reads.conditional import not_modified, validated
 from refold.api.http.reads.explain import Services as Why
 from refold.api.http.reads.explain import explain_row
@@ -50,7 +50,7 @@ async def read_rows(request: AnyRequest, models: Services, domain: FromPath[str]
     format_ = format_asked(request.method, raw, headers)
     if format_ is not None:
         return await read_file(request, models, served, format_, headers, raw)
-    asked = read_asked(served, request.method, raw, headers)
+    asked = asked_again(models.reads.asked, served, request.method, raw, headers)
     media, moving = asked.media.content_type, asked.plan.moving
     if not moving and (known := await not_modified(models, served, request.scope, headers, media)) is not None:
         return known

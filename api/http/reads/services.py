@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from refold.api.http.downloads.downloading import Downloads
 from refold.api.http.reads.freshness import Seen
@@ -62,6 +62,8 @@ class ModelReads:
     in_zone: InZone
     statements: dict[Hashable, Piece] = field(default_factory=dict)
     """Statements by the shape of what they ask, each composed once; emptied when other tables serve."""
+    asked: dict[Hashable, Any] = field(default_factory=dict)
+    """What short queries ask, read and planned once (`asking`)."""
     seen: Seen = field(default_factory=Seen)
     """When this process first saw where each model stands."""
     downloads: Downloads | None = None

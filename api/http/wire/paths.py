@@ -23,7 +23,12 @@ def raw_behind(request: Request[Any, Any, Any], *segments: str) -> bytes | None:
 
     The framework's own path is decoded and its slashes are tidied up, but `%2F`, `//` and a last `/` mean something in a key.
     """
-    parts = request.scope["raw_path"].partition(b"?")[0].split(b"/", len(segments) + 1)
+    raw = request.scope["raw_path"]
+    if b"%" not in raw and b"?" not in raw:  # nearly always: nothing to decode
+        there = f"/{'/'.join(segments)}".encode()
+        if raw.startswith(there) and raw[len(there) : len(there) + 1] in {b"", b"/"}:
+            return raw[len(there) + 1 :] if len(raw) > len(there) else None
+    parts = raw.partition(b"?")[0].split(b"/", len(segments) + 1)
     named = [unquote_to_bytes(part) for part in parts[1 : len(segments) + 1]]
     if named != [segment.encode() for segment in segments]:
         raise RouteUnknown("there is nothing at this path")

@@ -1,6 +1,7 @@
 """Filters: judged against the declaration, their values read, and written as SQL, which depends on their shape alone."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -33,11 +34,11 @@ _TEXTS = frozenset({"text", "bpchar"})
 
 
 class Given(NamedTuple):
-    """A client's value, kept so that an error can name the one that Postgres refuses: `probe` reads it alone."""
+    """A client's value, kept so that an error can name the one that Postgres refuses: `probe` reads it alone, `refused` makes the error."""
 
     value: str | None
     probe: str
-    refused: ApiError
+    refused: Callable[[], ApiError]
 
 
 class Test(msgspec.Struct, frozen=True):
@@ -141,7 +142,7 @@ def _value(part: Condition, column: ServedColumn) -> Given:
     if operator in {"like", "ilike"}:
         text = text.replace("*", "%")
         if part.modifier is None and (len(text) - len(text.rstrip("\\"))) % 2:
-            raise _given(column, text, "%s::text", part.value).refused  # Postgres tells only of some rows
+            raise _given(column, text, "%s::text", part.value).refused()  # Postgres tells only of some rows
     cast = "text" if operator in _MATCHED or operator in _SEARCHED else kind.sql
     if part.modifier in {"any", "all"}:
         each = f"{_MATCHED[operator]} ANY(%s::text[])" if operator in _MATCHED else ""
@@ -163,11 +164,24 @@ def _plain(column: ServedColumn, text: str) -> str:
 def _given(column: ServedColumn, value: str | None, probe: str, text: str | None = None) -> Given:
     asked = text if text is not None else value or ""
     if probe == "%s::regconfig":
-        message = (
-            f"{column.name}: there is no language {shown(asked)} for full text; `simple` and `english` are always there"
-        )
-        return Given(value, probe, FilterInvalid(message, Fault(column.name, "filter-invalid", message)))
+        return Given(value, probe, partial(_no_language, column, asked))
     if probe.endswith(("::text", "::text[])", "::text)")):
-        message = f"{column.name}: Postgres cannot read the pattern {shown(asked)}"
-        return Given(value, probe, FilterInvalid(message, Fault(column.name, "filter-invalid", message)))
-    return Given(value, probe, not_of(column, asked))
+        return Given(value, probe, partial(_no_pattern, column, asked))
+    return Given(value, probe, partial(not_of, column, asked))
+
+
+def _no_language(column: ServedColumn, asked: str) -> FilterInvalid:
+    message = (
+        f"{column.name}: there is no language {shown(asked)} for full text; `simple` and `english` are always there"
+    )
+    return FilterInvalid(message, Fault(column.name, "filter-invalid", message))
+
+
+def _no_pattern(column: ServedColumn, asked: str) -> FilterInvalid:
+    message = f"{column.name}: Postgres cannot read the pattern {shown(asked)}"
+    return FilterInvalid(message, Fault(column.name, "filter-invalid", message))
+
+
+def given_key(column: ServedColumn, text: str) -> Given:
+    """The value of a column of a key, as of a filter by `eq`. Raises FilterInvalid."""
+    return _given(column, read_value(column, _plain(column, text)), f"%s::{served_type(column.sql_type).sql}", text)

@@ -11,12 +11,12 @@ import msgspec
 
 from refold.api.errors import Fault, FilterInvalid, OrderInvalid, RowKeyInvalid
 from refold.api.http.reads.language.ranges import Rows
-from refold.api.http.reads.language.tree import Column, Condition, Embedded, Path, Query
+from refold.api.http.reads.language.tree import Column, Embedded, Path, Query
 from refold.api.http.reads.language.tree import Term as Asked
 from refold.api.http.reads.planning import cursors
 from refold.api.http.reads.planning.column_values import Value
 from refold.api.http.reads.planning.cursors import Cursor
-from refold.api.http.reads.planning.filtering import Given, judged
+from refold.api.http.reads.planning.filtering import Given, Test, given_key, judged
 from refold.api.http.reads.planning.keyset import ROWS_NAMED, VIEW, Term
 from refold.api.http.reads.planning.names import no_such_column, no_such_resource
 from refold.api.http.reads.planning.pieces import identifier
@@ -99,8 +99,7 @@ def plan_query(model: ServedModel, query: Query, wanted: Wanted | None = None) -
     elif cursor is not None:
         values += cursor.values
         given += [
-            Given(value, f"%s::{term.cast}", cursors.not_ours())
-            for term, value in zip(terms, cursor.values, strict=True)
+            Given(value, f"%s::{term.cast}", cursors.not_ours) for term, value in zip(terms, cursor.values, strict=True)
         ]
     rows = wanted.rows or Rows(query.offset, query.limit)
     offset = rows.offset if cursor is None else 0
@@ -127,11 +126,35 @@ def plan_row(model: ServedModel, key: Sequence[str]) -> Plan:
         raise RowKeyInvalid(
             f"the key of {model.name} is {','.join(model.key)}: {len(model.key)} values, not {len(key)}"
         )
-    filters = tuple(((), Condition(name, "eq", value)) for name, value in zip(model.key, key, strict=True))
+    known = _ROWS.get((model.domain, model.name))
+    if known is None or known.model is not model:
+        known = _ROWS[model.domain, model.name] = _row_of(model)
     try:
-        return plan_query(model, Query(filters=filters, limit=1))
+        given = tuple(given_key(column, text) for column, text in zip(known.columns, key, strict=True))
     except FilterInvalid as problem:
         raise RowKeyInvalid(problem.message, *problem.faults) from None
+    return Plan(model, known.shape, tuple(one.value for one in given), given, _ONE_ROW)
+
+
+class _Row(NamedTuple):
+    """The shape of the statement that finds one row of a model, and the columns of its key."""
+
+    model: ServedModel
+    columns: tuple[ServedColumn, ...]
+    shape: Shape
+
+
+_ROWS: dict[tuple[str, str], _Row] = {}
+_ONE_ROW = Query(limit=1)
+
+
+def _row_of(model: ServedModel) -> _Row:
+    columns = {column.name: column for column in model.columns}
+    key = tuple(columns[name] for name in model.key)
+    tests = tuple(Test(column, "eq") for column in key)
+    terms = _of_rows(model, columns, ())
+    items = items_shown(_ONE_ROW.select, model.columns, _finder(model, columns, "select"), VIEW)
+    return _Row(model, key, Shape((model.domain, model.name), items, tests, terms, 1, False, None, False))
 
 
 def _limit(rows: Rows, wanted: Wanted) -> int:
