@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -487,3 +488,11 @@ def test_the_headers_that_say_where_rows_stand_are_known_by_name() -> None:
         "",
     )
     assert tuple(everything.headers()) == STANDING_HEADERS
+
+
+def test_every_header_that_a_read_looks_at_is_part_of_the_question_or_is_never_kept() -> None:
+    folder = Path(kept_module.__file__).parents[1] / "reads"
+    texts = [path.read_text() for path in folder.rglob("*.py")]
+    named = {name.encode() for text in texts for name in re.findall(r'headers(?:\.get\(|\[)"([a-z-]+)"', text)}
+    assert {b"accept", b"prefer", b"range", b"refold-min-position", b"if-none-match"} <= named
+    assert named <= kept_module._FORMING | kept_module._NEVER

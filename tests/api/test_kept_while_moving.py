@@ -6,14 +6,15 @@ import random
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import partial
 from typing import NamedTuple
 
 import pytest
 
 from refold.api.http.hot.kept import HITS
 from refold.api.http.reads.services import Keeping
-from tests.api.shelf import Site, serving
+from tests.api.shelf import HTTP, Site, serving
 from tests.api.test_fresh_answers import TOPIC, stand
 
 pytestmark = pytest.mark.servers
@@ -40,16 +41,17 @@ class History:
     """A model that moves in every way there is, one commit after another. Its rows say where they stand."""
 
     def __init__(self, site: Site) -> None:
-        self.db = site.db
+        self.db, self.builds = site.db, dict[int, int]()
         site.make("moving", COLUMNS, ["id"], [], view=False)
         self.db.execute("DROP TABLE shelf.moving")
         for build in (1, 2):
             self.db.execute(f"CREATE TABLE shelf.moving_{build} (id bigint, at bigint, build bigint, parked bigint)")
             self.db.execute(f"INSERT INTO shelf.moving_{build} SELECT id, 1, {build}, 0 FROM generate_series(1, 3) id")
-            self.db.execute(
-                "INSERT INTO refold.builds (domain, model, fingerprint, status) VALUES ('shelf', 'moving', 'f', %s)",
+            noted = self.db.execute(
+                "INSERT INTO refold.builds (domain, model, fingerprint, status) VALUES ('shelf', 'moving', 'f', %s) RETURNING build",
                 ("serving" if build == 1 else "retired",),
             )
+            self.builds[build] = noted.fetchall()[0][0]
         self.db.execute("CREATE VIEW shelf.moving AS SELECT * FROM shelf.moving_1")
         self.moments, self.committed = [Moment(1, 1, 1, 0)], 0
         stand(site, "core", 1)
@@ -85,10 +87,8 @@ class History:
                 (f"s{number}",),
             )
         self.db.execute(f"CREATE OR REPLACE VIEW shelf.moving AS SELECT * FROM shelf.moving_{now.build}")
-        self.db.execute(
-            "UPDATE refold.builds SET status = CASE WHEN build % 2 = %s % 2 THEN 'serving' ELSE 'retired' END",
-            (now.build,),
-        )
+        self.db.execute("UPDATE refold.builds SET status = 'retired' WHERE model = 'moving'")
+        self.db.execute("UPDATE refold.builds SET status = 'serving' WHERE build = %s", (self.builds[now.build],))
 
 
 def told(body: bytes, headers: http.client.HTTPMessage) -> Moment:
@@ -106,15 +106,19 @@ class Reader(threading.Thread):
 
     def __init__(self, site: Site, history: History, seed: int) -> None:
         super().__init__()
-        self._connection = http.client.HTTPConnection(site.url.removeprefix("http://"), timeout=30)
+        self.connection = http.client.HTTPConnection(site.url.removeprefix("http://"), timeout=30)
         self._history, self._rng = history, random.Random(seed)
         self.stopped, self.wrong, self.answers = False, list[object](), 0
 
     def run(self) -> None:
+        with closing(self.connection):
+            self._read_on()
+
+    def _read_on(self) -> None:
         while not self.stopped:
             committed = self._history.committed
             try:
-                found = self.read(self._rng.choice(PATHS))
+                found = read(self.connection, self._rng.choice(PATHS))
             except (AssertionError, ValueError, OSError, http.client.HTTPException) as problem:
                 self.wrong.append(problem)
                 return
@@ -124,12 +128,13 @@ class Reader(threading.Thread):
                 return
             self.answers += 1
 
-    def read(self, path: str) -> Moment:
-        self._connection.request("GET", path)
-        answer = self._connection.getresponse()
-        body = answer.read()
-        assert answer.status == 200, body
-        return told(body, answer.headers)
+
+def read(connection: http.client.HTTPConnection, path: str) -> Moment:
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    body = answer.read()
+    assert answer.status == 200, body
+    return told(body, answer.headers)
 
 
 @contextmanager
@@ -156,21 +161,21 @@ def test_each_answer_is_a_moment_between_its_request_and_its_arrival(module_data
                 time.sleep(rng.choice((0, 0, 0.001, 0.01, 0.03)))
         assert [reader.wrong for reader in readers] == [[]] * READERS
         assert all(reader.answers for reader in readers)
-        for _ in range(2):
-            assert {readers[0].read(path) for path in PATHS} == {history.moments[-1]}
+        with closing(Reader(site, history, 0).connection) as last:
+            for _ in range(2):
+                assert {read(last, path) for path in PATHS} == {history.moments[-1]}
         assert HITS._value.get() > before + len(PATHS) - 1
+
+
+def at_of(site: Site, model: str) -> int:
+    return int(HTTP.get(f"{site.url}/v1/shelf/{model}/1").json()["at"])
 
 
 def test_a_change_by_hand_shows_when_the_kept_answer_is_too_old(module_database: str) -> None:
     """No position moves by it, and no notice tells of it."""
     with serving(module_database, Keeping(1 << 20, 0.2)) as site:
         site.make("byhand", COLUMNS, ["id"], [[1, 7, 1, 0]], view=False)
-        connection = http.client.HTTPConnection(site.url.removeprefix("http://"), timeout=30)
-
-        def shown() -> int:
-            connection.request("GET", "/v1/shelf/byhand/1")
-            return int(json.loads(connection.getresponse().read())["at"])
-
+        shown = partial(at_of, site, "byhand")
         assert [shown() for _ in range(3)] == [7] * 3
         site.db.execute("UPDATE shelf.byhand SET at = 8")
         until = time.monotonic() + 30
@@ -187,7 +192,6 @@ def test_a_view_of_another_declaration_is_another_answer(module_database: str) -
     with serving(module_database, Keeping(1 << 20, 600.0)) as site:
         site.make("seen", COLUMNS, ["id"], [[1, 7, 1, 0]])
         site.db.execute("ALTER TABLE shelf.seen RENAME TO seen_table")
-        connection = http.client.HTTPConnection(site.url.removeprefix("http://"), timeout=30)
         for number in (1, 2, 3):
             with site.db.transaction():
                 site.db.execute(
@@ -199,5 +203,4 @@ def test_a_view_of_another_declaration_is_another_answer(module_database: str) -
                     (str(number),),
                 )
             for _ in range(3):
-                connection.request("GET", "/v1/shelf/seen/1")
-                assert json.loads(connection.getresponse().read())["at"] == 7 * number
+                assert at_of(site, "seen") == 7 * number

@@ -71,6 +71,7 @@ class StandingNow:
             while self._waiting:
                 told, self._waiting = self._waiting, []
                 stands = await self._looked()
+                told.reverse()
                 while told:
                     told.pop()(stands)
         finally:  # also if the task is cancelled: nobody waits in vain
