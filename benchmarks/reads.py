@@ -41,8 +41,7 @@ class Client(asyncio.Protocol):
         self._read, self._whole = bytearray(), 0
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # asyncio's own signature says BaseTransport; TCP has this one
         self._transport = transport
         self._ask()
 
@@ -58,7 +57,7 @@ class Client(asyncio.Protocol):
             self._whole = end + len(_END) + int(found[1] if found else 0)
         if not self._whole or len(self._read) < self._whole:
             return
-        if self._read[9:12] not in {b"200", b"206"}:
+        if bytes(self._read[9:12]) not in {b"200", b"206"}:
             self.done.set_exception(RuntimeError(self._read[:300].decode()))
             return
         now = time.perf_counter()
