@@ -15,14 +15,14 @@ import pytest
 
 from refold.api.http.application import Application
 from refold.api.http.hot import kept as kept_module
-from refold.api.http.hot.kept import HITS, MISSES, KeptAnswers, question_of
+from refold.api.http.hot.kept import KeptAnswers, Sent, question_of
+from refold.api.http.hot.metrics import HITS, MISSES
 from refold.api.http.hot.standing_now import StandingNow, Stands
 from refold.api.http.reads.conditional import Basis
 from refold.api.http.reads.freshness import STANDING_HEADERS
 from refold.api.http.reads.services import Keeping, ModelReads, ModelServices
 from refold.api.http.reads.standing import ALONE, standing_of
 from refold.api.http.server import server
-from refold.api.http.wire.answer import Answer
 from refold.api.http.wire.database import Parameters, Row, Statement
 from refold.projections.tables.served import ServedModel
 from refold.streams.domain import Domains
@@ -148,6 +148,7 @@ QUESTIONS = [
     (ROWS + b"?store_id=eq.3", b"accept: application/vnd.pgrst.object+json\r\n"),
     (ROWS, b"range: 0-9\r\n"),
     (ROWS + b"?offset=1", b"prefer: count=exact\r\n"),
+    (ROWS + b"?limit=7", b"accept-encoding: gzip, zstd\r\n"),
 ]
 
 
@@ -388,9 +389,8 @@ def question(number: int) -> Any:
 
 
 def keep(kept: KeptAnswers, number: int, size: int = 100, at: int = 10, asked_at: float | None = None) -> None:
-    answer = Answer(b"x" * size, media_type="application/json")
-    answer.basis = Basis(STORE_DAILY, standing(at))
-    kept.keep(question(number), TEMPLATES[1], 200, answer, time.monotonic() if asked_at is None else asked_at)
+    basis, sent = Basis(STORE_DAILY, standing(at)), Sent(200, [], b"x" * size)
+    kept.keep(question(number), TEMPLATES[1], basis, sent, time.monotonic() if asked_at is None else asked_at)
 
 
 def test_memory_is_bounded_and_the_oldest_answer_goes_first() -> None:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from refold.api.http.hot.kept import HITS
+from refold.api.http.hot.metrics import HITS
 from refold.api.http.reads.services import Keeping
 from tests.api.shelf import HTTP, Site, serving
 from tests.api.test_fresh_answers import TOPIC, stand

@@ -9,7 +9,8 @@ from time import perf_counter
 from typing import Any
 
 from refold.api.http.describe.metrics import count_answer
-from refold.api.http.hot.kept import HITS, Kept, KeptAnswers, question_of
+from refold.api.http.hot.kept import Kept, KeptAnswers, question_of
+from refold.api.http.hot.metrics import HITS
 from refold.api.http.hot.standing_now import Stands
 from refold.api.http.wire.access_log import log_answer
 from refold.api.http.wire.connections import BoundedConnection

@@ -6,28 +6,25 @@ part of the state (a change of a table by hand, a right that is taken away) show
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from time import monotonic
+from typing import NamedTuple
 
 from litestar.types import Scope
-from prometheus_client import Counter, Gauge
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from refold.api.http.hot.metrics import BYTES
 from refold.api.http.hot.standing_now import Name, StandingNow, Stands, State
 from refold.api.http.reads.conditional import Basis
 from refold.api.http.reads.freshness import STANDING_HEADERS
 from refold.api.http.reads.services import ModelServices
-from refold.api.http.wire.answer import Answer
 from refold.projections.tables.served import ServedModel
 
-Question = tuple[bytes, bytes | None, bytes | None, bytes | None]
-"""Everything of a GET that forms its answer: its target as it was sent, `Accept`, `Prefer`, `Range`."""
-HITS = Counter("refold_kept_answers_hits_total", "Reads answered from memory.")
-MISSES = Counter("refold_kept_answers_misses_total", "Reads that could have been answered from memory, and read rows.")
-BYTES = Gauge("refold_kept_answers_bytes", "Bytes of answers kept in memory.", multiprocess_mode="livesum")
+Question = tuple[bytes, bytes | None, bytes | None, bytes | None, bytes | None]
+"""Everything of a GET that forms its answer: its target as it was sent, `Accept`, `Accept-Encoding`, `Prefer`, `Range`."""
 _HOST = re.compile(rb"[A-Za-z0-9.:\[\]-]*")
-_FORMING = frozenset({b"host", b"accept", b"prefer", b"range"})
+_FORMING = frozenset({b"host", b"accept", b"accept-encoding", b"prefer", b"range"})
 _NEVER = frozenset(
     {
         b"if-none-match",
@@ -47,6 +44,14 @@ _OVERHEAD = 600
 """Bytes that an answer takes besides its texts."""
 _LARGEST = 8
 """One answer takes at most this part of the memory."""
+
+
+class Sent(NamedTuple):
+    """An answer as it was sent."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +105,9 @@ class KeptAnswers:
         self._drop(kept)
         return None
 
-    def keep(self, question: Question, route: str, status: int, answer: Answer, asked_at: float) -> None:
+    def keep(self, question: Question, route: str, basis: Basis, sent: Sent, asked_at: float) -> None:
         """Keep an answer whose statement was sent at `asked_at` or later, unless it is known to be out of date."""
-        basis = answer.basis
-        if not isinstance(basis, Basis) or not self.keeps:
+        if not self.keeps:
             return
         model, standing = basis
         name = model.domain, model.name
@@ -111,13 +115,12 @@ class KeptAnswers:
         if stands is None:
             stands = self._stands[name] = StandingNow(self._models, name)
         state = stands.learned(standing.state, asked_at)
-        before, after = _parts(answer)
-        size = len(before) + len(after) + len(answer.content) + len(question[0]) + _OVERHEAD
+        before, after = _parts(sent.headers)
+        size = len(before) + len(after) + len(sent.body) + len(question[0]) + _OVERHEAD
         if state is None or self._models.models.get(name) is not model or size > self._most // _LARGEST:
             return
         until = asked_at + self._seconds
-        status, body = answer.status_code or status, answer.content
-        kept = Kept(question, stands, model, state, until, route, status, before, after, body, size)
+        kept = Kept(question, stands, model, state, until, route, sent.status, before, after, sent.body, size)
         if (earlier := self._kept.get(question)) is not None:
             self._drop(earlier)
         self._kept[question] = kept
@@ -151,7 +154,7 @@ def question_of(target: bytes, headers: Iterable[tuple[bytes, bytes]]) -> Questi
             return None
     if not is_plain_host(found.get(b"host", b"")):
         return None
-    return target, found.get(b"accept"), found.get(b"prefer"), found.get(b"range")
+    return target, found.get(b"accept"), found.get(b"accept-encoding"), found.get(b"prefer"), found.get(b"range")
 
 
 def question_in(scope: Scope) -> Question | None:
@@ -165,17 +168,11 @@ def is_plain_host(host: bytes) -> bool:
     return _HOST.fullmatch(host) is not None
 
 
-def _parts(answer: Answer) -> tuple[bytes, bytes]:
+def _parts(lines: Sequence[tuple[bytes, bytes]]) -> tuple[bytes, bytes]:
     """The headers before `Last-Modified` and those behind it, without those that say where rows stand."""
-    lines = list(_lines(answer))
     places = [place for place, (name, _) in enumerate(lines) if name == b"etag"]
     behind = places[0] + 1 if places else 0
     texts = [
         b"" if name in _OF_STANDING or name == _MODIFIED else b"%b: %b\r\n" % (name, value) for name, value in lines
     ]
     return b"".join(texts[:behind]), b"".join(texts[behind:])
-
-
-def _lines(answer: Answer) -> Iterator[tuple[bytes, bytes]]:
-    yield from answer.encoded_headers()
-    yield b"content-length", b"%d" % len(answer.content)

@@ -7,7 +7,6 @@ tidy up, a bad `Host`, a parameter where a route has none) is never taken.
 
 import re
 from collections.abc import Awaitable, Callable
-from time import monotonic
 from typing import Any
 
 from litestar import Request
@@ -17,7 +16,8 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from refold.api.http.commands.routes import command_answer
 from refold.api.http.commands.services import CommandServices
 from refold.api.http.describe.metrics import counting
-from refold.api.http.hot.kept import MISSES, KeptAnswers, is_plain_host, question_in
+from refold.api.http.hot.kept import KeptAnswers, is_plain_host
+from refold.api.http.hot.remembering import BASIS, remembered
 from refold.api.http.reads.routes import read_row, read_rows
 from refold.api.http.reads.services import ModelServices
 from refold.api.http.wire.answer import Answer
@@ -54,10 +54,11 @@ def hot_paths(
         request: Request[Any, Any, Any] = Request(scope, receive)
         return await read_row.fn(request=request, models=models, why=models.why, **scope["path_params"])  # type: ignore[no-any-return]  # the framework has no type for `fn`
 
-    send, read, find = (
-        counting(answered(room.limited(_whole(*one))))
-        for one in ((sent, 201, None), (rows, 200, kept), (row, 200, kept))
-    )
+    def whole(answering: Answering, status: int) -> ASGIApp:
+        return answered(room.limited(_whole(answering, status)))
+
+    send = counting(whole(sent, 201))
+    read, find = (counting(remembered(whole(one, 200), kept)) for one in (rows, row))
 
     def found(scope: Scope) -> ASGIApp | None:
         if scope["type"] != ScopeType.HTTP or not _is_plain(scope):
@@ -90,15 +91,10 @@ def _is_plain(scope: Scope) -> bool:
     return is_plain_host(next((value for name, value in scope["headers"] if name == b"host"), b""))
 
 
-def _whole(answering: Answering, status: int, kept: KeptAnswers | None) -> ASGIApp:
+def _whole(answering: Answering, status: int) -> ASGIApp:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        question = None if kept is None or not kept.keeps else question_in(scope)
-        if question is not None:
-            MISSES.inc()
-        asked_at = monotonic()
         answer = await answering(scope, receive)
-        if question is not None and kept is not None:
-            kept.keep(question, scope["path_template"], status, answer, asked_at)
+        scope[BASIS] = answer.basis  # type: ignore[literal-required]  # ours
         await answer.to_asgi_response(status_code=status)(scope, receive, send)
 
     return app
