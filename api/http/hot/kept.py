@@ -107,17 +107,19 @@ class KeptAnswers:
 
     def keep(self, question: Question, route: str, basis: Basis, sent: Sent, asked_at: float) -> None:
         """Keep an answer whose statement was sent at `asked_at` or later, unless it is known to be out of date."""
-        if not self.keeps:
-            return
         model, standing = basis
         name = model.domain, model.name
+        if (
+            not self.keeps or self._models.models.get(name) is not model
+        ):  # another table serves by now, or it is of the past
+            return
         stands = self._stands.get(name)
         if stands is None:
             stands = self._stands[name] = StandingNow(self._models, name)
         state = stands.learned(standing.state, asked_at)
         before, after = _parts(sent.headers)
         size = len(before) + len(after) + len(sent.body) + len(question[0]) + _OVERHEAD
-        if state is None or self._models.models.get(name) is not model or size > self._most // _LARGEST:
+        if state is None or size > self._most // _LARGEST:
             return
         until = asked_at + self._seconds
         kept = Kept(question, stands, model, state, until, route, sent.status, before, after, sent.body, size)
