@@ -1,6 +1,6 @@
 """The handler: claims partitions of commands, decides in order, and appends outcomes to the matching events' partition.
 
-It reads the tables through one snapshot a batch, and adds what it appended itself (`holder`). Nothing here is durable:
+It reads the tables through one snapshot for a batch of every partition, and adds what it appended itself (`holder`). Nothing here is durable:
 after a crash the next owner reads from last_command_offset + 1, and the log voids records that came too late.
 It does no I/O of its own: tables, log and reader are handed in, and the simulation hands in others.
 """
