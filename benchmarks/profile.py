@@ -21,7 +21,7 @@ WATCHED = {
     "flush: copy": "refold.projections.partials.merge_sql.copy",
     "finish: keys, later flushes": "refold.projections.replay.staging.Staging.finish",
     "join": "refold.projections.replay.promote.join",
-    "compare": "refold.projections.replay.rebuild_beside.compare",
+    "compare": "refold.projections.replay.judging.compare",
     "promote": "refold.projections.replay.promote.promote",
 }
 
