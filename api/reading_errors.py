@@ -18,10 +18,17 @@ class QueryTooLarge(ApiError):
 
 
 class ResourceUnknown(ApiError):
-    """A filter, order or `select` names another resource to embed; read models have no links yet."""
+    """A filter, order or `select` names another resource, to which no link leads, or which `select` does not embed."""
 
     code, status = "resource-unknown", 400
-    remedy = "Ask for each read model by itself, or declare a view of both. A column name with a dot in it stands in double quotes."
+    remedy = "Embed one of the links that the message names: `select=*,link(columns)`. A column name with a dot in it stands in double quotes."
+
+
+class ResourceAmbiguous(ApiError):
+    """`select` embeds a resource to which several links lead."""
+
+    code, status = "resource-ambiguous", 300
+    remedy = "Name the link: `select=*,link(columns)`, or behind the resource `resource!link(columns)`."
 
 
 class PreferenceInvalid(ApiError):

@@ -6,6 +6,7 @@ docs/glossary.md explains our words.
 
 from refold.projections.declaring.declaration import Entity, Rollup, View, events, key
 from refold.projections.declaring.expressions import OCCURRED_AT, STREAM, by_event, day, field
+from refold.projections.declaring.links import Link
 from refold.projections.errors import BadDeclaration
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "STREAM",
     "BadDeclaration",
     "Entity",
+    "Link",
     "Rollup",
     "View",
     "by_event",

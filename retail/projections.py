@@ -4,7 +4,7 @@ One rule for money: revenue counts every accepted line (ItemScanned) at the time
 is paid later. A voided basket is not subtracted.
 """
 
-from refold.projections import OCCURRED_AT, Entity, Rollup, by_event, day, events, key
+from refold.projections import OCCURRED_AT, Entity, Link, Rollup, by_event, day, events, key
 from refold.retail.schemas.basket import BASKET, BasketAbandoned, BasketOpened, BasketPaid, ItemScanned
 from refold.retail.schemas.household import HOUSEHOLD, CampaignJoined, CouponRedeemed, PointsAwarded
 from refold.retail.schemas.product import PRODUCT, ProductDelisted, ProductListed, ProductRebranded
@@ -43,6 +43,16 @@ BASKETS = Entity(
         "closed_at": closed.max(OCCURRED_AT, "When it was paid or voided; null while it is open."),
     },
     units={"total": "USD", "discount": "USD"},
+    links={
+        "household": Link(
+            "households",
+            "household_id",
+            "The household of the loyalty card, once it has a row.",
+            reverse="receipts",
+            reverse_doc="Its baskets, paid or not: those at which its loyalty card was shown.",
+        ),
+        "store": Link("store_totals", "store_id", "The store's totals over all days.", reverse="receipts"),
+    },
 )
 
 STORE_DAILY = Rollup(

@@ -18,6 +18,7 @@ from refold.projections.declaring.field_types import (
     EventType as EventType,  # noqa: PLC0414 - all others import it from here
 )
 from refold.projections.declaring.field_types import common_type, value_type
+from refold.projections.declaring.links import Link, check_links
 from refold.projections.declaring.served_types import served_type
 from refold.projections.declaring.sql_types import ColumnType, of_python, places_fault, sum_of
 from refold.projections.declaring.view_sql import fault_of
@@ -125,7 +126,7 @@ class Evolve:
 
 @dataclass(frozen=True, kw_only=True)
 class Rollup:
-    """A row for each value of a key, over any events. `units`: the unit of a column's values, such as EUR or kg."""
+    """A row for each value of a key, over any events. `units`: the unit of a column's values, such as EUR or kg; `links`: to other read models."""
 
     name: str
     domain: str
@@ -133,10 +134,12 @@ class Rollup:
     key: Mapping[str, Key]
     columns: Mapping[str, Column]
     units: Mapping[str, str] = field(default_factory=dict)
+    links: Mapping[str, Link] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_names(self.name, self.domain, [*self.key, *self.columns])
         check_units(self.name, self.units, [*self.key, *self.columns])
+        check_links(self.name, self.links, [*self.key, *self.columns])
         if not self.key or not self.columns:
             raise BadDeclaration(f"{self.name}: a rollup has a key and columns")
         check_texts(self.name, {"it": self.description, **self.key_docs})
@@ -163,11 +166,13 @@ class Entity:
     evolve: Evolve | None = None
     deleted_when: type[Event] | None = None
     units: Mapping[str, str] = field(default_factory=dict)
+    links: Mapping[str, Link] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         names = list(self.columns) if self.evolve is None else list(self.evolve.state.__struct_fields__)
         _check_names(self.name, self.domain, [self.key_name, *names])
         check_units(self.name, self.units, [self.key_name, *names])
+        check_links(self.name, self.links, [self.key_name, *names])
         if (self.evolve is None) == (not self.columns):
             raise BadDeclaration(f"{self.name}: an entity has either columns or evolve")
         check_texts(self.name, {"it": self.description, **self.key_docs})
@@ -199,10 +204,12 @@ class View:
     reads: tuple[str, ...]
     sql: str
     units: Mapping[str, str] = field(default_factory=dict)
+    links: Mapping[str, Link] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_names(self.name, self.domain, list(self.columns))
         check_units(self.name, self.units, self.columns)
+        check_links(self.name, self.links, self.columns)
         strange = [name for name in self.key if name not in self.columns]
         if strange or not self.key or len(set(self.key)) != len(self.key):
             named = f"names {', '.join(strange)}" if strange else "names a column twice" if self.key else "is empty"

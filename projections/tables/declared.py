@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from refold.projections.declaring.declaration import EventType, ReadModel, View, handled
 from refold.projections.errors import BadDeclaration, UnknownModel
 from refold.projections.tables.fingerprint import fingerprint, view_fingerprint
 from refold.projections.tables.layout import Layout, layout_of
+from refold.projections.tables.links import ServedLink, links_of
 from refold.projections.tables.view_order import in_order
 from refold.streams.domain import domain_part, refuse_taken
 
@@ -16,13 +17,14 @@ from refold.streams.domain import domain_part, refuse_taken
 class Declared:
     """Layouts and fingerprints by (domain, model), the SQL views, and by category the event types that any model reads.
 
-    Each view comes after those that it reads.
+    Each view comes after those that it reads. `links`: of each read model that has any, in both directions.
     """
 
     layouts: dict[tuple[str, str], Layout]
     fingerprints: dict[tuple[str, str], str]
     views: tuple[View, ...]
     types: dict[str, list[EventType]]
+    links: dict[tuple[str, str], tuple[ServedLink, ...]] = field(default_factory=dict)
 
     @property
     def all_fingerprints(self) -> dict[tuple[str, str], str]:
@@ -61,7 +63,8 @@ def declared_of(models: Sequence[ReadModel]) -> Declared:
         for kind in handled(layout.model):
             types.setdefault(kind.category.name, {})[kind] = None
     prints = {name: fingerprint(layout.model) for name, layout in by_name.items()}
-    return Declared(by_name, prints, views, {category: list(found) for category, found in sorted(types.items())})
+    by_category = {category: list(found) for category, found in sorted(types.items())}
+    return Declared(by_name, prints, views, by_category, links_of(models, by_name))
 
 
 def _refuse_twice(models: Sequence[ReadModel]) -> None:

@@ -1,4 +1,4 @@
-"""The fingerprint of a declaration: equal for equal meaning. Descriptions are left out: they change no row."""
+"""The fingerprint of a declaration: equal for equal meaning. Descriptions and links are left out: they change no row."""
 
 import hashlib
 import inspect
@@ -20,7 +20,7 @@ from refold.schemas.upcast import upcasts_of
 
 ENGINE = 2
 """Version of the engine, raised when it folds the same declaration into other rows: every table is then rebuilt."""
-_TEXTS = {"doc", "docs", "description", "key_doc", "key_docs", "units"}
+_OF_NO_ROW = {"doc", "docs", "description", "key_doc", "key_docs", "units", "links"}
 
 
 def fingerprint(model: Model) -> str:
@@ -98,7 +98,7 @@ def _said(value: Any) -> Any:
         case _ if is_dataclass(value):
             said = [
                 type(value).__name__,
-                {f.name: _said(getattr(value, f.name)) for f in fields(value) if f.name not in _TEXTS},
+                {f.name: _said(getattr(value, f.name)) for f in fields(value) if f.name not in _OF_NO_ROW},
             ]
         case _:
             said = repr(value)

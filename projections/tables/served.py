@@ -8,6 +8,7 @@ import msgspec
 from refold.projections.declaring.declaration import View, handled
 from refold.projections.tables.fingerprint import view_fingerprint
 from refold.projections.tables.layout import Layout
+from refold.projections.tables.links import ServedLink as ServedLink  # noqa: PLC0414 - all others import it from here
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class ServedModel:
     reads: tuple[str, ...] = ()
     fingerprint: str = ""
     """Fingerprint of a declared SQL view; if it cannot be made, its fault is kept under this."""
+    links: tuple[ServedLink, ...] = ()
+    """Of this code's declarations; none are kept beside a build, since they change no row."""
 
 
 def as_json(model: ServedModel) -> str:

@@ -1,11 +1,11 @@
 """The models that the API serves: each one's view and columns, and whether its table is in order."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from refold.projections.tables.declared import declared
 from refold.projections.tables.fingerprint import view_fingerprint
-from refold.projections.tables.served import ServedColumn, ServedModel, served_table, served_view
+from refold.projections.tables.served import ServedColumn, ServedLink, ServedModel, served_table, served_view
 from refold.projections.tables.view_order import tables_read
 from refold.streams.postgres.connection import Database
 
@@ -37,7 +37,16 @@ class ViewFault:
     reason: str
 
 
-__all__ = ["ModelState", "ServedColumn", "ServedModel", "ViewFault", "model_states", "served_models", "view_faults"]
+__all__ = [
+    "ModelState",
+    "ServedColumn",
+    "ServedLink",
+    "ServedModel",
+    "ViewFault",
+    "model_states",
+    "served_models",
+    "view_faults",
+]
 
 _FAULTS = """
     SELECT f.domain, f.view, f.reason FROM refold.view_faults f
@@ -56,12 +65,13 @@ _STATES = """
 
 
 def served_models(domains: Sequence[str]) -> list[ServedModel]:
-    """Every read model and SQL view that the domains declare."""
+    """Every read model and SQL view that the domains declare, with its links."""
     found = declared(domains)
     tables = [served_table(layout) for layout in found.layouts.values()]
     categories = {(model.domain, model.name): model.categories for model in tables}
     down_to = tables_read(found.views)
-    return [*tables, *(served_view(view, down_to[view.domain, view.name], categories) for view in found.views)]
+    views = [served_view(view, down_to[view.domain, view.name], categories) for view in found.views]
+    return [replace(model, links=found.links.get((model.domain, model.name), ())) for model in (*tables, *views)]
 
 
 def model_states(db: Database, domains: Sequence[str]) -> list[ModelState]:

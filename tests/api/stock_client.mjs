@@ -30,7 +30,10 @@ const calls = {
   csv: tools('nr,name').eq('nr', 2).csv(),
   stripped: tools('*').eq('nr', 4).stripNulls(),
   unknown: tools('colour'),
-  embedded: tools('nr,maker(name)'),
+  unlinked: tools('nr,maker(name)'),
+  embedded: tools('nr,loans(loan,tool(name))').eq('nr', 1).order('days', { referencedTable: 'loans', ascending: false }).limit(1, { referencedTable: 'loans' }),
+  inner: client.from('loans').select('loan,tool!inner(nr)').eq('tool.name', 'saw, long'),
+  counts: tools('nr,loans(count)').in('nr', [1, 3]),
 }
 const answers = {}
 for (const [name, call] of Object.entries(calls)) {

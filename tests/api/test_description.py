@@ -26,7 +26,8 @@ from refold.api.http.describe.value_patterns import (
 )
 from refold.api.http.reads.freshness import read_max_age
 from refold.api.http.reads.language.query_string import read_query
-from refold.api.http.reads.planning.plan import check_name, plan_query
+from refold.api.http.reads.planning.plan import plan_query
+from refold.api.http.reads.planning.resources import check_name
 from refold.api.http.reads.positions import read_token
 from refold.api.http.reads.row_keys import key_of_path
 from refold.api.http.reads.stream_past import read_past

@@ -64,6 +64,21 @@ def test_a_column_says_its_type_unit_meaning_and_origin(client: Client, world: A
     }
 
 
+def test_a_model_says_which_rows_of_others_it_is_linked_to(client: Client, world: Any) -> None:
+    world.pages = [[], [], [STORE], [], [], [STORE]]
+    found = client.get("/v1/retail").json()
+    household, _ = entry(found, "baskets")["linked"]
+    assert household == {
+        "name": "household", "to": "/v1/retail/households", "rows": "one", "columns": {"household_id": "household_id"},
+        "description": household["description"], "example": "/v1/retail/baskets?select=*,household(*)&limit=10",
+    }  # fmt: skip
+    (receipts,) = entry(found, "households")["linked"]
+    assert (receipts["name"], receipts["to"], receipts["rows"]) == ("receipts", "/v1/retail/baskets", "many")
+    assert entry(found, "store_daily")["linked"] == []
+    page = client.get("/v1/retail", headers={"Accept": "text/html"}).text
+    assert 'many: <a href="#baskets">baskets</a>, by <code>household_id = household_id</code>' in page
+
+
 def test_a_view_is_as_fresh_as_what_it_reads_and_shows_its_query(client: Client, world: Any) -> None:
     world.pages = [[], [], [STORE]]
     view = entry(client.get("/v1/retail").json(), "store_totals")

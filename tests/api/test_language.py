@@ -228,6 +228,12 @@ def test_order_is_read_and_of_a_column_that_is_there_twice_the_first_counts() ->
         ("or=(a.eq.1,b.eq.2", FilterInvalid, "the text ends"),
         ("or=(a.eq.1)x", FilterInvalid, "at character 9 the end"),
         ("or=(a.noop.1)", UnknownOperator, "there is no operator 'noop'"),
+        (
+            "or=(a.eq.1,shop.town.eq.2)",
+            UnknownOperator,
+            "written shop.or=(town.eq.VALUE), or shop.not.is.null in the tree",
+        ),
+        ("shop=town.eq.2", UnknownOperator, "written shop.town=eq.VALUE"),
         ("order=", OrderInvalid, "at character 1 a column"),
         ("order=a.nullslast.desc", OrderInvalid, "at character 12"),
         ("order=a.down", OrderInvalid, "at character 2"),

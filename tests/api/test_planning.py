@@ -16,7 +16,8 @@ from refold.api.http.reads.language.preferences import Preferences, read_prefere
 from refold.api.http.reads.language.query_string import read_query
 from refold.api.http.reads.language.ranges import Rows, content_range, read_rows
 from refold.api.http.reads.language.tree import Condition, Query
-from refold.api.http.reads.planning.plan import Plan, Wanted, check_name, plan_query, plan_row
+from refold.api.http.reads.planning.plan import Plan, Wanted, plan_query, plan_row
+from refold.api.http.reads.planning.resources import check_name
 from refold.api.http.wire.accepting import Media, accepted
 from refold.api.reading_errors import (
     NotAcceptable,
@@ -165,9 +166,9 @@ def test_a_query_of_today_is_known_to_have_another_answer_tomorrow(text: str) ->
         ("name=is.true", ApiError, "only booleans are true"),
         ("nr=eq.ten", ApiError, "'ten' is no integer (nr)"),
         ("name=match." + "a" * 501, ApiError, "at most 500 characters"),
-        ("other.name=eq.1", ResourceUnknown, "'other': no read model is linked to tools"),
-        ("select=nr,other(nr)", ResourceUnknown, "'other': no read model is linked to tools"),
-        ("other.order=name", ResourceUnknown, "'other': no read model is linked to tools"),
+        ("other.name=eq.1", ResourceUnknown, "no link from tools to 'other'; it has no links"),
+        ("select=nr,other(nr)", ResourceUnknown, "no link from tools to 'other'; it has no links"),
+        ("other.order=name", ResourceUnknown, "no link from tools to 'other'; it has no links"),
     ],
 )
 def test_an_error_names_what_is_wrong_and_what_is_right(text: str, error: type[ApiError], said: str) -> None:
@@ -178,8 +179,9 @@ def test_an_error_names_what_is_wrong_and_what_is_right(text: str, error: type[A
 
 @pytest.mark.parametrize(("model", "query"), QUESTIONS)
 def test_each_question_of_the_page_for_analysts_is_one_request(model: str, query: str) -> None:
-    served = {one.name: one for one in served_models(["retail"])}[model]
-    plan = plan_query(served, read_query(query.encode(), check=check_name(served)))
+    models = {(one.domain, one.name): one for one in served_models(["retail"])}
+    served = models["retail", model]
+    plan = plan_query(served, read_query(query.encode(), check=check_name(served, models)), models=models)
     assert plan.shape.tables().text
 
 
@@ -297,14 +299,14 @@ def test_a_row_is_found_by_the_statement_of_its_keys_filters() -> None:
 
 def test_a_question_that_was_planned_for_another_table_is_planned_again() -> None:
     known: dict[Any, Asked] = {}
-    first = asked_again(known, STORE_DAILY, "GET", b"limit=1", {})
-    assert asked_again(known, STORE_DAILY, "GET", b"limit=1", {}) is first
-    assert asked_again(known, STORE_DAILY, "GET", b"limit=1", {"prefer": "count=exact"}) is not first
+    first = asked_again(known, STORE_DAILY, {}, "GET", b"limit=1", {})
+    assert asked_again(known, STORE_DAILY, {}, "GET", b"limit=1", {}) is first
+    assert asked_again(known, STORE_DAILY, {}, "GET", b"limit=1", {"prefer": "count=exact"}) is not first
     other = replace(STORE_DAILY, columns=STORE_DAILY.columns[:3])
-    found = asked_again(known, other, "GET", b"limit=1", {})
+    found = asked_again(known, other, {}, "GET", b"limit=1", {})
     assert (found.plan.model, len(found.plan.shape.shown)) == (other, 3)
     for number in range(2 * MOST_ASKED):
-        asked_again(known, STORE_DAILY, "GET", b"limit=%d" % (number % 900 + 1), {"prefer": f"wait={number % 10}"})
+        asked_again(known, STORE_DAILY, {}, "GET", b"limit=%d" % (number % 900 + 1), {"prefer": f"wait={number % 10}"})
     assert len(known) <= MOST_ASKED
     with pytest.raises(FilterInvalid):
-        asked_again(known, STORE_DAILY, "GET", b"store_id=eq.x", {})
+        asked_again(known, STORE_DAILY, {}, "GET", b"store_id=eq.x", {})

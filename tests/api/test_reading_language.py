@@ -3,12 +3,14 @@
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
-from refold.projections.tables.serving import ServedColumn, ServedModel
+from refold.projections.tables.serving import ServedColumn, ServedLink, ServedModel
 from tests.api.shelf import HTTP, Site, serving
 
 pytestmark = pytest.mark.usefixtures("servers")
@@ -17,6 +19,10 @@ EXAMPLES = re.findall(r"^GET (\S.*)\n(\d{3}) (.*)$", PAGE, re.MULTILINE)
 DAYS = {
     "store_id": "integer", "day": "date", "lines": "bigint", "revenue": "numeric(12,2)", "best": "text", "last_at": "timestamptz",
 }  # fmt: skip
+STORES = {"store_id": "integer", "town": "text", "region_id": "integer", "rent": "numeric(8,2)"}
+STORE_ROWS = [(330, "Ghent", 1, "12.50"), (343, "Lille", 2, None), (400, "Paris", None, "3.00")]
+REGIONS = {"region_id": "integer", "name": "text"}
+REGION_ROWS = [(1, "Flanders"), (2, "North"), (2, "North again"), (3, "Nowhere")]
 ROWS = [
     (330, "2026-01-01", 12, "100.00", "PRODUCE", "2026-01-01T20:00Z"),
     (330, "2026-01-02", 9, "80.00", "MEAT", "2026-01-02T18:00Z"),
@@ -34,11 +40,40 @@ def site(module_database: str) -> Iterator[Site]:
         found.db.execute(f"CREATE TABLE retail.store_daily ({', '.join(f'{n} {t}' for n, t in DAYS.items())})")
         for row in ROWS:
             found.db.execute("INSERT INTO retail.store_daily VALUES (%s, %s, %s, %s, %s, %s)", row)
-        columns = tuple(ServedColumn(n, t, nullable=n in {"best", "last_at"}, doc="") for n, t in DAYS.items())
         key = ("store_id", "day")
-        model = ServedModel("retail", "store_daily", "", columns, key, ("retail.basket",))
-        found.models["retail", "store_daily"] = model
+        served(found, "store_daily", DAYS, key, link("store", "stores", "store_id", "store_id"))
+        linked_tables(found)
         yield found
+
+
+def linked_tables(site: Site) -> None:
+    """Stores, of which one has no days and one of the days' is missing; regions are a view in which two rows have one key."""
+    for name, columns, rows in (("stores", STORES, STORE_ROWS), ("regions", REGIONS, REGION_ROWS)):
+        site.db.execute(f"CREATE TABLE retail.{name} ({', '.join(f'{n} {t}' for n, t in columns.items())})")
+        for row in rows:
+            site.db.execute(f"INSERT INTO retail.{name} VALUES ({', '.join(['%s'] * len(row))})", row)
+    region = link("region", "regions", "region_id", "region_id")
+    days = link("days", "store_daily", "store_id", "store_id", many=True)
+    served(site, "stores", STORES, ("store_id",), days, region)
+    back = link("stores", "stores", "region_id", "region_id", many=True)
+    served(site, "regions", REGIONS, ("region_id",), back, reads=("stores",), categories=("retail.household",))
+
+
+def link(name: str, to: str, own: str, theirs: str, *, many: bool = False) -> ServedLink:
+    return ServedLink(name, to, ((own, theirs),), many, "", name)
+
+
+def served(
+    site: Site,
+    name: str,
+    columns: dict[str, str],
+    key: tuple[str, ...],
+    *links: ServedLink,
+    reads: tuple[str, ...] = (),
+    categories: tuple[str, ...] = ("retail.basket",),
+) -> None:
+    shown = tuple(ServedColumn(n, t, nullable=n not in key, doc="") for n, t in columns.items())
+    site.models["retail", name] = ServedModel("retail", name, "", shown, key, categories, reads, links=links)
 
 
 def ask(site: Site, query: str, method: str = "GET", **headers: str) -> httpx.Response:
@@ -274,3 +309,237 @@ def test_every_hostile_text_in_a_filter_is_only_a_text(site: Site) -> None:
             f"{site.url}/v1/retail/store_daily", params={"select": f"{json.dumps(text)}:lines", "limit": "1"}
         )
         assert shown.json() == [{text: 12}], text
+
+
+def look(site: Site, path: str, status: int = 200, **headers: str) -> httpx.Response:
+    found = HTTP.get(f"{site.url}/v1/retail/{path}", headers={name.replace("_", "-"): v for name, v in headers.items()})
+    assert found.status_code == status, found.text
+    return found
+
+
+FIRST = "store_id=eq.330&order=day&limit=1"
+GHENT = {"store_id": 330, "town": "Ghent", "region_id": 1, "rent": "12.50"}
+EMBEDDED: list[tuple[str, Any]] = [
+    # to one: an object, or null
+    (f"store_daily?select=day,store(*)&{FIRST}", [{"day": "2026-01-01", "store": GHENT}]),
+    ("store_daily?select=lines,s:stores(town)&store_id=eq.367", [{"lines": 11, "s": None}]),
+    (f"store_daily?select=store(t:town,rent::float8,region(name))&{FIRST}",
+     [{"store": {"t": "Ghent", "rent": 12.5, "region": {"name": "Flanders"}}}]),
+    ("stores?select=region(name)&order=store_id", [{"region": {"name": "Flanders"}}, {"region": {"name": "North"}}, {"region": None}]),
+    # to many: an array, which may be empty
+    ("stores?select=town,days(day)&order=town", [
+        {"town": "Ghent", "days": [{"day": f"2026-01-0{n}"} for n in (1, 2, 3)]},
+        {"town": "Lille", "days": [{"day": "2026-01-01"}, {"day": "2026-01-02"}]}, {"town": "Paris", "days": []}]),
+    ("regions?select=name,stores(town,days(lines))&region_id=lt.3&stores.days.lines=gt.8", [
+        {"name": "Flanders", "stores": [{"town": "Ghent", "days": [{"lines": 12}, {"lines": 9}]}]},
+        {"name": "North", "stores": [{"town": "Lille", "days": []}]}, {"name": "North again", "stores": [{"town": "Lille", "days": []}]}]),
+    ("stores?select=days(day,store(town))&store_id=eq.343&days.limit=1", [{"days": [{"day": "2026-01-01", "store": {"town": "Lille"}}]}]),
+    # filters, order and bounds of what is embedded leave the rows around it alone
+    ("stores?select=town,days(lines)&days.lines=gt.8&order=store_id",
+     [{"town": "Ghent", "days": [{"lines": 12}, {"lines": 9}]}, {"town": "Lille", "days": []}, {"town": "Paris", "days": []}]),
+    ("stores?select=days(lines)&store_id=eq.330&days.order=lines.asc", [{"days": [{"lines": 0}, {"lines": 9}, {"lines": 12}]}]),
+    ("stores?select=days(lines)&store_id=eq.330&days.order=day.desc&days.limit=1&days.offset=1", [{"days": [{"lines": 9}]}]),
+    ("stores?select=days(lines)&store_id=eq.330&days.limit=0", [{"days": []}]),
+    ("stores?select=days(lines)&store_id=eq.330&days.or=(lines.eq.9,best.is.null)", [{"days": [{"lines": 9}, {"lines": 0}]}]),
+    ("store_daily?select=lines,store(town)&store.town=eq.Lille&day=eq.2026-01-01&order=store_id",
+     [{"lines": 12, "store": None}, {"lines": 7, "store": {"town": "Lille"}}, {"lines": 11, "store": None}]),
+    ("store_daily?select=store(town)&store.limit=0&limit=1", [{"store": None}]),
+    # !inner filters the rows around it, also from within
+    ("store_daily?select=lines,store!inner(town)&store.town=eq.Lille&order=day",
+     [{"lines": 7, "store": {"town": "Lille"}}, {"lines": 0, "store": {"town": "Lille"}}]),
+    ("stores?select=town,days!inner(lines)&days.lines=gt.9", [{"town": "Ghent", "days": [{"lines": 12}]}]),
+    ("store_daily?select=lines,store!inner(region!inner(name))&store.region.name=eq.Flanders&lines=gt.9",
+     [{"lines": 12, "store": {"region": {"name": "Flanders"}}}]),
+    ("store_daily?select=lines,store!left(town)&store_id=eq.367", [{"lines": 11, "store": None}]),
+    # is.null and not.is.null, with resources that are not shown
+    ("store_daily?select=store_id,store()&store=is.null", [{"store_id": 367}]),
+    ("stores?select=town,days()&days=not.is.null&order=town", [{"town": "Ghent"}, {"town": "Lille"}]),
+    ("stores?select=town,days()&days=is.not_null&days.lines=gt.9", [{"town": "Ghent"}]),
+    ("stores?select=town,d:days(),region()&d.lines=eq.7&or=(d.not.is.null,region.is.null)&order=town", [{"town": "Lille"}, {"town": "Paris"}]),
+    ("stores?select=town,days()&not.or=(days.is.null,town.eq.Ghent)", [{"town": "Lille"}]),
+    ("store_daily?select=lines,store(region())&store.region=is.null&store=not.is.null", []),
+    # order by a linked row
+    ("store_daily?select=store_id,store(town)&day=eq.2026-01-01&order=store(town).desc",
+     [{"store_id": 367, "store": None}, {"store_id": 343, "store": {"town": "Lille"}}, {"store_id": 330, "store": {"town": "Ghent"}}]),
+    ("store_daily?select=store_id,store()&day=eq.2026-01-01&order=store(rent).nullsfirst,store_id.desc",
+     [{"store_id": 367}, {"store_id": 343}, {"store_id": 330}]),
+    ("stores?select=days(lines)&store_id=eq.330&days.order=lines.desc&days.limit=2", [{"days": [{"lines": 12}, {"lines": 9}]}]),
+    ("stores?select=town,region()&region.name=eq.North&order=region(name),town.desc", [{"town": "Lille"}, {"town": "Paris"}, {"town": "Ghent"}]),
+    # spread
+    (f"store_daily?select=day,...store(town,rent)&{FIRST}", [{"day": "2026-01-01", "town": "Ghent", "rent": "12.50"}]),
+    ("store_daily?select=...store(town)&store_id=eq.367", [{"town": None}]),
+    (f"store_daily?select=...store(town,...region(region:name))&{FIRST}", [{"town": "Ghent", "region": "Flanders"}]),
+    (f"store_daily?select=...store(town,region(name))&{FIRST}", [{"town": "Ghent", "region": {"name": "Flanders"}}]),
+    ("store_daily?select=lines,...store!inner(town)&store.town=eq.Ghent&lines=eq.9", [{"lines": 9, "town": "Ghent"}]),
+    ("regions?select=name,stores(town,...region(in:name))&region_id=eq.1",
+     [{"name": "Flanders", "stores": [{"town": "Ghent", "in": "Flanders"}]}]),
+    ("stores?select=town,days(lines,...store(at:town))&store_id=eq.343",
+     [{"town": "Lille", "days": [{"lines": 7, "at": "Lille"}, {"lines": 0, "at": "Lille"}]}]),
+    # aggregates within, of and beside what is embedded
+    ("stores?select=town,days(count())&order=town", [
+        {"town": "Ghent", "days": [{"count": 3}]}, {"town": "Lille", "days": [{"count": 2}]}, {"town": "Paris", "days": [{"count": 0}]}]),
+    ("stores?select=town,days(count)&town=eq.Ghent", [{"town": "Ghent", "days": [{"count": 3}]}]),
+    ("stores?select=town,days(sold:lines.sum(),best)&town=eq.Lille&days.order=sold",
+     [{"town": "Lille", "days": [{"sold": "0", "best": ""}, {"sold": "7", "best": "Produce, organic"}]}]),
+    ("stores?select=days(revenue.sum(),revenue.max()::float8)&town=neq.Ghent&order=town",
+     [{"days": [{"sum": "99.90", "max": 99.9}]}, {"days": [{"sum": None, "max": None}]}]),
+    ("store_daily?select=lines.sum(),store(town)&order=sum.desc",
+     [{"sum": "21", "store": {"town": "Ghent"}}, {"sum": "11", "store": None}, {"sum": "7", "store": {"town": "Lille"}}]),
+    ("store_daily?select=lines.sum(),...store(town)&order=town.nullsfirst",
+     [{"sum": "11", "town": None}, {"sum": "21", "town": "Ghent"}, {"sum": "7", "town": "Lille"}]),
+    ("store_daily?select=day,...store(rent.max(),n:count())&order=day", [
+        {"day": "2026-01-01", "max": "12.50", "n": 2}, {"day": "2026-01-02", "max": "12.50", "n": 2}, {"day": "2026-01-03", "max": "12.50", "n": 1}]),
+    ("store_daily?select=lines.max(),store(region(name))&lines=gt.7&store=not.is.null", [{"max": 12, "store": {"region": {"name": "Flanders"}}}]),
+    ("stores?select=town,days(lines.sum(),store(town))&town=eq.Ghent", [{"town": "Ghent", "days": [{"sum": "21", "store": {"town": "Ghent"}}]}]),
+    ("store_daily?select=n:count(),store!inner(town)&store.town=eq.Ghent", [{"n": 3, "store": {"town": "Ghent"}}]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "wanted"), EMBEDDED)
+def test_linked_rows_are_embedded(site: Site, path: str, wanted: list[Any]) -> None:
+    found = look(site, path)
+    assert found.json() == wanted
+    assert look(site, f"{path}&format=json").json() == wanted, "a download has the same rows"
+
+
+def test_embedding_in_pages_totals_heads_files_and_single_rows(site: Site) -> None:
+    asked = "store_daily?select=lines,store!inner(town)&store.town=eq.Ghent"
+    counted = look(site, f"{asked}&limit=1", 206, Prefer="count=exact")
+    assert (counted.json(), counted.headers["content-range"]) == ([{"lines": 12, "store": {"town": "Ghent"}}], "0-0/3")
+    head = HTTP.head(f"{site.url}/v1/retail/{asked}", headers={"Prefer": "count=exact"})
+    assert (head.status_code, head.headers["content-range"], head.content) == (200, "0-2/3", b"")
+    planned = HTTP.get(f"{site.url}/v1/retail/{asked}", headers={"Prefer": "count=planned"})
+    assert re.fullmatch("0-2/[0-9]+", planned.headers["content-range"])
+    one = "application/vnd.pgrst.object+json"
+    assert look(site, "stores?select=days(lines)&store_id=eq.343", Accept=one).json() == {
+        "days": [{"lines": 7}, {"lines": 0}]
+    }
+    stripped = look(
+        site, "store_daily?select=best,store(rent,town)&store_id=eq.343&best=not.eq.", Accept=f"{one};nulls=stripped"
+    )
+    assert stripped.json() == {"best": "Produce, organic", "store": {"town": "Lille"}}
+    lines = 'town,days\nLille,"[{""lines"":7}, {""lines"":0}]"\nParis,[]\n'
+    for headers in ({"Accept": "text/csv"}, {"Accept": "text/csv", "Range": "0-9"}):
+        page = HTTP.get(
+            f"{site.url}/v1/retail/stores?select=town,days(lines)&town=neq.Ghent&order=town", headers=headers
+        )
+        assert page.text == lines
+    assert look(site, f"{asked}&limit=1&format=ndjson").text == '{"lines":12,"store":{"town":"Ghent"}}\n'
+    spread = look(site, "store_daily?select=lines,...store(town)&order=lines.desc&limit=2&format=csv")
+    assert spread.text == "lines,town\n12,Ghent\n11,\n"
+    for name in ("arrow", "parquet", "xlsx"):
+        refused = look(site, f"stores?select=town,days(lines)&format={name}", 422)
+        assert (refused.json()["code"], "embedded rows of 'days'" in refused.json()["detail"]) == (
+            "format-cannot-hold",
+            True,
+        )
+        assert look(site, f"store_daily?select=lines,...store(town)&format={name}").content
+
+
+def test_pages_of_rows_with_linked_rows_are_the_whole(site: Site) -> None:
+    for query in (
+        "store_daily?select=day,store(town)&order=store(town).desc.nullslast", "store_daily?select=*,store()&store=not.is.null",
+        "store_daily?select=day,...store!inner(town)&order=store(rent)", "stores?select=*,days(lines)&days.limit=1",
+        "store_daily?select=n:count(),store(town)&order=n.desc", "store_daily?select=lines.sum(),...store(town)",
+    ):  # fmt: skip
+        whole = look(site, query).json()
+        assert len(whole) > 1
+        for limit in ("1", "2"):
+            assert site.all_pages(f"{site.url}/v1/retail/{query}&limit={limit}") == whole, (query, limit)
+    first = look(site, "store_daily?select=*,store!inner(*)&limit=1").headers["refold-cursor"]
+    refused = look(site, f"store_daily?select=*,store(*)&limit=1&cursor={first}", 400)
+    assert refused.json()["code"] == "cursor-invalid"
+
+
+def test_a_row_of_more_linked_rows_than_a_page_is_refused_unless_they_are_bounded(site: Site) -> None:
+    path = site.make("parts", {"nr": "integer", "whole": "integer"}, ["nr"], [], view=False)
+    site.make("wholes", {"whole": "integer"}, ["whole"], [[1], [2]], view=False)
+    site.db.execute("INSERT INTO shelf.parts SELECT n, 1 FROM generate_series(1, 1001) n UNION ALL SELECT 2000, 2")
+    link_ = ServedLink("parts", "parts", (("whole", "whole"),), True, "", "whole")
+    site.models["shelf", "wholes"] = replace(site.models["shelf", "wholes"], links=(link_,))
+    wholes = path.replace("/parts", "/wholes")
+    for more in ("", "&parts.limit=1001", "&format=json", "&whole=eq.1&parts.limit=5000"):
+        refused = HTTP.get(f"{wholes}?select=*,parts(nr){more}")
+        assert (refused.status_code, refused.json()["code"]) == (400, "query-too-large"), more
+        assert "parts: a row has 1001 rows of it" in refused.json()["detail"]
+    bounded = HTTP.get(f"{wholes}?select=*,parts(nr)&parts.limit=1000&parts.order=nr.desc").json()
+    assert [(len(row["parts"]), row["parts"][0]["nr"]) for row in bounded] == [(1000, 1001), (1, 2000)]
+    assert len(HTTP.get(f"{wholes}?select=*,parts(nr)&parts.nr=gt.1").json()[0]["parts"]) == 1000
+    assert HTTP.get(f"{wholes}?select=*,parts!inner()").json() == [{"whole": 1}, {"whole": 2}], "none of them is shown"
+    assert HTTP.get(f"{wholes}?select=parts(count())&whole=eq.1").json() == [{"parts": [{"count": 1001}]}]
+
+
+def test_an_embedded_resource_hides_the_column_of_its_name_behind_a_star(site: Site) -> None:
+    assert look(site, "store_daily?select=*,best:store(town)&store_id=eq.367").json()[0]["best"] is None
+    assert list(look(site, "stores?select=*,town:days(day)&store_id=eq.400").json()[0].items())[-1] == ("town", [])
+    assert len(look(site, "store_daily?select=*,best:store(town)&best=eq.MEAT").json()) == 1, (
+        "a filter means the column"
+    )
+    assert len(look(site, "store_daily?select=*,best:store(town)&best=is.null").json()) == 1, "or whether it is there"
+
+
+def test_an_answer_of_several_models_is_as_fresh_as_all_of_them(site: Site) -> None:
+    """The day's and the store's rows come from one category, those of the region from another one, which is behind."""
+    put = "INSERT INTO refold.positions (grp, topic, part, next_offset, last_at) VALUES (%s, %s, 0, %s, now()) ON CONFLICT (grp, topic, part) DO UPDATE SET next_offset = excluded.next_offset"
+    for topic, core, models in (("retail.basket.events", 9, 9), ("retail.household.events", 7, 4)):
+        site.db.execute(put, ("core", topic, core))
+        site.db.execute(put, ("models", topic, models))
+    near, far = "stores?select=town,days(day)", "stores?select=town,region(name)"
+    told, of_both = look(site, near).headers, look(site, far).headers
+    assert (told["refold-position"], told["refold-lag"]) == ("retail.basket.events/0:9", "0")
+    assert of_both["refold-position"] == "retail.basket.events/0:9,retail.household.events/0:4"
+    assert of_both["refold-lag"] == "3"
+    assert look(site, f"{far}&format=csv").headers["refold-position"] == of_both["refold-position"]
+    for query in (far, f"{far}&format=csv"):
+        wait = {"Refold_Min_Position": "retail.household.events/0:5", "Prefer": "wait=0"}
+        assert look(site, query, 412, **wait).json()["code"] == "position-not-reached"
+    assert look(site, near, Refold_Min_Position="retail.household.events/0:5", Prefer="wait=0")
+    known = {query: look(site, query).headers["etag"] for query in (near, far, f"{far}&format=csv")}
+    assert [look(site, query, 304, If_None_Match=tag).content for query, tag in known.items()] == [b"", b"", b""]
+    site.db.execute(put, ("models", "retail.household.events", 5))
+    look(site, near, 304, If_None_Match=known[near])
+    assert look(site, far, If_None_Match=known[far]).headers["refold-lag"] == "2"
+    look(site, f"{far}&format=csv", If_None_Match=known[f"{far}&format=csv"])
+    look(site, near, Refold_Max_Age="0")
+    site.db.execute("UPDATE refold.positions SET last_at = now() - interval '1 hour' WHERE grp = 'models'")
+    assert look(site, far, 412, Refold_Max_Age="5", Prefer="wait=0").json()["code"] == "too-old"
+
+
+def test_a_fault_of_an_embedded_view_names_it(site: Site) -> None:
+    site.db.execute("ALTER TABLE retail.regions RENAME TO regions_away")
+    try:
+        assert look(site, "stores?select=town,region(name)", 503).json()["code"] == "not-prepared"
+        assert look(site, "stores?select=town").json()
+    finally:
+        site.db.execute("ALTER TABLE retail.regions_away RENAME TO regions")
+    assert look(site, "stores?select=town,region(name)&limit=1").json() == [
+        {"town": "Ghent", "region": {"name": "Flanders"}}
+    ]
+
+
+def test_hostile_texts_in_what_is_embedded_are_only_texts(site: Site) -> None:
+    for text in ("'", "$$", "%s", "%%", '"', "\\", "{}", "x'); DROP TABLE retail.stores --", "_TooMany0/5"):
+        quoted = json.dumps(text)
+        for query in (
+            {"select": "days(*),town", "days.best": f"eq.{text}"},
+            {"select": f"{quoted}:days(*),town", f"{quoted}.or": f"(best.eq.{quoted})"},
+            {"select": f"town,days!inner({quoted}:lines)", "days.best": f"neq.{text}", "days.lines": "eq.7"},
+            {"select": f"town,days(...store({quoted}:town))", "store_id": "eq.343", "days.limit": "1"},
+        ):
+            found = HTTP.get(f"{site.url}/v1/retail/stores", params=query)
+            assert found.status_code == 200, (query, found.text)
+            assert found.json()[0]["town"] in {"Ghent", "Lille"}
+    refused = look(site, "stores?select=town,days(*)&days.day=eq.soon", 400)
+    assert (refused.json()["code"], "'soon' is no date (day)" in refused.json()["detail"]) == ("filter-invalid", True)
+
+
+def test_a_page_of_large_embedded_rows_ends_early_and_goes_on(site: Site) -> None:
+    site.make("texts", {"nr": "integer", "body": "text"}, ["nr"], [], view=False)
+    site.db.execute("INSERT INTO shelf.texts SELECT n, repeat('x', 1000000) FROM generate_series(1, 20) n")
+    path = site.make("pages", {"nr": "integer"}, ["nr"], [[n] for n in range(1, 21)], view=False)
+    link_ = ServedLink("text", "texts", (("nr", "nr"),), False, "", "text")
+    site.models["shelf", "pages"] = replace(site.models["shelf", "pages"], links=(link_,))
+    first = HTTP.get(f"{path}?select=nr,text(body)")
+    assert (first.status_code, len(first.json())) == (200, 8)
+    assert [row["nr"] for row in site.all_pages(f"{path}?select=nr,text(body)")] == list(range(1, 21))
+    assert len(HTTP.get(f"{path}?select=nr,text()").json()) == 20

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from postgrest import CountMethod, SyncPostgrestClient
 from postgrest.exceptions import APIError
 
+from refold.projections.tables.serving import ServedLink
 from tests.api.shelf import Site, serving
 from tests.node import packages, run
 
@@ -20,12 +22,20 @@ ROWS: list[list[Any]] = [
     [3, 'nail "A"', None, None, "2026-01-03"],
     [4, None, "0.10", "true", None],
 ]
+LOANS: list[list[Any]] = [[1, 1, 7], [2, 1, 2], [3, 2, 1], [4, None, 5]]
 
 
 @pytest.fixture(scope="module")
 def site(module_database: str) -> Iterator[Site]:
     with serving(module_database) as found:
         found.make("tools", COLUMNS, ["nr"], ROWS, view=False)
+        found.make("loans", {"loan": "integer", "nr": "integer", "days": "integer"}, ["loan"], LOANS, view=False)
+        tied = {
+            "tools": ServedLink("loans", "loans", (("nr", "nr"),), True, "Its loans.", "tool"),
+            "loans": ServedLink("tool", "tools", (("nr", "nr"),), False, "What was lent.", "tool"),
+        }
+        for name, link in tied.items():
+            found.models["shelf", name] = replace(found.models["shelf", name], links=(link,))
         yield found
 
 
@@ -88,6 +98,25 @@ def test_columns_sums_totals_and_single_rows(tools: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("asked", "wanted"),
+    [
+        (lambda c: c.from_("loans").select("days,tool(name)").eq("loan", 1), [{"days": 7, "tool": {"name": "hammer"}}]),
+        (lambda c: c.from_("loans").select("loan,tool(*)").eq("loan", 4), [{"loan": 4, "tool": None}]),
+        (lambda c: c.from_("tools").select("nr,loans(loan)").lt("nr", 4).gt("nr", 1), [{"nr": 2, "loans": [{"loan": 3}]}, {"nr": 3, "loans": []}]),
+        (lambda c: c.from_("tools").select("nr,loans(count)").eq("nr", 1), [{"nr": 1, "loans": [{"count": 2}]}]),
+        (lambda c: c.from_("tools").select("nr,loans!inner(days)").gt("loans.days", 5), [{"nr": 1, "loans": [{"days": 7}]}]),
+        (lambda c: c.from_("tools").select("loans(loan)").eq("nr", 1).order("loan", desc=True, foreign_table="loans").limit(1, foreign_table="loans"), [{"loans": [{"loan": 2}]}]),
+        (lambda c: c.from_("tools").select("nr,loans()").is_("loans", "null"), [{"nr": 3}, {"nr": 4}]),
+        (lambda c: c.from_("tools").select("nr,lent:loans(days)").or_("days.eq.2,days.eq.1", reference_table="lent").lt("nr", 3), [{"nr": 1, "lent": [{"days": 2}]}, {"nr": 2, "lent": [{"days": 1}]}]),
+        (lambda c: c.from_("loans").select("loan,...tool(name)").order("tool(name)", desc=True).limit(2).not_.is_("tool", "null"), [{"loan": 3, "name": "saw, long"}, {"loan": 1, "name": "hammer"}]),
+    ],
+)  # fmt: skip
+def test_linked_rows_are_embedded(site: Site, asked: Callable[[Any], Any], wanted: list[Any]) -> None:
+    with SyncPostgrestClient(f"{site.url}/v1/shelf") as client:
+        assert asked(client).execute().data == wanted
+
+
+@pytest.mark.parametrize(
     ("asked", "code"),
     [
         (lambda select: select("nr").eq("nr", 9).single(), "not-one-row"),
@@ -124,7 +153,10 @@ def test_the_javascript_client_reads_them_too(site: Site, tmp_path: Path) -> Non
     assert answers["csv"]["data"] == 'nr,name\n2,"saw, long"\n'
     assert answers["stripped"]["data"] == [{"nr": 4, "price": "0.10", "sold": True}]
     assert (answers["unknown"]["code"], bool(answers["unknown"]["hint"])) == ("select-invalid", True)
-    assert answers["embedded"]["code"] == "resource-unknown"
+    assert answers["unlinked"]["code"] == "resource-unknown"
+    assert answers["embedded"]["data"] == [{"nr": 1, "loans": [{"loan": 1, "tool": {"name": "hammer"}}]}]
+    assert answers["inner"]["data"] == [{"loan": 3, "tool": {"nr": 2}}]
+    assert answers["counts"]["data"] == [{"nr": 1, "loans": [{"count": 2}]}, {"nr": 3, "loans": [{"count": 0}]}]
 
 
 NUMBERS = {

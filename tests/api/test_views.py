@@ -68,3 +68,22 @@ def test_a_view_counts_the_streams_that_wait_for_its_tables(db: Database, api: T
         (store_daily.number, BASKET.name),
     )
     assert api.get(PATHS[0]).headers["refold-parked"] == "1"
+
+
+@pytest.mark.usefixtures("servers")
+def test_linked_rows_of_real_tables_and_views_are_embedded_in_both_directions(
+    db: Database, api: TestClient[Litestar]
+) -> None:
+    baskets = api.get("/v1/retail/baskets?select=basket_id,household(points),store(lines)")
+    assert baskets.json() == [{"basket_id": "b1", "household": None, "store": {"lines": 1}}]
+    alone = api.get("/v1/retail/baskets").headers["refold-position"]
+    assert baskets.headers["refold-position"].startswith(f"{alone},retail.household.events/")
+    stores = api.get("/v1/retail/store_totals?select=revenue,receipts!inner(total)&receipts.basket_id=eq.b1")
+    assert stores.json() == [{"revenue": "1.10", "receipts": [{"total": "1.10"}]}]
+    assert api.get("/v1/retail/households?select=*,receipts(*)").json() == []
+    by_household = api.get("/v1/retail/baskets?select=lines,household!inner(household_id)&order=household(points).desc")
+    assert (by_household.status_code, by_household.json()) == (200, [])
+    (store_daily,) = [build for build in builds.builds(db) if build.model == "store_daily"]
+    builds.detach(db, store_daily, "model-failed", "for the test")
+    assert api.get("/v1/retail/baskets?select=store(lines)").headers["refold-detached"] == "model-failed"
+    assert "refold-detached" not in api.get("/v1/retail/baskets?select=household(points)").headers

@@ -5,6 +5,7 @@ A fault that is found later is told in the stream, never by a status: EventSourc
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
@@ -20,8 +21,10 @@ from refold.api.http.changes.hub import Changes
 from refold.api.http.changes.ids import Since, read_since
 from refold.api.http.changes.selection import Selection, select
 from refold.api.http.changes.subscriber import Subscriber
-from refold.api.http.reads.language.query_string import GROUPS, PARAMETERS, pairs, read_query
-from refold.api.http.reads.planning.plan import check_name
+from refold.api.http.reads.language.query_string import GROUPS, PARAMETERS, Check, pairs, read_query
+from refold.api.http.reads.language.tree import Item, Path
+from refold.api.http.reads.planning.names import not_of_changes
+from refold.api.http.reads.planning.resources import check_name
 from refold.api.http.reads.request import read_texts
 from refold.api.http.reads.routes import Services, find_model
 from refold.api.http.reads.services import ModelReads
@@ -51,11 +54,23 @@ async def read_changes(
     for name, _ in pairs(filters):
         if name in PARAMETERS and name not in GROUPS:
             raise unknown_parameter(name, (SINCE,))
-    query = read_query(filters, check=check_name(served))
+    query = read_query(filters, check=_of_model(served))
     start = _start(served, read_texts(raw, SINCE).get(SINCE, NOW), request.headers.get("last-event-id"))
     selection = select(served, query)
     await _judge(models.reads, selection)
     return EventStream(changes.subscribe(selection, start))
+
+
+def _of_model(served: ServedModel) -> Check:
+    """Judges names of filters; a stream follows the rows of one model alone."""
+    known = check_name(served)
+
+    def check(select: Sequence[Item], path: Path, name: str) -> None:
+        if path:
+            raise not_of_changes(served, path)
+        known(select, path, name)
+
+    return check
 
 
 async def _judge(reads: ModelReads, selection: Selection) -> None:

@@ -9,8 +9,8 @@ from psycopg import sql
 
 from refold.api.http.reads.language.tree import Query
 from refold.api.http.reads.planning import cursors, keyset
-from refold.api.http.reads.planning.filtering import Given, Shape, Test, judged, sql_of
-from refold.api.http.reads.planning.names import no_such_resource
+from refold.api.http.reads.planning.filtering import Given, Joined, Shape, Test, There, judged, sql_of
+from refold.api.http.reads.planning.names import not_of_changes
 from refold.api.http.reads.planning.pieces import Numbers
 from refold.api.http.reads.planning.plan import column_of, is_moving
 from refold.api.http.reads.planning.showing import as_json
@@ -115,7 +115,7 @@ def select(model: ServedModel, query: Query) -> Selection:
     given: list[Given] = []
     for path, one in query.filters:
         if path:
-            raise no_such_resource(model, path)
+            raise not_of_changes(model, path)
         own: list[Given] = []
         shape = judged(one, column_of(model, "filter"), own)
         piece = sql_of(shape, keyset.VIEW, Numbers())
@@ -138,9 +138,13 @@ def _refuse_moving(given: Iterable[Given]) -> None:
 
 
 def _columns(shape: Shape) -> set[str]:
-    if isinstance(shape, Test):
-        return {shape.column.name}
-    return {name for part in shape.parts for name in _columns(part)}
+    match shape:
+        case Test():
+            return {shape.column.name}
+        case Joined():
+            return {name for part in shape.parts for name in _columns(part)}
+        case There():
+            raise AssertionError(shape)  # nothing is embedded in changes
 
 
 def _joined(conditions: Sequence[Condition]) -> tuple[sql.Composable, list[Any]]:

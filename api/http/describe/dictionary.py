@@ -9,7 +9,7 @@ from refold.api.http.describe.body_schemas import command_schemas
 from refold.api.http.describe.openapi import model_schema
 from refold.api.http.downloads.formats import FORMATS
 from refold.projections.tables.lineage import Lineage, Origin
-from refold.projections.tables.serving import ServedModel
+from refold.projections.tables.serving import ServedLink, ServedModel
 from refold.projections.tables.snapshots import Snapshot
 from refold.schemas.contracts import Category
 
@@ -61,6 +61,7 @@ def model_entry(
         "freshness": None if found is None else found.body(),
         "row_estimate": None if found is None else found.rows,
         "links": _links(model, path),
+        "linked": [_linked(model, link) for link in model.links],
         "sql": f"SELECT * FROM {model.domain}.{model.name} LIMIT 10",
         "snapshots": [entry(one) for one in snapshots if one.model == model.name],
         "fault": fault,
@@ -95,6 +96,18 @@ def category_entry(category: Category) -> Json:
             {"name": name, "path": f"/v1/commands/{category.domain}/{category.short}/{name}", "schema": schema}
             for name, schema in command_schemas(category).items()
         ],
+    }
+
+
+def _linked(model: ServedModel, link: ServedLink) -> Json:
+    """A link to rows of another model: what it is, which columns are equal, and a request that embeds them."""
+    return {
+        "name": link.name,
+        "to": f"/v1/{model.domain}/{link.to}",
+        "rows": "many" if link.many else "one",
+        "columns": dict(link.pairs),
+        "description": link.doc,
+        "example": f"/v1/{model.domain}/{model.name}?select=*,{link.name}(*)&limit=10",
     }
 
 

@@ -58,7 +58,7 @@ def _model(domain: str, model: Json) -> str:
     )
     return (
         f'<h3 id="{name}">{escape(domain)}.{name}</h3><p>{marked(model["description"])}</p>{_facts(model)}{table}'
-        f"{_origin_of_rows(model)}{_ways(model)}"
+        f"{_origin_of_rows(model)}{_linked(model)}{_ways(model)}"
     )
 
 
@@ -109,6 +109,23 @@ def _origin_of_rows(model: Json) -> str:
         )
         found += f"<p>Declared by SQL over {reads}:</p><pre>{escape(model['query'].strip())}</pre>"
     return found
+
+
+def _linked(model: Json) -> str:
+    """The links to rows of other models, each with a request that embeds them."""
+    rows = "".join(
+        f"<tr><td><code>{escape(link['name'])}</code><td>{_rows_of(link)}<td>{marked(link['description'])}"
+        f'<td><a href="{escape(link["example"])}"><code>select=*,{escape(link["name"])}(*)</code></a></tr>'
+        for link in model["linked"]
+    )
+    head = "<tr><th>link<th>rows of<th>meaning<th>embedded</tr>"
+    return f"<div class=scroll><table>{head}{rows}</table></div>" if rows else ""
+
+
+def _rows_of(link: Json) -> str:
+    name = escape(link["to"].rpartition("/")[2])
+    same = ", ".join(f"{own} = {theirs}" for own, theirs in link["columns"].items())
+    return f'{link["rows"]}: <a href="#{name}">{name}</a>, by <code>{escape(same)}</code>'
 
 
 def _ways(model: Json) -> str:

@@ -44,7 +44,7 @@ from refold.api.http.reads.streams import MAX_EVENTS
 from refold.api.past_errors import StreamTooLong, TimeInvalid, TimeNotReached, VersionNotReached
 from refold.api.unavailable import AppendUnknown, LogUnreadable, NotPrepared, StreamUnreadable
 from refold.projections.declaring.served_types import served_type
-from refold.projections.tables.serving import ServedColumn, ServedModel
+from refold.projections.tables.serving import ServedColumn, ServedLink, ServedModel
 from refold.schemas.contracts import Category
 from refold.schemas.errors import BadValue, RefoldError
 from refold.streams.domain import Domains
@@ -82,7 +82,22 @@ def document(domains: Domains, models: Iterable[ServedModel]) -> Json:
 def model_schema(model: ServedModel) -> Json:
     """JSON Schema of a read model's row."""
     properties = {column.name: _column_schema(column) for column in model.columns}
-    return {"type": "object", "description": model.doc, "properties": properties, "required": list(properties)}
+    linked = {link.name: _link_schema(model, link) for link in model.links}
+    return {
+        "type": "object",
+        "description": model.doc,
+        "properties": properties | linked,
+        "required": list(properties),
+    }
+
+
+def _link_schema(model: ServedModel, link: ServedLink) -> Json:
+    """What `select` embeds under a link's name: there only where it is asked for."""
+    text = f"{link.doc} Only if embedded: `select=*,{link.name}(*)`."
+    ref = _ref(f"{model.domain}.{link.to}")
+    if link.many:
+        return {"type": "array", "items": ref, "description": text}
+    return {"anyOf": [ref, {"type": "null"}], "description": text}
 
 
 def _column_schema(column: ServedColumn) -> Json:

@@ -49,6 +49,7 @@ from refold.api.reading_errors import (
     PreferenceInvalid,
     QueryTooLarge,
     RangeUnsatisfiable,
+    ResourceAmbiguous,
     ResourceUnknown,
     SelectInvalid,
     SnapshotUnknown,
@@ -61,7 +62,7 @@ from refold.streams.errors import DatabaseUnavailable
 
 _BAD_QUERIES = (
     UnknownParameter, UnknownOperator, FilterInvalid, SelectInvalid, OrderInvalid, LimitInvalid, CursorInvalid,
-    QueryTooLarge, ResourceUnknown, PreferenceInvalid, OperatorUnfit, NotAcceptable, NotOneRow, CursorExpired,
+    QueryTooLarge, ResourceUnknown, ResourceAmbiguous, PreferenceInvalid, OperatorUnfit, NotAcceptable, NotOneRow, CursorExpired,
     PositionNotReached, TooOld, RangeUnsatisfiable, FormatUnknown, FormatMissing, FormatCannotHold, DownloadTooSlow,
     HeaderInvalid, TokenMalformed, ModelNotBuilt, ReadModelFailed, QueryTimeout, NotPrepared, DatabaseUnavailable,
     SnapshotUnknown,
@@ -174,10 +175,11 @@ def schemas_of(model: ServedModel) -> Json:
 
 
 def _shaping(model: ServedModel) -> list[Json]:
+    links = "".join(f" `{link.name}(columns)` embeds rows of {link.to}." for link in model.links)
     texts = {
         "select": (
             select_schema(model),
-            "`column,column::text`; default `*`. Beside these: `name:column::type`, `column.sum()`, `count()`.",
+            f"`column,column::text`; default `*`. Beside these: `name:column::type`, `column.sum()`, `count()`.{links}",
         ),
         "order": (order_schema(model), "`column.asc,column.desc.nullslast`; the key is always appended."),
         "limit": (

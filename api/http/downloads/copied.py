@@ -37,7 +37,7 @@ _TYPES: dict[type, str] = {bool: "boolean", int: "bigint", float: "double precis
 
 @dataclass(frozen=True)
 class Selection:
-    """Rows to download: a statement with `%s` for each value, values cast as in `%s::date`, and the view that it reads.
+    """Rows to download: a statement with `%s` for each value, values cast as in `%s::date`, and the view that it reads, with `further` ones.
 
     `state`: the statement, with its values, that reads the positions and everything else that an answer's headers say. `zone`: the time
     zone in which times are read and printed; None for UTC.
@@ -48,6 +48,7 @@ class Selection:
     values: Sequence[Any]
     state: tuple[str, Sequence[Any]]
     zone: str | None = None
+    further: tuple[tuple[str, str], ...] = ()
 
 
 class Snapshot:
@@ -64,7 +65,8 @@ class Snapshot:
         with api_errors():
             await self._db.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             await self._db.execute(f"SET LOCAL lock_timeout = {_LOCK_MS}")
-            await self._db.execute(hold(*selection.view))
+            for view in (selection.view, *selection.further):
+                await self._db.execute(hold(*view))
             if selection.zone is not None:
                 await self._db.execute("SELECT set_config('timezone', %s, true)", [selection.zone])
             self.state = await self._one(*selection.state)

@@ -7,7 +7,8 @@ from refold.api.http.downloads.formats import files
 from refold.api.http.reads.language.preferences import Preferences, read_preferences
 from refold.api.http.reads.language.query_string import read_query
 from refold.api.http.reads.language.ranges import read_rows
-from refold.api.http.reads.planning.plan import Plan, Wanted, check_name, plan_query
+from refold.api.http.reads.planning.plan import Plan, Wanted, plan_query
+from refold.api.http.reads.planning.resources import Models, check_name
 from refold.api.http.wire.accepting import ARRAY, CSV, JSON, OBJECT, Media, accepted
 from refold.projections.tables.serving import ServedModel
 
@@ -44,25 +45,33 @@ def said(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 
 
 def asked_again(
-    known: MutableMapping[Hashable, Asked], model: ServedModel, method: str, raw: bytes, headers: Mapping[str, str]
+    known: MutableMapping[Hashable, Asked],
+    model: ServedModel,
+    models: Models,
+    method: str,
+    raw: bytes,
+    headers: Mapping[str, str],
 ) -> Asked:
-    """As `read_asked`, from what is known of the same question; a plan is a function of it and of the model."""
+    """As `read_asked`, from what is known of the same question; a plan is a function of it and of the model.
+
+    A plan of several models is made each time: any of them may be another one by now.
+    """
     question = (model.domain, model.name, method, raw, *(headers.get(name) for name in _FORMING))
     found = known.get(question)
     if found is None or found.plan.model is not model:
-        found = read_asked(model, method, raw, headers)
-        if len(raw) <= _SHORT:
+        found = read_asked(model, models, method, raw, headers)
+        if len(raw) <= _SHORT and not found.plan.root.parts:
             if len(known) >= MOST_ASKED:
                 known.clear()
             known[question] = found
     return found
 
 
-def read_asked(model: ServedModel, method: str, raw: bytes, headers: Mapping[str, str]) -> Asked:
-    """What a GET or HEAD of a list asks for. Raises the errors of the language and of the plan, names before operators."""
+def read_asked(model: ServedModel, models: Models, method: str, raw: bytes, headers: Mapping[str, str]) -> Asked:
+    """What a GET or HEAD of a list asks for; `models` may be embedded. Raises the errors of the language and of the plan, names before operators."""
     media = accepted(headers.get("accept"), MEDIA_TYPES)
     preferences = read_preferences(headers.get("prefer"))
-    query = read_query(raw, check=check_name(model))
+    query = read_query(raw, check=check_name(model, models))
     rows = read_rows(query, headers.get("range"), get=method == "GET")
     head = method == "HEAD"
     wanted = Wanted(
@@ -71,4 +80,4 @@ def read_asked(model: ServedModel, method: str, raw: bytes, headers: Mapping[str
         rows=rows,
         single=media.type == OBJECT,
     )
-    return Asked(plan_query(model, query, wanted), media, preferences, head)
+    return Asked(plan_query(model, query, wanted, models), media, preferences, head)

@@ -8,6 +8,7 @@ from litestar.types import Scope
 from refold.api.http.reads.asking import VARY
 from refold.api.http.reads.freshness import Standing, http_date, is_known, read_max_age
 from refold.api.http.reads.model_faults import faults_said
+from refold.api.http.reads.planning.plan import Plan
 from refold.api.http.reads.positions import missing, read_wanted
 from refold.api.http.reads.services import ModelServices
 from refold.api.http.reads.standing import ALONE, ClosedModel, standing_of, standing_values
@@ -29,15 +30,18 @@ _FORMING = ("prefer", "range")
 
 
 async def not_modified(
-    models: ModelServices, model: ServedModel, scope: Scope, headers: Mapping[str, str], media: str
+    models: ModelServices, plan: Plan, scope: Scope, headers: Mapping[str, str], media: str
 ) -> Answer | None:
     """304 if the client has the answer already; None if it does not, does not ask, or asks for fresher rows than there are.
+
+    An answer of several read models is another one as soon as one of them has changed.
 
     `headers`: the request's, as `said` reads them.
     """
     if not any(name in headers for name in _CONDITIONS):
         return None
-    async with faults_said(models.reads, model):
+    model = plan.source
+    async with faults_said(models.reads, *plan.models):
         ((text,),) = await models.reads.look_up(ALONE.encode(), standing_values(model, models.topic_prefix))
     standing = standing_of(text, model, models.topic_prefix)
     max_age = read_max_age(headers)
@@ -59,16 +63,18 @@ async def not_modified(
 
 def validated(
     models: ModelServices,
-    model: ServedModel,
+    plan: Plan,
     scope: Scope,
     headers: Mapping[str, str],
     standing: Standing,
     found: Answer,
 ) -> Answer:
-    """The answer with its basis, `ETag` and, if its time is known, `Last-Modified`."""
-    found.basis = Basis(model, standing)
-    modified = models.reads.seen.modified((model.domain, model.name), standing)
-    found.headers.update(_validators(_etag(scope, headers, standing, found.media_type or ""), modified) | _kept(model))
+    """The answer with its basis, `ETag` and, if its time is known, `Last-Modified`. One of several models has no single basis."""
+    found.basis = None if plan.root.parts else Basis(plan.model, standing)
+    modified = models.reads.seen.modified((plan.source.domain, plan.source.name), standing)
+    found.headers.update(
+        _validators(_etag(scope, headers, standing, found.media_type or ""), modified) | _kept(plan.source)
+    )
     return found
 
 

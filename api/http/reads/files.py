@@ -5,6 +5,7 @@ from typing import Any
 
 from litestar import Request
 
+from refold.api.download_errors import FormatCannotHold
 from refold.api.errors import CursorInvalid
 from refold.api.http.downloads.copied import Selection
 from refold.api.http.downloads.downloading import Gone
@@ -18,16 +19,21 @@ from refold.api.http.reads.language.query_string import pairs, read_query
 from refold.api.http.reads.language.ranges import read_rows
 from refold.api.http.reads.model_faults import faults_said
 from refold.api.http.reads.pages import fresh, read_no_rows, values_judged
-from refold.api.http.reads.planning.plan import Wanted, check_name, plan_query
+from refold.api.http.reads.planning.plan import Plan, Wanted, plan_query
+from refold.api.http.reads.planning.resources import check_name
+from refold.api.http.reads.planning.showing import JSON as EMBEDDED
+from refold.api.http.reads.served_now import of_other_code
 from refold.api.http.reads.services import ModelServices
 from refold.api.http.reads.standing import ALONE, standing_of, standing_values
 from refold.api.http.wire.accepting import accepted
 from refold.api.http.wire.answer import JSON, Answer
-from refold.api.http.wire.parameters import bad_filter
+from refold.api.http.wire.parameters import bad_filter, shown
 from refold.api.unavailable import NotPrepared
 from refold.projections.tables.serving import ServedModel
 
 PARAMETER = "format"
+_NESTING = ("json", "ndjson", "csv")
+"""Formats that hold embedded rows: as JSON, which is text in CSV."""
 _APART = frozenset({PARAMETER})
 AnyRequest = Request[Any, Any, Any]
 
@@ -59,29 +65,42 @@ async def read_file(
     if models.reads.downloads is None:
         raise NotPrepared("this process has no downloads")
     preferences = read_preferences(headers.get("prefer"))
-    query = read_query(raw, _APART, check_name(model))
+    query = read_query(raw, _APART, check_name(model, models.models))
     if query.cursor is not None:
         raise CursorInvalid(
             "a cursor leads to the next page: a file has all rows at once, and takes `limit` and `offset`"
         )
     rows = read_rows(query, headers.get("range"), get=request.method == "GET")
-    plan = plan_query(model, query, Wanted(rows=rows))
+    plan = plan_query(model, query, Wanted(rows=rows), models.models)
+    _refuse_nested(plan, format_)
     media = format_.content_type
-    if not plan.moving and (known := await not_modified(models, model, request.scope, headers, media)) is not None:
+    if not plan.moving and (known := await not_modified(models, plan, request.scope, headers, media)) is not None:
         return known
     if "refold-min-position" in headers or MAX_AGE in headers:
-        await fresh(models, model, headers, lambda: read_no_rows(models, model))
+        await fresh(models, plan.source, headers, lambda: read_no_rows(models, plan))
     found = plan.shape.selection(rows.limit)
     values = [plan.values[slot] for slot in found.slots]
-    state = ALONE, standing_values(model, models.topic_prefix)
-    selection = Selection((model.domain, model.name), found.text, values, state, preferences.timezone)
+    state = ALONE, standing_values(plan.source, models.topic_prefix)
+    views = [(one.domain, one.name) for one in plan.models]
+    selection = Selection(views[0], found.text, values, state, preferences.timezone, tuple(views[1:]))
     try:
-        async with faults_said(models.reads, model), values_judged(models.reads, plan, preferences.timezone):
+        async with faults_said(models.reads, *plan.models), values_judged(models.reads, plan, preferences.timezone):
             download = await models.reads.downloads.begin(selection, format_, request.receive)
     except Gone:
         return Answer(b"", media_type=JSON)
     (stands,) = download.state
-    standing = standing_of(stands, model, models.topic_prefix)
+    standing = standing_of(stands, plan.source, models.topic_prefix)
     sent, applied = standing.headers() | {"Vary": VARY}, preferences.applied()
     answer = DownloadAnswer(download, sent | ({"Preference-Applied": applied} if applied else {}))
-    return answer if plan.moving else validated(models, model, request.scope, headers, standing, answer)
+    answer.headers.update(of_other_code(models, plan.models))
+    return answer if plan.moving else validated(models, plan, request.scope, headers, standing, answer)
+
+
+def _refuse_nested(plan: Plan, format_: Format) -> None:
+    """Raises FormatCannotHold for embedded rows in a format whose columns have one type each: as JSON they would be no rows there."""
+    nested = [item.name for item in plan.shape.shown if item.kind == EMBEDDED]
+    if nested and format_.name not in _NESTING:
+        raise FormatCannotHold(
+            f"{format_.name} has no column for the embedded rows of {shown(nested[0])}: spread a link to one row, such as"
+            " ...household(points), or ask for json, ndjson or csv"
+        )

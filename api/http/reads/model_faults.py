@@ -24,23 +24,26 @@ _OF_DOMAIN = """
 
 
 @asynccontextmanager
-async def faults_said(reads: ModelReads, model: ServedModel) -> AsyncIterator[None]:
-    """Wraps a read of a model. Raises ReadModelFailed if the model's declaration is at fault, even after a successful read.
+async def faults_said(reads: ModelReads, *models: ServedModel) -> AsyncIterator[None]:
+    """Wraps a read of models. Raises ReadModelFailed if the declaration of one is at fault, even after a successful read.
 
     If a view's new declaration cannot be made, the view still shows the old one's rows to processes of the old code.
     """
     try:
         yield
     except NotPrepared:
-        await _refuse_faulty(reads, model)
+        for model in models:
+            await _refuse_faulty(reads, model)
         raise
     except psycopg.Error as problem:
-        if not model.reads:
+        views = " or ".join(f"{model.domain}.{model.name}" for model in models if model.reads)
+        if not views:
             raise
         said = problem.diag.message_primary or type(problem).__name__
-        raise ReadModelFailed(f"{model.domain}.{model.name} cannot be read: {said}") from problem
-    if model.reads:
-        await _refuse_faulty(reads, model)
+        raise ReadModelFailed(f"{views} cannot be read: {said}") from problem
+    for model in models:
+        if model.reads:
+            await _refuse_faulty(reads, model)
 
 
 async def domain_faults(reads: ModelReads, domain: str) -> dict[tuple[str, str], str]:

@@ -1,6 +1,7 @@
 """Query: a plan becomes rows and the position that they reflect, from one statement, so from one snapshot."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,8 +14,10 @@ from refold.api.errors import ApiError, CursorExpired, PositionNotReached
 from refold.api.http.commands.request import read_wait
 from refold.api.http.reads.freshness import Standing, read_max_age
 from refold.api.http.reads.language.preferences import zone_unknown
+from refold.api.http.reads.language.scanner import misread
 from refold.api.http.reads.model_faults import faults_said
 from refold.api.http.reads.planning.column_values import Value
+from refold.api.http.reads.planning.embedding import MOST_EMBEDDED, TOO_MANY
 from refold.api.http.reads.planning.filtering import Given
 from refold.api.http.reads.planning.pieces import Piece, put
 from refold.api.http.reads.planning.plan import Plan
@@ -22,12 +25,14 @@ from refold.api.http.reads.planning.showing import invalid
 from refold.api.http.reads.positions import Positions, missing, read_wanted, token
 from refold.api.http.reads.services import ModelReads, ModelServices
 from refold.api.http.reads.standing import ALONE, STANDING, ClosedModel, standing_of, standing_values
+from refold.api.reading_errors import QueryTooLarge
 from refold.projections.tables.builds import APART
 from refold.projections.tables.serving import ServedModel
 from refold.streams.refusals import first_line
 
 DEFAULT_WAIT_S = 5.0
 _AGAIN_S = 0.1
+_TOO_MANY = re.compile(rf"{TOO_MANY}([0-9]{{1,3}})/([0-9]+)")
 MOST_STATEMENTS = 2000
 """Statements that are kept composed; when there are more, all are made again."""
 _PAGE = f"""
@@ -73,7 +78,7 @@ async def fresh_page(
     models: ModelServices, plan: Plan, headers: Mapping[str, str], *, by_key: bool = False, zone: str | None = None
 ) -> Page:
     """The page, once it is as fresh as the client asks. Raises PositionNotReached or TooOld rather than answer with older rows."""
-    return await fresh(models, plan.model, headers, lambda: read_page(models, plan, by_key=by_key, zone=zone))
+    return await fresh(models, plan.source, headers, lambda: read_page(models, plan, by_key=by_key, zone=zone))
 
 
 async def fresh(
@@ -108,10 +113,10 @@ async def fresh(
 
 async def read_page(models: ModelServices, plan: Plan, *, by_key: bool = False, zone: str | None = None) -> Page:
     """The page as it is now. Raises FilterInvalid, CursorInvalid, CursorExpired, SelectInvalid, and the database's errors."""
-    model, reads = plan.model, models.reads
+    source, reads = plan.source, models.reads
     statement = _statement(reads, plan, by_key=by_key)
-    values = [*(plan.values[slot] for slot in statement.slots), *standing_values(model, models.topic_prefix)]
-    async with faults_said(reads, model), values_judged(reads, plan, zone):
+    values = [*(plan.values[slot] for slot in statement.slots), *standing_values(source, models.topic_prefix)]
+    async with faults_said(reads, *plan.models), values_judged(reads, plan, zone):
         if by_key:
             found = await reads.look_up(statement.text.encode(), values)
         elif zone is None:
@@ -121,7 +126,7 @@ async def read_page(models: ModelServices, plan: Plan, *, by_key: bool = False, 
     ((text, rows, stands, total, last, hashes, count, marked),) = found
     if not rows and count and plan.shape.limit and not plan.shape.cut:
         return await read_page(models, plan.cut(), zone=zone)
-    page = Page(text or "", rows, standing_of(stands, model, models.topic_prefix), total, found=count)
+    page = Page(text or "", rows, standing_of(stands, source, models.topic_prefix), total, found=count)
     if plan.cursor is not None and plan.cursor.rows and not marked:
         error = CursorExpired("the rows that the cursor went on from have all changed since the page was read")
         error.headers = page.headers()
@@ -130,11 +135,11 @@ async def read_page(models: ModelServices, plan: Plan, *, by_key: bool = False, 
     return Page(**{**page.__dict__, "ends": (last, hashes)}) if follows else page
 
 
-async def read_no_rows(models: ModelServices, model: ServedModel) -> Page:
+async def read_no_rows(models: ModelServices, plan: Plan) -> Page:
     """Where the rows stand now, as a page without any."""
-    async with faults_said(models.reads, model):
-        ((stands,),) = await models.reads.fetch(ALONE.encode(), standing_values(model, models.topic_prefix))
-    return Page("", 0, standing_of(stands, model, models.topic_prefix))
+    async with faults_said(models.reads, *plan.models):
+        ((stands,),) = await models.reads.fetch(ALONE.encode(), standing_values(plan.source, models.topic_prefix))
+    return Page("", 0, standing_of(stands, plan.source, models.topic_prefix))
 
 
 @asynccontextmanager
@@ -143,6 +148,8 @@ async def values_judged(reads: ModelReads, plan: Plan, zone: str | None = None) 
     try:
         yield
     except psycopg.Error as problem:
+        if plan.root.parts:
+            _refuse_too_many(plan, str(problem))
         given = list(plan.given)
         if zone is not None:
             given.append(Given(zone, "set_config('timezone', %s, true)", partial(zone_unknown, zone)))
@@ -152,6 +159,20 @@ async def values_judged(reads: ModelReads, plan: Plan, zone: str | None = None) 
         if isinstance(problem, psycopg.DataError) and any(item.column is None for item in plan.shape.shown):
             raise invalid(f"Postgres cannot cast or add up a value: {first_line(problem)}") from problem
         raise
+
+
+def _refuse_too_many(plan: Plan, said: str) -> None:
+    """Raises QueryTooLarge if Postgres met more embedded rows in one row than there may be (`embedding`)."""
+    found = _TOO_MANY.search(said)
+    paths = plan.embedded
+    if found is not None and int(found[1]) < len(paths):
+        path = ".".join(paths[int(found[1])])
+        raise misread(
+            QueryTooLarge,
+            path,
+            f"a row has {found[2]} rows of it, and at most {MOST_EMBEDDED} are embedded: bound them with {path}.limit=,"
+            " filter them, or ask for them by themselves",
+        )
 
 
 async def _is_refused(reads: ModelReads, given: Given) -> bool:

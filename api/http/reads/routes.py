@@ -20,7 +20,7 @@ from refold.api.http.reads.planning.plan import plan_row
 from refold.api.http.reads.planning.shape import TOTAL_BOUND
 from refold.api.http.reads.request import read_key
 from refold.api.http.reads.row_keys import explained_key
-from refold.api.http.reads.served_now import as_served
+from refold.api.http.reads.served_now import as_served, of_other_code
 from refold.api.http.reads.services import ModelServices
 from refold.api.http.reads.snapshot import as_of
 from refold.api.http.wire.accepting import JSON, accepted
@@ -50,15 +50,16 @@ async def read_rows(request: AnyRequest, models: Services, domain: FromPath[str]
     format_ = format_asked(request.method, raw, headers)
     if format_ is not None:
         return await read_file(request, models, served, format_, headers, raw)
-    asked = asked_again(models.reads.asked, served, request.method, raw, headers)
+    asked = asked_again(models.reads.asked, served, models.models, request.method, raw, headers)
     media, moving = asked.media.content_type, asked.plan.moving
-    if not moving and (known := await not_modified(models, served, request.scope, headers, media)) is not None:
+    if not moving and (known := await not_modified(models, asked.plan, request.scope, headers, media)) is not None:
         return known
     page = await fresh_page(models, asked.plan, headers, zone=asked.preferences.timezone)
     found = answer(request, asked, page, await _total(models, asked, page))
+    found.headers.update(of_other_code(models, asked.plan.models))
     if moving:
         return found
-    found = validated(models, served, request.scope, headers, page.standing, found)
+    found = validated(models, asked.plan, request.scope, headers, page.standing, found)
     if asked.preferences.count not in {None, "exact"}:
         found.basis = None  # Postgres's guess may change while the rows stand still
     return found
@@ -96,7 +97,7 @@ async def _row(request: AnyRequest, models: ModelServices, served: ServedModel, 
     zone = read_preferences(headers.get("prefer")).timezone
     key = read_key(raw, len(served.key))
     plan = plan_row(served, key)
-    if not plan.moving and (known := await not_modified(models, served, request.scope, headers, media)) is not None:
+    if not plan.moving and (known := await not_modified(models, plan, request.scope, headers, media)) is not None:
         return known
     page = await fresh_page(models, plan, headers, by_key=zone is None, zone=zone)
     if not page.rows:
@@ -106,7 +107,7 @@ async def _row(request: AnyRequest, models: ModelServices, served: ServedModel, 
     head = request.method == "HEAD"
     body = b"" if head else page.text.encode()
     found = Answer(body, media_type=media, headers=page.headers() | {"Vary": VARY}, head=head)
-    return found if plan.moving else validated(models, served, request.scope, headers, page.standing, found)
+    return found if plan.moving else validated(models, plan, request.scope, headers, page.standing, found)
 
 
 def find_model(models: ModelServices, domain: str, name: str) -> ServedModel:

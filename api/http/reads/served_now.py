@@ -7,6 +7,7 @@ columns of each; this process reads them each second, and at once when a read fa
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import replace
 from functools import wraps
 from typing import Any
 
@@ -67,6 +68,11 @@ class ServedNow(Mapping[Name, ServedModel]):
     def __len__(self) -> int:
         return len(self._now)
 
+    @property
+    def state(self) -> object:
+        """Another object as soon as something else serves."""
+        return self._now
+
     def is_other(self, name: Name) -> bool:
         """Whether the table or view that serves is of other code."""
         return self._now.get(name) != self._declared.get(name)
@@ -100,7 +106,7 @@ class ServedNow(Mapping[Name, ServedModel]):
                 continue
             waits = any(now.get((domain, read)) != self._declared.get((domain, read)) for read in model.reads)
             if waits or not faulty:  # a view that waits for its table is no fault yet
-                now[domain, name] = of_json(served)
+                now[domain, name] = replace(of_json(served), links=model.links)
         there = {(domain, name) for domain, name, *_ in rows}
         self._missing = frozenset(self._declared.keys() - there) if folded else frozenset()
         if now != self._now:
@@ -126,12 +132,12 @@ def as_served(route: Callable[..., Awaitable[Answer]]) -> Callable[..., Awaitabl
         now = models.models
         if not isinstance(now, ServedNow):
             return await route(models=models, domain=domain, model=model, **more)
-        name, before = (domain, model), now.get((domain, model))
+        name, before = (domain, model), now.state
         try:
             answer = await route(models=models, domain=domain, model=model, **more)
         except _MAYBE_STALE as problem:
             await now.look_again(problem)
-            if now.get(name) != before:
+            if now.state is not before:
                 answer = await route(models=models, domain=domain, model=model, **more)
             elif isinstance(problem, NotPrepared) and now.is_missing(name):
                 raise ModelNotBuilt(f"{domain}.{model} is declared, and no table of it is built yet") from problem
@@ -144,6 +150,13 @@ def as_served(route: Callable[..., Awaitable[Answer]]) -> Callable[..., Awaitabl
         return answer
 
     return answered
+
+
+def of_other_code(models: ModelServices, read: Sequence[ServedModel]) -> dict[str, str]:
+    """The header of an answer if one of the models that it reads is served by other code's table."""
+    now = models.models
+    others = isinstance(now, ServedNow) and any(now.is_other((one.domain, one.name)) for one in read)
+    return OTHER if others else {}
 
 
 _OTHER_CODE = "the table that serves is of another declaration than this process has"

@@ -58,9 +58,9 @@ async def _closed(models: ModelServices, model: ServedModel, name: str) -> Close
 
 
 def closed_model(found: Snapshot) -> ClosedModel:
-    """The model whose rows are those of a snapshot."""
+    """The model whose rows are those of a snapshot. It has no links: other models stand where they stand now."""
     values = {field.name: getattr(found.served, field.name) for field in fields(found.served)}
-    values |= {"domain": schema_of(found.domain, found.snapshot), "fingerprint": found.fingerprint}
+    values |= {"domain": schema_of(found.domain, found.snapshot), "fingerprint": found.fingerprint, "links": ()}
     return ClosedModel(
         **values,
         snapshot=found.snapshot,

@@ -21,6 +21,8 @@ _MODIFIER = re.compile(r"\(([^().]*)\)")
 _LANGUAGE = re.compile(r"[a-z_]{1,60}", re.ASCII)
 _BARE = re.compile(r"[^,)]*")
 _ARRAY = re.compile(r"\{[^{}]*\}")
+_INNER = re.compile(rf"([\w ]+)\.(?:not\.)?(?:{'|'.join(OPERATORS)})[.(]")
+"""A column of an embedded resource, where an operator has to be."""
 _SIGNS = {">=": "gte", "<=": "lte", "!=": "neq", "<>": "neq", "=": "eq", ">": "gt", "<": "lt"}
 
 
@@ -78,10 +80,10 @@ def _condition(scanner: Scanner, column: str, *, alone: bool) -> Condition:
     negated = scanner.take("not.")
     operator = scanner.match(_OPERATOR) or ""
     if operator not in OPERATORS:
-        _no_operator(column, _said(scanner, began, alone=alone), operator)
+        _no_operator(column, _said(scanner, began, alone=alone), operator, alone=alone)
     modifier = _modifier(scanner, operator)
     if not scanner.take("."):
-        _no_operator(column, _said(scanner, began, alone=alone), operator)
+        _no_operator(column, _said(scanner, began, alone=alone), operator, alone=alone)
     if operator == "in":
         return Condition(column, "in", _list(scanner, alone=alone), negated)
     value = scanner.text[scanner.at :] if alone else _value(scanner)
@@ -136,7 +138,7 @@ def _said(scanner: Scanner, began: int, *, alone: bool) -> str:
     return rest if alone else (_BARE.match(rest) or [""])[0]
 
 
-def _no_operator(column: str, text: str, operator: str) -> NoReturn:
+def _no_operator(column: str, text: str, operator: str, *, alone: bool) -> NoReturn:
     """Raise the error for a condition without an operator that exists, with what would have been right."""
     there = f"(there are: {', '.join(OPERATORS)}; each may have `not.` before it)"
     sign = next((sign for sign in _SIGNS if text.startswith(sign)), None)
@@ -144,6 +146,18 @@ def _no_operator(column: str, text: str, operator: str) -> NoReturn:
     if sign is not None:
         rest = shown(text[len(sign) :])[1:-1]
         raise misread(UnknownOperator, column, f"write {name}={_SIGNS[sign]}.{rest} {there}")
+    inner = _INNER.match(text)
+    if inner is not None and inner[1] not in {"not", *OPERATORS}:
+        right = (
+            f"{name}.{inner[0].replace('.', '=', 1)}VALUE"
+            if alone
+            else f"{name}.or=({inner[0]}VALUE), or {name}.not.is.null in the tree"
+        )
+        raise misread(
+            UnknownOperator,
+            column,
+            f"there is no operator {shown(inner[1])}; a filter of an embedded resource is written {right} {there}",
+        )
     if text in OPERATORS or (operator and text.startswith(f"{operator}.")):
         said = (
             f"an operator ends with a dot: {text}." if text in OPERATORS else f"there is no operator {shown(operator)}"

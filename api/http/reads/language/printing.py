@@ -78,7 +78,8 @@ def _item(item: Item) -> str:
     if isinstance(item, Embedded):
         hint = f"!{item.hint}" if item.hint else ""
         join = "!inner" if item.join == "inner" else ""
-        return f"{alias}{_name(item.resource)}{hint}{join}({','.join(map(_item, item.items))})"
+        spread = "..." * item.spread
+        return f"{spread}{alias}{_name(item.resource)}{hint}{join}({','.join(map(_item, item.items))})"
     if item.name is None:
         return f"{alias}count(){_cast(item.aggregate_cast)}"
     aggregate = f".{item.aggregate}(){_cast(item.aggregate_cast)}" if item.aggregate else ""
@@ -91,7 +92,8 @@ def _cast(name: str | None) -> str:
 
 def _term(term: Term) -> str:
     nulls = "" if term.nulls_first is None else f".nulls{'first' if term.nulls_first else 'last'}"
-    return f"{_name(term.column)}{'.desc' if term.descending else ''}{nulls}"
+    column = _name(term.column) if term.of is None else f"{_name(term.of)}({_name(term.column)})"
+    return f"{column}{'.desc' if term.descending else ''}{nulls}"
 
 
 def _behind(path: Path, name: str) -> str:

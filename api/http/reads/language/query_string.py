@@ -8,7 +8,7 @@ from refold.api.errors import CursorInvalid, FilterInvalid, LimitInvalid, Unknow
 from refold.api.http.reads.language.filters import read_filter, read_group
 from refold.api.http.reads.language.scanner import Scanner, misread
 from refold.api.http.reads.language.selecting import read_order, read_select
-from refold.api.http.reads.language.tree import Filter, Path, Query, Term
+from refold.api.http.reads.language.tree import EVERYTHING, Filter, Item, Path, Query, Term
 from refold.api.http.wire.parameters import bad_filter, shown, unknown_parameter
 from refold.api.reading_errors import QueryTooLarge
 
@@ -26,17 +26,20 @@ _FROM_THE_FIRST = ("", "0")
 _WHOLE = re.compile(r"[+-]?[0-9]{1,30}", re.ASCII)
 _NEGATED = re.compile(r"(^|\.)not\.(and|or)$")
 _COMPARISON = re.compile(r"([a-z0-9_ ]+?) *([<>!]=?|<>) *(.*)", re.DOTALL)
-Check = Callable[[Path, str], None]
-"""Judges the column of a filter before the filter is read, so that an unknown name is told before its operator."""
+Items = tuple[Item, ...]
+Check = Callable[[Items, Path, str], None]
+"""Judges the column of a filter, by what `select` embeds, before the filter is read, so that an unknown name is told before its operator."""
 
 
-def read_query(raw: bytes, apart: frozenset[str] = frozenset(), check: Check = lambda _path, _name: None) -> Query:
+def read_query(
+    raw: bytes, apart: frozenset[str] = frozenset(), check: Check = lambda _select, _path, _name: None
+) -> Query:
     """The tree of a raw query string, without the parameters named `apart`.
 
     Raises FilterInvalid, UnknownOperator, SelectInvalid, OrderInvalid, LimitInvalid, QueryTooLarge, UnknownParameter.
     """
-    filters, alone = _sorted_out(raw, apart, check)
-    select, cursor = alone.pop("select", ""), alone.pop("cursor", "") or None
+    select, filters, alone = _sorted_out(raw, apart, check)
+    cursor = alone.pop("cursor", "") or None
     if cursor is not None and (alone.get("offset", "0") not in _FROM_THE_FIRST or len(cursor) > MAX_CURSOR):
         raise CursorInvalid(
             "a cursor says where a page begins: it has no offset beside it, and is as an answer gave it"
@@ -50,7 +53,7 @@ def read_query(raw: bytes, apart: frozenset[str] = frozenset(), check: Check = l
             numbers[last][path] = _limit(name, value) if last == "limit" else _offset(name, value)
     limits, offsets = numbers["limit"], numbers["offset"]
     return Query(
-        select=read_select(select),
+        select=select,
         filters=tuple(filters),
         order=orders.pop((), ()),
         limit=limits.pop((), None),
@@ -62,11 +65,20 @@ def read_query(raw: bytes, apart: frozenset[str] = frozenset(), check: Check = l
     )
 
 
-def _sorted_out(raw: bytes, apart: frozenset[str], check: Check) -> tuple[list[tuple[Path, Filter]], dict[str, str]]:
-    """The filters, and the parameters that may be there once."""
+def _sorted_out(
+    raw: bytes, apart: frozenset[str], check: Check
+) -> tuple[Items, list[tuple[Path, Filter]], dict[str, str]]:
+    """What is selected, the filters, and the other parameters that may be there once."""
     filters: list[tuple[Path, Filter]] = []
     alone: dict[str, str] = {}
-    for name, value in pairs(raw):
+    given = list(pairs(raw))
+    selected = [value for name, value in given if name == "select"]
+    if len(selected) > 1:
+        raise bad_filter("select", "'select' is there twice")
+    select = read_select(selected[0]) if selected else EVERYTHING
+    for name, value in given:
+        if name == "select":
+            continue
         if name in apart:
             continue
         path, last, negated = _place(name, value)
@@ -81,11 +93,11 @@ def _sorted_out(raw: bytes, apart: frozenset[str], check: Check) -> tuple[list[t
             hint += f'; a column of that name is written "{name}", in double quotes'
             raise unknown_parameter(name, PARAMETERS, hint)
         else:
-            check(path, last)
+            check(select, path, last)
             filters.append((path, read_filter(last, value)))
     if len(filters) > MAX_FILTERS:
         raise misread(QueryTooLarge, "filters", f"at most {MAX_FILTERS}, and this query has {len(filters)}")
-    return filters, alone
+    return select, filters, alone
 
 
 def pairs(raw: bytes) -> Iterator[tuple[str, str]]:

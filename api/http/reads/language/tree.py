@@ -50,13 +50,14 @@ class Star(msgspec.Struct, frozen=True):
 
 
 class Embedded(msgspec.Struct, frozen=True):
-    """`alias:resource!inner(…)`: rows of a linked read model."""
+    """`alias:resource!link!inner(…)`: rows of a linked read model; `...resource(…)`, if spread: their columns in the row itself."""
 
     resource: str
     items: tuple["Column | Star | Embedded", ...]
     alias: str | None = None
     hint: str | None = None
     join: Literal["left", "inner"] = "left"
+    spread: bool = False
 
     @property
     def name(self) -> str:
@@ -69,11 +70,12 @@ EVERYTHING: tuple[Item, ...] = (Star(),)
 
 
 class Term(msgspec.Struct, frozen=True):
-    """A column to order by. `nulls_first` is None where the query does not say: then as in Postgres."""
+    """A column to order by, of the row or of the embedded resource `of`. `nulls_first` is None where the query does not say: then as in Postgres."""
 
     column: str
     descending: bool = False
     nulls_first: bool | None = None
+    of: str | None = None
 
 
 class Query(msgspec.Struct, frozen=True):

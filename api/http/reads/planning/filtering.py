@@ -55,17 +55,31 @@ class Joined(msgspec.Struct, frozen=True):
     """Conditions joined by `and` or `or`."""
 
     operator: str
-    parts: tuple["Test | Joined", ...]
+    parts: tuple["Test | Joined | There", ...]
     negated: bool = False
 
 
-Shape = Test | Joined
+class There(msgspec.Struct, frozen=True):
+    """Whether a row has rows of the embedded resource of this number; `negated`: whether it has none."""
+
+    number: int
+    negated: bool = False
 
 
-def judged(part: Filter, column: Callable[[str], ServedColumn], given: list[Given]) -> Shape:
+Shape = Test | Joined | There
+Embedded = Callable[[Condition], int | None]
+"""The number of the embedded resource that a condition means by its column, or None."""
+
+
+def judged(
+    part: Filter, column: Callable[[str], ServedColumn], given: list[Given], embedded: Embedded = lambda _: None
+) -> Shape:
     """The shape of a filter; its values are put behind `given`. Raises UnknownParameter, FilterInvalid, OperatorUnfit, QueryTooLarge."""
     if not isinstance(part, Condition):
-        return Joined(part.operator, tuple(judged(one, column, given) for one in part.parts), part.negated)
+        return Joined(part.operator, tuple(judged(one, column, given, embedded) for one in part.parts), part.negated)
+    number = embedded(part)
+    if number is not None:
+        return There(number, negated=(part.value == "null") != part.negated)
     found = column(part.column)
     fits(part, found)
     if part.operator == "is":
@@ -98,12 +112,17 @@ def fits(part: Condition, column: ServedColumn) -> None:
         raise FilterInvalid(message, Fault(column.name, "filter-invalid", message))
 
 
-def sql_of(shape: Shape, table: str, numbers: Numbers) -> Piece:
-    """A filter as SQL over the columns of `table`."""
-    if isinstance(shape, Joined):
-        found = put(
-            "({})", joined(f" {shape.operator.upper()} ", [sql_of(part, table, numbers) for part in shape.parts])
-        )
+def _nowhere(number: int) -> Piece:
+    raise AssertionError(number)
+
+
+def sql_of(shape: Shape, table: str, numbers: Numbers, there: Callable[[int], Piece] = _nowhere) -> Piece:
+    """A filter as SQL over the columns of `table`. `there`: the condition that a row has rows of an embedded resource."""
+    if isinstance(shape, There):
+        found = there(shape.number)
+    elif isinstance(shape, Joined):
+        parts = [sql_of(part, table, numbers, there) for part in shape.parts]
+        found = put("({})", joined(f" {shape.operator.upper()} ", parts))
     else:
         found = _test(shape, f"{table}.{identifier(shape.column.name)}", numbers)
     return put("(NOT {})", found) if shape.negated else found

@@ -1,13 +1,14 @@
 """Names that a query gets wrong: what there is instead, and what other query languages would have meant."""
 
+from collections.abc import Sequence
 from difflib import get_close_matches
 
 from refold.api.errors import ApiError, Fault, OrderInvalid, UnknownParameter
 from refold.api.http.reads.language.query_string import PARAMETERS
-from refold.api.http.reads.language.tree import Path
+from refold.api.http.reads.language.tree import Embedded, Path
 from refold.api.http.wire.parameters import shown
-from refold.api.reading_errors import ResourceUnknown, SelectInvalid
-from refold.projections.tables.serving import ServedModel
+from refold.api.reading_errors import ResourceAmbiguous, ResourceUnknown, SelectInvalid
+from refold.projections.tables.serving import ServedLink, ServedModel
 
 _MEANT = {
     **dict.fromkeys(("fields", "column", "cols", "field", "attributes", "props", "include", "$select"), "choose columns with select=a,b"),
@@ -36,8 +37,44 @@ def no_such_column(model: ServedModel, name: str, place: str) -> ApiError:
     return kind(f"{place}: {there}{hint}", Fault(place, kind.code, f"{there}{hint}"))
 
 
-def no_such_resource(model: ServedModel, path: Path) -> ResourceUnknown:
-    """The error for a resource that cannot be embedded, or that stands before a dot."""
-    name = ".".join(path)
-    message = f"{shown(name)}: no read model is linked to {model.name}, so none can be embedded; ask for each by itself"
+def no_such_resource(model: ServedModel, item: Embedded) -> ResourceUnknown:
+    """The error for a resource to which no link leads, or for a hint that means none of the links."""
+    hint = "" if item.hint is None else f" that {shown(item.hint)} would mean"
+    return _unknown(item.resource, f"no link from {model.name} to {shown(item.resource)}{hint}; {_links(model)}")
+
+
+def not_embedded(model: ServedModel, name: str, path: Path) -> ResourceUnknown:
+    """The error for a filter, order or bound of a resource that `select` does not embed."""
+    if all(name not in (link.name, link.to) for link in model.links):
+        return _unknown(".".join(path), f"no link from {model.name} to {shown(name)}; {_links(model)}")
+    return _unknown(".".join(path), f"{shown(name)} is not embedded; write select=*,{name}(*)")
+
+
+def resource_away(model: ServedModel, link: ServedLink) -> ResourceUnknown:
+    """The error for a link whose columns the tables do not have that serve now."""
+    message = f"the tables that serve {model.name} and {link.to} now are of other code, without the link {link.name}"
+    return _unknown(link.name, message)
+
+
+def not_of_changes(model: ServedModel, path: Path) -> ResourceUnknown:
+    """The error for a filter of another resource where one model's changes are asked for."""
+    return _unknown(".".join(path), f"changes are those of {model.name} alone: nothing is embedded in them")
+
+
+def ambiguous_resource(model: ServedModel, item: Embedded, found: Sequence[ServedLink]) -> ResourceAmbiguous:
+    """The error for a resource to which several links lead."""
+    ways = ", ".join(f"{item.resource}!{link.declared}" for link in found)
+    message = f"{len(found)} links lead from {model.name} to {shown(item.resource)}: write one of {ways}"
+    return ResourceAmbiguous(message, Fault(item.resource[:100], ResourceAmbiguous.code, message))
+
+
+def _links(model: ServedModel) -> str:
+    if not model.links:
+        return "it has no links"
+    return "links: " + ", ".join(
+        link.name if link.name == link.to else f"{link.name} (to {link.to})" for link in model.links
+    )
+
+
+def _unknown(name: str, message: str) -> ResourceUnknown:
     return ResourceUnknown(message, Fault(name[:100], ResourceUnknown.code, message))

@@ -18,7 +18,7 @@ def _bytes(item: Shown, value: str) -> str | None:
     """Of texts and bytes Postgres knows the length without reading those that it keeps aside or compressed."""
     kind = item.kind
     bounded = item.column is not None and "(" in item.column.sql_type
-    if kind.array or kind.name == "jsonb" or (kind.name == "numeric" and not bounded):
+    if kind.array or kind.name in {"json", "jsonb"} or (kind.name == "numeric" and not bounded):
         size = f"octet_length({value}::text)"
     elif kind.name in {"text", "bpchar"}:
         size = f"octet_length({value})"

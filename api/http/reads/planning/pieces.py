@@ -41,6 +41,11 @@ class Numbers:
         return Piece(f"%s::{cast}", (self._next - 1,))
 
 
+def slot(number: int) -> Piece:
+    """A number of rows that is bound as the value of this number."""
+    return Piece("%s::bigint", (number,))
+
+
 def identifier(*names: str) -> str:
     """A declared name as SQL."""
     return ".".join('"' + name.replace('"', '""').replace("%", "%%") + '"' for name in names)

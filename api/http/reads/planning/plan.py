@@ -9,28 +9,24 @@ from typing import NamedTuple
 
 import msgspec
 
-from refold.api.errors import Fault, FilterInvalid, OrderInvalid, RowKeyInvalid
+from refold.api.errors import FilterInvalid, RowKeyInvalid
 from refold.api.http.reads.language.ranges import Rows
-from refold.api.http.reads.language.tree import Column, Embedded, Path, Query
-from refold.api.http.reads.language.tree import Term as Asked
+from refold.api.http.reads.language.tree import Column, Path, Query
 from refold.api.http.reads.planning import cursors
 from refold.api.http.reads.planning.column_values import Value
 from refold.api.http.reads.planning.cursors import Cursor
-from refold.api.http.reads.planning.filtering import Given, Test, given_key, judged
-from refold.api.http.reads.planning.keyset import ROWS_NAMED, VIEW, Term
-from refold.api.http.reads.planning.names import no_such_column, no_such_resource
-from refold.api.http.reads.planning.pieces import identifier
+from refold.api.http.reads.planning.filtering import Given, Test, given_key
+from refold.api.http.reads.planning.keyset import ROWS_NAMED, VIEW
+from refold.api.http.reads.planning.linking import Linked, Parameter, conditions, linked, path_of, shown_of
+from refold.api.http.reads.planning.ordering import finder, of_groups, of_rows
+from refold.api.http.reads.planning.resources import NONE, Models, Resource, resource_of, resources, together
 from refold.api.http.reads.planning.shape import Form, Shape
-from refold.api.http.reads.planning.showing import Shown, items_shown
-from refold.api.http.wire.parameters import shown
-from refold.projections.declaring.served_types import served_type
 from refold.projections.tables.serving import ServedColumn, ServedModel
 
 MAX_LIMIT = 1000
 """Most rows of a page, and as many as come where no limit is asked for: what PostgREST calls `db-max-rows`."""
 _MOVING = re.compile(r"(?<![a-z])(now|today|tomorrow|yesterday)(?![a-z])", re.IGNORECASE)
 """Postgres reads them as times, also where a digit stands beside them: `12:00today`."""
-Parameter = Value | list[str] | int
 
 
 def is_moving(value: Parameter | None) -> bool:
@@ -50,13 +46,40 @@ class Wanted(NamedTuple):
 class Plan(NamedTuple):
     """A query of a model as the shape of its statement, and the values that the statement binds, by their numbers."""
 
-    model: ServedModel
+    root: Resource
     shape: Shape
     values: tuple[Parameter, ...]
     given: tuple[Given, ...]
     query: Query
     cursor: Cursor | None = None
     offset: int = 0
+
+    @property
+    def model(self) -> ServedModel:
+        """The read model of the path."""
+        return self.root.model
+
+    @property
+    def embedded(self) -> list[Path]:
+        """The paths of the embedded resources, by their numbers."""
+        return [path_of(part) for part in self.root.all()]
+
+    @property
+    def models(self) -> tuple[ServedModel, ...]:
+        """Every read model whose rows are in the answer, each once."""
+        return tuple(
+            {(one.domain, one.name): one for one in (self.model, *(part.model for part in self.root.all()))}.values()
+        )
+
+    @property
+    def source(self) -> ServedModel:
+        """The read models of the answer as one, for what is said of their freshness."""
+        return together(self.models) if self.root.parts else self.model
+
+    @property
+    def binding(self) -> str:
+        """What a cursor of this query belongs to."""
+        return _binding(self.root, self.query)
 
     @property
     def seen(self) -> int:
@@ -74,7 +97,7 @@ class Plan(NamedTuple):
 
     def cursor_after(self, rows: int, values: Sequence[Value] | None, hashes: Sequence[str]) -> str:
         """The cursor to the page after this one of some rows: by the last row's values, or by hashes."""
-        binding, seen = _binding(self.model, self.query), self.seen + rows
+        binding, seen = self.binding, self.seen + rows
         if values is not None:
             return cursors.written(binding, Cursor(values=tuple(values), seen=seen))
         before = self.cursor.rows[:-1] if self.cursor is not None else ()
@@ -82,18 +105,26 @@ class Plan(NamedTuple):
         return cursors.written(binding, Cursor(rows=rows_named, seen=seen))
 
 
-def plan_query(model: ServedModel, query: Query, wanted: Wanted | None = None) -> Plan:
-    """The plan of a page. Raises UnknownParameter, FilterInvalid, SelectInvalid, OrderInvalid, CursorInvalid and `reading_errors`."""
+def plan_query(model: ServedModel, query: Query, wanted: Wanted | None = None, models: Models = NONE) -> Plan:
+    """The plan of a page; `models` are those that may be embedded.
+
+    Raises UnknownParameter, FilterInvalid, SelectInvalid, OrderInvalid, CursorInvalid and `reading_errors`.
+    """
     wanted = wanted or Wanted()
-    columns = {column.name: column for column in model.columns}
-    _check_paths(model, query)
-    given: list[Given] = []
-    filters = tuple(judged(part, _finder(model, columns, "filter"), given) for _, part in query.filters)
-    grouped = any(isinstance(item, Column) and item.aggregate for item in query.select)
-    items = items_shown(query.select, model.columns, _finder(model, columns, "select"), '"_Rows"' if grouped else VIEW)
-    terms = _of_groups(items, columns, query.order) if grouped else _of_rows(model, columns, query.order)
-    cursor = None if query.cursor is None else cursors.read(query.cursor, _binding(model, query), len(terms))
-    values: list[Parameter] = [one.value for one in given]
+    root = resources(model, query.select, models)
+    _check_paths(root, query)
+    grouped = root.grouped
+    items = shown_of(root, '"_Rows"' if grouped else VIEW, grouped=grouped)
+    terms = (
+        of_groups(root, items, query.order, lambda place: f'{VIEW}."_G{place}"')
+        if grouped
+        else of_rows(root, query.order, VIEW)
+    )
+    parts = linked(root, query) if root.parts else Linked()
+    given = list(parts.given)
+    filters = conditions(root, query, given)
+    cursor = None if query.cursor is None else cursors.read(query.cursor, _binding(root, query), len(terms))
+    values: list[Parameter] = [*parts.values, *(one.value for one in given[len(parts.given) :])]
     if cursor is not None and cursor.rows:
         values += [cursor.rows[-1], list(cursor.rows)]
     elif cursor is not None:
@@ -110,14 +141,16 @@ def plan_query(model: ServedModel, query: Query, wanted: Wanted | None = None) -
         items,
         filters,
         terms,
-        _limit(rows, wanted),
+        _size(rows, wanted),
         bool(offset),
         None if cursor is None or cursor.rows else tuple(value is None for value in cursor.values),
         cursor is not None and bool(cursor.rows),
         form=wanted.form,
         total="none" if wanted.total in {"none", "planned"} else "exact" if wanted.total == "exact" else "bounded",
+        embeds=parts.embeds,
+        first=len(parts.values),
     )
-    return Plan(model, shape, tuple(values), tuple(given), query, cursor, offset)
+    return Plan(root, shape, tuple(values), tuple(given), query, cursor, offset)
 
 
 def plan_row(model: ServedModel, key: Sequence[str]) -> Plan:
@@ -127,19 +160,19 @@ def plan_row(model: ServedModel, key: Sequence[str]) -> Plan:
             f"the key of {model.name} is {','.join(model.key)}: {len(model.key)} values, not {len(key)}"
         )
     known = _ROWS.get((model.domain, model.name))
-    if known is None or known.model is not model:
+    if known is None or known.root.model is not model:
         known = _ROWS[model.domain, model.name] = _row_of(model)
     try:
         given = tuple(given_key(column, text) for column, text in zip(known.columns, key, strict=True))
     except FilterInvalid as problem:
         raise RowKeyInvalid(problem.message, *problem.faults) from None
-    return Plan(model, known.shape, tuple(one.value for one in given), given, _ONE_ROW)
+    return Plan(known.root, known.shape, tuple(one.value for one in given), given, _ONE_ROW)
 
 
 class _Row(NamedTuple):
     """The shape of the statement that finds one row of a model, and the columns of its key."""
 
-    model: ServedModel
+    root: Resource
     columns: tuple[ServedColumn, ...]
     shape: Shape
 
@@ -149,103 +182,42 @@ _ONE_ROW = Query(limit=1)
 
 
 def _row_of(model: ServedModel) -> _Row:
-    columns = {column.name: column for column in model.columns}
-    key = tuple(columns[name] for name in model.key)
+    root = resource_of(model)
+    key = tuple(root.columns[name] for name in model.key)
     tests = tuple(Test(column, "eq") for column in key)
-    terms = _of_rows(model, columns, ())
-    items = items_shown(_ONE_ROW.select, model.columns, _finder(model, columns, "select"), VIEW)
-    return _Row(model, key, Shape((model.domain, model.name), items, tests, terms, 1, False, None, False))
+    items = shown_of(root, VIEW, grouped=False)
+    terms = of_rows(root, (), VIEW)
+    return _Row(root, key, Shape((model.domain, model.name), items, tests, terms, 1, False, None, False))
 
 
-def _limit(rows: Rows, wanted: Wanted) -> int:
+def _size(rows: Rows, wanted: Wanted) -> int:
     """Rows of the page: as few as the client and our own bound say; of one row two, to know that it is not the only one."""
     limit = MAX_LIMIT if rows.limit is None else min(rows.limit, MAX_LIMIT)
     return min(limit, 2) if wanted.single else limit
 
 
-def check_name(model: ServedModel) -> Callable[[Path, str], None]:
-    """Judges the names of filters before the filters are read. Raises UnknownParameter."""
-    columns = {column.name for column in model.columns}
-
-    def check(path: Path, name: str) -> None:
-        if path:
-            raise no_such_resource(model, path)
-        if name not in columns:
-            raise no_such_column(model, name, "filter")
-
-    return check
-
-
 def column_of(model: ServedModel, place: str) -> Callable[[str], ServedColumn]:
     """Finds a model's columns by name; an unknown one is refused as of a `filter`, of `select` or of `order`."""
-    return _finder(model, {column.name: column for column in model.columns}, place)
+    return finder(resource_of(model), place)
 
 
-def _finder(model: ServedModel, columns: dict[str, ServedColumn], place: str) -> Callable[[str], ServedColumn]:
-    def find(name: str) -> ServedColumn:
-        found = columns.get(name)
-        if found is None:
-            raise no_such_column(model, name, place)
-        return found
-
-    return find
-
-
-def _check_paths(model: ServedModel, query: Query) -> None:
+def _check_paths(root: Resource, query: Query) -> None:
     for path, _ in (*query.filters, *query.orders, *query.limits, *query.offsets):
         if path:
-            raise no_such_resource(model, path)
-    for item in query.select:
-        if isinstance(item, Embedded):
-            raise no_such_resource(model, (item.resource,))
+            root.at(path)
 
 
-def _binding(model: ServedModel, query: Query) -> str:
+def _binding(root: Resource, query: Query) -> str:
     """What a cursor belongs to: the model, what is asked of it, and the order; not the page's size."""
-    groups = [
-        item
-        for item in query.select
-        if isinstance(item, Column) and any(isinstance(one, Column) and one.aggregate for one in query.select)
-    ]
-    return cursors.bound_to(model.domain, model.name, sorted(map(repr, query.filters)), query.order, groups)
+    groups = [item for item in root.items if isinstance(item, Column)] if root.grouped else []
+    asked = [sorted(map(repr, query.filters)), query.order, groups]
+    if root.parts:
+        asked += [[_embedded(part) for part in root.all()], query.limits, query.offsets]
+    return cursors.bound_to(root.model.domain, root.model.name, *asked)
 
 
-def _of_rows(model: ServedModel, columns: dict[str, ServedColumn], order: Sequence[Asked]) -> tuple[Term, ...]:
-    """The client's terms, then the key, then all other columns of a declared view, whose key may not be unique."""
-    asked = [(_finder(model, columns, "order")(term.column), term) for term in order]
-    further = [*model.key, *(columns if model.reads else ())]
-    named = {term.column for term in order}
-    rest = [(columns[name], Asked(name)) for name in dict.fromkeys(further) if name not in named]
-    return tuple(
-        _term(Shown("", f"{VIEW}.{identifier(c.name)}", served_type(c.sql_type), c, nullable=c.nullable), term)
-        for c, term in (*asked, *rest)
-    )
-
-
-def _of_groups(items: Sequence[Shown], columns: dict[str, ServedColumn], order: Sequence[Asked]) -> tuple[Term, ...]:
-    """The client's terms, by a column that is grouped by or by a name of `select`; then the other columns that are grouped by."""
-    places: dict[str, int] = {}
-    for place, item in enumerate(items):
-        places.setdefault(item.name, place)
-    for place, item in enumerate(items):
-        if item.column is not None:
-            places[item.column.name] = place
-    found: dict[int, Asked] = {}
-    for term in order:
-        if term.column not in places:
-            why = "is not grouped by" if term.column in columns else "is no column"
-            message = f"order: {shown(term.column)} {why}; rows of groups are ordered by {', '.join(places)}"
-            raise OrderInvalid(message, Fault("order", "order-invalid", message))
-        found.setdefault(places[term.column], term)
-    for place, item in enumerate(items):
-        if not item.aggregate:
-            found.setdefault(place, Asked(item.name))
-    return tuple(
-        _term(msgspec.structs.replace(items[place], expression=f'{VIEW}."_G{place}"', nullable=True), term)
-        for place, term in found.items()
-    )
-
-
-def _term(item: Shown, asked: Asked) -> Term:
-    first = asked.descending if asked.nulls_first is None else asked.nulls_first
-    return Term(item.expression, item.kind.sql, item.nullable, asked.descending, first)
+def _embedded(part: Resource) -> tuple[object, ...]:
+    """What decides which rows embed a resource, and how they are grouped; the columns that it shows do not."""
+    assert part.asked is not None
+    grouped = part.parent is not None and part.parent.grouped
+    return (*path_of(part), part.link, part.asked.join, part.items if grouped else ())

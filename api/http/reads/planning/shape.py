@@ -6,19 +6,24 @@ import msgspec
 
 from refold.api.http.reads.planning import keyset
 from refold.api.http.reads.planning.cursors import MOST_VALUES
+from refold.api.http.reads.planning.embedding import Embed, Embedding
 from refold.api.http.reads.planning.filtering import Shape as Filtering
 from refold.api.http.reads.planning.filtering import sql_of
 from refold.api.http.reads.planning.keyset import MARK, ROWS_NAMED, VIEW, Term
 from refold.api.http.reads.planning.page_bytes import PAGE_BYTES, row_bytes
 from refold.api.http.reads.planning.pieces import Numbers, Piece, identifier, joined, put
-from refold.api.http.reads.planning.showing import Shown, as_json, is_grouped
+from refold.api.http.reads.planning.resources import PAGE
+from refold.api.http.reads.planning.showing import JSON, Shown, as_json, is_grouped
 
 Form = Literal["json", "stripped", "csv", "count"]
 """How rows are written: as JSON, as JSON without nulls, as records of CSV, or not at all."""
 
 
 class Shape(msgspec.Struct, frozen=True):
-    """A query of one read model, without its values. `nulls`: which values of its cursor are null; `marked`: the cursor names rows by hashes."""
+    """A query of a read model, without its values. `nulls`: which values of its cursor are null; `marked`: the cursor names rows by hashes.
+
+    `embeds`: the resources in its rows, whose values come before all others; `first`: how many those are.
+    """
 
     view: tuple[str, str]
     shown: tuple[Shown, ...]
@@ -32,11 +37,13 @@ class Shape(msgspec.Struct, frozen=True):
     """Whether the page ends early at PAGE_BYTES; else all of its rows come or, where they are more, none: an ordinary page costs no more for it."""
     form: Form = "json"
     total: Literal["none", "exact", "bounded"] = "none"
+    embeds: tuple[Embed, ...] = ()
+    first: int = 0
 
     def tables(self) -> Piece:
         """`_Page`: the page's rows, numbered, with our own names for columns; `_Mark` if the cursor names rows by hashes; `_Total`."""
-        numbers = Numbers()
-        filters = [sql_of(one, self._filtered, numbers) for one in self.filters]
+        numbers = Numbers(self.first)
+        filters = self._filters(numbers)
         source = self._source(filters)
         mark, rows = Piece(f"{MARK} AS (SELECT 1)"), source
         if self.marked:
@@ -50,10 +57,30 @@ class Shape(msgspec.Struct, frozen=True):
         if self.offset:
             cut = put("{} OFFSET {}", cut, numbers.value("bigint"))
         sums, last = self._sums()
-        page = put(
-            '"_Page" AS MATERIALIZED (SELECT row_number() OVER () AS "_Nr", {}* FROM ({}) "_Cut"){}', sums, cut, last
-        )
+        if self._is_late:
+            found = put('SELECT {}* FROM ({}) "_Whole"', sums, self._whole())
+            page = put('{}, "_Page" AS MATERIALIZED ({}){}', self._found(cut), found, last)
+        else:
+            found = put('SELECT row_number() OVER () AS "_Nr", {}* FROM ({}) "_Cut"', sums, cut)
+            page = put('"_Page" AS MATERIALIZED ({}){}', found, last)
         return joined(", ", [mark, page, *self._total(source)])
+
+    def _found(self, cut: Piece) -> Piece:
+        """`_Found`: the rows, numbered; then the rows of what is embedded in them, and their JSON."""
+        found = put('"_Found" AS MATERIALIZED (SELECT row_number() OVER () AS "_Nr", * FROM ({}) "_Cut")', cut)
+        return joined(", ", [found, *self._embedding.tables(PAGE, _FOUND)])
+
+    def _whole(self) -> Piece:
+        """The rows of `_Found` with what is embedded in them, in order."""
+        late = [
+            put('{} AS "_C{}"', self._embedding.value(one.embedded), str(place))
+            for place, one in enumerate(self.shown)
+            if one.embedded is not None
+        ]
+        columns = joined(", ", [Piece(f"{_FOUND}.*"), *late])
+        return put(
+            'SELECT {} FROM {}{} ORDER BY {}."_Nr"', columns, _FOUND, self._embedding.looked_up(PAGE, _FOUND), _FOUND
+        )
 
     def rows(self) -> str:
         """The rows in one text, and how many they are; no text where they are too large and the page is not cut."""
@@ -79,19 +106,25 @@ class Shape(msgspec.Struct, frozen=True):
 
     def selection(self, limit: int | None) -> Piece:
         """The rows as a statement of its own, with the names and types of the answer; without a cursor."""
-        numbers = Numbers()
-        source = self._source([sql_of(one, self._filtered, numbers) for one in self.filters])
+        numbers = Numbers(self.first)
+        source = self._source(self._filters(numbers))
+        if self._is_late:
+            names = ", ".join(f'"_C{place}" AS {identifier(one.name)}' for place, one in enumerate(self.shown))
+            cut = self._cut_off(put("SELECT {} {}{}", self._columns(), source, self._order()), limit, numbers)
+            return put('WITH {} SELECT {} FROM ({}) "_Whole" ORDER BY "_Nr"', self._found(cut), names, self._whole())
         names = ", ".join(
-            f"{value} AS {identifier(one.name)}" for one, value in zip(self.shown, self._values(), strict=True)
+            f"{value if one.kind != JSON else as_json(one.kind, value)} AS {identifier(one.name)}"
+            for one, value in zip(self.shown, self._values(), strict=True)
         )
-        found = put("SELECT {} {}{}", names, source, self._order())
+        return self._cut_off(put("SELECT {} {}{}", names, source, self._order()), limit, numbers)
+
+    def _cut_off(self, found: Piece, limit: int | None, numbers: Numbers) -> Piece:
         found = found if limit is None else put("{} LIMIT {}", found, str(limit))
         return put("{} OFFSET {}", found, numbers.value("bigint")) if self.offset else found
 
     def counted(self) -> Piece:
         """The statement of all rows that the query has on all pages, for Postgres's planner to guess their number."""
-        numbers = Numbers()
-        return put("SELECT 1 {}", self._source([sql_of(one, self._filtered, numbers) for one in self.filters]))
+        return put("SELECT 1 {}", self._source(self._filters(Numbers(self.first))))
 
     @property
     def grouped(self) -> bool:
@@ -102,14 +135,31 @@ class Shape(msgspec.Struct, frozen=True):
     def _filtered(self) -> str:
         return VIEW if not self.grouped else '"_Rows"'
 
+    @property
+    def _embedding(self) -> Embedding:
+        return Embedding(self.embeds, self._filtered)
+
+    @property
+    def _is_late(self) -> bool:
+        """Whether something is embedded after the page's rows are found; where no row is shown, nothing is."""
+        return self.form != "count" and any(one.embedded is not None for one in self.shown)
+
+    def _filters(self, numbers: Numbers) -> list[Piece]:
+        """The conditions on rows: the query's filters, and those of `!inner`."""
+        embedding = self._embedding
+        own = [sql_of(one, self._filtered, numbers, embedding.there) for one in self.filters]
+        return [*own, *embedding.inner(PAGE)]
+
     def _values(self) -> list[str]:
         """What is shown, over the columns of `_View`."""
         return [f'{VIEW}."_G{place}"' if self.grouped else one.expression for place, one in enumerate(self.shown)]
 
     def _columns(self) -> str:
-        shown = [f'{value} AS "_C{place}"' for place, value in enumerate(self._values())]
+        values = enumerate(zip(self.shown, self._values(), strict=True))
+        shown = [f'{value} AS "_C{place}"' for place, (one, value) in values if one.embedded is None]
         ordered = [f'{term.expression} AS "_O{place}"' for place, term in enumerate(self.terms)]
-        return ", ".join([*shown, *ordered])
+        late = self._embedding.links(PAGE) if self._is_late else ""
+        return ", ".join([*shown, *ordered]) + late
 
     def _source(self, filters: list[Piece], *further: Piece) -> Piece:
         return put("{}{}", self._from(filters), self._behind(filters, *further))
@@ -123,14 +173,15 @@ class Shape(msgspec.Struct, frozen=True):
 
     def _from(self, filters: list[Piece]) -> Piece:
         """The view, or its rows in groups: filters come before the groups."""
+        joins = self._embedding.joins(PAGE)
         if not self.grouped:
-            return Piece(f"FROM {identifier(*self.view)} AS {VIEW}")
+            return put("FROM {} AS {}{}", identifier(*self.view), VIEW, joins)
         names = ", ".join(f'{one.expression} AS "_G{place}"' for place, one in enumerate(self.shown))
         groups = ", ".join(str(place) for place, one in enumerate(self.shown, 1) if not one.aggregate)
         where = put(" WHERE {}", joined(" AND ", filters)) if filters else Piece("")
         return put(
-            'FROM (SELECT {} FROM {} AS "_Rows"{}{}) AS {}',
-            names, identifier(*self.view), where, f" GROUP BY {groups}" if groups else "", VIEW,
+            'FROM (SELECT {} FROM {} AS "_Rows"{}{}{}) AS {}',
+            names, identifier(*self.view), joins, where, f" GROUP BY {groups}" if groups else "", VIEW,
         )  # fmt: skip
 
     def _order(self) -> str:
@@ -183,6 +234,7 @@ class Shape(msgspec.Struct, frozen=True):
         return [put('"_Total" AS (SELECT count(*) AS "_Rows" FROM (SELECT 1 {}{}) "_All")', source, bound)]
 
 
+_FOUND = '"_Found"'
 TOTAL_BOUND = 1001
 """Rows up to which `count=estimated` counts; beyond it Postgres's planner guesses."""
 

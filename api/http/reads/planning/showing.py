@@ -6,7 +6,7 @@ from functools import lru_cache
 import msgspec
 
 from refold.api.errors import Fault
-from refold.api.http.reads.language.tree import Column, Embedded, Item, Star
+from refold.api.http.reads.language.tree import EVERYTHING, Column, Embedded, Item, Star
 from refold.api.http.reads.planning.pieces import identifier
 from refold.api.http.wire.parameters import shown
 from refold.api.reading_errors import OperatorUnfit, SelectInvalid
@@ -33,7 +33,10 @@ _MODELS = 256
 
 
 class Shown(msgspec.Struct, frozen=True):
-    """A column of the answer: its name there, its SQL over `table`, and its type. `column` is the plain column that it shows."""
+    """A column of the answer: its name there, its SQL over `table`, and its type. `column` is the plain column that it shows.
+
+    `embedded`: the number of the resource whose rows it shows as JSON; it has no SQL of its own then.
+    """
 
     name: str
     expression: str
@@ -41,18 +44,36 @@ class Shown(msgspec.Struct, frozen=True):
     column: ServedColumn | None = None
     aggregate: bool = False
     nullable: bool = True
+    embedded: int | None = None
+
+
+JSON = ServedType("json")
+"""Of embedded rows: as text, or as what Postgres writes into JSON unchanged."""
 
 
 def items_shown(
-    items: Sequence[Item], columns: tuple[ServedColumn, ...], column: Callable[[str], ServedColumn], table: str
+    items: Sequence[Item],
+    columns: tuple[ServedColumn, ...],
+    column: Callable[[str], ServedColumn],
+    table: str,
+    embedded: Callable[[Embedded], Sequence[Shown]] = lambda _: (),
+    every: str = "*",
 ) -> tuple[Shown, ...]:
-    """The columns of an answer, embedded resources apart. Raises SelectInvalid, OperatorUnfit."""
+    """The columns of an answer. `every`: what `count()` counts. Raises SelectInvalid, OperatorUnfit.
+
+    `*` leaves out a column whose name an embedded resource has: a row shows one of them only.
+    """
+    if items is EVERYTHING:
+        return _all(columns, table)
     found: list[Shown] = []
+    taken = {item.name for item in items if isinstance(item, Embedded) and not item.spread}
     for item in items:
         if isinstance(item, Star):
-            found += _all(columns, table)
-        elif not isinstance(item, Embedded):
-            found.append(_item(item, column, table))
+            found += [one for one in _all(columns, table) if one.name not in taken] if taken else _all(columns, table)
+        elif isinstance(item, Embedded):
+            found += embedded(item)
+        else:
+            found.append(_item(item, column, table, every))
     if any(one.aggregate for one in found) and any(isinstance(item, Star) for item in items):
         raise invalid("an aggregate is shown beside the columns that it is grouped by, not beside `*`: name them")
     return tuple(found)
@@ -70,6 +91,8 @@ def invalid(message: str) -> SelectInvalid:
 
 def as_json(kind: ServedType, value: str) -> str:
     """The value as JSON shows it: decimals as text, so that no client reads them as floats."""
+    if kind.name == JSON.name:
+        return f"{value}::json"
     return f"{value}::text{'[]' * kind.array}" if kind.name == "numeric" else value
 
 
@@ -84,11 +107,10 @@ def _plain(column: ServedColumn, table: str) -> Shown:
     return Shown(column.name, name, served_type(column.sql_type), column, nullable=column.nullable)
 
 
-def _item(item: Column, column: Callable[[str], ServedColumn], table: str) -> Shown:
+def _item(item: Column, column: Callable[[str], ServedColumn], table: str, every: str) -> Shown:
     if item.name is None:
-        return _cast(
-            Shown(item.alias or "count", "count(*)", ServedType("bigint"), None, aggregate=True), item.aggregate_cast
-        )
+        number = Shown(item.alias or "count", f"count({every})", ServedType("bigint"), None, aggregate=True)
+        return _cast(number, item.aggregate_cast)
     found = _cast(_plain(column(item.name), table), item.cast)
     if item.aggregate is not None:
         found = _cast(_aggregated(found, item.aggregate, item.name), item.aggregate_cast)

@@ -1,0 +1,309 @@
+"""Embedded resources without a server: which link a name means, what is refused and how it is told, and that values stay values."""
+
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from refold.api.errors import ApiError, FilterInvalid, OrderInvalid, UnknownParameter
+from refold.api.http.describe.openapi import document
+from refold.api.http.reads.language.printing import printed
+from refold.api.http.reads.language.query_string import read_query
+from refold.api.http.reads.language.tree import Column, Embedded, Term
+from refold.api.http.reads.planning.plan import Plan, Wanted, plan_query
+from refold.api.http.reads.planning.resources import check_name, together
+from refold.api.reading_errors import (
+    QueryTooLarge,
+    RangeUnsatisfiable,
+    ResourceAmbiguous,
+    ResourceUnknown,
+    SelectInvalid,
+)
+from refold.projections import STREAM, BadDeclaration, Entity, Link, Rollup, View, events, key
+from refold.projections.tables.declared import declared_of
+from refold.projections.tables.fingerprint import fingerprint, view_fingerprint
+from refold.projections.tables.served import as_json, of_json
+from refold.projections.tables.serving import ServedColumn, ServedLink, ServedModel, served_models
+from refold.retail.projections import BASKETS, HOUSEHOLDS
+from refold.retail.schemas.basket import BASKET, ItemScanned
+from refold.retail.views import STORE_TOTALS
+from refold.streams.domain import load_domains
+from tests.api.test_planning import HOSTILE, IDENTIFIER, texts
+
+COLUMNS = {"nr": "integer", "name": "text", "price": "numeric(10,2)", "maker": "integer", "owner": "integer"}
+
+
+def model(name: str, *links: ServedLink, reads: tuple[str, ...] = ()) -> ServedModel:
+    columns = tuple(ServedColumn(c, t, nullable=c != "nr", doc="") for c, t in COLUMNS.items())
+    return ServedModel("shop", name, "", columns, ("nr",), (f"shop.{name}",), reads, links=links)
+
+
+def link(name: str, to: str, column: str, *, many: bool = False, declared: str = "") -> ServedLink:
+    pairs = (("nr", column),) if many else ((column, "nr"),)
+    return ServedLink(name, to, pairs, many, "", declared or name)
+
+
+MODELS = {
+    ("shop", one.name): one
+    for one in (
+        model("tools", link("made_by", "people", "maker"), link("owned_by", "people", "owner"), link("kin", "tools", "owner"),
+              link("tools", "tools", "owner", many=True, declared="kin")),
+        model("people", link("made", "tools", "maker", many=True, declared="made_by"),
+              link("owns", "tools", "owner", many=True, declared="owned_by"), link("boss", "bosses", "owner")),
+        model("bosses", reads=("people",)),
+    )
+}  # fmt: skip
+TOOLS, PEOPLE, BOSSES = MODELS.values()
+
+
+def planned(text: str, of: ServedModel = TOOLS, **wanted: Any) -> Plan:
+    query = read_query(text.encode(), check=check_name(of, MODELS))
+    return plan_query(of, query, Wanted(**wanted), MODELS)
+
+
+def test_spread_resources_related_orders_and_hints_are_read_and_printed() -> None:
+    query = read_query(
+        b"select=nr,...made_by(name,...boss!inner(price)),o:people!owned_by!inner()&order=people(name).desc.nullslast,nr"
+    )
+    inner = Embedded("boss", (Column("price"),), join="inner", spread=True)
+    assert query.select == (
+        Column("nr"),
+        Embedded("made_by", (Column("name"), inner), spread=True),
+        Embedded("people", (), "o", "owned_by", "inner"),
+    )
+    assert query.order == (Term("name", descending=True, nulls_first=False, of="people"), Term("nr"))
+    assert read_query(printed(query).encode()) == query
+
+
+@pytest.mark.parametrize(
+    ("select", "of", "links"),
+    [
+        ("made_by(*)", TOOLS, ["made_by"]),
+        ("people!made_by(*)", TOOLS, ["made_by"]),
+        ("people!owner(*)", TOOLS, ["owned_by"]),
+        ("kin(*),tools(*)", TOOLS, ["kin", "tools"]),
+        ("x:tools!tools(*)", TOOLS, ["tools"]),
+        ("made(*),y:tools!owned_by(*)", PEOPLE, ["made", "owns"]),
+        ("tools!made_by!inner(made_by(boss(*)))", PEOPLE, ["made", "made_by", "boss"]),
+        ("bosses(*)", PEOPLE, ["boss"]),
+    ],
+)
+def test_a_resource_is_a_link_by_its_name_or_a_model_with_a_hint(
+    select: str, of: ServedModel, links: list[str]
+) -> None:
+    plan = planned(f"select={select}", of)
+    there = {link.pairs: link.name for one in MODELS.values() for link in one.links}
+    found = [there[tuple((own, theirs) for own, theirs, _ in one.pairs)] for one in plan.shape.embeds]
+    assert len(found) == len(links)
+    assert [one.many for one in plan.shape.embeds] == [name in {"made", "owns", "tools"} for name in links]
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "said"),
+    [
+        ("select=*,stores(*)", ResourceUnknown, "no link from tools to 'stores'; links: made_by (to people), owned_by (to people)"),
+        ("select=*,people(*)", ResourceAmbiguous, "write one of people!made_by, people!owned_by"),
+        ("select=*,people!nobody(*)", ResourceUnknown, "that 'nobody' would mean"),
+        ("select=*,made_by(colour)", SelectInvalid, "there is no column 'colour'"),
+        ("select=*,made_by(*),made_by(nr)", SelectInvalid, "two resources are named 'made_by'"),
+        ("select=*,made_by(*)&made_by.colour=noop.1", UnknownParameter, "there is no column 'colour'"),
+        ("select=*,made_by(*)&colour=noop.1", UnknownParameter, "there is no column 'colour'"),
+        ("made_by.name=eq.1", ResourceUnknown, "'made_by' is not embedded; write select=*,made_by(*)"),
+        ("stores.name=eq.1", ResourceUnknown, "no link from tools to 'stores'"),
+        ("select=*,made_by(*)&made_by.boss.name=eq.1", ResourceUnknown, "'boss' is not embedded"),
+        ("select=*,x:made_by(*)&made_by.name=eq.1", ResourceUnknown, "not embedded"),
+        ("order=made_by(name)", ResourceUnknown, "not embedded"),
+        ("select=*,made_by(*)&order=made_by(colour)", OrderInvalid, "there is no column 'colour'"),
+        ("select=*,tools(*)&order=tools(name)", OrderInvalid, "several rows of 'tools'"),
+        ("select=*,made_by(*)&made_by.order=colour", OrderInvalid, "there is no column 'colour'"),
+        ("select=*,made_by(*)&made_by=eq.5", FilterInvalid, "made_by.column=eq.VALUE"),
+        ("select=*,...tools(nr)", SelectInvalid, "only a link to one row can be spread"),
+        ("select=price.sum(),tools(nr)", SelectInvalid, "only a link to one row can stand beside an aggregate"),
+        ("select=price.sum(),made_by(price.sum())", SelectInvalid, "no aggregate of its own"),
+        ("select=*,...made_by(price.max())", SelectInvalid, "not beside `*`"),
+        ("select=*,tools(*)&tools.limit=-1", RangeUnsatisfiable, "cannot be negative"),
+        ("select=*,tools(*)&tools.limit=ten", ApiError, "whole number"),
+        ("select=" + ",".join(f"t{n}:tools(nr)" for n in range(21)), QueryTooLarge, "at most 20 resources"),
+        ("select=kin(kin(kin(kin(kin(nr)))))", QueryTooLarge, "at most 4 deep"),
+        ("select=*,made_by!inner", SelectInvalid, "`(` behind an embedded resource"),
+        ("select=...nr", SelectInvalid, "`(` behind an embedded resource"),
+    ],
+)  # fmt: skip
+def test_an_error_names_the_link_or_the_column_before_the_operator(text: str, error: type[ApiError], said: str) -> None:
+    with pytest.raises(error) as found:
+        planned(text)
+    assert said in found.value.message
+
+
+PLACES = [
+    "select=*,made_by(*)&made_by.name=eq.{}", "select=*,made_by!inner(*)&made_by.name=in.({},b)", "select={}:made_by(*)",
+    "select=*,made_by!{}(*)", "select=*,{}(*)", "select=*,made_by({}:name)", "select=*,x:made_by(*)&x.or=(name.like.{},nr.eq.1)",
+    "select=*,tools(*)&tools.limit={}", "select=*,tools(*)&tools.order={}", "select=*,made_by(*)&order=made_by({})",
+    "select=...made_by({}:name)", "select=price.sum(),made_by({}:name)", "select=*,tools(made_by(*))&tools.made_by.name=eq.{}",
+    "select=*,made_by()&or=(made_by.is.null,name.eq.{})", "select=*,made_by(*)&{}.name=eq.1", "select=*,made_by(*)&order={}(name)",
+]  # fmt: skip
+
+
+@given(st.sampled_from(PLACES), st.sampled_from(HOSTILE), st.text(st.sampled_from("ab1.,()*"), max_size=3))
+def test_a_clients_text_is_bound_or_a_quoted_name_of_the_answer(place: str, bad: str, behind: str) -> None:
+    asked = place.replace("{}", f"zQz{bad}{behind}zQz")
+    parts = [part.partition("=") for part in asked.split("&")] if "&" not in bad else []
+    try:
+        plan = planned("&".join(f"{quote(name)}={quote(value)}" for name, _, value in parts))
+    except ApiError as problem:
+        assume(problem.status >= 400)
+        return
+    for text in texts(plan):
+        assert "zQz" not in IDENTIFIER.sub("", text)
+        assert place.startswith(("select={}", "select=*,made_by({}", "select=...", "select=price")) or "zQz" not in text
+
+
+def test_values_are_bound_under_their_numbers_wherever_they_stand() -> None:
+    """A filter of an embedded resource stands in several parts of a statement: each is given the same value."""
+    plan = planned(
+        "select=*,made_by!inner(*,made(*)),t:tools(nr)&made_by.name=eq.a&made_by.made.nr=gt.7&t.limit=3&t.offset=2"
+        "&name=eq.b&order=made_by(name)&offset=9&or=(t.is.null,price.lt.4)"
+    )
+    assert plan.values == ("a", "7", 3, 2, "b", "4", 9)
+    for piece in (plan.shape.tables(), plan.shape.selection(None), plan.shape.counted()):
+        assert piece.text.count("%s") == len(piece.slots)
+        assert set(piece.slots) >= {0, 4, 5}
+    text = plan.shape.tables().text
+    for name, number in (("name", 0), ("nr", 1)):
+        where = text.index(
+            f'{"" if number else chr(34) + "_E0" + chr(34) + "."}"{name}" {"=" if not number else ">"} %s'
+        )
+        assert plan.shape.tables().slots[text[:where].count("%s")] == number
+
+
+def test_a_cursor_belongs_to_what_chooses_rows_and_not_to_what_they_show() -> None:
+    def binding(text: str) -> str:
+        return planned(text).binding
+
+    assert binding("select=nr,made_by(name)") == binding("select=*,made_by(*)")
+    others = ["select=*,made_by!inner(*)", "select=*,made_by(*)&made_by.nr=eq.1", "select=*,made_by:owned_by(*)",
+              "select=*,made_by(*)&order=made_by(name)", "select=*", "select=*,made_by(*)&made_by=is.null"]  # fmt: skip
+    assert len({binding(text) for text in (*others, "select=*,made_by(*)")}) == len(others) + 1
+
+
+def test_an_answer_of_several_models_stands_where_all_of_them_stand() -> None:
+    plan = planned("select=*,made_by(boss(*))")
+    assert [one.name for one in plan.models] == ["tools", "people", "bosses"]
+    assert plan.source.categories == ("shop.tools", "shop.people", "shop.bosses")
+    assert plan.source.reads == ("tools", "people")
+    assert plan.source.name == "tools with bosses with people"
+    assert planned("select=*,kin(*)").models == (TOOLS,)
+    assert together((TOOLS,)) is TOOLS
+    assert planned("").source is TOOLS
+
+
+def test_during_a_deploy_a_link_without_its_columns_is_told() -> None:
+    bare = replace(PEOPLE, columns=PEOPLE.columns[1:])
+    query = read_query(b"select=*,made_by(*)")
+    with pytest.raises(ResourceUnknown, match="of other code, without the link made_by"):
+        plan_query(TOOLS, query, models={**MODELS, ("shop", "people"): bare})
+    with pytest.raises(ResourceUnknown, match="of other code"):
+        plan_query(TOOLS, query)
+
+
+scanned = events(BASKET, ItemScanned)
+
+
+def rollup(name: str, kind: str, **links: Link) -> Rollup:
+    keys: dict[str, dict[str, Any]] = {
+        "whole": {"store_id": "store_id"},
+        "text": {"id": STREAM},
+        "two": {"one": "store_id", "two": "product_id"},
+    }
+    return Rollup(
+        name=name,
+        domain="retail",
+        description="Lines.",
+        key={column: key(field, "A key.") for column, field in keys[kind].items()},
+        columns={"lines": scanned.count("Lines."), "last": scanned.last("product_id", "The last product.")},
+        links=links,
+    )
+
+
+@pytest.mark.parametrize(
+    ("models", "said"),
+    [
+        ([rollup("a", "whole", b=Link("b", "store_id", "B."))], "the link b leads to b, which retail does not have; there are a"),
+        ([rollup("a", "two", b=Link("b", "one", "B.")), rollup("b", "two")], "the link b has 1 columns, and the key of b has 2: one, two"),
+        ([rollup("a", "whole", b=Link("b", "store_id", "B.")), rollup("b", "text")], "store_id is integer, and b.id is text; they are never equal"),
+        ([rollup("a", "whole", x=Link("b", "store_id", "B.", reverse="last")), rollup("b", "whole")], "the link last has the name of a column"),
+        ([rollup("a", "whole", x=Link("b", "store_id", ""), y=Link("b", "store_id", "")), rollup("b", "whole")], "the link a has the name of another link"),
+    ],
+)  # fmt: skip
+def test_a_link_that_leads_nowhere_is_refused_when_the_domain_is_loaded(models: list[Any], said: str) -> None:
+    with pytest.raises(BadDeclaration) as found:
+        declared_of(models)
+    assert said in found.value.message
+
+
+@pytest.mark.parametrize(
+    ("link", "said"),
+    [
+        (Link("b", "nothing", "B."), "the link b names 'nothing'; its columns are some of store_id, lines, last"),
+        (Link("b", (), "B."), "has no column, or one twice"),
+        (Link("b", ("last", "last"), "B."), "has no column, or one twice"),
+        (Link("B", "last", "B."), "'B' is no name in lower case"),
+        (Link("b", "last", "\0"), "no text that Postgres can hold"),
+        ("b", "write Link(to, columns, doc)"),
+    ],
+)  # fmt: skip
+def test_a_link_that_is_wrong_by_itself_is_refused_when_it_is_declared(link: Any, said: str) -> None:
+    with pytest.raises(BadDeclaration) as found:
+        rollup("a", "whole", b=link)
+    assert said in found.value.message
+    with pytest.raises(BadDeclaration, match="the link last has the name of a column"):
+        rollup("a", "whole", last=Link("b", "last", "B."))
+
+
+def test_links_change_no_fingerprint_and_are_not_kept_beside_a_build() -> None:
+    bare, tied = rollup("a", "whole"), rollup("a", "whole", b=Link("b", "store_id", "B."))
+    assert fingerprint(bare) == fingerprint(tied)
+    assert fingerprint(replace(HOUSEHOLDS, links={"x": Link("baskets", "household_id", "")})) == fingerprint(HOUSEHOLDS)
+    assert isinstance(STORE_TOTALS, View)
+    assert view_fingerprint(replace(STORE_TOTALS, links={"x": Link("y", "store_id", "")})) == view_fingerprint(
+        STORE_TOTALS
+    )
+    assert of_json(as_json(TOOLS)) == TOOLS
+
+
+def test_each_link_of_retail_is_there_in_both_directions() -> None:
+    assert isinstance(BASKETS, Entity)
+    found = {(one.name, of.name): of for one in served_models(["retail"]) for of in one.links}
+    assert set(found) == {
+        ("baskets", "household"),
+        ("baskets", "store"),
+        ("households", "receipts"),
+        ("store_totals", "receipts"),
+    }
+    assert not found["baskets", "household"].many
+    assert found["households", "receipts"] == ServedLink(
+        "receipts",
+        "baskets",
+        (("household_id", "household_id"),),
+        True,
+        found["households", "receipts"].doc,
+        "household",
+    )
+    one_each = declared_of([rollup("a", "whole", b=Link("b", "store_id", "B.")), rollup("b", "whole")]).links
+    assert [link.many for links in one_each.values() for link in links] == [False, False]
+
+
+def test_openapi_shows_links_where_rows_and_select_are_described() -> None:
+    found = document(load_domains(["retail"]), served_models(["retail"]))
+    row = found["components"]["schemas"]["retail.households"]
+    assert row["properties"]["receipts"]["items"] == {"$ref": "#/components/schemas/retail.baskets"}
+    assert "receipts" not in row["required"]
+    household = found["components"]["schemas"]["retail.baskets"]["properties"]["household"]
+    assert household["anyOf"] == [{"$ref": "#/components/schemas/retail.households"}, {"type": "null"}]
+    get = found["paths"]["/v1/retail/baskets"]["get"]
+    (select,) = [one["description"] for one in get["parameters"] if one["name"] == "select"]
+    assert "`household(columns)` embeds rows of households" in select
+    assert "resource-ambiguous" in get["responses"]["300"]["description"]
