@@ -180,7 +180,7 @@ def test_a_value_that_only_postgres_refuses_is_told_and_a_view_that_fails_is_no_
     columns = {"k": "integer", "j": "jsonb", "d": "double precision", "t": "text[]", "i": "interval[]"}
     path = site.make("odd", columns, ["k"], [[1, "{}", 1.0, "{}", "{}"]])
     half = r'["\ud800"]'
-    for column, value in [("j", "{"), ("d", "1e400"), ("j", "[" * 20_000), ("t", half), ("i", half), ("j", half)]:
+    for column, value in [("j", "{"), ("d", "1e400"), ("j", "[" * 10_000), ("t", half), ("i", half), ("j", half)]:
         refused = HTTP.get(f"{path}?{urlencode({column: f'eq.{value}'})}")
         assert (refused.status_code, refused.json()["code"]) == (400, "filter-invalid"), value[:20]
     site.db.execute("CREATE VIEW shelf.broken AS SELECT k, j, d / 0 AS d, t, i FROM shelf.odd")
