@@ -1,6 +1,7 @@
 """The log lines of real processes, from the first to the last, while Kafka is killed and comes back."""
 
 import json
+import logging
 import os
 import re
 import signal
@@ -17,7 +18,9 @@ import httpx
 import pytest
 
 from refold.api.cli.stack import Stack
-from refold.streams.journal.line import _NUMBERS
+from refold.streams.journal.line import _NUMBERS, line_of
+from refold.streams.journal.masking import Masking
+from refold.streams.kafka import clients
 from refold.streams.settings import Settings
 from tests.e2e.tables import until
 from tests.streams.spoken import TEXT
@@ -31,9 +34,18 @@ def faults(lines: Said) -> dict[tuple[object, ...], Said]:
     found = defaultdict[tuple[object, ...], Said](list)
     for line in lines:
         if line["level"] in {"WARNING", "ERROR"}:
-            words = _NUMBERS.sub("#", _COUNTED.sub("", line["message"]))[:300]
-            found[line["pid"], line["logger"], line.get("topic"), line.get("partition"), words].append(line)
+            found[line["pid"], line["logger"], line.get("topic"), line.get("partition"), words_of(line)].append(line)
     return found
+
+
+def words_of(line: dict[str, Any]) -> object:
+    """The words that lines of one fault share: librdkafka names one broker in several ways, which are one fault."""
+    words = _COUNTED.sub("", line["message"])
+    if line["logger"] == "librdkafka" and (parts := re.fullmatch(r"(\S+) \[(.*?)\] (.*)", words)):
+        record = logging.LogRecord("librdkafka", logging.WARNING, "", 0, "%s [%s] %s", parts.groups(), None)
+        assert clients._log.filter(record)
+        return line_of(record, Masking()).fault
+    return _NUMBERS.sub("#", words)[:300]
 
 
 def assert_counts_add_up(lines: Said) -> None:

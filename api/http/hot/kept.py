@@ -85,10 +85,17 @@ class KeptAnswers:
 
     def __init__(self, models: ModelServices) -> None:
         self._models = models
-        self._most, self._seconds = models.keeping
         self._stands: dict[Name, StandingNow] = {}
         self._kept: dict[Question, Kept] = {}  # the oldest first
         self.size = 0
+
+    @property
+    def _most(self) -> int:
+        return self._models.keeping.most_bytes
+
+    @property
+    def _seconds(self) -> float:
+        return self._models.keeping.seconds
 
     @property
     def keeps(self) -> bool:
