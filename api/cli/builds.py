@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from refold.api.cli import exits
 from refold.api.cli.differences import print_differences
+from refold.api.cli.freed import say_dropped, size_text
 from refold.api.cli.output import print_json, print_table, say
 from refold.api.cli.replay import showing_differences
 from refold.api.embedded.servers import connected
@@ -19,8 +20,6 @@ from refold.projections.tables.declared import declared
 from refold.streams.postgres.connection import answering, connect
 from refold.streams.postgres.control_tables import bootstrap
 from refold.streams.settings import Settings
-
-_UNITS = "bytes", "kB", "MB", "GB", "TB"
 
 
 def builds(*names: str, json: bool = False) -> int:
@@ -98,12 +97,7 @@ def prune(*names: str, unpromoted: bool = False, execute: bool = False, json: bo
         print_json({"executed": execute, "bytes": freed, "builds": [asdict(one) for one in dropped]})
         return exits.DONE
     print_table([_line(one) for one in dropped])
-    what = f"{len(dropped)} builds and free {size_text(freed)}"
-    say(
-        f"Dropped: {len(dropped)}. Freed: {size_text(freed)}."
-        if execute
-        else f"Would drop {what}. Add --execute to do it."
-    )
+    say_dropped(len(dropped), "builds", freed, execute=execute)
     return exits.DONE
 
 
@@ -146,11 +140,3 @@ def _line(one: Listed) -> dict[str, Any]:
         "since": one.since[:19],
         "position": one.position,
     }
-
-
-def size_text(bytes_: int) -> str:
-    """Bytes for people."""
-    number, unit = float(bytes_), 0
-    while number >= 1000 and unit < len(_UNITS) - 1:
-        number, unit = number / 1000, unit + 1
-    return f"{number:,.0f} {_UNITS[unit]}" if unit == 0 else f"{number:,.1f} {_UNITS[unit]}"

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -19,7 +19,7 @@ from refold.projections.errors import RebuildDiffers
 from refold.projections.replay.builder import Progress
 from refold.projections.replay.command import Replay
 from refold.projections.replay.compare import LISTED
-from refold.projections.replay.plan import Rebuilt, ReplayPlan, Report
+from refold.projections.replay.plan import Failed, Rebuilt, ReplayPlan, Report
 from refold.streams.postgres.connection import answering
 from refold.streams.settings import Settings
 
@@ -58,9 +58,14 @@ def rebuild(
         with showing_differences(json=json), reported() as report:
             done = replay.execute(names, report, gates)
     _show_report(done, json=json)
-    for failed in done.failed:
-        say(f"refold: {failed.code}: {failed.domain}.{failed.model} is not rebuilt: {failed.reason}")
+    say_failed(done.failed, "rebuilt")
     return exits.FAILED if done.failed else exits.DONE
+
+
+def say_failed(models: Sequence[Failed], done: str) -> None:
+    """Print each model that was left out, with its reason. `done`: what it is not, as `rebuilt`."""
+    for model in models:
+        say(f"refold: {model.code}: {model.domain}.{model.model} is not {done}: {model.reason}")
 
 
 @contextmanager

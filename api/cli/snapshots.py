@@ -10,9 +10,9 @@ import msgspec
 from cyclopts import Parameter
 
 from refold.api.cli import exits
-from refold.api.cli.builds import size_text
+from refold.api.cli.freed import say_dropped, size_text
 from refold.api.cli.output import print_json, print_table, say
-from refold.api.cli.replay import reported
+from refold.api.cli.replay import reported, say_failed
 from refold.api.embedded.servers import connected
 from refold.api.errors import TokenMalformed
 from refold.api.http.reads.positions import read_token
@@ -61,8 +61,7 @@ def as_of(
     else:
         print_table([_line(one) for one in done.models])
         say(f"{done.records:,} records in {done.seconds:,} s. Read it with ?snapshot={done.name}.")
-    for failed in done.failed:
-        say(f"refold: {failed.code}: {failed.domain}.{failed.model} is not in the snapshot: {failed.reason}")
+    say_failed(done.failed, "in the snapshot")
     return exits.FAILED if done.failed else exits.DONE
 
 
@@ -105,12 +104,7 @@ def drop(
         print_json({"executed": execute, "bytes": freed, "snapshots": [_json(one) for one in chosen]})
         return exits.DONE
     print_table([_line(one) for one in chosen])
-    what = f"{len(chosen)} tables and free {size_text(freed)}"
-    say(
-        f"Dropped: {len(chosen)}. Freed: {size_text(freed)}."
-        if execute
-        else f"Would drop {what}. Add --execute to do it."
-    )
+    say_dropped(len(chosen), "tables", freed, execute=execute)
     return exits.DONE
 
 

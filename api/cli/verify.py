@@ -5,7 +5,7 @@ from dataclasses import asdict
 from refold.api.cli import exits
 from refold.api.cli.differences import print_differences
 from refold.api.cli.output import print_json, print_table, say
-from refold.api.cli.replay import reported
+from refold.api.cli.replay import reported, say_failed
 from refold.api.embedded.servers import connected
 from refold.projections.replay.command import Replay
 from refold.projections.replay.compare import LISTED
@@ -31,8 +31,7 @@ def verify(*names: str, all: bool = False, json: bool = False) -> int:  # noqa: 
         print_json({**asdict(done), "listed_most": LISTED})
     else:
         _show(done)
-    for failed in done.failed:
-        say(f"refold: {failed.code}: {failed.domain}.{failed.model} is not verified: {failed.reason}")
+    say_failed(done.failed, "verified")
     if any(not one.equal for one in done.models):
         return exits.DIFFERENT
     return exits.FAILED if done.failed else exits.DONE
