@@ -32,7 +32,7 @@ def test_few_records_are_taken_at_once_more_until_none_comes_and_many_by_the_lon
     assert (len(found._gathered(Trickling(4), b"first")), waited) == (2, [0.0])
     for recent, length, pauses in (
         (pace.BUSY_RECORDS, 5, [pace.QUIET_S] * 5),
-        (pace.MANY_RECORDS, 2, [pace.LONG_S]),
+        (pace.FLOOD_RECORDS, 2, [pace.LONG_S]),
     ):
         waited.clear()
         found._pace.recent = recent
