@@ -6,7 +6,8 @@ import re
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Any
+from types import NoneType
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import inspect
@@ -49,6 +50,8 @@ _PLAIN: dict[type[inspect.Type], Any] = {
     inspect.DateType: {"type": "int", "logicalType": "date"},
 }
 _NO_READABLE_DEFAULT = (Decimal, datetime, date)
+_NO_TYPE = (TypeError, NameError, re.error)
+"""What msgspec raises of an unknown type, a missing name, an invalid pattern, and a bound that the type does not take."""
 
 
 def schema_of(kind: type[Event | Command], category: str) -> Schema:
@@ -57,12 +60,8 @@ def schema_of(kind: type[Event | Command], category: str) -> Schema:
     meta = EVENT_META if issubclass(kind, Event) else COMMAND_META
     try:
         described = inspect.type_info(kind)
-    except (
-        TypeError,
-        NameError,
-        re.error,
-    ) as problem:  # an unknown type, a missing name, an invalid pattern
-        raise ContractError(f"{kind.__name__}: {problem}") from problem
+    except _NO_TYPE as problem:
+        raise ContractError(_undescribed(kind, problem)) from problem
     assert isinstance(described, inspect.StructType)
     seen: dict[str, type] = {_type_name(kind): kind}
     fields = [_field(field, kind, seen) for field in described.fields]
@@ -73,6 +72,23 @@ def schema_of(kind: type[Event | Command], category: str) -> Schema:
         "doc": doc,
         "fields": [{"name": "meta", "type": meta, "doc": "The log's envelope."}, *fields],
     }
+
+
+def _undescribed(kind: type[Event | Command], problem: Exception) -> str:
+    """Which field msgspec cannot describe, and what the author should write."""
+    if isinstance(problem, NameError):  # no annotation of the class can be resolved
+        return f"{kind.__name__}: {problem}"
+    for name, declared in get_type_hints(kind, include_extras=True).items():
+        try:
+            inspect.type_info(declared)
+        except _NO_TYPE as own:
+            if NoneType in get_args(get_args(declared)[0] if get_origin(declared) is Annotated else declared):
+                return (
+                    f"{kind.__name__}.{name}: a bound of an optional field stands within: "
+                    f"`Annotated[str, Meta(description=…, max_length=9)] | None` ({own})"
+                )
+            return f"{kind.__name__}.{name}: {own}"
+    return f"{kind.__name__}: {problem}"
 
 
 def is_field_name(name: str) -> bool:

@@ -100,7 +100,10 @@ def test_bad_settings_are_exit_code_2(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_help_has_an_example(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run([*command, "--help"]) == 0
-    assert "Example: " in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    examples = shown.count("Example: ")
+    assert examples
+    assert sum(line.startswith("Example: ") for line in shown.splitlines()) == examples, "each on a line of its own"
 
 
 def test_the_documentation_lists_commands_and_exit_codes() -> None:

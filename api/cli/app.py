@@ -96,7 +96,9 @@ app.command(
 app.command(
     "refold.api.cli.sql:sql",
     name="sql",
-    help="""Ask the read models by SQL, with the login that may only read; without QUERY print its address, for any Postgres client.
+    help="""Ask the read models by SQL, with the login that may only read.
+
+    Without QUERY it opens psql in a terminal, and elsewhere prints the login's address, for any Postgres client.
 
     Example: refold sql 'SELECT * FROM refold.freshness'
 

@@ -97,6 +97,7 @@ replay.command(
     stream with an event that is still unreadable stays parked, and is listed.
 
     Example: refold replay release retail.basket 4711
+
     Example: refold replay release --all""",
 )
 replay.command(

@@ -12,7 +12,7 @@ from refold.schemas.avro import Schema
 from refold.schemas.catalog import frozen_schemas
 from refold.schemas.compatibility import CODE, NOT_FROZEN, Violation, violations
 from refold.schemas.contracts import Category
-from refold.schemas.errors import SchemaIncompatible
+from refold.schemas.errors import BadUpcaster, ContractError, RefoldError, SchemaIncompatible
 from refold.schemas.freeze import freeze as write_frozen
 from refold.schemas.freeze import unfrozen
 from refold.streams.domain import domain_module, domain_part, frozen_folder
@@ -73,7 +73,13 @@ def _missing(module: ModuleType, folder: Path) -> list[Schema]:
 def _refuse(found: list[Violation]) -> None:
     if found:
         more = f", and {len(found) - 1} more (`refold schemas check` lists them)" if len(found) > 1 else ""
-        raise SchemaIncompatible(f"nothing was frozen: {found[0]}{more}")
+        raise _error(found)(f"nothing was frozen: {found[0]}{more}")
+
+
+def _error(found: list[Violation]) -> type[RefoldError]:
+    """The error whose remedy fits: a class that is no contract was never released, so it is to be corrected."""
+    by_rule = {cls.code: cls for cls in (ContractError, BadUpcaster)}
+    return by_rule.get(found[0].rule, SchemaIncompatible)
 
 
 def _advice(found: list[Violation]) -> str:
@@ -81,4 +87,6 @@ def _advice(found: list[Violation]) -> str:
         return "Every schema is frozen, and every version can read every other."
     if all(violation.rule == NOT_FROZEN for violation in found):
         return "Run `refold schemas freeze` and commit the new files."
-    return f"{len(found)} rules broken. {SchemaIncompatible.remedy}"
+    broken = [violation for violation in found if violation.rule != NOT_FROZEN]
+    remedies = dict.fromkeys(_error([violation]).remedy for violation in broken)
+    return f"{len(broken)} {'rule' if len(broken) == 1 else 'rules'} broken. {' '.join(remedies)}"

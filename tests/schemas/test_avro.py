@@ -154,7 +154,7 @@ def test_bounds_that_msgspec_cannot_combine_are_named() -> None:
 
         number: Annotated[Whole, About(description="A field.", ge=0)]
 
-    with pytest.raises(ContractError, match=r"Bounded: .*`ge`"):
+    with pytest.raises(ContractError, match=r"Bounded\.number: .*`ge`"):
         schema_of(Bounded, "tests.made")
 
 

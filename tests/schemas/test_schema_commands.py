@@ -53,6 +53,25 @@ def test_the_commands_refuse_and_name_the_place(
     assert {row["rule"] for row in json.loads(capsys.readouterr().out)} == {"not-frozen", "type"}
 
 
+def test_a_class_that_is_no_contract_is_named_with_its_field_and_the_remedy_that_fits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "vague_said/schemas").mkdir(parents=True)
+    authors = AUTHORS.replace("{type}", "str | None").replace("{domain}", "vague_said")
+    (tmp_path / "vague_said/schemas/__init__.py").write_text(authors.replace('"What."', '"What.", max_length=9'))
+    monkeypatch.setenv("REFOLD_DOMAINS", "vague_said")
+    assert cli.run(["schemas", "freeze"]) == exits.USAGE
+    told = capsys.readouterr().err
+    assert "contract-invalid: nothing was frozen: vague_said.talk.Said at $.words: Said.words: a bound of an" in told
+    assert "`Annotated[str, Meta(description=…, max_length=9)] | None`" in told
+    assert "Change the class or field that the message names" in told
+    assert "released class unchanged" not in told
+    assert cli.run(["schemas", "check"]) == exits.DIFFERENT
+    assert "1 rule broken. Change the class or field" in capsys.readouterr().err
+
+
 def test_the_list_shows_every_released_schema(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
