@@ -117,7 +117,7 @@ class OrderInvalid(ApiError):
 
 
 class LimitInvalid(ApiError):
-    """`limit` or `after_version` is not a whole number in its range."""
+    """`limit`, `offset` or another number of the query is not a whole number in its range."""
 
     code, status = "limit-invalid", 400
     remedy = "Send a whole number in the range that the message names."

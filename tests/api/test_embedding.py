@@ -86,6 +86,8 @@ def test_spread_resources_related_orders_and_hints_are_read_and_printed() -> Non
         ("people!owner(*)", TOOLS, ["owned_by"]),
         ("kin(*),tools(*)", TOOLS, ["kin", "tools"]),
         ("x:tools!tools(*)", TOOLS, ["tools"]),
+        ("x:tools!kin(*),y:tools!owner(*)", TOOLS, ["kin", "tools"]),
+        ("maker(*),m:maker!inner(*)", TOOLS, ["made_by", "made_by"]),
         ("made(*),y:tools!owned_by(*)", PEOPLE, ["made", "owns"]),
         ("tools!made_by!inner(made_by(boss(*)))", PEOPLE, ["made", "made_by", "boss"]),
         ("bosses(*)", PEOPLE, ["boss"]),
@@ -107,18 +109,18 @@ def test_a_resource_is_a_link_by_its_name_or_a_model_with_a_hint(
         ("select=*,stores(*)", ResourceUnknown, "no link from tools to 'stores'; links: made_by (to people), owned_by (to people)"),
         ("select=*,people(*)", ResourceAmbiguous, "write one of people!made_by, people!owned_by"),
         ("select=*,people!nobody(*)", ResourceUnknown, "that 'nobody' would mean"),
-        ("select=*,made_by(colour)", SelectInvalid, "there is no column 'colour'"),
+        ("select=*,made_by(colour)", SelectInvalid, "select: made_by has no column 'colour'"),
         ("select=*,made_by(*),made_by(nr)", SelectInvalid, "two resources are named 'made_by'"),
-        ("select=*,made_by(*)&made_by.colour=noop.1", UnknownParameter, "there is no column 'colour'"),
+        ("select=*,made_by(*)&made_by.colour=noop.1", UnknownParameter, "made_by has no column 'colour'"),
         ("select=*,made_by(*)&colour=noop.1", UnknownParameter, "there is no column 'colour'"),
         ("made_by.name=eq.1", ResourceUnknown, "'made_by' is not embedded; write select=*,made_by(*)"),
         ("stores.name=eq.1", ResourceUnknown, "no link from tools to 'stores'"),
         ("select=*,made_by(*)&made_by.boss.name=eq.1", ResourceUnknown, "'boss' is not embedded"),
-        ("select=*,x:made_by(*)&made_by.name=eq.1", ResourceUnknown, "not embedded"),
+        ("select=*,x:made_by(*)&made_by.name=eq.1", ResourceUnknown, "'made_by' is embedded as x: write x"),
         ("order=made_by(name)", ResourceUnknown, "not embedded"),
-        ("select=*,made_by(*)&order=made_by(colour)", OrderInvalid, "there is no column 'colour'"),
+        ("select=*,made_by(*)&order=made_by(colour)", OrderInvalid, "order: made_by has no column 'colour'"),
         ("select=*,tools(*)&order=tools(name)", OrderInvalid, "several rows of 'tools'"),
-        ("select=*,made_by(*)&made_by.order=colour", OrderInvalid, "there is no column 'colour'"),
+        ("select=*,made_by(*)&made_by.order=colour", OrderInvalid, "made_by.order: made_by has no column 'colour'"),
         ("select=*,made_by(*)&made_by=eq.5", FilterInvalid, "made_by.column=eq.VALUE"),
         ("select=*,...tools(nr)", SelectInvalid, "only a link to one row can be spread"),
         ("select=price.sum(),tools(nr)", SelectInvalid, "only a link to one row can stand beside an aggregate"),
@@ -130,6 +132,25 @@ def test_a_resource_is_a_link_by_its_name_or_a_model_with_a_hint(
         ("select=kin(kin(kin(kin(kin(nr)))))", QueryTooLarge, "at most 4 deep"),
         ("select=*,made_by!inner", SelectInvalid, "`(` behind an embedded resource"),
         ("select=...nr", SelectInvalid, "`(` behind an embedded resource"),
+        ("select=*,owner(*)", ResourceAmbiguous, "write one of owner!owned_by, owner!kin"),
+        ("select=nr,made_by", SelectInvalid, "made_by is a link, and its rows are embedded: write made_by(*)"),
+        ("made_by=is.null", UnknownParameter, "made_by is a link, and its rows are embedded: write select=*,made_by(*)"),
+        ("order=made_by", OrderInvalid, "write order=made_by(column)"),
+        ("select=sum(price)", ResourceUnknown, "to add up write select=price.sum()"),
+        ("select=n:count(nr)", ResourceUnknown, "to add up write select=nr.count()"),
+        ("select=price.median()", SelectInvalid, "an aggregate (.count(), .sum(), .avg(), .min(), .max())"),
+        ("select=name->>a", SelectInvalid, "paths within JSON are not read here"),
+        ("at=2026-01-01", UnknownParameter, "cursor, format, snapshot; read it as it was with snapshot=NAME"),
+        ("select=*,made_by(*)&made_by.nr=eq.x", FilterInvalid, "made_by: 'x' is no integer (nr)"),
+        ("select=*,made_by(*)&made_by.nr=like.x", ApiError, "made_by: nr is integer, and `like` takes texts"),
+        ("select=*,made_by(*)&made_by.or=(nr.eq.x)", FilterInvalid, "made_by: 'x' is no integer (nr)"),
+        ("select=*,made_by(*)&made_by.or=(colour.eq.x)", UnknownParameter, "made_by has no column 'colour'"),
+        ("select=*,made_by(*)&made_by.name=x", ApiError, "made_by.name: no operator begins 'x'; write made_by.name=eq.x"),
+        ("select=*,made_by(*)&made_by.order=name.up", OrderInvalid, "made_by.order: at character 5"),
+        ("select=*,made_by(*,boss(*))&made_by.order=boss(colour)", OrderInvalid, "made_by.order: made_by.boss has no column"),
+        ("name=ne.x", ApiError, "there is no operator ne; write name=neq.VALUE"),
+        ("name=contains.x", ApiError, "write name=ilike.*VALUE*"),
+        ("price=between.1,2", ApiError, "write price=gte.VALUE, and beside it price=lte.VALUE"),
     ],
 )  # fmt: skip
 def test_an_error_names_the_link_or_the_column_before_the_operator(text: str, error: type[ApiError], said: str) -> None:
@@ -242,6 +263,16 @@ def test_a_link_that_leads_nowhere_is_refused_when_the_domain_is_loaded(models: 
     with pytest.raises(BadDeclaration) as found:
         declared_of(models)
     assert said in found.value.message
+
+
+def test_a_value_of_an_embedded_resource_is_refused_under_its_whole_name_even_where_only_postgres_knows() -> None:
+    with pytest.raises(FilterInvalid) as found:
+        planned("select=*,made_by(*)&made_by.nr=eq.x")
+    assert [fault.field for fault in found.value.faults] == ["made_by.nr"]
+    (late,) = planned("select=*,made_by(*,boss(*))&made_by.boss.name=match.(").given
+    assert late.refused().message == "made_by.boss: name: Postgres cannot read the pattern '('"
+    (own,) = planned("select=*,made_by(*)&name=match.(").given
+    assert own.refused().message == "name: Postgres cannot read the pattern '('"
 
 
 @pytest.mark.parametrize(

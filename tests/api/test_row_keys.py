@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from litestar import Litestar
 from litestar.testing import TestClient
 
+from refold.api.errors import FilterInvalid
 from refold.api.http.reads.explained import explain_path
 from refold.api.http.reads.row_keys import PARAMETERS, explained_key, key_of_parameters, key_of_path, key_of_text
 from refold.projections.declaring.declaration import Rollup, events, key
@@ -47,6 +48,17 @@ def read_back(layout: Layout, path: str) -> list[str | None]:
     assert raw is not None
     assert b"/" not in raw, "a slash of the key is percent-encoded"
     return key_of_path(served, raw)
+
+
+@pytest.mark.parametrize("query", ['owner=eq.a&"limit"=eq.5', '"owner"=eq.a&"limit"=eq.5&limit=2'])
+def test_a_column_of_the_key_may_stand_in_double_quotes(query: str) -> None:
+    assert key_of_parameters(served_table(PAIRS), query.encode(), PARAMETERS) == ["a", "5"]
+
+
+@pytest.mark.parametrize("query", ['owner=eq.a&"owner"=eq.b&"limit"=eq.5', "owner=eq.a&limit=eq.5", "owner=eq.a"])
+def test_a_key_that_is_said_twice_or_not_whole_is_refused(query: str) -> None:
+    with pytest.raises(FilterInvalid):
+        key_of_parameters(served_table(PAIRS), query.encode(), PARAMETERS)
 
 
 @settings(max_examples=300, deadline=None)

@@ -53,7 +53,7 @@ async def read_changes(
     filters = b"&".join(part for part in raw.split(b"&") if not part.startswith(SINCE.encode() + b"="))
     for name, _ in pairs(filters):
         if name in PARAMETERS and name not in GROUPS:
-            raise unknown_parameter(name, (SINCE,))
+            raise unknown_parameter(name, ("the columns", *GROUPS, SINCE))
     query = read_query(filters, check=_of_model(served))
     start = _start(served, read_texts(raw, SINCE).get(SINCE, NOW), request.headers.get("last-event-id"))
     selection = select(served, query)
@@ -63,7 +63,7 @@ async def read_changes(
 
 def _of_model(served: ServedModel) -> Check:
     """Judges names of filters; a stream follows the rows of one model alone."""
-    known = check_name(served)
+    known = check_name(served, asked=(*GROUPS, SINCE))
 
     def check(select: Sequence[Item], path: Path, name: str) -> None:
         if path:

@@ -170,7 +170,7 @@ def _refuse_too_many(plan: Plan, said: str) -> None:
         raise misread(
             QueryTooLarge,
             path,
-            f"a row has {found[2]} rows of it, and at most {MOST_EMBEDDED} are embedded: bound them with {path}.limit=,"
+            f"a row has more than {MOST_EMBEDDED} rows of it, and no more are embedded: bound them with {path}.limit=,"
             " filter them, or ask for them by themselves",
         )
 

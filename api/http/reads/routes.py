@@ -7,7 +7,7 @@ from litestar import HttpMethod, Request, Router, route
 from litestar.di import NamedDependency
 from litestar.params import FromPath, SkipValidation
 
-from refold.api.errors import DomainUnknown, ModelUnknown, RowAbsent
+from refold.api.errors import DomainUnknown, FilterInvalid, ModelUnknown, RowAbsent, RowKeyInvalid
 from refold.api.http.reads.answering import answer
 from refold.api.http.reads.asking import ROW_MEDIA_TYPES, VARY, Asked, asked_again, said
 from refold.api.http.reads.conditional import not_modified, validated
@@ -44,7 +44,7 @@ async def read_rows(request: AnyRequest, models: Services, domain: FromPath[str]
     key = raw_behind(request, "v1", domain, model)
     served, raw = await as_of(models, find_model(models, domain, model), request.scope["query_string"])
     if key is not None:
-        refuse_unknown(raw, ())
+        _no_parameters(served, raw)
         return await _row(request, models, served, key)
     headers = said(request.scope["headers"])
     format_ = format_asked(request.method, raw, headers)
@@ -81,7 +81,7 @@ async def _read_row(request: AnyRequest, models: ModelServices, domain: str, mod
     if request.method == HttpMethod.OPTIONS:
         return _methods(find_model(models, domain, model))
     served, raw = await as_of(models, find_model(models, domain, model), request.scope["query_string"])
-    refuse_unknown(raw, ())
+    _no_parameters(served, raw)
     key = raw_behind(request, "v1", domain, model)
     return await _row(request, models, served, key or b"")
 
@@ -89,6 +89,15 @@ async def _read_row(request: AnyRequest, models: ModelServices, domain: str, mod
 def _methods(_: ServedModel) -> Answer:
     """The methods of a read model that there is."""
     return Answer(b"", media_type=JSON, headers=ALLOW)
+
+
+def _no_parameters(served: ServedModel, raw: bytes) -> None:
+    """A row by its key is shown whole: whoever wants less of it, or more, asks the list. Raises UnknownParameter."""
+    if raw:
+        asked = "&".join(f"{name}=eq.VALUE" for name in served.key)
+        refuse_unknown(
+            raw, (), hint=f", since a row by its key is shown whole; ask the list: {served.name}?{asked}&select=…"
+        )
 
 
 async def _row(request: AnyRequest, models: ModelServices, served: ServedModel, raw: bytes) -> Answer:
@@ -99,7 +108,10 @@ async def _row(request: AnyRequest, models: ModelServices, served: ServedModel, 
     plan = plan_row(served, key)
     if not plan.moving and (known := await not_modified(models, plan, request.scope, headers, media)) is not None:
         return known
-    page = await fresh_page(models, plan, headers, by_key=zone is None, zone=zone)
+    try:
+        page = await fresh_page(models, plan, headers, by_key=zone is None, zone=zone)
+    except FilterInvalid as problem:  # a value that Postgres refuses, as one that we refuse
+        raise RowKeyInvalid(problem.message, *problem.faults) from problem
     if not page.rows:
         absent = RowAbsent(f"{served.name} has no row {shown(','.join(key))} at {page.position or 'the beginning'}")
         absent.headers = page.headers()

@@ -33,12 +33,16 @@ def key_of_path(model: ServedModel, raw: bytes) -> Key:
 def key_of_parameters(model: ServedModel, raw: bytes, others: Sequence[str]) -> Key:
     """The key in a query string: `column=eq.VALUE` or `column=is.null` for each column. Raises as above.
 
-    A column named as one of the other parameters stands in double quotes.
+    A column named as one of the other parameters stands in double quotes, and any other may.
     """
-    names = {column: f'"{column}"' if column in others else column for column in model.key}
-    refuse_unknown(raw, [*names.values(), *others])
-    said = read_texts(raw, *names.values())
-    return [_condition(model, column, name, said.get(name)) for column, name in names.items()]
+    quoted = {column: f'"{column}"' for column in model.key}
+    names = {column: name if column in others else column for column, name in quoted.items()}
+    refuse_unknown(raw, [*names.values(), *others], quoted.values())
+    said = read_texts(raw, *names.values(), *quoted.values())
+    for column, name in names.items():
+        if name != quoted[column] and {name, quoted[column]} <= said.keys():
+            raise bad_filter(column, f"{column} is there twice")
+    return [_condition(model, column, name, said.get(name, said.get(quoted[column]))) for column, name in names.items()]
 
 
 def key_of_text(model: ServedModel, text: str) -> Key:

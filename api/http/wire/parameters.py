@@ -6,13 +6,16 @@ from urllib.parse import unquote_to_bytes
 from refold.api.errors import Fault, FilterInvalid, UnknownParameter
 
 
-def refuse_unknown(raw: bytes, known: Collection[str]) -> None:
-    """Raises UnknownParameter for a parameter that is not `known`, FilterInvalid for one that is there twice."""
+def refuse_unknown(raw: bytes, known: Collection[str], unnamed: Collection[str] = (), hint: str = "") -> None:
+    """Raises UnknownParameter for a parameter that is not `known`, FilterInvalid for one that is there twice.
+
+    `unnamed`: further ways to write the known ones, which the error does not name.
+    """
     seen = set[str]()
     for part in raw.split(b"&") if raw else ():
         name = unquote_to_bytes(part.partition(b"=")[0].replace(b"+", b" ")).decode(errors="replace")
-        if name not in known:
-            raise unknown_parameter(name, known)
+        if name not in known and name not in unnamed:
+            raise unknown_parameter(name, known, hint)
         if name in seen:
             raise bad_filter(name, f"{name} is there twice")
         seen.add(name)

@@ -23,13 +23,32 @@ _BARE = re.compile(r"[^,)]*")
 _ARRAY = re.compile(r"\{[^{}]*\}")
 _INNER = re.compile(rf"([\w ]+)\.(?:not\.)?(?:{'|'.join(OPERATORS)})[.(]")
 """A column of an embedded resource, where an operator has to be."""
+_MEANT = {
+    **dict.fromkeys(("ne", "noteq", "notequal", "not_equal"), "neq.VALUE"),
+    **dict.fromkeys(("ge", "min", "from", "after", "since"), "gte.VALUE"),
+    **dict.fromkeys(("le", "max", "to", "until"), "lte.VALUE"),
+    "before": "lt.VALUE",
+    **dict.fromkeys(("equals", "equal", "iseq"), "eq.VALUE"),
+    **dict.fromkeys(("contains", "has", "includes"), "ilike.*VALUE*"),
+    **dict.fromkeys(("starts", "startswith", "starts_with", "sw"), "like.VALUE*"),
+    **dict.fromkeys(("ends", "endswith", "ends_with", "ew"), "like.*VALUE"),
+    **dict.fromkeys(("between", "range"), "gte.VALUE, and beside it {name}=lte.VALUE"),
+    **dict.fromkeys(("nin", "notin", "not_in"), "not.in.(a,b)"),
+    **dict.fromkeys(("regex", "regexp", "rlike"), "match.VALUE"),
+    **dict.fromkeys(("null", "isnull", "is_null"), "is.null"),
+    **dict.fromkeys(("notnull", "not_null"), "not.is.null"),
+}
+"""What other languages call an operator, and how it is written here."""
 _SIGNS = {">=": "gte", "<=": "lte", "!=": "neq", "<>": "neq", "=": "eq", ">": "gt", "<": "lt"}
 
 
-def read_filter(column: str, text: str) -> Condition:
-    """The condition of `column=text`. Raises FilterInvalid, UnknownOperator, QueryTooLarge."""
-    scanner = Scanner(text, FilterInvalid, column)
-    return _condition(scanner, column, alone=True)
+def read_filter(column: str, text: str, parameter: str = "") -> Condition:
+    """The condition of `column=text`; `parameter`: the column as the client wrote it, with the resource that has it.
+
+    Raises FilterInvalid, UnknownOperator, QueryTooLarge.
+    """
+    scanner = Scanner(text, FilterInvalid, parameter or column)
+    return _condition(scanner, column, parameter or column, alone=True)
 
 
 def read_group(name: str, operator: str, text: str, *, negated: bool) -> Group:
@@ -71,26 +90,26 @@ def _part(scanner: Scanner, depth: int) -> Filter:
     scanner.at = before
     column = scanner.name("a column, `and(…)` or `or(…)`")
     scanner.expect(".", "behind a column")
-    return _condition(scanner, column, alone=False)
+    return _condition(scanner, column, column, alone=False)
 
 
-def _condition(scanner: Scanner, column: str, *, alone: bool) -> Condition:
+def _condition(scanner: Scanner, column: str, of: str, *, alone: bool) -> Condition:
     """`alone`: the value is the rest of the text; else it ends at a comma or parenthesis, and quotes have a meaning."""
     began = scanner.at
     negated = scanner.take("not.")
     operator = scanner.match(_OPERATOR) or ""
     if operator not in OPERATORS:
-        _no_operator(column, _said(scanner, began, alone=alone), operator, alone=alone)
+        _no_operator(of, _said(scanner, began, alone=alone), operator, alone=alone)
     modifier = _modifier(scanner, operator)
     if not scanner.take("."):
-        _no_operator(column, _said(scanner, began, alone=alone), operator, alone=alone)
+        _no_operator(of, _said(scanner, began, alone=alone), operator, alone=alone)
     if operator == "in":
         return Condition(column, "in", _list(scanner, alone=alone), negated)
     value = scanner.text[scanner.at :] if alone else _value(scanner)
     if operator == "is":
         value = value.lower()
         if value not in STATES:
-            raise misread(FilterInvalid, column, f"`is` takes {', '.join(STATES)}, not {shown(value)}; write eq.VALUE")
+            raise misread(FilterInvalid, of, f"`is` takes {', '.join(STATES)}, not {shown(value)}; write eq.VALUE")
     return Condition(column, operator, value, negated, modifier)  # type: ignore[arg-type]  # one of OPERATORS, as was checked
 
 
@@ -157,6 +176,13 @@ def _no_operator(column: str, text: str, operator: str, *, alone: bool) -> NoRet
             UnknownOperator,
             column,
             f"there is no operator {shown(inner[1])}; a filter of an embedded resource is written {right} {there}",
+        )
+    word = re.match(r"\w*", text)
+    if word and word[0] in _MEANT:
+        raise misread(
+            UnknownOperator,
+            column,
+            f"there is no operator {word[0]}; write {name}={_MEANT[word[0]].format(name=name)} {there}",
         )
     if text in OPERATORS or (operator and text.startswith(f"{operator}.")):
         said = (

@@ -19,7 +19,9 @@ GROUPS = ("and", "or")
 OF_RESOURCES = ("order", "limit", "offset", *GROUPS)
 """Parameters that an embedded resource may have, too, behind its name and a dot."""
 PARAMETERS = ("select", *OF_RESOURCES, "cursor")
-RESERVED = frozenset({*PARAMETERS, "not", "not.and", "not.or", "columns", "on_conflict", "format", "snapshot"})
+ASKED = (*PARAMETERS, "format", "snapshot")
+"""All that a list may be asked with, besides its columns."""
+RESERVED = frozenset({*ASKED, "not", "not.and", "not.or", "columns", "on_conflict"})
 """Parameters of PostgREST's grammar and of ours. A column of such a name is written in double quotes: `"limit"=eq.5`."""
 _FROM_THE_FIRST = ("", "0")
 """Offsets that leave out no row, which a client may send beside a cursor since they are its default."""
@@ -94,7 +96,7 @@ def _sorted_out(
             raise unknown_parameter(name, PARAMETERS, hint)
         else:
             check(select, path, last)
-            filters.append((path, read_filter(last, value)))
+            filters.append((path, read_filter(last, value, name)))
     if len(filters) > MAX_FILTERS:
         raise misread(QueryTooLarge, "filters", f"at most {MAX_FILTERS}, and this query has {len(filters)}")
     return select, filters, alone

@@ -1,6 +1,7 @@
 """`select`: columns with another name, a cast or an aggregate, and embedded resources; and `order`."""
 
 import re
+from typing import NoReturn
 
 from refold.api.errors import OrderInvalid
 from refold.api.http.reads.language.scanner import Scanner, misread
@@ -73,8 +74,17 @@ def _items(scanner: Scanner, depth: int) -> tuple[Item, ...]:
             return tuple(found)
         if not scanner.take(","):
             if depth or not scanner.done():
-                scanner.fail("a comma, or `)` that ends an embedded resource," if depth else "a comma or the end")
+                _fail(scanner, "a comma, or `)` that ends an embedded resource," if depth else "a comma or the end")
             return tuple(found)
+
+
+def _fail(scanner: Scanner, expected: str) -> NoReturn:
+    """Raise the error for what stands behind an item, with what there is instead."""
+    if scanner.text.startswith("->", scanner.at):
+        raise misread(SelectInvalid, "select", "paths within JSON are not read here: select the whole column")
+    if scanner.text.startswith(".", scanner.at):
+        expected = f"an aggregate ({', '.join(f'.{name}()' for name in AGGREGATES)}), {expected}"
+    scanner.fail(expected)
 
 
 def _item(scanner: Scanner, depth: int) -> Item:

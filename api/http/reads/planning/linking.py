@@ -1,9 +1,10 @@
 """Embedded resources, planned: each against its own model, as the page's model is, and what it adds to the rows around it."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
-from refold.api.errors import Fault, FilterInvalid
+from refold.api.errors import ApiError, Fault, FilterInvalid
 from refold.api.http.reads.language.tree import Condition, Embedded, Path, Query
 from refold.api.http.reads.planning.column_values import Value
 from refold.api.http.reads.planning.embedding import MOST_EMBEDDED, Embed, json_of
@@ -39,7 +40,35 @@ def linked(root: Resource, query: Query) -> Linked:
 
 def conditions(here: Resource, query: Query, given: list[Given]) -> tuple[Filtering, ...]:
     """The filters of a resource; their values are put behind `given`. Raises as `judged`."""
-    path, own = path_of(here), finder(here, "filter")
+    path = here.path
+    if not path:
+        return _conditions(here, path, query, given)
+    found: list[Given] = []
+    try:
+        filters = _conditions(here, path, query, found)
+    except ApiError as problem:
+        raise _located(problem, path) from problem
+    given += [one._replace(refused=partial(_refused_at, one, path)) for one in found]
+    return filters
+
+
+def _refused_at(given: Given, path: Path) -> ApiError:
+    return _located(given.refused(), path)
+
+
+def _located(problem: ApiError, path: Path) -> ApiError:
+    """The error with the resource whose filter is at fault."""
+    of = ".".join(path)
+    if any(fault.field.startswith(f"{of}.") for fault in problem.faults):
+        return problem
+    message = f"{of}: {problem.message}"
+    return type(problem)(
+        message, *(Fault(f"{of}.{fault.field}"[:100], fault.code, message) for fault in problem.faults)
+    )
+
+
+def _conditions(here: Resource, path: Path, query: Query, given: list[Given]) -> tuple[Filtering, ...]:
+    own = finder(here, "filter")
     if not here.parts:
         return tuple(judged(part, own, given) for of, part in query.filters if of == path)
 
@@ -55,13 +84,6 @@ def conditions(here: Resource, query: Query, given: list[Given]) -> tuple[Filter
         raise FilterInvalid(message, Fault(part.column[:100], FilterInvalid.code, message))
 
     return tuple(judged(part, own, given, embedded) for of, part in query.filters if of == path)
-
-
-def path_of(here: Resource) -> Path:
-    """The names that lead to a resource."""
-    if here.parent is None or here.asked is None:
-        return ()
-    return (*path_of(here.parent), here.asked.name)
 
 
 def shown_of(here: Resource, table: str, *, grouped: bool) -> tuple[Shown, ...]:
@@ -110,7 +132,7 @@ def _planned(part: Resource, query: Query, values: list[Parameter], given: list[
     assert part.link is not None
     assert part.asked is not None
     assert part.parent is not None
-    path, alias, first = path_of(part), f'"_E{part.number}"', len(values)
+    path, alias, first = part.path, f'"_E{part.number}"', len(values)
     order = dict(query.orders).get(path, ())
     flat = part.spread or part.parent.grouped or _is_flat(part.parent)
     items = () if flat or part.is_empty else shown_of(part, alias, grouped=part.grouped)

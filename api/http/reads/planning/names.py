@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 from refold.api.errors import ApiError, Fault, OrderInvalid, UnknownParameter
-from refold.api.http.reads.language.query_string import PARAMETERS
-from refold.api.http.reads.language.tree import Embedded, Path
+from refold.api.http.reads.language.query_string import ASKED
+from refold.api.http.reads.language.selecting import AGGREGATES
+from refold.api.http.reads.language.tree import Column, Embedded, Path
 from refold.api.http.wire.parameters import shown
 from refold.api.reading_errors import ResourceAmbiguous, ResourceUnknown, SelectInvalid
 from refold.projections.tables.serving import ServedLink, ServedModel
@@ -19,32 +20,64 @@ _MEANT = {
     **dict.fromkeys(("group", "groupby", "group_by", "$apply"), "group with select=column,total:other.sum()"),
     **dict.fromkeys(("sum", "avg", "min", "max", "aggregate"), "aggregate with select=column.sum()"),
     **dict.fromkeys(("expand", "embed", "with", "join", "$expand"), "embed linked rows with select=*,other(columns)"),
+    **dict.fromkeys(("at", "as_of", "asof", "version", "time", "timestamp"), "read it as it was with snapshot=NAME"),
 }  # fmt: skip
 
 
-def no_such_column(model: ServedModel, name: str, place: str) -> ApiError:
-    """The error for a name that is no column, in a `filter`, in `select` or in `order`."""
-    columns = [column.name for column in model.columns]
-    near = get_close_matches(name[:60], columns, 1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    if place == "filter" and not near and name in _MEANT:
-        hint = f"; {_MEANT[name]}"
-    there = f"there is no column {shown(name)}; there are: {', '.join(columns)}"
+def no_such_column(
+    model: ServedModel,
+    name: str,
+    place: str,
+    path: Path = (),
+    asked: Sequence[str] = ASKED,
+    parameter: str | None = None,
+) -> ApiError:
+    """The error for a name that is no column, in a `filter`, in `select` or in `order`; `path`: of an embedded resource.
+
+    `asked`: the parameters that may be there besides; `parameter`: the one at fault, if it is not `place`.
+    """
+    within = f"{'.'.join(path)} has no column" if path else "there is no column"
+    there = f"{within} {shown(name)}; there are: {', '.join(column.name for column in model.columns)}"
+    hint = _hint(model, name, place)
     if place == "filter":
-        message = f"{there}, and {', '.join(PARAMETERS)}{hint}"
-        return UnknownParameter(message, Fault(name[:100], "parameter-unknown", message))
+        of_query = "" if path else f", and {', '.join(asked)}"
+        message = f"{there}{of_query}{hint}"
+        return UnknownParameter(message, Fault(".".join((*path, name))[:100], "parameter-unknown", message))
     kind: type[OrderInvalid | SelectInvalid] = OrderInvalid if place == "order" else SelectInvalid
-    return kind(f"{place}: {there}{hint}", Fault(place, kind.code, f"{there}{hint}"))
+    of = parameter or place
+    return kind(f"{of}: {there}{hint}", Fault(of, kind.code, f"{there}{hint}"))
+
+
+def _hint(model: ServedModel, name: str, place: str) -> str:
+    """What the client may have meant by a name that is no column."""
+    if any(name in (link.name, link.to) for link in model.links):
+        whole = {"select": f"{name}(*)", "order": f"order={name}(column)"}.get(place, f"select=*,{name}(*)")
+        return f"; {name} is a link, and its rows are embedded: write {whole}"
+    near = get_close_matches(name[:60], [column.name for column in model.columns], 1)
+    if near:
+        return f"; did you mean {near[0]}?"
+    return f"; {_MEANT[name]}" if place == "filter" and name in _MEANT else ""
 
 
 def no_such_resource(model: ServedModel, item: Embedded) -> ResourceUnknown:
     """The error for a resource to which no link leads, or for a hint that means none of the links."""
     hint = "" if item.hint is None else f" that {shown(item.hint)} would mean"
-    return _unknown(item.resource, f"no link from {model.name} to {shown(item.resource)}{hint}; {_links(model)}")
+    function = ""
+    if item.resource in AGGREGATES:
+        of = next((one.name for one in item.items if isinstance(one, Column) and one.name), "")
+        function = f"; to add up write select={f'{of}.' if of else ''}{item.resource}()"
+    return _unknown(
+        item.resource, f"no link from {model.name} to {shown(item.resource)}{hint}; {_links(model)}{function}"
+    )
 
 
-def not_embedded(model: ServedModel, name: str, path: Path) -> ResourceUnknown:
-    """The error for a filter, order or bound of a resource that `select` does not embed."""
+def not_embedded(model: ServedModel, name: str, path: Path, other_names: Sequence[str] = ()) -> ResourceUnknown:
+    """The error for a filter, order or bound of a resource that `select` does not embed; `other_names`: those under which it does."""
+    if other_names:
+        message = (
+            f"{shown(name)} is embedded as {', '.join(other_names)}: write {other_names[0]}, the name in the answer"
+        )
+        return _unknown(".".join(path), message)
     if all(name not in (link.name, link.to) for link in model.links):
         return _unknown(".".join(path), f"no link from {model.name} to {shown(name)}; {_links(model)}")
     return _unknown(".".join(path), f"{shown(name)} is not embedded; write select=*,{name}(*)")
@@ -63,7 +96,7 @@ def not_of_changes(model: ServedModel, path: Path) -> ResourceUnknown:
 
 def ambiguous_resource(model: ServedModel, item: Embedded, found: Sequence[ServedLink]) -> ResourceAmbiguous:
     """The error for a resource to which several links lead."""
-    ways = ", ".join(f"{item.resource}!{link.declared}" for link in found)
+    ways = ", ".join(f"{item.resource}!{link.name}" for link in found)
     message = f"{len(found)} links lead from {model.name} to {shown(item.resource)}: write one of {ways}"
     return ResourceAmbiguous(message, Fault(item.resource[:100], ResourceAmbiguous.code, message))
 

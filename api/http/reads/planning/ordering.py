@@ -14,14 +14,14 @@ from refold.projections.declaring.served_types import served_type
 from refold.projections.tables.serving import ServedColumn
 
 
-def finder(here: Resource, place: str) -> Callable[[str], ServedColumn]:
-    """Finds a resource's columns by name; an unknown one is refused as of a `filter`, of `select` or of `order`."""
+def finder(here: Resource, place: str, parameter: str | None = None) -> Callable[[str], ServedColumn]:
+    """Finds a resource's columns by name; an unknown one is refused as of a `filter`, of `select` or of the `order` in `parameter`."""
     columns = here.columns
 
     def find(name: str) -> ServedColumn:
         found = columns.get(name)
         if found is None:
-            raise no_such_column(here.model, name, place)
+            raise no_such_column(here.model, name, place, here.path, parameter=parameter)
         return found
 
     return find
@@ -32,7 +32,7 @@ def of_rows(here: Resource, order: Sequence[Asked], table: str) -> tuple[Term, .
 
     A linked row that is ordered by is joined from here on. Raises OrderInvalid, ResourceUnknown.
     """
-    model, own = here.model, finder(here, "order")
+    model, own = here.model, finder(here, "order", _parameter(here))
     named = {term.column for term in order if term.of is None}
     further = [*model.key, *(here.columns if model.reads else ())]
     rest = [Asked(name) for name in dict.fromkeys(further) if name not in named]
@@ -72,7 +72,7 @@ def _no_order(here: Resource, term: Asked, names: Sequence[str]) -> OrderInvalid
     is_column = term.of is not None or term.column in here.columns
     name = term.column if term.of is None else f"{term.of}({term.column})"
     why = "is not grouped by" if is_column else "is no column"
-    return _invalid(f"{shown(name)} {why}; rows of groups are ordered by {', '.join(names)}")
+    return _invalid(here, f"{shown(name)} {why}; rows of groups are ordered by {', '.join(names)}")
 
 
 def _linked(here: Resource, term: Asked) -> Shown:
@@ -80,10 +80,10 @@ def _linked(here: Resource, term: Asked) -> Shown:
     name = term.of or ""
     part = here.parts.get(name)
     if part is None:
-        raise not_embedded(here.model, name, (name,))
+        raise not_embedded(here.model, name, (*here.path, name), here.names_of(name))
     if part.many:
-        raise _invalid(f"a row may have several rows of {shown(name)}; only a link to one row can order")
-    column = finder(part, "order")(term.column)
+        raise _invalid(here, f"a row may have several rows of {shown(name)}; only a link to one row can order")
+    column = finder(part, "order", _parameter(here))(term.column)
     part.joined = True
     return _column(f'"_T{part.number}"', column, nullable=True)
 
@@ -99,5 +99,10 @@ def _term(item: Shown, asked: Asked) -> Term:
     return Term(item.expression, cast, item.nullable, asked.descending, first)
 
 
-def _invalid(message: str) -> OrderInvalid:
-    return OrderInvalid(f"order: {message}", Fault("order", OrderInvalid.code, f"order: {message}"))
+def _parameter(here: Resource) -> str:
+    return ".".join((*here.path, "order"))
+
+
+def _invalid(here: Resource, message: str) -> OrderInvalid:
+    of = _parameter(here)
+    return OrderInvalid(f"{of}: {message}", Fault(of[:100], OrderInvalid.code, f"{of}: {message}"))

@@ -17,7 +17,7 @@ from refold.api.http.reads.planning.column_values import Value
 from refold.api.http.reads.planning.cursors import Cursor
 from refold.api.http.reads.planning.filtering import Given, Test, given_key
 from refold.api.http.reads.planning.keyset import ROWS_NAMED, VIEW
-from refold.api.http.reads.planning.linking import Linked, Parameter, conditions, linked, path_of, shown_of
+from refold.api.http.reads.planning.linking import Linked, Parameter, conditions, linked, shown_of
 from refold.api.http.reads.planning.ordering import finder, of_groups, of_rows
 from refold.api.http.reads.planning.resources import NONE, Models, Resource, resource_of, resources, together
 from refold.api.http.reads.planning.shape import Form, Shape
@@ -62,7 +62,7 @@ class Plan(NamedTuple):
     @property
     def embedded(self) -> list[Path]:
         """The paths of the embedded resources, by their numbers."""
-        return [path_of(part) for part in self.root.all()]
+        return [part.path for part in self.root.all()]
 
     @property
     def models(self) -> tuple[ServedModel, ...]:
@@ -220,4 +220,4 @@ def _embedded(part: Resource) -> tuple[object, ...]:
     """What decides which rows embed a resource, and how they are grouped; the columns that it shows do not."""
     assert part.asked is not None
     grouped = part.parent is not None and part.parent.grouped
-    return (*path_of(part), part.link, part.asked.join, part.items if grouped else ())
+    return (*part.path, part.link, part.asked.join, part.items if grouped else ())

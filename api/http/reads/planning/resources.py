@@ -7,6 +7,7 @@ from types import MappingProxyType
 import msgspec
 
 from refold.api.errors import Fault
+from refold.api.http.reads.language.query_string import ASKED
 from refold.api.http.reads.language.scanner import misread
 from refold.api.http.reads.language.tree import EVERYTHING, Column, Embedded, Item, Path
 from refold.api.http.reads.planning.names import (
@@ -46,6 +47,11 @@ class Resource:
     joined: bool = False
 
     @property
+    def path(self) -> Path:
+        """The names that lead to it from the read model of the query's path."""
+        return () if self.parent is None or self.asked is None else (*self.parent.path, self.asked.name)
+
+    @property
     def many(self) -> bool:
         """Whether there may be several rows of it."""
         return self.link is None or self.link.many
@@ -74,13 +80,17 @@ class Resource:
             yield part
             yield from part.all()
 
+    def names_of(self, resource: str) -> list[str]:
+        """The other names under which a resource is embedded here."""
+        return [name for name, part in self.parts.items() if part.asked is not None and part.asked.resource == resource]
+
     def at(self, path: Path) -> "Resource":
         """The resource of a path. Raises ResourceUnknown."""
         found = self
         for name in path:
             inner = found.parts.get(name)
             if inner is None:
-                raise not_embedded(found.model, name, path)
+                raise not_embedded(found.model, name, path, found.names_of(name))
             found = inner
         return found
 
@@ -99,8 +109,13 @@ def resource_of(model: ServedModel, select: Sequence[Item] = EVERYTHING) -> Reso
     return Resource(model, _items(columns, select), columns)
 
 
-def check_name(model: ServedModel, models: Models = NONE) -> Callable[[Sequence[Item], Path, str], None]:
-    """Judges the names of filters before the filters are read. Raises UnknownParameter, and what `resources` raises."""
+def check_name(
+    model: ServedModel, models: Models = NONE, asked: Sequence[str] = ASKED
+) -> Callable[[Sequence[Item], Path, str], None]:
+    """Judges the names of filters before the filters are read; `asked`: the parameters that may be there besides.
+
+    Raises UnknownParameter, and what `resources` raises.
+    """
     columns = {column.name for column in model.columns}
 
     def check(select: Sequence[Item], path: Path, name: str) -> None:
@@ -108,7 +123,7 @@ def check_name(model: ServedModel, models: Models = NONE) -> Callable[[Sequence[
             return
         here = resources(model, select, models).at(path)
         if name not in here.parts and name not in here.columns:
-            raise no_such_column(here.model, name, "filter")
+            raise no_such_column(here.model, name, "filter", path, asked)
 
     return check
 
@@ -150,16 +165,29 @@ def _embed(here: Resource, models: Models, count: list[int]) -> None:
 
 
 def _link(model: ServedModel, item: Embedded) -> ServedLink:
-    """The link that an embedded resource names: by its own name, or by the model that it leads to. A hint chooses among several."""
+    """The link that an embedded resource names: by its own name, by the model that it leads to, or by the column that it goes by.
+
+    A hint chooses among several.
+    """
     found = [link for link in model.links if item.resource in (link.name, link.to)]
+    found = found or [link for link in model.links if _goes_by(link, item.resource)]
     if item.hint is not None:
-        found = [link for link in found if _hints(link, item.hint)]
+        found = [link for link in found if link.name == item.hint] or [
+            link for link in found if _hints(link, item.hint)
+        ]
     if not found:
         raise no_such_resource(model, item)
     found = [link for link in found if link.name == item.resource] or found
+    if item.resource == model.name and len({link.declared for link in found}) == 1:
+        found = [link for link in found if link.name != link.declared] or found  # by the model's own name: its children
     if len(found) > 1:
         raise ambiguous_resource(model, item, found)
     return found[0]
+
+
+def _goes_by(link: ServedLink, column: str) -> bool:
+    """Whether an author declared the link by this single column of the model itself."""
+    return link.name == link.declared and len(link.pairs) == 1 and link.pairs[0][0] == column
 
 
 def _hints(link: ServedLink, hint: str) -> bool:
