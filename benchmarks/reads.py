@@ -123,12 +123,14 @@ async def moving(url: str, run: str, moves: float, seconds: float) -> int:
     raise AssertionError
 
 
-async def both(url: str, paths: Paths, arguments: argparse.Namespace, moves: float) -> tuple[list[float], int]:
-    """The times of reads, and how many commands moved the model meanwhile."""
+async def both(
+    url: str, paths: Paths, arguments: argparse.Namespace, moves: float, api: str = ""
+) -> tuple[list[float], int]:
+    """The times of reads, and how many commands moved the model meanwhile; `api`: where to send them, if not to `url`."""
     reading = load(url, paths, arguments.clients, arguments.seconds)
     if not moves:
         return await reading, 0
-    times, moved = await asyncio.gather(reading, moving(url, uuid4().hex[:12], moves, arguments.seconds))
+    times, moved = await asyncio.gather(reading, moving(api or url, uuid4().hex[:12], moves, arguments.seconds))
     return times, moved
 
 
