@@ -129,6 +129,7 @@ def records_behind(db: Database, prefix: str, build: Build, layout: Layout) -> i
 def _is_ripe(db: Database, build: Build, layout: Layout) -> bool:
     row = db.execute(
         "SELECT FROM refold.builds b WHERE b.build = %s AND b.detached_code = ANY(%s) AND b.detached_at < now() - make_interval(secs => %s)"
+        " AND (b.status, b.detached_code) <> ('shadow', 'prepared')"  # a deploy promotes it first
         " AND (%s OR NOT EXISTS (SELECT FROM refold.parked p WHERE p.build = b.build))",
         (build.number, list(builds.APART), SETTLED_S, layout.evolves),
     ).fetchone()

@@ -54,7 +54,7 @@ class ApartFold:
     group = FOLLOWERS
 
     def __init__(self, url: str, prefix: str, catalog: Catalog, found: Declared) -> None:
-        self._url, self._prefix, self._declared = url, prefix, found
+        self._url, self._prefix, self.declared = url, prefix, found
         self._decoder = ColumnDecoder(catalog, thin=True)
         self.topics: Sequence[str] = ()
         self.db = connect_patiently(url, application_name=FOLLOWERS, by_key=True)
@@ -71,7 +71,7 @@ class ApartFold:
 
     def followed(self) -> list[Apart]:
         """The builds that only this connection follows; it holds a lock for each."""
-        found = apart.known(self._declared, builds.builds(self.db))
+        found = apart.known(self.declared, builds.builds(self.db))
         for number in self._followed - {build.number for build, _ in found}:
             self.db.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (_lock(number),))
             self._followed.discard(number)
@@ -157,7 +157,7 @@ class ApartFold:
         counted = {}
         for category, of_it in by_category(self._prefix, chunks).items():
             batch = batch_of(category, of_it)
-            types = self._declared.types[category]
+            types = self.declared.types[category]
             counted[category] = (batch, counted_events(self._decoder, types, batch, allowed.voids, parked))
         for build, layout in some:
             with detaching(build, layout):
@@ -221,16 +221,27 @@ class Follower:
         if not found:
             self._forget()
             return _LOOK_S
+        if self.advance(found):
+            self._join(found)
+            return _IDLE_S
+        return _NEXT_S
+
+    def advance(self, found: Sequence[Apart]) -> bool:
+        """Fold some of what remains for the followed builds. Returns whether nothing remained."""
         topics = {topic for _, layout in found for topic in apart.topics_of(self._prefix, layout)}
         places = [(topic, part) for topic in sorted(topics) for part in range(self._settings.partitions)]
         at, stands = self._fold.stored(places), group_positions(self._fold.db, GROUP)
         if all(stands.get(place, 0) <= at[place] for place in at):
-            self._join(found)
-            return _IDLE_S
+            return True
         chunks = self._read(at)
         if chunks:
             self._guarded.apply(chunks)
-        return _NEXT_S
+        return False
+
+    def close(self) -> None:
+        """Close its connections, if its thread was never started."""
+        self._forget()
+        self._fold.close()
 
     def _join(self, found: Sequence[Apart]) -> None:
         for build, layout in found:
@@ -267,8 +278,7 @@ class Follower:
                     _log.warning("models: builds of other code wait: %s", told, extra=journal.about(problem))
                 pause = _AGAIN_S
                 self._begin_anew(problem)
-        self._forget()
-        self._fold.close()
+        self.close()
 
     def _begin_anew(self, problem: Exception) -> None:
         with suppress(RefoldError):
@@ -286,4 +296,4 @@ def _cut(chunks: Sequence[Chunk], place: Place, start: int) -> Chunk:
 
 
 def _lock(number: int) -> str:
-    return f"refold/follow/{number}"
+    return f"{builds.FOLLOW_LOCK}{number}"

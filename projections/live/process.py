@@ -8,6 +8,7 @@ import psycopg
 from refold.projections.errors import CannotPromote
 from refold.projections.live.follower import FOLLOWERS, ApartFold, Follower
 from refold.projections.live.models import ModelsFold
+from refold.projections.live.prepared import Waiting
 from refold.projections.tables import builds, tables
 from refold.projections.tables.declared import Declared, declared
 from refold.projections.tables.layout import Layout
@@ -27,6 +28,8 @@ from refold.streams.settings import Settings
 from refold.streams.worker.guarded_fold import GuardedFold
 
 _log = logging.getLogger(__name__)
+_LATER_S = 1.0
+"""Longest time for which following others' builds waits while a build is taken over that was prepared late."""
 _PACE_S = 0.02
 """Least seconds between two transactions.
 
@@ -38,7 +41,7 @@ def main(settings: Settings) -> None:
     """Fold until told to stop. Raises LogRefused if the tables were folded from another log."""
     from refold.streams.worker.agents import FoldKind, run_fold  # imports Faust, which only the process needs
 
-    fold = models_fold(settings)
+    fold = models_fold(settings, deploys=True)
     following = follower(settings)
     following.start()
     try:
@@ -53,7 +56,10 @@ def follower(settings: Settings) -> Follower:
     fold = ApartFold(settings.dsn(), settings.topic_prefix, domains.catalog, found)
     guarded = GuardedFold(fold, process_guard(settings, FOLLOWERS))
 
+    prepared = Waiting(settings, domains.catalog, found)
+
     def mend(db: Database) -> None:
+        prepared.take_over(db, _LATER_S)
         if restore_views(db, found, declarations(living_writers(db))):
             _log.info("models: views of this code are shown again")
 
@@ -65,13 +71,18 @@ def living_writers(db: Database) -> list[Mapping[Name, str]]:
     return [process.writes for process in live_processes(db) if process.role == builds.GROUP]
 
 
-def models_fold(settings: Settings) -> ModelsFold:
-    """The models fold, once the topics are checked and the tables exist."""
+def models_fold(settings: Settings, *, deploys: bool = False) -> ModelsFold:
+    """The models fold, once the topics are checked and the tables exist.
+
+    `deploys`: this process is a part of a deploy, so builds that were prepared for its code are shown to readers.
+    """
     domains, found = load_domains(settings.domains), declared(settings.domains)
     with answering(), connect_patiently(settings.dsn(), application_name="models-start") as db:
         bootstrap(db)
         when_kafka_answers(lambda: ensure_topics(settings, domains, db))
         when_kafka_answers(lambda: check_continuity(settings, domains, db))
+        if deploys:  # before declared views change: they change together with the tables that they read
+            Waiting(settings, domains.catalog, found).take_over(db)
         ensure_builds(db, found, declarations(living_writers(db)))
     return ModelsFold(settings.dsn(), settings.topic_prefix, domains.catalog, found)
 

@@ -137,6 +137,11 @@ def _refuse_unfinished(db: Database) -> None:
     for build in builds.builds(db):
         if build.purpose == "as-of":
             continue  # it tells how many streams wait in it
+        if build.purpose == "preparing":
+            raise RebuildUnfinished(
+                f"build {build.number} of {build.model} is being prepared for a deploy",
+                "Wait until it is prepared. If the command was killed, run it again, or run `refold replay prune --unpromoted --execute`.",
+            )
         if build.purpose is not None:
             raise RebuildUnfinished(
                 f"build {build.number} of {build.model} is being verified",

@@ -25,7 +25,7 @@ _BYTES = "SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_c
 class Listed:
     """One build.
 
-    `state`: live, shadow, retired, unfinished, verifying or as-of. `foreign`: it is of a declaration that this code lacks. `rows`: hidden
+    `state`: live, shadow, retired, unfinished, preparing, prepared, verifying or as-of. `foreign`: it is of a declaration that this code lacks. `rows`: hidden
     ones included; None if somebody dropped the table. `position`: `topic/partition:next offset`, as Refold-Position.
     `behind`: records that the core has folded and the build has not. `since`: when it came into this state.
     """
@@ -63,9 +63,8 @@ def build_list(db: Database, found: Declared, prefix: str, names: Sequence[str] 
                 build.domain,
                 build.model,
                 build.number,
-                build.purpose or STATES[build.status],
-                found.fingerprints.get((build.domain, build.model))
-                != build.fingerprint.removeprefix(builds.VERIFIED).removeprefix(builds.TAKEN),
+                build.purpose or ("prepared" if build.is_prepared else STATES[build.status]),
+                found.fingerprints.get((build.domain, build.model)) != builds.declaration_of(build),
                 _rows(db, build),
                 size(db, build),
                 _position(prefix, topics, at),

@@ -23,6 +23,7 @@ from refold.projections.tables.layout import Layout
 from refold.streams.failpoints import failpoint
 from refold.streams.postgres.connection import Database
 
+_UNPROMOTED = "shadow", "unfinished", "preparing", "prepared"
 _CATCHES_UP_S = 5.0
 """Longest wait for a build that other processes keep up to date: they are a moment behind under load."""
 
@@ -90,12 +91,12 @@ class KeptBuilds:
     def prune(self, names: Sequence[str], *, unpromoted: bool, execute: bool) -> list[Listed]:
         """The retired builds of some models or of all, and those that a killed verify or as-of left; drops them.
 
-        `unpromoted`: shadows and unfinished ones too.
+        `unpromoted`: shadows, prepared and unfinished ones too.
 
         Raises UnknownModel, RebuildRunning, BuildInUse.
         """
         layouts = self._named(names) if names else list(self.found.layouts.values())
-        states = {"retired", "verifying", "as-of", *(("shadow", "unfinished") if unpromoted else ())}
+        states = {"retired", "verifying", "as-of", *(_UNPROMOTED if unpromoted else ())}
         with alone(self.db, layouts if execute else ()):
             listed = [one for one in self._listed(names) if one.state in states and self._is_declared(one)]
             there = {build.number: build for build in builds.builds(self.db)}

@@ -16,13 +16,30 @@ REFUSED = "refused"
 
 Its writer tries again until Postgres allows it.
 """
-APART = (OTHER_CODE, REFUSED)
+PREPARED = "prepared"
+"""Code of a build that was built for a deploy (`refold replay prepare`). Processes of its code keep it up to date.
+
+As a shadow it waits for the first models process of its code. It keeps the code while it serves beside processes of
+other code, and until it joins the group; readers are not told, since its rows are as fresh as any.
+"""
+APART = (OTHER_CODE, REFUSED, PREPARED)
 _GROUP_LOCK = 0x5EF01D_0001
-VERIFIED, TAKEN = "verify-", "as-of-"
-"""Begin the fingerprint of a build that a verify drops, or whose table becomes a snapshot.
+FOLLOW_LOCK = "refold/follow/"
+"""Begins the name of the lock that the process holds which follows a build apart; the build's number ends it."""
+FOLLOWED = """EXISTS (
+    SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+       AND (l.classid::bigint << 32 | l.objid::bigint) = hashtextextended('refold/follow/' || b.build, 0)
+       AND l.pid <> pg_backend_pid())"""
+"""SQL: whether another session follows the build `b`."""
+VERIFIED, TAKEN, PREPARING = "verify-", "as-of-", "prepare-"
+"""Begin the fingerprint of a build that a verify drops, whose table becomes a snapshot, or that is not prepared yet.
 
 So no rebuild resumes it, and no worker writes it.
 """
+_PURPOSES = {VERIFIED: "verifying", TAKEN: "as-of", PREPARING: "preparing"}
+DROPPED_SOON = ("verifying", "as-of")
+"""Purposes of builds that the command of their making drops; what a killed one left, anybody drops."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +65,7 @@ class Build:
 
     @property
     def purpose(self) -> str | None:
-        """The word for a build of a verify or of an as-of, or None for one of a rebuild."""
+        """The word for a build of a verify, of an as-of or of an unfinished prepare, or None for any other."""
         return purpose_of(self.fingerprint)
 
     @property
@@ -59,12 +76,20 @@ class Build:
     def is_apart(self) -> bool:
         return self.status in MEMBERS and self.detached_code in APART
 
+    @property
+    def is_prepared(self) -> bool:
+        """Whether it waits for the deploy that promotes it."""
+        return self.status == "shadow" and self.detached_code == PREPARED
+
 
 def purpose_of(fingerprint: str) -> str | None:
     """The purpose that the beginning of a build's fingerprint names."""
-    if fingerprint.startswith(VERIFIED):
-        return "verifying"
-    return "as-of" if fingerprint.startswith(TAKEN) else None
+    return next((word for start, word in _PURPOSES.items() if fingerprint.startswith(start)), None)
+
+
+def declaration_of(build: Build) -> str:
+    """The fingerprint of the build's declaration, without its purpose."""
+    return build.fingerprint.removeprefix(VERIFIED).removeprefix(TAKEN).removeprefix(PREPARING)
 
 
 def lock_shared(db: Statements) -> None:
@@ -103,6 +128,12 @@ def ask(db: Statements) -> Rows:
 def builds_of(rows: Rows) -> list[Build]:
     """The builds in the answer to `ask`."""
     return [Build(*row) for row in rows.fetchall()]
+
+
+def is_followed(db: Database, build: Build) -> bool:
+    """Whether another process follows the build."""
+    row = db.execute(f"SELECT {FOLLOWED} FROM refold.builds b WHERE b.build = %s".encode(), (build.number,)).fetchone()
+    return row is not None and bool(row[0])
 
 
 def create(db: Database, layout: Layout, fingerprint: str, status: str) -> Build:
@@ -146,6 +177,24 @@ def detach_within(db: Database, build: Build, code: str, reason: str) -> None:
     )
     if found[0] is None:
         keep_positions(db, build)
+
+
+def prepare_within(db: Database, build: Build) -> None:
+    """Let a build that was folded for a deploy wait for it, at its own positions."""
+    db.execute(
+        "UPDATE refold.builds SET status = 'shadow', fingerprint = %s, detached_code = %s, detached_at = now(), changed_at = now(),"
+        " detached_reason = 'it waits for the deploy of its code' WHERE build = %s",
+        (declaration_of(build), PREPARED, build.number),
+    )
+
+
+def settle_within(db: Database, build: Build) -> None:
+    """Let a prepared build that serves from now on join at the earliest after the pause of one just set apart."""
+    db.execute(
+        "UPDATE refold.builds SET detached_at = now(), detached_reason = 'processes of other code run beside its own'"
+        " WHERE build = %s AND detached_code = %s",
+        (build.number, PREPARED),
+    )
 
 
 def attach_within(db: Database, build: Build) -> None:

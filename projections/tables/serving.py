@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from refold.projections.tables.builds import FOLLOWED, PREPARED
 from refold.projections.tables.declared import declared
 from refold.projections.tables.fingerprint import view_fingerprint
 from refold.projections.tables.served import ServedColumn, ServedLink, ServedModel, served_table, served_view
@@ -12,7 +13,10 @@ from refold.streams.postgres.connection import Database
 
 @dataclass(frozen=True)
 class ModelState:
-    """The serving build of a model and its trouble: `missing`, `detached`, or streams that wait."""
+    """The serving build of a model and its trouble: `missing`, `detached`, or streams that wait.
+
+    A prepared build counts as detached only while no process follows it.
+    """
 
     domain: str
     name: str
@@ -54,8 +58,9 @@ _FAULTS = """
      ORDER BY 1, 2
 """
 
-_STATES = """
-    SELECT d.domain, d.model, b.build, b.detached_code, b.detached_reason,
+_STATES = f"""
+    SELECT d.domain, d.model, b.build,
+           CASE WHEN b.detached_code <> '{PREPARED}' OR NOT {FOLLOWED} THEN b.detached_code END, b.detached_reason,
            (SELECT count(DISTINCT (p.category, p.stream)) FROM refold.parked p
              WHERE p.category = ANY(string_to_array(d.categories, ',')) AND p.build IN (0, b.build))
       FROM unnest(%s::text[], %s::text[], %s::text[]) AS d(domain, model, categories)
@@ -78,7 +83,7 @@ def model_states(db: Database, domains: Sequence[str]) -> list[ModelState]:
     """For each model the build that serves now, whether it is detached, and how many of its streams are parked."""
     tables = [model for model in served_models(domains) if (model.domain, model.name) in declared(domains).layouts]
     names = [m.domain for m in tables], [m.name for m in tables], [",".join(m.categories) for m in tables]
-    return [ModelState(*row) for row in db.execute(_STATES, names).fetchall()]
+    return [ModelState(*row) for row in db.execute(_STATES.encode(), names).fetchall()]
 
 
 def view_faults(db: Database, domains: Sequence[str]) -> list[ViewFault]:

@@ -12,6 +12,7 @@ from refold.api.http.changes.ids import mark_of
 from refold.api.http.changes.key_reader import Positions, StretchLimits
 from refold.api.http.reads.services import Fetch
 from refold.projections.partials.batch import Park
+from refold.projections.tables.builds import PREPARED
 from refold.projections.tables.serving import ServedModel
 from refold.streams.chunk import Place
 from refold.streams.core.limits import Voids
@@ -71,7 +72,7 @@ class Moment:
     def about(self, token: str) -> dict[str, object]:
         """What clients are told of it."""
         said: dict[str, object] = {"position": token, "lag": self.lag, "as_of": self.as_of}
-        if self.detached is not None:
+        if self.detached not in (None, PREPARED):
             said["detached"] = self.detached
         return said
 

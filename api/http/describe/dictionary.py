@@ -14,9 +14,10 @@ from refold.projections.tables.snapshots import Snapshot
 from refold.schemas.contracts import Category
 
 Json = dict[str, Any]
+# A prepared build is as fresh as any other, so nobody is told of its code.
 # Analysts' view of freshness, and the planner's estimate of rows: both cost little, and neither reads a model's rows.
 NOW = """
-    SELECT f.model, f.position, f.records_behind, f.last_event_at, f.detached_code,
+    SELECT f.model, f.position, f.records_behind, f.last_event_at, nullif(f.detached_code, 'prepared'),
            (SELECT greatest(c.reltuples, 0)::bigint FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
              WHERE n.nspname = 'refold_b' || b.build AND c.relname = b.model AND c.reltuples >= 0)
       FROM refold.freshness f JOIN refold.builds b ON (b.domain, b.model, b.status) = (f.domain, f.model, 'serving')

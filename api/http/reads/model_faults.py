@@ -13,13 +13,14 @@ from refold.streams.errors import DatabaseUnavailable
 
 _VIEW = b"SELECT reason FROM refold.view_faults WHERE (domain, view, fingerprint) = (%s, %s, %s)"
 _MODEL = b"""
-    SELECT detached_reason FROM refold.builds WHERE (domain, model, status) = (%s, %s, 'serving') AND detached_code IS NOT NULL
+    SELECT detached_reason FROM refold.builds WHERE (domain, model, status) = (%s, %s, 'serving') AND detached_code <> 'prepared'
 """
+# A prepared build is at no fault: processes keep it as fresh as any other.
 _OF_DOMAIN = """
     SELECT view, fingerprint, reason FROM refold.view_faults WHERE domain = %s
      UNION ALL
     SELECT model, '', detached_code || ': ' || detached_reason FROM refold.builds
-     WHERE domain = %s AND status = 'serving' AND detached_code IS NOT NULL
+     WHERE domain = %s AND status = 'serving' AND detached_code <> 'prepared'
 """
 
 

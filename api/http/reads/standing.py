@@ -13,6 +13,7 @@ import msgspec
 
 from refold.api.http.reads.freshness import Standing
 from refold.api.http.reads.positions import TopicPart
+from refold.projections.tables.builds import PREPARED
 from refold.projections.tables.serving import ServedModel
 
 
@@ -59,6 +60,8 @@ STANDING = """
 """
 """Named parts of a WITH; `"_Standing"."_Is"` is one text for `standing_of`. It binds `standing_values`."""
 ALONE = f'WITH {STANDING} SELECT "_Is" FROM "_Standing"'
+_UNTOLD = (None, PREPARED)
+"""Codes of builds that are kept fresh, so that readers are told of no other code."""
 _UNKNOWN_S = 1e9
 """Age of rows that show no record of a partition yet."""
 
@@ -87,7 +90,7 @@ def standing_of(text: str, model: ServedModel, prefix: str) -> Standing:
             reached[place] = (offset, at) if known is None or offset < known[0] else known
     behind, age = _behind(core, reached, now)
     newest = max((at for _, at in reached.values() if at is not None), default=None)
-    codes = [code for *_, code in builds if code is not None]
+    codes = [code for *_, code in builds if code not in _UNTOLD]
     return Standing(
         {place: offset for place, (offset, _) in reached.items()},
         behind,
