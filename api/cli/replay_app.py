@@ -16,6 +16,16 @@ replay.command(
     Example: refold replay rebuild store_daily --execute""",
 )
 replay.command(
+    "refold.api.cli.prepare:prepare",
+    name="prepare",
+    help="""Build the tables of a deploy before its workers start, and keep them up to date. Run it with the new code.
+
+    The first models worker of the new code shows them to readers, all in one moment; then the command ends with 0. If it is stopped
+    or killed, the tables are kept: run the same command again, or deploy. Without --execute it only says what it would do.
+
+    Example: refold replay prepare --all --execute""",
+)
+replay.command(
     "refold.api.cli.verify:verify",
     name="verify",
     help="""Compare live tables with the log, row by row, while everything runs. Changes nothing. Exits with 3 if a row differs.

@@ -73,9 +73,8 @@ class ApartFold:
         """The builds that only this connection follows; it holds a lock for each."""
         found = apart.known(self.declared, builds.builds(self.db))
         for number in self._followed - {build.number for build, _ in found}:
-            self.db.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (_lock(number),))
-            self._followed.discard(number)
-        return [one for one in found if self._follows(one[0].number)]
+            self.let_go(number)
+        return [one for one in found if self.follows(one[0].number)]
 
     def stored(self, places: Sequence[Place]) -> dict[Place, int]:
         """The least position of the followed builds in each place that they read."""
@@ -102,13 +101,9 @@ class ApartFold:
                 builds.detach(self.db, build, failed.code, failed.message)
                 metrics.DETACHED.labels(build.model, failed.code).inc()
                 _log.error(
-                    "models: %s.%s (build %d) is detached: %s",
-                    build.domain,
-                    build.model,
-                    build.number,
-                    failed.message,
+                    "models: %s.%s (build %d) is detached: %s", build.domain, build.model, build.number, failed.message,
                     extra=journal.about(code=failed.code, of=(build.domain, build.model)),
-                )
+                )  # fmt: skip
 
     def _transaction(self, chunks: Sequence[Chunk]) -> dict[Place, int]:
         """Fold in one transaction.
@@ -170,12 +165,19 @@ class ApartFold:
             for chunk in chunks:
                 positions.move(self.db, build.group, chunk)
 
-    def _follows(self, number: int) -> bool:
+    def follows(self, number: int) -> bool:
+        """Whether this connection holds the build's lock, or takes it now."""
         if number not in self._followed:
             row = self.db.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (_lock(number),)).fetchone()
             if row is not None and row[0]:
                 self._followed.add(number)
         return number in self._followed
+
+    def let_go(self, number: int) -> None:
+        """Leave the build to other processes."""
+        if number in self._followed:
+            self.db.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (_lock(number),))
+            self._followed.discard(number)
 
 
 class Follower:
@@ -189,10 +191,7 @@ class Follower:
         writers: Writers,
         mend: Callable[[Database], object],
     ) -> None:
-        """`guarded`: the same fold, each batch an attempt of the guard.
-
-        `mend`: called now and then to tidy up after a deploy.
-        """
+        """`guarded`: the same fold, guarded. `mend`: called now and then to tidy up after a deploy."""
         self._mend, self._mended = mend, time.monotonic()
         self._fold, self._guarded, self._settings, self._writers = fold, guarded, settings, writers
         self._prefix = settings.topic_prefix

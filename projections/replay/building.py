@@ -51,9 +51,10 @@ class Site:
     apart: str = ""
 
     def begin(self, layout: Layout, keep_away: KeepAway) -> tuple[Staging, dict[Place, int]]:
-        """The model's unfinished build, or else a new one, with its positions. Builds apart are never resumed."""
+        """The model's unfinished build, or else a new one, with its positions. A verify or an as-of resumes none."""
         fingerprint = self.found.fingerprints[layout.model.domain, layout.name]
-        resumed = None if self.apart else unfinished(builds.builds(self.db), layout, self.found)
+        resumes = self.apart in ("", builds.PREPARING)
+        resumed = unfinished(builds.builds(self.db), layout, self.found, self.apart) if resumes else None
         build = promote.begin(self.db, layout, self.apart + fingerprint, resumed)
         notes = self._notes(build, keep_away) if layout.evolves else None
         return Staging(self.db, layout, build, parked(self.db), notes), group_positions(self.db, build.group)

@@ -95,13 +95,13 @@ def make_plan(
     return ReplayPlan(models, records, round(records / (WITH_CORE_PER_S if fills else MODELS_PER_S), 1), fills)
 
 
-def unfinished(there: Sequence[Build], layout: Layout, found: Declared) -> Build | None:
-    """The build that a rebuild of this declaration would resume."""
+def unfinished(there: Sequence[Build], layout: Layout, found: Declared, apart: str = "") -> Build | None:
+    """The build that a rebuild of this declaration would resume. `apart`: as `Site.apart`."""
     name = (layout.model.domain, layout.name)
     wanted = [
         b
         for b in there
-        if (b.domain, b.model, b.status, b.fingerprint) == (*name, "building", found.fingerprints[name])
+        if (b.domain, b.model, b.status, b.fingerprint) == (*name, "building", apart + found.fingerprints[name])
     ]
     return wanted[-1] if wanted else None
 
@@ -120,7 +120,12 @@ def _model_plan(
     name = (layout.model.domain, layout.name)
     serving = next((b.number for b in there if (b.domain, b.model, b.status) == (*name, "serving")), None)
     resumed = unfinished(there, layout, found)
+    left = records_left(db, prefix, layout, resumed, ends)
+    return ModelPlan(*name, serving, resumed.number if resumed else None, left)
+
+
+def records_left(db: Database, prefix: str, layout: Layout, resumed: Build | None, ends: Mapping[Place, int]) -> int:
+    """The records that a model's build still has to read; `ends`: the positions up to which it reads."""
     done = group_positions(db, resumed.group) if resumed else {}
     read = {kind.category.name for kind in handled(layout.model)}
-    left = sum(max(0, at - done.get(place, 0)) for place, at in ends.items() if category_of(prefix, place[0]) in read)
-    return ModelPlan(*name, serving, resumed.number if resumed else None, left)
+    return sum(max(0, at - done.get(place, 0)) for place, at in ends.items() if category_of(prefix, place[0]) in read)

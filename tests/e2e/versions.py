@@ -38,6 +38,13 @@ class Versions:
                     self._command(*words), env=self._environment(version) | more, stdout=log, stderr=log
                 )
 
+    def begin(self, version: str, name: str, *words: str) -> subprocess.Popen[bytes]:
+        """A command of one version that runs on, under a name."""
+        with (self.room / f"{version}-{name}.log").open("ab") as log:
+            process = subprocess.Popen(self._command(*words), env=self._environment(version), stdout=log, stderr=log)
+        self._running[version, name] = process
+        return process
+
     def stop(self, version: str, *roles: str) -> None:
         """Each in peace."""
         for role in roles:
@@ -72,6 +79,11 @@ class Versions:
     def get(self, version: str, path: str) -> str:
         """What is answered, in a word: well, or what is wrong where."""
         return self._asked(f"http://127.0.0.1:{self._ports[version]}{path}")
+
+    def headers(self, version: str, path: str) -> dict[str, str]:
+        """The headers of an answer, by name in lower case. Raises OSError."""
+        with urlopen(f"http://127.0.0.1:{self._ports[version]}{path}", timeout=15) as answer:
+            return {name.lower(): value for name, value in answer.headers.items()}
 
     def post(self, version: str, path: str, body: bytes, **headers: str) -> str:
         """The same of a command."""
