@@ -84,7 +84,7 @@ class PrepareBeside:
         return starts_beside(self._site, layouts)
 
     def fold(self, builder: Builder, target: Target, source: Source, progress: Progress) -> list[Build]:
-        """Fold until little is left, and let the builds wait for the deploy. Raises RowsLost."""
+        """Fold until little is left. Raises RowsLost."""
         db = self._site.db
         fold_close(db, builder, target, source, progress)
         for staging in builder.staged:
@@ -93,12 +93,6 @@ class PrepareBeside:
                     f"{staging.build.domain}.{staging.build.model}: the served table has rows, the prepared one"
                     f" (build {staging.build.number}) has none"
                 )
-        failpoint("prepare.before-mark")
-        with db.transaction():
-            builds.lock_exclusive(db)
-            for staging in builder.staged:
-                builds.prepare_within(db, staging.build)
-        failpoint("prepare.after-mark")
         return [staging.build for staging in builder.staged]
 
 
@@ -166,7 +160,9 @@ class Prepare(Replay):
         site = replace(self._site, apart=PREPARING)
         flow = PrepareBeside(site, accept=accept)
         starts = flow.starts(layouts)
-        built = [site.build(flow, staged, dict(start), progress)[0] for start, staged in starts.items()]
+        done = [site.build(flow, staged, dict(start), progress) for start, staged in starts.items()]
+        self._mark([build for _, found in done for build in found])
+        built = [builder for builder, _ in done]
         seconds = time.perf_counter() - began
         failed = [self._dropped(*found) for builder in built for found in builder.failed]
         records = max(
@@ -175,6 +171,15 @@ class Prepare(Replay):
         )
         events = sum(builder.events for builder in built)
         return PrepareReport([], records, events, round(seconds, 2), round(records / seconds), failed)
+
+    def _mark(self, folded: Sequence[Build]) -> None:
+        """Let the builds wait for the deploy, all from one moment on: a worker that starts shows all of them or none."""
+        failpoint("prepare.before-mark")
+        with self._site.db.transaction():
+            builds.lock_exclusive(self._site.db)
+            for build in folded:
+                builds.prepare_within(self._site.db, build)
+        failpoint("prepare.after-mark")
 
     def _rehearse(self, prepared: Sequence[tuple[Layout, Build | None]]) -> None:
         """Show the builds and take it back, so that an obstacle is known before the deploy. Raises CannotPromote."""
