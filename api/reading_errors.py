@@ -46,7 +46,7 @@ class OperatorUnfit(ApiError):
 
 
 class NotAcceptable(ApiError):
-    """The answer cannot have any of the media types that `Accept` allows."""
+    """The answer cannot have any of the media types that `Accept` allows, or of the codings that `Accept-Encoding` allows."""
 
     code, status = "not-acceptable", 406
     remedy = "Send one of the media types that the message names, or `*/*`."

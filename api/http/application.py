@@ -19,6 +19,7 @@ from refold.api.http.reads import explain, streams, trace
 from refold.api.http.reads import routes as models
 from refold.api.http.reads.services import ModelServices, StreamServices
 from refold.api.http.wire import problems
+from refold.api.http.wire.content_coding import encoded
 from refold.api.http.wire.limited import Room
 from refold.api.http.wire.paths import acceptable, known_parameters
 
@@ -82,7 +83,7 @@ def application(
             "registry": _given(for_registry),
         },
         exception_handlers=problems.HANDLERS,
-        middleware=[counting, problems.answered, room.limited, known_parameters, acceptable],
+        middleware=[counting, problems.answered, encoded, room.limited, known_parameters, acceptable],
         lifespan=[lifespan],
         request_max_body_size=None,  # `bodies` reads them, and bounds them
         openapi_config=None,

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Never
 
+from hypothesis import strategies as st
 from psycopg import sql
 
 from refold.api.http.downloads.copied import Selection
@@ -11,6 +12,7 @@ from refold.api.http.downloads.downloading import Downloads
 from refold.api.http.downloads.formats import FORMATS
 
 NO_STATE = ("SELECT 1", ())
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
 
 
 async def stays() -> Never:

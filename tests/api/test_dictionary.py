@@ -102,7 +102,8 @@ def test_a_browser_gets_a_page_and_everybody_else_json(client: Client, path: str
     assert "https://" not in page.text
     for accept in ("*/*", "application/json", "application/json, text/html"):
         answer = client.get(path, headers={"Accept": accept})
-        assert (answer.headers["content-type"], answer.headers["vary"]) == ("application/json", "Accept")
+        assert answer.headers["content-type"] == "application/json"
+        assert "Accept" in answer.headers["vary"].split(", ")
 
 
 def test_the_page_tells_origin_unit_and_freshness(client: Client, world: Any) -> None:

@@ -3,10 +3,9 @@
 import csv
 import io
 import json
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import openpyxl
@@ -21,56 +20,9 @@ from pyarrow import parquet as pq
 from refold.api.download_errors import FormatCannotHold
 from refold.api.http.downloads import xlsx
 from tests.api.downloaded import downloaded
+from tests.api.every_type import AS_TEXT, COLUMNS, EPOCH, MINUS_BIG, NAMES, NOON, ROWS, held, plain, sheet
 
 VIEW = ("shop", "everything")
-BIG, MINUS_BIG = Decimal("123456789012345678901234567890123456.78"), Decimal("-123456789012345678901234567890123456.78")
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-NOON = datetime(2026, 3, 1, 12, 0, 0, 123456, UTC)
-EXOTIC = 'a "quoted", \\back\\slashed\n=1+1\ttext\r\u00fc\u20ac\U0001f600'
-COLUMNS: dict[str, tuple[str, Any, Any]] = {
-    "id": ("bigint", 1, 2**63 - 1),
-    "small": ("smallint", -(2**15), 2**15 - 1),
-    "whole": ("integer", -(2**31), 2**31 - 1),
-    "big": ("bigint", 9007199254740993, -(2**63)),
-    "amount": ("numeric(38,2)", Decimal("3.30"), MINUS_BIG),
-    "share": ("numeric(18,18)", Decimal("0.000000000000000001"), Decimal("-0.999999999999999999")),
-    "count": ("numeric(38,0)", Decimal(10**37), Decimal(-(10**37))),
-    "free": (
-        "numeric",
-        Decimal("1.10"),
-        Decimal("12345678901234567890123456789012345678901234567890.000000000000000001"),
-    ),
-    "single": ("real", 0.5, -1.5),
-    "double": ("double precision", 0.1, 1.7976931348623157e308),
-    "yes": ("boolean", True, False),
-    "note": ("text", EXOTIC, "\\N"),
-    "code": ("bpchar", "ab", "NULL"),
-    "day": ("date", date(2026, 2, 28), date(9999, 12, 31)),
-    "clock": ("time", time(23, 59, 59, 999999), time(0)),
-    "local": ("timestamp", datetime(2026, 3, 29, 2, 30), datetime(1, 1, 1)),  # noqa: DTZ001 - it has no zone
-    "at": ("timestamptz", NOON, datetime(9999, 12, 31, 23, 59, 59, 999999, UTC)),
-    "raw": ("bytea", b"\x00\xff,\n", b""),
-    "names": ("text[]", ["a,b", None, 'c"d', ""], []),
-    "sums": ("numeric(38,2)[]", [Decimal("1.10"), None, BIG], [Decimal("0.00")]),
-    "days": ("date[]", [date(2026, 1, 1), None], [date(1, 1, 1)]),
-    "times": ("timestamptz[]", [NOON, None], []),
-    "flags": ("boolean[]", [True, False, None], []),
-    "longs": ("bigint[]", [2**63 - 1, None], [-(2**63)]),
-}
-"""Of each column the type and the values of two rows; a third row is null but for its id, in a fourth texts are empty."""
-AS_TEXT = {
-    "uid": ("uuid", "0e8c5b1e-0000-4000-8000-00000000002a"),
-    "span": ("interval", "1 mon 2 days 03:04:05.000006"),
-    "zoned": ("timetz", "10:00:00.5+02"),
-    "doc": ("jsonb", '{"a": [1, "x"]}'),
-}
-NAMES = [*COLUMNS, *AS_TEXT]
-ROWS: list[dict[str, Any]] = [
-    {name: one for name, (_, one, _) in COLUMNS.items()} | {name: text for name, (_, text) in AS_TEXT.items()},
-    {name: two for name, (_, _, two) in COLUMNS.items()} | {name: text for name, (_, text) in AS_TEXT.items()},
-    dict.fromkeys(NAMES) | {"id": 3},
-    dict.fromkeys(NAMES) | {"id": 4, "note": "", "code": ""},
-]
 
 
 @pytest.fixture(scope="module")
@@ -92,11 +44,6 @@ def url(module_database: str) -> str:
 @pytest.fixture(scope="module")
 def files(url: str) -> dict[str, bytes]:
     return {name: downloaded(url, VIEW, name) for name in ("json", "ndjson", "csv", "arrow", "parquet", "xlsx")}
-
-
-def held(row: dict[str, Any]) -> dict[str, Any]:
-    """What Arrow's types hold of a row: a decimal without a scale is text."""
-    return row | {"free": None if row["free"] is None else str(row["free"])}
 
 
 def test_arrow_read_by_pyarrow_has_every_value_and_the_declared_scales(files: dict[str, bytes]) -> None:
@@ -155,22 +102,6 @@ def test_pandas_reads_the_same_values(files: dict[str, bytes], name: str) -> Non
         found = pd.read_parquet(io.BytesIO(files[name]), dtype_backend="pyarrow")
     for column in NAMES:
         assert pa.array(found[column]).to_pylist() == [held(row)[column] for row in ROWS], column
-
-
-def plain(value: Any) -> Any:
-    """A value as Postgres prints it in JSON with decimals as text."""
-    match value:
-        case Decimal():
-            return format(value, "f")
-        case datetime():
-            return value.isoformat()
-        case date() | time():
-            return value.isoformat()
-        case bytes():
-            return "\\x" + value.hex()
-        case list():
-            return [plain(item) for item in value]
-    return value
 
 
 def test_json_and_ndjson_hold_the_rows_as_a_page_shows_them(files: dict[str, bytes]) -> None:
@@ -238,11 +169,6 @@ def test_csv_read_by_pandas_and_duckdb_as_declared_has_the_same_values(files: di
         assert found.select("amount, big, day").fetchall() == [(r["amount"], r["big"], r["day"]) for r in ROWS]
 
 
-def sheet(file: bytes) -> list[list[Any]]:
-    book = openpyxl.load_workbook(io.BytesIO(file))
-    return [[cell.value for cell in row] for row in book.active.iter_rows()]
-
-
 def test_xlsx_has_numbers_where_excel_keeps_each_digit_and_text_elsewhere(files: dict[str, bytes]) -> None:
     header, one, two, three, four = sheet(files["xlsx"])
     assert header == NAMES
@@ -285,38 +211,6 @@ def test_xlsx_refuses_a_text_that_no_cell_holds(url: str) -> None:
     rows = sql.SQL("SELECT repeat('x', 32768) AS note").format()
     with pytest.raises(FormatCannotHold, match="32,767 letters, and a value of note"):
         downloaded(url, VIEW, "xlsx", rows)
-
-
-@pytest.mark.parametrize(
-    ("value", "column"),
-    [
-        ("'infinity'::timestamptz", "timestamp"),
-        ("'-infinity'::date", "date32"),
-        ("'NaN'::numeric(38,2)", "decimal128"),
-        ("'24:00'::time", "time64"),
-        ("'0044-03-15 BC'::date", "date32"),
-        ("'12000-01-01'::date", "date32"),
-        ("ARRAY[[1,2],[3,4]]", "several dimensions"),
-        ("ARRAY['infinity'::date]", "no place"),
-    ],
-)
-@pytest.mark.parametrize("name", ["arrow", "parquet", "xlsx"])
-def test_a_value_that_arrow_has_no_place_for_is_refused_by_name(url: str, name: str, value: str, column: str) -> None:
-    rows = sql.SQL("SELECT " + value + " AS odd").format()
-    with pytest.raises(FormatCannotHold, match=column) as refused:
-        downloaded(url, VIEW, name, rows)
-    assert "odd" in refused.value.message
-
-
-@pytest.mark.parametrize(
-    "value", ["'infinity'::timestamptz", "'NaN'::numeric(38,2)", "'24:00'::time", "ARRAY[[1,2],[3,4]]"]
-)
-def test_texts_hold_what_arrow_does_not(url: str, value: str) -> None:
-    rows = sql.SQL("SELECT " + value + " AS odd").format()
-    with psycopg.connect(url) as db:
-        ((printed,),) = db.execute(sql.SQL("SELECT ({})::text").format(sql.SQL(value))).fetchall()
-    assert next(csv.reader([downloaded(url, VIEW, "csv", rows).decode().splitlines()[1]])) == [printed]
-    assert "odd" in json.loads(downloaded(url, VIEW, "ndjson", rows))
 
 
 @pytest.mark.parametrize("name", ["csv", "ndjson", "json", "arrow", "parquet", "xlsx"])

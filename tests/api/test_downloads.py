@@ -1,24 +1,39 @@
 """Downloads over HTTP: the page about them as it stands, formats by name and by media type, and what is refused."""
 
+import csv
+import gzip
 import io
+import json
+import math
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
+import cramjam
+import duckdb
 import httpx
 import polars as pl
+import psycopg
+import pyarrow as pa
 import pytest
+from psycopg import sql
+from pyarrow import parquet as pq
 
+from refold.api.download_errors import FormatCannotHold
 from refold.api.http.downloads import formats
 from refold.projections.tables.serving import ServedColumn, ServedModel
+from tests.api.downloaded import downloaded
 from tests.api.shelf import HTTP, Site, serving
 from tests.api.test_reading_language import DAYS, ROWS
 
-pytestmark = pytest.mark.usefixtures("servers")
+pytestmark = pytest.mark.usefixtures("servers", "site")
 PAGE = (Path(__file__).parents[2] / "docs/downloads.md").read_text()
 EXAMPLES = re.findall(r"^```download\nGET (\S+)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 PROGRAMS = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 PARQUET = "application/vnd.apache.parquet"
+VIEW = ("retail", "store_daily")
+"""What a download of other rows holds meanwhile."""
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +76,20 @@ def test_each_format_is_there_by_name_with_its_headers(site: Site, name: str) ->
     )
     assert {"refold-position", "refold-lag", "vary"} <= set(answer.headers)
     assert HTTP.head(f"{site.url}/v1/retail/store_daily?format={name}").content == b""
+
+
+@pytest.mark.parametrize("coding", ["gzip", "zstd"])
+@pytest.mark.parametrize("name", formats.FORMATS)
+def test_a_file_is_compressed_on_the_way_unless_it_is_compressed_inside(site: Site, name: str, coding: str) -> None:
+    plain = ask(site, f"format={name}", accept_encoding="identity")
+    with HTTP.stream("GET", str(plain.request.url), headers={"accept-encoding": coding}) as answer:
+        sent = b"".join(answer.iter_raw())
+    inside = name in {"parquet", "xlsx"}
+    assert answer.headers.get("content-encoding") == (None if inside else coding)
+    assert answer.headers["etag"] == plain.headers["etag"]
+    assert all("Accept-Encoding" in one.headers["vary"] for one in (plain, answer))
+    if not inside:
+        assert (gzip.decompress(sent) if coding == "gzip" else bytes(cramjam.zstd.decompress(sent))) == plain.content
 
 
 def test_a_media_type_asks_for_a_file_and_json_for_a_page(site: Site) -> None:
@@ -109,6 +138,9 @@ def test_a_time_zone_is_that_of_the_file(site: Site) -> None:
     answer = ask(site, query, prefer="timezone=America/New_York")
     assert answer.text == "last_at\n2026-01-01 15:00:00-05\n"
     assert answer.headers["preference-applied"] == "timezone=America/New_York"
+    file = ask(site, query.replace("csv", "arrow"), prefer="timezone=America/New_York").content
+    instant = datetime(2026, 1, 1, 20, tzinfo=UTC)
+    assert pa.ipc.open_stream(file).read_all().to_pylist() == [{"last_at": instant}], "an instant has no zone in Arrow"
     assert ask(site, query, prefer="timezone=Nowhere/At_All").json()["code"] == "preference-invalid"
 
 
@@ -147,3 +179,70 @@ def test_without_the_extra_the_answer_is_406_with_the_remedy(site: Site, monkeyp
         assert (answer.status_code, answer.json()["code"]) == (406, "format-missing")
         assert "refold[downloads]" in answer.json()["remedy"]
     assert ask(site, "format=csv").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("value", "column"),
+    [
+        ("'infinity'::timestamptz", "timestamp"),
+        ("'-infinity'::date", "date32"),
+        ("'NaN'::numeric(38,2)", "decimal128"),
+        ("'24:00'::time", "time64"),
+        ("'0044-03-15 BC'::date", "date32"),
+        ("'12000-01-01'::date", "date32"),
+        ("ARRAY[[1,2],[3,4]]", "several dimensions"),
+        ("ARRAY['infinity'::date]", "no place"),
+    ],
+)
+@pytest.mark.parametrize("name", ["arrow", "parquet", "xlsx"])
+def test_a_value_that_arrow_has_no_place_for_is_refused_by_name(
+    module_database: str, name: str, value: str, column: str
+) -> None:
+    rows = sql.SQL("SELECT " + value + " AS odd").format()
+    with pytest.raises(FormatCannotHold, match=column) as refused:
+        downloaded(module_database, VIEW, name, rows)
+    assert "odd" in refused.value.message
+
+
+@pytest.mark.parametrize(
+    "value", ["'infinity'::timestamptz", "'NaN'::numeric(38,2)", "'24:00'::time", "ARRAY[[1,2],[3,4]]"]
+)
+def test_texts_hold_what_arrow_does_not(module_database: str, value: str) -> None:
+    rows = sql.SQL("SELECT " + value + " AS odd").format()
+    with psycopg.connect(module_database) as db:
+        ((printed,),) = db.execute(sql.SQL("SELECT ({})::text").format(sql.SQL(value))).fetchall()
+    assert next(csv.reader([downloaded(module_database, VIEW, "csv", rows).decode().splitlines()[1]])) == [printed]
+    assert "odd" in json.loads(downloaded(module_database, VIEW, "ndjson", rows))
+
+
+def test_a_negative_zero_and_what_is_no_number_stay_apart(module_database: str) -> None:
+    kinds = sql.SQL(
+        "SELECT '-0'::float8 AS zero, 'NaN'::float8 AS nan, '-Infinity'::float8 AS low, '-0'::real AS short, 'NaN'::numeric AS free"
+    ).format()
+    for found in (
+        pa.ipc.open_stream(downloaded(module_database, VIEW, "arrow", kinds)).read_all(),
+        pq.read_table(io.BytesIO(downloaded(module_database, VIEW, "parquet", kinds))),
+        pl.read_parquet(io.BytesIO(downloaded(module_database, VIEW, "parquet", kinds))).to_arrow(),
+    ):
+        (row,) = found.to_pylist()
+        assert [math.copysign(1, row["zero"]), math.copysign(1, row["short"])] == [-1, -1]
+        assert (row["zero"], row["short"], row["low"], row["free"]) == (0, 0, -math.inf, "NaN")
+        assert math.isnan(row["nan"])
+    assert downloaded(module_database, VIEW, "csv", kinds) == b"zero,nan,low,short,free\n-0,NaN,-Infinity,-0,NaN\n"
+    expected = b'{"zero":-0,"nan":"NaN","low":"-Infinity","short":-0,"free":"NaN"}\n'
+    assert downloaded(module_database, VIEW, "ndjson", kinds) == expected
+
+
+@pytest.mark.parametrize("name", ["arrow", "parquet"])
+def test_a_decimal_of_more_digits_than_readers_agree_on_is_an_exact_text(module_database: str, name: str) -> None:
+    digits = "1" * 47 + ".25"
+    rows = sql.SQL(
+        "SELECT (%s::text)::numeric(50,2) AS wide, (%s::text)::numeric(39,0) AS next, (%s::text[])::numeric(50,2)[] AS many"
+    ).format()
+    found = downloaded(module_database, VIEW, name, rows, [digits, "9" * 39, [digits, None]])
+    read = pl.read_ipc_stream if name == "arrow" else pl.read_parquet
+    expected = {"wide": digits, "next": "9" * 39, "many": [digits, None]}
+    assert read(io.BytesIO(found)).to_dicts() == [expected]
+    with duckdb.connect() as db:
+        table = pa.ipc.open_stream(found).read_all() if name == "arrow" else pq.read_table(io.BytesIO(found))
+        assert db.from_arrow(table).fetchall() == [tuple(expected.values())]

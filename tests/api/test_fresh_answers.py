@@ -76,6 +76,26 @@ def test_a_client_that_has_the_rows_is_answered_without_the_table(site: Site) ->
     assert asked(path, If_None_Match='W/"other"').status_code == 503, "the table is read for whoever has other rows"
 
 
+def test_one_tag_is_of_the_rows_compressed_and_plain(site: Site) -> None:
+    path = site.make("packed", {"id": "bigint", "name": "text"}, ["id"], [[1, "a" * 3000]], view=False)
+    served(site, "packed")
+    answers = {coding: asked(path, Accept_Encoding=coding) for coding in ("gzip", "identity")}
+    assert answers["gzip"].headers["content-encoding"] == "gzip"
+    assert int(answers["gzip"].headers["content-length"]) < 200
+    assert answers["gzip"].json() == answers["identity"].json()
+    assert answers["gzip"].headers["etag"] == answers["identity"].headers["etag"]
+    for coding in answers:
+        for answer in answers.values():
+            known = asked(path, Accept_Encoding=coding, If_None_Match=answer.headers["etag"])
+            assert (known.status_code, known.content) == (304, b"")
+            assert "Accept-Encoding" in known.headers["vary"]
+            assert "content-encoding" not in known.headers
+    assert asked(path, Accept_Encoding="gzip", Range="0-0").headers["content-encoding"] == "gzip", "rows, not bytes"
+    assert "content-encoding" not in HTTP.head(path, headers={"accept-encoding": "gzip"}).headers
+    refused = asked(path, Accept_Encoding="*;q=0")
+    assert (refused.status_code, refused.json()["code"]) == (406, "not-acceptable")
+
+
 REBUILT = """
     UPDATE refold.builds SET status = 'retired' WHERE model = 'tagged';
     INSERT INTO refold.builds (domain, model, fingerprint, status) VALUES ('shelf', 'tagged', 'f', 'serving')

@@ -73,6 +73,10 @@ READ_HEADERS: dict[str, dict[str, str]] = {
     "a zone": {"prefer": "timezone=Europe/Berlin"},
     "strict": {"prefer": "handling=strict, nothing=1"},
     "a range": {"range": "0-0"},
+    "codings": {"accept-encoding": "gzip, zstd"},
+    "a coding alone": {"accept-encoding": "gzip, identity;q=0"},
+    "a coding and a mistake": {"accept-encoding": "zstd, identity;q=0", "prefer": "handling=strict, nothing=1"},
+    "no coding that there is": {"accept-encoding": "identity;q=0"},
     "a bad host": {"host": "a b"},
 }
 

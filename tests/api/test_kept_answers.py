@@ -1,16 +1,18 @@
 """An answer from memory is the answer that the table would give, byte for byte, counted and logged alike; what is not plain is asked of the table."""
 
 import asyncio
+import gzip
 import json
 import logging
 import re
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import cramjam
 import pytest
 
 from refold.api.http.application import Application
@@ -49,6 +51,7 @@ class Moving(World):
         self.away = self.alone = self.whole = 0
         self.gate: asyncio.Event | None = None
         self.held = 0
+        self.note = "x" * 50
 
     async def look_up(self, statement: bytes, parameters: Any) -> list[Row]:
         return await self.fetch(statement.decode(), parameters)
@@ -60,7 +63,7 @@ class Moving(World):
             await self.gate.wait()
         if is_alone and self.away:
             raise DatabaseUnavailable("away")
-        row = {"store_id": 3, "day": "2026-01-01", "revenue": f"{self.at}.00", "note": "x" * 50}
+        row = {"store_id": 3, "day": "2026-01-01", "revenue": f"{self.at}.00", "note": self.note}
         found = page(row, at=self.at, behind=self.behind, parked=self.parked, age=self.age)
         self.alone, self.whole = self.alone + is_alone, self.whole + (not is_alone)
         return [(found[0][2],)] if is_alone else found
@@ -175,6 +178,40 @@ def test_what_was_asked_otherwise_is_another_answer(port: int) -> None:
         found = [[timeless(one.ask(target, headers)) for _ in range(2)] for target, headers in QUESTIONS]
     assert all(first == second for first, second in found)
     assert len({first for first, _ in found}) == len(QUESTIONS)
+
+
+CODINGS: dict[bytes, Callable[[bytes], Any]] = {
+    b"gzip": gzip.decompress,
+    b"zstd": cramjam.zstd.decompress,
+    b"identity": bytes,
+}
+
+
+def test_a_long_answer_is_kept_in_each_coding_and_all_have_one_tag(port: int, world: Moving) -> None:
+    world.note = "x" * 5000
+    with client(port) as one:
+        for coding, opened in CODINGS.items():
+            header = b"accept-encoding: %b\r\n" % coding
+            one.ask(ROW, header)
+            with from_memory(1):
+                answer = one.ask(ROW, header)
+            assert timeless(answer) == timeless(one.ask(ROW, header + ONE_BY_ONE))
+            head, _, body = answer.partition(END)
+            assert (b"\r\ncontent-encoding: %b" % coding in head) == (coding != b"identity")
+            assert json.loads(bytes(opened(body)))["note"] == world.note
+            tag = next(line for line in head.split(b"\r\n") if line.startswith(b"etag: "))[6:]
+            for other in CODINGS:
+                known = one.ask(ROW, b"accept-encoding: %b\r\nif-none-match: %b\r\n" % (other, tag))
+                assert code(known) == b"304"
+                assert b"content-encoding" not in known
+
+
+def test_a_coding_that_there_is_not_is_refused_before_memory_is_asked(port: int) -> None:
+    with client(port) as one, from_memory(0):
+        for _ in range(2):
+            answer = one.ask(ROW, b"accept-encoding: identity;q=0, br\r\n")
+            assert code(answer) == b"406"
+            assert b'"not-acceptable"' in answer
 
 
 def test_rows_come_from_memory_only_while_the_model_stands(port: int, world: Moving) -> None:

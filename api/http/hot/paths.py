@@ -21,6 +21,7 @@ from refold.api.http.hot.remembering import BASIS, remembered
 from refold.api.http.reads.routes import read_row, read_rows
 from refold.api.http.reads.services import ModelServices
 from refold.api.http.wire.answer import Answer
+from refold.api.http.wire.content_coding import encoded
 from refold.api.http.wire.limited import Room
 from refold.api.http.wire.problems import answered
 
@@ -55,10 +56,10 @@ def hot_paths(
         return await read_row.fn(request=request, models=models, why=models.why, **scope["path_params"])  # type: ignore[no-any-return]  # the framework has no type for `fn`
 
     def whole(answering: Answering, status: int) -> ASGIApp:
-        return answered(room.limited(_whole(answering, status)))
+        return room.limited(_whole(answering, status))
 
-    send = counting(whole(sent, 201))
-    read, find = (counting(remembered(whole(one, 200), kept)) for one in (rows, row))
+    send = counting(answered(whole(sent, 201)))
+    read, find = (counting(remembered(answered(encoded(whole(one, 200))), kept)) for one in (rows, row))
 
     def found(scope: Scope) -> ASGIApp | None:
         if scope["type"] != ScopeType.HTTP or not _is_plain(scope):

@@ -15,10 +15,11 @@ from refold.projections.tables.serving import ServedModel
 MEDIA_TYPES = (JSON, ARRAY, OBJECT, CSV, *files())
 """What a list of rows can be; the first if a client accepts anything. Those behind CSV are files only (`files`)."""
 ROW_MEDIA_TYPES = (JSON, OBJECT)
-VARY = "Accept, Prefer, Range"
+VARY = "Accept, Accept-Encoding, Prefer, Range"
 MOST_ASKED, _SHORT = 1000, 500
 """Questions whose plans are kept, and most bytes of a query string among them; when there are more, all are read again."""
-_FORMING = tuple(name.lower() for name in VARY.split(", "))
+_FORMING = ("accept", "prefer", "range")
+"""Headers that a plan is made of."""
 
 
 class Asked(NamedTuple):
