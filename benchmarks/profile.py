@@ -22,7 +22,7 @@ WATCHED = {
     "finish: keys, later flushes": "refold.projections.replay.staging.Staging.finish",
     "join": "refold.projections.replay.promote.join",
     "compare": "refold.projections.replay.judging.compare",
-    "promote": "refold.projections.replay.promote.promote",
+    "promote": "refold.projections.replay.promote.switch",
 }
 
 

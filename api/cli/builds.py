@@ -3,18 +3,16 @@
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict
-from typing import Annotated, Any
-
-from cyclopts import Parameter
+from typing import Any
 
 from refold.api.cli import exits
 from refold.api.cli.differences import print_differences
 from refold.api.cli.freed import say_dropped, size_text
+from refold.api.cli.gate_options import NO_GATES, GateOptions
 from refold.api.cli.output import print_json, print_table, say
 from refold.api.cli.replay import showing_differences
 from refold.api.embedded.servers import connected
 from refold.projections.replay.build_list import Listed, build_list
-from refold.projections.replay.gates import Gates
 from refold.projections.replay.kept_builds import KeptBuilds, Switched
 from refold.projections.tables.declared import declared
 from refold.streams.postgres.connection import answering, connect
@@ -41,9 +39,7 @@ def builds(*names: str, json: bool = False) -> int:
 def promote(
     *names: str,
     execute: bool = False,
-    accept: bool = False,
-    expect_changes: Annotated[list[str] | None, Parameter(negative=())] = None,
-    max_changed: str | None = None,
+    allowed: GateOptions = NO_GATES,
     json: bool = False,
 ) -> int:
     """Let readers see the finished build that a rebuild left as a shadow.
@@ -51,16 +47,13 @@ def promote(
     Args:
         names: read models, as `store_daily` or `retail.store_daily`.
         execute: do it, instead of only printing the plan.
-        accept: promote it, even if rows differ.
-        expect_changes: a column that may change, as `store_daily.revenue`, or a model; repeat it for several.
-        max_changed: the share of the served rows that may differ, as `0.1%`.
+        allowed: the changes to what readers see that are allowed.
         json: print one JSON document.
     """
     if not names:
         return _name_some()
     with _kept() as kept, showing_differences(json=json):
-        gates = Gates.read(kept.found, accept, expect_changes or [], max_changed)
-        done = kept.promote(names, gates, execute=execute)
+        done = kept.promote(names, allowed.read(kept.found), execute=execute)
     _show(done, json=json, execute=execute)
     return exits.DONE
 

@@ -5,14 +5,14 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Any
 
-from cyclopts import Parameter
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from refold.api.cli import exits
 from refold.api.cli.differences import print_differences
+from refold.api.cli.gate_options import NO_GATES, GateOptions
 from refold.api.cli.output import print_json, print_table, progress, say
 from refold.api.embedded.servers import connected
 from refold.projections.errors import RebuildDiffers
@@ -30,9 +30,7 @@ def rebuild(
     *names: str,
     all: bool = False,  # noqa: A002 - the flag is --all
     execute: bool = False,
-    accept: bool = False,
-    expect_changes: Annotated[list[str] | None, Parameter(negative=())] = None,
-    max_changed: str | None = None,
+    allowed: GateOptions = NO_GATES,
     json: bool = False,
 ) -> int:
     """Rebuild read models from the log, beside the live tables.
@@ -41,16 +39,14 @@ def rebuild(
         names: read models, as `store_daily` or `retail.store_daily`.
         all: every read model; fills an empty database, the core's tables included.
         execute: do it, instead of only printing the plan.
-        accept: promote the rebuilt table, even if rows differ.
-        expect_changes: a column that may change, as `store_daily.revenue`, or a model; repeat it for several.
-        max_changed: the share of the served rows that may differ, as `0.1%`.
+        allowed: the changes to what readers see that are allowed.
         json: print one JSON document.
     """
     if all == bool(names):
         say("refold: name read models, or say --all")
         return exits.USAGE
     with answering(), Replay(connected(Settings.load())) as replay:
-        gates = replay.gates(accept=accept, expect_changes=expect_changes or [], max_changed=max_changed)
+        gates = allowed.read(replay.found)
         plan = replay.plan(names)
         if not execute:
             _show_plan(plan, json=json)

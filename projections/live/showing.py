@@ -20,11 +20,18 @@ from refold.streams.postgres.connection import Database
 
 T = TypeVar("T")
 _PATIENCE_S = 60.0
+LOCKS_S = 0.05
+"""Longest wait for the locks of readers while no position can move."""
 
 
 def show(db: Database, found: Declared, layout: Layout, build: Build) -> Build | None:
     """`promote` within a transaction of `retried`: what served is retired, and builds retired before it are dropped."""
     hold_all(db)
+    return show_held(db, found, layout, build)
+
+
+def show_held(db: Database, found: Declared, layout: Layout, build: Build) -> Build | None:
+    """`show` after `hold_all`."""
     others = [
         b for b in builds.builds(db) if (b.domain, b.model) == (build.domain, build.model) and b.number != build.number
     ]
@@ -43,7 +50,12 @@ def show(db: Database, found: Declared, layout: Layout, build: Build) -> Build |
 def hold_all(db: Database) -> None:
     """Let no position move, and wait only briefly for other locks, since all folding waits meanwhile."""
     builds.lock_exclusive(db)
-    db.execute("SET LOCAL lock_timeout = '50ms'")
+    wait_at_most(db, LOCKS_S)
+
+
+def wait_at_most(db: Database, seconds: float) -> None:
+    """Bound each wait for a lock in this transaction."""
+    db.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(f"{max(1, round(seconds * 1000))}ms")))
 
 
 def drop(db: Database, build: Build) -> None:

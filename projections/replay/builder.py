@@ -20,6 +20,7 @@ from refold.projections.tables.builds import GROUP
 from refold.schemas.columns.decoder import ColumnDecoder
 from refold.streams.chunk import Chunk, Place
 from refold.streams.core.limits import Voids
+from refold.streams.failpoints import failpoint
 from refold.streams.postgres import positions, set_aside
 from refold.streams.postgres.connection import Database
 
@@ -162,7 +163,9 @@ class Builder:
         """Write rows, parked streams and positions in one transaction."""
         with self._db.transaction():
             self.flush_within()
+            failpoint("replay.within-flush")
             self._whole = False  # until the commit
+        failpoint("replay.after-flush")
         self._whole = True
         self._flushed = time.monotonic()
 

@@ -17,13 +17,13 @@ from refold.projections.replay.building import Flow, Result, Site
 from refold.projections.replay.fill_empty import FillEmpty
 from refold.projections.replay.gates import Gates
 from refold.projections.replay.model_lock import alone
-from refold.projections.replay.plan import Failed, Rebuilt, ReplayPlan, Report, make_plan, places_of
+from refold.projections.replay.plan import Failed, ReplayPlan, Report, make_plan, places_of
 from refold.projections.replay.rebuild_beside import RebuildBeside, goal
 from refold.projections.replay.source import Source
 from refold.projections.replay.staging import Staging
 from refold.projections.replay.verify_beside import VerifyBeside, VerifyReport
 from refold.projections.tables.builds import GROUP, TAKEN, VERIFIED
-from refold.projections.tables.declared import declared
+from refold.projections.tables.declared import Declared, declared
 from refold.projections.tables.layout import Layout
 from refold.streams.core.limits import group_positions
 from refold.streams.domain import load_domains
@@ -71,9 +71,10 @@ class Replay:
             ends = source.ends() if fills else goal(site.db, places)
         return make_plan(site.db, site.settings.topic_prefix, layouts, site.found, ends, fills=fills)
 
-    def gates(self, *, accept: bool, expect_changes: Sequence[str], max_changed: str | None) -> Gates:
-        """The changes that an operator allows. Raises BadGate."""
-        return Gates.read(self._site.found, accept, expect_changes, max_changed)
+    @property
+    def found(self) -> Declared:
+        """The domains' declarations."""
+        return self._site.found
 
     def execute(self, names: Sequence[str], progress: Progress, gates: Gates = NOTHING_CHANGES) -> Report:
         """Rebuild, and promote what the gates allow. If it is killed, the same call resumes.
@@ -83,19 +84,20 @@ class Replay:
         layouts, site = self._layouts(names), self._site
         with alone(site.db, layouts):
             began = time.perf_counter()
-            flow: Flow[Rebuilt] = (
-                FillEmpty(site, accept=gates.accept) if self._fills(layouts) else RebuildBeside(site, gates)
-            )
+            flow = FillEmpty(site, accept=gates.accept) if self._fills(layouts) else RebuildBeside(site, gates)
             starts = flow.starts(layouts)
             built = [site.build(flow, staged, dict(start), progress) for start, staged in starts.items()]
             failed = [self._dropped(*found) for builder, _ in built for found in builder.failed]
+            models = [result for _, results in built for result in results]
+            if isinstance(flow, RebuildBeside):
+                models += flow.promote()
             seconds = time.perf_counter() - began
         records = max(
             sum(builder.position.values()) - sum(at for _, at in start)
             for (builder, _), start in zip(built, starts, strict=True)
         )
         return Report(
-            models=[result for _, results in built for result in results],
+            models=models,
             records=records,
             events=sum(builder.events for builder, _ in built),
             fold_s=round(seconds - flow.compared_s, 2),

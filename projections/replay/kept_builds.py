@@ -85,7 +85,7 @@ class KeptBuilds:
                 self._show(layouts, chosen)
                 return [_of(listed, build) for build in chosen]
             for layout, build in pairs:
-                self._refuse_behind(build, layout)
+                self._refuse_behind(layout, build)
             return [_switched(judged(self.db, layout, build), listed) for layout, build in pairs]
 
     def prune(self, names: Sequence[str], *, unpromoted: bool, execute: bool) -> list[Listed]:
@@ -124,29 +124,22 @@ class KeptBuilds:
 
     def _show(self, layouts: Sequence[Layout], chosen: Sequence[Build]) -> None:
         """Show the builds in one transaction. Raises BuildBehind, CannotPromote."""
+        pairs = list(zip(layouts, chosen, strict=True))
+        self._once_caught_up(lambda: ending.switch(self.db, self.found, pairs, self._refuse_behind))
 
-        def step() -> None:
-            ending.hold_all(self.db)
-            for build, layout in zip(chosen, layouts, strict=True):
-                self._refuse_behind(build, layout)
-                ending.show(self.db, self.found, layout, build)
-                failpoint("replay.within-switch")
-
-        failpoint("replay.before-switch")
-        self._once_caught_up(lambda: ending.retried(self.db, step))
-        failpoint("replay.after-switch")
-
-    def _once_caught_up(self, step: Callable[[], None]) -> None:
+    def _once_caught_up(self, step: Callable[[], object]) -> None:
         until = time.monotonic() + _CATCHES_UP_S
         while True:
             try:
-                return step()
+                step()
             except BuildBehind as problem:
                 if not problem.follows or time.monotonic() > until:
                     raise
                 time.sleep(0.1)
+            else:
+                return
 
-    def _refuse_behind(self, build: Build, layout: Layout) -> None:
+    def _refuse_behind(self, layout: Layout, build: Build) -> None:
         """Raises BuildBehind if the build's rows are older than those of the live tables, BuildMissing if it is gone."""
         now = next((one for one in builds.builds(self.db) if one.number == build.number), None)
         if now is None or now.status != build.status:

@@ -1,12 +1,20 @@
 """The end of a rebuild: joins the live tables at one vector of positions, and points the views at the new table."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import psycopg
 
 from refold.projections.errors import BadDeclaration, CannotJoin
-from refold.projections.live.showing import drop, hold_all, retried, retried_within, show
+from refold.projections.live.showing import (
+    LOCKS_S,
+    drop,
+    hold_all,
+    retried,
+    retried_within,
+    show_held,
+    wait_at_most,
+)
 from refold.projections.replay.builder import Builder
 from refold.projections.replay.source import Source
 from refold.projections.tables import builds, tables
@@ -16,11 +24,12 @@ from refold.projections.tables.layout import Layout
 from refold.projections.tables.views import ensure_views, ours
 from refold.streams.core.limits import group_positions
 from refold.streams.errors import KafkaUnavailable
+from refold.streams.failpoints import failpoint
 from refold.streams.postgres import positions
 from refold.streams.postgres.connection import Database, notify
 from refold.streams.refusals import first_line, is_away, refusal_of
 
-__all__ = ["begin", "drop", "drop_apart", "hold_all", "join", "meet", "promote", "retried", "show", "take_over"]
+__all__ = ["begin", "drop", "drop_apart", "hold_all", "join", "meet", "promote", "retried", "switch", "take_over"]
 _TAIL_S = 5.0
 
 
@@ -139,12 +148,39 @@ def take_over(db: Database, found: Declared, builder: Builder) -> None:
     retried_within(db, "1s", step, CannotJoin("the database was busy all the time"))
 
 
-def promote(db: Database, found: Declared, layout: Layout, shadow: Build) -> Build | None:
-    """Let the view show the shadow, and return the table that served: it is retired and stays a member.
+def switch(
+    db: Database,
+    found: Declared,
+    chosen: Sequence[tuple[Layout, Build]],
+    check: Callable[[Layout, Build], None] = lambda _layout, _build: None,
+) -> list[Build | None]:
+    """Let the views of several models show their builds, and return the table of each that served: it is retired now.
 
-    Raises CannotPromote.
+    Invariant: it is one transaction, so a reader sees all models as before or all as after. Folding waits for it: all
+    waits for readers' locks together are no longer than LOCKS_S, and are tried again.
+
+    `check`: raises if a build may not be shown; called while no position can move. Raises CannotPromote.
     """
-    return retried(db, lambda: show(db, found, layout, shadow))
+
+    def step() -> list[Build | None]:
+        hold_all(db)
+        began, served = time.monotonic(), []
+        for layout, build in chosen:
+            check(layout, build)
+            wait_at_most(db, LOCKS_S - (time.monotonic() - began))
+            served.append(show_held(db, found, layout, build))
+            failpoint("replay.within-switch")
+        return served
+
+    failpoint("replay.before-switch")
+    served = retried(db, step)
+    failpoint("replay.after-switch")
+    return served
+
+
+def promote(db: Database, found: Declared, layout: Layout, shadow: Build) -> Build | None:
+    """`switch` of one model."""
+    return switch(db, found, [(layout, shadow)])[0]
 
 
 def drop_apart(db: Database, layouts: Sequence[Layout]) -> None:

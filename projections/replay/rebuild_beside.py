@@ -12,10 +12,11 @@ from refold.projections.replay.judging import judged
 from refold.projections.replay.plan import Rebuilt
 from refold.projections.replay.source import Source
 from refold.projections.replay.staging import Staging
-from refold.projections.tables.builds import GROUP
+from refold.projections.tables.builds import GROUP, Build
 from refold.projections.tables.layout import Layout
 from refold.streams.chunk import Place
 from refold.streams.core.limits import group_positions
+from refold.streams.failpoints import failpoint
 from refold.streams.postgres.connection import Database
 
 _CLOSE_RECORDS = 20_000
@@ -36,26 +37,34 @@ class RebuildBeside:
     def __init__(self, site: Site, gates: Gates) -> None:
         """`gates`: the changes to what readers see that are allowed."""
         self._site, self._gates, self.compared_s = site, gates, 0.0
+        self._joined: list[tuple[Layout, Build]] = []
 
     def starts(self, layouts: Sequence[Layout]) -> dict[Start, list[Staging]]:
         """A build of each model, unfinished ones first, grouped by position."""
         return starts_beside(self._site, layouts)
 
     def fold(self, builder: Builder, target: Target, source: Source, progress: Progress) -> list[Rebuilt]:
-        """Read until little is left, and fold the rest under the group's lock. Raises the errors of the gates."""
+        """Read until little is left, and fold the rest under the group's lock. Nothing is promoted yet."""
         fold_close(self._site.db, builder, target, source, progress)
+        failpoint("replay.before-join")
         promote.join(self._site.db, builder, source)
+        failpoint("replay.after-join")
+        self._joined += [(staging.layout, staging.build) for staging in builder.staged]
+        return []
+
+    def promote(self) -> list[Rebuilt]:
+        """Compare every build that has joined, and show all of them in one transaction. Raises the errors of the gates."""
         began = time.perf_counter()
-        found = [judged(self._site.db, staging.layout, staging.build) for staging in builder.staged]
+        found = [judged(self._site.db, layout, build) for layout, build in self._joined]
         for one in found:
             self._gates.judge(one)  # judge all of them before any is promoted
-        done = [self._promote(one) for one in found]
+        retired = promote.switch(self._site.db, self._site.found, self._joined)
+        done = [self._rebuilt(one, was) for one, was in zip(found, retired, strict=True)]
         self.compared_s += time.perf_counter() - began
         return done
 
-    def _promote(self, one: Judged) -> Rebuilt:
+    def _rebuilt(self, one: Judged, retired: Build | None) -> Rebuilt:
         build, compared = one.build, one.compared
-        retired = promote.promote(self._site.db, self._site.found, one.layout, build)
         return Rebuilt(
             build.domain,
             build.model,

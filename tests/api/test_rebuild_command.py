@@ -472,7 +472,8 @@ def test_killed_at_any_step_a_rollback_and_a_prune_are_whole_or_not_done(
                 raise Killed
 
         with monkeypatch.context() as dying:
-            dying.setattr(kept_builds, "failpoint", failpoint)
+            for module in (kept_builds, promote):
+                dying.setattr(module, "failpoint", failpoint)
             with pytest.raises(Killed):
                 run(*command, "--execute")
 
