@@ -9,6 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from refold.api.errors import ApiError, FilterInvalid, OrderInvalid, UnknownParameter
+from refold.api.http.describe.docs_page import docs_page
 from refold.api.http.describe.openapi import document
 from refold.api.http.reads.language.printing import printed
 from refold.api.http.reads.language.query_string import read_query
@@ -338,3 +339,18 @@ def test_openapi_shows_links_where_rows_and_select_are_described() -> None:
     (select,) = [one["description"] for one in get["parameters"] if one["name"] == "select"]
     assert "`household(columns)` embeds rows of households" in select
     assert "resource-ambiguous" in get["responses"]["300"]["description"]
+
+
+def test_the_page_of_paths_shows_rows_once_that_are_linked_in_a_circle() -> None:
+    def many(name: str, to: str) -> ServedLink:
+        return ServedLink(name, to, (("household_id", "household_id"),), True, "Others.", name)
+
+    served = [
+        replace(one, links=(*one.links, many("same", one.name), many("others", "baskets" if one.name == "households" else "households")))
+        if one.name in {"households", "baskets"} else one
+        for one in served_models(["retail"])
+    ]  # fmt: skip
+    page = docs_page(document(load_domains(["retail"]), served))
+    assert "array of retail.households" in page
+    assert "retail.households or null" in page
+    assert len(page) < 2 * len(docs_page(document(load_domains(["retail"]), served_models(["retail"]))))

@@ -9,8 +9,8 @@ STYLE = """
 :root{color-scheme:light dark}
 body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}
 code{font:13px ui-monospace,monospace}
-details{border:1px solid #8884;border-radius:6px;margin:.5rem 0;padding:.4rem .8rem}
-summary{cursor:pointer}
+details{border:1px solid #8884;border-radius:6px;margin:.5rem 0;padding:.4rem .8rem;overflow-x:auto}
+summary{cursor:pointer;overflow-wrap:anywhere}
 table{border-collapse:collapse;margin:.5rem 0;width:100%}
 td,th{border-bottom:1px solid #8883;padding:.25rem .5rem;text-align:left;vertical-align:top}
 .verb{display:inline-block;width:3.5rem;font-weight:600}
@@ -31,7 +31,7 @@ def docs_page(document: Json) -> str:
     head = (
         f"<h1>{escape(info['title'])} {escape(info['version'])}</h1><p>{marked(info['description'])}</p><p>{links}</p>"
     )
-    return f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Refold API</title><style>{STYLE}</style>{head}{"".join(parts)}</html>'
+    return f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Refold API</title><style>{STYLE}</style>{head}{"".join(parts)}</html>'
 
 
 def _section(verb: str, path: str, operation: Json, schemas: Json) -> str:
@@ -66,28 +66,39 @@ def _parameters(parameters: list[Json], schemas: Json) -> str:
     return "<h4>Parameters</h4>" + _table(rows)
 
 
-def _fields(schema: Json, schemas: Json) -> str:
+def _fields(schema: Json, schemas: Json, shown: set[str] | None = None) -> str:
+    """The members of a schema. One that has a name is shown once in a table: rows of linked read models lead back to each other."""
+    shown = set() if shown is None else shown
+    shown.add(_named(schema))
     schema = _resolved(schema, schemas)
     required = set(schema.get("required", ()))
     rows = []
     for name, field in schema.get("properties", {}).items():
         inner = _resolved(field, schemas)
-        nested = _resolved(inner.get("items", inner), schemas)
-        below = _fields(nested, schemas) if "properties" in nested else ""
+        item = inner.get("items", field)
+        new = not _named(item) or _named(item) not in shown
+        below = _fields(item, schemas, shown) if new and "properties" in _resolved(item, schemas) else ""
         need = "required" if name in required else ""
         rows.append([f"<code>{escape(name)}</code>", need, _kind(inner), marked(field.get("description", "")) + below])
     return _table(rows)
 
 
+def _named(schema: Json) -> str:
+    """The name of the schema that this one refers to, or nothing."""
+    return str(schema.get("$ref", "")).rpartition("/")[2]
+
+
 def _resolved(schema: Json, schemas: Json) -> Json:
-    found: Json = schemas[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+    found: Json = schemas[_named(schema)] if "$ref" in schema else schema
     return found
 
 
 def _kind(schema: Json) -> str:
     if "anyOf" in schema:
         return " or ".join(_kind(part) for part in schema["anyOf"])
-    kind = schema.get("type", "any")
+    kind = _named(schema) or schema.get("type", "any")
+    if "$ref" in schema.get("items", {}):
+        kind = f"array of {_named(schema['items'])}"
     text = " or ".join(kind) if isinstance(kind, list) else str(kind)
     limits = [
         f"{sign} {schema[name]}"
