@@ -1,14 +1,21 @@
 """The `refold` command from the outside: one line an error, documented exit codes, help with an example."""
 
 import json
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from cyclopts import App
 
 import refold
 from refold.api.cli import app as cli
 from refold.api.cli import exits
-from refold.api.cli.output import print_table, say
+from refold.api.cli.freed import say_dropped
+from refold.api.cli.numbers import seconds, whole
+from refold.api.cli.output import print_json, print_table, say
 from refold.streams.errors import NotConnected
 
 ROOT = Path(__file__).parent.parent
@@ -81,6 +88,10 @@ def test_a_database_that_is_away_is_one_line_and_is_not_waited_for(
         *(["send", "a.b.C", "--expect", number] for number in ("1.5", "0x10", "1_000", "-1", "9" * 19, "1e3")),
         *(["send", "a.b.C", "--wait", number] for number in ("nan", "inf", "-1", "1e999")),
         ["demo", "--weeks", "2.6"],
+        *(["replay", "watch", "--looks", looks] for looks in ("0", "-1", "1.5")),
+        *(["replay", "watch", "--every", every] for every in ("0", "-1", "nan")),
+        *(["explain", "retail.baskets", "7", "--limit", limit] for limit in ("-3", "1001", "0x10")),
+        *(["trace", "7", "--limit", limit] for limit in ("0", "-1", "1001")),
         *(["log", "void", "a.b.events", "0", offset, "--reason", "r"] for offset in ("1.5", "0x10", "-1", "1_0")),
         ["log", "void", "a.b.events", "0.5"],
         ["log", "void", "a.b.events", "0", "--reason", "r", "--execute"],
@@ -90,6 +101,29 @@ def test_a_database_that_is_away_is_one_line_and_is_not_waited_for(
 )
 def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
     assert cli.run(arguments) == exits.USAGE
+
+
+def commands(app: App, path: tuple[str, ...] = ()) -> Iterator[tuple[str, App]]:
+    """Every command with its words, at any depth."""
+    for name in app:
+        if name.startswith("-"):
+            continue
+        if app[name].default_command is not None:
+            yield " ".join((*path, name)), app[name]
+        yield from commands(app[name], (*path, name))
+
+
+def test_each_number_on_the_command_line_is_read_strictly() -> None:
+    loose, read = [], 0
+    for words, command in commands(cli.app):
+        for argument in command.assemble_argument_collection():
+            if not {int, float} & (set(get_args(argument.hint)) or {argument.hint}):
+                continue
+            read += 1
+            if argument.parameter.converter not in {whole, seconds}:
+                loose.append(f"{words} {argument.name}")
+    assert not loose, "cyclopts takes 2.6 for 3, 0x10 for 16, nan for a time"
+    assert read > 5
 
 
 def test_bad_settings_are_exit_code_2(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,3 +173,32 @@ def test_a_table_shows_texts_letter_for_letter_and_nothing_that_a_terminal_obeys
     ):
         assert text in out
     assert err == ":warning: [bold]\\x1b[2J\n"
+
+
+def test_a_document_has_times_and_decimals_as_the_http_api_has_them(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json(
+        {
+            "at": datetime(2026, 1, 31, 12, 0, 0, 500_000, UTC),
+            "day": date(2026, 1, 31),
+            "sum": Decimal("3.30"),
+            "at_path": Path("a/b"),
+        }
+    )
+    assert json.loads(capsys.readouterr().out) == {
+        "at": "2026-01-31T12:00:00.500000Z", "day": "2026-01-31", "sum": "3.30", "at_path": "a/b",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("number", "execute", "said"),
+    [
+        (0, False, "There is nothing to drop: no tables are chosen."),
+        (0, True, "There is nothing to drop: no tables are chosen."),
+        (1, False, "Would drop 1 table and free 5.0 kB. Add --execute to do it."),
+        (2, False, "Would drop 2 tables and free 5.0 kB. Add --execute to do it."),
+        (2, True, "Dropped: 2. Freed: 5.0 kB."),
+    ],
+)
+def test_a_drop_says_what_it_frees(number: int, execute: bool, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    say_dropped(number, "tables", 5000, execute=execute)
+    assert capsys.readouterr().err.strip() == said

@@ -30,13 +30,17 @@ def drop_(*names: str, all: bool = False, execute: bool = False, json: bool = Fa
     with answering(), closing(connect(settings.dsn(), application_name="drop")) as db:
         bootstrap(db)
         there = undeclared(db, found)
-        parts = chosen(there, [f"{one.domain}.{one.name}" for one in there] if all else names)
+        parts = chosen(there, [f"{one.domain}.{one.name}" for one in there] if all else names, found)
         if execute:
             drop(db, found, parts)
     rows = [asdict(part) for part in parts]
     if json:
         print_json({"dropped": execute, "undeclared": rows})
     else:
-        print_table(rows)
-        say(f"Dropped: {len(parts)}." if execute else f"Would drop {len(parts)}. Add --execute to do it.")
+        if rows:
+            print_table(rows)
+        if not parts:
+            say("Nothing is undeclared.")
+        else:
+            say(f"Dropped: {len(parts)}." if execute else f"Would drop {len(parts)}. Add --execute to do it.")
     return exits.DONE

@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import Parameter, validators
 
 from refold.api.cli import exits
-from refold.api.cli.output import print_json, print_rows, say
+from refold.api.cli.numbers import whole
+from refold.api.cli.output import as_text, print_json, print_rows, say
 from refold.api.cli.replay import reported
 from refold.api.embedded.servers import connected
 from refold.api.errors import RowAbsent, RowKeyInvalid
@@ -25,6 +26,7 @@ from refold.streams.postgres.connection import answering
 from refold.streams.settings import Settings
 
 MOST_SHOWN = 1000
+Limit = Annotated[int, Parameter(converter=whole, validator=validators.Number(gte=0, lte=MOST_SHOWN))]
 
 
 def explain(
@@ -33,7 +35,7 @@ def explain(
     /,
     *,
     where: Annotated[list[str] | None, Parameter(negative=())] = None,
-    limit: int = 20,
+    limit: Limit = 20,
     newest: bool = False,
     json: bool = False,
 ) -> int:
@@ -52,7 +54,7 @@ def explain(
     found = declared(domains.names)
     domain, _, name = model.rpartition(".")
     served = find_explained(WhyServices(found), domain or _domain_of(found.layouts, name), name)
-    asked = Asked(served.domain, served.name, _key(served, key, where), max(0, limit), newest=newest)
+    asked = Asked(served.domain, served.name, _key(served, key, where), limit, newest=newest)
     with answering():
         follow_log(settings, domains)
         history = History(settings.kafka_servers(), settings.topic_prefix, domains)
@@ -96,7 +98,7 @@ def _show(body: dict[str, Any]) -> None:
             one["stream"],
             str(one["version"]),
             ", ".join(one["types"]),
-            str(one["occurred_at"]),
+            as_text(one["occurred_at"]),
             one["actor"],
             one["effect"] if not one["changes"] else "\n".join(_change(*change) for change in one["changes"].items()),
         ]

@@ -7,10 +7,13 @@ _UNITS = "bytes", "kB", "MB", "GB", "TB"
 
 def say_dropped(number: int, things: str, freed: int, *, execute: bool) -> None:
     """Print how many things are dropped, and the bytes that this frees; without `execute`, that they would be."""
+    if not number:
+        say(f"There is nothing to drop: no {things} are chosen.")
+        return
     say(
         f"Dropped: {number}. Freed: {size_text(freed)}."
         if execute
-        else f"Would drop {number} {things} and free {size_text(freed)}. Add --execute to do it."
+        else f"Would drop {number} {things if number != 1 else things.removesuffix('s')} and free {size_text(freed)}. Add --execute to do it."
     )
 
 

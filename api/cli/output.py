@@ -5,7 +5,9 @@ import logging
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import date, datetime
 
+import msgspec
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -73,7 +75,12 @@ def reporting(what: str) -> Iterator[Report]:
 
 def print_json(value: object) -> None:
     """One JSON document on stdout."""
-    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
+    sys.stdout.write(json.dumps(value, indent=2, default=as_text) + "\n")
+
+
+def as_text(value: object) -> str:
+    """A value as the HTTP API writes it: times are RFC 3339, decimals exact; anything that it has not is its own text."""
+    return str(msgspec.to_builtins(value)) if isinstance(value, datetime | date) else str(value)
 
 
 def print_table(rows: Sequence[Mapping[str, object]], title: str = "") -> None:

@@ -55,7 +55,7 @@ def as_of(
     settings = connected(Settings.load())
     moment = _moment(settings, at, position)
     with answering(), Replay(settings) as replay, reported("as-of") as report:
-        done = replay.as_of(names, moment, name or moment.name, report)
+        done = replay.as_of(names, moment, moment.name if name is None else name, report)
     if json:
         print_json({**msgspec.to_builtins(done), "models": [_json(one) for one in done.models]})
     else:
@@ -103,7 +103,8 @@ def drop(
     if json:
         print_json({"executed": execute, "bytes": freed, "snapshots": [_json(one) for one in chosen]})
         return exits.DONE
-    print_table([_line(one) for one in chosen])
+    if chosen:
+        print_table([_line(one) for one in chosen])
     say_dropped(len(chosen), "tables", freed, execute=execute)
     return exits.DONE
 

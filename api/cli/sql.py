@@ -115,6 +115,10 @@ def _asked(address: str, query: str) -> tuple[list[str], list[int], list[Row]]:
         except psycopg.Error as problem:
             if db.broken:
                 raise
+            if problem.sqlstate == "42601" and "multiple commands" in str(problem):
+                raise _Refused(
+                    "several-statements: this command runs one statement; give each a command of its own"
+                ) from None
             raise _Refused(f"{problem.sqlstate or 'not-possible'}: {first_line(problem)}") from None
         result = cursor.pgresult
         if result is None or cursor.description is None:

@@ -1,13 +1,16 @@
 """The command `refold trace`: what came of a command, as a tree."""
 
 from contextlib import closing
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from cyclopts import Parameter, validators
 
 from refold.api.cli import exits
+from refold.api.cli.numbers import whole
 from refold.api.cli.output import print_json, print_tree, say
 from refold.api.embedded.servers import connected
+from refold.api.http.reads.trace import MOST_LIMIT
 from refold.api.http.reads.traced import traced
 from refold.api.past_errors import TraceUnknown
 from refold.api.tracing.following import MOST_COMMANDS
@@ -19,8 +22,10 @@ from refold.streams.postgres.connection import answering
 from refold.streams.reactors.declared import declared_reactors
 from refold.streams.settings import Settings
 
+Limit = Annotated[int, Parameter(converter=whole, validator=validators.Number(gte=1, lte=MOST_LIMIT))]
 
-def trace(id: str, /, *, limit: int = MOST_COMMANDS, json: bool = False) -> int:  # noqa: A002 - the argument is an id
+
+def trace(id: str, /, *, limit: Limit = MOST_COMMANDS, json: bool = False) -> int:  # noqa: A002 - the argument is an id
     """Show what came of a command: its outcome, its events, the rows that they change, and the reactors' commands.
 
     Args:
@@ -34,9 +39,9 @@ def trace(id: str, /, *, limit: int = MOST_COMMANDS, json: bool = False) -> int:
         follow_log(settings, domains)
         tracer = Tracer(settings, domains, declared(domains.names), declared_reactors(domains))
         with closing(tracer):
-            found = tracer.trace(AskedTrace(id, max(1, limit)))
+            found = tracer.trace(AskedTrace(id, limit))
     if not found.roots:
-        raise TraceUnknown(f"no command and no correlation has the id {id}")
+        raise TraceUnknown(f"no command and no correlation has the id {id!r}")
     body = msgspec.to_builtins(traced(found, None), builtin_types=(), str_keys=True)
     if json:
         print_json(body)

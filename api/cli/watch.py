@@ -5,22 +5,28 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from typing import Annotated
 
+from cyclopts import Parameter, validators
 from rich.console import Group, RenderableType
 from rich.live import Live as Screen
 from rich.table import Table
 from rich.text import Text
 
 from refold.api.cli import exits
-from refold.api.cli.output import data, shown
+from refold.api.cli.numbers import seconds, whole
+from refold.api.cli.output import as_text, data, shown
 from refold.api.embedded.servers import connected
 from refold.api.watching import Moment, Watching
 from refold.streams.domain import load_domains
 from refold.streams.postgres.connection import answering
 from refold.streams.settings import Settings
 
+Every = Annotated[float, Parameter(converter=seconds, validator=validators.Number(gte=0.1))]
+Looks = Annotated[int | None, Parameter(converter=whole, validator=validators.Number(gte=1))]
 
-def watch(*, every: float = 1.0, looks: int | None = None, json: bool = False) -> int:
+
+def watch(*, every: Every = 1.0, looks: Looks = None, json: bool = False) -> int:
     """Show everything that moves, and whatever stands still, until Ctrl-C or for some looks.
 
     Args:
@@ -35,7 +41,7 @@ def watch(*, every: float = 1.0, looks: int | None = None, json: bool = False) -
     try:
         if json or not sys.stdout.isatty():
             for last in _moments(watching, every, looks):
-                print(json_.dumps(asdict(last), default=str) if json else line(last), flush=True)
+                print(json_.dumps(asdict(last), default=as_text) if json else line(last), flush=True)
         else:
             with Screen(console=data, auto_refresh=False, screen=False) as screen:
                 for last in _moments(watching, every, looks):

@@ -85,7 +85,10 @@ class AsOf:
             kept = [self._keep(staging) for staging in builder.staged]
             failpoint("replay.within-keep")
         failpoint("replay.after-keep")
-        return kept
+        there = {
+            (one.domain, one.model): one for one in snapshots.snapshots(self._site.db) if one.snapshot == self._name
+        }
+        return [there.get((one.domain, one.model), one) for one in kept]  # with the bytes that they take now
 
     def _keep(self, staging: Staging) -> Snapshot:
         db, build, layout = self._site.db, staging.build, staging.layout

@@ -17,7 +17,10 @@ from refold.streams.postgres.connection import Database
 
 STATES = {"serving": "live", "shadow": "shadow", "retired": "retired", "building": "unfinished"}
 """The states by the status that the database keeps."""
-_BUILDS = "SELECT build, served::text, changed_at::text FROM refold.builds WHERE status <> 'dropped'"
+_BUILDS = """
+    SELECT build, served::text, to_char(changed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+      FROM refold.builds WHERE status <> 'dropped'
+"""
 _BYTES = "SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class WHERE relnamespace = to_regnamespace(%s) AND relkind = 'r'"
 
 

@@ -52,17 +52,28 @@ def undeclared(db: Database, found: Declared) -> list[Undeclared]:
     return sorted(parts, key=_order)
 
 
-def chosen(there: Sequence[Undeclared], names: Sequence[str]) -> list[Undeclared]:
+def chosen(there: Sequence[Undeclared], names: Sequence[str], found: Declared) -> list[Undeclared]:
     """The undeclared ones of these names (`name` or `domain.name`), views first, since they depend on tables.
 
-    Raises UnknownModel.
+    Raises UnknownModel, and StillDeclared of a name that this code declares.
     """
+    ours = {
+        name: f"{domain}.{model}" for domain, model in found.all_fingerprints for name in (model, f"{domain}.{model}")
+    }
     picked = {}
     for name in names:
         matching = [one for one in there if name in (one.name, f"{one.domain}.{one.name}")]
         if len(matching) != 1:
+            if not matching and name in ours:
+                raise StillDeclared(
+                    f"{ours[name]} is declared by this code",
+                    "Run the command with code that does not declare it any more.",
+                )
             named = ", ".join(f"{one.domain}.{one.name}" for one in there) or "none"
-            raise UnknownModel(f"{name!r} does not name one undeclared table or view; there are: {named}")
+            raise UnknownModel(
+                f"{name!r} does not name one undeclared table or view; there are: {named}",
+                "Name one of these, or use --all; `refold status` lists them, too.",
+            )
         picked[matching[0].domain, matching[0].name] = matching[0]
     return sorted(picked.values(), key=lambda one: (one.kind == "table", _order(one)))
 

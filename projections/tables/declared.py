@@ -34,6 +34,12 @@ class Declared:
     def named(self, name: str) -> Layout:
         """A model by name, or by domain.name. Raises UnknownModel."""
         found = [layout for (domain, model), layout in self.layouts.items() if name in (model, f"{domain}.{model}")]
+        view = next((one for one in self.views if name in (one.name, f"{one.domain}.{one.name}")), None)
+        if not found and view is not None:
+            raise UnknownModel(
+                f"{view.domain}.{view.name} is a declared view: it has no table of its own, and reads {', '.join(view.reads)}",
+                "Name the read models that it reads.",
+            )
         if len(found) != 1:
             there = ", ".join(sorted(f"{domain}.{model}" for domain, model in self.layouts))
             raise UnknownModel(

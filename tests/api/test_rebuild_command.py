@@ -346,6 +346,7 @@ def test_a_snapshot_is_the_model_as_it_was_and_is_read_on_the_same_paths(
         }.items():
             code, done, words = run("as-of", "store_daily", *moment, "--name", name)
             assert (code, done["name"], done["models"][0]["rows"]) == (exits.DONE, name, 4), words
+            assert done["models"][0]["bytes"] > 0, "what it takes is known by then"
             found = client.get(f"{asked}&snapshot={name}")
             assert (found.content, found.headers["Refold-Position"]) == (then.content, then.headers["Refold-Position"])
             assert found.headers["Refold-Snapshot"] == name
@@ -425,6 +426,7 @@ def test_a_moment_that_is_still_open_or_cannot_be_read_is_refused(
         (("--at", "yesterday"), "snapshot-invalid", exits.USAGE),
         (("--at", "2026-01-01", "--name", "Not a name"), "snapshot-invalid", exits.USAGE),
         (("--at", "2026-01-01", "--name", "n" * 60), "snapshot-invalid", exits.USAGE),
+        (("--at", "2026-01-01", "--name", ""), "snapshot-invalid", exits.USAGE),
     ]:
         code, _, words = run("as-of", "store_daily", *moment)
         assert (code, f"refold: {why}: " in words) == (exit_code, True), (moment, words)

@@ -186,12 +186,22 @@ def test_what_is_not_declared_any_more_is_listed_and_dropped_with_its_views(db: 
     new = version(V1)
     assert undeclared(db, old) == []
     assert [(part.name, part.kind) for part in undeclared(db, new)] == [("counts", "view"), ("gone", "table")]
-    drop(db, new, chosen(undeclared(db, new), ["sample.gone", "counts"]))
+    drop(db, new, chosen(undeclared(db, new), ["sample.gone", "counts"], new))
     assert name_only(db) == {"totals"}
     assert undeclared(db, new) == []
     assert [build.model for build in builds.builds(db)] == ["totals"]
     with pytest.raises(UnknownModel):
-        chosen(undeclared(db, new), ["totals"])
+        chosen(undeclared(db, new), ["nobody"], new)
+    with pytest.raises(StillDeclared, match="totals is declared by this code"):
+        chosen(undeclared(db, new), ["totals"], new)
+
+
+def test_a_view_is_no_read_model_to_be_built_and_the_error_says_what_it_reads() -> None:
+    found = declared_of((rollup(V1), view("counts", "payments")))
+    for name in ("counts", "sample.counts"):
+        with pytest.raises(UnknownModel, match=r"sample\.counts is a declared view: .* reads totals") as refused:
+            found.named(name)
+        assert refused.value.remedy == "Name the read models that it reads."
 
 
 def test_what_is_not_declared_stays_while_somebody_stands_on_it_or_declares_it(db: Database) -> None:
