@@ -10,6 +10,7 @@ from refold.api.cli import exits
 from refold.api.cli.output import print_json, print_table, say
 from refold.api.embedded.servers import connected
 from refold.api.health import Health, of_tables, partitions
+from refold.projections.replay.due import due
 from refold.projections.replay.undeclared import undeclared
 from refold.projections.tables.declared import declared
 from refold.projections.tables.serving import model_states, view_faults
@@ -115,6 +116,7 @@ def _nothing(said: Sequence[Finding]) -> dict[str, Any]:
         "models",
         "views",
         "undeclared",
+        "due",
     )
     return {"writes": f"unknown: {said[0].code}", **{name: [] for name in parts}}
 
@@ -143,6 +145,9 @@ def _status(db: Database, settings: Settings, domains: Domains, said: Sequence[F
         "models": [{**asdict(state), "status": state.status} for state in models],
         "views": [asdict(fault) for fault in view_faults(db, settings.domains)] if has_models else [],
         "undeclared": _undeclared(db, settings) if has_models and has_table(db, "refold.views") else [],
+        "due": [asdict(one) for one in due(db, declared(settings.domains))]
+        if has_models and has_table(db, "refold.views")
+        else [],
     }
 
 
@@ -208,7 +213,18 @@ def _print(found: dict[str, Any]) -> None:
     if found["processes"]:
         print_table([_process(process) for process in found["processes"]], "processes")
     print_table(_by_topic(found["lag"]), "lag (--json has each partition)")
-    tables = "owners", "rejections", "voids", "models", "views", "undeclared", "builds", "parked", "reactors_parked"
+    tables = (
+        "owners",
+        "rejections",
+        "voids",
+        "models",
+        "views",
+        "undeclared",
+        "due",
+        "builds",
+        "parked",
+        "reactors_parked",
+    )
     for name in tables:
         if found[name]:
             print_table(found[name], name)

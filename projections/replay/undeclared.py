@@ -36,11 +36,16 @@ class Undeclared:
 
 
 def undeclared(db: Database, found: Declared) -> list[Undeclared]:
-    """Everything in the database that this code does not declare, by name."""
+    """Everything in the database that this code does not declare, by name.
+
+    A model that other code only prepares, or takes a snapshot of, is none of it: it is yet to come.
+    """
     living = live_processes(db)
     tables: dict[Name, list[int]] = {}
-    for build in builds.builds(db):
-        if (build.domain, build.model) not in found.layouts:
+    there = [build for build in builds.builds(db) if (build.domain, build.model) not in found.layouts]
+    once = {(b.domain, b.model) for b in there if not b.is_prepared and b.purpose is None}
+    for build in there:
+        if (build.domain, build.model) in once:
             tables.setdefault((build.domain, build.model), []).append(build.number)
     known = {(view.domain, view.name) for view in found.views} | found.layouts.keys()
     views = [name for name in db.execute(_VIEWS).fetchall() if name not in known and name not in tables]

@@ -17,6 +17,11 @@ from refold.streams.postgres.restoring import AFTER_RESTORE, RESTORE
 from refold.streams.standing import STILL_S
 
 _CODE = re.compile(r"([a-z]+(?:-[a-z]+)+): ")
+_OF_A_DEPLOY = {
+    "fingerprint": "a models worker of the code that declares it (docs/deploys.md)",
+    "prepared": "a models worker of the code that was deployed",
+}
+"""What to start, by codes of tables that stand by themselves while old and new code run side by side."""
 _MISSING = {
     "handler": "commands are acknowledged and not decided",
     "core": "appended events are not counted, so no command gets its outcome",
@@ -143,10 +148,14 @@ def _still(facts: Facts) -> Iterator[Finding]:
 
 def _models(facts: Facts) -> Iterator[Finding]:
     for name, code in facts.detached.items():
+        of_deploy = code in _OF_A_DEPLOY
         yield Finding(
             "detached",
-            f"the read model {name} is detached ({code}): its rows are frozen",
-            f"remove the cause, then run `refold replay rebuild {name} --execute`",
+            f"the read model {name} is detached ({code}): "
+            + ("only processes of its code keep its rows up to date" if of_deploy else "its rows are frozen"),
+            f"run the command that `refold status` shows as due, or start {_OF_A_DEPLOY[code]}"
+            if of_deploy
+            else f"remove the cause, then run `refold replay rebuild {name} --execute`",
             "models",
         )
     if facts.parked:

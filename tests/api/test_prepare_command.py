@@ -92,7 +92,7 @@ SHOWN = [(name, state) for name in sorted(NAMES) for state in ("retired", "live"
 
 
 def test_prepared_tables_wait_and_the_first_worker_brings_them_up_to_date_and_shows_them(
-    settings: Settings, db: Database, run: Run
+    settings: Settings, db: Database, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, plan, _ = run("prepare", "--all")
     assert code == exits.DONE
@@ -103,6 +103,10 @@ def test_prepared_tables_wait_and_the_first_worker_brings_them_up_to_date_and_sh
 
     code, done, _ = run(*ONCE)
     assert (code, states(run)) == (exits.DONE, WAITS)
+    assert cli.run(["status", "--json"]) == exits.DIFFERENT, "no worker runs"
+    assert {(one["name"], one["what"], one["command"]) for one in json.loads(capsys.readouterr().out)["due"]} == {
+        (name, "prepared", f"refold replay prepare retail.{name} --execute") for name in NAMES
+    }
     assert {(one["state"], one["behind"]) for one in done["models"]} == {("prepared", 0)}
     again = run(*ONCE)[1]
     assert [one["build"] for one in again["models"]] == [one["build"] for one in done["models"]], "it goes on"
