@@ -10,11 +10,11 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs/code-map.md"
 ARCHITECTURE = ROOT / "ARCHITECTURE.md"
-PACKAGES = ("schemas", "streams", "projections", "retail", "api")
+PACKAGES = ("schemas", "streams", "projections", "testing", "retail", "api")
 HEAD = """# Code map
 
 Every module with the first line of its docstring, room by room; `python docs/code_map.py` writes this page, and a test compares it
-with the code. Imports point down this list of packages: `api`, `retail`, `projections`, `streams`, `schemas`.
+with the code. Imports point down this list of packages: `api`, `retail` and `testing`, `projections`, `streams`, `schemas`.
 [ARCHITECTURE.md](../ARCHITECTURE.md) has the path of one event through them, [glossary.md](glossary.md) the words.
 """
 

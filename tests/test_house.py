@@ -25,7 +25,7 @@ def test_the_code_map_says_what_the_modules_say() -> None:
 
 def test_the_table_of_rooms_says_what_the_rooms_say() -> None:
     assert code_map.ARCHITECTURE.read_text() == code_map.architecture(), "run: python docs/code_map.py"
-    packages = ("schemas", "streams", "projections", "api")
+    packages = ("schemas", "streams", "projections", "testing", "api")
     rooms = {
         path.parent.relative_to(ROOT).as_posix()
         for package in packages

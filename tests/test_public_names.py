@@ -1,4 +1,4 @@
-"""What authors and producers import: a few names from four packages, each in docs/public-api.md, and nothing else in examples."""
+"""What authors and producers import: a few names from five packages, each in docs/public-api.md, and nothing else in examples."""
 
 import ast
 import importlib
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-FACES = ("refold.schemas", "refold.streams", "refold.projections", "refold.reactors")
+FACES = ("refold.schemas", "refold.streams", "refold.projections", "refold.reactors", "refold.testing")
 MOST_NAMES = 20
 PAGE = (ROOT / "docs/public-api.md").read_text()
 AUTHORED = sorted([*(ROOT / "examples").rglob("*.py"), *(ROOT / "retail").rglob("*.py")])

@@ -8,7 +8,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-FOLDERS = ("schemas", "streams", "projections", "api", "retail", "examples", "docs", "tests", "benchmarks", "typings")
+FOLDERS = (
+    "schemas",
+    "streams",
+    "projections",
+    "testing",
+    "api",
+    "retail",
+    "examples",
+    "docs",
+    "tests",
+    "benchmarks",
+    "typings",
+)
 SOURCES = sorted(
     path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py*") if path.suffix in {".py", ".pyi"}
 )

@@ -1,0 +1,125 @@
+"""Events as they would be in the log: `event_at` says what happened, and `LogOf` has it as records."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from uuid import UUID
+
+from refold.schemas.avro import schema_of
+from refold.schemas.catalog import Catalog
+from refold.schemas.codec import Codec
+from refold.schemas.contracts import Category, Event, is_stream_id
+from refold.schemas.errors import BadValue
+from refold.schemas.identity import event_uuid
+from refold.schemas.meta import Meta
+from refold.schemas.upcast import upcasts_of
+from refold.schemas.validate import Contract, checked
+from refold.streams.chunk import Chunk
+from refold.streams.log.topics import events_topic
+
+WRITER = UUID(int=1)
+
+
+@dataclass(frozen=True)
+class Happened:
+    """An event of a stream, and when it occurred."""
+
+    stream: str
+    at: datetime
+    event: Event
+    actor: str | None = None
+    correlation_id: str | None = None
+
+
+def event_at(
+    stream: str, at: datetime | str, event: Event, *, actor: str | None = None, correlation_id: str | None = None
+) -> Happened:
+    """An event for `rows`: its stream, and when it occurred, as a time with its zone or as text (`2026-01-31T10:00Z`).
+
+    Raises ValueError for a time without a zone and for a text that names no stream.
+    """
+    time = datetime.fromisoformat(at) if isinstance(at, str) else at
+    if time.tzinfo is None:
+        raise ValueError(f"the time {at} has no zone: write 2026-01-31T10:00Z, or give a datetime with a tzinfo")
+    if not is_stream_id(stream):
+        raise ValueError(f"{stream!r:.100} cannot name a stream")
+    return Happened(stream, time.astimezone(UTC), event, actor, correlation_id)
+
+
+def sound(value: Contract) -> Contract:
+    """A command or event as the log would hold it. Raises BadValue, which names the class and the field."""
+    try:
+        return checked(value)
+    except BadValue as problem:
+        where = f"{type(value).__name__}{problem.field.removeprefix('$')}"
+        raise BadValue(f"{where}: {problem.message}", problem.field) from problem
+
+
+@cache
+def catalog_of(categories: tuple[Category, ...]) -> Catalog:
+    """The schemas of some categories as they are now; nothing need be frozen."""
+    return Catalog(
+        categories, [schema_of(cls, one.name) for one in categories for cls in (*one.classes, *_retired(one))]
+    )
+
+
+@cache
+def writer_of(category: Category) -> Codec:
+    """Writes a category's events, retired ones too: today's code may only read those."""
+    whole = Category(category.name, category.commands, (*category.events, *_retired(category)))
+    return Codec(Catalog((whole,), [schema_of(cls, category.name) for cls in whole.classes]))
+
+
+def _retired(category: Category) -> tuple[type[Event], ...]:
+    return tuple(upcasts_of(category).by_class)
+
+
+def category_of(categories: Iterable[Category], event: Event) -> Category:
+    """The category that an event is of, today's or retired. Raises TypeError if it is of none."""
+    names = []
+    for category in categories:
+        if type(event) in (*category.events, *_retired(category)):
+            return category
+        names.append(category.name)
+    raise TypeError(f"{type(event).__name__} is no event of {' or '.join(names)}, so no column can read it")
+
+
+@dataclass(frozen=True)
+class Record:
+    """A stored event: its category, its stream, and its bytes."""
+
+    category: str
+    stream: str
+    value: bytes
+
+
+def records_of(categories: Sequence[Category], happened: Iterable[Happened]) -> list[Record]:
+    """What happened as records, versions counted by stream. Raises BadValue if a field breaks its contract."""
+    versions: dict[tuple[str, str], int] = {}
+    found = []
+    for number, one in enumerate(happened):
+        category = category_of(categories, one.event)
+        version = versions[category.name, one.stream] = versions.get((category.name, one.stream), 0) + 1
+        command = UUID(int=number + 1)
+        meta = Meta(
+            writer=WRITER, command_id=command, body_hash=bytes(16),
+            event_id=event_uuid(category.name, one.stream, command, 0), category=category.name, stream=one.stream,
+            version=version, base_version=version - 1, seq=number, index=0, count=1, command_offset=number,
+            occurred_at=one.at, recorded_at=one.at, actor=one.actor, correlation_id=one.correlation_id,
+        )  # fmt: skip
+        found.append(Record(category.name, one.stream, writer_of(category).event(meta, sound(one.event))))
+    return found
+
+
+def chunks_of(records: Iterable[Record], starts: dict[str, int]) -> list[Chunk]:
+    """Records as chunks, one a category; moves `starts`, each category's next offset, on."""
+    values: dict[str, list[bytes | None]] = {}
+    for record in records:
+        values.setdefault(record.category, []).append(record.value)
+    found = []
+    for category, given in values.items():
+        start = starts.get(category, 0)
+        starts[category] = start + len(given)
+        found.append(Chunk(events_topic("", category), 0, start, given))
+    return found

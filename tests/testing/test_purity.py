@@ -1,0 +1,28 @@
+"""Impure functions are caught with the reason and the line; pure ones pass with the answer that they give anyway."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from refold.testing import Impure
+from refold.testing.purity import pure
+from tests.testing.zoo import IMPURE, PURE, State
+
+
+@pytest.mark.parametrize("function", IMPURE, ids=lambda function: function.__name__)
+def test_an_impure_function_is_caught(function: Callable[..., Any]) -> None:
+    with pytest.raises(Impure) as caught:
+        pure(function)(3, State())
+    assert IMPURE[function] in str(caught.value)
+    assert function.__name__ in str(caught.value)
+
+
+@pytest.mark.parametrize("function", PURE, ids=lambda function: function.__name__)
+def test_a_pure_function_passes(function: Callable[..., Any]) -> None:
+    assert pure(function)(3, State()) == function(3, State())
+
+
+def test_the_line_of_the_authors_file_is_named() -> None:
+    with pytest.raises(Impure, match=r"in line \d+ of zoo\.py"):
+        pure(next(function for function in IMPURE if function.__name__ == "by_a_secret"))(3, State())
