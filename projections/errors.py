@@ -15,6 +15,7 @@ RefoldError
 ├── NothingFolded        nothing-folded: the tables stand at the log's beginning
 ├── CannotJoin           cannot-join: the build did not reach the live tables in time
 ├── CannotPromote        cannot-promote: the view cannot be re-pointed
+├── CannotRepair         cannot-repair: the rows cannot be made those of the log one by one
 ├── RebuildDiffers       rebuild-differs: the rebuilt table is not the live one
 ├── RowsLost             rows-lost: a rebuild would leave a read model without rows
 ├── NotCompared          not-compared: the served table cannot be compared with the rebuilt one
@@ -140,6 +141,13 @@ class CannotPromote(RefoldError):
 
     code = "cannot-promote"
     remedy = "Run the same command again when no long query reads the view."
+
+
+class CannotRepair(RefoldError):
+    """Refold cannot repair single rows of the live table: it is set apart, this code cannot read what its rows hold, or somebody writes them by hand. Nothing has changed."""
+
+    code = "cannot-repair"
+    remedy = "If the message names an event, use code that can read it. Else run the same command again, or rebuild the model: `refold replay rebuild NAME --execute`."
 
 
 class RebuildDiffers(RefoldError):

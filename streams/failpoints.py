@@ -40,6 +40,9 @@ NAMES = (
     "replay.after-switch",
     "replay.within-prune",
     "replay.after-prune",
+    "replay.before-repair",
+    "replay.within-repair",
+    "replay.after-repair",
 )
 _FOLDER = os.environ.get(VARIABLE)
 _SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}

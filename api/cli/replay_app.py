@@ -36,6 +36,18 @@ replay.command(
     Example: refold replay verify store_daily --json""",
 )
 replay.command(
+    "refold.api.cli.repair:repair",
+    name="repair",
+    help="""Make some rows of a live table those that the log gives, while everything runs. No other row is written.
+
+    Without --execute it names the rows that would change, with the served value and the log's value of each column. --where finds
+    served rows alone: name a missing row by its key. Exits with 3 if rows are left as they are, since this code cannot compute them.
+
+    Example: refold replay repair store_daily --keys 7,2026-01-31 --execute
+
+    Example: refold replay verify store_daily --json | refold replay repair store_daily --keys - --execute""",
+)
+replay.command(
     "refold.api.cli.snapshots:as_of",
     name="as-of",
     help="""Keep read models as they were at a moment, under a name: `?snapshot=NAME` reads them. Live tables stay as they are.

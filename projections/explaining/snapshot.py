@@ -7,15 +7,13 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from refold.projections.declaring.declaration import Entity, handled
-from refold.projections.declaring.expressions import Field
+from refold.projections.declaring.declaration import handled
 from refold.projections.errors import DeclarationDiffers, KeyUnfit
 from refold.projections.live.limits import parked
 from refold.projections.partials.batch import ALL_BUILDS, Park
-from refold.projections.partials.long_keys import MARK
+from refold.projections.partials.of_key import stream_of
 from refold.projections.tables.builds import Build
 from refold.projections.tables.layout import Layout
-from refold.schemas.columns import envelope as m
 from refold.streams.chunk import Place
 from refold.streams.log.history import History
 from refold.streams.log.topics import events_topic
@@ -116,18 +114,7 @@ def _row(db: Database, layout: Layout, key: Sequence[Any]) -> dict[str, Any] | N
 
 def _streams(db: Database, layout: Layout, key: Sequence[Any]) -> dict[str, list[tuple[int, int]]] | None:
     """The places of all events of the stream that the key names; None if the key names no stream."""
-    stream = _stream_of(layout, key)
+    stream = stream_of(layout, key)
     if stream is None:
         return None
     return {name: History.offsets(db, name, stream, after=0, upto=2**62) for name in categories_of(layout)}
-
-
-def _stream_of(layout: Layout, key: Sequence[Any]) -> str | None:
-    model = layout.model
-    if isinstance(model, Entity):
-        return str(key[0])
-    parts = [part.value for part in model.key.values()]
-    if Field(m.STREAM) not in parts:
-        return None
-    stream = str(key[parts.index(Field(m.STREAM))])
-    return None if MARK in stream else stream

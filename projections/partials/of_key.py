@@ -1,4 +1,4 @@
-"""Finds the events that are added to one row, by columns."""
+"""Finds the events that are added to one row, by columns, and the column of a key that names a stream."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,6 +6,8 @@ from typing import Any
 import polars as pl
 
 from refold.projections.declaring.declaration import EventType, Rollup
+from refold.projections.declaring.expressions import Field
+from refold.projections.partials.long_keys import MARK
 from refold.projections.partials.partial import key_part
 from refold.projections.tables.layout import Layout
 from refold.schemas.columns import envelope as m
@@ -24,3 +26,15 @@ def rows_of_key(layout: Layout, kind: EventType, frame: pl.DataFrame, key: Seque
         for found, part, value in zip(keys, layout.keys, key, strict=True)
     ]
     return frame.filter(pl.all_horizontal(same))[ROW]
+
+
+def stream_of(layout: Layout, key: Sequence[Any]) -> str | None:
+    """The stream whose events alone reach the row with this key; None if any stream's may, or if the key has only a stand-in for it."""
+    model = layout.model
+    if not isinstance(model, Rollup):
+        return str(key[0])
+    parts = [part.value for part in model.key.values()]
+    if Field(m.STREAM) not in parts:
+        return None
+    stream = str(key[parts.index(Field(m.STREAM))])
+    return None if MARK in stream else stream

@@ -19,9 +19,11 @@ from refold.projections.replay.gates import Gates
 from refold.projections.replay.model_lock import alone
 from refold.projections.replay.plan import Failed, ReplayPlan, Report, make_plan, places_of
 from refold.projections.replay.rebuild_beside import RebuildBeside, goal
+from refold.projections.replay.repair import Repaired, repair
 from refold.projections.replay.source import Source
 from refold.projections.replay.staging import Staging
 from refold.projections.replay.verify_beside import VerifyBeside, VerifyReport
+from refold.projections.replay.wanted_keys import Wanted
 from refold.projections.tables.builds import GROUP, TAKEN, VERIFIED
 from refold.projections.tables.declared import Declared, declared
 from refold.projections.tables.layout import Layout
@@ -126,6 +128,16 @@ class Replay:
         site = replace(self._site, apart=TAKEN)
         done = self._apart(site, AsOf(site, name, moment), names, progress)
         return SnapshotReport(name, done.models, done.records, done.seconds, done.records_per_s, done.failed)
+
+    def repair(self, name: str, wanted: Wanted, progress: Progress, *, execute: bool) -> Repaired:
+        """Make these rows of a live table those of the log, or without `execute` say which differ.
+
+        Raises UnknownModel, NothingFolded, LogTrimmed, and as `repair.repair`.
+        """
+        site, layout = self._site, self._site.found.named(name)
+        if not any(group_positions(site.db, GROUP).values()):
+            raise NothingFolded("no read model has folded a record yet")
+        return repair(site, layout, wanted, progress, execute=execute)
 
     def _apart(self, site: Site, flow: Flow[Result], names: Sequence[str], progress: Progress) -> "_Apart[Result]":
         """Run a flow whose builds stay apart, and drop the builds that it leaves."""

@@ -88,7 +88,7 @@ def compare(db: Database, layout: Layout, shadow: Build, serving: Build) -> Comp
     names = [part.name for part in layout.stored]
     columns = {name: number for name, number in zip(names, numbers or [0] * len(names), strict=True) if number}
     return Compared(
-        rows, served, changed, missing, extra, columns, [_difference(layout, names, *one) for one in listed or ()]
+        rows, served, changed, missing, extra, columns, [difference(layout, names, *one) for one in listed or ()]
     )
 
 
@@ -150,7 +150,7 @@ def _texts(layout: Layout, alias: str) -> sql.Composed:
     return sql.SQL("ARRAY[{}]").format(sql.SQL(", ").join(parts))
 
 
-def _difference(
+def difference(
     layout: Layout,
     names: list[str],
     in_theirs: bool,  # noqa: FBT001 - as the statement gives them
@@ -158,6 +158,7 @@ def _difference(
     theirs: list[Text],
     ours: list[Text],
 ) -> Difference:
+    """A row that differs, from the texts of both sides' stored columns (`names`)."""
     there = dict(zip(names, ours if in_ours else theirs, strict=True))
     columns = {
         name: (served, log)

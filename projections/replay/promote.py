@@ -89,7 +89,7 @@ def join(db: Database, builder: Builder, source: Source) -> None:
             raise CannotJoin("the transaction that joins the live tables failed")
         builds.lock_exclusive(db)
         held = True
-        _fold_tail(db, builder, source)
+        fold_tail(db, builder, source)
         for staging in builder.staged:
             builds.set_status(db, staging.build, "shadow")
             positions.forget(db, staging.build.group)
@@ -105,7 +105,7 @@ def meet(db: Database, reads: Database, builder: Builder, source: Source) -> Non
     retried_within(db, "1s", lambda: builds.hold_still(db), CannotJoin("the live tables were busy all the time"))
     try:
         with db.transaction():
-            _fold_tail(db, builder, source)
+            fold_tail(db, builder, source)
         reads.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
         reads.execute("SELECT")  # takes the snapshot
     finally:
@@ -113,7 +113,8 @@ def meet(db: Database, reads: Database, builder: Builder, source: Source) -> Non
             builds.let_go(db)
 
 
-def _fold_tail(db: Database, builder: Builder, source: Source) -> None:
+def fold_tail(db: Database, builder: Builder, source: Source) -> None:
+    """Fold the records up to the group's positions, which the caller holds still, within the caller's transaction."""
     vector = {place: at for place, at in group_positions(db, GROUP).items() if place in source.position}
     until = time.monotonic() + _TAIL_S
     while source.left(vector):

@@ -152,6 +152,14 @@ def set_status(db: Database, build: Build, status: str) -> None:
     db.execute("UPDATE refold.builds SET status = %s, changed_at = now() WHERE build = %s", (status, build.number))
 
 
+def mark_repaired(db: Database, build: Build) -> None:
+    """Let every reader's cache and every watcher take the build for another table: its rows have changed, and its position has not.
+
+    They all know a build by its number, declaration and `created_at`.
+    """
+    db.execute("UPDATE refold.builds SET created_at = clock_timestamp() WHERE build = %s", (build.number,))
+
+
 def detach(db: Database, build: Build, code: str, reason: str) -> None:
     """Take a member out of the group at its positions, or end the life of a build set apart; the others go on.
 

@@ -79,6 +79,11 @@ class Layout:
         return isinstance(self.model, Entity) and self.model.deleted_when is not None
 
     @property
+    def by_stream(self) -> bool:
+        """Whether the whole key is the id of a stream."""
+        return isinstance(self.model, Entity)
+
+    @property
     def evolves(self) -> bool:
         return isinstance(self.model, Entity) and self.model.evolve is not None
 

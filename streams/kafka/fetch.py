@@ -38,9 +38,9 @@ class Fetched:
 class Fetcher:
     """Asks the partitions' leaders for record batches. One thread uses it."""
 
-    def __init__(self, servers: str, topics: Sequence[str]) -> None:
-        """Raises KafkaUnavailable."""
-        self._turn = 0
+    def __init__(self, servers: str, topics: Sequence[str], *, place_bytes: int = _PLACE_BYTES) -> None:
+        """`place_bytes`: most bytes that one answer has of a partition. Raises KafkaUnavailable."""
+        self._turn, self.place_bytes = 0, place_bytes
         self._client = LeaderClient(servers, topics)
 
     def fetch(self, positions: Mapping[Place, int], seconds: float) -> list[Fetched]:
@@ -87,7 +87,7 @@ class Fetcher:
     ) -> list[tuple[Place, int, bytes]]:
         """Error code and record set of each place. Raises KafkaError."""
         wanted: defaultdict[str, list[tuple[int, int, int]]] = defaultdict(list)
-        each = max(1, min(_PLACE_BYTES, _RESPONSE_BYTES // len(places)))
+        each = max(1, min(self.place_bytes, _RESPONSE_BYTES // len(places)))
         for topic, part in places:
             wanted[topic].append((part, positions[topic, part], each))
         request = FetchRequest(int(seconds * 1000), 1, _RESPONSE_BYTES, _READ_UNCOMMITTED, list(wanted.items()))

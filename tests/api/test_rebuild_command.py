@@ -32,11 +32,15 @@ from tests.streams.broker import DOMAINS, prepare
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 SCANNED = ItemScanned(store_id=7, product_id=5, quantity=1, amount=Decimal("1.10"), discount=Decimal("0.00"))
 Run = Callable[..., tuple[int, Any, str]]
-VERBS = ("builds", "promote", "rollback", "prune", "verify", "as-of", "snapshots")
+VERBS = ("builds", "promote", "rollback", "prune", "verify", "repair", "as-of", "snapshots")
 
 
 @pytest.fixture
 def db(settings: Settings) -> Iterator[Database]:
+    yield from four_stores(settings)
+
+
+def four_stores(settings: Settings) -> Iterator[Database]:
     """Four stores with a line each."""
     prepare(settings)
     LogWriter(settings, DOMAINS).write([event for store in (7, 8, 9, 10) for event in basket(f"b{store}", store)])
@@ -57,6 +61,10 @@ def _fields(event: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def run(settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    return replaying(settings, monkeypatch, capsys)
+
+
+def replaying(settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """`refold replay`, or without a verb `rebuild --execute`: its exit code, its JSON, its words."""
     for name, value in settings.environment().items():
         monkeypatch.setenv(name, value)
