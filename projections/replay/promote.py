@@ -29,7 +29,19 @@ from refold.streams.postgres import positions
 from refold.streams.postgres.connection import Database, notify
 from refold.streams.refusals import first_line, is_away, refusal_of
 
-__all__ = ["begin", "drop", "drop_apart", "fold_tail", "hold_all", "join", "meet", "promote", "retried", "switch", "take_over"]
+__all__ = [
+    "begin",
+    "drop",
+    "drop_apart",
+    "fold_tail",
+    "hold_all",
+    "join",
+    "meet",
+    "promote",
+    "retried",
+    "switch",
+    "take_over",
+]
 _TAIL_S = 5.0
 
 
