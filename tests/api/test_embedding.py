@@ -341,6 +341,11 @@ def test_openapi_shows_links_where_rows_and_select_are_described() -> None:
     assert "resource-ambiguous" in get["responses"]["300"]["description"]
 
 
+def test_a_snapshot_says_that_it_has_no_linked_rows() -> None:
+    with pytest.raises(ResourceUnknown, match="a snapshot has no linked rows"):
+        planned("select=*,made_by(*)", replace(TOOLS, domain="shop@january", links=()))
+
+
 def test_the_page_of_paths_shows_rows_once_that_are_linked_in_a_circle() -> None:
     def many(name: str, to: str) -> ServedLink:
         return ServedLink(name, to, (("household_id", "household_id"),), True, "Others.", name)

@@ -1,5 +1,7 @@
 """How fresh rows are, and when a client has them already: the pure part."""
 
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -8,6 +10,8 @@ from hypothesis import strategies as st
 
 from refold.api.errors import HeaderInvalid
 from refold.api.http.reads.freshness import Seen, Standing, http_date, is_known, read_max_age
+from refold.api.http.reads.standing import ClosedModel
+from refold.projections.tables.serving import served_models
 
 MODEL = ("retail", "store_daily")
 
@@ -69,6 +73,18 @@ def test_no_process_calls_rows_unmodified_that_have_changed(
                 assert of == state
         if modified is not None:
             told.append((modified, state))
+
+
+def test_a_snapshot_is_as_old_as_its_moment_and_of_any_age_where_that_is_a_position() -> None:
+    shown = served_models(["retail"])[0]
+    values = {one.name: getattr(shown, one.name) for one in fields(shown)}
+    moment = datetime.now(UTC) - timedelta(days=3)
+    dated = ClosedModel(**values, snapshot="s", at=moment.isoformat(), taken=moment.timestamp() + 9).standing()
+    assert 3 * 86_400 <= int(dated.headers()["Refold-Age"]) < 4 * 86_400
+    assert (dated.is_older(5), dated.is_older(5 * 86_400), dated.is_older(None)) == (True, False, False)
+    placed = ClosedModel(**values, snapshot="s", at=None, taken=moment.timestamp()).standing()
+    assert placed.headers().keys() == {"Refold-Position"}
+    assert (placed.is_older(10**9), placed.is_older(None)) == (True, False)
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("5", 5.0), (" 0.25 ", 0.25), ("0", 0.0)])

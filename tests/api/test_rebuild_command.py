@@ -358,6 +358,11 @@ def test_a_snapshot_is_the_model_as_it_was_and_is_read_on_the_same_paths(
             found = client.get(f"{asked}&snapshot={name}")
             assert (found.content, found.headers["Refold-Position"]) == (then.content, then.headers["Refold-Position"])
             assert found.headers["Refold-Snapshot"] == name
+            said = "Refold-Lag" in found.headers, "Refold-Age" in found.headers
+            assert said == (False, moment[0] == "--at"), "nobody counts what came behind it"
+            late = client.get(f"{asked}&snapshot={name}", headers={"Refold-Max-Age": "0"})
+            assert (late.status_code, late.json()["code"]) == (412, "too-old")
+            assert "which stays as it is" in late.json()["detail"]
             assert "immutable" in found.headers["Cache-Control"]
             again = client.get(f"{asked}&snapshot={name}", headers={"If-None-Match": found.headers["ETag"]})
             assert (again.status_code, again.headers["Cache-Control"]) == (304, found.headers["Cache-Control"])

@@ -21,7 +21,7 @@ from refold.api.http.changes.hub import Changes
 from refold.api.http.changes.ids import Since, read_since
 from refold.api.http.changes.selection import Selection, select
 from refold.api.http.changes.subscriber import Subscriber
-from refold.api.http.reads.language.query_string import GROUPS, PARAMETERS, Check, pairs, read_query
+from refold.api.http.reads.language.query_string import ASKED, GROUPS, Check, pairs, read_query
 from refold.api.http.reads.language.tree import Item, Path
 from refold.api.http.reads.planning.names import not_of_changes
 from refold.api.http.reads.planning.resources import check_name
@@ -52,7 +52,7 @@ async def read_changes(
     raw: bytes = request.scope["query_string"]
     filters = b"&".join(part for part in raw.split(b"&") if not part.startswith(SINCE.encode() + b"="))
     for name, _ in pairs(filters):
-        if name in PARAMETERS and name not in GROUPS:
+        if name in ASKED and name not in GROUPS:
             raise unknown_parameter(name, ("the columns", *GROUPS, SINCE))
     query = read_query(filters, check=_of_model(served))
     start = _start(served, read_texts(raw, SINCE).get(SINCE, NOW), request.headers.get("last-event-id"))

@@ -48,7 +48,7 @@ async def not_modified(
     wanted = read_wanted(headers.get("refold-min-position"), models.domains.categories, model.categories)
     if missing(wanted, standing.positions):
         return None
-    if max_age is not None and standing.age > max_age:
+    if standing.is_older(max_age):
         return None
     etag, modified = (
         _etag(scope, headers, standing, media),

@@ -39,16 +39,17 @@ class Standing:
 
     `behind`: records that the core has folded and the model has not. `as_of`: when the newest record that the rows show
     was appended. `age`: the rows show everything that was appended longer ago than so many seconds, 0 if nothing is missing.
+    Of a snapshot nobody counts what came behind it (`behind` is None), and the age is known of a moment that is a time.
     `table`: which tables serve and which streams wait in them. `now` and `seen`: seconds since 1970 by Postgres's clock,
     before and after the moment at which the rows stood there.
     """
 
     positions: Positions
-    behind: int
+    behind: int | None
     parked: int
     detached: str | None
     as_of: str | None = None
-    age: float = 0.0
+    age: float | None = 0.0
     table: str = ""
     now: float = 0.0
     seen: float = 0.0
@@ -62,13 +63,17 @@ class Standing:
         """Equal exactly while the rows are: what serves, how far it is, and what is missing from it."""
         return self.table, self.position, self.parked, self.detached
 
+    def is_older(self, seconds: float | None) -> bool:
+        """Whether the rows may be older than a client takes them."""
+        return seconds is not None and (self.age is None or self.age > seconds)
+
     def headers(self) -> dict[str, str]:
         """What an answer says of its rows besides the rows."""
-        headers = {
-            "Refold-Position": self.position,
-            "Refold-Lag": str(self.behind),
-            "Refold-Age": str(math.ceil(self.age)),
-        }
+        headers = {"Refold-Position": self.position}
+        if self.behind is not None:
+            headers["Refold-Lag"] = str(self.behind)
+        if self.age is not None:
+            headers["Refold-Age"] = str(math.ceil(self.age))
         if self.as_of is not None:
             headers["Refold-As-Of"] = self.as_of
         if self.parked:

@@ -95,17 +95,20 @@ async def fresh(
         page = await read()
         left = missing(wanted, page.positions)
         remaining = until - asyncio.get_running_loop().time()
-        is_old = max_age is not None and page.standing.age > max_age
+        is_old = page.standing.is_older(max_age)
         if not left and not is_old:
             return page
         if remaining <= 0 or page.detached not in (None, *APART) or isinstance(model, ClosedModel):
             stands = f"detached ({page.detached})" if page.detached else "behind"
+            if isinstance(model, ClosedModel):
+                stands = f"the snapshot {model.snapshot}, which stays as it is"
             place = page.position or "the beginning"
             error: ApiError = PositionNotReached(
                 f"{model.name} is {stands}: it stands at {place}, not at {token(left)}"
             )
             if not left:
-                error = TooOld(f"{model.name} is {stands}: its rows may be {page.standing.age:.1f} s old")
+                age = "of any age" if page.standing.age is None else f"{page.standing.age:.1f} s old"
+                error = TooOld(f"{model.name} is {stands}: its rows may be {age}")
             error.headers = page.headers()
             raise error
         await (models.reads.moved(left, remaining) if left else asyncio.sleep(min(_AGAIN_S, remaining)))

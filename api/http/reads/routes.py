@@ -22,6 +22,7 @@ from refold.api.http.reads.request import read_key
 from refold.api.http.reads.row_keys import explained_key
 from refold.api.http.reads.served_now import as_served, of_other_code
 from refold.api.http.reads.services import ModelServices
+from refold.api.http.reads.snapshot import PARAMETER as SNAPSHOT
 from refold.api.http.reads.snapshot import as_of
 from refold.api.http.wire.accepting import JSON, accepted
 from refold.api.http.wire.answer import Answer
@@ -95,9 +96,8 @@ def _no_parameters(served: ServedModel, raw: bytes) -> None:
     """A row by its key is shown whole: whoever wants less of it, or more, asks the list. Raises UnknownParameter."""
     if raw:
         asked = "&".join(f"{name}=eq.VALUE" for name in served.key)
-        refuse_unknown(
-            raw, (), hint=f", since a row by its key is shown whole; ask the list: {served.name}?{asked}&select=…"
-        )
+        hint = f"; a row by its key is shown whole: to choose of it, ask the list: {served.name}?{asked}&select=…"
+        refuse_unknown(raw, (SNAPSHOT,), hint=hint)
 
 
 async def _row(request: AnyRequest, models: ModelServices, served: ServedModel, raw: bytes) -> Answer:

@@ -18,6 +18,7 @@ from refold.api.http.reads.planning.pieces import Piece
 from refold.api.http.reads.services import Fetch, ModelServices
 from refold.api.http.wire.answer import Answer
 from refold.api.http.wire.tasks import ended
+from refold.api.reading_errors import OperatorUnfit, ResourceUnknown, SelectInvalid
 from refold.api.unavailable import ModelNotBuilt, NotPrepared, ReadModelFailed
 from refold.projections.tables.served import ServedModel, of_json
 from refold.schemas.errors import RefoldError
@@ -28,7 +29,8 @@ OTHER = {"Refold-Declaration": "other"}
 """Header of an answer whose rows are of another declaration than this process has."""
 _LOOK_S, _JUST_S = 1.0, 0.1
 _TABLE_CHANGED = (NotPrepared, ReadModelFailed)
-_MAYBE_STALE = (*_TABLE_CHANGED, FilterInvalid, OrderInvalid, UnknownParameter)
+_NAMES_A_COLUMN = (UnknownParameter, SelectInvalid, OrderInvalid, OperatorUnfit)
+_MAYBE_STALE = (*_TABLE_CHANGED, *_NAMES_A_COLUMN, FilterInvalid, ResourceUnknown)
 _SERVING = """
     SELECT domain, model, fingerprint, served::text, false, 1 AS nr FROM refold.builds WHERE status = 'serving'
     UNION ALL
@@ -141,8 +143,8 @@ def as_served(route: Callable[..., Awaitable[Answer]]) -> Callable[..., Awaitabl
                 answer = await route(models=models, domain=domain, model=model, **more)
             elif isinstance(problem, NotPrepared) and now.is_missing(name):
                 raise ModelNotBuilt(f"{domain}.{model} is declared, and no table of it is built yet") from problem
-            elif isinstance(problem, UnknownParameter) and now.is_other(name):
-                raise UnknownParameter(f"{problem.message} ({_OTHER_CODE})", *problem.faults) from problem
+            elif isinstance(problem, _NAMES_A_COLUMN) and now.is_other(name):
+                raise type(problem)(f"{problem.message} ({_OTHER_CODE})", *problem.faults) from problem
             else:
                 raise
         if now.is_other(name):

@@ -31,10 +31,9 @@ class ClosedModel(ServedModel):
         """Where the rows stand, permanently."""
         now = time.time()
         table = f"snapshot {self.snapshot} {self.fingerprint} {self.taken}"
-        as_of = None if self.at is None else _time(datetime.fromisoformat(self.at).timestamp())
-        return Standing(
-            dict(self.positions), 0, self.parked, None, as_of, max(now - self.taken, 0.0), table, now, self.taken
-        )
+        at = None if self.at is None else datetime.fromisoformat(self.at).timestamp()
+        as_of, age = (None, None) if at is None else (_time(at), max(now - at, 0.0))
+        return Standing(dict(self.positions), None, self.parked, None, as_of, age, table, now, self.taken)
 
 
 STANDING = """
