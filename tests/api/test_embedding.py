@@ -1,7 +1,6 @@
 """Embedded resources without a server: which link a name means, what is refused and how it is told, and that values stay values."""
 
 from dataclasses import replace
-from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -9,13 +8,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from refold.api.errors import ApiError, FilterInvalid, OrderInvalid, UnknownParameter
-from refold.api.http.describe.docs_page import docs_page
-from refold.api.http.describe.openapi import document
 from refold.api.http.reads.language.printing import printed
 from refold.api.http.reads.language.query_string import read_query
 from refold.api.http.reads.language.tree import Column, Embedded, Term
-from refold.api.http.reads.planning.plan import Plan, Wanted, plan_query
-from refold.api.http.reads.planning.resources import check_name, together
+from refold.api.http.reads.planning.plan import plan_query
+from refold.api.http.reads.planning.resources import together
 from refold.api.reading_errors import (
     QueryTooLarge,
     RangeUnsatisfiable,
@@ -23,46 +20,9 @@ from refold.api.reading_errors import (
     ResourceUnknown,
     SelectInvalid,
 )
-from refold.projections import STREAM, BadDeclaration, Entity, Link, Rollup, View, events, key
-from refold.projections.tables.declared import declared_of
-from refold.projections.tables.fingerprint import fingerprint, view_fingerprint
-from refold.projections.tables.served import as_json, of_json
-from refold.projections.tables.serving import ServedColumn, ServedLink, ServedModel, served_models
-from refold.retail.projections import BASKETS, HOUSEHOLDS
-from refold.retail.schemas.basket import BASKET, ItemScanned
-from refold.retail.views import STORE_TOTALS
-from refold.streams.domain import load_domains
+from refold.projections.tables.serving import ServedModel
+from tests.api.linked import MODELS, PEOPLE, TOOLS, planned
 from tests.api.test_planning import HOSTILE, IDENTIFIER, texts
-
-COLUMNS = {"nr": "integer", "name": "text", "price": "numeric(10,2)", "maker": "integer", "owner": "integer"}
-
-
-def model(name: str, *links: ServedLink, reads: tuple[str, ...] = ()) -> ServedModel:
-    columns = tuple(ServedColumn(c, t, nullable=c != "nr", doc="") for c, t in COLUMNS.items())
-    return ServedModel("shop", name, "", columns, ("nr",), (f"shop.{name}",), reads, links=links)
-
-
-def link(name: str, to: str, column: str, *, many: bool = False, declared: str = "") -> ServedLink:
-    pairs = (("nr", column),) if many else ((column, "nr"),)
-    return ServedLink(name, to, pairs, many, "", declared or name)
-
-
-MODELS = {
-    ("shop", one.name): one
-    for one in (
-        model("tools", link("made_by", "people", "maker"), link("owned_by", "people", "owner"), link("kin", "tools", "owner"),
-              link("tools", "tools", "owner", many=True, declared="kin")),
-        model("people", link("made", "tools", "maker", many=True, declared="made_by"),
-              link("owns", "tools", "owner", many=True, declared="owned_by"), link("boss", "bosses", "owner")),
-        model("bosses", reads=("people",)),
-    )
-}  # fmt: skip
-TOOLS, PEOPLE, BOSSES = MODELS.values()
-
-
-def planned(text: str, of: ServedModel = TOOLS, **wanted: Any) -> Plan:
-    query = read_query(text.encode(), check=check_name(of, MODELS))
-    return plan_query(of, query, Wanted(**wanted), MODELS)
 
 
 def test_spread_resources_related_orders_and_hints_are_read_and_printed() -> None:
@@ -231,41 +191,6 @@ def test_during_a_deploy_a_link_without_its_columns_is_told() -> None:
         plan_query(TOOLS, query)
 
 
-scanned = events(BASKET, ItemScanned)
-
-
-def rollup(name: str, kind: str, **links: Link) -> Rollup:
-    keys: dict[str, dict[str, Any]] = {
-        "whole": {"store_id": "store_id"},
-        "text": {"id": STREAM},
-        "two": {"one": "store_id", "two": "product_id"},
-    }
-    return Rollup(
-        name=name,
-        domain="retail",
-        description="Lines.",
-        key={column: key(field, "A key.") for column, field in keys[kind].items()},
-        columns={"lines": scanned.count("Lines."), "last": scanned.last("product_id", "The last product.")},
-        links=links,
-    )
-
-
-@pytest.mark.parametrize(
-    ("models", "said"),
-    [
-        ([rollup("a", "whole", b=Link("b", "store_id", "B."))], "the link b leads to b, which retail does not have; there are a"),
-        ([rollup("a", "two", b=Link("b", "one", "B.")), rollup("b", "two")], "the link b has 1 columns, and the key of b has 2: one, two"),
-        ([rollup("a", "whole", b=Link("b", "store_id", "B.")), rollup("b", "text")], "store_id is integer, and b.id is text; they are never equal"),
-        ([rollup("a", "whole", x=Link("b", "store_id", "B.", reverse="last")), rollup("b", "whole")], "the link last has the name of a column"),
-        ([rollup("a", "whole", x=Link("b", "store_id", ""), y=Link("b", "store_id", "")), rollup("b", "whole")], "the link a has the name of another link"),
-    ],
-)  # fmt: skip
-def test_a_link_that_leads_nowhere_is_refused_when_the_domain_is_loaded(models: list[Any], said: str) -> None:
-    with pytest.raises(BadDeclaration) as found:
-        declared_of(models)
-    assert said in found.value.message
-
-
 def test_a_value_of_an_embedded_resource_is_refused_under_its_whole_name_even_where_only_postgres_knows() -> None:
     with pytest.raises(FilterInvalid) as found:
         planned("select=*,made_by(*)&made_by.nr=eq.x")
@@ -276,86 +201,6 @@ def test_a_value_of_an_embedded_resource_is_refused_under_its_whole_name_even_wh
     assert own.refused().message == "name: Postgres cannot read the pattern '('"
 
 
-@pytest.mark.parametrize(
-    ("link", "said"),
-    [
-        (Link("b", "nothing", "B."), "the link b names 'nothing'; its columns are some of store_id, lines, last"),
-        (Link("b", (), "B."), "has no column, or one twice"),
-        (Link("b", ("last", "last"), "B."), "has no column, or one twice"),
-        (Link("B", "last", "B."), "'B' is no name in lower case"),
-        (Link("b", "last", "\0"), "no text that Postgres can hold"),
-        ("b", "write Link(to, columns, doc)"),
-    ],
-)  # fmt: skip
-def test_a_link_that_is_wrong_by_itself_is_refused_when_it_is_declared(link: Any, said: str) -> None:
-    with pytest.raises(BadDeclaration) as found:
-        rollup("a", "whole", b=link)
-    assert said in found.value.message
-    with pytest.raises(BadDeclaration, match="the link last has the name of a column"):
-        rollup("a", "whole", last=Link("b", "last", "B."))
-
-
-def test_links_change_no_fingerprint_and_are_not_kept_beside_a_build() -> None:
-    bare, tied = rollup("a", "whole"), rollup("a", "whole", b=Link("b", "store_id", "B."))
-    assert fingerprint(bare) == fingerprint(tied)
-    assert fingerprint(replace(HOUSEHOLDS, links={"x": Link("baskets", "household_id", "")})) == fingerprint(HOUSEHOLDS)
-    assert isinstance(STORE_TOTALS, View)
-    assert view_fingerprint(replace(STORE_TOTALS, links={"x": Link("y", "store_id", "")})) == view_fingerprint(
-        STORE_TOTALS
-    )
-    assert of_json(as_json(TOOLS)) == TOOLS
-
-
-def test_each_link_of_retail_is_there_in_both_directions() -> None:
-    assert isinstance(BASKETS, Entity)
-    found = {(one.name, of.name): of for one in served_models(["retail"]) for of in one.links}
-    assert set(found) == {
-        ("baskets", "household"),
-        ("baskets", "store"),
-        ("households", "receipts"),
-        ("store_totals", "receipts"),
-    }
-    assert not found["baskets", "household"].many
-    assert found["households", "receipts"] == ServedLink(
-        "receipts",
-        "baskets",
-        (("household_id", "household_id"),),
-        True,
-        found["households", "receipts"].doc,
-        "household",
-    )
-    one_each = declared_of([rollup("a", "whole", b=Link("b", "store_id", "B.")), rollup("b", "whole")]).links
-    assert [link.many for links in one_each.values() for link in links] == [False, False]
-
-
-def test_openapi_shows_links_where_rows_and_select_are_described() -> None:
-    found = document(load_domains(["retail"]), served_models(["retail"]))
-    row = found["components"]["schemas"]["retail.households"]
-    assert row["properties"]["receipts"]["items"] == {"$ref": "#/components/schemas/retail.baskets"}
-    assert "receipts" not in row["required"]
-    household = found["components"]["schemas"]["retail.baskets"]["properties"]["household"]
-    assert household["anyOf"] == [{"$ref": "#/components/schemas/retail.households"}, {"type": "null"}]
-    get = found["paths"]["/v1/retail/baskets"]["get"]
-    (select,) = [one["description"] for one in get["parameters"] if one["name"] == "select"]
-    assert "`household(columns)` embeds rows of households" in select
-    assert "resource-ambiguous" in get["responses"]["300"]["description"]
-
-
 def test_a_snapshot_says_that_it_has_no_linked_rows() -> None:
     with pytest.raises(ResourceUnknown, match="a snapshot has no linked rows"):
         planned("select=*,made_by(*)", replace(TOOLS, domain="shop@january", links=()))
-
-
-def test_the_page_of_paths_shows_rows_once_that_are_linked_in_a_circle() -> None:
-    def many(name: str, to: str) -> ServedLink:
-        return ServedLink(name, to, (("household_id", "household_id"),), True, "Others.", name)
-
-    served = [
-        replace(one, links=(*one.links, many("same", one.name), many("others", "baskets" if one.name == "households" else "households")))
-        if one.name in {"households", "baskets"} else one
-        for one in served_models(["retail"])
-    ]  # fmt: skip
-    page = docs_page(document(load_domains(["retail"]), served))
-    assert "array of retail.households" in page
-    assert "retail.households or null" in page
-    assert len(page) < 2 * len(docs_page(document(load_domains(["retail"]), served_models(["retail"]))))

@@ -3,27 +3,24 @@
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import httpx
 import pytest
 
 from refold.api.cli.app import run
 from refold.api.cli.stack import Stack
+from tests.api.shopping import DAYS_AGO, basket_of_five_events, sent, shop_of_a_household, traced, why
 
 pytestmark = pytest.mark.timeout(180)
 ROOT = Path(__file__).parent.parent.parent
-DAYS_AGO = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -32,25 +29,14 @@ def api(stack: Stack) -> Iterator[httpx.Client]:
         yield client
 
 
-def sent(api: httpx.Client, command: str, body: dict[str, Any], **headers: str) -> httpx.Response:
-    key = {"Idempotency-Key": str(uuid.uuid4())} | {name.replace("_", "-"): text for name, text in headers.items()}
-    path = command if "/" in command else f"basket/{command}"
-    answer = api.post(f"/v1/commands/retail/{path}", json=body, headers=key)
-    assert answer.status_code == 201, answer.text
-    return answer
+@pytest.fixture(scope="module")
+def basket(api: httpx.Client) -> str:
+    return basket_of_five_events(api)
 
 
 @pytest.fixture(scope="module")
-def basket(api: httpx.Client) -> str:
-    """A basket of five events: opened, three lines, paid. The second line was sent late: it happened three days before."""
-    name = f"b-{uuid.uuid4().hex[:12]}"
-    occurred = [DAYS_AGO, DAYS_AGO + timedelta(days=1), DAYS_AGO - timedelta(days=3), DAYS_AGO + timedelta(days=2)]
-    sent(api, "OpenBasket", {"basket_id": name, "store_id": 7}, Refold_Occurred_At=occurred[0].isoformat())
-    for line, at in enumerate(occurred[1:], 1):
-        body = {"basket_id": name, "product_id": line, "quantity": line, "amount": f"{line}.10", "discount": "0"}
-        sent(api, "ScanItem", body, Refold_Occurred_At=at.isoformat())
-    sent(api, "PayBasket", {"basket_id": name})
-    return name
+def shop(api: httpx.Client) -> str:
+    return shop_of_a_household(api)
 
 
 TOTALS = ["0", "0", "1.10", "3.20", "6.30", "6.30"]
@@ -139,42 +125,6 @@ def test_pages_of_the_past_stay_in_the_past(api: httpx.Client, basket: str) -> N
     assert versions == [1, 2, 3, 4]
     state_alone = api.get(f"/v1/streams/retail/basket/{basket}?version=2&limit=0").json()
     assert (state_alone["events"], state_alone["next"], state_alone["appended_at"] is None) == ([], None, False)
-
-
-@pytest.fixture(scope="module")
-def shop(api: httpx.Client) -> str:
-    """Events of every retail model: two products, and three baskets of one household, one of them given up. Folded by all."""
-    for product in (1, 2):
-        listed = {
-            "product_id": str(product),
-            "department": "GROCERY",
-            "brand": "National",
-            "category": "x",
-            "type": "y",
-        }
-        sent(api, "product/ListProduct", listed)
-    household = f"h-{uuid.uuid4().hex[:12]}"
-    sent(api, "household/EnrolInCampaign", {"household_id": household, "campaign_id": 3})
-    for number, last in enumerate(("PayBasket", "PayBasket", "VoidBasket")):
-        name = f"{household}-{number}"
-        sent(api, "OpenBasket", {"basket_id": name, "store_id": 7, "household_id": household})
-        line = {"basket_id": name, "product_id": 1 + number % 2, "quantity": 2, "amount": "5.55", "discount": "0.45"}
-        sent(api, "ScanItem", line)
-        position = sent(api, last, {"basket_id": name} | ({"reason": "left"} if last == "VoidBasket" else {}))
-    deadline = time.monotonic() + 60
-    while (row := api.get(f"/v1/retail/households/{household}").json()).get("baskets") != 2:
-        assert time.monotonic() < deadline, row
-        time.sleep(0.1)
-    fresh = {"Refold-Min-Position": position.headers["refold-position"]}
-    assert api.get(f"/v1/retail/baskets/{household}-2", headers=fresh).status_code == 200
-    return household
-
-
-def why(api: httpx.Client, path: str, **asked: Any) -> dict[str, Any]:
-    answer = api.get(f"{path}/explain", params=asked)
-    assert answer.status_code == 200, answer.text
-    found: dict[str, Any] = answer.json()
-    return found
 
 
 @pytest.mark.parametrize("model", ["baskets", "store_daily", "product_sales", "households"])
@@ -266,13 +216,6 @@ def test_a_key_that_ends_with_explain_is_told_from_an_explanation(api: httpx.Cli
     assert by_parameter["changes"] == why(api, f"/v1/retail/baskets/{shop}-0")["changes"]
 
 
-def traced(api: httpx.Client, asked: Any, **more: Any) -> dict[str, Any]:
-    answer = api.get("/v1/trace", params={"id": str(asked), **more})
-    assert answer.status_code == 200, answer.text
-    found: dict[str, Any] = answer.json()
-    return found
-
-
 def test_a_command_is_traced_to_its_events_its_rows_and_the_commands_that_answer_them(
     api: httpx.Client, shop: str
 ) -> None:
@@ -303,62 +246,6 @@ def test_a_command_is_traced_to_its_events_its_rows_and_the_commands_that_answer
     alone = traced(api, paid["command_id"], limit=1)
     assert (alone["complete"], alone["cut"]) == (False, ["the trace's limit"])
     assert alone["tree"][0]["events"][0]["reactions"][0]["command"]["cut"] == "the trace's limit"
-
-
-def test_a_correlation_is_traced_to_all_its_commands(api: httpx.Client) -> None:
-    correlation, household = f"till/3 {uuid.uuid4().hex}", f"h-{uuid.uuid4().hex[:12]}"
-    name = f"{household}-x"
-    opened = {"basket_id": name, "store_id": 8, "household_id": household}
-    sent(api, "OpenBasket", opened, Refold_Correlation_Id=correlation)
-    line = {"basket_id": name, "product_id": 1, "quantity": 1, "amount": "3.00", "discount": "0"}
-    sent(api, "ScanItem", line, Refold_Correlation_Id=correlation)
-    sent(api, "PayBasket", {"basket_id": name}, Refold_Correlation_Id=correlation)
-    deadline = time.monotonic() + 60
-    while api.get(f"/v1/retail/households/{household}").status_code == 404:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    found = traced(api, correlation)
-    assert (found["read_as"], found["complete"]) == ("correlation", True)
-    assert [root["command"] for root in found["tree"]] == ["OpenBasket", "ScanItem", "PayBasket"]
-    assert [line["command"] for line in found["list"] if line["kind"] == "command"][-1] == "AwardPoints"
-    assert {line["correlation_id"] for line in found["list"] if line["kind"] == "command"} == {correlation}
-    assert api.get(f"/v1/trace/{quote(correlation, safe='')}").json() == found
-
-
-def test_a_rejected_command_and_one_by_its_key_are_traced(api: httpx.Client, basket: str) -> None:
-    key = f"key/{uuid.uuid4().hex}"
-    answer = api.post(
-        "/v1/commands/retail/basket/OpenBasket",
-        json={"basket_id": basket, "store_id": 1},
-        headers={"Idempotency-Key": key, "Refold-Actor": "ann"},
-    )
-    assert answer.status_code == 409
-    (root,) = traced(api, key)["tree"]
-    assert (root["status"], root["code"], root["command"]) == ("rejected", answer.json()["code"], "OpenBasket")
-    assert (root["events"], root["actor"], root["version"]) == ([], "ann", 5)
-
-
-def test_a_command_that_is_not_decided_is_traced_as_pending(api: httpx.Client, stack: Stack) -> None:
-    key, handler = str(uuid.uuid4()), stack.pids()["handler"]
-    os.kill(handler, signal.SIGSTOP)
-    try:
-        body = {"basket_id": f"b-{uuid.uuid4().hex[:12]}", "store_id": 9}
-        headers = {"Idempotency-Key": key, "Prefer": "wait=0", "Refold-Correlation-Id": f"of {key}"}
-        assert api.post("/v1/commands/retail/basket/OpenBasket", json=body, headers=headers).status_code == 202
-        for asked in (key, f"of {key}"):
-            (root,) = traced(api, asked)["tree"]
-            assert (root["command"], root["status"], root["fields"]["store_id"]) == ("OpenBasket", "pending", 9)
-    finally:
-        os.kill(handler, signal.SIGCONT)
-
-
-def test_unknown_ids_are_refused_with_a_code(api: httpx.Client) -> None:
-    for asked in (str(uuid.uuid4()), "no such correlation"):
-        answer = api.get("/v1/trace", params={"id": asked})
-        assert (answer.status_code, answer.json()["code"]) == (404, "trace-unknown")
-    for path in ("/v1/trace", "/v1/trace?id=", f"/v1/trace?id={'x' * 1001}", "/v1/trace/%FF"):
-        answer = api.get(path)
-        assert (answer.status_code, answer.json()["code"]) == (400, "filter-invalid"), path
 
 
 def test_the_command_line_says_why(

@@ -10,12 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
 
 from refold.api.cli.app import run
 from refold.api.cli.stack import Stack
+from tests.api.shopping import sent, traced
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -207,3 +209,60 @@ def test_the_command_line_sends_and_tells(
     assert {owner["epoch"] for owner in found["owners"]} == {1}
     assert found["writes"] == "open"
     assert {lag["group"] for lag in found["lag"]} == {"handler", "core", "models", "reactors"}
+
+
+def test_a_correlation_is_traced_to_all_its_commands(api: httpx.Client) -> None:
+    correlation, household = f"till/3 {uuid.uuid4().hex}", f"h-{uuid.uuid4().hex[:12]}"
+    name = f"{household}-x"
+    opened = {"basket_id": name, "store_id": 8, "household_id": household}
+    sent(api, "OpenBasket", opened, Refold_Correlation_Id=correlation)
+    line = {"basket_id": name, "product_id": 1, "quantity": 1, "amount": "3.00", "discount": "0"}
+    sent(api, "ScanItem", line, Refold_Correlation_Id=correlation)
+    sent(api, "PayBasket", {"basket_id": name}, Refold_Correlation_Id=correlation)
+    deadline = time.monotonic() + 60
+    while api.get(f"/v1/retail/households/{household}").status_code == 404:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    found = traced(api, correlation)
+    assert (found["read_as"], found["complete"]) == ("correlation", True)
+    assert [root["command"] for root in found["tree"]] == ["OpenBasket", "ScanItem", "PayBasket"]
+    assert [line["command"] for line in found["list"] if line["kind"] == "command"][-1] == "AwardPoints"
+    assert {line["correlation_id"] for line in found["list"] if line["kind"] == "command"} == {correlation}
+    assert api.get(f"/v1/trace/{quote(correlation, safe='')}").json() == found
+
+
+def test_a_rejected_command_and_one_by_its_key_are_traced(api: httpx.Client) -> None:
+    key, name = f"key/{uuid.uuid4().hex}", basket()
+    sent(api, "OpenBasket", {"basket_id": name, "store_id": 1})
+    answer = api.post(
+        "/v1/commands/retail/basket/OpenBasket",
+        json={"basket_id": name, "store_id": 1},
+        headers={"Idempotency-Key": key, "Refold-Actor": "ann"},
+    )
+    assert answer.status_code == 409
+    (root,) = traced(api, key)["tree"]
+    assert (root["status"], root["code"], root["command"]) == ("rejected", answer.json()["code"], "OpenBasket")
+    assert (root["events"], root["actor"], root["version"]) == ([], "ann", 1)
+
+
+def test_a_command_that_is_not_decided_is_traced_as_pending(api: httpx.Client, stack: Stack) -> None:
+    key, handler = str(uuid.uuid4()), stack.pids()["handler"]
+    os.kill(handler, signal.SIGSTOP)
+    try:
+        body = {"basket_id": f"b-{uuid.uuid4().hex[:12]}", "store_id": 9}
+        headers = {"Idempotency-Key": key, "Prefer": "wait=0", "Refold-Correlation-Id": f"of {key}"}
+        assert api.post("/v1/commands/retail/basket/OpenBasket", json=body, headers=headers).status_code == 202
+        for asked in (key, f"of {key}"):
+            (root,) = traced(api, asked)["tree"]
+            assert (root["command"], root["status"], root["fields"]["store_id"]) == ("OpenBasket", "pending", 9)
+    finally:
+        os.kill(handler, signal.SIGCONT)
+
+
+def test_unknown_ids_are_refused_with_a_code(api: httpx.Client) -> None:
+    for asked in (str(uuid.uuid4()), "no such correlation"):
+        answer = api.get("/v1/trace", params={"id": asked})
+        assert (answer.status_code, answer.json()["code"]) == (404, "trace-unknown")
+    for path in ("/v1/trace", "/v1/trace?id=", f"/v1/trace?id={'x' * 1001}", "/v1/trace/%FF"):
+        answer = api.get(path)
+        assert (answer.status_code, answer.json()["code"]) == (400, "filter-invalid"), path
