@@ -1,7 +1,8 @@
 """Measures downloads of a million rows: `python -m benchmarks.exports [--rows 1000000] [--rounds 3]`. Last line JSON.
 
 psql's `\\copy` of the same query is the baseline, in the same run and in turns with each format; medians count. The rows are
-written into the table of a read model by SQL: how they came there does not matter to a download. RSS is the API's, before and at most.
+written into the table of a read model by SQL: how they came there does not matter to a download. RSS is the API's: of each format,
+the most that it grew by during a download. XLSX is downloaded once, and only if a sheet has room for the rows.
 """
 
 import argparse
@@ -12,6 +13,8 @@ import tempfile
 import threading
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -22,7 +25,13 @@ from refold.api.embedded.removal import remove_data
 from refold.streams.postgres.connection import Database, connect
 from refold.streams.settings import Settings
 
-FORMATS = ("csv", "ndjson", "arrow", "parquet")
+FORMATS = ("csv", "ndjson", "json", "arrow", "parquet")
+XLSX = "xlsx"
+MOST_SHEET_ROWS = 1_048_576
+LEAST = {"csv": 0.6, "arrow": 0.3, "parquet": 0.3}
+"""Shares of psql's rate that a format has to reach."""
+FLAT_MB = 64
+"""MiB by which the API may grow during a download."""
 QUERY = "SELECT * FROM retail.store_daily ORDER BY store_id, day"
 BOUND_S = 120.0
 _TABLE = "SELECT table_schema, table_name FROM information_schema.view_table_usage WHERE (view_schema, view_name) = ('retail', 'store_daily')"
@@ -70,32 +79,51 @@ def downloaded(url: str, name: str) -> float:
         return time.perf_counter() - began
 
 
-def measured(url: str, dsn: str, api: psutil.Process, rounds: int, rows: int) -> dict[str, object]:
-    for name in FORMATS:  # packages are imported once
-        with urllib.request.urlopen(f"{url}/v1/retail/store_daily?format={name}&limit=1") as answer:
-            answer.read()
-    before = api.memory_info().rss
-    most, stop = [before], threading.Event()
+@contextmanager
+def watched(api: psutil.Process, grown: list[int]) -> Iterator[None]:
+    """Adds to `grown` the MiB that the API's memory grew by at most within the block."""
+    before = most = api.memory_info().rss
+    stop = threading.Event()
 
     def watch() -> None:
+        nonlocal most
         while not stop.wait(0.02):
-            most[0] = max(most[0], api.memory_info().rss)
+            most = max(most, api.memory_info().rss)
 
     watching = threading.Thread(target=watch)
     watching.start()
-    took: dict[str, list[float]] = {name: [] for name in ("psql", *FORMATS)}
-    for _ in range(rounds):
-        for name in FORMATS:
+    try:
+        yield
+    finally:
+        stop.set()
+        watching.join()
+        grown.append(most - before >> 20)
+
+
+def measured(url: str, dsn: str, api: psutil.Process, rounds: int, rows: int) -> dict[str, object]:
+    formats = [*FORMATS, XLSX] if rows < MOST_SHEET_ROWS else FORMATS
+    for name in formats:  # packages are imported once
+        with urllib.request.urlopen(f"{url}/v1/retail/store_daily?format={name}&limit=1") as answer:
+            answer.read()
+    at_rest = api.memory_info().rss >> 20
+    took: dict[str, list[float]] = {name: [] for name in ("psql", *formats)}
+    grown: dict[str, list[int]] = {name: [] for name in formats}
+    for number in range(rounds):
+        for name in formats:
+            if name == XLSX and number:  # a minute each, and it has no rate to reach
+                continue
             took["psql"].append(copied(dsn))
-            took[name].append(downloaded(url, name))
-    stop.set()
-    watching.join()
+            with watched(api, grown[name]):
+                took[name].append(downloaded(url, name))
     median = {name: statistics.median(times) for name, times in took.items()}
     return {
         "rows": rows,
         "rows_per_s": {name: round(rows / seconds) for name, seconds in median.items()},
-        "of_psql": {name: round(median["psql"] / median[name], 2) for name in FORMATS},
-        "rss_mb": {"before": before >> 20, "most": most[0] >> 20},
+        "of_psql": {name: round(median["psql"] / median[name], 2) for name in formats},
+        "enough": all(median["psql"] / median[name] >= least for name, least in LEAST.items()),
+        "rss_mb": {"at_rest": at_rest, "at_the_end": api.memory_info().rss >> 20},
+        "rss_grown_mb": {name: max(found) for name, found in grown.items()},
+        "flat": all(max(found) <= FLAT_MB for found in grown.values()),
     }
 
 

@@ -1,8 +1,9 @@
-"""Arrow and Parquet: batches of rows, converted in a thread while Postgres sends the next ones."""
+"""Arrow and Parquet: batches of rows, made in one thread and written in another while Postgres sends the next ones."""
 
 import asyncio
 import io
 from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from typing import Any
 
@@ -13,10 +14,13 @@ from pyarrow import parquet as pq
 from refold.api.http.downloads.arrow_types import Batches
 from refold.api.http.downloads.copied import Snapshot
 
-BATCH_BYTES = 1 << 20
+BATCH_BYTES = 1 << 19
 """Bytes of CSV that become one batch of an Arrow stream, or one row group of a Parquet file."""
 _OPTIONS = sql.SQL("(FORMAT csv)")
 Writer = Callable[[Any, Any], Any]
+_MAKING, _WRITING = (ThreadPoolExecutor(1, thread_name_prefix=f"arrow-{part}") for part in ("making", "writing"))
+"""Two threads for all downloads of the process: one makes the next batch while the other writes the last one. Each thread that works with
+Arrow keeps memory of its own, whichever pool Arrow has: with the threads that asyncio has, a million rows of Parquet took 90 to 130 MiB."""
 
 
 async def arrow(rows: Snapshot) -> AsyncGenerator[bytes, None]:
@@ -37,12 +41,12 @@ async def _written(rows: Snapshot, writer: Writer) -> AsyncGenerator[bytes, None
     batches = Batches(rows.columns)
     sink = _Sink()
     file = pa.PythonFile(sink, mode="w")
-    open_writer = writer(file, batches.schema)
+    open_writer = await _in(_WRITING, writer, file, batches.schema)
     async with aclosing(record_batches(rows, batches)) as found:
         async for batch in found:
-            await asyncio.to_thread(open_writer.write_batch, batch)
+            await _in(_WRITING, open_writer.write_batch, batch)
             yield sink.taken()
-    await asyncio.to_thread(open_writer.close)
+    await _in(_WRITING, open_writer.close)
     yield sink.taken()
 
 
@@ -52,7 +56,7 @@ async def record_batches(rows: Snapshot, batches: Batches) -> AsyncGenerator[Any
     try:
         async with aclosing(_gathered(rows, batches)) as gathered:
             async for text in gathered:
-                made, making = making, asyncio.ensure_future(asyncio.to_thread(batches.batch, text))
+                made, making = making, _in(_MAKING, batches.batch, text)
                 if made is not None:
                     yield await made
         if making is not None:
@@ -60,6 +64,10 @@ async def record_batches(rows: Snapshot, batches: Batches) -> AsyncGenerator[Any
     finally:
         if making is not None and not making.done():
             making.cancel()
+
+
+def _in(thread: ThreadPoolExecutor, work: Callable[..., Any], *what: Any) -> asyncio.Future[Any]:
+    return asyncio.get_running_loop().run_in_executor(thread, work, *what)
 
 
 async def _gathered(rows: Snapshot, batches: Batches) -> AsyncGenerator[bytes, None]:
