@@ -103,10 +103,10 @@ class UnknownOperator(ApiError):
 
 
 class FilterInvalid(ApiError):
-    """A filter cannot be read, or its value does not fit its column."""
+    """A parameter cannot be read, or the value of a filter does not fit its column."""
 
     code, status = "filter-invalid", 400
-    remedy = "Send a value of the column's type."
+    remedy = "Correct the parameter that the message names; a value is written as an answer prints it, and is of its column's type."
 
 
 class OrderInvalid(ApiError):
