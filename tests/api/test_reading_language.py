@@ -436,6 +436,20 @@ def test_embedding_in_pages_totals_heads_files_and_single_rows(site: Site) -> No
         assert look(site, f"store_daily?select=lines,...store(town)&format={name}").content
 
 
+def test_a_file_has_no_two_columns_of_one_name_where_readers_find_them_by_name(site: Site) -> None:
+    for query in (
+        "store_daily?select=lines.sum(),revenue.sum()",
+        "store_daily?select=*,day",
+        "store_daily?select=store_id,...store(*)",
+    ):
+        for name in ("arrow", "parquet"):
+            refused = look(site, f"{query}&format={name}", 422).json()
+            assert (refused["code"], "two columns are named" in refused["detail"]) == ("format-cannot-hold", True)
+        assert look(site, f"{query}&format=csv").text
+        assert look(site, f"{query}&format=xlsx").content
+    assert look(site, "store_daily?select=lines.sum(),total:revenue.sum()&format=parquet").content
+
+
 def test_pages_of_rows_with_linked_rows_are_the_whole(site: Site) -> None:
     for query in (
         "store_daily?select=day,store(town)&order=store(town).desc.nullslast", "store_daily?select=*,store()&store=not.is.null",

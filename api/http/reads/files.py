@@ -34,6 +34,8 @@ from refold.projections.tables.serving import ServedModel
 PARAMETER = "format"
 _NESTING = ("json", "ndjson", "csv")
 """Formats that hold embedded rows: as JSON, which is text in CSV."""
+_NAMED = ("arrow", "parquet")
+"""Formats whose readers find columns by name."""
 _APART = frozenset({PARAMETER})
 AnyRequest = Request[Any, Any, Any]
 
@@ -72,7 +74,7 @@ async def read_file(
         )
     rows = read_rows(query, headers.get("range"), get=request.method == "GET")
     plan = plan_query(model, query, Wanted(rows=rows), models.models)
-    _refuse_nested(plan, format_)
+    _refuse_unfit(plan, format_)
     media = format_.content_type
     if not plan.moving and (known := await not_modified(models, plan, request.scope, headers, media)) is not None:
         return known
@@ -96,8 +98,18 @@ async def read_file(
     return answer if plan.moving else validated(models, plan, request.scope, headers, standing, answer)
 
 
-def _refuse_nested(plan: Plan, format_: Format) -> None:
-    """Raises FormatCannotHold for embedded rows in a format whose columns have one type each: as JSON they would be no rows there."""
+def _refuse_unfit(plan: Plan, format_: Format) -> None:
+    """Raises FormatCannotHold for embedded rows in a format whose columns have one type each: as JSON they would be no rows there.
+
+    And for two columns of one name where readers find columns by name: some refuse such a file, some die of it.
+    """
+    names = [item.name for item in plan.shape.shown]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None and format_.name in _NAMED:
+        raise FormatCannotHold(
+            f"two columns are named {shown(twice)}, and readers of {format_.name} find columns by their names: give one another name,"
+            " such as total:price.sum()"
+        )
     nested = [item.name for item in plan.shape.shown if item.kind == EMBEDDED]
     if nested and format_.name not in _NESTING:
         raise FormatCannotHold(
