@@ -5,7 +5,19 @@ docs/glossary.md explains our words.
 """
 
 from refold.projections.declaring.declaration import Entity, Rollup, View, events, key
-from refold.projections.declaring.expressions import OCCURRED_AT, STREAM, by_event, day, field
+from refold.projections.declaring.expressions import (
+    OCCURRED_AT,
+    STREAM,
+    by_event,
+    day,
+    field,
+    hour,
+    month,
+    quarter,
+    week,
+    weekday,
+    year,
+)
 from refold.projections.declaring.links import Link
 from refold.projections.errors import BadDeclaration
 
@@ -21,5 +33,11 @@ __all__ = [
     "day",
     "events",
     "field",
+    "hour",
     "key",
+    "month",
+    "quarter",
+    "week",
+    "weekday",
+    "year",
 ]

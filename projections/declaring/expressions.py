@@ -94,6 +94,18 @@ class Day:
     of: Field
 
 
+Unit = Literal["day", "week", "month", "quarter", "year", "hour", "weekday"]
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """A part of a time in a zone (None: UTC), or of a date."""
+
+    of: Field
+    unit: Unit
+    zone: str | None = None
+
+
 @dataclass(frozen=True)
 class ByEvent:
     """A word for each type of event: `by_event({BasketPaid: "paid"})`."""
@@ -101,7 +113,7 @@ class ByEvent:
     words: tuple[tuple[type[Event], str], ...]
 
 
-Expression = Field | Day | ByEvent
+Expression = Field | Day | Calendar | ByEvent
 
 OCCURRED_AT = Field(m.OCCURRED_AT)
 STREAM = Field(m.STREAM)
@@ -112,9 +124,43 @@ def field(name: str) -> Field:
     return Field(name)
 
 
-def day(of: str | Field) -> Day:
-    """The day (UTC) of a time."""
-    return Day(Field(of) if isinstance(of, str) else of)
+def day(of: str | Field, zone: str | None = None) -> Day | Calendar:
+    """The day of a time, in UTC or in a zone such as `Europe/Berlin`."""
+    return Day(_field(of)) if zone is None else Calendar(_field(of), "day", zone)
+
+
+def week(of: str | Field, zone: str | None = None) -> Calendar:
+    """The Monday of the week of a time or a date."""
+    return Calendar(_field(of), "week", zone)
+
+
+def month(of: str | Field, zone: str | None = None) -> Calendar:
+    """The first day of the month of a time or a date."""
+    return Calendar(_field(of), "month", zone)
+
+
+def quarter(of: str | Field, zone: str | None = None) -> Calendar:
+    """The first day of the quarter of a time or a date."""
+    return Calendar(_field(of), "quarter", zone)
+
+
+def year(of: str | Field, zone: str | None = None) -> Calendar:
+    """The year of a time or a date, as a number."""
+    return Calendar(_field(of), "year", zone)
+
+
+def hour(of: str | Field, zone: str | None = None) -> Calendar:
+    """The hour of the day of a time, 0 to 23."""
+    return Calendar(_field(of), "hour", zone)
+
+
+def weekday(of: str | Field, zone: str | None = None) -> Calendar:
+    """The day of the week of a time or a date, 1 (Monday) to 7."""
+    return Calendar(_field(of), "weekday", zone)
+
+
+def _field(of: str | Field) -> Field:
+    return Field(of) if isinstance(of, str) else of
 
 
 def by_event(words: Mapping[type[Event], str | Enum]) -> ByEvent:
@@ -125,7 +171,7 @@ def by_event(words: Mapping[type[Event], str | Enum]) -> ByEvent:
 def fields_of(said: Expression | Condition | None) -> set[str]:
     """The fields that an expression or a condition reads."""
     match said:
-        case Field(name) | Day(Field(name)) | Compare(name):
+        case Field(name) | Day(Field(name)) | Calendar(Field(name)) | Compare(name):
             return {name}
         case Both(left, right) | Either(left, right):
             return fields_of(left) | fields_of(right)

@@ -14,9 +14,19 @@ import polars as pl
 
 from refold.projections.declaring.constants import constants
 from refold.projections.declaring.declaration import Column, Entity, EventType, Rollup, handled
-from refold.projections.declaring.expressions import Both, ByEvent, Compare, Condition, Day, Either, Expression, Field
+from refold.projections.declaring.expressions import (
+    Both,
+    ByEvent,
+    Calendar,
+    Compare,
+    Condition,
+    Day,
+    Either,
+    Expression,
+    Field,
+)
 from refold.projections.declaring.field_types import value_type
-from refold.projections.partials import long_keys
+from refold.projections.partials import calendar, long_keys
 from refold.projections.partials.partial import PLACES, TIME_SHIFT
 from refold.projections.tables.layout import DELETED, VERSION, Layout, Merge, Stored, order_column
 from refold.schemas.arithmetic import EXACT
@@ -177,6 +187,9 @@ def _value(kind: EventType, said: Expression) -> Callable[[Row], Any]:
             return operator.itemgetter(name)
         case Day(of):
             return lambda event: None if event[of.name] is None else event[of.name].date()
+        case Calendar(of):
+            part = calendar.by_row(said)
+            return lambda event: part(event[of.name])
         case ByEvent(words):
             word = dict(words)[kind.event]
             return lambda _: word

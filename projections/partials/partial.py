@@ -18,6 +18,7 @@ from refold.projections.declaring.declaration import Column, Entity, EventType, 
 from refold.projections.declaring.expressions import (
     Both,
     ByEvent,
+    Calendar,
     Compare,
     Condition,
     Day,
@@ -28,7 +29,7 @@ from refold.projections.declaring.expressions import (
 )
 from refold.projections.declaring.field_types import FieldType, field_type, value_type
 from refold.projections.declaring.sql_types import INTEGER
-from refold.projections.partials import long_keys
+from refold.projections.partials import calendar, long_keys
 from refold.projections.partials.wide_sums import LIMB, limbs, low
 from refold.projections.tables.layout import DELETED, VERSION, Layout, Merge, Stored, order_column
 from refold.schemas.columns import envelope as m
@@ -263,6 +264,8 @@ def value_of(kind: EventType, value: Expression) -> pl.Expr:
             return pl.col(name)
         case Day(of):
             return pl.col(of.name).dt.date()
+        case Calendar(of):
+            return calendar.by_columns(value, field_type(kind, of.name).column.dtype)
         case ByEvent(words):
             return pl.lit(dict(words)[kind.event], dtype=pl.String)
 

@@ -10,6 +10,7 @@ from refold.projections.declaring.declaration import Column, Entity, EventType, 
 from refold.projections.declaring.expressions import (
     Both,
     ByEvent,
+    Calendar,
     Compare,
     Condition,
     Day,
@@ -103,6 +104,8 @@ def _expression(value: Expression) -> str:
             return _field(name)
         case Day(Field(name)):
             return f"day of {_field(name)}"
+        case Calendar(Field(name), unit, zone):
+            return f"{unit} of {_field(name)}" + (f" in {zone}" if zone else "")
         case ByEvent(words):
             return ", ".join(f"{kind.__name__}: {word}" for kind, word in words)
 

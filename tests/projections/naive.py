@@ -3,13 +3,24 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import Enum
 from hashlib import sha256
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from refold.projections.declaring.declaration import Column, Entity, EventType, Model, Rollup, handled
-from refold.projections.declaring.expressions import Both, ByEvent, Compare, Condition, Day, Either, Expression, Field
+from refold.projections.declaring.expressions import (
+    Both,
+    ByEvent,
+    Calendar,
+    Compare,
+    Condition,
+    Day,
+    Either,
+    Expression,
+    Field,
+)
 
 
 @dataclass(frozen=True)
@@ -104,8 +115,26 @@ def _value(value: Expression, item: Happened) -> Any:
         case Day(of):
             at = item.get(of.name)
             return None if at is None else at.astimezone(UTC).date()
+        case Calendar(of, unit, zone):
+            return calendar_part(item.get(of.name), unit, zone)
         case ByEvent(words):
             return dict(words)[item.kind.event]
+
+
+def calendar_part(at: Any, unit: str, zone: str | None) -> Any:
+    if at is None:
+        return None
+    local = at.astimezone(ZoneInfo(zone or "UTC")) if isinstance(at, datetime) and 1 < at.year < 9999 else at
+    on = date(local.year, local.month, local.day)
+    return {
+        "day": on,
+        "week": date.fromisocalendar(*on.isocalendar()[:2], 1),
+        "month": on.replace(day=1),
+        "quarter": on.replace(month=1 + 3 * ((on.month - 1) // 3), day=1),
+        "year": on.year,
+        "hour": getattr(local, "hour", None),
+        "weekday": on.isoweekday(),
+    }[unit]
 
 
 def _holds(condition: Condition, item: Happened) -> bool:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refold.projections.declaring.declaration import Column, Entity, Model, Rollup, events, key
-from refold.projections.declaring.expressions import Condition, by_event, day, field
+from refold.projections.declaring.expressions import Condition, by_event, day, field, hour, quarter, week, weekday
 from refold.projections.live.models import ModelsFold
 from refold.projections.live.process import ensure_builds
 from refold.projections.partials import merge_sql
@@ -67,6 +67,7 @@ def every_gather() -> dict[str, Column]:
 WHOLE: list[Model] = [
     rollup(every_gather()),
     *(rollup(every_gather(), by) for by in ("kind", "flag_or_none", "amount", "at", "on", day("at_or_none"))),
+    *(rollup(every_gather(), by) for by in (week("at_or_none", "Europe/Berlin"), hour("at", "America/Santiago"), quarter("on_or_none"), weekday("on"))),
     Entity(
         name="of_types", domain="typed", description="All.", category=CATEGORY, key_name="id", key_doc="Id.", columns=every_gather()
     ),
