@@ -41,6 +41,7 @@ def main() -> int:
             "GAPLESS_ROUNDS": 3,
             "CHANGES_KILLS": 30,
             "DEPLOYS": "there and back",
+            "DROPS": "under load",
             "SILENT_S": 40,
             "JUDGES": "all",
             results.VARIABLE: noted,
