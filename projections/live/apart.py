@@ -19,6 +19,7 @@ from refold.projections.tables.builds import GROUP, Build
 from refold.projections.tables.declared import Declared
 from refold.projections.tables.layout import Layout
 from refold.streams.chunk import Chunk, Place
+from refold.streams.core.limits import core_positions, group_positions
 from refold.streams.log.topics import events_topic
 from refold.streams.postgres.connection import Database, Statements
 
@@ -117,6 +118,16 @@ def join(db: Database, prefix: str, build: Build, layout: Layout, writers: Write
             return False
         builds.attach_within(db, build)
     return True
+
+
+def stands_of_deploy(db: Database) -> dict[Place, int]:
+    """The positions up to which prepared builds are folded: the group's, and the core's in topics that the group does not read.
+
+    No live table gathers events of such a topic. The group begins there where the first prepared builds stand that do.
+    """
+    at = group_positions(db, GROUP)
+    read = {topic for topic, _ in at}
+    return {place: offset for place, offset in core_positions(db).items() if place[0] not in read} | at
 
 
 def records_behind(db: Database, prefix: str, build: Build, layout: Layout) -> int:

@@ -76,6 +76,10 @@ class ApartFold:
             self.let_go(number)
         return [one for one in found if self.follows(one[0].number)]
 
+    def stands(self) -> dict[Place, int]:
+        """The positions up to which this connection folds."""
+        return group_positions(self.db, GROUP)
+
     def stored(self, places: Sequence[Place]) -> dict[Place, int]:
         """The least position of the followed builds in each place that they read."""
         least: dict[Place, int] = {}
@@ -114,9 +118,9 @@ class ApartFold:
         with db.transaction():
             db.execute("SET LOCAL lock_timeout = '10s'")
             builds.lock_shared(db)
-            followed, stands = self.followed(), group_positions(db, GROUP)
+            followed, stands = self.followed(), self.stands()
             if sum(len(_before(chunk, stands).values) for chunk in chunks) <= _CLOSE_RECORDS:
-                stands = {(topic, part): at for topic, part, at in positions.lock(db, GROUP, chunks).fetchall()}
+                stands |= {(topic, part): at for topic, part, at in positions.lock(db, GROUP, chunks).fetchall()}
             at = apart.locked(db, followed, chunks)
             behind = [_before(chunk, stands) for chunk in chunks]
             allowed = limits(db, behind)
@@ -229,7 +233,7 @@ class Follower:
         """Fold some of what remains for the followed builds. Returns whether nothing remained."""
         topics = {topic for _, layout in found for topic in apart.topics_of(self._prefix, layout)}
         places = [(topic, part) for topic in sorted(topics) for part in range(self._settings.partitions)]
-        at, stands = self._fold.stored(places), group_positions(self._fold.db, GROUP)
+        at, stands = self._fold.stored(places), self._fold.stands()
         if all(stands.get(place, 0) <= at[place] for place in at):
             return True
         chunks = self._read(at)
@@ -246,12 +250,8 @@ class Follower:
         for build, layout in found:
             with suppress(psycopg.errors.LockNotAvailable):
                 if apart.join(self._fold.db, self._prefix, build, layout, self._writers):
-                    _log.info(
-                        "models: %s.%s (build %d) is written by the group again",
-                        build.domain,
-                        build.model,
-                        build.number,
-                    )
+                    named = build.domain, build.model, build.number
+                    _log.info("models: %s.%s (build %d) is written by the group again", *named)
 
     def _read(self, at: Mapping[Place, int]) -> list[Chunk]:
         if self._reader is None or self._reader.next.keys() != at.keys():

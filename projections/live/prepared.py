@@ -19,13 +19,16 @@ from refold.projections.live import apart, showing
 from refold.projections.live.apart import Apart
 from refold.projections.live.follower import FOLLOWERS, ApartFold, Follower
 from refold.projections.tables import builds
-from refold.projections.tables.builds import Build
+from refold.projections.tables.builds import GROUP, Build
 from refold.projections.tables.declared import Declared
 from refold.schemas.catalog import Catalog
 from refold.schemas.errors import RefoldError
 from refold.streams import journal
+from refold.streams.chunk import Place
+from refold.streams.core.limits import group_positions
 from refold.streams.failpoints import failpoint
 from refold.streams.guard.wiring import command_guard
+from refold.streams.postgres import positions
 from refold.streams.postgres.connection import Database
 from refold.streams.refusals import first_line, is_away
 from refold.streams.settings import Settings
@@ -51,6 +54,10 @@ class WaitingFold(ApartFold):
     def followed(self) -> list[Apart]:
         """The prepared builds of this code."""
         return waiting(self.declared, builds.builds(self.db))
+
+    def stands(self) -> dict[Place, int]:
+        """The group's positions, and the core's in topics that the group does not read yet."""
+        return apart.stands_of_deploy(self.db)
 
 
 class Takeover:
@@ -92,10 +99,28 @@ class Takeover:
             if time.monotonic() > until:
                 build = found[0][0]
                 raise BuildBehind(f"build {build.number} of {build.model} did not catch up in time", follows=True)
+        self._begin_topics(found)
         for build, layout in found:
             showing.show(db, self._found, layout, build)
         failpoint("prepared.within-takeover")
         return [build for build, _ in found]
+
+    def _begin_topics(self, found: Sequence[Apart]) -> None:
+        """Let the group begin where the builds stand in topics that it does not read: nobody else has rows of these.
+
+        Raises BuildBehind if they do not stand together yet.
+        """
+        db, begins = self._fold.db, dict[Place, int]()
+        read = {topic for topic, _ in group_positions(db, GROUP)}
+        for build, layout in found:
+            topics = apart.topics_of(self._prefix, layout) - read
+            for place, at in group_positions(db, build.group).items():
+                if place[0] in topics and begins.setdefault(place, at) != at:
+                    raise BuildBehind(
+                        f"build {build.number} of {build.model} is not where the others stand", follows=True
+                    )
+        positions.put(db, GROUP, begins)
+        positions.adopt_times(db, GROUP, [build.group for build, _ in found])
 
 
 class Waiting:

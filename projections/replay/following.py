@@ -21,6 +21,7 @@ from refold.projections.tables import builds
 from refold.projections.tables.builds import APART, Build
 from refold.projections.tables.declared import Declared
 from refold.schemas.catalog import Catalog
+from refold.streams.chunk import Place
 from refold.streams.guard.wiring import command_guard
 from refold.streams.postgres.connection import connect_patiently
 from refold.streams.refusals import is_away
@@ -61,6 +62,10 @@ class FollowingFold(ApartFold):
         there = apart.known(self.declared, builds.builds(self.db))
         ours = [one for one in there if one[0].number in self._numbers]
         return [one for one in ours if one[0].number in self.handed_over or self.follows(one[0].number)]
+
+    def stands(self) -> dict[Place, int]:
+        """The group's positions, and the core's in topics that the group does not read yet."""
+        return apart.stands_of_deploy(self.db)
 
 
 class _Thread(Follower):

@@ -13,14 +13,15 @@ from dataclasses import dataclass, field, replace
 
 from refold.projections.errors import NothingFolded, RowsLost
 from refold.projections.live import showing
+from refold.projections.live.apart import stands_of_deploy
 from refold.projections.replay.builder import Builder, Progress, Target
 from refold.projections.replay.building import Site, Start
 from refold.projections.replay.command import Replay
 from refold.projections.replay.following import Following, Prepared
 from refold.projections.replay.judging import judged
 from refold.projections.replay.model_lock import alone
-from refold.projections.replay.plan import MODELS_PER_S, Failed, places_of, records_left, unfinished
-from refold.projections.replay.rebuild_beside import fold_close, goal, starts_beside
+from refold.projections.replay.plan import MODELS_PER_S, Failed, records_left, unfinished
+from refold.projections.replay.rebuild_beside import fold_close, starts_beside
 from refold.projections.replay.source import Source
 from refold.projections.replay.staging import Staging
 from refold.projections.tables import builds
@@ -86,7 +87,7 @@ class PrepareBeside:
     def fold(self, builder: Builder, target: Target, source: Source, progress: Progress) -> list[Build]:
         """Fold until little is left. Raises RowsLost."""
         db = self._site.db
-        fold_close(db, builder, target, source, progress)
+        fold_close(db, builder, target, source, progress, stands_of_deploy)
         for staging in builder.staged:
             if not self._accept and judged(db, staging.layout, staging.build).empties:
                 raise RowsLost(
@@ -103,7 +104,7 @@ class Prepare(Replay):
         """What `build` would do. Raises UnknownModel, NothingFolded, LogTrimmed."""
         site, wanted = self._site, self._changes(names)
         there = builds.builds(site.db)
-        ends = goal(site.db, places_of(site.settings, [layout for _, layout in wanted]))
+        ends = stands_of_deploy(site.db)
         waiting, models = self._prepared_already([layout for _, layout in wanted]), []
         for change, layout in wanted:
             name = (change.domain, change.model)

@@ -1,7 +1,7 @@
 """Rebuilds beside the live tables: fold, join them at one position, compare, and promote what the gates allow."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from refold.projections.replay import promote
 from refold.projections.replay.builder import Builder, Progress, Target, fold_log
@@ -83,12 +83,18 @@ def starts_beside(site: Site, layouts: Sequence[Layout]) -> dict[Start, list[Sta
     return _together(site.begin_all(layouts, keep_away, together=False))
 
 
-def fold_close(db: Database, builder: Builder, target: Target, source: Source, progress: Progress) -> None:
+def fold_close(
+    db: Database,
+    builder: Builder,
+    target: Target,
+    source: Source,
+    progress: Progress,
+    stands: Callable[[Database], Mapping[Place, int]] = lambda db: group_positions(db, GROUP),
+) -> None:
     """Fold until few records are left before the live tables' positions, and give the tables their keys."""
-    places = list(source.position)
-    fold_log(source, target, goal(db, places), progress, builder.ahead)
+    fold_log(source, target, stands(db), progress, builder.ahead)
     builder.finish()
-    while source.left(upto := goal(db, places)) > _CLOSE_RECORDS:
+    while source.left(upto := stands(db)) > _CLOSE_RECORDS:
         fold_log(source, target, upto, progress, builder.ahead)
 
 

@@ -194,6 +194,7 @@ def prepare_within(db: Database, build: Build) -> None:
         " detached_reason = 'it waits for the deploy of its code' WHERE build = %s",
         (declaration_of(build), PREPARED, build.number),
     )
+    positions.adopt_times(db, build.group, [GROUP, "core"])  # else the rows would be of an unknown age
 
 
 def settle_within(db: Database, build: Build) -> None:

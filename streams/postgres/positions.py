@@ -84,6 +84,15 @@ def put(db: Database, group: str, positions: Mapping[Place, int]) -> None:
         )
 
 
+def adopt_times(db: Database, group: str, others: Sequence[str]) -> None:
+    """Learn from other groups when the last record was appended, where they stand at the same position."""
+    db.execute(
+        "UPDATE refold.positions p SET last_at = o.last_at FROM refold.positions o WHERE p.grp = %s AND p.last_at IS NULL"
+        " AND o.grp = ANY(%s) AND (o.topic, o.part, o.next_offset) = (p.topic, p.part, p.next_offset)",
+        (group, list(others)),
+    )
+
+
 def copy(db: Database, group: str, other: str) -> None:
     """Replace another group's positions by this group's."""
     forget(db, other)

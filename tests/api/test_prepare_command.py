@@ -24,6 +24,7 @@ from refold.projections.live.process import models_fold
 from refold.projections.replay import prepare as preparing
 from refold.projections.tables.serving import model_states
 from refold.retail.schemas.basket import BASKET, BasketOpened, ItemScanned
+from refold.retail.schemas.household import HOUSEHOLD, PointsAwarded
 from refold.streams.postgres.connection import Database, connect
 from refold.streams.settings import Settings
 from tests.projections.test_replay import fold_live
@@ -108,6 +109,10 @@ def test_prepared_tables_wait_and_the_first_worker_brings_them_up_to_date_and_sh
         (name, "prepared", f"refold replay prepare retail.{name} --execute") for name in NAMES
     }
     assert {(one["state"], one["behind"]) for one in done["models"]} == {("prepared", 0)}
+    unknown = (
+        "SELECT count(*)::int FROM refold.positions WHERE grp LIKE 'build:%' AND next_offset > 0 AND last_at IS NULL"
+    )
+    assert db.execute(unknown.encode()).fetchone() == (0,), "an answer could not say how old its rows are"
     again = run(*ONCE)[1]
     assert [one["build"] for one in again["models"]] == [one["build"] for one in done["models"]], "it goes on"
     assert again["records"] == 0
@@ -214,3 +219,28 @@ def test_what_a_deploy_could_not_show_is_said_before_it(db: Database, run: Run) 
     code, _, words = run("prepare", "households", "--once", "--execute")
     assert (code, "rows-lost: retail.households" in words) == (exits.DIFFERENT, True)
     assert run("prepare", "households", "--once", "--execute", "--accept")[0] == exits.DONE
+
+
+def test_a_topic_that_no_live_table_reads_is_folded_too_and_the_group_begins_there(
+    settings: Settings, db: Database, run: Run
+) -> None:
+    named = [Decided(HOUSEHOLD.name, f"h{n}", NOW, PointsAwarded(points=n, basket_id="b")) for n in (1, 2)]
+    LogWriter(settings, DOMAINS, epoch=2).write(named)
+    fold_live(settings)
+    rows = db.execute("SELECT household_id, points::int FROM retail.households ORDER BY 1").fetchall()
+    assert rows == [("h1", 1), ("h2", 2)]
+    db.execute("DELETE FROM refold.builds WHERE model = 'households'")
+    db.execute("DROP VIEW retail.households CASCADE")
+    of_it = "SELECT sum(next_offset)::int FROM refold.positions WHERE grp = '{}' AND topic LIKE '%household.events'"
+    ends = db.execute(of_it.format("core").encode()).fetchone()
+    db.execute("DELETE FROM refold.positions WHERE grp = 'models' AND topic LIKE '%household.events'")
+
+    assert run("prepare", "households", "--once", "--execute")[0] == exits.DONE
+    more = [Decided(HOUSEHOLD.name, "h3", NOW, PointsAwarded(points=5, basket_id="c"))]
+    LogWriter(settings, DOMAINS, epoch=3).write(more)
+    worker_starts(settings)
+    assert db.execute(of_it.format("models").encode()).fetchone() == ends
+    assert db.execute("SELECT household_id, points::int FROM retail.households ORDER BY 1").fetchall() == rows
+    fold_live(settings)
+    rows = db.execute("SELECT household_id, points::int FROM retail.households ORDER BY 1").fetchall()
+    assert rows == [("h1", 1), ("h2", 2), ("h3", 5)]
