@@ -1,7 +1,8 @@
 """Keys or values of consecutive records as one Polars column, which makes Python objects only on request."""
 
 from collections.abc import Iterator, Sequence
-from typing import overload
+from dataclasses import dataclass
+from typing import cast, overload
 
 import numpy as np
 import polars as pl
@@ -44,6 +45,25 @@ def joined(parts: Sequence[Sequence[bytes | None]]) -> Sequence[bytes | None]:
     if columns and len(columns) == len(parts):
         return BinaryColumn(pl.concat(columns))
     return [value for part in parts for value in part]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Values one after another, each followed by the same few bytes. `lengths`: of the values alone."""
+
+    data: NDArray[np.uint8]
+    lengths: NDArray[np.int64]
+
+
+def block_of(values: Sequence[bytes | None], rows: NDArray[np.int64], end: bytes) -> Block:
+    """The values at some rows, in the order of `rows`, with `end` after each. None of them is null."""
+    if isinstance(values, BinaryColumn):
+        chosen = values.series.gather(rows)
+        ended = (chosen + pl.Series([end])).cast(pl.List(pl.UInt8)).explode(empty_as_null=False)
+        return Block(ended.to_numpy(), chosen.bin.size().cast(pl.Int64).to_numpy())
+    found = cast("list[bytes]", taken(values, rows))
+    data = np.frombuffer(end.join([*found, b""]), np.uint8)
+    return Block(data, np.fromiter(map(len, found), np.int64, len(found)))
 
 
 def taken(values: Sequence[bytes | None], rows: NDArray[np.int64]) -> list[bytes | None]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from refold.schemas import codec
 from refold.schemas.binary import long_bytes
 from refold.schemas.catalog import Catalog, Writer
-from refold.schemas.columns.binary_column import BinaryColumn, taken
+from refold.schemas.columns.binary_column import BinaryColumn, block_of, taken
 from refold.schemas.columns.checks import Bounds, todays_types
 from refold.schemas.columns.layout import SENTINEL_BYTES, empty_container, layout_of
 from refold.schemas.columns.walk import Walk
@@ -122,27 +122,29 @@ class ColumnReader:
 
     def read(self, values: Sequence[bytes | None], rows: NDArray[np.int64]) -> Decoded:
         """The records at `rows` of a chunk, whose heads were checked. Never raises for bad bytes."""
-        chosen = cast("list[bytes]", taken(values, rows))  # nulls have no sound head, so they are at none of these rows
-        if not chosen:
+        if not len(rows):
             return Decoded(self._frame([]))
-        frame = self._columns(chosen) if self._columnar else None
+        frame = self._columns(values, rows) if self._columnar else None
         if frame is None:
+            chosen = cast(
+                "list[bytes]", taken(values, rows)
+            )  # nulls have no sound head: they are at none of these rows
             return self._one_by_one(chosen, rows)
         return Decoded(frame.with_columns(pl.Series(ROW, rows, dtype=pl.UInt32)))
 
-    def _columns(self, values: Sequence[bytes]) -> pl.DataFrame | None:
+    def _columns(self, values: Sequence[bytes | None], rows: NDArray[np.int64]) -> pl.DataFrame | None:
         sentinel = os.urandom(SENTINEL_BYTES)
-        block = sentinel.join([*values, b""])
-        parts = (self._header, long_bytes(len(values)), long_bytes(len(block)), block, self._sync)
+        block = block_of(values, rows, sentinel)
+        parts = (self._header, long_bytes(len(rows)), long_bytes(len(block.data)), block.data, self._sync)
         try:
             frame = pl.read_avro(io.BytesIO(b"".join(parts)))
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException:  # Polars panics (a BaseException) on malformed data; each record is then read alone
             return None
-        if frame.height != len(values) or not self._bounds.hold(frame, sentinel):
+        if frame.height != len(rows) or not self._bounds.hold(frame, sentinel):
             return None
-        if self._walk.is_needed(frame) and not self._walk.holds(frame, values, block):
+        if self._walk.is_needed(frame) and not self._walk.holds(frame, block):
             return None
         return self._typed(frame)
 

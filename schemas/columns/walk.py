@@ -5,12 +5,11 @@ all records field by field, by the sizes of the decoded values in their shortest
 bytes have another form, the walk misses its end, and the records are read one by one.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from refold.schemas.columns.binary_column import Block
 from refold.schemas.columns.layout import SENTINEL_BYTES, Layout, Leaf
 
 Numbers = NDArray[np.int64]
@@ -30,15 +29,14 @@ class Walk:
         """Whether some optional value is present: if all are null, only branches of 0 were read as null."""
         return self._always or any(frame[name].null_count() < frame.height for name in self._optional)
 
-    def holds(self, frame: pl.DataFrame, values: Sequence[bytes], block: bytes) -> bool:
+    def holds(self, frame: pl.DataFrame, block: Block) -> bool:
         """Whether each record of the block, with a sentinel after it, can only mean what the frame says."""
-        lengths = np.fromiter(map(len, values), np.int64, len(values))
-        ends = np.cumsum(lengths + SENTINEL_BYTES) - SENTINEL_BYTES
-        at = ends - lengths + self._layout.frame_bytes
-        data = np.frombuffer(block, np.uint8)
+        ends = np.cumsum(block.lengths + SENTINEL_BYTES) - SENTINEL_BYTES
+        at = ends - block.lengths + self._layout.frame_bytes
+        data = block.data
         present = frame.select(pl.col(self._optional).is_not_null()) if self._optional else frame
         measured = frame.select(self._measures)
-        everywhere = np.ones(len(values), np.bool_)
+        everywhere = np.ones(len(ends), np.bool_)
         for leaf in self._layout.leaves:
             there = present[leaf.name].to_numpy() if leaf.optional else everywhere
             if leaf.optional:
