@@ -20,6 +20,7 @@ RefoldError
 ├── RowsLost             rows-lost: a rebuild would leave a read model without rows
 ├── NotCompared          not-compared: the served table cannot be compared with the rebuilt one
 ├── BadGate              gate-invalid: a gate names an unknown column or an invalid share
+├── BadMemory            memory-invalid: a bound of memory that cannot be read or kept
 ├── ViewInvalid          view-invalid: Postgres refuses a declared view
 ├── NotParked            not-parked: no such stream is parked
 ├── RebuildUnfinished    rebuild-unfinished: an unfinished build has passed over the stream
@@ -181,6 +182,13 @@ class BadGate(RefoldError):
 
     code = "gate-invalid"
     remedy = "Write for example `--expect-changes store_daily.revenue --max-changed 0.1%`."
+
+
+class BadMemory(RefoldError):
+    """A bound of memory cannot be read, or is less than a replay takes."""
+
+    code = "memory-invalid"
+    remedy = "Write for example --memory 2GB. The default is 1GB."
 
 
 class ViewInvalid(RefoldError):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 
-from refold.schemas.columns.binary_column import joined
+from refold.schemas.columns.binary_column import BinaryColumn, joined
 
 Place = tuple[str, int]
 """A topic's full name and the number of a partition."""
@@ -37,6 +37,8 @@ class Chunk:
     @cached_property
     def size(self) -> int:
         """Size of the values in bytes, by which the memory of waiting chunks is bounded."""
+        if isinstance(self.values, BinaryColumn):
+            return int(self.values.series.bin.size().sum())
         return sum(len(value) for value in self.values if value is not None)
 
     def first(self, records: int, most_bytes: int) -> "Chunk":

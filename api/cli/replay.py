@@ -19,6 +19,7 @@ from refold.projections.errors import RebuildDiffers
 from refold.projections.replay.builder import Progress
 from refold.projections.replay.command import Replay
 from refold.projections.replay.compare import LISTED
+from refold.projections.replay.memory import DEFAULT
 from refold.projections.replay.plan import Failed, Rebuilt, ReplayPlan, Report
 from refold.streams.postgres.connection import answering
 from refold.streams.settings import Settings
@@ -31,6 +32,7 @@ def rebuild(
     all: bool = False,  # noqa: A002 - the flag is --all
     execute: bool = False,
     allowed: GateOptions = NO_GATES,
+    memory: str = DEFAULT,
     json: bool = False,
 ) -> int:
     """Rebuild read models from the log, beside the live tables.
@@ -40,12 +42,13 @@ def rebuild(
         all: every read model; fills an empty database, the core's tables included.
         execute: do it, instead of only printing the plan.
         allowed: the changes to what readers see that are allowed.
+        memory: most memory that the process may take; beyond it, rows are written before the end.
         json: print one JSON document.
     """
     if all == bool(names):
         say("refold: name read models, or say --all")
         return exits.USAGE
-    with answering(), Replay(connected(Settings.load())) as replay:
+    with answering(), Replay(connected(Settings.load()), memory) as replay:
         gates = allowed.read(replay.found)
         plan = replay.plan(names)
         if not execute:

@@ -9,23 +9,25 @@ from refold.api.cli.replay import reported, say_failed
 from refold.api.embedded.servers import connected
 from refold.projections.replay.command import Replay
 from refold.projections.replay.compare import LISTED
+from refold.projections.replay.memory import DEFAULT
 from refold.projections.replay.verify_beside import Verified, VerifyReport
 from refold.streams.postgres.connection import answering
 from refold.streams.settings import Settings
 
 
-def verify(*names: str, all: bool = False, json: bool = False) -> int:  # noqa: A002 - the flag is --all
+def verify(*names: str, all: bool = False, memory: str = DEFAULT, json: bool = False) -> int:  # noqa: A002 - the flag is --all
     """Compare live tables with the log, row by row.
 
     Args:
         names: read models, as `store_daily` or `retail.store_daily`.
         all: every read model.
+        memory: most memory that the process may take; beyond it, rows are written before the end.
         json: print one JSON document.
     """
     if all == bool(names):
         say("refold: name read models, or say --all")
         return exits.USAGE
-    with answering(), Replay(connected(Settings.load())) as replay, reported("verify") as report:
+    with answering(), Replay(connected(Settings.load()), memory) as replay, reported("verify") as report:
         done = replay.verify(names, report)
     if json:
         print_json({**asdict(done), "listed_most": LISTED})

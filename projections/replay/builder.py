@@ -6,6 +6,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from queue import SimpleQueue
 from typing import Protocol
 
 from refold.projections.declaring.declaration import EventType
@@ -14,6 +15,7 @@ from refold.projections.live import parking
 from refold.projections.live.limits import limits
 from refold.projections.live.member import detaching
 from refold.projections.partials.batch import ALL_BUILDS, Batch, Counted, Park, batch_of, by_category, counted_events
+from refold.projections.replay.memory import DEFAULT, rows_room
 from refold.projections.replay.source import Source
 from refold.projections.replay.staging import Staging
 from refold.projections.tables.builds import GROUP
@@ -26,7 +28,8 @@ from refold.streams.postgres.connection import Database
 
 BATCH_RECORDS = 80_000
 FLUSH_S = 30.0
-FLUSH_ROWS = 8_000_000
+BATCH_BYTES = 24 << 20
+"""Bytes of records in a batch, of which about four are in memory at once."""
 _AHEAD = 2
 _SWITCH_S = 0.0005
 """Seconds before a thread yields Python's lock.
@@ -62,15 +65,15 @@ class Decoding:
     def __init__(
         self, db: Database, prefix: str, decoder: ColumnDecoder, types: Mapping[str, Sequence[EventType]]
     ) -> None:
-        """`db` only serves reads; rows are written through another connection at the same time."""
-        self._db, self._prefix, self._decoder, self._types = db, prefix, decoder, types
+        """`db` only serves reads while the log is folded; rows are written through another connection at the same time."""
+        self.db, self._prefix, self._decoder, self._types = db, prefix, decoder, types
         self._parked: dict[tuple[str, str], Park] = {}
         self._aside = set_aside.load(db, [GROUP])  # the live fold skips these too
 
     def prepare(self, chunks: Sequence[Chunk]) -> Prepared:
         """Decode chunks, all of which lie before the core's position."""
         chunks = [set_aside.masked(chunk, self._aside) for chunk in chunks]
-        allowed = limits(self._db, chunks)
+        allowed = limits(self.db, chunks)
         self._remember(park for park in allowed.parked if park.build == ALL_BUILDS)
         found = {
             category: self._counted(batch_of(category, of_it), allowed.voids)
@@ -102,12 +105,15 @@ class Builder:
         counts_waiting: bool = False,
         parks_alone: bool = False,
     ) -> None:
-        """`counts_waiting`: count the events that wait, since no live table has counted them.
+        """`room`, which may be set: bytes of rows in memory, beyond which they are flushed.
+
+        `counts_waiting`: count the events that wait, since no live table has counted them.
 
         `parks_alone`: a stream that this code cannot read waits for these builds alone, not for the live tables.
         """
         self._db, self._decoding, self._counts_waiting = db, decoding, counts_waiting
         self._parks_alone = parks_alone
+        self.room = rows_room(DEFAULT)
         self.staged = list(staged)
         self.failed: list[tuple[Staging, ModelFailed]] = []
         self.position = dict(position)
@@ -156,7 +162,7 @@ class Builder:
             self.fell_back += counted.fell_back
         self.position |= prepared.position
         self._whole = True
-        if time.monotonic() - self._flushed > FLUSH_S or sum(staging.rows for staging in self.staged) > FLUSH_ROWS:
+        if time.monotonic() - self._flushed > FLUSH_S or sum(staging.size for staging in self.staged) > self.room:
             self.flush()
 
     def flush(self) -> None:
@@ -176,7 +182,11 @@ class Builder:
         self._park()
         self._parks = []
         self._waiting.clear()
-        self.each(self._flush)
+        with ThreadPoolExecutor(
+            1, "merge"
+        ) as ahead:  # a table's rows are merged while those of the one before are sent
+            merged = {staging.build.number: ahead.submit(staging.merge) for staging in self.staged}
+            self.each(lambda staging: self._flush(staging, merged[staging.build.number]))
         self._whole = True
 
     def _park(self) -> None:
@@ -187,17 +197,20 @@ class Builder:
             parking.park(self._db, [replace(park, build=number) for park in self._parks], {}, number)
 
     def finish(self) -> None:
-        """Add each table's key and its last rows, one transaction for each table."""
-        self.each(self._finish)
+        """Add each table's key and its last rows, one transaction for each table, two tables at once."""
+        connections = {self._db, self._decoding.db}  # nothing is decoded meanwhile
+        free = SimpleQueue[Database]()
+        for db in connections:
+            free.put(db)
+        with ThreadPoolExecutor(len(connections), "finish") as pool:
+            done = {staging.build.number: pool.submit(_finish, staging, free) for staging in self.staged}
+            self.each(lambda staging: done[staging.build.number].result())
 
-    def _flush(self, staging: Staging) -> None:
+    def _flush(self, staging: Staging, merged: Future[None]) -> None:
+        merged.result()
         with self._db.transaction():  # a nested transaction: if one table fails, the others keep their rows
             staging.flush()
             positions.put(self._db, staging.build.group, self.position)
-
-    def _finish(self, staging: Staging) -> None:
-        with self._db.transaction():
-            staging.finish()
 
     def _only_if_whole(self) -> None:
         if not self._whole:
@@ -230,16 +243,26 @@ def fold_log(
     target.flush()
 
 
+def _finish(staging: Staging, free: SimpleQueue[Database]) -> None:
+    db = free.get()
+    try:
+        with db.transaction():
+            staging.finish(db)
+    finally:
+        free.put(db)
+
+
 def _add(target: Target, prepared: Future[Prepared]) -> None:
     target.add(prepared.result())
 
 
 def _batch(source: Source, upto: Mapping[Place, int]) -> list[Chunk]:
-    """About BATCH_RECORDS records, one chunk for each place."""
+    """About BATCH_RECORDS records, or BATCH_BYTES if they are large; one chunk for each place."""
     found: dict[Place, Chunk] = {}
-    records = 0
-    while records < BATCH_RECORDS and source.left(upto):
+    records = size = 0
+    while records < BATCH_RECORDS and size < BATCH_BYTES and source.left(upto):
         for chunk in source.read(upto, 0.5):
             found[chunk.place] = found[chunk.place].then(chunk) if chunk.place in found else chunk
             records += len(chunk.values)
+            size += chunk.size
     return list(found.values())

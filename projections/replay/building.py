@@ -13,6 +13,7 @@ from refold.projections.replay import promote
 from refold.projections.replay.builder import Builder, Decoding, Progress, Target
 from refold.projections.replay.evolve_notes import EvolveNotes, KeepAway, evolve_notes, pass_over_killers
 from refold.projections.replay.guarded import GuardedTarget
+from refold.projections.replay.memory import DEFAULT, rows_room
 from refold.projections.replay.plan import places_of, unfinished
 from refold.projections.replay.source import Source
 from refold.projections.replay.staging import Staging
@@ -40,6 +41,8 @@ class Site:
     """The surroundings of a rebuild. `reads`: a second connection, for reading while the first one writes.
 
     `apart`: how the fingerprints of builds begin that touch nothing which live tables share; empty for a rebuild.
+
+    `room`: bytes of rows that memory may hold before they are written.
     """
 
     settings: Settings
@@ -49,6 +52,7 @@ class Site:
     reads: Database
     open: ExitStack
     apart: str = ""
+    room: int = rows_room(DEFAULT)
 
     def begin(self, layout: Layout, keep_away: KeepAway) -> tuple[Staging, dict[Place, int]]:
         """The model's unfinished build, or else a new one, with its positions. A verify or an as-of resumes none."""
@@ -77,6 +81,7 @@ class Site:
         decoder = ColumnDecoder(self.domains.catalog, thin=True)
         decoding = Decoding(self.reads, self.settings.topic_prefix, decoder, self.found.types)
         builder = Builder(self.db, decoding, staged, start, counts_waiting=flow.with_core, parks_alone=bool(self.apart))
+        builder.room = self.room
         source = Source(self.settings.kafka_servers(), start, records=READ_RECORDS, keys=flow.with_core)
         with closing(source), command_guard(self.settings, GROUP) as guard:
             try:

@@ -16,6 +16,7 @@ from refold.projections.replay.builder import Progress
 from refold.projections.replay.building import Flow, Result, Site
 from refold.projections.replay.fill_empty import FillEmpty
 from refold.projections.replay.gates import Gates
+from refold.projections.replay.memory import DEFAULT, rows_room
 from refold.projections.replay.model_lock import alone
 from refold.projections.replay.plan import Failed, ReplayPlan, Report, make_plan, places_of
 from refold.projections.replay.rebuild_beside import RebuildBeside, goal
@@ -45,8 +46,9 @@ _KAFKA_BOUND_S = 10.0
 class Replay:
     """One `refold replay` command: its connections and the domains' declarations."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Raises KafkaUnavailable, LogRefused, psycopg.OperationalError."""
+    def __init__(self, settings: Settings, memory: str = DEFAULT) -> None:
+        """`memory`: what the process may take, as `1GB`. Raises BadMemory, KafkaUnavailable, LogRefused, psycopg.OperationalError."""
+        room = rows_room(memory)
         domains, found = load_domains(settings.domains), declared(settings.domains)
         with ExitStack() as opened:  # a refusal closes what is already open
             db = opened.enter_context(closing(connect(settings.dsn(), application_name="replay")))
@@ -56,7 +58,7 @@ class Replay:
             check_continuity(settings, domains, db)
             opened.enter_context(watching(settings.stuck_cpu_s))
             self._open = opened.pop_all()
-        self._site = Site(settings, domains, found, db, reads, self._open)
+        self._site = Site(settings, domains, found, db, reads, self._open, room=room)
 
     def __enter__(self) -> Self:
         return self

@@ -25,6 +25,8 @@ from refold.streams.postgres.connection import Database
 
 _COMPACT_ROWS = 300_000
 _FLUSH = "_flush"
+_HELD_BYTES = 2_000
+"""About what one evolved row takes as Python objects."""
 
 
 class Staging:
@@ -37,7 +39,7 @@ class Staging:
         self.layout, self.build = layout, build
         self._db, self._notes = db, notes
         self._partials: list[pl.DataFrame] = []
-        self._compact_at = _COMPACT_ROWS
+        self._bytes, self._compact_at = 0, _COMPACT_ROWS
         self._held: dict[str, HeldRow] = {}
         self._changed: dict[str, HeldRow] = {}
         self._parked = [park for park in parked if park.build == build.number]
@@ -45,9 +47,9 @@ class Staging:
         self._waiting: dict[tuple[str, str], int] = {}
 
     @property
-    def rows(self) -> int:
-        """Number of rows in memory."""
-        return sum(partial.height for partial in self._partials) + len(self._held)
+    def size(self) -> int:
+        """Bytes of the rows in memory."""
+        return self._bytes + len(self._held) * _HELD_BYTES
 
     @property
     def wary(self) -> bool:
@@ -63,9 +65,16 @@ class Staging:
             self._evolve(counted[next(iter(frames)).category.name][0], frames)
             return
         self._partials.append(partial_of(self.layout, frames))
-        if self.rows > self._compact_at:
+        self._bytes += int(self._partials[-1].estimated_size())
+        if sum(partial.height for partial in self._partials) > self._compact_at:
+            self.merge()
+            self._compact_at = max(_COMPACT_ROWS, 2 * self._partials[0].height)
+
+    def merge(self) -> None:
+        """Make one of all partials in memory. Polars does it without Python's lock, so it may run beside other work."""
+        if len(self._partials) > 1:
             self._partials = [merged(self.layout, self._partials)]
-            self._compact_at = max(_COMPACT_ROWS, 2 * self.rows)
+            self._bytes = int(self._partials[0].estimated_size())
 
     def flush(self) -> None:
         """Write the rows in memory, within the caller's transaction, which also moves the positions."""
@@ -75,8 +84,8 @@ class Staging:
             self._held, self._changed, self._parks, self._waiting = {}, {}, [], {}
             return
         rows = merged(self.layout, self._partials)
-        self._partials = []
-        if self._has_key():
+        self._partials, self._bytes = [], 0
+        if self._has_key(self._db):
             merge_sql.add(self._db, self.layout, self.build.schema, rows)
             return
         for part in writable(self.layout, rows):
@@ -85,14 +94,14 @@ class Staging:
             else:
                 merge_sql.copy(self._db, self.layout, names.table(self.layout, self.build.schema), part)
 
-    def finish(self) -> None:
-        """Give the table its key and merge later flushes into it. Repeating this changes nothing."""
-        if not self._has_key():
-            tables.add_key(self._db, self.layout, self.build)
-        for name in self._beside():
-            merge_sql.add_from(self._db, self.layout, self.build.schema, sql.Identifier(self.build.schema, name))
-            self._db.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(self.build.schema, name)))
-        self._db.execute(sql.SQL("ANALYZE {}").format(names.table(self.layout, self.build.schema)))
+    def finish(self, db: Database) -> None:
+        """Give the table its key and merge later flushes into it, through any connection. Repeating this changes nothing."""
+        if not self._has_key(db):
+            tables.add_key(db, self.layout, self.build)
+        for name in self._beside(db):
+            merge_sql.add_from(db, self.layout, self.build.schema, sql.Identifier(self.build.schema, name))
+            db.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(self.build.schema, name)))
+        db.execute(sql.SQL("ANALYZE {}").format(names.table(self.layout, self.build.schema)))
 
     def _evolve(self, batch: Batch, frames: Frames) -> None:
         with self._notes.of(batch.chunks) if self._notes is not None else nullcontext() as tell:
@@ -112,21 +121,21 @@ class Staging:
         return {**stored, **{stream: self._held[stream] for stream in streams if stream in self._held}}
 
     def _copy_beside(self, rows: Mapping[str, Values]) -> None:
-        beside = sql.Identifier(self.build.schema, f"{self.layout.name}{_FLUSH}{len(self._beside()) + 1:04d}")
+        beside = sql.Identifier(self.build.schema, f"{self.layout.name}{_FLUSH}{len(self._beside(self._db)) + 1:04d}")
         table = names.table(self.layout, self.build.schema)
         self._db.execute(sql.SQL("CREATE TABLE {} (LIKE {})").format(beside, table))
         merge_sql.copy(self._db, self.layout, beside, rows)
 
-    def _beside(self) -> list[str]:
-        rows = self._db.execute(
+    def _beside(self, db: Database) -> list[str]:
+        rows = db.execute(
             "SELECT relname FROM pg_class WHERE relnamespace = %s::regnamespace AND relkind = 'r' AND relname LIKE %s ORDER BY 1",
             (self.build.schema, f"{self.layout.name}\\{_FLUSH}%"),
         ).fetchall()
         return [row[0] for row in rows]
 
-    def _has_key(self) -> bool:
+    def _has_key(self, db: Database) -> bool:
         query = "SELECT FROM pg_index WHERE indrelid = (quote_ident(%s) || '.' || quote_ident(%s))::regclass"
-        return self._db.execute(query, (self.build.schema, self.layout.name)).fetchone() is not None
+        return db.execute(query, (self.build.schema, self.layout.name)).fetchone() is not None
 
     def _has_rows(self) -> bool:
         table = names.table(self.layout, self.build.schema)

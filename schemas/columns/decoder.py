@@ -135,7 +135,7 @@ class ColumnReader:
     def _columns(self, values: Sequence[bytes | None], rows: NDArray[np.int64]) -> pl.DataFrame | None:
         sentinel = os.urandom(SENTINEL_BYTES)
         block = block_of(values, rows, sentinel)
-        parts = (self._header, long_bytes(len(rows)), long_bytes(len(block.data)), block.data, self._sync)
+        parts = (self._header, long_bytes(len(rows)), long_bytes(len(block.data)), block.data.data, self._sync)
         try:
             frame = pl.read_avro(io.BytesIO(b"".join(parts)))
         except (KeyboardInterrupt, SystemExit):

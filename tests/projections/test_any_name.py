@@ -241,7 +241,7 @@ def rebuild(db: Database, declared: Declared, layout: Layout, named: Named, log:
         batch = batch_of("named.row", [named.chunk(log[at : at + third], at)])
         staging.add({"named.row": (batch, counted_events(decoder, handled(layout.model), batch, {}, []))})
         staging.flush()
-    staging.finish()
+    staging.finish(db)
     set_status(db, build, "shadow")
     assert compare(db, layout, build, serving).differing == 0
     table, key = sql.Identifier(build.schema, layout.name), sql.Identifier(layout.key_names[0])

@@ -18,7 +18,7 @@ from refold.api.cli import exits
 from refold.projections.errors import NothingFolded, RebuildDiffers, RebuildRunning, UnknownModel
 from refold.projections.live.process import models_fold
 from refold.projections.replay import builder as rebuild_module
-from refold.projections.replay import building, staging
+from refold.projections.replay import building, command, staging
 from refold.projections.replay.command import Replay
 from refold.projections.tables.declared import Declared, declared
 from refold.retail.schemas.household import HOUSEHOLD, CampaignJoined, CouponRedeemed, PointsAwarded
@@ -254,6 +254,50 @@ def test_a_killed_rebuild_goes_on_from_its_last_flush(
     assert 0 < report.records < 3000
     assert all(model.differing == 0 for model in report.models)
     assert tables(db, retail) == before
+
+
+def test_rows_beyond_their_memory_are_written_with_their_positions(
+    settings: Settings, db: Database, retail: Declared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fold_live(settings)
+    before = tables(db, retail)
+    monkeypatch.setattr(rebuild_module, "BATCH_RECORDS", 500)
+    monkeypatch.setattr(building, "READ_RECORDS", 300)
+    monkeypatch.setattr(command, "rows_room", lambda _: 1)
+    held = []
+
+    def flush_noted(self: rebuild_module.Builder, original: Any = rebuild_module.Builder.flush) -> None:
+        held.append(sum(staging.size for staging in self.staged))
+        original(self)
+        assert sum(staging.size for staging in self.staged) == 0
+
+    monkeypatch.setattr(rebuild_module.Builder, "flush", flush_noted)
+    with Replay(settings) as replay:
+        report = replay.execute((), quiet)
+    assert sum(size > 1 for size in held) >= 3
+    assert all(model.differing == 0 for model in report.models)
+    assert tables(db, retail) == before
+
+
+def test_large_records_make_small_batches(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    fold_live(settings)
+    monkeypatch.setattr(rebuild_module, "BATCH_BYTES", 1)
+    monkeypatch.setattr(building, "READ_RECORDS", 300)
+    batches = []
+
+    def prepare_noted(
+        self: rebuild_module.Builder, chunks: Any, original: Any = rebuild_module.Builder.prepare
+    ) -> rebuild_module.Prepared:
+        batches.append(sum(len(chunk.values) for chunk in chunks))
+        prepared: rebuild_module.Prepared = original(self, chunks)
+        return prepared
+
+    monkeypatch.setattr(rebuild_module.Builder, "prepare", prepare_noted)
+    with Replay(settings) as replay:
+        report = replay.execute((), quiet)
+    assert max(batches) <= 300
+    assert sum(batches) == report.records
+    assert all(model.differing == 0 for model in report.models)
 
 
 def test_a_live_table_that_was_changed_by_hand_is_found_and_keeps_serving(settings: Settings, db: Database) -> None:

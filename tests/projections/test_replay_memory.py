@@ -1,0 +1,27 @@
+"""The bound of memory that an operator sets, and what is refused."""
+
+import pytest
+
+from refold.projections.errors import BadMemory
+from refold.projections.replay.memory import rows_room
+
+
+def test_a_gigabyte_leaves_a_third_of_what_the_program_does_not_take() -> None:
+    assert rows_room("1GB") == (10**9 - 512 * 2**20) // 3
+    assert rows_room("2GiB") == (2 * 2**30 - 512 * 2**20) // 3
+    assert rows_room("640MB") > 32 * 2**20
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1", "GB", "0GB", "1.5GB", "1 GB", "-1GB", "1e3MB", "1TB", "1gb", "01GB", "1_000MB", "٣GB", "1GB\n"]
+)
+def test_what_is_no_whole_number_with_a_unit_is_refused(text: str) -> None:
+    with pytest.raises(BadMemory) as refused:
+        rows_room(text)
+    assert refused.value.code == "memory-invalid"
+
+
+@pytest.mark.parametrize("text", ["1MB", "639MB", "610MiB"])
+def test_less_than_a_replay_takes_is_refused(text: str) -> None:
+    with pytest.raises(BadMemory, match="at least 640MB"):
+        rows_room(text)
