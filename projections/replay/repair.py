@@ -207,7 +207,7 @@ class _OfStreams(_Refold):
     def end(self, progress: Progress, *, execute: bool) -> Repaired:
         with self.site.db.transaction():
             self.streams.go_on(self.streams.left(), progress)
-            self.staging.finish()
+            self.staging.finish(self.site.db)
         done = self._met(self._tail, execute=execute)
         return replace(done, by_stream=True, records=self.streams.read)
 

@@ -279,6 +279,7 @@ def test_rows_beyond_their_memory_are_written_with_their_positions(
     assert tables(db, retail) == before
 
 
+@pytest.mark.usefixtures("db")
 def test_large_records_make_small_batches(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     fold_live(settings)
     monkeypatch.setattr(rebuild_module, "BATCH_BYTES", 1)
