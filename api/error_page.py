@@ -61,6 +61,7 @@ def catalogue() -> dict[str, type[RefoldError]]:
         "refold.api.change_errors",
         "refold.api.embedded.errors",
         "refold.streams.operation.dump.errors",
+        "refold.streams.domain_errors",
         "refold.streams.operation.voiding_errors",
     ):
         import_module(apart)

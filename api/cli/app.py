@@ -105,6 +105,27 @@ app.command(
     Example: psql "$(refold sql)" -c 'TABLE retail.store_daily'""",
 )
 
+domain = App(name="domain", help="Begin a domain, and check what the configured domains declare, without a server.")
+domain.command(
+    "refold.api.cli.domain:new",
+    name="new",
+    help="""Write a small whole domain into the current folder: contracts, rules, read models, tests, and its frozen schemas.
+
+    It runs at once, and you change it into yours. It writes over nothing.
+
+    Example: refold domain new library""",
+)
+domain.command(
+    "refold.api.cli.domain:check",
+    name="check",
+    help="""Load every configured domain and check all that it declares: contracts, rules, read models, links, reactors.
+
+    It ends at the first fault, with its place and the exit code of its kind.
+
+    Example: refold domain check --json""",
+)
+app.command(domain)
+
 schemas = App(name="schemas", help="Freeze, check and list the Avro schemas of events and commands.")
 schemas.command(
     "refold.api.cli.schemas:freeze",

@@ -32,6 +32,7 @@ from refold.schemas.errors import (
     SchemaNotFrozen,
 )
 from refold.streams import errors
+from refold.streams.domain_errors import DomainExists, DomainNameInvalid
 from refold.streams.exit_codes import DIFFERENT, DONE, FAILED, INTERRUPTED, PRECONDITION, UNREACHABLE, USAGE
 from refold.streams.operation import voiding_errors
 from refold.streams.operation.dump import errors as dump_errors
@@ -53,6 +54,8 @@ BY_KIND: dict[type[RefoldError], int] = {
     errors.BadSettings: USAGE,
     errors.UnknownDomain: USAGE,
     errors.DomainInvalid: USAGE,
+    DomainNameInvalid: USAGE,
+    DomainExists: PRECONDITION,
     ContractError: USAGE,
     BadUpcaster: USAGE,
     SchemaNotFrozen: PRECONDITION,

@@ -73,10 +73,10 @@ def _missing(module: ModuleType, folder: Path) -> list[Schema]:
 def _refuse(found: list[Violation]) -> None:
     if found:
         more = f", and {len(found) - 1} more (`refold schemas check` lists them)" if len(found) > 1 else ""
-        raise _error(found)(f"nothing was frozen: {found[0]}{more}")
+        raise error_of(found)(f"nothing was frozen: {found[0]}{more}")
 
 
-def _error(found: list[Violation]) -> type[RefoldError]:
+def error_of(found: list[Violation]) -> type[RefoldError]:
     """The error whose remedy fits: a class that is no contract was never released, so it is to be corrected."""
     by_rule = {cls.code: cls for cls in (ContractError, BadUpcaster)}
     return by_rule.get(found[0].rule, SchemaIncompatible)
@@ -88,5 +88,5 @@ def _advice(found: list[Violation]) -> str:
     if all(violation.rule == NOT_FROZEN for violation in found):
         return "Run `refold schemas freeze` and commit the new files."
     broken = [violation for violation in found if violation.rule != NOT_FROZEN]
-    remedies = dict.fromkeys(_error([violation]).remedy for violation in broken)
+    remedies = dict.fromkeys(error_of([violation]).remedy for violation in broken)
     return f"{len(broken)} {'rule' if len(broken) == 1 else 'rules'} broken. {' '.join(remedies)}"

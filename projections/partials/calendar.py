@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from refold.projections.declaring.expressions import Calendar, Unit
+from refold.projections.declaring.expressions import Calendar, Day, Unit
 
 FIRST, LAST = datetime(1, 1, 3, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
 """Times before and after count by their day in UTC: in a zone it may lie outside the years that a date can have."""
@@ -35,8 +35,9 @@ _BY_ROW: dict[Unit, Callable[[Any], date | int]] = {
 }
 
 
-def by_columns(said: Calendar, dtype: pl.DataType) -> pl.Expr:
+def by_columns(said: Day | Calendar, dtype: pl.DataType) -> pl.Expr:
     """The part of a column of times or dates (`dtype`). A null stays null."""
+    said = Calendar(said.of, "day") if isinstance(said, Day) else said
     column, unit = pl.col(said.of.name), _BY_COLUMNS[said.unit]
     if dtype == pl.Date or said.zone in (None, "UTC"):
         return unit(column)

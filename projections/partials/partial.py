@@ -262,9 +262,7 @@ def value_of(kind: EventType, value: Expression) -> pl.Expr:
     match value:
         case Field(name):
             return pl.col(name)
-        case Day(of):
-            return pl.col(of.name).dt.date()
-        case Calendar(of):
+        case Day(of) | Calendar(of):
             return calendar.by_columns(value, field_type(kind, of.name).column.dtype)
         case ByEvent(words):
             return pl.lit(dict(words)[kind.event], dtype=pl.String)
