@@ -37,7 +37,7 @@ from refold.streams.standing import STILL_S
 
 Result = TypeVar("Result")
 ANSWERS_S = 4.0
-"""Seconds after which Kafka counts as away, and nothing more is asked of it."""
+"""Seconds after which Kafka counts as away for a process that looks repeatedly, and nothing more is asked of it."""
 MOVES_S = 3.0
 """Seconds between two looks at a fold that seems to stand still; a fold moves twenty times in them."""
 BEATS_S = 5.0
@@ -51,7 +51,10 @@ A killed process stays in its group for 6 s, and a new member beats every 3 s.
 
 @dataclass(frozen=True)
 class Look:
-    """The facts at one moment. `strangers`: group members with one of our names that no process of ours declares."""
+    """The facts at one moment. `strangers`: group members with one of our names that no process of ours declares.
+
+    `began`: when it was asked which processes live, which may be long before `at` if Kafka is silent.
+    """
 
     at: float
     lags: Sequence[Lag]
@@ -59,15 +62,24 @@ class Look:
     strangers: Sequence[Member]
     suspected: frozenset[LagKey]
     live: Sequence[Live] = ()
+    began: float = 0.0
 
 
 class Health:
     """The facts of one database and log. A source that does not answer becomes a finding."""
 
     def __init__(
-        self, db: Database, settings: Settings, domains: Domains, lags: LagReader, members: MemberReader
+        self,
+        db: Database,
+        settings: Settings,
+        domains: Domains,
+        lags: LagReader,
+        members: MemberReader,
+        *,
+        answers_s: float = ANSWERS_S,
     ) -> None:
-        self._db, self._settings, self._domains = db, settings, domains
+        """`answers_s`: seconds after which Kafka counts as away."""
+        self._db, self._settings, self._domains, self._answers_s = db, settings, domains, answers_s
         self._reader, self._members = lags, members
         self._unasked: dict[str, Finding] = {}
         self.roles = ["handler", "core", "models", *(["reactors"] if declared_reactors(domains) else [])]
@@ -77,6 +89,7 @@ class Health:
 
         After a change of the topics by an operator the log's answers would only follow from it, so they are not asked.
         """
+        began = time.monotonic()
         if not self._unasked:
             self._asked(self._topics_are_right)
         lags = [] if self._unasked else self.lags()
@@ -84,15 +97,16 @@ class Health:
         said = self._asked(lambda: said_members(self._db)) or Said(frozenset(), frozenset())
         settled = _settled(live)
         suspected = frozenset(key for key in suspects(lags) if key[0] in settled)
-        return Look(time.monotonic(), lags, found, unknown(found, said), suspected, live)
+        return Look(time.monotonic(), lags, found, unknown(found, said), suspected, live, began)
 
     def looked_again(self, first: Look) -> Look:
         """A second look, late enough to be certain, if something seems to stand still; else the first."""
         silent = bool(self._last_seen().keys() - _running(first).keys())
-        pause = JOINS_S if first.strangers else BEATS_S if silent else MOVES_S if first.suspected else 0.0
-        if not pause:
+        if not (first.strangers or silent or first.suspected):
             return first
-        time.sleep(pause)
+        pause = JOINS_S if first.strangers else MOVES_S if first.suspected else 0.0
+        left = BEATS_S - (time.monotonic() - first.began) if silent else 0.0
+        time.sleep(max(pause, left, 0.0))
         return self.look(live_processes(self._db))
 
     def _last_seen(self) -> dict[str, LastSeen]:
@@ -131,10 +145,10 @@ class Health:
         )
 
     def _topics_are_right(self) -> None:
-        """Raise LogRefused for a change of the topics by an operator, KafkaUnavailable within ANSWERS_S."""
+        """Raise LogRefused for a change of the topics by an operator, KafkaUnavailable within `answers_s`."""
         if has_table(self._db, "refold.topics"):
             try:
-                check_answers(self._settings.kafka_servers(), ANSWERS_S)
+                check_answers(self._settings.kafka_servers(), self._answers_s)
             except KafkaException as problem:
                 raise of_kafka(problem.args[0], "topics, lag and owners were not asked") from problem
             check_seen_topics(self._settings, self._domains, self._db)

@@ -29,6 +29,8 @@ from refold.streams.reactors.declared import reacted_categories
 from refold.streams.settings import Settings
 
 _SAMPLE_S = 1.0
+_ANSWERS_S = 3.0
+"""Seconds after which Kafka counts as away. Somebody waits, and with the start of Python it is known within 5."""
 _CLOSES = "log-", "kafka-", "postgres-", "database-unavailable", "database-refused"
 """How the codes of findings begin that keep every command from being decided."""
 _DECIDING = "handler", "core"
@@ -123,14 +125,19 @@ def _nothing(said: Sequence[Finding]) -> dict[str, Any]:
 
 def _status(db: Database, settings: Settings, domains: Domains, said: Sequence[Finding]) -> dict[str, Any]:
     health = Health(
-        db, settings, domains, LagReader(settings, domains, reacted_categories(domains)), MemberReader(settings)
+        db,
+        settings,
+        domains,
+        LagReader(settings, domains, reacted_categories(domains)),
+        MemberReader(settings),
+        answers_s=_ANSWERS_S,
     )
     has_folded, has_models = has_table(db, "refold.positions"), has_table(db, "refold.builds")
     first = health.look(live_processes(db))
     seen = health.looked_again(first)
     live, waits = seen.live, troubles(db)
     models = model_states(db, settings.domains) if has_models else []
-    found = health.findings(waits, models, seen, lambda seconds: first if seen.at - first.at >= seconds else None)
+    found = health.findings(waits, models, seen, lambda seconds: first if seen.began - first.began >= seconds else None)
     return {
         "findings": [asdict(finding) for finding in found],
         "partitions": partitions(seen, live),

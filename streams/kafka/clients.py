@@ -2,10 +2,11 @@
 
 import logging
 import re
+import socket
 from collections.abc import Sequence
 from typing import Any
 
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
 from refold.streams.journal import about
@@ -16,6 +17,9 @@ LEAST_MESSAGE_BYTES = 1 << 20
 """Least bytes that a topic made by others must take, as Kafka's default does. The few records between this and our own
 limit are refused one by one."""
 _ASK_S = 10.0
+_REFUSES_S = 0.5
+_REFUSED = KafkaError._TRANSPORT  # noqa: SLF001 - librdkafka's own codes have such names
+_ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[^\[\]:/\s]+):(?P<port>[0-9]{1,5})")
 _AROUND_BYTES = 128
 """Overhead bytes of a batch and a record besides key and value: 61 and some 20, and what compression may add."""
 _AROUND_HEADER_BYTES = 10
@@ -109,8 +113,27 @@ def admin(servers: str) -> AdminClient:
 
 
 def check_answers(servers: str, seconds: float) -> None:
-    """Ask Kafka for anything, to know soon that it is away: other questions wait longer. Raises KafkaException."""
+    """Ask Kafka for anything, to know soon that it is away: other questions wait longer. Raises KafkaException.
+
+    librdkafka tries addresses that refuse it until the time is over. If all of them refuse, that is known at once.
+    """
+    if all(_refuses(address.strip()) for address in servers.split(",")):
+        raise KafkaException(KafkaError(_REFUSED, f"nothing listens at {servers}"))
     admin(servers).list_topics(timeout=seconds)
+
+
+def _refuses(address: str) -> bool:
+    """Whether nothing listens at an address. One that cannot be read or found, or says nothing, is left to librdkafka."""
+    found = _ADDRESS.fullmatch(address)
+    if found is None:
+        return False
+    try:
+        socket.create_connection((found["host"].strip("[]"), int(found["port"])), _REFUSES_S, all_errors=True).close()
+    except ExceptionGroup as problems:  # one for each address of a name
+        return all(isinstance(one, ConnectionRefusedError) for one in problems.exceptions)
+    except (OSError, OverflowError):
+        return False
+    return False
 
 
 def largest_batch(client: AdminClient, topic: str, seconds: float = _ASK_S) -> int:

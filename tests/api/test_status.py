@@ -7,6 +7,7 @@ import socket
 from types import SimpleNamespace
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
 from refold.api import health
 from refold.api.cli import exits
@@ -75,6 +76,32 @@ def test_old_rows_of_a_restored_database_are_no_dead_processes_until_no_heartbea
     assert [each["code"] for each in found] == ["no-handler", "no-core", "no-models", "no-reactors"]
     last = f"the last one, {os.getpid()}@{socket.gethostname()}, was last heard of 3,6"
     assert all(last in each["says"] for each in found)
+
+
+def test_time_that_a_silent_kafka_takes_counts_for_the_heartbeats_that_are_waited_for(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare(settings)
+    for name, value in settings.environment().items():
+        monkeypatch.setenv(name, value)
+    clock = [100.0]
+
+    def passes(seconds: float) -> None:
+        clock[0] += seconds
+
+    def silent(_: str, seconds: float) -> None:
+        passes(seconds)
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+
+    monkeypatch.setattr(health, "time", SimpleNamespace(monotonic=lambda: clock[0], sleep=passes))
+    monkeypatch.setattr(health, "check_answers", silent)
+    with connect(settings.dsn(), application_name="test") as db:
+        Me("handler", ()).beat(db)
+        db.execute("UPDATE refold.processes SET seen_at = seen_at - interval '1 hour'")
+    assert run(["status", "--json"]) == exits.DIFFERENT
+    codes = {each["code"] for each in json.loads(capsys.readouterr().out)["findings"]}
+    assert {"kafka-unavailable", "no-handler"} <= codes
+    assert clock[0] == pytest.approx(100.0 + health.BEATS_S)
 
 
 def test_a_partition_waits_for_its_claim_and_not_for_what_others_are_behind(

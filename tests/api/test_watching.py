@@ -83,7 +83,7 @@ def test_it_watches_real_servers_and_ends_with_3_while_something_stands_still(
     prepare(settings)
     append(settings, "retail.basket", 1, [claimed(claim("a", 1))])
     capsys.readouterr()
-    assert run(["replay", "watch", "--looks", "2", "--every", "0", "--json"]) == exits.DIFFERENT
+    assert run(["replay", "watch", "--looks", "2", "--every", "0.1", "--json"]) == exits.DIFFERENT
     first, second = (json.loads(each) for each in capsys.readouterr().out.splitlines())
     assert {each["code"] for each in second["findings"]} >= {"no-handler", "no-core", "no-models"}
     assert {each["group"]: each["behind"] for each in second["groups"]}["core"] == 1
