@@ -13,7 +13,7 @@ from unittest.mock import patch
 WATCHED = {
     "read: fetch and cut into chunks": "refold.projections.replay.source.LogReader.poll",
     "read: parse record batches": "refold.streams.kafka.log_reader.rows_of",
-    "read: gather chunks": "refold.projections.replay.builder._batch",
+    "read: gather chunks": "refold.projections.replay.builder.batch",
     "fold: heads": "refold.projections.partials.batch.read_heads",
     "fold: decode and what counts": "refold.projections.replay.builder.counted_events",
     "fold: aggregate": "refold.projections.replay.staging.partial_of",

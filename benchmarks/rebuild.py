@@ -1,4 +1,4 @@
-"""Measures how fast three read models are rebuilt: `python -m benchmarks.rebuild [--weeks 53]`. Last line JSON.
+"""Measures how fast four read models are rebuilt: `python -m benchmarks.rebuild [--weeks 53]`. Last line JSON.
 
 The log is a year of receipts. The same run measures on the same topics a raw consume by confluent-kafka, and a plain
 loop of confluent-kafka, fastavro and dicts.
@@ -112,10 +112,10 @@ def fold_core(settings: Settings, records: int) -> float:
     return records / seconds
 
 
-def rebuild(settings: Settings) -> tuple[Report, StageClock, int]:
+def rebuild(settings: Settings, processes: int = 1) -> tuple[Report, StageClock, int]:
     """Rebuild all read models once; returns the time of each stage and the process's memory in MB."""
     clock = StageClock()
-    with Replay(settings) as replay, clock.watching():
+    with Replay(settings, processes=processes) as replay, clock.watching():
         report = replay.execute((), lambda _done, _total: None)
     return report, clock, _peak_mb()
 
@@ -133,16 +133,17 @@ def _peak_mb() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
-def rebuild_alone(settings: Settings) -> tuple[Report, StageClock, int]:
+def rebuild_alone(settings: Settings, processes: int = 1) -> tuple[Report, StageClock, int]:
     """`rebuild` in a process of its own, so that its memory is its own."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
-        return alone.submit(rebuild, settings).result()
+        return alone.submit(rebuild, settings, processes).result()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weeks", type=int, default=53)
     parser.add_argument("--rounds", type=int, default=3, help="rebuilds, each between two raw reads; medians count")
+    parser.add_argument("--processes", type=int, default=1, help="as in refold replay rebuild")
     parser.add_argument(
         "--no-core", action="store_true", help="say that the core stands at the end instead of folding it"
     )
@@ -157,7 +158,7 @@ def main() -> None:
         plain = plain_loop(settings, min(100_000, records // 2))
         raws, rounds = [raw_consume(settings, records)], []
         for _ in range(arguments.rounds):
-            rounds.append(rebuild_alone(settings))
+            rounds.append(rebuild_alone(settings, arguments.processes))
             raws.append(raw_consume(settings, records))
         raw = median(raws)
         report, clock, rss_mb = sorted(rounds, key=lambda one: one[0].fold_s)[len(rounds) // 2]
@@ -173,6 +174,7 @@ def main() -> None:
                 "events_per_s": round(events_per_s),
                 "ratio_raw_consume": round(report.records_per_s / raw, 3),
                 "ratio_plain_loop": round(events_per_s / plain, 2),
+                "processes": arguments.processes,
                 "rss_mb": rss_mb,
                 "raw_consume_per_s": round(raw),
                 "plain_loop_per_s": round(plain),

@@ -26,6 +26,8 @@ NAMES = (
     "reactors.after-send",
     "reactors.before-commit",
     "reactors.after-commit",
+    "replay.within-share",
+    "replay.before-take",
     "replay.within-flush",
     "replay.after-flush",
     "replay.before-join",

@@ -14,6 +14,7 @@ from refold.api.cli import exits
 from refold.api.cli.differences import print_differences
 from refold.api.cli.gate_options import NO_GATES, GateOptions
 from refold.api.cli.output import print_json, print_table, progress, say
+from refold.api.cli.work_options import Processes
 from refold.api.embedded.servers import connected
 from refold.projections.errors import RebuildDiffers
 from refold.projections.replay.builder import Progress
@@ -33,6 +34,7 @@ def rebuild(
     execute: bool = False,
     allowed: GateOptions = NO_GATES,
     memory: str = DEFAULT,
+    processes: Processes = 1,
     json: bool = False,
 ) -> int:
     """Rebuild read models from the log, beside the live tables.
@@ -43,12 +45,13 @@ def rebuild(
         execute: do it, instead of only printing the plan.
         allowed: the changes to what readers see that are allowed.
         memory: most memory that the process may take; beyond it, rows are written before the end.
+        processes: how many processes read and decode; a single one has work for two cores.
         json: print one JSON document.
     """
     if all == bool(names):
         say("refold: name read models, or say --all")
         return exits.USAGE
-    with answering(), Replay(connected(Settings.load()), memory) as replay:
+    with answering(), Replay(connected(Settings.load()), memory, processes) as replay:
         gates = allowed.read(replay.found)
         plan = replay.plan(names)
         if not execute:

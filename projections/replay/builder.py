@@ -16,6 +16,7 @@ from refold.projections.live.limits import limits
 from refold.projections.live.member import detaching
 from refold.projections.partials.batch import ALL_BUILDS, Batch, Counted, Park, batch_of, by_category, counted_events
 from refold.projections.replay.memory import DEFAULT, rows_room
+from refold.projections.replay.part import Part, part_of
 from refold.projections.replay.source import Source
 from refold.projections.replay.staging import Staging
 from refold.projections.tables.builds import GROUP
@@ -74,7 +75,7 @@ class Decoding:
         """Decode chunks, all of which lie before the core's position."""
         chunks = [set_aside.masked(chunk, self._aside) for chunk in chunks]
         allowed = limits(self.db, chunks)
-        self._remember(park for park in allowed.parked if park.build == ALL_BUILDS)
+        self.remember(park for park in allowed.parked if park.build == ALL_BUILDS)
         found = {
             category: self._counted(batch_of(category, of_it), allowed.voids)
             for category, of_it in by_category(self._prefix, chunks).items()
@@ -84,10 +85,11 @@ class Decoding:
     def _counted(self, batch: Batch, voids: Voids) -> tuple[Batch, Counted]:
         types = self._types[batch.category]
         counted = counted_events(self._decoder, types, batch, voids, list(self._parked.values()))
-        self._remember(counted.parks)
+        self.remember(counted.parks)
         return batch, counted
 
-    def _remember(self, parks: Iterable[Park]) -> None:
+    def remember(self, parks: Iterable[Park]) -> None:
+        """Leave the streams out from where they are parked."""
         for park in parks:
             self._parked[park.category, park.stream] = park
 
@@ -152,15 +154,23 @@ class Builder:
 
         Invariant: after a failure, memory does not match the position, so nothing more is added or flushed.
         """
+        found = [counted for _, counted in prepared.counted.values()]
+        self._add(part_of(prepared.position, found, {}), lambda staging: staging.add(prepared.counted))
+
+    def take(self, part: Part) -> None:
+        """Add rows that another process folded, of the events that follow the position."""
+        self._decoding.remember(part.parks)
+        self._add(part, lambda staging: staging.take(part.rows.get(staging.build.number)))
+
+    def _add(self, part: Part, step: Callable[[Staging], None]) -> None:
         self._only_if_whole()
         self._whole = False
-        self.each(lambda staging: staging.add(prepared.counted))
-        for _, counted in prepared.counted.values():
-            self._parks += counted.parks
-            self._waiting.update(counted.waiting)
-            self.events += counted.events
-            self.fell_back += counted.fell_back
-        self.position |= prepared.position
+        self.each(step)
+        self._parks += part.parks
+        self._waiting.update(part.waiting)
+        self.events += part.events
+        self.fell_back += part.fell_back
+        self.position |= part.position
         self._whole = True
         if time.monotonic() - self._flushed > FLUSH_S or sum(staging.size for staging in self.staged) > self.room:
             self.flush()
@@ -231,7 +241,7 @@ def fold_log(
     pending: deque[Future[None]] = deque()
     with ThreadPoolExecutor(1, "decode") as decoding, ThreadPoolExecutor(1, "fold") as folding:
         while source.left(upto):
-            chunks = _batch(source, upto)
+            chunks = batch(source, upto)
             prepared = decoding.submit(target.prepare, chunks)
             pending.append(folding.submit(_add, target, prepared))
             while len(pending) > ahead():
@@ -256,7 +266,7 @@ def _add(target: Target, prepared: Future[Prepared]) -> None:
     target.add(prepared.result())
 
 
-def _batch(source: Source, upto: Mapping[Place, int]) -> list[Chunk]:
+def batch(source: Source, upto: Mapping[Place, int]) -> list[Chunk]:
     """About BATCH_RECORDS records, or BATCH_BYTES if they are large; one chunk for each place."""
     found: dict[Place, Chunk] = {}
     records = size = 0

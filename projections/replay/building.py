@@ -42,7 +42,7 @@ class Site:
 
     `apart`: how the fingerprints of builds begin that touch nothing which live tables share; empty for a rebuild.
 
-    `room`: bytes of rows that memory may hold before they are written.
+    `room`: bytes of rows that memory may hold before they are written. `processes`: how many read and decode.
     """
 
     settings: Settings
@@ -53,6 +53,7 @@ class Site:
     open: ExitStack
     apart: str = ""
     room: int = rows_room(DEFAULT)
+    processes: int = 1
 
     def begin(self, layout: Layout, keep_away: KeepAway) -> tuple[Staging, dict[Place, int]]:
         """The model's unfinished build, or else a new one, with its positions. A verify or an as-of resumes none."""

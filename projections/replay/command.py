@@ -46,8 +46,8 @@ _KAFKA_BOUND_S = 10.0
 class Replay:
     """One `refold replay` command: its connections and the domains' declarations."""
 
-    def __init__(self, settings: Settings, memory: str = DEFAULT) -> None:
-        """`memory`: what the process may take, as `1GB`. Raises BadMemory, KafkaUnavailable, LogRefused, psycopg.OperationalError."""
+    def __init__(self, settings: Settings, memory: str = DEFAULT, processes: int = 1) -> None:
+        """`memory`: what the process may take, as `1GB`. `processes`: how many read and decode. Raises BadMemory, KafkaUnavailable, LogRefused, psycopg.OperationalError."""
         room = rows_room(memory)
         domains, found = load_domains(settings.domains), declared(settings.domains)
         with ExitStack() as opened:  # a refusal closes what is already open
@@ -58,7 +58,7 @@ class Replay:
             check_continuity(settings, domains, db)
             opened.enter_context(watching(settings.stuck_cpu_s))
             self._open = opened.pop_all()
-        self._site = Site(settings, domains, found, db, reads, self._open, room=room)
+        self._site = Site(settings, domains, found, db, reads, self._open, room=room, processes=processes)
 
     def __enter__(self) -> Self:
         return self

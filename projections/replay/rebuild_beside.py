@@ -10,6 +10,7 @@ from refold.projections.replay.evolve_notes import park_for_build
 from refold.projections.replay.gates import Gates, Judged
 from refold.projections.replay.judging import judged
 from refold.projections.replay.plan import Rebuilt
+from refold.projections.replay.shares import fold_shares
 from refold.projections.replay.source import Source
 from refold.projections.replay.staging import Staging
 from refold.projections.tables.builds import GROUP, Build
@@ -45,6 +46,7 @@ class RebuildBeside:
 
     def fold(self, builder: Builder, target: Target, source: Source, progress: Progress) -> list[Rebuilt]:
         """Read until little is left, and fold the rest under the group's lock. Nothing is promoted yet."""
+        fold_shares(self._site, builder, source, goal(self._site.db, list(source.position)), progress)
         fold_close(self._site.db, builder, target, source, progress)
         failpoint("replay.before-join")
         promote.join(self._site.db, builder, source)

@@ -24,6 +24,14 @@ class Source:
             found = self._take(upto)
         return found
 
+    def seek(self, position: Mapping[Place, int]) -> None:
+        """Go on at other positions."""
+        for place, at in position.items():
+            if self.position[place] != at:
+                self._reader.seek(place, at)
+                self._kept.pop(place, None)
+                self.position[place] = at
+
     def left(self, upto: Mapping[Place, int]) -> int:
         """Number of records from the position up to `upto`."""
         return sum(max(0, upto.get(place, 0) - at) for place, at in self.position.items())

@@ -64,7 +64,13 @@ class Staging:
         if self.layout.evolves:
             self._evolve(counted[next(iter(frames)).category.name][0], frames)
             return
-        self._partials.append(partial_of(self.layout, frames))
+        self.take(partial_of(self.layout, frames))
+
+    def take(self, partial: pl.DataFrame | None) -> None:
+        """Add what some events add to the rows."""
+        if partial is None:
+            return
+        self._partials.append(partial)
         self._bytes += int(self._partials[-1].estimated_size())
         if sum(partial.height for partial in self._partials) > self._compact_at:
             self.merge()

@@ -12,7 +12,8 @@ from refold.projections.replay.building import Site, Start
 from refold.projections.replay.compare import Difference
 from refold.projections.replay.judging import compared_or_damaged
 from refold.projections.replay.plan import Failed
-from refold.projections.replay.rebuild_beside import fold_close, starts_beside
+from refold.projections.replay.rebuild_beside import fold_close, goal, starts_beside
+from refold.projections.replay.shares import fold_shares
 from refold.projections.replay.source import Source
 from refold.projections.replay.staging import Staging
 from refold.projections.tables import builds
@@ -79,6 +80,7 @@ class VerifyBeside:
     def fold(self, builder: Builder, target: Target, source: Source, progress: Progress) -> list[Verified]:
         """Fold up to the live positions, compare there, and drop the builds. Raises CannotJoin."""
         site = self._site
+        fold_shares(site, builder, source, goal(site.db, list(source.position)), progress)
         fold_close(site.db, builder, target, source, progress)
         failpoint("replay.before-meet")
         promote.meet(site.db, site.reads, builder, source)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from threading import Event as Flag
 from typing import Any
 
@@ -20,12 +21,14 @@ from refold.projections.live.process import models_fold
 from refold.projections.replay import builder as rebuild_module
 from refold.projections.replay import building, command, staging
 from refold.projections.replay.command import Replay
+from refold.projections.replay.part import Part
 from refold.projections.tables.declared import Declared, declared
 from refold.retail.schemas.household import HOUSEHOLD, CampaignJoined, CouponRedeemed, PointsAwarded
 from refold.schemas.contracts import Event
 from refold.streams.core.folds import core_folds
 from refold.streams.domain import load_domains
 from refold.streams.errors import Lost
+from refold.streams.failpoints import VARIABLE
 from refold.streams.kafka.log_reader import LogReader
 from refold.streams.log.topics import ensure_topics, events_topic
 from refold.streams.log.waiting import when_kafka_answers
@@ -299,6 +302,80 @@ def test_large_records_make_small_batches(settings: Settings, monkeypatch: pytes
     assert max(batches) <= 300
     assert sum(batches) == report.records
     assert all(model.differing == 0 for model in report.models)
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_any_number_of_processes_gives_the_same_tables(
+    settings: Settings, db: Database, retail: Declared, processes: int
+) -> None:
+    fold_live(settings)
+    before = tables(db, retail)
+    with Replay(settings) as replay:
+        alone = replay.execute((), quiet)
+    taken: list[Part] = []
+    with pytest.MonkeyPatch.context() as noting, Replay(settings, processes=processes) as replay:
+        noting.setattr(rebuild_module.Builder, "take", noted(rebuild_module.Builder.take, taken))
+        report = replay.execute((), quiet)
+        verified = replay.verify((), quiet)
+    assert sum(part.events for part in taken) == report.events + verified.events  # the children left nothing
+    assert (report.records, report.events, report.fell_back) == (alone.records, alone.events, alone.fell_back)
+    assert all(model.differing == 0 for model in report.models)
+    assert verified.equal
+    assert tables(db, retail) == before
+
+
+def test_what_a_killed_process_leaves_is_folded_by_the_one_that_began(
+    settings: Settings, db: Database, retail: Declared, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fold_live(settings)
+    before = tables(db, retail)
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    armed = tmp_path / "replay.within-share"
+    armed.write_text("kill")
+    taken: list[Part] = []
+    monkeypatch.setattr(rebuild_module.Builder, "take", noted(rebuild_module.Builder.take, taken))
+    with Replay(settings, processes=3) as replay:
+        report = replay.execute((), quiet)
+    assert not armed.exists()
+    assert 0 < sum(part.events for part in taken) < report.events
+    assert all(model.differing == 0 for model in report.models)
+    assert tables(db, retail) == before
+
+
+def test_a_rebuild_that_is_killed_among_its_processes_goes_on_from_its_last_flush(
+    settings: Settings, db: Database, retail: Declared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fold_live(settings)
+    before = tables(db, retail)
+    monkeypatch.setattr(rebuild_module, "FLUSH_S", 0.0)
+    taken: list[Part] = []
+
+    def take_then_die(self: rebuild_module.Builder, part: Part, original: Any = rebuild_module.Builder.take) -> None:
+        taken.append(part)
+        if len(taken) == 2:
+            raise Killed
+        original(self, part)
+
+    with monkeypatch.context() as dying:
+        dying.setattr(rebuild_module.Builder, "take", take_then_die)
+        with pytest.raises(Killed), Replay(settings, processes=3) as replay:
+            replay.execute((), quiet)
+    with Replay(settings, processes=2) as replay:
+        assert all(model.resumes for model in replay.plan(()).models)
+        report = replay.execute((), quiet)
+    assert 0 < report.records < 3000
+    assert all(model.differing == 0 for model in report.models)
+    assert tables(db, retail) == before
+
+
+def noted(take: Any, parts: list[Part]) -> Any:
+    """`Builder.take`, which also notes the parts."""
+
+    def take_and_note(self: rebuild_module.Builder, part: Part) -> None:
+        parts.append(part)
+        take(self, part)
+
+    return take_and_note
 
 
 def test_a_live_table_that_was_changed_by_hand_is_found_and_keeps_serving(settings: Settings, db: Database) -> None:

@@ -1,0 +1,136 @@
+"""Several processes fold one build: each child reads and decodes some partitions, and hands over partial results.
+
+Invariant: only the command's own process writes, and it flushes rows with the positions of what was handed over. A child that
+ends early, whatever ended it, leaves the rest of its share to that process, which folds it as if there had been no child.
+"""
+
+import logging
+import os
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection, wait
+
+from refold.projections.live.member import frames_for
+from refold.projections.partials.partial import partial_of
+from refold.projections.replay.builder import Builder, Decoding, Progress, batch
+from refold.projections.replay.building import READ_RECORDS, Site
+from refold.projections.replay.part import Part, part_of
+from refold.projections.replay.source import Source
+from refold.projections.tables import builds
+from refold.projections.tables.declared import declared
+from refold.schemas.columns.decoder import ColumnDecoder
+from refold.streams.chunk import Place
+from refold.streams.domain import load_domains
+from refold.streams.failpoints import failpoint
+from refold.streams.postgres.connection import connect
+from refold.streams.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Share:
+    """The work of one child: where it begins and ends, and the models that it folds, with their builds' numbers."""
+
+    settings: Settings
+    start: Mapping[Place, int]
+    upto: Mapping[Place, int]
+    models: Mapping[tuple[str, str], int]
+    fingerprints: Mapping[tuple[str, str], str]
+
+
+def fold_shares(site: Site, builder: Builder, source: Source, upto: Mapping[Place, int], progress: Progress) -> None:
+    """Fold up to given positions by child processes, as far as they come. The caller folds what they leave.
+
+    Does nothing for one process, and for models that `evolve`: their rows depend on what was written before.
+    """
+    staged = builder.staged
+    if site.processes < 2 or any(staging.layout.evolves for staging in staged):
+        return
+    models = {(staging.build.domain, staging.build.model): staging.build.number for staging in staged}
+    fingerprints = {(one.build.domain, one.build.model): builds.declaration_of(one.build) for one in staged}
+    starts = divided(source.position, upto, site.processes)
+    whole, done = source.left(upto), 0
+    with ExitStack() as open_:
+        pipes = [open_.enter_context(_child(Share(site.settings, one, upto, models, fingerprints))) for one in starts]
+        while pipes:
+            for pipe in wait(pipes):
+                assert isinstance(pipe, Connection)
+                try:
+                    part: Part = pipe.recv()
+                except (EOFError, OSError):  # it has ended, or was killed
+                    pipes.remove(pipe)
+                    continue
+                failpoint("replay.before-take")
+                done += sum(at - builder.position[place] for place, at in part.position.items())
+                builder.take(part)
+                progress(done, whole)
+    source.seek(builder.position)
+    builder.flush()
+    if left := source.left(upto):
+        _log.warning("processes that helped have ended early: this one folds the %d records that they left", left)
+
+
+def divided(position: Mapping[Place, int], upto: Mapping[Place, int], processes: int) -> list[dict[Place, int]]:
+    """The places that have records left, divided so that each process has about as many of them."""
+    left = {place: upto.get(place, 0) - at for place, at in position.items() if upto.get(place, 0) > at}
+    shares: list[dict[Place, int]] = [{} for _ in range(min(processes, len(left)))]
+    for place in sorted(left, key=lambda place: (-left[place], place)):
+        least = min(shares, key=lambda share: sum(left[one] for one in share))
+        least[place] = position[place]
+    return shares
+
+
+@contextmanager
+def _child(share: Share) -> Iterator[Connection]:
+    """The pipe from a new child. It ends with the block, and by itself when this process is gone."""
+    spawn = get_context("spawn")
+    ours, its = spawn.Pipe(duplex=False)
+    child = spawn.Process(target=fold_share, args=(share, its), name="replay-share", daemon=True)
+    child.start()
+    its.close()  # so that its end is seen here
+    try:
+        yield ours
+    finally:
+        ours.close()
+        child.terminate()
+        child.join()
+
+
+def fold_share(share: Share, pipe: Connection) -> None:
+    """A child's whole work. Whatever fails here, the command's process meets it too, and says it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command's process, which ends this one
+    os.environ.setdefault("POLARS_MAX_THREADS", "1")  # the other cores are for the other processes
+    try:
+        _fold(share, pipe)
+    except BrokenPipeError:
+        _log.info("the command has ended, so its share ends too")
+    except Exception as problem:
+        _log.warning("a process that helped ends: %s: %s", type(problem).__name__, problem)
+
+
+def _fold(share: Share, pipe: Connection) -> None:
+    settings = share.settings
+    domains, declarations = load_domains(settings.domains), declared(settings.domains)
+    if any(declarations.fingerprints[name] != share.fingerprints[name] for name in share.models):
+        raise RuntimeError("the code has changed since the command began")
+    layouts = {number: declarations.layouts[name] for name, number in share.models.items()}
+    with closing(connect(settings.dsn(), application_name="replay-share")) as db:
+        decoding = Decoding(db, settings.topic_prefix, ColumnDecoder(domains.catalog, thin=True), declarations.types)
+        with closing(Source(settings.kafka_servers(), share.start, records=READ_RECORDS)) as source:
+            while source.left(share.upto) and _is_wanted():
+                if not (chunks := batch(source, share.upto)):
+                    continue
+                prepared = decoding.prepare(chunks)
+                frames = {number: frames_for(layout, prepared.counted) for number, layout in layouts.items()}
+                rows = {number: partial_of(layouts[number], some) for number, some in frames.items() if some}
+                failpoint("replay.within-share")
+                pipe.send(part_of(prepared.position, [found for _, found in prepared.counted.values()], rows))
+
+
+def _is_wanted() -> bool:
+    parent = parent_process()
+    return parent is not None and parent.is_alive()
