@@ -7,6 +7,7 @@ from refold.api.past_errors import ViewNotExplained
 from refold.projections.errors import (
     BadDeclaration,
     BadGate,
+    BadMemory,
     BuildBehind,
     BuildInUse,
     BuildMissing,
@@ -77,6 +78,7 @@ BY_KIND: dict[type[RefoldError], int] = {
     voiding_errors.VoidOtherVersion: PRECONDITION,
     BadDeclaration: USAGE,
     BadGate: USAGE,
+    BadMemory: USAGE,
     UnknownModel: USAGE,
     RebuildDiffers: DIFFERENT,
     RowsLost: DIFFERENT,

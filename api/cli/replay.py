@@ -20,7 +20,7 @@ from refold.projections.errors import RebuildDiffers
 from refold.projections.replay.builder import Progress
 from refold.projections.replay.command import Replay
 from refold.projections.replay.compare import LISTED
-from refold.projections.replay.memory import DEFAULT
+from refold.projections.replay.memory import DEFAULT, rows_room
 from refold.projections.replay.plan import Failed, Rebuilt, ReplayPlan, Report
 from refold.streams.postgres.connection import answering
 from refold.streams.settings import Settings
@@ -51,7 +51,8 @@ def rebuild(
     if all == bool(names):
         say("refold: name read models, or say --all")
         return exits.USAGE
-    with answering(), Replay(connected(Settings.load()), memory, processes) as replay:
+    room = rows_room(memory)
+    with answering(), Replay(connected(Settings.load()), room, processes) as replay:
         gates = allowed.read(replay.found)
         plan = replay.plan(names)
         if not execute:

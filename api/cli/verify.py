@@ -10,7 +10,7 @@ from refold.api.cli.work_options import Processes
 from refold.api.embedded.servers import connected
 from refold.projections.replay.command import Replay
 from refold.projections.replay.compare import LISTED
-from refold.projections.replay.memory import DEFAULT
+from refold.projections.replay.memory import DEFAULT, rows_room
 from refold.projections.replay.verify_beside import Verified, VerifyReport
 from refold.streams.postgres.connection import answering
 from refold.streams.settings import Settings
@@ -29,7 +29,8 @@ def verify(*names: str, all: bool = False, memory: str = DEFAULT, processes: Pro
     if all == bool(names):
         say("refold: name read models, or say --all")
         return exits.USAGE
-    with answering(), Replay(connected(Settings.load()), memory, processes) as replay, reported("verify") as report:
+    room = rows_room(memory)
+    with answering(), Replay(connected(Settings.load()), room, processes) as replay, reported("verify") as report:
         done = replay.verify(names, report)
     if json:
         print_json({**asdict(done), "listed_most": LISTED})

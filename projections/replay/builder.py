@@ -15,7 +15,7 @@ from refold.projections.live import parking
 from refold.projections.live.limits import limits
 from refold.projections.live.member import detaching
 from refold.projections.partials.batch import ALL_BUILDS, Batch, Counted, Park, batch_of, by_category, counted_events
-from refold.projections.replay.memory import DEFAULT, rows_room
+from refold.projections.replay.memory import ROOM
 from refold.projections.replay.part import Part, part_of
 from refold.projections.replay.source import Source
 from refold.projections.replay.staging import Staging
@@ -115,7 +115,7 @@ class Builder:
         """
         self._db, self._decoding, self._counts_waiting = db, decoding, counts_waiting
         self._parks_alone = parks_alone
-        self.room = rows_room(DEFAULT)
+        self.room = ROOM
         self.staged = list(staged)
         self.failed: list[tuple[Staging, ModelFailed]] = []
         self.position = dict(position)

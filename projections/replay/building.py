@@ -13,7 +13,7 @@ from refold.projections.replay import promote
 from refold.projections.replay.builder import Builder, Decoding, Progress, Target
 from refold.projections.replay.evolve_notes import EvolveNotes, KeepAway, evolve_notes, pass_over_killers
 from refold.projections.replay.guarded import GuardedTarget
-from refold.projections.replay.memory import DEFAULT, rows_room
+from refold.projections.replay.memory import ROOM
 from refold.projections.replay.plan import places_of, unfinished
 from refold.projections.replay.source import Source
 from refold.projections.replay.staging import Staging
@@ -52,7 +52,7 @@ class Site:
     reads: Database
     open: ExitStack
     apart: str = ""
-    room: int = rows_room(DEFAULT)
+    room: int = ROOM
     processes: int = 1
 
     def begin(self, layout: Layout, keep_away: KeepAway) -> tuple[Staging, dict[Place, int]]:

@@ -16,7 +16,7 @@ from refold.projections.replay.builder import Progress
 from refold.projections.replay.building import Flow, Result, Site
 from refold.projections.replay.fill_empty import FillEmpty
 from refold.projections.replay.gates import Gates
-from refold.projections.replay.memory import DEFAULT, rows_room
+from refold.projections.replay.memory import ROOM
 from refold.projections.replay.model_lock import alone
 from refold.projections.replay.plan import Failed, ReplayPlan, Report, make_plan, places_of
 from refold.projections.replay.rebuild_beside import RebuildBeside, goal
@@ -46,9 +46,8 @@ _KAFKA_BOUND_S = 10.0
 class Replay:
     """One `refold replay` command: its connections and the domains' declarations."""
 
-    def __init__(self, settings: Settings, memory: str = DEFAULT, processes: int = 1) -> None:
-        """`memory`: what the process may take, as `1GB`. `processes`: how many read and decode. Raises BadMemory, KafkaUnavailable, LogRefused, psycopg.OperationalError."""
-        room = rows_room(memory)
+    def __init__(self, settings: Settings, room: int = ROOM, processes: int = 1) -> None:
+        """`room`: bytes of rows that memory may hold before they are written. `processes`: how many read and decode. Raises KafkaUnavailable, LogRefused, psycopg.OperationalError."""
         domains, found = load_domains(settings.domains), declared(settings.domains)
         with ExitStack() as opened:  # a refusal closes what is already open
             db = opened.enter_context(closing(connect(settings.dsn(), application_name="replay")))

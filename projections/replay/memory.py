@@ -22,3 +22,6 @@ def rows_room(text: str) -> int:
     if bytes_ < _LEAST:
         raise BadMemory(f"--memory {text}: a replay takes at least {_LEAST // 10**6}MB")
     return (bytes_ - _BESIDE) // _COPIES
+
+
+ROOM = rows_room(DEFAULT)

@@ -19,7 +19,7 @@ from refold.api.cli import exits
 from refold.projections.errors import NothingFolded, RebuildDiffers, RebuildRunning, UnknownModel
 from refold.projections.live.process import models_fold
 from refold.projections.replay import builder as rebuild_module
-from refold.projections.replay import building, command, staging
+from refold.projections.replay import building, staging
 from refold.projections.replay.command import Replay
 from refold.projections.replay.part import Part
 from refold.projections.tables.declared import Declared, declared
@@ -266,7 +266,6 @@ def test_rows_beyond_their_memory_are_written_with_their_positions(
     before = tables(db, retail)
     monkeypatch.setattr(rebuild_module, "BATCH_RECORDS", 500)
     monkeypatch.setattr(building, "READ_RECORDS", 300)
-    monkeypatch.setattr(command, "rows_room", lambda _: 1)
     held = []
 
     def flush_noted(self: rebuild_module.Builder, original: Any = rebuild_module.Builder.flush) -> None:
@@ -275,7 +274,7 @@ def test_rows_beyond_their_memory_are_written_with_their_positions(
         assert sum(staging.size for staging in self.staged) == 0
 
     monkeypatch.setattr(rebuild_module.Builder, "flush", flush_noted)
-    with Replay(settings) as replay:
+    with Replay(settings, room=1) as replay:
         report = replay.execute((), quiet)
     assert sum(size > 1 for size in held) >= 3
     assert all(model.differing == 0 for model in report.models)

@@ -2,6 +2,8 @@
 
 import pytest
 
+from refold.api.cli import app as cli
+from refold.api.cli import exits
 from refold.projections.errors import BadMemory
 from refold.projections.replay.memory import rows_room
 
@@ -25,3 +27,9 @@ def test_what_is_no_whole_number_with_a_unit_is_refused(text: str) -> None:
 def test_less_than_a_replay_takes_is_refused(text: str) -> None:
     with pytest.raises(BadMemory, match="at least 640MB"):
         rows_room(text)
+
+
+@pytest.mark.parametrize("command", ["rebuild", "verify"])
+def test_the_command_refuses_it_before_it_asks_a_server(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["replay", command, "--all", "--memory", "1TB"]) == exits.USAGE
+    assert "memory-invalid: --memory 1TB" in capsys.readouterr().err
