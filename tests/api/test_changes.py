@@ -130,7 +130,7 @@ def test_another_table_or_another_log_is_told_as_a_reset(api: httpx.Client) -> N
             assert json.loads(told[0][2]) == {"reason": reason, "rows": "follow"}
 
 
-def test_a_stream_that_is_let_go_on_and_a_promoted_rebuild_reset_whoever_listens(
+def test_a_stream_that_is_let_go_on_a_promoted_rebuild_and_a_repair_reset_whoever_listens(
     api: httpx.Client, stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scan(api)
@@ -152,6 +152,14 @@ def test_a_stream_that_is_let_go_on_and_a_promoted_rebuild_reset_whoever_listens
         assert json.loads(until(events, "reset")[2])["reason"] == "table-changed"
         scan(api)
         assert [event[0] for event in until_position(events)[0]] == ["row", "position"]
+        number = db.execute(
+            "SELECT build FROM refold.builds WHERE model = 'store_daily' AND status = 'serving'"
+        ).fetchone()
+        assert number is not None
+        db.execute(f"UPDATE refold_b{number[0]}.store_daily SET lines = 0 WHERE store_id = {STORE}".encode())
+        assert run(["replay", "repair", "store_daily", "--where", f"store_id=eq.{STORE}", "--execute", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["changed"] == 1
+        assert json.loads(until(events, "reset")[2])["reason"] == "table-changed"
 
 
 @pytest.mark.parametrize(
