@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from refold.projections.declaring.declaration import EventType, handled
 from refold.projections.errors import BuildMissing, BuildOfOtherCode, CannotJoin, CannotRepair, NotCompared
 from refold.projections.live.limits import parked
+from refold.projections.live.showing import retried_within
 from refold.projections.partials.of_key import stream_of
 from refold.projections.replay import promote
 from refold.projections.replay.builder import Builder, Decoding, Progress
@@ -160,7 +161,7 @@ class _Refold(ABC):
             failpoint("replay.within-repair")
             return replace(done, held_s=round(time.perf_counter() - began, 3))
 
-        return promote.retried(site.db, step, CannotJoin("the live tables were busy all the time"))
+        return retried_within(site.db, "1s", step, CannotJoin("the live tables were busy all the time"))
 
     def _written(self, *, execute: bool) -> Repaired:
         db, live = self.site.db, _served(self.site, self.layout)
