@@ -47,7 +47,7 @@ def repair(
         return exits.USAGE
     settings = connected(Settings.load())
     model = served_table(declared(settings.domains).named(name))
-    wanted = wanted_rows(model, where) if where else wanted_keys(model, keys or (), keys_file or ())
+    wanted = wanted_rows(model, where, settings) if where else wanted_keys(model, keys or (), keys_file or ())
     with answering(), Replay(settings) as replay, reported("repair") as report:
         done = replay.repair(f"{model.domain}.{model.name}", wanted, report, execute=execute)
     if json:

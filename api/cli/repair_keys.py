@@ -3,13 +3,16 @@
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import psycopg
+
 from refold.api.cli.output import say
 from refold.api.errors import FileUnreadable, RowKeyInvalid
-from refold.api.http.reads.language.query_string import read_query
+from refold.api.http.reads.language.query_string import GROUPS, read_query
 from refold.api.http.reads.language.tree import EVERYTHING
 from refold.api.http.reads.planning.plan import plan_query
 from refold.api.http.reads.planning.resources import check_name
@@ -17,6 +20,8 @@ from refold.api.http.reads.row_keys import Key, key_of_text
 from refold.api.http.wire.parameters import bad_filter
 from refold.projections.replay.wanted_keys import Wanted
 from refold.projections.tables.served import ServedModel
+from refold.streams.postgres.connection import answering, connect
+from refold.streams.settings import Settings
 
 STDIN = "-"
 
@@ -28,15 +33,24 @@ def wanted_keys(model: ServedModel, keys: Sequence[str], files: Sequence[str]) -
     return Wanted([*typed, *(key for path in paths for key in _keys_of(model, path, _text(path)))])
 
 
-def wanted_rows(model: ServedModel, conditions: Sequence[str]) -> Wanted:
-    """The served rows for which all conditions hold, each `column=op.value` as in a query string. Raises FilterInvalid, UnknownParameter."""
+def wanted_rows(model: ServedModel, conditions: Sequence[str], settings: Settings) -> Wanted:
+    """The served rows for which all conditions hold, each `column=op.value` as in a query string.
+
+    Raises FilterInvalid, also for a value that only Postgres refuses, and UnknownParameter.
+    """
     raw = "&".join(quote(one, safe="=") for one in conditions).encode()
-    query = read_query(raw, check=check_name(model))
+    query = read_query(raw, check=check_name(model, asked=GROUPS))
     if query.select != EVERYTHING or query.order or query.limit is not None or query.offset or query.cursor:
         raise bad_filter("where", "--where takes filters alone, such as day=gte.2026-01-31 or or=(a.eq.1,b.is.null)")
     columns = ",".join(f'"{name}"' for name in model.key).encode()
     plan = plan_query(model, read_query(raw + b"&select=" + quote(columns, safe=",").encode(), check=check_name(model)))
     piece = plan.shape.selection(None)
+    with answering(), closing(connect(settings.dsn(), application_name="repair")) as db:
+        for one in plan.given:
+            try:
+                db.execute(f"SELECT ({one.probe}) IS NULL".encode(), [one.value])
+            except psycopg.DataError as problem:
+                raise one.refused() from problem
     return Wanted(rows=(piece.text, [plan.values[slot] for slot in piece.slots]))
 
 

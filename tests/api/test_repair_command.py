@@ -149,6 +149,13 @@ def test_what_a_verify_lists_is_repaired_and_a_filter_finds_served_rows(
         (("store_daily", "--keys", "99999999999999,2026-01-02"), exits.USAGE, "filter-invalid"),
         (("store_daily", "--where", "stores=eq.7"), exits.USAGE, "parameter-unknown"),
         (("store_daily", "--where", "limit=5"), exits.USAGE, "--where takes filters alone"),
+        (("store_daily", "--where", "store_id=gt.abc"), exits.USAGE, "filter-invalid: 'abc' is no integer (store_id)"),
+        (("store_daily", "--where", "day=gt.soon"), exits.USAGE, "filter-invalid: 'soon' is no date (day)"),
+        (
+            ("store_daily", "--where", "or=(store_id.eq.1,day.eq.soon)"),
+            exits.USAGE,
+            "filter-invalid: 'soon' is no date",
+        ),
         (("store_daily", "--keys-file", "nowhere"), exits.USAGE, "file-unreadable"),
         (("store_totals", "--keys", "7"), exits.USAGE, "unknown-model"),
     ],
