@@ -19,6 +19,7 @@ from refold.streams.log.history import History
 from refold.streams.log.topics import events_topic
 from refold.streams.postgres.connection import Database
 from refold.streams.postgres.set_aside import Offsets
+from refold.streams.refusals import first_line
 
 _SERVING = """
     SELECT build, domain, model, fingerprint, status, detached_code, detached_reason FROM refold.builds
@@ -92,7 +93,8 @@ def _typed(db: Database, layout: Layout, key: Sequence[str | None]) -> tuple[Any
     try:
         row = db.execute(sql.SQL("SELECT {}").format(casts), list(key)).fetchone()
     except psycopg.DataError as problem:
-        raise KeyUnfit(f"{', '.join(str(value) for value in key)} is no key of {layout.name}: {problem}") from problem
+        said = ",".join("null" if value is None else value for value in key)
+        raise KeyUnfit(f"{said} is no key of {layout.name}: {first_line(problem)}") from problem
     assert row is not None
     return tuple(row)
 

@@ -14,6 +14,7 @@ from refold.projections.tables.builds import Build
 from refold.projections.tables.layout import Layout
 from refold.projections.tables.names import table
 from refold.streams.postgres.connection import Database
+from refold.streams.refusals import first_line
 
 KEYS, NUMBER = "Keys", "Number"
 """Names of our own: authors' names have no upper case."""
@@ -101,7 +102,7 @@ class WantedKeys:
         except psycopg.DataError as problem:
             if len(keys) == 1:
                 said = ",".join("null" if value is None else value for value in keys[0])
-                raise KeyUnfit(f"{said} is no key of {self.layout.name}: {problem}") from problem
+                raise KeyUnfit(f"{said} is no key of {self.layout.name}: {first_line(problem)}") from problem
             middle = len(keys) // 2
             self._insert_texts(keys[:middle])
             self._insert_texts(keys[middle:])
