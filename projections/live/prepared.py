@@ -100,8 +100,7 @@ class Takeover:
                 build = found[0][0]
                 raise BuildBehind(f"build {build.number} of {build.model} did not catch up in time", follows=True)
         self._begin_topics(found)
-        for build, layout in found:
-            showing.show(db, self._found, layout, build)
+        showing.show_all(db, self._found, found)
         failpoint("prepared.within-takeover")
         return [build for build, _ in found]
 

@@ -1,7 +1,7 @@
 """Points views at builds: readers see the old tables or the new ones, and all folding waits for that moment alone."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import psycopg
@@ -30,8 +30,11 @@ def show(db: Database, found: Declared, layout: Layout, build: Build) -> Build |
     return show_held(db, found, layout, build)
 
 
-def show_held(db: Database, found: Declared, layout: Layout, build: Build) -> Build | None:
-    """`show` after `hold_all`."""
+def show_held(db: Database, found: Declared, layout: Layout, build: Build, *, last: bool = True) -> Build | None:
+    """`show` after `hold_all`. `last`: no other model of the transaction follows.
+
+    Only then are declared views made: one that reads several models cannot be made while some of them are as before.
+    """
     others = [
         b for b in builds.builds(db) if (b.domain, b.model) == (build.domain, build.model) and b.number != build.number
     ]
@@ -43,8 +46,18 @@ def show_held(db: Database, found: Declared, layout: Layout, build: Build) -> Bu
     builds.set_status(db, build, "serving")
     builds.settle_within(db, build)
     tables.point_view(db, layout, build, ours(db, found))
-    ensure_views(db, found)
+    if last:
+        ensure_views(db, found)
     return served
+
+
+def show_all(db: Database, found: Declared, chosen: Sequence[tuple[Build, Layout]]) -> None:
+    """`show` several models in one transaction of `retried`. All waits for readers together last LOCKS_S at most."""
+    hold_all(db)
+    began = time.monotonic()
+    for number, (build, layout) in enumerate(chosen, 1):
+        wait_at_most(db, LOCKS_S - (time.monotonic() - began))
+        show_held(db, found, layout, build, last=number == len(chosen))
 
 
 def hold_all(db: Database) -> None:

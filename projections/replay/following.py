@@ -91,7 +91,7 @@ class Following:
         )
         free = {build.number for build, _ in self._fold.followed()}
         for build in prepared:
-            if build.number not in free:
+            if build.is_prepared and build.number not in free:
                 self.close()
                 raise RebuildRunning(
                     f"another process follows build {build.number} of {build.model}, which is prepared"

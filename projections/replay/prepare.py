@@ -25,7 +25,7 @@ from refold.projections.replay.rebuild_beside import fold_close, starts_beside
 from refold.projections.replay.source import Source
 from refold.projections.replay.staging import Staging
 from refold.projections.tables import builds
-from refold.projections.tables.builds import GROUP, PREPARING, Build
+from refold.projections.tables.builds import GROUP, PREPARED, PREPARING, Build
 from refold.projections.tables.changes import Change, changes
 from refold.projections.tables.layout import Layout
 from refold.streams.core.limits import group_positions
@@ -128,8 +128,8 @@ class Prepare(Replay):
             there = self._prepared_already(layouts)
             missing = [layout for layout in layouts if (layout.model.domain, layout.name) not in there]
             report = self._build(missing, progress, accept=accept) if missing else PrepareReport([])
-            waiting = self._prepared_already(layouts)
-            self._rehearse([(layout, waiting.get((layout.model.domain, layout.name))) for layout in layouts])
+            waiting = self._prepared_already(layouts, shown=True)
+            self._rehearse([(build, self._site.found.layouts[name]) for name, build in waiting.items()])
             following = Following(self._site, list(waiting.values()))
         return replace(report, models=following.look()), following
 
@@ -144,12 +144,16 @@ class Prepare(Replay):
         found = {(change.domain, change.model): change for change in changes(site.db, site.found)}
         return [(found[layout.model.domain, layout.name], layout) for layout in layouts]
 
-    def _prepared_already(self, layouts: Sequence[Layout]) -> dict[tuple[str, str], Build]:
-        """The builds of this code that wait for the deploy already, by model."""
+    def _prepared_already(self, layouts: Sequence[Layout], *, shown: bool = False) -> dict[tuple[str, str], Build]:
+        """The builds of this code that wait for the deploy, by model. `shown`: those that it has just promoted, too."""
         prints = {
             (name := (layout.model.domain, layout.name)): self._site.found.fingerprints[name] for layout in layouts
         }
-        there = [build for build in builds.builds(self._site.db) if build.is_prepared]
+        there = [
+            build
+            for build in builds.builds(self._site.db)
+            if build.is_prepared or (shown and build.detached_code == PREPARED)
+        ]
         return {
             (build.domain, build.model): build
             for build in there
@@ -182,14 +186,13 @@ class Prepare(Replay):
                 builds.prepare_within(self._site.db, build)
         failpoint("prepare.after-mark")
 
-    def _rehearse(self, prepared: Sequence[tuple[Layout, Build | None]]) -> None:
+    def _rehearse(self, prepared: Sequence[tuple[Build, Layout]]) -> None:
         """Show the builds and take it back, so that an obstacle is known before the deploy. Raises CannotPromote."""
-        db = self._site.db
+        db, waiting = self._site.db, [one for one in prepared if one[0].is_prepared]
 
         def step() -> None:
             with db.transaction(force_rollback=True):
-                for layout, build in prepared:
-                    if build is not None:
-                        showing.show(db, self._site.found, layout, build)
+                showing.show_all(db, self._site.found, waiting)
 
-        showing.retried(db, step)
+        if waiting:
+            showing.retried(db, step)

@@ -178,10 +178,10 @@ def switch(
     def step() -> list[Build | None]:
         hold_all(db)
         began, served = time.monotonic(), []
-        for layout, build in chosen:
+        for number, (layout, build) in enumerate(chosen, 1):
             check(layout, build)
             wait_at_most(db, LOCKS_S - (time.monotonic() - began))
-            served.append(show_held(db, found, layout, build))
+            served.append(show_held(db, found, layout, build, last=number == len(chosen)))
             failpoint("replay.within-switch")
         return served
 

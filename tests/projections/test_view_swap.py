@@ -218,3 +218,28 @@ def test_what_is_not_declared_stays_while_somebody_stands_on_it_or_declares_it(d
     old_worker.leave(db)
     drop(db, new, undeclared(db, new))
     assert name_only(db) == {"totals"}
+
+
+def test_a_view_over_two_models_that_change_together_is_made_once_both_are_shown(
+    db: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    def both(column: str) -> Declared:
+        models = [replace(rollup({column: PAYMENTS}), name=name) for name in ("first", "second")]
+        reads = f"SELECT f.owner, f.{column} + s.{column} AS n FROM sample.first f JOIN sample.second s USING (owner)"
+        over = View(
+            name="over", domain="sample", description="V.", columns={"owner": ("text", "O."), "n": ("bigint", "N.")},
+            key=("owner",), reads=("first", "second"), sql=reads,
+        )  # fmt: skip
+        return declared_of((*models, over))
+
+    before, after = both("old"), both("new")
+    ensure_builds(db, before)
+    chosen_ = []
+    for name in ("first", "second"):
+        layout = after.named(name)
+        build = builds.create(db, layout, after.fingerprints["sample", name], "shadow")
+        tables.create(db, layout, build)
+        chosen_.append((layout, build))
+    promote.switch(db, after, chosen_)
+    assert db.execute("SELECT pg_get_viewdef('sample.over'::regclass) LIKE '%new%'").fetchone() == (True,)
+    assert "cannot be made" not in caplog.text
