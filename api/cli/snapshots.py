@@ -143,7 +143,9 @@ def _time(text: str) -> datetime:
             return datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC)
         return instant_of(text)
     except ValueError as problem:
-        raise SnapshotInvalid(f"--at {text}: write 2026-01-31T12:00:00Z or 2026-01-31: {problem}") from problem
+        raise SnapshotInvalid(
+            f"--at {text}: write 2026-01-31T12:00:00Z or 2026-01-31: {str(problem).removeprefix('Expected ')}"
+        ) from problem
 
 
 def _age(text: str) -> timedelta:

@@ -86,7 +86,7 @@ def _moment(text: str) -> datetime:
             return datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC)
         return instant_of(_BLANK_OFFSET.sub("+", text))
     except ValueError as problem:
-        message = f"at is a time such as 2026-01-31T12:00:00.5Z, or a day, not {shown(text)}: {problem}"
+        message = f"at is a time such as 2026-01-31T12:00:00.5Z, or a day, not {shown(text)}: {str(problem).removeprefix('Expected ')}"
         raise TimeInvalid(message, Fault("at", TimeInvalid.code, message)) from None
 
 
