@@ -45,6 +45,10 @@ NAMES = (
     "replay.before-repair",
     "replay.within-repair",
     "replay.after-repair",
+    "prepare.before-mark",
+    "prepare.after-mark",
+    "prepared.within-takeover",
+    "prepared.after-takeover",
 )
 _FOLDER = os.environ.get(VARIABLE)
 _SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
