@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -254,3 +255,31 @@ def test_readers_and_caches_see_a_repaired_row_though_no_position_moved(
         known = {"If-None-Match": after.headers["ETag"]}
         assert run("repair", "store_daily", "--keys", KEY.format(7), "--execute")[1]["differing"] == 0
         assert client.get(asked, headers=known).status_code == 304, "nothing was written"
+
+
+def test_the_pages_lines_run_and_a_retired_build_keeps_its_rows(
+    db: Database, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = table(db, "store_daily")
+    assert run("store_daily")[0] == exits.DONE, "a rebuild, so that a build is retired"
+    (retired,) = [one for one in builds.builds(db) if (one.model, one.status) == ("store_daily", "retired")]
+    kept = f"SELECT t::text, xmin::text FROM {retired.schema}.store_daily t ORDER BY 1".encode()
+    db.execute(f"UPDATE {retired.schema}.store_daily SET revenue = 3".encode())
+    before = db.execute(kept).fetchall()
+    page = (Path(__file__).parents[2] / "docs/replay.md").read_text().partition("\n## Repair\n```\n")[2]
+    lines = [shlex.split(line, comments=True) for line in page.partition("```")[0].splitlines()]
+    assert len(lines) == 4
+    changed = []
+    for line in lines:
+        by_hand(db, "UPDATE {} SET revenue = 0 WHERE store_id = 7", "store_daily")
+        if "|" in line:
+            bar = line.index("|")
+            verified = run(*[word for word in line[2:bar] if word != "--json"])[1]
+            monkeypatch.setattr("sys.stdin", StringIO(json.dumps(verified)))
+            line = line[bar + 1 :]  # noqa: PLW2901 - what is left of it
+        assert line[:2] == ["refold", "replay"]
+        code, done, words = run(*line[2:])
+        assert code == exits.DONE, words
+        changed.append((done["executed"], done["changed"]))
+    assert changed == [(False, 1), (True, 1), (True, 1), (True, 1)]
+    assert (table(db, "store_daily"), db.execute(kept).fetchall()) == (right, before)
