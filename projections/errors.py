@@ -185,10 +185,10 @@ class BadGate(RefoldError):
 
 
 class BadMemory(RefoldError):
-    """A bound of memory cannot be read, or is less than a replay takes."""
+    """`--memory` is not a whole number with MB, GB, MiB or GiB, or is less than a replay takes."""
 
     code = "memory-invalid"
-    remedy = "Write for example --memory 2GB. The default is 1GB."
+    remedy = "Write for example `--memory 2GB`. The default is 1GB, the least 640MB."
 
 
 class ViewInvalid(RefoldError):
