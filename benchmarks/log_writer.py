@@ -17,7 +17,7 @@ from refold.schemas.meta import RULES, Claim, Meta
 from refold.streams.domain import Domains, load_domains
 from refold.streams.kafka import clients
 from refold.streams.kafka.partitioner import partition_of
-from refold.streams.log.topics import events_topic
+from refold.streams.log.topics import commands_topic, events_topic
 from refold.streams.settings import Settings
 
 _COMMANDS = UUID("7c0b6f6e-7a3c-4d55-8f0e-0a5a6d3c7b12")
@@ -58,6 +58,15 @@ class LogWriter:
             raise RuntimeError(message)
         return written + len(self._claims)
 
+    def fill_commands(self) -> None:
+        """Append as many records to the topics of commands as were decided: commands that a handler gets come after them."""
+        for (category, part), claimed in self._claims.items():
+            for _ in range(claimed.seq):
+                self._produce_to(commands_topic(self._prefix, category), part, b"", None)
+        if left := self._client.flush(60):
+            message = f"{left} records were not acknowledged"
+            raise RuntimeError(message)
+
     def _append(self, item: Decided) -> None:
         part = partition_of(item.stream.encode(), self._partitions)
         claimed = self._claims.get((item.category, part)) or self._claim(item, part)
@@ -97,9 +106,12 @@ class LogWriter:
         return claimed
 
     def _produce(self, category: str, part: int, value: bytes, key: bytes | None) -> None:
+        self._produce_to(events_topic(self._prefix, category), part, value, key)
+
+    def _produce_to(self, topic: str, part: int, value: bytes, key: bytes | None) -> None:
         while True:
             try:
-                self._client.produce(events_topic(self._prefix, category), value, key, part)
+                self._client.produce(topic, value, key, part)
                 break
             except BufferError:
                 self._client.poll(0.05)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from docs import code_map
-from refold.streams import exit_codes
+from refold.streams import exit_codes, failpoints
 
 ROOT = Path(__file__).parent.parent
 MODULES = [path for package in code_map.PACKAGES for path in (ROOT / package).rglob("*.py")]
@@ -102,3 +102,17 @@ def test_each_control_table_is_written_by_one_module() -> None:
             writers.setdefault(table, set()).add(path.relative_to(ROOT).as_posix())
     assert len(writers) > 12
     assert {table: sorted(modules) for table, modules in writers.items() if len(modules) > 1} == {}
+
+
+def test_every_failpoint_is_listed_and_those_of_replays_are_documented_and_killed_at() -> None:
+    named = [
+        name
+        for path in MODULES
+        for name in re.findall(r'[^\w.]failpoint\("([^"]+)"\)', path.read_text(encoding="utf-8"))
+    ]
+    assert set(named) == set(failpoints.NAMES)
+    of_replays = {name for name in failpoints.NAMES if name.startswith("replay.")}
+    page = (ROOT / "docs/replay.md").read_text(encoding="utf-8")
+    assert {name for name in of_replays if f"`{name}`" not in page} == set()
+    tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    assert {name for name in of_replays if f'"{name}"' not in tests} == set()

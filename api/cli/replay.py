@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
@@ -13,17 +13,14 @@ from rich.progress import Progress as Bar
 from refold.api.cli import exits
 from refold.api.cli.differences import print_differences
 from refold.api.cli.gate_options import NO_GATES, GateOptions
+from refold.api.cli.load_options import USUAL, LoadOptions
 from refold.api.cli.output import print_json, print_table, progress, say
 from refold.api.cli.work_options import Processes
-from refold.api.embedded.servers import connected
 from refold.projections.errors import RebuildDiffers
 from refold.projections.replay.builder import Progress
-from refold.projections.replay.command import Replay
 from refold.projections.replay.compare import LISTED
-from refold.projections.replay.memory import DEFAULT, rows_room
 from refold.projections.replay.plan import Failed, Rebuilt, ReplayPlan, Report
 from refold.streams.postgres.connection import answering
-from refold.streams.settings import Settings
 
 _LINE_S = 2.0
 
@@ -33,7 +30,7 @@ def rebuild(
     all: bool = False,  # noqa: A002 - the flag is --all
     execute: bool = False,
     allowed: GateOptions = NO_GATES,
-    memory: str = DEFAULT,
+    load: LoadOptions = USUAL,
     processes: Processes = 1,
     json: bool = False,
 ) -> int:
@@ -44,21 +41,22 @@ def rebuild(
         all: every read model; fills an empty database, the core's tables included.
         execute: do it, instead of only printing the plan.
         allowed: the changes to what readers see that are allowed.
-        memory: most memory that the process may take; beyond it, rows are written before the end.
+        load: bounds of what it takes from the machine and from live traffic.
         processes: how many processes read and decode; a single one has work for two cores.
         json: print one JSON document.
     """
     if all == bool(names):
         say("refold: name read models, or say --all")
         return exits.USAGE
-    room = rows_room(memory)
-    with answering(), Replay(connected(Settings.load()), room, processes) as replay:
+    if not load.fits(processes):
+        return exits.USAGE
+    with answering(), load.replay(processes) as replay:
         gates = allowed.read(replay.found)
         plan = replay.plan(names)
         if not execute:
             _show_plan(plan, json=json)
             return exits.DONE
-        with showing_differences(json=json), reported() as report:
+        with showing_differences(json=json), reported(note=lambda: replay.held_back) as report:
             done = replay.execute(names, report, gates)
     _show_report(done, json=json)
     say_failed(done.failed, "rebuilt")
@@ -82,10 +80,13 @@ def showing_differences(*, json: bool) -> Iterator[None]:
 
 
 @contextmanager
-def reported(what: str = "rebuild") -> Iterator[Progress]:
-    """Report progress on stderr with rate and remaining time: a bar on a terminal, else a line every two seconds."""
+def reported(what: str = "rebuild", note: Callable[[], str] = str) -> Iterator[Progress]:
+    """Report progress on stderr with rate and remaining time: a bar on a terminal, else a line every two seconds.
+
+    `note`: more words, or none.
+    """
     if not sys.stderr.isatty():
-        yield _Lines()
+        yield _Lines(note)
         return
     columns = (
         TextColumn(what),
@@ -93,13 +94,15 @@ def reported(what: str = "rebuild") -> Iterator[Progress]:
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}/s"),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
     )
     began = time.monotonic()
     with Bar(*columns, console=progress) as bar:
-        task = bar.add_task(what, total=None, rate="")
+        task = bar.add_task(what, total=None, rate="", note="")
 
         def report(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total, rate=f"{done / (time.monotonic() - began):,.0f}")
+            rate = f"{done / (time.monotonic() - began):,.0f}"
+            bar.update(task, completed=done, total=total, rate=rate, note=note())
 
         yield report
 
@@ -107,7 +110,8 @@ def reported(what: str = "rebuild") -> Iterator[Progress]:
 class _Lines:
     """Plain lines of progress."""
 
-    def __init__(self) -> None:
+    def __init__(self, note: Callable[[], str]) -> None:
+        self._note = note
         self._began = self._told = time.monotonic()
 
     def __call__(self, done: int, total: int) -> None:
@@ -115,7 +119,8 @@ class _Lines:
         if now - self._told >= _LINE_S or done == total:
             self._told = now
             rate = done / max(now - self._began, 1e-9)
-            say(f"{done:,} of {total:,} records, {rate:,.0f}/s, {(total - done) / max(rate, 1):,.0f} s left")
+            more = f"; {said}" if (said := self._note()) else ""
+            say(f"{done:,} of {total:,} records, {rate:,.0f}/s, {(total - done) / max(rate, 1):,.0f} s left{more}")
 
 
 def _show_plan(plan: ReplayPlan, *, json: bool) -> None:

@@ -13,7 +13,11 @@ replay.command(
     Without --execute it only says what it would do. If it is killed, run the same command again: it continues. It names the rows
     that differ from the live ones, and promotes them only if --accept, --expect-changes or --max-changed allows it.
 
-    Example: refold replay rebuild store_daily --execute""",
+    With --throttle live traffic comes first.
+
+    Example: refold replay rebuild store_daily --execute
+
+    Example: refold replay rebuild --all --throttle --execute""",
 )
 replay.command(
     "refold.api.cli.prepare:prepare",
@@ -31,7 +35,7 @@ replay.command(
     help="""Compare live tables with the log, row by row, while everything runs. Changes nothing. Exits with 3 if a row differs.
 
     It folds the log into tables of its own, compares both at one position, and drops its tables. It names the rows that differ, with
-    the served value and the log's value of each column.
+    the served value and the log's value of each column. With --throttle live traffic comes first.
 
     Example: refold replay verify store_daily --json""",
 )
@@ -53,9 +57,12 @@ replay.command(
     help="""Keep read models as they were at a moment, under a name: `?snapshot=NAME` reads them. Live tables stay as they are.
 
     --at TIME takes all records that were appended before it, --position all before it in each partition. The moment must be past, and
-    folded.
+    folded. --occurred-before TIME takes only events that occurred before it, as their senders said, whenever they were appended; beside
+    --at or --position only those of these records. If the command is killed, run it again: it goes on.
 
-    Example: refold replay as-of store_daily --at 2026-01-31 --name january""",
+    Example: refold replay as-of store_daily --at 2026-01-31 --name january
+
+    Example: refold replay as-of store_daily --occurred-before 2026-02-01 --name january-sales""",
 )
 snapshots = App(name="snapshots", help="List and drop snapshots of read models.")
 snapshots.command(

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from contextlib import closing
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import msgspec
@@ -11,32 +11,28 @@ from cyclopts import Parameter
 
 from refold.api.cli import exits
 from refold.api.cli.freed import say_dropped, size_text
+from refold.api.cli.load_options import USUAL, LoadOptions
+from refold.api.cli.moment_options import NO_MOMENT, MomentOptions
 from refold.api.cli.output import print_json, print_table, say
 from refold.api.cli.replay import reported, say_failed
 from refold.api.embedded.servers import connected
-from refold.api.errors import TokenMalformed
-from refold.api.http.reads.positions import read_token
 from refold.projections.errors import SnapshotInvalid
-from refold.projections.replay.as_of import Moment
-from refold.projections.replay.command import Replay
 from refold.projections.tables import snapshots
 from refold.projections.tables.snapshots import Snapshot
-from refold.schemas.exact_text import instant_of
-from refold.streams.domain import load_domains
 from refold.streams.postgres.connection import answering, connect
 from refold.streams.postgres.control_tables import bootstrap
 from refold.streams.settings import Settings
 
-_DAY, _AGE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII), re.compile(r"(\d{1,5})([dhm])", re.ASCII)
+_AGE = re.compile(r"(\d{1,5})([dhm])", re.ASCII)
 _UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 
 
 def as_of(
     *names: str,
     all: bool = False,  # noqa: A002 - the flag is --all
-    at: str | None = None,
-    position: str | None = None,
+    wanted: MomentOptions = NO_MOMENT,
     name: str | None = None,
+    load: LoadOptions = USUAL,
     json: bool = False,
 ) -> int:
     """Keep read models as they were at a moment, under a name.
@@ -44,17 +40,23 @@ def as_of(
     Args:
         names: read models, as `store_daily` or `retail.store_daily`.
         all: every read model.
-        at: all records appended before this time, as `2026-01-31T12:00:00Z`; a day begins at midnight UTC.
-        position: all records before this position, as an answer's Refold-Position says it.
+        wanted: the moment.
         name: the snapshot's name; without one it is made of the moment.
+        load: bounds of what it takes from the machine and from live traffic.
         json: print one JSON document.
     """
-    if all == bool(names) or (at is None) == (position is None):
-        say("refold: name read models, or say --all; and say --at TIME or --position P")
+    if all == bool(names) or not wanted.is_named:
+        say(
+            "refold: name read models, or say --all; and say --at TIME or --position P, or --occurred-before TIME, or both"
+        )
         return exits.USAGE
     settings = connected(Settings.load())
-    moment = _moment(settings, at, position)
-    with answering(), Replay(settings) as replay, reported("as-of") as report:
+    moment = wanted.read(settings)
+    with (
+        answering(),
+        load.replay(settings=settings) as replay,
+        reported("as-of", lambda: replay.held_back) as report,
+    ):
         done = replay.as_of(names, moment, moment.name if name is None else name, report)
     if json:
         print_json({**msgspec.to_builtins(done), "models": [_json(one) for one in done.models]})
@@ -127,27 +129,6 @@ def _do(
         return there, chosen
 
 
-def _moment(settings: Settings, at: str | None, position: str | None) -> Moment:
-    if at is not None:
-        return Moment(before=_time(at))
-    topics = [f"{name}.events" for name in load_domains(settings.domains).categories]
-    try:
-        return Moment(positions=read_token(position or "", topics))
-    except TokenMalformed as problem:
-        raise SnapshotInvalid(problem.message.replace("Refold-Min-Position", "--position")) from problem
-
-
-def _time(text: str) -> datetime:
-    try:
-        if _DAY.fullmatch(text):
-            return datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC)
-        return instant_of(text)
-    except ValueError as problem:
-        raise SnapshotInvalid(
-            f"--at {text}: write 2026-01-31T12:00:00Z or 2026-01-31: {str(problem).removeprefix('Expected ')}"
-        ) from problem
-
-
 def _age(text: str) -> timedelta:
     found = _AGE.fullmatch(text)
     if found is None:
@@ -173,6 +154,7 @@ def _line(one: Snapshot) -> dict[str, Any]:
         "name": one.snapshot,
         "model": f"{one.domain}.{one.model}",
         "at": one.at,
+        "occurred before": one.occurred_before,
         "rows": f"{one.rows:,}",
         "size": size_text(one.bytes),
         "taken": one.created_at[:19],

@@ -4,33 +4,41 @@ from dataclasses import asdict
 
 from refold.api.cli import exits
 from refold.api.cli.differences import print_differences
+from refold.api.cli.load_options import USUAL, LoadOptions
 from refold.api.cli.output import print_json, print_table, say
 from refold.api.cli.replay import reported, say_failed
 from refold.api.cli.work_options import Processes
-from refold.api.embedded.servers import connected
-from refold.projections.replay.command import Replay
 from refold.projections.replay.compare import LISTED
-from refold.projections.replay.memory import DEFAULT, rows_room
 from refold.projections.replay.verify_beside import Verified, VerifyReport
 from refold.streams.postgres.connection import answering
-from refold.streams.settings import Settings
 
 
-def verify(*names: str, all: bool = False, memory: str = DEFAULT, processes: Processes = 1, json: bool = False) -> int:  # noqa: A002 - the flag is --all
+def verify(
+    *names: str,
+    all: bool = False,  # noqa: A002 - the flag is --all
+    load: LoadOptions = USUAL,
+    processes: Processes = 1,
+    json: bool = False,
+) -> int:
     """Compare live tables with the log, row by row.
 
     Args:
         names: read models, as `store_daily` or `retail.store_daily`.
         all: every read model.
-        memory: most memory that the process may take; beyond it, rows are written before the end.
+        load: bounds of what it takes from the machine and from live traffic.
         processes: how many processes read and decode; a single one has work for two cores.
         json: print one JSON document.
     """
     if all == bool(names):
         say("refold: name read models, or say --all")
         return exits.USAGE
-    room = rows_room(memory)
-    with answering(), Replay(connected(Settings.load()), room, processes) as replay, reported("verify") as report:
+    if not load.fits(processes):
+        return exits.USAGE
+    with (
+        answering(),
+        load.replay(processes) as replay,
+        reported("verify", lambda: replay.held_back) as report,
+    ):
         done = replay.verify(names, report)
     if json:
         print_json({**asdict(done), "listed_most": LISTED})

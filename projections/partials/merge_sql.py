@@ -1,6 +1,6 @@
 """Merges partials in Postgres as `partial.merged` does: one statement adds a partial to a table."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 
 import polars as pl
@@ -11,6 +11,9 @@ from refold.projections.tables.layout import DELETED, VERSION, Layout, Merge, St
 from refold.projections.tables.names import table
 from refold.streams.postgres.arrays import literal
 from refold.streams.postgres.connection import Database, Statements
+
+SLICE_ROWS = 100_000
+"""Rows that COPY sends at once."""
 
 
 def add(db: Statements, layout: Layout, schema: str, partial: Partial) -> None:
@@ -27,14 +30,24 @@ def add_from(db: Database, layout: Layout, schema: str, source: sql.Composable) 
     db.execute(_insert(layout, schema, rows))
 
 
-def copy(db: Database, layout: Layout, target: sql.Composable, rows: pl.DataFrame | Mapping[str, Values]) -> None:
-    """Append rows of the stored columns (`wide_sums.writable`) by COPY, without merging."""
+def copy(
+    db: Database,
+    layout: Layout,
+    target: sql.Composable,
+    rows: pl.DataFrame | Mapping[str, Values],
+    slice_rows: int = SLICE_ROWS,
+    between: Callable[[], None] = lambda: None,
+) -> None:
+    """Append rows of the stored columns (`wide_sums.writable`) by COPY, without merging.
+
+    `between`: called after each slice of so many rows.
+    """
     rows = rows if isinstance(rows, pl.DataFrame) else pl.DataFrame(rows)
     if rows.is_empty():
         return
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv, NULL '')").format(target, _names(layout))
     with db.cursor() as cursor, cursor.copy(statement) as out:
-        for part in rows.select(part.name for part in layout.stored).iter_slices(100_000):
+        for part in rows.select(part.name for part in layout.stored).iter_slices(slice_rows):
             text = part.write_csv(
                 include_header=False,
                 null_value="",
@@ -42,6 +55,7 @@ def copy(db: Database, layout: Layout, target: sql.Composable, rows: pl.DataFram
                 datetime_format="%Y-%m-%d %H:%M:%S%.6f+00",
             )
             out.write(text.encode())
+            between()
 
 
 @cache

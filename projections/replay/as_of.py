@@ -1,50 +1,23 @@
 """Takes snapshots: folds the log up to a position or a time into builds of their own, and keeps their tables."""
 
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
-from refold.projections.errors import MomentOpen, SnapshotExists, SnapshotInvalid
+from refold.projections.errors import SnapshotExists
 from refold.projections.replay import promote
 from refold.projections.replay.builder import Builder, Progress, Target, fold_log
 from refold.projections.replay.building import Site, Start
+from refold.projections.replay.moments import Moment, note_of, reached, said
 from refold.projections.replay.plan import Failed, places_of
 from refold.projections.replay.rebuild_beside import starts_beside
 from refold.projections.replay.source import Source
 from refold.projections.replay.staging import Staging
 from refold.projections.tables import snapshots
-from refold.projections.tables.builds import GROUP
 from refold.projections.tables.layout import Layout
 from refold.projections.tables.snapshots import Snapshot
 from refold.streams.chunk import Place
-from refold.streams.core.limits import group_positions
 from refold.streams.failpoints import failpoint
-from refold.streams.kafka.offsets import offsets_at
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_CATCHES_UP_S = 10.0
-"""Longest wait until live tables have folded a time that has just passed."""
-
-
-@dataclass(frozen=True)
-class Moment:
-    """A moment of the log: all records appended before a time, or before a position in each partition.
-
-    `positions` are by topic without prefix, and partition; a partition that is not named is at 0.
-    """
-
-    before: datetime | None = None
-    positions: Mapping[tuple[str, int], int] | None = None
-
-    @property
-    def name(self) -> str:
-        """The name of its snapshot if nobody gives one."""
-        if self.before is not None:
-            return (
-                f"{self.before.astimezone(UTC):%Y%m%dt%H%M%S}{f'-{us:06d}' if (us := self.before.microsecond) else ''}z"
-            )
-        return f"position-{sum((self.positions or {}).values())}"
 
 
 @dataclass(frozen=True)
@@ -57,6 +30,7 @@ class SnapshotReport:
     seconds: float
     records_per_s: int
     failed: list[Failed]
+    held_s: float = 0.0
 
 
 class AsOf:
@@ -68,21 +42,31 @@ class AsOf:
     def __init__(self, site: Site, name: str, moment: Moment) -> None:
         self._site, self._name, self._moment = site, name, moment
         self._upto: dict[Place, int] = {}
+        self._folded: list[Staging] = []
 
     def starts(self, layouts: Sequence[Layout]) -> dict[Start, list[Staging]]:
-        """A new build of each model, all at the log's beginning. Raises SnapshotExists, MomentOpen, SnapshotInvalid."""
-        self._upto = _reached(self._site, layouts, self._moment)
+        """A build of each model, those of a killed command of this moment first.
+
+        Raises SnapshotExists, MomentOpen, SnapshotInvalid.
+        """
+        self._upto = reached(self._site, layouts, self._name, self._moment)
         self._refuse_other(layouts)
-        return starts_beside(self._site, layouts)
+        note = note_of(self._site, self._name, self._moment, self._upto)
+        return starts_beside(replace(self._site, note=note.text), layouts)
 
     def fold(self, builder: Builder, target: Target, source: Source, progress: Progress) -> list[Snapshot]:
-        """Fold up to the moment, and keep the tables in one transaction."""
+        """Fold up to the moment; nothing is kept yet."""
         upto = {place: self._upto[place] for place in source.position}
         fold_log(source, target, upto, progress, builder.ahead)
         builder.finish()
+        self._folded += builder.staged
+        return []
+
+    def keep(self) -> list[Snapshot]:
+        """Keep the tables of all models in one transaction."""
         failpoint("replay.before-keep")
         with self._site.db.transaction():
-            kept = [self._keep(staging) for staging in builder.staged]
+            kept = [self._keep(staging) for staging in self._folded]
             failpoint("replay.within-keep")
         failpoint("replay.after-keep")
         there = {
@@ -93,17 +77,17 @@ class AsOf:
     def _keep(self, staging: Staging) -> Snapshot:
         db, build, layout = self._site.db, staging.build, staging.layout
         row = db.execute("SELECT count(*) FROM refold.parked WHERE build IN (0, %s)", (build.number,)).fetchone()
-        before = self._moment.before
         found = Snapshot(
             self._name,
             build.domain,
             build.model,
             self._positions(layout),
-            None if before is None else before.isoformat(),
+            said(self._moment.before),
             self._site.found.fingerprints[build.domain, build.model],
             datetime.now(UTC).isoformat(timespec="seconds"),
             snapshots.described(layout),
             parked=int(row[0]) if row is not None else 0,
+            occurred_before=said(self._moment.occurred_before),
         )
         kept = snapshots.keep(db, layout, build, found)
         promote.drop(db, build)
@@ -125,39 +109,6 @@ class AsOf:
                 continue
             if (one.domain, one.model) in wanted:
                 raise SnapshotExists(f"{one.domain}.{one.model} has a snapshot {one.snapshot}, at {one.position}")
-            if any(upto.get((topic, part), offset) != offset for topic, part, offset in one.positions):
+            other = one.occurred_before != said(self._moment.occurred_before)
+            if other or any(upto.get((topic, part), offset) != offset for topic, part, offset in one.positions):
                 raise SnapshotExists(f"the snapshot {one.snapshot} of {one.model} is of another moment: {one.position}")
-
-
-def _reached(site: Site, layouts: Sequence[Layout], moment: Moment) -> dict[Place, int]:
-    """The moment's position in each partition, once the live tables have passed it. Raises MomentOpen, SnapshotInvalid."""
-    places = places_of(site.settings, layouts)
-    upto = _at_time(site, places, moment.before) if moment.before is not None else _named(site, places, moment)
-    until = time.monotonic() + _CATCHES_UP_S
-    while True:
-        stands = group_positions(site.db, GROUP)
-        ahead = sorted(place for place, at in upto.items() if at > stands.get(place, 0))
-        if not ahead:
-            return upto
-        if moment.before is None or time.monotonic() > until:
-            topic, part = ahead[0]
-            raise MomentOpen(
-                f"the live tables have folded {topic}/{part} up to {stands.get((topic, part), 0)}, and the moment lies at {upto[topic, part]}"
-            )
-        time.sleep(0.1)
-
-
-def _at_time(site: Site, places: Sequence[Place], before: datetime) -> dict[Place, int]:
-    if before > datetime.now(UTC):
-        raise MomentOpen(f"{before.isoformat()} is not past yet, so more records may come before it")
-    millis = -((_EPOCH - before) // timedelta(milliseconds=1))  # up: the broker's times are whole milliseconds
-    return offsets_at(site.settings.kafka_servers(), places, max(millis, 0))
-
-
-def _named(site: Site, places: Sequence[Place], moment: Moment) -> dict[Place, int]:
-    prefix, asked = site.settings.topic_prefix, dict(moment.positions or {})
-    found = {place: asked.pop((place[0].removeprefix(prefix), place[1]), 0) for place in places}
-    if asked:
-        (topic, part), _ = min(asked.items())
-        raise SnapshotInvalid(f"the position names {topic}/{part}, which none of the models reads")
-    return found

@@ -6,6 +6,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import datetime
 from queue import SimpleQueue
 from typing import Protocol
 
@@ -15,6 +16,7 @@ from refold.projections.live import parking
 from refold.projections.live.limits import limits
 from refold.projections.live.member import detaching
 from refold.projections.partials.batch import ALL_BUILDS, Batch, Counted, Park, batch_of, by_category, counted_events
+from refold.projections.partials.occurrence import occurred
 from refold.projections.replay.memory import ROOM
 from refold.projections.replay.part import Part, part_of
 from refold.projections.replay.source import Source
@@ -64,11 +66,21 @@ class Decoding:
     """Decodes consecutive batches, and remembers the streams that they park."""
 
     def __init__(
-        self, db: Database, prefix: str, decoder: ColumnDecoder, types: Mapping[str, Sequence[EventType]]
+        self,
+        db: Database,
+        prefix: str,
+        decoder: ColumnDecoder,
+        types: Mapping[str, Sequence[EventType]],
+        parked: Iterable[Park] = (),
+        occurred_before: datetime | None = None,
     ) -> None:
-        """`db` only serves reads while the log is folded; rows are written through another connection at the same time."""
+        """`db` only serves reads while the log is folded; rows are written through another connection at the same time.
+
+        `parked`: by this decoding before a kill. `occurred_before`: events that occurred later are left out.
+        """
         self.db, self._prefix, self._decoder, self._types = db, prefix, decoder, types
-        self._parked: dict[tuple[str, str], Park] = {}
+        self._parked = {(park.category, park.stream): park for park in parked}
+        self._occurred_before = occurred_before
         self._aside = set_aside.load(db, [GROUP])  # the live fold skips these too
 
     def prepare(self, chunks: Sequence[Chunk]) -> Prepared:
@@ -86,7 +98,7 @@ class Decoding:
         types = self._types[batch.category]
         counted = counted_events(self._decoder, types, batch, voids, list(self._parked.values()))
         self.remember(counted.parks)
-        return batch, counted
+        return batch, counted if self._occurred_before is None else occurred(counted, self._occurred_before)
 
     def remember(self, parks: Iterable[Park]) -> None:
         """Leave the streams out from where they are parked."""
@@ -109,22 +121,30 @@ class Builder:
     ) -> None:
         """`room`, which may be set: bytes of rows in memory, beyond which they are flushed.
 
+        `one_by_one`, which may be set: only one table gets its key at a time.
+
         `counts_waiting`: count the events that wait, since no live table has counted them.
 
         `parks_alone`: a stream that this code cannot read waits for these builds alone, not for the live tables.
         """
         self._db, self._decoding, self._counts_waiting = db, decoding, counts_waiting
         self._parks_alone = parks_alone
-        self.room = ROOM
+        self.room, self.one_by_one = ROOM, False
         self.staged = list(staged)
         self.failed: list[tuple[Staging, ModelFailed]] = []
         self.position = dict(position)
+        self._began = sum(self.position.values())
         self.events = 0
         self.fell_back = 0
         self._parks: list[Park] = []
         self._waiting = Counter[tuple[str, str]]()
         self._flushed = time.monotonic()
         self._whole = True
+
+    @property
+    def read(self) -> int:
+        """Number of records since this process began."""
+        return sum(self.position.values()) - self._began
 
     def ahead(self) -> int:
         """Batches that may be prepared ahead of the one being added; 0 while a death must name its record."""
@@ -207,8 +227,8 @@ class Builder:
             parking.park(self._db, [replace(park, build=number) for park in self._parks], {}, number)
 
     def finish(self) -> None:
-        """Add each table's key and its last rows, one transaction for each table, two tables at once."""
-        connections = {self._db, self._decoding.db}  # nothing is decoded meanwhile
+        """Add each table's key and its last rows, one transaction for each table, two tables at once unless `one_by_one`."""
+        connections = {self._db} if self.one_by_one else {self._db, self._decoding.db}  # nothing is decoded meanwhile
         free = SimpleQueue[Database]()
         for db in connections:
             free.put(db)
@@ -267,10 +287,10 @@ def _add(target: Target, prepared: Future[Prepared]) -> None:
 
 
 def batch(source: Source, upto: Mapping[Place, int]) -> list[Chunk]:
-    """About BATCH_RECORDS records, or BATCH_BYTES if they are large; one chunk for each place."""
+    """About BATCH_RECORDS records or as many as the source says, or BATCH_BYTES if they are large; one chunk for each place."""
     found: dict[Place, Chunk] = {}
-    records = size = 0
-    while records < BATCH_RECORDS and size < BATCH_BYTES and source.left(upto):
+    records, size, most = 0, 0, source.batch_records or BATCH_RECORDS
+    while records < most and size < BATCH_BYTES and source.left(upto):
         for chunk in source.read(upto, 0.5):
             found[chunk.place] = found[chunk.place].then(chunk) if chunk.place in found else chunk
             records += len(chunk.values)

@@ -3,21 +3,24 @@
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol, TypeVar
 
 from psycopg import sql
 
-from refold.projections.errors import ModelFailed
+from refold.projections.errors import EventFailed, ModelFailed
 from refold.projections.live.limits import parked
+from refold.projections.partials.batch import Park
 from refold.projections.replay import promote
 from refold.projections.replay.builder import Builder, Decoding, Progress, Target
 from refold.projections.replay.evolve_notes import EvolveNotes, KeepAway, evolve_notes, pass_over_killers
 from refold.projections.replay.guarded import GuardedTarget
+from refold.projections.replay.holding import UNHELD, Holding
 from refold.projections.replay.memory import ROOM
 from refold.projections.replay.plan import places_of, unfinished
 from refold.projections.replay.source import Source
 from refold.projections.replay.staging import Staging
-from refold.projections.tables import builds, names
+from refold.projections.tables import builds, names, tables
 from refold.projections.tables.builds import GROUP, Build
 from refold.projections.tables.declared import Declared
 from refold.projections.tables.layout import Layout
@@ -27,6 +30,7 @@ from refold.streams.core.limits import group_positions
 from refold.streams.domain import Domains
 from refold.streams.guard.wiring import command_guard
 from refold.streams.postgres.connection import Database
+from refold.streams.postgres.set_aside import CODE_KILLS
 from refold.streams.settings import Settings
 
 READ_RECORDS = 40_000
@@ -41,6 +45,8 @@ class Site:
     """The surroundings of a rebuild. `reads`: a second connection, for reading while the first one writes.
 
     `apart`: how the fingerprints of builds begin that touch nothing which live tables share; empty for a rebuild.
+    `note`: kept with each build; a command goes on only with builds of its own note. `occurred_before`: events that occurred
+    later are left out.
 
     `room`: bytes of rows that memory may hold before they are written. `processes`: how many read and decode.
     """
@@ -54,15 +60,22 @@ class Site:
     apart: str = ""
     room: int = ROOM
     processes: int = 1
+    holding: Holding = UNHELD
+    """What holds the work back for live traffic."""
+    note: str = ""
+    occurred_before: datetime | None = None
 
     def begin(self, layout: Layout, keep_away: KeepAway) -> tuple[Staging, dict[Place, int]]:
-        """The model's unfinished build, or else a new one, with its positions. A verify or an as-of resumes none."""
+        """The model's unfinished build, or else a new one, with its positions."""
         fingerprint = self.found.fingerprints[layout.model.domain, layout.name]
-        resumes = self.apart in ("", builds.PREPARING)
-        resumed = unfinished(builds.builds(self.db), layout, self.found, self.apart) if resumes else None
-        build = promote.begin(self.db, layout, self.apart + fingerprint, resumed)
+        resumed = unfinished(builds.builds(self.db), layout, self.found, self.apart)
+        if resumed is not None and tables.note(self.db, resumed) != self.note:
+            resumed = None
+        build = promote.begin(self.db, layout, self.apart + fingerprint, resumed, self.note)
         notes = self._notes(build, keep_away) if layout.evolves else None
-        return Staging(self.db, layout, build, parked(self.db), notes), group_positions(self.db, build.group)
+        return Staging(self.db, layout, build, parked(self.db), notes, self.holding), group_positions(
+            self.db, build.group
+        )
 
     def begin_all(
         self, layouts: Sequence[Layout], keep_away: KeepAway, *, together: bool
@@ -80,13 +93,22 @@ class Site:
     ) -> tuple[Builder, list[Result]]:
         """Fold the log into builds that stand together and end the flow; the builder keeps those that failed."""
         decoder = ColumnDecoder(self.domains.catalog, thin=True)
-        decoding = Decoding(self.reads, self.settings.topic_prefix, decoder, self.found.types)
+        decoding = Decoding(
+            self.reads,
+            self.settings.topic_prefix,
+            decoder,
+            self.found.types,
+            _waiting(self.db, staged),
+            self.occurred_before,
+        )
         builder = Builder(self.db, decoding, staged, start, counts_waiting=flow.with_core, parks_alone=bool(self.apart))
-        builder.room = self.room
-        source = Source(self.settings.kafka_servers(), start, records=READ_RECORDS, keys=flow.with_core)
+        builder.room, builder.one_by_one = self.room, self.holding is not UNHELD
+        holding, servers = self.holding, self.settings.kafka_servers()
+        source = Source(servers, start, records=READ_RECORDS, keys=flow.with_core, batch_records=holding.batch_records)
         with closing(source), command_guard(self.settings, GROUP) as guard:
             try:
-                return builder, flow.fold(builder, GuardedTarget(builder, guard), source, progress)
+                holding.begin(self.db, self.reads)
+                return builder, flow.fold(builder, GuardedTarget(builder, guard), source, _rested(holding, progress))
             except ModelFailed:
                 if builder.staged:
                     raise
@@ -103,6 +125,25 @@ class Site:
         notes = self.open.enter_context(evolve_notes(self.settings, build))
         pass_over_killers(self.settings, notes, build, keep_away)
         return notes
+
+
+def _rested(holding: Holding, progress: Progress) -> Progress:
+    """`progress`, after which the replay rests: it is called between batches."""
+
+    def told(done: int, whole: int) -> None:
+        progress(done, whole)
+        holding.rest()
+
+    return told
+
+
+def _waiting(db: Database, staged: Sequence[Staging]) -> list[Park]:
+    """The streams that wait for builds apart because this code could not read an event before the kill.
+
+    Those that wait for `evolve` alone are known to their staging.
+    """
+    numbers = {staging.build.number for staging in staged}
+    return [park for park in parked(db) if park.build in numbers and park.code not in (EventFailed.code, CODE_KILLS)]
 
 
 class Flow(Protocol[Result]):

@@ -4,25 +4,30 @@ Nothing here acts on the outside world: it folds events into tables, and the onl
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from typing import Generic, NamedTuple, Self
 
+import psycopg
+
 from refold.projections.errors import ModelFailed, NothingFolded
 from refold.projections.replay import promote
-from refold.projections.replay.as_of import AsOf, Moment, SnapshotReport
+from refold.projections.replay.as_of import AsOf, SnapshotReport
 from refold.projections.replay.builder import Progress
 from refold.projections.replay.building import Flow, Result, Site
 from refold.projections.replay.fill_empty import FillEmpty
 from refold.projections.replay.gates import Gates
+from refold.projections.replay.holding import UNHELD
 from refold.projections.replay.memory import ROOM
 from refold.projections.replay.model_lock import alone
+from refold.projections.replay.moments import Moment
 from refold.projections.replay.plan import Failed, ReplayPlan, Report, make_plan, places_of
 from refold.projections.replay.rebuild_beside import RebuildBeside, goal
 from refold.projections.replay.repair import Repaired, repair
 from refold.projections.replay.source import Source
 from refold.projections.replay.staging import Staging
+from refold.projections.replay.throttle import Throttle
 from refold.projections.replay.verify_beside import VerifyBeside, VerifyReport
 from refold.projections.replay.wanted_keys import Wanted
 from refold.projections.tables.builds import GROUP, TAKEN, VERIFIED
@@ -30,11 +35,13 @@ from refold.projections.tables.declared import Declared, declared
 from refold.projections.tables.layout import Layout
 from refold.streams.core.limits import group_positions
 from refold.streams.domain import load_domains
+from refold.streams.errors import KafkaUnavailable
 from refold.streams.log.continuity import check_continuity
 from refold.streams.log.topics import ensure_topics
 from refold.streams.log.waiting import when_kafka_answers
 from refold.streams.postgres.connection import connect
 from refold.streams.postgres.control_tables import bootstrap
+from refold.streams.refusals import is_away
 from refold.streams.settings import Settings
 from refold.streams.stuck import watching
 
@@ -46,8 +53,11 @@ _KAFKA_BOUND_S = 10.0
 class Replay:
     """One `refold replay` command: its connections and the domains' declarations."""
 
-    def __init__(self, settings: Settings, room: int = ROOM, processes: int = 1) -> None:
-        """`room`: bytes of rows that memory may hold before they are written. `processes`: how many read and decode. Raises KafkaUnavailable, LogRefused, psycopg.OperationalError."""
+    def __init__(self, settings: Settings, room: int = ROOM, processes: int = 1, *, throttle: bool = False) -> None:
+        """`room`: bytes of rows that memory may hold before they are written. `processes`: how many read and decode.
+
+        `throttle`: live traffic comes first. Raises KafkaUnavailable, LogRefused, psycopg.OperationalError.
+        """
         domains, found = load_domains(settings.domains), declared(settings.domains)
         with ExitStack() as opened:  # a refusal closes what is already open
             db = opened.enter_context(closing(connect(settings.dsn(), application_name="replay")))
@@ -56,8 +66,11 @@ class Replay:
             when_kafka_answers(lambda: ensure_topics(settings, domains, db), _KAFKA_BOUND_S)
             check_continuity(settings, domains, db)
             opened.enter_context(watching(settings.stuck_cpu_s))
+            holding = opened.enter_context(Throttle(settings, domains)) if throttle else UNHELD
             self._open = opened.pop_all()
-        self._site = Site(settings, domains, found, db, reads, self._open, room=room, processes=processes)
+        self._site = Site(
+            settings, domains, found, db, reads, self._open, room=room, processes=processes, holding=holding
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -73,6 +86,11 @@ class Replay:
         with closing(Source(site.settings.kafka_servers(), dict.fromkeys(places, 0), records=1)) as source:
             ends = source.ends() if fills else goal(site.db, places)
         return make_plan(site.db, site.settings.topic_prefix, layouts, site.found, ends, fills=fills)
+
+    @property
+    def held_back(self) -> str:
+        """Why the replay is held back now, in words; empty if it is not."""
+        return self._site.holding.says
 
     @property
     def found(self) -> Declared:
@@ -108,6 +126,7 @@ class Replay:
             records_per_s=round(records / (seconds - flow.compared_s)),
             fell_back=sum(builder.fell_back for builder, _ in built),
             failed=failed,
+            held_s=self._held_s(),
         )
 
     def verify(self, names: Sequence[str], progress: Progress) -> VerifyReport:
@@ -119,16 +138,21 @@ class Replay:
         done = self._apart(site, VerifyBeside(site), names, progress)
         models = sorted(done.models, key=lambda one: (one.domain, one.model))
         equal = all(one.equal for one in models) and not done.failed
-        return VerifyReport(equal, models, done.records, done.events, done.seconds, done.records_per_s, done.failed)
+        return VerifyReport(
+            equal, models, done.records, done.events, done.seconds, done.records_per_s, done.failed, self._held_s()
+        )
 
     def as_of(self, names: Sequence[str], moment: Moment, name: str, progress: Progress) -> SnapshotReport:
         """Keep some models, or without names all of them, as they were at a moment, under a name.
 
         Raises UnknownModel, NothingFolded, RebuildRunning, SnapshotInvalid, SnapshotExists, MomentOpen, LogTrimmed.
         """
-        site = replace(self._site, apart=TAKEN)
-        done = self._apart(site, AsOf(site, name, moment), names, progress)
-        return SnapshotReport(name, done.models, done.records, done.seconds, done.records_per_s, done.failed)
+        site = replace(self._site, apart=TAKEN, occurred_before=moment.occurred_before)
+        flow = AsOf(site, name, moment)
+        done = self._apart(site, flow, names, progress, flow.keep)
+        return SnapshotReport(
+            name, done.models, done.records, done.seconds, done.records_per_s, done.failed, self._held_s()
+        )
 
     def repair(self, name: str, wanted: Wanted, progress: Progress, *, execute: bool) -> Repaired:
         """Make these rows of a live table those of the log, or without `execute` say which differ.
@@ -140,8 +164,18 @@ class Replay:
             raise NothingFolded("no read model has folded a record yet")
         return repair(site, layout, wanted, progress, execute=execute)
 
-    def _apart(self, site: Site, flow: Flow[Result], names: Sequence[str], progress: Progress) -> "_Apart[Result]":
-        """Run a flow whose builds stay apart, and drop the builds that it leaves."""
+    def _apart(
+        self,
+        site: Site,
+        flow: Flow[Result],
+        names: Sequence[str],
+        progress: Progress,
+        end: Callable[[], list[Result]] = list,
+    ) -> "_Apart[Result]":
+        """Run a flow whose builds stay apart, and drop the builds that it leaves. `end`: what it does once all is folded.
+
+        If a server went away the builds stay, as after a kill, so that the same command goes on with them.
+        """
         layouts = self._layouts(names)
         if not any(group_positions(site.db, GROUP).values()):
             raise NothingFolded("no read model has folded a record yet")
@@ -151,19 +185,24 @@ class Replay:
                 built = [
                     site.build(flow, staged, dict(start), progress) for start, staged in flow.starts(layouts).items()
                 ]
-            finally:
-                if not site.db.closed:
+                models = [one for _, results in built for one in results] + end()
+            except BaseException as problem:
+                if not site.db.closed and not _goes_on(problem):
                     promote.drop_apart(site.db, layouts)
+                raise
+            promote.drop_apart(site.db, layouts)
             seconds = time.perf_counter() - began
         failed = [
             Failed(staging.build.domain, staging.build.model, problem.code, problem.message)
             for builder, _ in built
             for staging, problem in builder.failed
         ]
-        records = max((sum(builder.position.values()) for builder, _ in built), default=0)
+        records = max((builder.read for builder, _ in built), default=0)
         events = sum(builder.events for builder, _ in built)
-        models = [one for _, results in built for one in results]
         return _Apart(models, failed, records, events, round(seconds, 2), round(records / seconds))
+
+    def _held_s(self) -> float:
+        return round(self._site.holding.held_s, 2)
 
     def _layouts(self, names: Sequence[str]) -> list[Layout]:
         found = self._site.found
@@ -185,6 +224,13 @@ class Replay:
         with self._site.db.transaction():
             promote.drop(self._site.db, staging.build)
         return Failed(staging.build.domain, staging.build.model, problem.code, problem.message)
+
+
+def _goes_on(problem: BaseException) -> bool:
+    """Whether the same command may go on later with what was built: a server went away, and no disk is full."""
+    if isinstance(problem, psycopg.Error):
+        return is_away(problem) and not isinstance(problem, psycopg.errors.DiskFull)
+    return isinstance(problem, KafkaUnavailable)
 
 
 class _Apart(NamedTuple, Generic[Result]):

@@ -72,7 +72,8 @@ class Failed:
 class Report:
     """The result of a rebuild.
 
-    `fold_s`: from the first record to live tables; `seconds`: comparing and promoting included.
+    `fold_s`: from the first record to live tables; `seconds`: comparing and promoting included. `held_s`: seconds of rest for
+    live traffic, of all threads.
     """
 
     models: list[Rebuilt]
@@ -83,6 +84,7 @@ class Report:
     records_per_s: int
     fell_back: int
     failed: list[Failed]
+    held_s: float = 0.0
 
 
 def make_plan(

@@ -45,8 +45,10 @@ __all__ = [
 _TAIL_S = 5.0
 
 
-def begin(db: Database, layout: Layout, fingerprint: str, resumed: Build | None) -> Build:
+def begin(db: Database, layout: Layout, fingerprint: str, resumed: Build | None, note: str = "") -> Build:
     """The build to resume, or a new one; drops what other commands of its kind left. Raises CannotJoin.
+
+    `note`: to be kept with the new build's table.
 
     The caller holds the model's lock, so no process works on a build of another declaration, nor on one that
     has joined and was never promoted. This takes the group's lock, since a release under way has not seen a new build
@@ -67,6 +69,8 @@ def begin(db: Database, layout: Layout, fingerprint: str, resumed: Build | None)
         try:
             with db.transaction():
                 tables.create(db, layout, build, with_key=layout.evolves)
+                if note:
+                    tables.put_note(db, layout, build, note)
         except psycopg.Error as problem:
             if is_away(problem) or refusal_of(problem) is not None:
                 raise
@@ -170,25 +174,32 @@ def switch(
     """Let the views of several models show their builds, and return the table of each that served: it is retired now.
 
     Invariant: it is one transaction, so a reader sees all models as before or all as after. Folding waits for it: all
-    waits for readers' locks together are no longer than LOCKS_S, and are tried again.
+    waits for readers' locks together are no longer than LOCKS_S, and are tried again. A view that was not free in time
+    comes first then: a reader who locks the views in another order would hold this one again while it waits for others.
 
     `check`: raises if a build may not be shown; called while no position can move. Raises CannotPromote.
     """
+    order, served = list(chosen), dict[int, Build | None]()
 
-    def step() -> list[Build | None]:
+    def step() -> None:
         hold_all(db)
-        began, served = time.monotonic(), []
-        for number, (layout, build) in enumerate(chosen, 1):
+        began = time.monotonic()
+        for number, one in enumerate(list(order), 1):
+            layout, build = one
             check(layout, build)
             wait_at_most(db, LOCKS_S - (time.monotonic() - began))
-            served.append(show_held(db, found, layout, build, last=number == len(chosen)))
+            try:
+                served[build.number] = show_held(db, found, layout, build, last=number == len(order))
+            except psycopg.errors.LockNotAvailable:
+                order.remove(one)
+                order.insert(0, one)
+                raise
             failpoint("replay.within-switch")
-        return served
 
     failpoint("replay.before-switch")
-    served = retried(db, step)
+    retried(db, step)
     failpoint("replay.after-switch")
-    return served
+    return [served[build.number] for _, build in chosen]
 
 
 def promote(db: Database, found: Declared, layout: Layout, shadow: Build) -> Build | None:

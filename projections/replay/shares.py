@@ -45,10 +45,12 @@ class Share:
 def fold_shares(site: Site, builder: Builder, source: Source, upto: Mapping[Place, int], progress: Progress) -> None:
     """Fold up to given positions by child processes, as far as they come. The caller folds what they leave.
 
-    Does nothing for one process, and for models that `evolve`: their rows depend on what was written before.
+    Does nothing for one process, and for models that `evolve`: their rows depend on what was written before. Nor for a
+    build apart that goes on after a kill: no child knows the streams that wait for it alone.
     """
     staged = builder.staged
-    if site.processes < 2 or any(staging.layout.evolves for staging in staged):
+    goes_on = bool(site.apart) and any(source.position.values())
+    if site.processes < 2 or goes_on or any(staging.layout.evolves for staging in staged):
         return
     models = {(staging.build.domain, staging.build.model): staging.build.number for staging in staged}
     fingerprints = {(one.build.domain, one.build.model): builds.declaration_of(one.build) for one in staged}

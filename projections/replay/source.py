@@ -7,12 +7,24 @@ from refold.streams.kafka.log_reader import LogReader
 
 
 class Source:
-    """A reader and the records that it read too far. `position`: the next offsets to hand out."""
+    """A reader and the records that it read too far. `position`: the next offsets to hand out.
 
-    def __init__(self, servers: str, positions: Mapping[Place, int], *, records: int, keys: bool = False) -> None:
+    `batch_records`: of a batch that is folded at once; None for as many as is fastest.
+    """
+
+    def __init__(
+        self,
+        servers: str,
+        positions: Mapping[Place, int],
+        *,
+        records: int,
+        keys: bool = False,
+        batch_records: int | None = None,
+    ) -> None:
         self._reader = LogReader(servers, positions, records=records, keys=keys)
         self._kept: dict[Place, Chunk] = {}
         self.position = dict(positions)
+        self.batch_records = batch_records
 
     def read(self, upto: Mapping[Place, int], seconds: float) -> list[Chunk]:
         """Some records before `upto`, one chunk for each place. Waits up to `seconds` for the first one."""

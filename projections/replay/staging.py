@@ -18,6 +18,7 @@ from refold.projections.partials.evolve import EvolveTarget, HeldRow, evolve_bat
 from refold.projections.partials.partial import Frames, merged, partial_of
 from refold.projections.partials.wide_sums import Values, writable
 from refold.projections.replay.evolve_notes import EvolveNotes
+from refold.projections.replay.holding import UNHELD, Holding
 from refold.projections.tables import names, tables
 from refold.projections.tables.builds import Build
 from refold.projections.tables.layout import Layout
@@ -33,10 +34,16 @@ class Staging:
     """One build of one model. `add` touches only memory, except for the rows of evolved entities."""
 
     def __init__(
-        self, db: Database, layout: Layout, build: Build, parked: Sequence[Park], notes: EvolveNotes | None = None
+        self,
+        db: Database,
+        layout: Layout,
+        build: Build,
+        parked: Sequence[Park],
+        notes: EvolveNotes | None = None,
+        holding: Holding = UNHELD,
     ) -> None:
         """`notes`: about the records that `evolve` is about to fold, if the model evolves."""
-        self.layout, self.build = layout, build
+        self.layout, self.build, self._holding = layout, build, holding
         self._db, self._notes = db, notes
         self._partials: list[pl.DataFrame] = []
         self._bytes, self._compact_at = 0, _COMPACT_ROWS
@@ -98,7 +105,7 @@ class Staging:
             if self._has_rows():
                 self._copy_beside(part)
             else:
-                merge_sql.copy(self._db, self.layout, names.table(self.layout, self.build.schema), part)
+                self._copy(names.table(self.layout, self.build.schema), part)
 
     def finish(self, db: Database) -> None:
         """Give the table its key and merge later flushes into it, through any connection. Repeating this changes nothing."""
@@ -130,7 +137,11 @@ class Staging:
         beside = sql.Identifier(self.build.schema, f"{self.layout.name}{_FLUSH}{len(self._beside(self._db)) + 1:04d}")
         table = names.table(self.layout, self.build.schema)
         self._db.execute(sql.SQL("CREATE TABLE {} (LIKE {})").format(beside, table))
-        merge_sql.copy(self._db, self.layout, beside, rows)
+        self._copy(beside, rows)
+
+    def _copy(self, target: sql.Composable, rows: Mapping[str, Values]) -> None:
+        most = self._holding.slice_rows or merge_sql.SLICE_ROWS
+        merge_sql.copy(self._db, self.layout, target, rows, most, self._holding.rest)
 
     def _beside(self, db: Database) -> list[str]:
         rows = db.execute(

@@ -4,14 +4,17 @@ Invariant: the live tables, and everything that live folding reads, stay as they
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+import msgspec
 
 from refold.projections.replay import promote
 from refold.projections.replay.builder import Builder, Progress, Target
 from refold.projections.replay.building import Site, Start
 from refold.projections.replay.compare import Difference
 from refold.projections.replay.judging import compared_or_damaged
-from refold.projections.replay.plan import Failed
+from refold.projections.replay.moments import waiting_streams
+from refold.projections.replay.plan import Failed, places_of
 from refold.projections.replay.rebuild_beside import fold_close, goal, starts_beside
 from refold.projections.replay.shares import fold_shares
 from refold.projections.replay.source import Source
@@ -62,6 +65,7 @@ class VerifyReport:
     seconds: float
     records_per_s: int
     failed: list[Failed]
+    held_s: float = 0.0
 
 
 class VerifyBeside:
@@ -74,8 +78,9 @@ class VerifyBeside:
         self._site = site
 
     def starts(self, layouts: Sequence[Layout]) -> dict[Start, list[Staging]]:
-        """A new build of each model, at the log's beginning."""
-        return starts_beside(self._site, layouts)
+        """A build of each model, those of a killed verify first. A repair has builds of the same purpose, with some rows only."""
+        note = msgspec.json.encode({"kind": "verify", "parked": waiting_streams(self._site.db)}).decode()
+        return starts_beside(replace(self._site, note=note), layouts)
 
     def fold(self, builder: Builder, target: Target, source: Source, progress: Progress) -> list[Verified]:
         """Fold up to the live positions, compare there, and drop the builds. Raises CannotJoin."""
@@ -96,7 +101,7 @@ class VerifyBeside:
         db, build, layout = self._site.reads, staging.build, staging.layout
         name = (build.domain, build.model)
         live = next((b for b in builds.builds(db) if (b.domain, b.model, b.status) == (*name, "serving")), None)
-        if (why := self._incomparable(build, live)) is not None or live is None:
+        if (why := self._incomparable(layout, build, live)) is not None or live is None:
             return Verified(*name, live.number if live else None, equal=False, why=why)
         found, damaged = compared_or_damaged(db, layout, build, live)
         if found is None:
@@ -107,7 +112,7 @@ class VerifyBeside:
             found.extra, found.columns, found.listed, int(row[0]) if row is not None else 0,
         )  # fmt: skip
 
-    def _incomparable(self, build: Build, live: Build | None) -> str | None:
+    def _incomparable(self, layout: Layout, build: Build, live: Build | None) -> str | None:
         """The reason why both tables cannot be compared in this snapshot."""
         if live is None:
             return "no table of it is built yet"
@@ -117,6 +122,7 @@ class VerifyBeside:
             return f"the live table is of the declaration {live.fingerprint}, which this code lacks"
         stands = group_positions(self._site.reads, GROUP)
         at = group_positions(self._site.reads, build.group)
-        if any(stands.get(place, 0) != offset for place, offset in at.items()):
+        places = places_of(self._site.settings, [layout])  # before a kill it may have read others for other models
+        if any(stands.get(place, 0) != at.get(place, 0) for place in places):
             raise AssertionError(f"build {build.number} does not stand where the live table stands")
         return None

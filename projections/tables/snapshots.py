@@ -32,7 +32,10 @@ _LIST = """
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """One model as it was. `positions`: topic without prefix, partition, next offset. `at`: the time that was asked for."""
+    """One model as it was. `positions`: topic without prefix, partition, next offset. `at`: the time that was asked for.
+
+    `occurred_before`: only events that occurred before this time are in it.
+    """
 
     snapshot: str
     domain: str
@@ -45,6 +48,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     rows: int = 0
     parked: int = 0
     bytes: int = 0
+    occurred_before: str | None = None
 
     @property
     def position(self) -> str:

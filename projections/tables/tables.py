@@ -57,6 +57,18 @@ def shown_rows(layout: Layout, build: Build) -> sql.Composable:
     return sql.SQL("{} WHERE {} > {}").format(rows, sql.Identifier(VERSION), sql.Identifier(DELETED))
 
 
+def put_note(db: Database, layout: Layout, build: Build, text: str) -> None:
+    """Keep a note with a build's table, as its comment."""
+    db.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(table(layout, build.schema), sql.Literal(text)))
+
+
+def note(db: Database, build: Build) -> str:
+    """The note that is kept with a build's table; empty if there is none."""
+    name = sql.Identifier(build.schema, build.model).as_string()
+    row = db.execute("SELECT coalesce(obj_description(to_regclass(%s), 'pg_class'), '')", (name,)).fetchone()
+    return str(row[0]) if row is not None else ""
+
+
 def point_view(db: Database, layout: Layout, build: Build, ours: Sequence[Name] = ()) -> None:
     """Let the model's view show this build, within the caller's transaction. Raises CannotPromote.
 

@@ -150,6 +150,8 @@ def answering() -> Iterator[None]:
     try:
         yield
     except psycopg.Error as problem:
+        if isinstance(problem, psycopg.errors.DiskFull):
+            raise DatabaseUnavailable(f"Postgres has no room on its disk: {first_line(problem)}") from problem
         if is_away(problem):
             raise DatabaseUnavailable(f"Postgres does not answer: {first_line(problem)}") from problem
         if isinstance(problem, ABSENT):

@@ -20,7 +20,7 @@ from benchmarks.receipts import Decided
 from refold.api.cli import app as cli
 from refold.api.cli import exits
 from refold.api.http.resources import Resources
-from refold.projections.replay import as_of, kept_builds, promote, verify_beside
+from refold.projections.replay import as_of, kept_builds, moments, promote, verify_beside
 from refold.projections.tables import builds
 from refold.retail.schemas.basket import BASKET, BasketOpened, ItemScanned
 from refold.streams import failpoints
@@ -430,7 +430,7 @@ def found_position(db: Database, settings: Settings) -> str:
 def test_a_moment_that_is_still_open_or_cannot_be_read_is_refused(
     settings: Settings, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(as_of, "_CATCHES_UP_S", 0.1)
+    monkeypatch.setattr(moments, "_CATCHES_UP_S", 0.1)
     for moment, why, exit_code in [
         (("--at", "2999-01-01"), "moment-open", exits.PRECONDITION),
         (("--position", f"{POSITION.format(0)}:999999"), "moment-open", exits.PRECONDITION),

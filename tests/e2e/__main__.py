@@ -44,6 +44,7 @@ def main() -> int:
             "DROPS": "under load",
             "SILENT_S": 40,
             "JUDGES": "all",
+            "REPLAY_DEATHS": "all",
             results.VARIABLE: noted,
         }
         environment = os.environ | {name: str(value) for name, value in sizes.items()}

@@ -82,6 +82,7 @@ def entry(found: Snapshot) -> Json:
         "name": found.snapshot,
         "position": found.position,
         "at": found.at,
+        "occurred_before": found.occurred_before,
         "rows": found.rows,
         "taken": found.created_at,
         "path": f"/v1/{found.domain}/{found.model}?snapshot={found.snapshot}",
