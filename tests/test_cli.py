@@ -16,6 +16,7 @@ from refold.api.cli import exits
 from refold.api.cli.freed import say_dropped
 from refold.api.cli.numbers import seconds, whole
 from refold.api.cli.output import print_json, print_table, say
+from refold.api.cli.plurals import counted
 from refold.streams.errors import NotConnected
 
 ROOT = Path(__file__).parent.parent
@@ -202,3 +203,17 @@ def test_a_document_has_times_and_decimals_as_the_http_api_has_them(capsys: pyte
 def test_a_drop_says_what_it_frees(number: int, execute: bool, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     say_dropped(number, "tables", 5000, execute=execute)
     assert capsys.readouterr().err.strip() == said
+
+
+@pytest.mark.parametrize(
+    ("number", "things", "said"),
+    [
+        (0, "builds", "0 builds"),
+        (1, "builds", "1 build"),
+        (2000, "builds", "2,000 builds"),
+        (1, "categories", "1 category"),
+        (1, "streams parked", "1 stream parked"),
+    ],
+)
+def test_a_number_is_followed_by_its_noun_in_the_form_of_the_number(number: int, things: str, said: str) -> None:
+    assert counted(number, things) == said

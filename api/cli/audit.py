@@ -7,6 +7,7 @@ from typing import Any
 
 from refold.api.cli import exits
 from refold.api.cli.output import print_json, print_table, say
+from refold.api.cli.plurals import counted
 from refold.api.cli.replay import reported
 from refold.api.embedded.servers import connected
 from refold.streams.domain import load_domains
@@ -61,7 +62,7 @@ def _show(found: Audit) -> None:
     if not found.kinds:
         records = sum(ledger.records for ledger in found.events) + sum(ledger.commands for ledger in found.commands)
         say(
-            f"{records:,} records: every command has one outcome or waits, every event is counted once or left out for a reason."
+            f"{counted(records, 'records')}: every command has one outcome or waits, every event is counted once or left out for a reason."
         )
         return
     print_table([asdict(one) for one in found.findings[:_SHOWN]], "findings")

@@ -9,6 +9,7 @@ from cyclopts import Parameter, validators
 from refold.api.cli import exits
 from refold.api.cli.numbers import whole
 from refold.api.cli.output import as_text, print_json, print_rows, say
+from refold.api.cli.plurals import counted
 from refold.api.cli.replay import reported
 from refold.api.embedded.servers import connected
 from refold.api.errors import RowAbsent, RowKeyInvalid
@@ -121,7 +122,7 @@ def _show(body: dict[str, Any]) -> None:
         say(f"refold: {body['not_looked_at']} parked streams or void records were not looked at")
     listed = f"{len(body['changes'])} of {body['events']} events listed"
     says = "they add up to the row" if body["adds_up"] else "they do NOT add up to the row"
-    say(f"{listed}, of {body['records_read']:,} records read: {says}.")
+    say(f"{listed}, of {counted(body['records_read'], 'records')} read: {says}.")
 
 
 def _change(name: str, change: dict[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """Says what a drop frees, or would free."""
 
 from refold.api.cli.output import say
+from refold.api.cli.plurals import counted
 
 _UNITS = "bytes", "kB", "MB", "GB", "TB"
 
@@ -13,7 +14,7 @@ def say_dropped(number: int, things: str, freed: int, *, execute: bool) -> None:
     say(
         f"Dropped: {number}. Freed: {size_text(freed)}."
         if execute
-        else f"Would drop {number} {things if number != 1 else things.removesuffix('s')} and free {size_text(freed)}. Add --execute to do it."
+        else f"Would drop {counted(number, things)} and free {size_text(freed)}. Add --execute to do it."
     )
 
 

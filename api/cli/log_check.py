@@ -8,6 +8,7 @@ import psycopg
 
 from refold.api.cli import exits
 from refold.api.cli.output import print_json, print_table, say
+from refold.api.cli.plurals import counted
 from refold.api.cli.replay import reported
 from refold.api.embedded.servers import connected
 from refold.streams.domain import load_domains
@@ -89,13 +90,15 @@ def _show(found: Found, seconds: float) -> None:
     if others:
         print(f"… and {others:,} more")
     for category, records in found.uncoded.items():
-        print(f"{category}: {records:,} records, but no configured domain has the category, so no code reads them")
+        print(
+            f"{category}: {counted(records, 'records')}, but no configured domain has the category, so no code reads them"
+        )
     if not found.voids_known:
         say(
             "Postgres did not answer, so it is unknown which records do not count. Each unreadable event is taken for a failure."
         )
     say(
-        f"{found.records:,} records in {seconds:,.1f} s: {found.records / max(seconds, 1e-9):,.0f}/s. {_verdict(found)}"
+        f"{counted(found.records, 'records')} in {seconds:,.1f} s: {found.records / max(seconds, 1e-9):,.0f}/s. {_verdict(found)}"
     )
 
 
@@ -105,7 +108,7 @@ def _verdict(found: Found) -> str:
     if not found.failed:
         return "Every event that counts can be read."
     first = next(one for one in found.in_order() if one.standing == "event")
-    return f"{found.failed:,} events cannot be read, the first at {first.topic}/{first.part}@{first.offset}."
+    return f"{counted(found.failed, 'events')} cannot be read, the first at {first.topic}/{first.part}@{first.offset}."
 
 
 def _ordered(found: Found) -> list[SchemaCount]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from refold.api.cli import exits
 from refold.api.cli.output import print_json, print_table, say
+from refold.api.cli.plurals import counted
 from refold.api.cli.replay import reported
 from refold.api.embedded.servers import connected
 from refold.api.errors import FileUnreadable
@@ -95,4 +96,6 @@ def _show(found: Manifest, folder: Path, *, json: bool, seconds: float, read: in
         )
         return
     print_table(topics)
-    say(f"{found.records:,} records in {folder}, cut at {found.cut_at}: {said} in {seconds:,.1f} s ({rate:,.0f}/s).")
+    say(
+        f"{counted(found.records, 'records')} in {folder}, cut at {found.cut_at}: {said} in {seconds:,.1f} s ({rate:,.0f}/s)."
+    )

@@ -7,6 +7,7 @@ from typing import Any
 from refold.api.cli import exits
 from refold.api.cli.log_dump import on_files
 from refold.api.cli.output import print_json, print_table, say
+from refold.api.cli.plurals import counted
 from refold.api.cli.replay import reported
 from refold.api.embedded.servers import connected
 from refold.streams.operation.dump.restore import Restore, RestorePlan
@@ -58,9 +59,9 @@ def _show(plan: RestorePlan, *, json: bool, executed: bool, seconds: float) -> N
     print_table(rows)
     if executed:
         say(
-            f"Restored: {plan.manifest.records:,} records, read back and found equal, in {seconds:,.1f} s. Start the workers and the API."
+            f"Restored: {counted(plan.manifest.records, 'records')}, read back and found equal, in {seconds:,.1f} s. Start the workers and the API."
         )
     else:
         say(
-            f"Would put {plan.manifest.records:,} records back. Stop every worker and API first. Add --execute to do it."
+            f"Would put {counted(plan.manifest.records, 'records')} back. Stop every worker and API first. Add --execute to do it."
         )

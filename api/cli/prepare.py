@@ -9,6 +9,7 @@ from typing import Any
 
 from refold.api.cli import exits
 from refold.api.cli.output import print_json, print_table, progress, say
+from refold.api.cli.plurals import counted
 from refold.api.cli.replay import reported, say_failed
 from refold.api.cli.signals import interrupt_on_sigterm
 from refold.api.embedded.servers import connected
@@ -80,9 +81,9 @@ class _Lag:
         waiting = sum(one.state == "prepared" for one in now)
         behind = max((one.behind for one in now), default=0)
         text = (
-            f"{waiting} tables wait for the deploy, {behind:,} records behind"
+            f"{'1 table waits' if waiting == 1 else f'{waiting:,} tables wait'} for the deploy, {counted(behind, 'records')} behind"
             if waiting
-            else f"Readers see all tables, {behind:,} records behind; waiting for a models process that follows them"
+            else f"Readers see all tables, {counted(behind, 'records')} behind; waiting for a models process that follows them"
         )
         if sys.stderr.isatty():
             progress.print(text, end="\r")
@@ -98,7 +99,7 @@ def _show_plan(plan: DeployPlan, *, json: bool) -> None:
     print_table([_line(model) for model in plan.models])
     prepared = sum(model.change != "same" for model in plan.models)
     say(
-        f"Would read {plan.records:,} records into {prepared} tables, in about {plan.estimated_s:,} s, and follow. The first models"
+        f"Would read {counted(plan.records, 'records')} into {counted(prepared, 'tables')}, in about {plan.estimated_s:,} s, and follow. The first models"
         " worker of this code shows them to readers, all in one moment. Add --execute to do it."
         if prepared
         else "Nothing to prepare: every table that serves is of this code's declaration."
@@ -123,7 +124,7 @@ def _show(done: PrepareReport, *, json: bool) -> None:
     if done.models:
         print_table([asdict(one) for one in done.models])
     if done.records:
-        say(f"{done.records:,} records in {done.seconds:,} s: {done.records_per_s:,}/s.")
+        say(f"{counted(done.records, 'records')} in {done.seconds:,} s: {done.records_per_s:,}/s.")
     if any(one.state == "prepared" for one in done.models):
         say("The first models worker of this code shows the prepared tables to readers.")
     elif done.models:

@@ -8,6 +8,7 @@ from cyclopts import Parameter
 from refold.api.cli import exits
 from refold.api.cli.differences import print_differences
 from refold.api.cli.output import print_json, print_table, say
+from refold.api.cli.plurals import counted
 from refold.api.cli.repair_keys import wanted_keys, wanted_rows
 from refold.api.cli.replay import reported
 from refold.api.embedded.servers import connected
@@ -68,5 +69,5 @@ def _show(done: Repaired) -> None:
     kinds = f"{done.changed:,} changed, {done.missing:,} missing, {done.extra:,} extra"
     say(
         f"{done.domain}.{done.model}: {done.differing:,} of {done.keys:,} rows {verb} ({kinds})."
-        f" {done.records:,} records in {done.seconds:,} s; the live tables stood still for {done.held_s:,} s."
+        f" {counted(done.records, 'records')} in {done.seconds:,} s; the live tables stood still for {done.held_s:,} s."
     )

@@ -15,6 +15,7 @@ from refold.api.cli.differences import print_differences
 from refold.api.cli.gate_options import NO_GATES, GateOptions
 from refold.api.cli.load_options import USUAL, LoadOptions
 from refold.api.cli.output import print_json, print_table, progress, say
+from refold.api.cli.plurals import counted
 from refold.api.cli.work_options import Processes
 from refold.projections.errors import RebuildDiffers
 from refold.projections.replay.builder import Progress
@@ -120,7 +121,9 @@ class _Lines:
             self._told = now
             rate = done / max(now - self._began, 1e-9)
             more = f"; {said}" if (said := self._note()) else ""
-            say(f"{done:,} of {total:,} records, {rate:,.0f}/s, {(total - done) / max(rate, 1):,.0f} s left{more}")
+            say(
+                f"{done:,} of {counted(total, 'records')}, {rate:,.0f}/s, {(total - done) / max(rate, 1):,.0f} s left{more}"
+            )
 
 
 def _show_plan(plan: ReplayPlan, *, json: bool) -> None:
@@ -130,7 +133,7 @@ def _show_plan(plan: ReplayPlan, *, json: bool) -> None:
     print_table([asdict(model) for model in plan.models])
     also = ", and the core's tables" if plan.fills else ""
     say(
-        f"Would read {plan.records:,} records into {len(plan.models)} tables{also}, in about {plan.estimated_s:,} s. Add --execute to do it."
+        f"Would read {counted(plan.records, 'records')} into {counted(len(plan.models), 'tables')}{also}, in about {plan.estimated_s:,} s. Add --execute to do it."
     )
 
 
@@ -140,7 +143,7 @@ def _show_report(report: Report, *, json: bool) -> None:
         return
     print_table([_without_rows(model) for model in report.models])
     say(
-        f"{report.records:,} records in {report.seconds:,} s: {report.records_per_s:,}/s. The views show the new tables."
+        f"{counted(report.records, 'records')} in {report.seconds:,} s: {report.records_per_s:,}/s. The views show the new tables."
     )
 
 

@@ -14,6 +14,7 @@ from refold.api.cli.freed import say_dropped, size_text
 from refold.api.cli.load_options import USUAL, LoadOptions
 from refold.api.cli.moment_options import NO_MOMENT, MomentOptions
 from refold.api.cli.output import print_json, print_table, say
+from refold.api.cli.plurals import counted
 from refold.api.cli.replay import reported, say_failed
 from refold.api.embedded.servers import connected
 from refold.projections.errors import SnapshotInvalid
@@ -62,7 +63,7 @@ def as_of(
         print_json({**msgspec.to_builtins(done), "models": [_json(one) for one in done.models]})
     else:
         print_table([_line(one) for one in done.models])
-        say(f"{done.records:,} records in {done.seconds:,} s. Read it with ?snapshot={done.name}.")
+        say(f"{counted(done.records, 'records')} in {done.seconds:,} s. Read it with ?snapshot={done.name}.")
     say_failed(done.failed, "in the snapshot")
     return exits.FAILED if done.failed else exits.DONE
 

@@ -6,6 +6,7 @@ from refold.api.cli import exits
 from refold.api.cli.differences import print_differences
 from refold.api.cli.load_options import USUAL, LoadOptions
 from refold.api.cli.output import print_json, print_table, say
+from refold.api.cli.plurals import counted
 from refold.api.cli.replay import reported, say_failed
 from refold.api.cli.work_options import Processes
 from refold.projections.replay.compare import LISTED
@@ -58,7 +59,7 @@ def _show(done: VerifyReport) -> None:
             print_differences(one.listed, one.differing)
     equal = sum(one.equal for one in done.models)
     say(
-        f"{equal} of {len(done.models)} tables are what the log gives. {done.records:,} records in {done.seconds:,} s:"
+        f"{equal} of {len(done.models)} tables are what the log gives. {counted(done.records, 'records')} in {done.seconds:,} s:"
         f" {done.records_per_s:,}/s. Nothing was changed."
     )
 
@@ -66,7 +67,7 @@ def _show(done: VerifyReport) -> None:
 def _line(one: Verified) -> dict[str, object]:
     return {
         "model": f"{one.domain}.{one.model}",
-        "result": "equal" if one.equal else one.why or f"{one.differing:,} rows differ",
+        "result": "equal" if one.equal else one.why or _differ(one.differing),
         "rows": f"{one.rows:,}",
         "served": f"{one.served:,}",
         "changed": one.changed,
@@ -74,3 +75,7 @@ def _line(one: Verified) -> dict[str, object]:
         "extra": one.extra,
         "columns": ", ".join(f"{name} ({number:,})" for name, number in one.columns.items()),
     }
+
+
+def _differ(number: int) -> str:
+    return "1 row differs" if number == 1 else f"{number:,} rows differ"

@@ -16,6 +16,7 @@ from rich.text import Text
 from refold.api.cli import exits
 from refold.api.cli.numbers import seconds, whole
 from refold.api.cli.output import as_text, data, shown
+from refold.api.cli.plurals import counted
 from refold.api.embedded.servers import connected
 from refold.api.watching import Moment, Watching
 from refold.streams.domain import load_domains
@@ -68,7 +69,7 @@ def line(moment: Moment) -> str:
     parts += [f"{pace.group} {pace.behind:,} behind" + _rate(", {}/s", pace.per_s) for pace in moment.groups]
     parts += [f"build {one.build} of {one.model} {_share(one.done, one.of)}" for one in moment.builds]
     parts += [f"{model} detached ({code})" for model, code in moment.detached.items()]
-    parts += [f"{model} {number:,} streams parked" for model, number in moment.parked.items()]
+    parts += [f"{model} {counted(number, 'streams parked')}" for model, number in moment.parked.items()]
     parts += [f"STANDS STILL: {finding.code}" for finding in moment.findings]
     return "; ".join(parts)
 
@@ -91,7 +92,7 @@ def picture(moment: Moment) -> RenderableType:
         ]
         parts.append(_table(("build of", "number", "status", "done", "records"), building))
     troubles = [(model, f"detached: {code}") for model, code in moment.detached.items()]
-    troubles += [(model, f"{number:,} streams parked") for model, number in moment.parked.items()]
+    troubles += [(model, counted(number, "streams parked")) for model, number in moment.parked.items()]
     if troubles:
         parts.append(_table(("read model", "trouble"), troubles))
     return Group(*parts)

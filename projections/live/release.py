@@ -143,9 +143,10 @@ def _refuse_unfinished(db: Database) -> None:
                 "Wait until it is prepared. If the command was killed, run it again, or run `refold replay prune --unpromoted --execute`.",
             )
         if build.purpose is not None:
+            if builds.given_up(db, build):
+                continue  # its command was killed; resumed, it would lack the events that are released here
             raise RebuildUnfinished(
-                f"build {build.number} of {build.model} is being verified",
-                "Wait until that command ends. If it was killed, run `refold replay prune --execute`.",
+                f"build {build.number} of {build.model} is being verified", "Wait until that command ends."
             )
         if build.status == "building":
             raise RebuildUnfinished(f"build {build.number} of {build.model} is not done")

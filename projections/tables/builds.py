@@ -136,6 +136,19 @@ def is_followed(db: Database, build: Build) -> bool:
     return row is not None and bool(row[0])
 
 
+def given_up(db: Database, build: Build) -> bool:
+    """Whether no living command works on the unfinished build; then no command resumes it, and the next one drops it.
+
+    The model's lock is the caller's until its transaction ends, so that no command resumes the build meanwhile.
+    """
+    name = f"refold/rebuild/{build.domain}.{build.model}"
+    row = db.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", (name,)).fetchone()
+    if row is None or not row[0]:
+        return False
+    db.execute("UPDATE refold.builds SET fingerprint = %s WHERE build = %s", (f"{VERIFIED}given-up", build.number))
+    return True
+
+
 def create(db: Database, layout: Layout, fingerprint: str, status: str) -> Build:
     """Insert a build's row; `tables.create` makes its table."""
     model = layout.model

@@ -1,5 +1,6 @@
 """A released stream has the rows that it would have had without a park; one that cannot be released does not change."""
 
+from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
 
@@ -8,11 +9,12 @@ import pytest
 from refold.projections.errors import NotParked, RebuildUnfinished
 from refold.projections.live.models import ModelsFold
 from refold.projections.live.release import Places, release
+from refold.projections.replay.model_lock import alone
 from refold.projections.tables import builds
 from refold.projections.tables.declared import Declared, declared_of
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import StillUnreadable
-from refold.streams.postgres.connection import Database
+from refold.streams.postgres.connection import Database, connect
 from refold.streams.postgres.set_aside import masked
 from tests.projections.conftest import core_stands
 from tests.projections.naive import Happened, naive_rows
@@ -128,6 +130,28 @@ def test_a_rebuild_that_is_not_done_comes_first(fold: ModelsFold, db: Database, 
     with pytest.raises(RebuildUnfinished):
         release(fold, TOPIC, CATEGORY, "a", lambda *_: [])
     assert len(parked(db)) == 1
+
+
+def test_a_build_of_a_verify_is_waited_for_only_while_its_command_lives(
+    fold: ModelsFold, db: Database, database: str, sample: Declared
+) -> None:
+    found = log()
+    chunk = fold_broken(fold, db, found, 1)
+    left = builds.create(db, sample.named("accounts"), builds.VERIFIED + "f", "building")
+    read = lambda _, places: [chunk.values[at] for _, at in places]  # noqa: E731 - one line says it
+    with (
+        closing(connect(database, application_name="verify")) as verifying,
+        alone(verifying, [sample.named("accounts")]),
+    ):
+        with pytest.raises(RebuildUnfinished, match="being verified"):
+            release(fold, TOPIC, CATEGORY, "a", read)
+        assert len(parked(db)) == 1
+        verifying.execute("SELECT pg_advisory_unlock_all()")  # so does Postgres when the process dies
+    release(fold, TOPIC, CATEGORY, "a", read)
+    assert rows(db, sample.named("accounts")) == naive_rows(ACCOUNTS, found)
+    assert not parked(db)
+    (now,) = [build for build in builds.builds(db) if build.number == left.number]
+    assert (now.purpose, now.fingerprint == left.fingerprint) == ("verifying", False), "no command may resume it"
 
 
 def test_a_table_of_other_code_keeps_its_own_park_until_that_code_releases_it(
