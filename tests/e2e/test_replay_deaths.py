@@ -57,6 +57,12 @@ def run(settings: Settings, armed: Path, *command: str) -> int:
     return process.returncode
 
 
+def ended_with(settings: Settings, armed: Path, *command: str) -> int:
+    process = begin(settings, armed, *command)
+    process.communicate(timeout=300)
+    return process.returncode
+
+
 def arm(folder: Path, name: str, action: str) -> Path:
     fresh = folder / f"{name}.new"
     fresh.write_text(action)
@@ -118,7 +124,7 @@ def test_kafka_or_postgres_killed_in_the_middle_of_a_replay(tmp_path: Path) -> N
                 )
                 if process.returncode:
                     assert f"{'kafka' if victim == 'kafka' else 'database'}-unavailable" in said
-                    until(lambda: begin(stack.settings, armed, *command).wait(300) == 0, 300, "it does not go on")  # noqa: B023 - called at once
+                    until(lambda: ended_with(stack.settings, armed, *command) == 0, 300, "it does not go on")  # noqa: B023 - called at once
         load.stop()
         assert run(stack.settings, armed, "verify", "--all") == 0
         assert_equal_totals(stack.settings, load.sent)
