@@ -47,7 +47,8 @@ def release(fold: ModelsFold, topic: str, category: str, stream: str, read: Read
     with db.transaction():
         builds.lock_exclusive(db)
         tables, lacking = _tables(fold)
-        parks = _parks(db, category, stream, lacking)
+        kept = [*lacking, *(build for build in builds.builds(db) if build.purpose == "as-of")]
+        parks = _parks(db, category, stream, kept)
         if not parks:
             raise NotParked(f"{category} {stream} does not wait")
         _refuse_unfinished(db)
@@ -60,7 +61,7 @@ def release(fold: ModelsFold, topic: str, category: str, stream: str, read: Read
             _fold(fold, tables, park, [place for place in passed if place[1] >= park.first_offset], read)
             for park in parks
         ]
-        for left in _parks(db, category, stream, lacking):
+        for left in _parks(db, category, stream, kept):
             raise StillUnreadable(f"{category} {stream}: {left.code}: {left.reason}")
     return done
 
@@ -123,12 +124,12 @@ def _batch(category: str, places: Places, read: Read) -> Batch:
     return Batch(category, (), read(category, places) if places else [], offsets, parts)
 
 
-def _parks(db: Database, category: str, stream: str, lacking: Sequence[Build]) -> list[Park]:
-    """The stream's parks without those of builds of other code.
+def _parks(db: Database, category: str, stream: str, kept: Sequence[Build]) -> list[Park]:
+    """The stream's parks without those of builds of other code, and of an as-of: these rows go on without the waiting events.
 
     Single builds come first: they wait for all that `all` waits for.
     """
-    theirs = {build.number for build in lacking}
+    theirs = {build.number for build in kept}
     found = [park for park in parked(db) if (park.category, park.stream) == (category, stream)]
     return sorted((park for park in found if park.build not in theirs), key=lambda park: -park.build)
 

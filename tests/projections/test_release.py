@@ -154,6 +154,20 @@ def test_a_build_of_a_verify_is_waited_for_only_while_its_command_lives(
     assert (now.purpose, now.fingerprint == left.fingerprint) == ("verifying", False), "no command may resume it"
 
 
+def test_an_as_of_keeps_its_own_park(fold: ModelsFold, db: Database, sample: Declared) -> None:
+    """Its command was killed and goes on later: its rows lack the waiting event, so the later ones wait, too."""
+    found = log()
+    chunk = fold_broken(fold, db, found, 1)
+    left = builds.create(db, sample.named("accounts"), builds.TAKEN + "f", "building")
+    db.execute(
+        "INSERT INTO refold.parked SELECT (jsonb_populate_record(p, jsonb_build_object('build', %s::int))).* FROM refold.parked p",
+        (left.number,),
+    )
+    release(fold, TOPIC, CATEGORY, "a", lambda _, places: [chunk.values[at] for _, at in places])
+    assert rows(db, sample.named("accounts")) == naive_rows(ACCOUNTS, found)
+    assert db.execute("SELECT build FROM refold.parked").fetchall() == [(left.number,)]
+
+
 def test_a_table_of_other_code_keeps_its_own_park_until_that_code_releases_it(
     fold: ModelsFold, db: Database, database: str, sample: Declared
 ) -> None:
