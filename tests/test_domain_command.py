@@ -45,10 +45,10 @@ def test_a_new_domain_passes_its_tests_and_checks_at_once(tmp_path: Path) -> Non
     assert 'Add "garage" to `domains` in refold.toml' in second.stderr
 
     rules = tmp_path / "workshop/projections.py"
-    rules.write_text(rules.read_text().replace('added.last("title"', 'added.last("titel"'))
+    rules.write_text(rules.read_text().replace('added.last("title"', 'added.last("heading"'))
     faulty = refold(tmp_path, "domain", "check")
     assert faulty.returncode == exits.USAGE
-    assert "bad-declaration: items.title: ItemAdded has no field titel" in faulty.stderr
+    assert "bad-declaration: items.title: ItemAdded has no field heading" in faulty.stderr
     (tmp_path / "workshop/schemas/frozen/workshop.item.ItemAdded.v1.avsc").unlink()
     missing = refold(tmp_path, "domain", "check")
     assert missing.returncode == exits.PRECONDITION

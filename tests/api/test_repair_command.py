@@ -89,7 +89,7 @@ def test_the_named_rows_are_the_logs_again_and_no_other_row_is_written(db: Datab
 
 
 @pytest.mark.parametrize("in_the_log", [False, True])
-def test_an_entitys_row_is_mended_from_its_stream_or_from_the_log_alike(
+def test_a_row_of_an_entity_is_mended_from_its_stream_or_from_the_log_alike(
     db: Database, run: Run, monkeypatch: pytest.MonkeyPatch, in_the_log: bool
 ) -> None:
     if in_the_log:
