@@ -34,6 +34,8 @@ NAMES = (
     "replay.after-join",
     "replay.before-meet",
     "replay.after-meet",
+    "replay.before-preview",
+    "replay.after-preview",
     "replay.before-keep",
     "replay.within-keep",
     "replay.after-keep",

@@ -22,7 +22,9 @@ from refold.streams.errors import NotConnected
 ROOT = Path(__file__).parent.parent
 COMMANDS = [["dev"], ["demo"], ["worker"], ["api"], ["version"], ["config", "show"]]
 COMMANDS += [["status"], ["sql"], ["replay", "rebuild"], ["replay", "release"]]
-COMMANDS += [["replay", name] for name in ("prepare", "verify", "builds", "promote", "rollback", "prune", "as-of")]
+COMMANDS += [
+    ["replay", name] for name in ("prepare", "verify", "preview", "builds", "promote", "rollback", "prune", "as-of")
+]
 COMMANDS += [["replay", "snapshots", name] for name in ("list", "drop")]
 COMMANDS += [["log", "void"], ["log", "voids"]]
 COMMANDS += [["schemas", name] for name in ("freeze", "check", "list", "log-check")]

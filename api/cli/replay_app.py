@@ -40,6 +40,18 @@ replay.command(
     Example: refold replay verify store_daily --json""",
 )
 replay.command(
+    "refold.api.cli.preview:preview",
+    name="preview",
+    help="""Say what this code's declaration of a read model would change against what is served. Changes nothing.
+
+    It names the columns and rows that would differ, with the served and the new value, and the time and the bytes that a rebuild takes.
+    It folds the log into a table of its own, compares both at one position, and drops its table. Exits with 3 if something would change.
+
+    Example: refold replay preview store_daily
+
+    Example: refold replay preview store_daily --code shop.projections_next --json""",
+)
+replay.command(
     "refold.api.cli.repair:repair",
     name="repair",
     help="""Make some rows of a live table those that the log gives, while everything runs. No other row is written.

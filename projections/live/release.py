@@ -146,8 +146,9 @@ def _refuse_unfinished(db: Database) -> None:
         if build.purpose is not None:
             if builds.given_up(db, build):
                 continue  # its command was killed; resumed, it would lack the events that are released here
+            doing = "previewed" if build.purpose == "previewing" else "verified"
             raise RebuildUnfinished(
-                f"build {build.number} of {build.model} is being verified", "Wait until that command ends."
+                f"build {build.number} of {build.model} is being {doing}", "Wait until that command ends."
             )
         if build.status == "building":
             raise RebuildUnfinished(f"build {build.number} of {build.model} is not done")

@@ -28,8 +28,8 @@ _BYTES = "SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_c
 class Listed:
     """One build.
 
-    `state`: live, shadow, retired, unfinished, preparing, prepared, verifying or as-of. `foreign`: it is of a declaration that this code lacks. `rows`: hidden
-    ones included; None if somebody dropped the table. `position`: `topic/partition:next offset`, as Refold-Position.
+    `state`: live, shadow, retired, unfinished, preparing, prepared, verifying, previewing or as-of. `foreign`: it is of a
+    declaration that this code lacks. `rows`: hidden ones included; None if somebody dropped the table. `position`: `topic/partition:next offset`, as Refold-Position.
     `behind`: records that the core has folded and the build has not. `since`: when it came into this state.
     """
 

@@ -147,7 +147,7 @@ def _waiting(db: Database, staged: Sequence[Staging]) -> list[Park]:
 
 
 class Flow(Protocol[Result]):
-    """A kind of rebuild, and what it gives for each model: `FillEmpty`, `RebuildBeside`, `VerifyBeside` or `AsOf`."""
+    """A kind of rebuild, and what it gives for each model: `FillEmpty`, `RebuildBeside`, `VerifyBeside`, `PreviewBeside` or `AsOf`."""
 
     with_core: bool
     """Whether the core's tables are folded too: its rules compare record keys, and no live table has counted what waits."""

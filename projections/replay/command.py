@@ -23,6 +23,7 @@ from refold.projections.replay.memory import ROOM
 from refold.projections.replay.model_lock import alone
 from refold.projections.replay.moments import Moment
 from refold.projections.replay.plan import Failed, ReplayPlan, Report, make_plan, places_of
+from refold.projections.replay.preview import PreviewBeside, PreviewReport, declared_in
 from refold.projections.replay.rebuild_beside import RebuildBeside, goal
 from refold.projections.replay.repair import Repaired, repair
 from refold.projections.replay.source import Source
@@ -30,7 +31,7 @@ from refold.projections.replay.staging import Staging
 from refold.projections.replay.throttle import Throttle
 from refold.projections.replay.verify_beside import VerifyBeside, VerifyReport
 from refold.projections.replay.wanted_keys import Wanted
-from refold.projections.tables.builds import GROUP, TAKEN, VERIFIED
+from refold.projections.tables.builds import GROUP, PREVIEWED, TAKEN, VERIFIED
 from refold.projections.tables.declared import Declared, declared
 from refold.projections.tables.layout import Layout
 from refold.streams.core.limits import group_positions
@@ -142,6 +143,19 @@ class Replay:
             equal, models, done.records, done.events, done.seconds, done.records_per_s, done.failed, self._held_s()
         )
 
+    def preview(self, name: str, code: str | None, progress: Progress) -> PreviewReport:
+        """What this code's declaration, or that of the module `code`, would change. Live tables stay as they are.
+
+        Raises UnknownModel, NothingFolded, RebuildRunning, CannotJoin, LogTrimmed, and with `code` as `declared_in`.
+        """
+        found = self._site.found if code is None else declared_in(self._site, code)
+        site = replace(self._site, apart=PREVIEWED, found=found)
+        done = self._apart(site, PreviewBeside(site), [name], progress)
+        changes = any(one.changes for one in done.models)
+        return PreviewReport(
+            changes, done.models, done.records, done.seconds, done.records_per_s, done.failed, self._held_s()
+        )
+
     def as_of(self, names: Sequence[str], moment: Moment, name: str, progress: Progress) -> SnapshotReport:
         """Keep some models, or without names all of them, as they were at a moment, under a name.
 
@@ -176,7 +190,7 @@ class Replay:
 
         If a server went away the builds stay, as after a kill, so that the same command goes on with them.
         """
-        layouts = self._layouts(names)
+        layouts = self._layouts(names, site.found)
         if not any(group_positions(site.db, GROUP).values()):
             raise NothingFolded("no read model has folded a record yet")
         with alone(site.db, layouts):
@@ -204,8 +218,8 @@ class Replay:
     def _held_s(self) -> float:
         return round(self._site.holding.held_s, 2)
 
-    def _layouts(self, names: Sequence[str]) -> list[Layout]:
-        found = self._site.found
+    def _layouts(self, names: Sequence[str], found: Declared | None = None) -> list[Layout]:
+        found = found or self._site.found
         return [found.named(name) for name in dict.fromkeys(names)] or list(found.layouts.values())
 
     def _fills(self, layouts: Sequence[Layout]) -> bool:

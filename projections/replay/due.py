@@ -65,7 +65,9 @@ def _of_change(found: Declared, change: Change, there: Sequence[Build], worked_o
         if (code := change.serving.detached_code) is not None and code not in APART:
             yield Due(*name, "failed", f"{code}: {change.serving.detached_reason}", _rebuild(name))
         return
-    if name in worked_on or any(b.is_prepared or b.status == "building" for b in ours):
+    if name in worked_on or any(
+        b.is_prepared or (b.status == "building" and b.purpose not in builds.DROPPED_SOON) for b in ours
+    ):
         return  # `_of_build` tells of these, and a command that runs needs no other
     if change.kind == "renamed":
         says = (

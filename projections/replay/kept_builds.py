@@ -89,14 +89,14 @@ class KeptBuilds:
             return [_switched(judged(self.db, layout, build), listed) for layout, build in pairs]
 
     def prune(self, names: Sequence[str], *, unpromoted: bool, execute: bool) -> list[Listed]:
-        """The retired builds of some models or of all, and those that a killed verify or as-of left; drops them.
+        """The retired builds of some models or of all, and those that a killed verify, preview or as-of left; drops them.
 
         `unpromoted`: shadows, prepared and unfinished ones too.
 
         Raises UnknownModel, RebuildRunning, BuildInUse.
         """
         layouts = self._named(names) if names else list(self.found.layouts.values())
-        states = {"retired", "verifying", "as-of", *(_UNPROMOTED if unpromoted else ())}
+        states = {"retired", *builds.DROPPED_SOON, *(_UNPROMOTED if unpromoted else ())}
         with alone(self.db, layouts if execute else ()):
             listed = [one for one in self._listed(names) if one.state in states and self._is_declared(one)]
             there = {build.number: build for build in builds.builds(self.db)}

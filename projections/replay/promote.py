@@ -83,7 +83,7 @@ def begin(db: Database, layout: Layout, fingerprint: str, resumed: Build | None,
 def _is_replaced(old: Build, fingerprint: str) -> bool:
     """Whether a new build drops one that an earlier command left.
 
-    A verify and an as-of drop only what such commands left. A prepare drops what other prepares left, of any
+    A verify, a preview and an as-of drop only what such commands left. A prepare drops what other prepares left, of any
     declaration: one build a model waits for a deploy. A rebuild leaves prepared builds of other declarations alone.
     """
     purpose = builds.purpose_of(fingerprint)
@@ -208,7 +208,7 @@ def promote(db: Database, found: Declared, layout: Layout, shadow: Build) -> Bui
 
 
 def drop_apart(db: Database, layouts: Sequence[Layout]) -> None:
-    """Drop the builds of some models that verifies and as-ofs left. The caller holds the models' locks."""
+    """Drop the builds of some models that verifies, previews and as-ofs left. The caller holds the models' locks."""
     names = {(layout.model.domain, layout.name) for layout in layouts}
     for build in builds.builds(db):
         if build.purpose in builds.DROPPED_SOON and (build.domain, build.model) in names:

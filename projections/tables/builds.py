@@ -32,13 +32,13 @@ FOLLOWED = """EXISTS (
        AND (l.classid::bigint << 32 | l.objid::bigint) = hashtextextended('refold/follow/' || b.build, 0)
        AND l.pid <> pg_backend_pid())"""
 """SQL: whether another session follows the build `b`."""
-VERIFIED, TAKEN, PREPARING = "verify-", "as-of-", "prepare-"
-"""Begin the fingerprint of a build that a verify drops, whose table becomes a snapshot, or that is not prepared yet.
+VERIFIED, PREVIEWED, TAKEN, PREPARING = "verify-", "preview-", "as-of-", "prepare-"
+"""Begin the fingerprint of a build that a verify or a preview drops, whose table becomes a snapshot, or that is not prepared yet.
 
 So no rebuild resumes it, and no worker writes it.
 """
-_PURPOSES = {VERIFIED: "verifying", TAKEN: "as-of", PREPARING: "preparing"}
-DROPPED_SOON = ("verifying", "as-of")
+_PURPOSES = {VERIFIED: "verifying", PREVIEWED: "previewing", TAKEN: "as-of", PREPARING: "preparing"}
+DROPPED_SOON = ("verifying", "previewing", "as-of")
 """Purposes of builds that the command of their making drops; what a killed one left, anybody drops."""
 
 
@@ -65,7 +65,7 @@ class Build:
 
     @property
     def purpose(self) -> str | None:
-        """The word for a build of a verify, of an as-of or of an unfinished prepare, or None for any other."""
+        """The word for a build of a verify, a preview, an as-of or an unfinished prepare, or None for any other."""
         return purpose_of(self.fingerprint)
 
     @property
@@ -89,7 +89,8 @@ def purpose_of(fingerprint: str) -> str | None:
 
 def declaration_of(build: Build) -> str:
     """The fingerprint of the build's declaration, without its purpose."""
-    return build.fingerprint.removeprefix(VERIFIED).removeprefix(TAKEN).removeprefix(PREPARING)
+    start = next((start for start in _PURPOSES if build.fingerprint.startswith(start)), "")
+    return build.fingerprint.removeprefix(start)
 
 
 def lock_shared(db: Statements) -> None:
@@ -145,7 +146,8 @@ def given_up(db: Database, build: Build) -> bool:
     row = db.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", (name,)).fetchone()
     if row is None or not row[0]:
         return False
-    db.execute("UPDATE refold.builds SET fingerprint = %s WHERE build = %s", (f"{VERIFIED}given-up", build.number))
+    start = PREVIEWED if build.fingerprint.startswith(PREVIEWED) else VERIFIED
+    db.execute("UPDATE refold.builds SET fingerprint = %s WHERE build = %s", (f"{start}given-up", build.number))
     return True
 
 

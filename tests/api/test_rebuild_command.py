@@ -32,7 +32,7 @@ from tests.streams.broker import DOMAINS, prepare
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 SCANNED = ItemScanned(store_id=7, product_id=5, quantity=1, amount=Decimal("1.10"), discount=Decimal("0.00"))
 Run = Callable[..., tuple[int, Any, str]]
-VERBS = ("builds", "promote", "rollback", "prune", "verify", "repair", "as-of", "snapshots")
+VERBS = ("builds", "promote", "rollback", "prune", "verify", "preview", "repair", "as-of", "snapshots")
 
 
 @pytest.fixture
@@ -313,21 +313,94 @@ def test_a_table_that_cannot_be_verified_is_not_called_equal(db: Database, run: 
 
 
 @pytest.mark.usefixtures("servers")
-@pytest.mark.parametrize("at", ["replay.before-meet", "replay.after-meet"])
-def test_a_killed_verify_holds_nobody_up_and_its_build_is_dropped(
-    settings: Settings, db: Database, run: Run, tmp_path: Path, at: str
+def test_a_preview_names_the_columns_and_rows_that_a_declaration_would_change_and_changes_nothing(
+    db: Database, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert run("preview", "store_daily")[0] == exits.DONE
+    before = kept(db)
+    (tmp_path / "shop_next.py").write_text(NEXT)
+    monkeypatch.syspath_prepend(tmp_path)
+    code, found, _ = run("preview", "store_daily", "--code", "shop_next")
+    (model,) = found["models"]
+    assert (code, found["changes"], model["why"], model["rows"], model["served"]) == (exits.DIFFERENT, True, None, 4, 4)
+    assert model["added"] == {"most": "integer"}
+    assert model["removed"] == {"baskets_paid": "bigint", "discount": "numeric(38,2)"}
+    assert model["retyped"] == {"paid": ["numeric(38,2)", "bigint"]}
+    assert (model["changed"], model["missing"], model["extra"]) == (4, 0, 0)
+    assert model["columns"] == {"lines": 1, "quantity": 1, "revenue": 4, "baskets_opened": 1}
+    assert [(one["key"]["store_id"], one["kind"]) for one in model["listed"]] == [
+        (store, "changed") for store in ("10", "7", "8", "9")
+    ]
+    assert model["listed"][0]["columns"] == {
+        "lines": ["1", "0"],
+        "quantity": ["1", "0"],
+        "revenue": ["1.10", "0.00"],
+        "baskets_opened": ["1", "0"],
+    }
+    assert [one["columns"] for one in model["listed"][1:]] == [{"revenue": ["1.10", "0.00"]}] * 3
+    assert model["rebuild_bytes"] > 0
+    assert kept(db) == before
+
+    code, found, _ = run("preview", "product_sales", "--code", "shop_next")
+    (model,) = found["models"]
+    assert (code, model["why"]) == (exits.DIFFERENT, "its rows get another key: product_id before, store_id then")
+    assert (model["rows"], model["served"], model["listed"]) == (4, 1, [])
+    code, found, _ = run("preview", "store_lines", "--code", "shop_next")
+    (model,) = found["models"]
+    assert (code, model["why"], model["build"]) == (exits.DIFFERENT, "no table of it is built yet", None)
+    assert (model["rows"], model["added"]) == (4, {"store_id": "integer", "lines": "bigint"})
+    assert kept(db) == before
+
+
+NEXT = """
+from refold.projections import OCCURRED_AT, Rollup, day, events, field, key
+from refold.retail.schemas.basket import BASKET, BasketOpened, BasketPaid, ItemScanned
+
+near = field("store_id").lt(10)
+opened, scanned = events(BASKET, BasketOpened).where(near), events(BASKET, ItemScanned).where(near)
+dear, paid = scanned.where(field("amount").gt(2)), events(BASKET, BasketPaid)
+store = key("store_id", "Store.")
+columns = {
+    "lines": scanned.count("Lines."),
+    "quantity": scanned.sum("quantity", "Units."),
+    "revenue": dear.sum("amount", "Amount of dear lines."),
+    "baskets_opened": opened.count("Baskets opened."),
+    "paid": paid.count("Baskets paid."),
+    "largest_basket": paid.max("total", "Largest basket."),
+    "most": scanned.max("quantity", "Units of the largest line."),
+}
+lines = {"lines": scanned.count("Lines.")}
+keys = {"store_id": store, "day": key(day(OCCURRED_AT), "Day.")}
+READ_MODELS = (
+    Rollup(name="store_daily", domain="retail", description="Days.", key=keys, columns=columns),
+    Rollup(name="product_sales", domain="retail", description="Stores.", key={"store_id": store}, columns=lines),
+    Rollup(name="store_lines", domain="retail", description="Stores.", key={"store_id": store}, columns=lines),
+)
+"""
+
+
+@pytest.mark.usefixtures("servers")
+@pytest.mark.parametrize(
+    ("at", "then"),
+    [
+        ("replay.before-meet", ["prune", "--execute"]),
+        ("replay.after-meet", ["verify", "store_daily"]),
+        ("replay.before-preview", ["preview", "store_daily"]),
+        ("replay.after-preview", ["prune", "--execute"]),
+    ],
+)
+def test_a_killed_verify_or_preview_holds_nobody_up_and_its_build_is_dropped(
+    settings: Settings, db: Database, run: Run, tmp_path: Path, at: str, then: list[str]
+) -> None:
+    verb = "verify" if at.endswith("meet") else "preview"
     before = kept(db)
     (tmp_path / at).write_text("kill")
-    command = [sys.executable, "-m", "refold.api.cli.app", "replay", "verify", "store_daily"]
+    command = [sys.executable, "-m", "refold.api.cli.app", "replay", verb, "store_daily"]
     armed = {**os.environ, **settings.environment(), failpoints.VARIABLE: str(tmp_path)}
     assert subprocess.run(command, env=armed, capture_output=True, check=False, timeout=120).returncode == -9
-    assert [state for _, state in states(run)] == ["live", "verifying"]
+    assert [state for _, state in states(run)] == ["live", "verifying" if verb == "verify" else "previewing"]
     fold_live(settings)
-    if at == "replay.before-meet":
-        assert run("prune", "--execute")[0] == exits.DONE
-    else:
-        assert run("verify", "store_daily")[0] == exits.DONE
+    assert run(*then)[0] == exits.DONE
     assert kept(db) == before
 
 

@@ -131,6 +131,13 @@ def test_what_a_stopped_command_left_is_named(
     db.execute("SELECT pg_advisory_unlock_all()")
 
 
+@pytest.mark.parametrize("start", [builds.VERIFIED, builds.PREVIEWED, builds.TAKEN])
+def test_a_build_that_is_dropped_soon_hides_no_command_that_is_due(db: Database, start: str) -> None:
+    builds.create(db, CHANGED.named("by_owner"), start + CHANGED.fingerprints["sample", "by_owner"], "building")
+    assert shown(db, CHANGED) == {"by_owner": ("changed", REBUILD.format("by_owner"))}
+    assert shown(db, OLD) == {}
+
+
 def test_what_other_code_only_prepares_is_not_called_removed(db: Database) -> None:
     build = builds.create(db, RENAMED.named("per_owner"), RENAMED.fingerprints["sample", "per_owner"], "shadow")
     builds.prepare_within(db, build)

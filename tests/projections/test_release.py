@@ -132,18 +132,19 @@ def test_a_rebuild_that_is_not_done_comes_first(fold: ModelsFold, db: Database, 
     assert len(parked(db)) == 1
 
 
-def test_a_build_of_a_verify_is_waited_for_only_while_its_command_lives(
-    fold: ModelsFold, db: Database, database: str, sample: Declared
+@pytest.mark.parametrize(("start", "doing"), [(builds.VERIFIED, "verified"), (builds.PREVIEWED, "previewed")])
+def test_a_build_of_a_verify_or_preview_is_waited_for_only_while_its_command_lives(
+    fold: ModelsFold, db: Database, database: str, sample: Declared, start: str, doing: str
 ) -> None:
     found = log()
     chunk = fold_broken(fold, db, found, 1)
-    left = builds.create(db, sample.named("accounts"), builds.VERIFIED + "f", "building")
+    left = builds.create(db, sample.named("accounts"), start + "f", "building")
     read = lambda _, places: [chunk.values[at] for _, at in places]  # noqa: E731 - one line says it
     with (
         closing(connect(database, application_name="verify")) as verifying,
         alone(verifying, [sample.named("accounts")]),
     ):
-        with pytest.raises(RebuildUnfinished, match="being verified"):
+        with pytest.raises(RebuildUnfinished, match=f"being {doing}"):
             release(fold, TOPIC, CATEGORY, "a", read)
         assert len(parked(db)) == 1
         verifying.execute("SELECT pg_advisory_unlock_all()")  # so does Postgres when the process dies
@@ -151,7 +152,7 @@ def test_a_build_of_a_verify_is_waited_for_only_while_its_command_lives(
     assert rows(db, sample.named("accounts")) == naive_rows(ACCOUNTS, found)
     assert not parked(db)
     (now,) = [build for build in builds.builds(db) if build.number == left.number]
-    assert (now.purpose, now.fingerprint == left.fingerprint) == ("verifying", False), "no command may resume it"
+    assert (now.purpose, now.fingerprint == left.fingerprint) == (left.purpose, False), "no command may resume it"
 
 
 def test_an_as_of_keeps_its_own_park(fold: ModelsFold, db: Database, sample: Declared) -> None:

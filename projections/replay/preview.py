@@ -1,0 +1,194 @@
+"""Says what a declaration would change for readers: folds the log into a build beside the live table, compares, drops it.
+
+Invariant: the live tables, and everything that live folding reads, stay as they are. The build never joins the group.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from refold.projections.errors import BadDeclaration
+from refold.projections.live.apart import stands_of_deploy
+from refold.projections.replay import promote
+from refold.projections.replay.build_list import size
+from refold.projections.replay.builder import Builder, Progress, Target
+from refold.projections.replay.building import Site, Start
+from refold.projections.replay.compare import Compared, Difference
+from refold.projections.replay.plan import Failed
+from refold.projections.replay.preview_rows import Columns, columns_of, compare_shown, row_counts
+from refold.projections.replay.rebuild_beside import fold_close, starts_beside
+from refold.projections.replay.source import Source
+from refold.projections.replay.staging import Staging
+from refold.projections.tables import builds, tables
+from refold.projections.tables.builds import GROUP, Build
+from refold.projections.tables.declared import Declared, declared_of
+from refold.projections.tables.layout import Layout
+from refold.projections.tables.served import of_json
+from refold.streams.core.limits import group_positions
+from refold.streams.domain import imported, named_in
+from refold.streams.errors import UnknownDomain
+from refold.streams.failpoints import failpoint
+from refold.streams.postgres.connection import Database
+
+_SERVED_KEY = "SELECT served::text FROM refold.builds WHERE build = %s AND served IS NOT NULL"
+
+
+@dataclass(frozen=True)
+class Previewed:
+    """One model. `why`: the reason why its rows could not be compared; `changes` is true then, too.
+
+    `rows`, `served`: what readers would see, and see now. `added`, `removed`: columns with their types. `retyped`: served
+    and new type. `columns`: in how many changed rows each column differs. `listed`: rows that differ, at most
+    `compare.LISTED`. `parked`: streams that this code cannot read. `rebuild_s`, `rebuild_bytes`: what a rebuild takes.
+    """
+
+    domain: str
+    model: str
+    build: int | None
+    changes: bool
+    rows: int
+    served: int
+    why: str | None = None
+    added: dict[str, str] = field(default_factory=dict)
+    removed: dict[str, str] = field(default_factory=dict)
+    retyped: dict[str, tuple[str, str]] = field(default_factory=dict)
+    changed: int = 0
+    missing: int = 0
+    extra: int = 0
+    columns: dict[str, int] = field(default_factory=dict)
+    listed: list[Difference] = field(default_factory=list)
+    parked: int = 0
+    rebuild_s: float = 0.0
+    rebuild_bytes: int = 0
+
+    @property
+    def differing(self) -> int:
+        """Number of rows that differ."""
+        return self.changed + self.missing + self.extra
+
+
+@dataclass(frozen=True)
+class PreviewReport:
+    """The result of a preview. `failed`: the model, if this code cannot fold it."""
+
+    changes: bool
+    models: list[Previewed]
+    records: int
+    seconds: float
+    records_per_s: int
+    failed: list[Failed]
+    held_s: float = 0.0
+
+
+class PreviewBeside:
+    """A preview while the live tables serve."""
+
+    with_core = False
+    compared_s = 0.0
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    def starts(self, layouts: Sequence[Layout]) -> dict[Start, list[Staging]]:
+        """A new build of each model: one that a killed preview left may be of other code, and would take no time."""
+        promote.drop_apart(self._site.db, layouts)
+        return starts_beside(self._site, layouts)
+
+    def fold(self, builder: Builder, target: Target, source: Source, progress: Progress) -> list[Previewed]:
+        """Fold up to the live positions, compare there, and drop the builds. Raises CannotJoin."""
+        site, began = self._site, time.perf_counter()
+        fold_close(site.db, builder, target, source, progress, stands_of_deploy)
+        failpoint("replay.before-preview")
+        promote.meet(site.db, site.reads, builder, source)
+        seconds = round(time.perf_counter() - began, 2)
+        failpoint("replay.after-preview")
+        try:
+            return [self._previewed(staging, seconds) for staging in builder.staged]
+        finally:
+            if not site.reads.closed:
+                site.reads.execute("ROLLBACK")
+
+    def _previewed(self, staging: Staging, seconds: float) -> Previewed:
+        """Compare within the snapshot of `reads`."""
+        db, build, layout = self._site.reads, staging.build, staging.layout
+        name = (build.domain, build.model)
+        live = next((b for b in builds.builds(db) if (b.domain, b.model, b.status) == (*name, "serving")), None)
+        columns = columns_of(db, layout, build)
+        why = _incomparable(db, layout, live, columns)
+        if why is None:
+            self._stands_beside(build)
+            found = compare_shown(db, layout, build, columns.same)
+        else:
+            found = Compared(*row_counts(db, layout, build), changed=0, missing=0, extra=0)
+        parked = db.execute("SELECT count(*) FROM refold.parked WHERE build = %s", (build.number,)).fetchone()
+        return Previewed(
+            *name,
+            build=live.number if live else None,
+            changes=why is not None or columns.change or found.differing > 0,
+            rows=found.rows,
+            served=found.served,
+            why=why,
+            added=columns.added,
+            removed=columns.removed,
+            retyped=columns.retyped,
+            changed=found.changed,
+            missing=found.missing,
+            extra=found.extra,
+            columns=found.columns,
+            listed=found.listed,
+            parked=int(parked[0]) if parked is not None else 0,
+            rebuild_s=seconds,
+            rebuild_bytes=size(db, build),
+        )
+
+    def _stands_beside(self, build: Build) -> None:
+        """Raise AssertionError if the build does not stand where the live tables stand."""
+        stands = group_positions(self._site.reads, GROUP)
+        at = group_positions(self._site.reads, build.group)
+        if any(place in stands and stands[place] != offset for place, offset in at.items()):
+            raise AssertionError(f"build {build.number} does not stand where the live tables stand")
+
+
+def declared_in(site: Site, code: str) -> Declared:
+    """The READ_MODELS of a module. Raises UnknownDomain, DomainInvalid, BadDeclaration, NameTaken.
+
+    Their events must be those of the configured domains, since these read the log.
+    """
+    try:
+        module = imported(code, code)
+    except UnknownDomain as problem:
+        raise UnknownDomain(
+            f"--code {code}: {problem.message}", "Name a module that Python can import, with a tuple READ_MODELS."
+        ) from problem
+    found = declared_of(named_in(module, "READ_MODELS", object))
+    for category, kinds in found.types.items():
+        known = site.domains.catalog.categories.get(category)
+        for kind in kinds:
+            if known is None or kind.event not in known.events:
+                raise BadDeclaration(
+                    f"{code} reads {kind.event.__name__} of {category}, as {kind.event.__module__} declares it; the configured"
+                    f" domains ({', '.join(site.domains.names)}) have no such event"
+                )
+    return found
+
+
+def _incomparable(db: Database, layout: Layout, live: Build | None, columns: Columns) -> str | None:
+    """The reason why rows cannot be matched in this snapshot."""
+    if live is None:
+        return "no table of it is built yet"
+    if live.detached_code is not None:
+        return f"the live table stands by itself ({live.detached_code}: {live.detached_reason})"
+    if not columns.same and not columns.removed and not columns.retyped:
+        return "somebody dropped its view"
+    row = db.execute(_SERVED_KEY, (live.number,)).fetchone()
+    served = list(of_json(row[0]).key) if row is not None else layout.key_names
+    if served != layout.key_names or not set(served) <= set(columns.same):
+        return (
+            f"its rows get another key: {_said(served, columns, 0)} before, {_said(layout.key_names, columns, 1)} then"
+        )
+    return None if tables.has_key(db, layout, live) else "the live table has lost its key, so rows may be doubled"
+
+
+def _said(names: Sequence[str], columns: Columns, side: int) -> str:
+    """A key's columns, with the type of one that is retyped. `side`: 0 for the served types, 1 for the new ones."""
+    return ", ".join(f"{name} ({columns.retyped[name][side]})" if name in columns.retyped else name for name in names)
