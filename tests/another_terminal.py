@@ -47,7 +47,7 @@ def another_terminal(
     assert json.loads(capsys.readouterr().out) == [{"me": "refold_analyst", "price": "1.50"}]
     sql_prints_values_as_postgres_does(capsys)
     assert run(["sql", "SELECT 1; SELECT 2"]) == 1  # the first alone would be half an answer
-    assert "refold: 42601: " in capsys.readouterr().err
+    assert "refold: several-statements: " in capsys.readouterr().err
     assert run(["sql", "CREATE TABLE mine (a int)"]) == 1
     assert "refold: 25006: " in capsys.readouterr().err
     with psycopg.connect(address, autocommit=True) as db:

@@ -202,12 +202,14 @@ def test_refold_dev_prints_addresses_and_leaves_nothing_behind(
         command, env=environment | {"REFOLD_DATA": str(data)}, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout
-        printed = dict(process.stdout.readline().strip().split("=", 1) for _ in range(2))
-        endpoints = Endpoints(printed["REFOLD_KAFKA"], printed["REFOLD_DATABASE_URL"])
-        assert endpoints == find_running(data)
-        assert kafka_answers(endpoints)
-        assert postgres_answers(endpoints)
-        another_terminal(data, endpoints, monkeypatch, capsys)
-        process.terminate()
+        try:
+            printed = dict(process.stdout.readline().strip().split("=", 1) for _ in range(2))
+            endpoints = Endpoints(printed["REFOLD_KAFKA"], printed["REFOLD_DATABASE_URL"])
+            assert endpoints == find_running(data)
+            assert kafka_answers(endpoints)
+            assert postgres_answers(endpoints)
+            another_terminal(data, endpoints, monkeypatch, capsys)
+        finally:
+            process.terminate()  # else the end of the block would wait for it
         assert process.wait(60) == 0
     assert find_running(data) == Endpoints(None, None)

@@ -16,7 +16,7 @@ from refold.streams.postgres.connection import Database
 
 Name = tuple[str, str]
 Kind = Literal["same", "new", "renamed", "other-key", "changed"]
-_SERVED = "SELECT domain, model, served::text FROM refold.builds WHERE status = 'serving' AND served IS NOT NULL"
+_SERVED = "SELECT domain, model, served::text FROM refold.builds WHERE status = 'serving' AND served::jsonb ? 'columns'"  # earlier releases kept less
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def test_a_rebuild_killed_between_join_and_promote_leaves_no_shadow_for_ever(
         raise Killed
 
     with monkeypatch.context() as dying:
-        dying.setattr(promote, "promote", die)
+        dying.setattr(promote, "switch", die)
         with pytest.raises(Killed), Replay(settings) as replay:
             replay.execute(["baskets"], quiet)
     assert statuses(db, "baskets") == ["serving", "shadow"]

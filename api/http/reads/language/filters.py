@@ -88,7 +88,7 @@ def _part(scanner: Scanner, depth: int) -> Filter:
                 return found
             break
     scanner.at = before
-    column = scanner.name("a column, `and(…)` or `or(…)`")
+    column = scanner.name("a column, `and(...)` or `or(...)`")
     scanner.expect(".", "behind a column")
     return _condition(scanner, column, column, alone=False)
 

@@ -152,7 +152,7 @@ def _embed(here: Resource, models: Models, count: list[int]) -> None:
             raise resource_away(here.model, link)
         if item.name in here.parts:
             message = (
-                f"two resources are named {shown(item.name)}; give one of them another name: other:{item.resource}(…)"
+                f"two resources are named {shown(item.name)}; give one of them another name: other:{item.resource}(...)"
             )
             raise SelectInvalid(f"select: {message}", Fault("select", SelectInvalid.code, message))
         part = resource_of(model, item.items)
