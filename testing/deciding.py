@@ -9,10 +9,9 @@ from uuid import UUID
 from refold.reactors import Reactor, Seen
 from refold.schemas.contracts import Command, Event
 from refold.schemas.identity import event_uuid
-from refold.schemas.meta import Meta
 from refold.streams import Decider, Rejected
 from refold.streams.reactors.reactor import MAX_COMMANDS_PER_EVENT
-from refold.testing.happening import WRITER, sound, writer_of
+from refold.testing.happening import Happened, sound, stored
 from refold.testing.purity import Impure, pure
 
 AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -153,9 +152,4 @@ def _writable(rules: Decider[Any, Any, Any], event: Event, number: int) -> None:
     """Raises BadValue if the log would not take an event that was decided."""
     if type(event) not in rules.category.events:
         raise TypeError(f"decide gave {event!r:.100}, which is no event of {rules.category.name}")
-    meta = Meta(
-        writer=WRITER, command_id=UUID(int=1), body_hash=bytes(16), event_id=UUID(int=2), category=rules.category.name,
-        stream="stream-1", version=number + 1, base_version=number, seq=number, index=number, count=number + 1, command_offset=0,
-        occurred_at=AT, recorded_at=AT,
-    )  # fmt: skip
-    writer_of(rules.category).event(meta, sound(event))
+    stored(rules.category, Happened("stream-1", AT, event), number + 1, number)

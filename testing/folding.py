@@ -14,14 +14,13 @@ from refold.projections.partials.by_rows import partial_columns
 from refold.projections.partials.evolve import EvolveTarget, HeldRow, evolve_batch, held_of, rows_of
 from refold.projections.partials.partial import merged, partial_of
 from refold.projections.partials.row_batch import RowReader
-from refold.projections.partials.wide_sums import LIMB, low
+from refold.projections.partials.wide_sums import BASE, LIMB, LIMIT, low, scale_of
 from refold.projections.tables.layout import DELETED, VERSION, Layout, Stored, layout_of
 from refold.schemas.arithmetic import EXACT
 from refold.schemas.columns.decoder import ColumnDecoder
 from refold.streams.chunk import Chunk
 from refold.testing.happening import Record, catalog_of, chunks_of
 
-_BASE, _LIMIT = 10**19, 10**38
 _CUTS = 12
 """Places at which a longer log is cut in two; a shorter one is cut everywhere."""
 Row = dict[str, Any]
@@ -141,9 +140,9 @@ def _as_partial(layout: Layout, columns: Mapping[str, list[Any]]) -> pl.DataFram
     found: dict[str, pl.Series] = {}
     for part in layout.stored:
         if part.is_wide:
-            totals = [int(EXACT.scaleb(Decimal(total), _scale(part))) for total in columns[part.name]]
-            found[part.name] = pl.Series([total // _BASE for total in totals], dtype=LIMB)
-            found[low(part.name)] = pl.Series([total % _BASE for total in totals], dtype=LIMB)
+            totals = [int(EXACT.scaleb(Decimal(total), scale_of(part))) for total in columns[part.name]]
+            found[part.name] = pl.Series([total // BASE for total in totals], dtype=LIMB)
+            found[low(part.name)] = pl.Series([total % BASE for total in totals], dtype=LIMB)
         else:
             found[part.name] = pl.Series(columns[part.name], dtype=part.type.dtype)
     return pl.DataFrame(found)
@@ -153,15 +152,10 @@ def _cells(layout: Layout, part: Stored, table: pl.DataFrame) -> list[Any]:
     """A shown column's values. Raises SumOverflow."""
     if not part.is_wide:
         return table[part.name].to_list()
-    totals = [high * _BASE + low_ for high, low_ in table.select(part.name, low(part.name)).iter_rows()]
-    if any(abs(total) >= _LIMIT for total in totals):
+    totals = [high * BASE + low_ for high, low_ in table.select(part.name, low(part.name)).iter_rows()]
+    if any(abs(total) >= LIMIT for total in totals):
         raise SumOverflow.of(layout.name, [part.name])
-    return [EXACT.scaleb(Decimal(total), -_scale(part)) for total in totals]
-
-
-def _scale(part: Stored) -> int:
-    assert isinstance(part.type.dtype, pl.Decimal)
-    return part.type.dtype.scale
+    return [EXACT.scaleb(Decimal(total), -scale_of(part)) for total in totals]
 
 
 def _raise_first(parks: Sequence[Park]) -> None:

@@ -85,6 +85,18 @@ def category_of(categories: Iterable[Category], event: Event) -> Category:
     raise TypeError(f"{type(event).__name__} is no event of {' or '.join(names)}, so no column can read it")
 
 
+def stored(category: Category, one: Happened, version: int, number: int) -> bytes:
+    """What happened as the bytes of a record; `number`: its place in the test's log. Raises BadValue."""
+    command = UUID(int=number + 1)
+    meta = Meta(
+        writer=WRITER, command_id=command, body_hash=bytes(16),
+        event_id=event_uuid(category.name, one.stream, command, 0), category=category.name, stream=one.stream,
+        version=version, base_version=version - 1, seq=number, index=0, count=1, command_offset=number,
+        occurred_at=one.at, recorded_at=one.at, actor=one.actor, correlation_id=one.correlation_id,
+    )  # fmt: skip
+    return writer_of(category).event(meta, sound(one.event))
+
+
 @dataclass(frozen=True)
 class Record:
     """A stored event: its category, its stream, and its bytes."""
@@ -101,14 +113,7 @@ def records_of(categories: Sequence[Category], happened: Iterable[Happened]) -> 
     for number, one in enumerate(happened):
         category = category_of(categories, one.event)
         version = versions[category.name, one.stream] = versions.get((category.name, one.stream), 0) + 1
-        command = UUID(int=number + 1)
-        meta = Meta(
-            writer=WRITER, command_id=command, body_hash=bytes(16),
-            event_id=event_uuid(category.name, one.stream, command, 0), category=category.name, stream=one.stream,
-            version=version, base_version=version - 1, seq=number, index=0, count=1, command_offset=number,
-            occurred_at=one.at, recorded_at=one.at, actor=one.actor, correlation_id=one.correlation_id,
-        )  # fmt: skip
-        found.append(Record(category.name, one.stream, writer_of(category).event(meta, sound(one.event))))
+        found.append(Record(category.name, one.stream, stored(category, one, version, number)))
     return found
 
 

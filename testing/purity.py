@@ -53,6 +53,7 @@ class Impure(AssertionError):
 
 def pure(function: Callable[..., Any], whole: Callable[[Any], Any] = lambda answer: answer) -> Callable[..., Any]:
     """The function, called twice and watched at each call. It raises Impure. `whole` reads an answer that is a generator."""
+    makes_sets = _makes_sets(function)
 
     @wraps(function)
     def watched(*arguments: Any) -> Any:
@@ -64,7 +65,7 @@ def pure(function: Callable[..., Any], whole: Callable[[Any], Any] = lambda answ
             raise Impure(f"{name} changed what it was given: {_changed(given, arguments)}")
         known.compare(name)
         second = whole(function(*given))
-        sets = meets_sets(function, given)
+        sets = makes_sets or _holds_set(given)
         if first != second:
             why = ", perhaps by the order of a set" if sets else ""
             raise Impure(f"{name} gave two answers to the same question{why}:\n  {first}\n  {second}")
@@ -78,10 +79,10 @@ def pure(function: Callable[..., Any], whole: Callable[[Any], Any] = lambda answ
     return watched
 
 
-def meets_sets(function: Callable[..., Any], arguments: tuple[Any, ...]) -> bool:
-    """Whether a function, or one that it calls in its module, can come upon a set."""
+def _makes_sets(function: Callable[..., Any]) -> bool:
+    """Whether the code of a function, or of one that it calls in its module, makes a set."""
     codes = [code for one in _functions(_inner(function)) for code in _within(one.__code__)]
-    return any(_SETS & set(code.co_names) or _builds_sets(code) for code in codes) or _holds_set(arguments)
+    return any(_SETS & set(code.co_names) or _builds_sets(code) for code in codes)
 
 
 def _within(code: types.CodeType) -> Iterator[types.CodeType]:

@@ -17,7 +17,8 @@ from refold.projections.tables.layout import DELETED, VERSION, Layout, Merge, St
 from refold.schemas.arithmetic import EXACT
 
 LIMB = pl.Int128()
-_BASE, _LIMIT = 10**19, 10**DIGITS
+BASE, LIMIT = 10**19, 10**DIGITS
+"""The low limb's base, and the least number that no column holds."""
 Values = Sequence[Any] | pl.Series
 Partial = pl.DataFrame | Mapping[str, Values]
 """A model's partial: a column for each stored one. A wide sum by columns also has a column for its low limb."""
@@ -31,7 +32,7 @@ def low(name: str) -> str:
 def limbs(value: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
     """The high and low limbs of decimals that are not summed yet; low is never negative."""
     whole = value.to_physical()
-    return whole // _int(_BASE), whole % _int(_BASE)
+    return whole // _int(BASE), whole % _int(BASE)
 
 
 def writable(layout: Layout, partial: Partial) -> list[Mapping[str, Values]]:
@@ -62,21 +63,21 @@ def _second(
 
 def _halved(layout: Layout, part: Stored, partial: Partial) -> tuple[Values, dict[int, Decimal]]:
     """The sums as the column holds them, and by row the rest of each sum that it cannot hold."""
-    scale = _scale(part)
+    scale = scale_of(part)
     sums: Values = partial[part.name]
     if isinstance(sums, pl.Series):
         both = pl.DataFrame({"high": sums, "low": partial[low(part.name)]})
-        carried = both.select(pl.col("high") + pl.col("low") // _int(_BASE), pl.col("low") % _int(_BASE))
+        carried = both.select(pl.col("high") + pl.col("low") // _int(BASE), pl.col("low") % _int(BASE))
         if carried.select(_fits().all()).item():
             return carried.select(_text(scale)).to_series(), {}
-        totals = [high * _BASE + low_ for high, low_ in carried.iter_rows()]
+        totals = [high * BASE + low_ for high, low_ in carried.iter_rows()]
     else:
         totals = [int(EXACT.scaleb(Decimal(total), scale)) for total in sums]
     rest: dict[int, int] = {}
     for row, total in enumerate(totals):
-        if abs(total) >= _LIMIT:
+        if abs(total) >= LIMIT:
             totals[row], rest[row] = total // 2, total - total // 2
-            if max(abs(totals[row]), abs(rest[row])) >= _LIMIT:
+            if max(abs(totals[row]), abs(rest[row])) >= LIMIT:
                 raise SumOverflow.of(layout.name, [part.name])
     kept = [EXACT.scaleb(Decimal(total), -scale) for total in totals]
     return _as(sums, kept), {row: EXACT.scaleb(Decimal(total), -scale) for row, total in rest.items()}
@@ -91,12 +92,12 @@ def _as(values: Values, decimals: Sequence[Decimal | int]) -> Values:
 
 def _fits() -> pl.Expr:
     high, low_ = pl.col("high"), pl.col("low")
-    return (high < _int(_BASE)) & ((high > _int(-_BASE)) | ((high == _int(-_BASE)) & (low_ > _int(0))))
+    return (high < _int(BASE)) & ((high > _int(-BASE)) | ((high == _int(-BASE)) & (low_ > _int(0))))
 
 
 def _text(scale: int) -> pl.Expr:
     """Numbers that fit, as texts for Postgres: Polars cannot turn a whole number into a decimal's digits."""
-    total = pl.col("high") * _int(_BASE) + pl.col("low")
+    total = pl.col("high") * _int(BASE) + pl.col("low")
     positive = pl.when(total < _int(0)).then(_int(0) - total).otherwise(total)
     sign = pl.when(total < _int(0)).then(pl.lit("-")).otherwise(pl.lit(""))
     if not scale:
@@ -107,7 +108,8 @@ def _text(scale: int) -> pl.Expr:
     )
 
 
-def _scale(part: Stored) -> int:
+def scale_of(part: Stored) -> int:
+    """Decimal places of a wide sum's column."""
     assert isinstance(part.type.dtype, pl.Decimal)
     return part.type.dtype.scale
 
