@@ -185,9 +185,7 @@ def _value(kind: EventType, said: Expression) -> Callable[[Row], Any]:
     match said:
         case Field(name):
             return operator.itemgetter(name)
-        case Day(of):
-            return lambda event: None if event[of.name] is None else event[of.name].date()
-        case Calendar(of):
+        case Day(of) | Calendar(of):
             part = calendar.by_row(said)
             return lambda event: part(event[of.name])
         case ByEvent(words):

@@ -37,21 +37,29 @@ _BY_ROW: dict[Unit, Callable[[Any], date | int]] = {
 
 def by_columns(said: Day | Calendar, dtype: pl.DataType) -> pl.Expr:
     """The part of a column of times or dates (`dtype`). A null stays null."""
-    said = Calendar(said.of, "day") if isinstance(said, Day) else said
-    column, unit = pl.col(said.of.name), _BY_COLUMNS[said.unit]
-    if dtype == pl.Date or said.zone in (None, "UTC"):
+    column, unit, zone = pl.col(said.of.name), _BY_COLUMNS[_unit(said)], _zone(said)
+    if dtype == pl.Date or zone is None:
         return unit(column)
-    local = unit(column.dt.convert_time_zone(said.zone))
+    local = unit(column.dt.convert_time_zone(zone))
     return pl.when(column.is_between(FIRST, LAST)).then(local).otherwise(unit(column))
 
 
-def by_row(said: Calendar) -> Callable[[Any], date | int | None]:
+def by_row(said: Day | Calendar) -> Callable[[Any], date | int | None]:
     """The same function of one time or date."""
-    unit = _BY_ROW[said.unit]
-    if said.zone in (None, "UTC"):
+    unit, zone = _BY_ROW[_unit(said)], _zone(said)
+    if zone is None:
         return lambda value: None if value is None else unit(value)
-    local = partial(_local, said.zone)
+    local = partial(_local, zone)
     return lambda value: None if value is None else unit(local(value) if FIRST <= value <= LAST else value)
+
+
+def _unit(said: Day | Calendar) -> Unit:
+    return said.unit if isinstance(said, Calendar) else "day"
+
+
+def _zone(said: Day | Calendar) -> str | None:
+    """The zone; None for UTC, in which times are stored."""
+    return said.zone if isinstance(said, Calendar) and said.zone != "UTC" else None
 
 
 @lru_cache(_REMEMBERED)
