@@ -9,7 +9,7 @@ from typing import Any
 
 from refold.api.cli import exits, scaffold
 from refold.api.cli.output import print_json, print_table, say
-from refold.api.cli.schemas import contracts, error_of
+from refold.api.cli.schemas import contracts, error_of, first_of
 from refold.projections.declaring.declaration import Entity, ReadModel, Rollup
 from refold.projections.tables.declared import declared
 from refold.schemas.compatibility import NOT_FROZEN, Violation, violations
@@ -68,14 +68,10 @@ def check(*, json: bool = False) -> int:
 def _refuse(found: list[Violation]) -> None:
     """Raises SchemaNotFrozen if some contracts are only not frozen yet, else the error of the first broken rule."""
     broken = [violation for violation in found if violation.rule != NOT_FROZEN]
-    first = (broken or found)[:1]
-    if first:
-        more = (
-            f", and {len(broken or found) - 1} more (`refold schemas check` lists them)"
-            if len(broken or found) > 1
-            else ""
-        )
-        raise (error_of(broken) if broken else SchemaNotFrozen)(f"{first[0]}{more}")
+    if broken:
+        raise error_of(broken)(first_of(broken))
+    if found:
+        raise SchemaNotFrozen(first_of(found))
 
 
 def _refuse_name(name: str) -> None:

@@ -72,8 +72,13 @@ def _missing(module: ModuleType, folder: Path) -> list[Schema]:
 
 def _refuse(found: list[Violation]) -> None:
     if found:
-        more = f", and {len(found) - 1} more (`refold schemas check` lists them)" if len(found) > 1 else ""
-        raise error_of(found)(f"nothing was frozen: {found[0]}{more}")
+        raise error_of(found)(f"nothing was frozen: {first_of(found)}")
+
+
+def first_of(found: list[Violation]) -> str:
+    """The first violation, and how many more there are."""
+    more = f", and {len(found) - 1} more (`refold schemas check` lists them)" if len(found) > 1 else ""
+    return f"{found[0]}{more}"
 
 
 def error_of(found: list[Violation]) -> type[RefoldError]:
