@@ -28,12 +28,19 @@ def running_api(url: str | None) -> Iterator[tuple[str, Pids]]:
     if url:
         yield url, dict
         return
+    with running_stack() as stack:
+        yield stack.api_url, stack.pids
+
+
+@contextmanager
+def running_stack() -> Iterator[Stack]:
+    """Embedded servers and all processes, ready, as long as the block; their data is removed then."""
     data = Path(tempfile.mkdtemp(prefix="refold-bench-"))
     data.chmod(0o755)
     settings = Settings.load({}).model_copy(update={"data": data, "api_port": 0})
     with Stack(settings, lambda text: print(text, file=sys.stderr)) as stack:
         stack.wait_until_ready()
-        yield stack.api_url, stack.pids
+        yield stack
     remove_data(data)
 
 

@@ -23,12 +23,9 @@ import uvloop
 from psycopg.conninfo import conninfo_to_dict
 
 from benchmarks import batches
-from benchmarks.latency import Pids
+from benchmarks.latency import Pids, running_stack
 from benchmarks.reads import MODEL, ORDERS, WARM_UP_S, Paths, both, filled, load, pages
-from refold.api.cli.stack import Stack
 from refold.api.demo.latency import Connection, Response
-from refold.api.embedded.removal import remove_data
-from refold.streams.settings import Settings
 
 VERSION = "5.1.5"
 ROWS = 50
@@ -154,11 +151,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--moves", type=float, default=20.0)
     arguments = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="refold-bench-"))
-    folder.chmod(0o755)
-    settings = Settings.load({}).model_copy(update={"data": folder, "api_port": 0})
-    with Stack(settings, lambda text: print(text, file=sys.stderr)) as stack, tempfile.TemporaryDirectory() as node:
-        stack.wait_until_ready()
+    with running_stack() as stack, tempfile.TemporaryDirectory() as node:
         asyncio.run(filled(stack.api_url, uuid4().hex[:12]))
         with postgraphile(Path(node), stack.settings.dsn()) as (url, pid):
             pids = stack.pids()
@@ -174,7 +167,6 @@ def main() -> None:
                 what: medians([round_of(servers, stack.api_url, arguments, moves) for _ in range(arguments.rounds)])
                 for what, moves in (("still", 0.0), ("moving", arguments.moves))
             }
-    remove_data(folder)
     print(json.dumps(found))
 
 
