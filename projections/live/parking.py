@@ -39,6 +39,12 @@ def all_parked(db: Database) -> list[tuple[str, str, str]]:
     return db.execute("SELECT DISTINCT category, stream, code FROM refold.parked").fetchall()
 
 
+def count(db: Database, builds: Sequence[int]) -> int:
+    """Number of parks of some builds."""
+    ((number,),) = db.execute("SELECT count(*) FROM refold.parked WHERE build = ANY(%s)", (list(builds),)).fetchall()
+    return int(number)
+
+
 def forget(db: Database, build: int) -> None:
     """Remove all parks of a build that is dropped."""
     db.execute("DELETE FROM refold.parked WHERE build = %s", (build,))

@@ -46,12 +46,13 @@ def release(fold: ModelsFold, topic: str, category: str, stream: str, read: Read
     db = fold.db
     with db.transaction():
         builds.lock_exclusive(db)
-        tables, lacking = _tables(fold)
-        kept = [*lacking, *(build for build in builds.builds(db) if build.purpose == "as-of")]
+        there = builds.builds(db)
+        tables, lacking = _tables(fold, there)
+        kept = [*lacking, *(build for build in there if build.purpose == "as-of")]
         parks = _parks(db, category, stream, kept)
         if not parks:
             raise NotParked(f"{category} {stream} does not wait")
-        _refuse_unfinished(db)
+        _refuse_unfinished(db, there)
         _forget(db, topic, category, stream, parks)
         _leave_for_others(db, parks, lacking)
         stands = group_positions(db, GROUP)
@@ -81,9 +82,9 @@ class _Table:
         return [(part, at) for part, at in places if at < self.stands.get((topic, part), 0)]
 
 
-def _tables(fold: ModelsFold) -> tuple[list[_Table], list[Build]]:
+def _tables(fold: ModelsFold, there: Sequence[Build]) -> tuple[list[_Table], list[Build]]:
     """The tables that this code can write, and the builds of other code, which this sets apart."""
-    there, db = builds.builds(fold.db), fold.db
+    db = fold.db
     members, lacking = fold.divided(there)
     for build in lacking:
         builds.detach_within(db, build, builds.OTHER_CODE, "this code declares it otherwise, or not at all")
@@ -134,8 +135,8 @@ def _parks(db: Database, category: str, stream: str, kept: Sequence[Build]) -> l
     return sorted((park for park in found if park.build not in theirs), key=lambda park: -park.build)
 
 
-def _refuse_unfinished(db: Database) -> None:
-    for build in builds.builds(db):
+def _refuse_unfinished(db: Database, there: Sequence[Build]) -> None:
+    for build in there:
         if build.purpose == "as-of":
             continue  # it tells how many streams wait in it
         if build.purpose == "preparing":

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from refold.projections.errors import SnapshotExists
+from refold.projections.live import parking
+from refold.projections.partials.batch import ALL_BUILDS
 from refold.projections.replay import promote
 from refold.projections.replay.builder import Builder, Progress, Target, fold_log
 from refold.projections.replay.building import Site, Start
@@ -76,7 +78,6 @@ class AsOf:
 
     def _keep(self, staging: Staging) -> Snapshot:
         db, build, layout = self._site.db, staging.build, staging.layout
-        row = db.execute("SELECT count(*) FROM refold.parked WHERE build IN (0, %s)", (build.number,)).fetchone()
         found = Snapshot(
             self._name,
             build.domain,
@@ -86,7 +87,7 @@ class AsOf:
             self._site.found.fingerprints[build.domain, build.model],
             datetime.now(UTC).isoformat(timespec="seconds"),
             snapshots.described(layout),
-            parked=int(row[0]) if row is not None else 0,
+            parked=parking.count(db, [ALL_BUILDS, build.number]),
             occurred_before=said(self._moment.occurred_before),
         )
         kept = snapshots.keep(db, layout, build, found)

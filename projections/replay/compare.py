@@ -60,8 +60,21 @@ class Difference:
     columns: dict[str, tuple[Text, Text]]
 
 
+class Differing:
+    """Counts rows that differ between two tables, each once."""
+
+    changed: int
+    missing: int
+    extra: int
+
+    @property
+    def differing(self) -> int:
+        """Number of rows that differ."""
+        return self.changed + self.missing + self.extra
+
+
 @dataclass(frozen=True)
-class Compared:
+class Compared(Differing):
     """Counts of rebuilt and served rows, and the rows that differ. `columns`: in how many rows each column differs."""
 
     rows: int
@@ -71,11 +84,6 @@ class Compared:
     extra: int
     columns: dict[str, int] = field(default_factory=dict)
     listed: list[Difference] = field(default_factory=list)
-
-    @property
-    def differing(self) -> int:
-        """Number of rows that differ, each counted once."""
-        return self.changed + self.missing + self.extra
 
 
 def compare(db: Database, layout: Layout, shadow: Build, serving: Build) -> Compared:

@@ -16,7 +16,7 @@ def judged(db: Database, layout: Layout, build: Build) -> Judged:
     """The build beside the one that serves now; compared if both are of one declaration, at the same positions."""
     named = (build.domain, build.model)
     there = builds.builds(db)
-    serving = next((b for b in there if (b.domain, b.model, b.status) == (*named, "serving")), None)
+    serving = builds.serving(there, *named)
     now = next((b for b in there if b.number == build.number), build)
     compared, damaged = None, None
     if serving is not None and serving.is_member and now.is_member and serving.fingerprint == build.fingerprint:

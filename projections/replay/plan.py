@@ -120,10 +120,10 @@ def _model_plan(
     db: Database, prefix: str, layout: Layout, found: Declared, there: Sequence[Build], ends: Mapping[Place, int]
 ) -> ModelPlan:
     name = (layout.model.domain, layout.name)
-    serving = next((b.number for b in there if (b.domain, b.model, b.status) == (*name, "serving")), None)
+    serving = builds.serving(there, *name)
     resumed = unfinished(there, layout, found)
     left = records_left(db, prefix, layout, resumed, ends)
-    return ModelPlan(*name, serving, resumed.number if resumed else None, left)
+    return ModelPlan(*name, serving.number if serving else None, resumed.number if resumed else None, left)
 
 
 def records_left(db: Database, prefix: str, layout: Layout, resumed: Build | None, ends: Mapping[Place, int]) -> int:

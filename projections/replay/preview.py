@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from refold.projections.errors import BadDeclaration
+from refold.projections.live import parking
 from refold.projections.live.apart import stands_of_deploy
 from refold.projections.replay import promote
 from refold.projections.replay.build_list import size
 from refold.projections.replay.builder import Builder, Progress, Target
 from refold.projections.replay.building import Site, Start
-from refold.projections.replay.compare import Compared, Difference
+from refold.projections.replay.compare import Compared, Difference, Differing
 from refold.projections.replay.plan import Failed
 from refold.projections.replay.preview_rows import Columns, columns_of, compare_shown, row_counts
 from refold.projections.replay.rebuild_beside import fold_close, starts_beside
@@ -23,18 +24,16 @@ from refold.projections.tables import builds, tables
 from refold.projections.tables.builds import GROUP, Build
 from refold.projections.tables.declared import Declared, declared_of
 from refold.projections.tables.layout import Layout
-from refold.projections.tables.served import of_json
+from refold.projections.tables.served import kept_beside
 from refold.streams.core.limits import group_positions
 from refold.streams.domain import imported, named_in
 from refold.streams.errors import UnknownDomain
 from refold.streams.failpoints import failpoint
 from refold.streams.postgres.connection import Database
 
-_SERVED_KEY = "SELECT served::text FROM refold.builds WHERE build = %s AND served IS NOT NULL"
-
 
 @dataclass(frozen=True)
-class Previewed:
+class Previewed(Differing):
     """One model. `why`: the reason why its rows could not be compared; `changes` is true then, too.
 
     `rows`, `served`: what readers would see, and see now. `added`, `removed`: columns with their types. `retyped`: served
@@ -60,11 +59,6 @@ class Previewed:
     parked: int = 0
     rebuild_s: float = 0.0
     rebuild_bytes: int = 0
-
-    @property
-    def differing(self) -> int:
-        """Number of rows that differ."""
-        return self.changed + self.missing + self.extra
 
 
 @dataclass(frozen=True)
@@ -112,7 +106,7 @@ class PreviewBeside:
         """Compare within the snapshot of `reads`."""
         db, build, layout = self._site.reads, staging.build, staging.layout
         name = (build.domain, build.model)
-        live = next((b for b in builds.builds(db) if (b.domain, b.model, b.status) == (*name, "serving")), None)
+        live = builds.serving(builds.builds(db), *name)
         columns = columns_of(db, layout, build)
         why = _incomparable(db, layout, live, columns)
         if why is None:
@@ -120,7 +114,6 @@ class PreviewBeside:
             found = compare_shown(db, layout, build, columns.same)
         else:
             found = Compared(*row_counts(db, layout, build), changed=0, missing=0, extra=0)
-        parked = db.execute("SELECT count(*) FROM refold.parked WHERE build = %s", (build.number,)).fetchone()
         return Previewed(
             *name,
             build=live.number if live else None,
@@ -136,7 +129,7 @@ class PreviewBeside:
             extra=found.extra,
             columns=found.columns,
             listed=found.listed,
-            parked=int(parked[0]) if parked is not None else 0,
+            parked=parking.count(db, [build.number]),
             rebuild_s=seconds,
             rebuild_bytes=size(db, build),
         )
@@ -180,8 +173,8 @@ def _incomparable(db: Database, layout: Layout, live: Build | None, columns: Col
         return f"the live table stands by itself ({live.detached_code}: {live.detached_reason})"
     if not columns.same and not columns.removed and not columns.retyped:
         return "somebody dropped its view"
-    row = db.execute(_SERVED_KEY, (live.number,)).fetchone()
-    served = list(of_json(row[0]).key) if row is not None else layout.key_names
+    kept = kept_beside(db).get(live.number)
+    served = list(kept.key) if kept is not None else layout.key_names
     if served != layout.key_names or not set(served) <= set(columns.same):
         return (
             f"its rows get another key: {_said(served, columns, 0)} before, {_said(layout.key_names, columns, 1)} then"

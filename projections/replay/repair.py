@@ -18,7 +18,7 @@ from refold.projections.partials.of_key import stream_of
 from refold.projections.replay import promote
 from refold.projections.replay.builder import Builder, Decoding, Progress
 from refold.projections.replay.building import READ_RECORDS, Site
-from refold.projections.replay.compare import Difference
+from refold.projections.replay.compare import Difference, Differing
 from refold.projections.replay.guarded import GuardedTarget
 from refold.projections.replay.keyed_staging import KeyedStaging
 from refold.projections.replay.model_lock import alone
@@ -44,7 +44,7 @@ _FEW = 20_000
 
 
 @dataclass(frozen=True)
-class Repaired:
+class Repaired(Differing):
     """What a repair did, or would do.
 
     `keys`: rows asked for, each once. `rows`: those of them that differ, at most `compare.LISTED`. `left_out`: rows that stay as they
@@ -65,11 +65,6 @@ class Repaired:
     records: int = 0
     held_s: float = 0.0
     seconds: float = 0.0
-
-    @property
-    def differing(self) -> int:
-        """Number of rows that differ."""
-        return self.changed + self.missing + self.extra
 
 
 def repair(site: Site, layout: Layout, wanted: Wanted, progress: Progress, *, execute: bool) -> Repaired:
@@ -92,7 +87,7 @@ def repair(site: Site, layout: Layout, wanted: Wanted, progress: Progress, *, ex
 def _served(site: Site, layout: Layout) -> Build:
     """The build that serves, if this code can repair it."""
     name = (layout.model.domain, layout.name)
-    live = next((b for b in builds.builds(site.db) if (b.domain, b.model, b.status) == (*name, "serving")), None)
+    live = builds.serving(builds.builds(site.db), *name)
     if live is None:
         raise BuildMissing(f"no table of {'.'.join(name)} is built yet")
     if live.fingerprint != site.found.fingerprints[name]:

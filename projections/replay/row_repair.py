@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from refold.projections.errors import CannotRepair
-from refold.projections.replay.compare import LISTED, Difference, difference
+from refold.projections.replay.compare import LISTED, Difference, Differing, difference
 from refold.projections.replay.wanted_keys import NUMBER, WantedKeys
 from refold.projections.tables.builds import Build
 from refold.projections.tables.layout import Layout
@@ -68,18 +68,13 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
-class Found:
+class Found(Differing):
     """The wanted rows that differ, and how. `listed`: at most `compare.LISTED` of them."""
 
     changed: int
     missing: int
     extra: int
     listed: list[Difference]
-
-    @property
-    def differing(self) -> int:
-        """Number of rows that differ, each counted once."""
-        return self.changed + self.missing + self.extra
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
+from refold.projections.live import parking
 from refold.projections.replay import promote
 from refold.projections.replay.builder import Builder, Progress, Target
 from refold.projections.replay.building import Site, Start
-from refold.projections.replay.compare import Difference
+from refold.projections.replay.compare import Difference, Differing
 from refold.projections.replay.judging import compared_or_damaged
 from refold.projections.replay.moments import waiting_streams
 from refold.projections.replay.plan import Failed, places_of
@@ -27,7 +28,7 @@ from refold.streams.failpoints import failpoint
 
 
 @dataclass(frozen=True)
-class Verified:
+class Verified(Differing):
     """One model. `why`: the reason why its live table could not be compared; `equal` is false then, too.
 
     `rows`, `served`: of the log and of the live table. `columns`: in how many rows each column differs. `listed`: rows
@@ -47,11 +48,6 @@ class Verified:
     columns: dict[str, int] = field(default_factory=dict)
     listed: list[Difference] = field(default_factory=list)
     parked: int = 0
-
-    @property
-    def differing(self) -> int:
-        """Number of rows that differ."""
-        return self.changed + self.missing + self.extra
 
 
 @dataclass(frozen=True)
@@ -100,16 +96,15 @@ class VerifyBeside:
         """Compare within the snapshot of `reads`."""
         db, build, layout = self._site.reads, staging.build, staging.layout
         name = (build.domain, build.model)
-        live = next((b for b in builds.builds(db) if (b.domain, b.model, b.status) == (*name, "serving")), None)
+        live = builds.serving(builds.builds(db), *name)
         if (why := self._incomparable(layout, build, live)) is not None or live is None:
             return Verified(*name, live.number if live else None, equal=False, why=why)
         found, damaged = compared_or_damaged(db, layout, build, live)
         if found is None:
             return Verified(*name, live.number, equal=False, why=f"the live table was altered: {damaged}")
-        row = db.execute("SELECT count(*) FROM refold.parked WHERE build = %s", (build.number,)).fetchone()
         return Verified(
             *name, live.number, found.differing == 0, None, found.rows, found.served, found.changed, found.missing,
-            found.extra, found.columns, found.listed, int(row[0]) if row is not None else 0,
+            found.extra, found.columns, found.listed, parking.count(db, [build.number]),
         )  # fmt: skip
 
     def _incomparable(self, layout: Layout, build: Build, live: Build | None) -> str | None:

@@ -1,5 +1,6 @@
 """The builds of read models: which tables exist, their declarations' fingerprints, and who writes them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from refold.projections.tables.layout import Layout
@@ -129,6 +130,11 @@ def ask(db: Statements) -> Rows:
 def builds_of(rows: Rows) -> list[Build]:
     """The builds in the answer to `ask`."""
     return [Build(*row) for row in rows.fetchall()]
+
+
+def serving(there: Iterable[Build], domain: str, model: str) -> Build | None:
+    """The build of a model that readers see."""
+    return next((b for b in there if (b.domain, b.model, b.status) == (domain, model, "serving")), None)
 
 
 def is_followed(db: Database, build: Build) -> bool:

@@ -11,12 +11,11 @@ from typing import Literal
 from refold.projections.tables import builds
 from refold.projections.tables.builds import Build
 from refold.projections.tables.declared import Declared
-from refold.projections.tables.served import ServedModel, of_json, served_table
+from refold.projections.tables.served import ServedModel, kept_beside, served_table
 from refold.streams.postgres.connection import Database
 
 Name = tuple[str, str]
 Kind = Literal["same", "new", "renamed", "other-key", "changed"]
-_SERVED = "SELECT domain, model, served::text FROM refold.builds WHERE status = 'serving' AND served::jsonb ? 'columns'"  # earlier releases kept less
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,8 @@ class Change:
 def changes(db: Database, found: Declared) -> list[Change]:
     """What each declared model changes, by name."""
     serving = {(b.domain, b.model): b for b in builds.builds(db) if b.status == "serving"}
-    served = {(domain, model): of_json(text) for domain, model, text in db.execute(_SERVED).fetchall()}
+    kept = kept_beside(db)
+    served = {name: kept[build.number] for name, build in serving.items() if build.number in kept}
     before = dict(_renamed(found, served, serving.keys() - found.layouts.keys()))
     return [_change(found, name, serving.get(name), served.get(name), before.get(name)) for name in found.layouts]
 

@@ -9,6 +9,7 @@ from refold.projections.declaring.declaration import View, handled
 from refold.projections.tables.fingerprint import view_fingerprint
 from refold.projections.tables.layout import Layout
 from refold.projections.tables.links import ServedLink as ServedLink  # noqa: PLC0414 - all others import it from here
+from refold.streams.postgres.connection import Statements
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,14 @@ def as_json(model: ServedModel) -> str:
 def of_json(text: str) -> ServedModel:
     """The model of a JSON that `as_json` made."""
     return msgspec.json.decode(text, type=ServedModel)
+
+
+def kept_beside(db: Statements) -> dict[int, ServedModel]:
+    """What is kept beside each build, by its number; none for a build of a release that kept nothing, or less."""
+    rows = db.execute(
+        "SELECT build, served::text FROM refold.builds WHERE status <> 'dropped' AND served ? 'columns'"
+    ).fetchall()
+    return {number: of_json(text) for number, text in rows}
 
 
 def served_table(layout: Layout) -> ServedModel:
