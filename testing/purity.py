@@ -5,6 +5,7 @@
 
 import copy
 import dis
+import gc
 import os
 import sys
 import types
@@ -119,11 +120,16 @@ def _watching(function: Callable[..., Any], name: str) -> Iterator[None]:
             sys.setprofile(before)
             raise Impure(f"{name} reads the environment in line {_line(frame, home)}")
 
+    # A collection may begin at any allocation, and what others have it call, such as a clock, is not the function's.
+    collects = gc.isenabled()
+    gc.disable()
     sys.setprofile(look)
     try:
         yield
     finally:
         sys.setprofile(before)
+        if collects:
+            gc.enable()
 
 
 def _environment() -> frozenset[types.CodeType]:

@@ -1,5 +1,7 @@
 """Impure functions are caught with the reason and the line; pure ones pass with the answer that they give anyway."""
 
+import gc
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -26,3 +28,18 @@ def test_a_pure_function_passes(function: Callable[..., Any]) -> None:
 def test_the_line_of_the_authors_file_is_named() -> None:
     with pytest.raises(Impure, match=r"in line \d+ of zoo\.py"):
         pure(next(function for function in IMPURE if function.__name__ == "by_a_secret"))(3, State())
+
+
+def test_a_collection_that_reads_a_clock_meanwhile_is_not_the_functions() -> None:
+    def timed(_phase: str, _told: dict[str, int]) -> None:
+        time.perf_counter()
+
+    def many(count: int) -> list[list[int]]:
+        return [[number] for number in range(count)]
+
+    gc.callbacks.append(timed)
+    try:
+        assert len(pure(many)(50_000)) == 50_000
+        assert gc.isenabled()
+    finally:
+        gc.callbacks.remove(timed)
