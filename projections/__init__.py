@@ -4,7 +4,7 @@ Authors need only the names below. Read `declaring` first (what an author writes
 docs/glossary.md explains our words.
 """
 
-from refold.projections.declaring.declaration import Entity, Rollup, View, events, key
+from refold.projections.declaring.declaration import Entity, Rollup, View
 from refold.projections.declaring.expressions import (
     OCCURRED_AT,
     STREAM,
@@ -18,6 +18,7 @@ from refold.projections.declaring.expressions import (
     weekday,
     year,
 )
+from refold.projections.declaring.gathering import events, key
 from refold.projections.declaring.links import Link
 from refold.projections.errors import BadDeclaration
 

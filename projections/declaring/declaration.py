@@ -7,109 +7,30 @@ which is pure. One engine runs it, live and in a replay, so a table is a functio
 import re
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
 from refold.projections.declaring.constants import check_condition, check_texts, check_units, check_words
-from refold.projections.declaring.expressions import ByEvent, Condition, Expression, Field
+from refold.projections.declaring.expressions import ByEvent, Expression
 from refold.projections.declaring.field_types import (
     EventType as EventType,  # noqa: PLC0414 - all others import it from here
 )
 from refold.projections.declaring.field_types import common_type, value_type
+from refold.projections.declaring.gathering import Column, Key
 from refold.projections.declaring.links import Link, check_links
 from refold.projections.declaring.served_types import served_type
 from refold.projections.declaring.sql_types import ColumnType, of_python, places_fault, sum_of
 from refold.projections.declaring.view_sql import fault_of
 from refold.projections.errors import BadDeclaration
 from refold.schemas.contracts import Category, Event
-from refold.schemas.upcast import upcasts_of
 
-Gather = Literal["count", "sum", "min", "max", "first", "last"]
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,50}")
 """Names of models and columns. Our own names begin with `_`; with our suffixes a name still fits 63 bytes."""
 SYSTEM_COLUMNS = frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})
 """Columns that Postgres itself adds to each table."""
 _SQL_TYPE = re.compile(r"[a-z_][a-z0-9_ ]*(\(\d{1,4}(, ?\d{1,4})?\))?( with(out)? time zone)?(\[\])*", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Events:
-    """Events of given types, of one or several categories, optionally under a condition. Its methods make columns."""
-
-    types: tuple[EventType, ...]
-    condition: Condition | None = None
-
-    def __or__(self, other: "Events") -> "Events":
-        if self.condition != other.condition:
-            raise BadDeclaration("put the condition behind the union: (a | b).where(…)")
-        return replace(self, types=self.types + other.types)
-
-    def where(self, condition: Condition) -> "Events":
-        """Only the events for which the condition holds."""
-        if not isinstance(condition, Condition):
-            raise BadDeclaration(f"where() takes a condition such as field('x').eq(1), not {condition!r}")
-        return replace(self, condition=condition if self.condition is None else self.condition & condition)
-
-    def count(self, doc: str) -> "Column":
-        """The number of events."""
-        return Column("count", self, None, doc)
-
-    def sum(self, of: str | Field, doc: str) -> "Column":
-        """The exact sum of a whole or decimal field; 0 without events."""
-        return Column("sum", self, _expression(of), doc)
-
-    def min(self, of: str | Expression, doc: str) -> "Column":
-        """The least value; null without events."""
-        return Column("min", self, _expression(of), doc)
-
-    def max(self, of: str | Expression, doc: str) -> "Column":
-        """The greatest value; null without events."""
-        return Column("max", self, _expression(of), doc)
-
-    def first(self, of: str | Expression, doc: str) -> "Column":
-        """The field's value in the earliest event; null if it is null there."""
-        return Column("first", self, _expression(of), doc)
-
-    def last(self, of: str | Expression, doc: str) -> "Column":
-        """The field's value in the latest event; null if it is null there."""
-        return Column("last", self, _expression(of), doc)
-
-
-def events(category: Category, *types: type[Event]) -> Events:
-    """Events of a category, of the given types."""
-    unknown = [t.__name__ for t in types if t not in category.events]
-    retired = upcasts_of(category)
-    for old in (t for t in types if t in retired.by_class):
-        todays = ", ".join(sorted(t.__name__ for t in retired.types(old)))
-        raise BadDeclaration(f"{old.__name__} of {category.name} is retired: gather {todays}, as which it is read")
-    if unknown or not types:
-        raise BadDeclaration(f"{category.name} has no event {', '.join(unknown) or '(none was named)'}")
-    return Events(tuple(EventType(category, t) for t in types))
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column: what it gathers, the events that it gathers from, and its text for people."""
-
-    gather: Gather
-    of: Events
-    value: Expression | None
-    doc: str
-
-
-@dataclass(frozen=True)
-class Key:
-    """A column of a rollup's key."""
-
-    value: Expression
-    doc: str
-
-
-def key(value: str | Expression, doc: str) -> Key:
-    """A key column: a field or an expression of every event that the rollup gathers."""
-    return Key(_expression(value), doc)
 
 
 @dataclass(frozen=True)
@@ -240,10 +161,6 @@ def handled(model: Model) -> list[EventType]:
         if model.deleted_when is not None:
             found[EventType(model.category, model.deleted_when)] = None
     return sorted(found, key=lambda kind: (kind.category.name, kind.event.__name__))
-
-
-def _expression(of: str | Expression) -> Expression:
-    return Field(of) if isinstance(of, str) else of
 
 
 def _are_names(names: object) -> bool:

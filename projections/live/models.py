@@ -18,8 +18,9 @@ from refold.projections.live.limits import AskedLimits, FoldLimits
 from refold.projections.live.member import detaching, write
 from refold.projections.partials import merge_sql
 from refold.projections.partials.batch import Batch, Counted, batch_of, by_category, counted_events
-from refold.projections.partials.by_rows import Row, partial_columns
+from refold.projections.partials.by_rows import partial_columns
 from refold.projections.partials.row_batch import FEW, RowReader
+from refold.projections.partials.row_values import Row
 from refold.projections.tables import builds
 from refold.projections.tables.builds import GROUP, Build
 from refold.projections.tables.declared import Declared

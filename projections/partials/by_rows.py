@@ -5,37 +5,28 @@ live chunk that was most of a transaction's time. tests/projections/test_partial
 """
 
 import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from functools import cache
 from typing import Any
 
 import polars as pl
 
-from refold.projections.declaring.constants import constants
-from refold.projections.declaring.declaration import Column, Entity, EventType, Rollup, handled
+from refold.projections.declaring.declaration import Entity, EventType, Rollup, handled
 from refold.projections.declaring.expressions import (
-    Both,
-    ByEvent,
-    Calendar,
-    Compare,
-    Condition,
-    Day,
-    Either,
-    Expression,
     Field,
 )
 from refold.projections.declaring.field_types import value_type
-from refold.projections.partials import calendar, long_keys
+from refold.projections.declaring.gathering import Column
+from refold.projections.partials import long_keys
 from refold.projections.partials.partial import PLACES, TIME_SHIFT
+from refold.projections.partials.row_values import Row, condition_of, value_of
 from refold.projections.tables.layout import DELETED, VERSION, Layout, Merge, Stored, order_column
 from refold.schemas.arithmetic import EXACT
 from refold.schemas.binary import micros_of
 from refold.schemas.columns import envelope as m
 from refold.schemas.columns.upcast import SUB
 
-Row = dict[str, Any]
-"""An event (the envelope's fields as m_…, then its own), or a row of a table."""
 Step = Callable[[Row, Row], None]
 """Adds an event (second) to a row (first)."""
 
@@ -101,7 +92,7 @@ def _key_part(layout: Layout, kind: EventType, name: str) -> Callable[[Row], Any
     """One part of a rollup's key, of a bounded length."""
     assert isinstance(layout.model, Rollup)
     said = layout.model.key[name].value
-    value, bounded = _value(kind, said), long_keys.bounded(layout, name)
+    value, bounded = value_of(kind, said), long_keys.bounded(layout, name)
     if bounded is None or not isinstance(said, Field):
         return value
     return lambda event: bounded(value(event))
@@ -120,8 +111,8 @@ def _gathering(layout: Layout, kind: EventType) -> list[Step]:
 
 
 def _step(kind: EventType, name: str, column: Column) -> Step:
-    holds = _holds(kind, column.of.condition)
-    value = (lambda _: 1) if column.value is None else _value(kind, column.value)
+    holds = condition_of(kind, column.of.condition)
+    value = (lambda _: 1) if column.value is None else value_of(kind, column.value)
     add: Callable[[Any, Any], Any] = {"min": min, "max": max}.get(column.gather) or _add(kind, column)
 
     def step(row: Row, event: Row) -> None:
@@ -141,11 +132,11 @@ def _choice(layout: Layout, kind: EventType, order: str, alike: Mapping[str, Col
     """Columns that take their values from one event: the first or the last that fulfils the condition."""
     one = next(iter(alike.values()))
     holds, place = (
-        _holds(kind, one.of.condition),
+        condition_of(kind, one.of.condition),
         _place_in_stream if isinstance(layout.model, Entity) else _place(kind),
     )
     goes_before: Callable[[Any, Any], bool] = operator.lt if one.gather == "first" else operator.gt
-    values = [(name, _value(kind, column.value)) for name, column in alike.items() if column.value is not None]
+    values = [(name, value_of(kind, column.value)) for name, column in alike.items() if column.value is not None]
 
     def step(row: Row, event: Row) -> None:
         if holds(event):
@@ -179,39 +170,3 @@ def _place(kind: EventType) -> Callable[[Row], str]:
         return f"{micros_of(event[m.OCCURRED_AT]) + TIME_SHIFT} {kind.category.name} {event[m.STREAM]} {_place_in_stream(event):019d}"
 
     return place
-
-
-def _value(kind: EventType, said: Expression) -> Callable[[Row], Any]:
-    match said:
-        case Field(name):
-            return operator.itemgetter(name)
-        case Day(of) | Calendar(of):
-            part = calendar.by_row(said)
-            return lambda event: part(event[of.name])
-        case ByEvent(words):
-            word = dict(words)[kind.event]
-            return lambda _: word
-
-
-def _holds(kind: EventType, said: Condition | None) -> Callable[[Row], bool]:
-    match said:
-        case None:
-            return lambda _: True
-        case Both(left, right):
-            return _all((_holds(kind, left), _holds(kind, right)))
-        case Either(left, right):
-            one, other = _holds(kind, left), _holds(kind, right)
-            return lambda event: one(event) or other(event)
-        case Compare(name, "in"):
-            values = constants(kind, said)
-            return lambda event: event[name] is not None and event[name] in values
-        case Compare(name, compared):
-            compare, (value,) = getattr(operator, compared), constants(kind, said)
-            return lambda event: event[name] is not None and compare(event[name], value)
-        case _:
-            raise TypeError(said)
-
-
-def _all(conditions: Iterable[Callable[[Row], bool]]) -> Callable[[Row], bool]:
-    both = tuple(conditions)
-    return lambda event: all(holds(event) for holds in both)

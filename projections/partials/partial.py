@@ -6,30 +6,21 @@ interleaving, kills and the time of the build do not matter: `merged` is commuta
 """
 
 from collections.abc import Mapping, Sequence
-from decimal import ROUND_FLOOR, Context, Decimal
-from functools import reduce
-from operator import or_
-from typing import Any
+from decimal import Context
 
 import polars as pl
 
-from refold.projections.declaring.constants import constants
-from refold.projections.declaring.declaration import Column, Entity, EventType, Rollup, handled
+from refold.projections.declaring.declaration import Entity, EventType, Rollup, handled
 from refold.projections.declaring.expressions import (
-    Both,
     ByEvent,
-    Calendar,
-    Compare,
-    Condition,
-    Day,
-    Either,
-    Expression,
     Field,
     fields_of,
 )
-from refold.projections.declaring.field_types import FieldType, field_type, value_type
+from refold.projections.declaring.field_types import value_type
+from refold.projections.declaring.gathering import Column
 from refold.projections.declaring.sql_types import INTEGER
-from refold.projections.partials import calendar, long_keys
+from refold.projections.partials import long_keys
+from refold.projections.partials.column_values import condition_of, value_of
 from refold.projections.partials.wide_sums import LIMB, limbs, low
 from refold.projections.tables.layout import DELETED, VERSION, Layout, Merge, Stored, order_column
 from refold.schemas.columns import envelope as m
@@ -255,46 +246,3 @@ def _cast(layout: Layout, present: Sequence[str]) -> list[pl.Expr]:
     names = {part.name for part in layout.columns if part.name in present or f"{part.name}{PLACE}" in present}
     parts = [part for part in layout.stored if part.name in names or part in layout.keys]
     return [pl.col(name).cast(dtype) for part in parts for name, dtype in _held(part).items()]
-
-
-def value_of(kind: EventType, value: Expression) -> pl.Expr:
-    """An expression over the events of one type."""
-    match value:
-        case Field(name):
-            return pl.col(name)
-        case Day(of) | Calendar(of):
-            return calendar.by_columns(value, field_type(kind, of.name).column.dtype)
-        case ByEvent(words):
-            return pl.lit(dict(words)[kind.event], dtype=pl.String)
-
-
-def condition_of(kind: EventType, condition: Condition) -> pl.Expr:
-    """A condition on the events of one type as a column without nulls: unknown counts as false."""
-    match condition:
-        case Both(left, right):
-            return condition_of(kind, left) & condition_of(kind, right)
-        case Either(left, right):
-            return condition_of(kind, left) | condition_of(kind, right)
-        case Compare(name, operator):
-            field = field_type(kind, name)
-            compared = [
-                _compared(field, pl.col(name), "eq" if operator == "in" else operator, value)
-                for value in constants(kind, condition)
-            ]
-            return reduce(or_, compared).fill_null(value=False)
-        case _:
-            raise TypeError(condition)
-
-
-def _compared(field: FieldType, column: pl.Expr, operator: str, value: Any) -> pl.Expr:
-    """Compare two values of one Polars type. A decimal of more places than the field lies between two of its values."""
-    dtype = pl.Decimal(field.digits, field.scale) if field.digits else field.column.dtype
-    if field.digits:
-        below = value.quantize(Decimal(1).scaleb(-field.scale), ROUND_FLOOR, _EXACT)
-        if below != value:
-            operator = {"gt": "gt", "ge": "gt", "lt": "le", "le": "le"}.get(operator, operator)
-            if operator in {"eq", "ne"}:
-                return column.ne(column) if operator == "eq" else column.eq(column)
-        value = below
-    found: pl.Expr = getattr(column, operator)(pl.lit(value, dtype))
-    return found

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from refold.projections.declaring.declaration import EventType
-from refold.projections.partials.by_rows import Row
+from refold.projections.partials.row_values import Row
 from refold.schemas.catalog import Catalog, Kind, Writer
 from refold.schemas.codec import Codec, Rejection
 from refold.schemas.columns import envelope as m

@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from refold.projections.declaring.declaration import Column, Entity, Model, Rollup, handled
+from refold.projections.declaring.declaration import Entity, Model, Rollup, handled
 from refold.projections.declaring.field_types import common_type, value_type
+from refold.projections.declaring.gathering import Column
 from refold.projections.declaring.sql_types import BIGINT, LONG_DIGITS, TEXT, ColumnType, of_python, sum_of
 from refold.projections.errors import BadDeclaration
 

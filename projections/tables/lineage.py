@@ -6,7 +6,7 @@ from datetime import date, datetime
 from enum import Enum
 from functools import cache
 
-from refold.projections.declaring.declaration import Column, Entity, EventType, Evolve, Model, Rollup, handled
+from refold.projections.declaring.declaration import Entity, EventType, Evolve, Model, Rollup, handled
 from refold.projections.declaring.expressions import (
     Both,
     ByEvent,
@@ -18,6 +18,7 @@ from refold.projections.declaring.expressions import (
     Expression,
     Field,
 )
+from refold.projections.declaring.gathering import Column
 from refold.projections.declaring.sql_types import ENVELOPE_TYPES
 from refold.projections.tables.declared import Declared, declared
 

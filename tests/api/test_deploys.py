@@ -11,7 +11,7 @@ from litestar.testing import TestClient
 from psycopg import sql
 
 from refold.api.http.resources import Resources
-from refold.projections.declaring.declaration import Column
+from refold.projections.declaring.gathering import Column
 from refold.projections.replay import promote
 from refold.projections.tables import builds, tables
 from refold.projections.tables.declared import Declared, declared_of

@@ -13,7 +13,8 @@ from litestar.testing import TestClient
 from refold.api.errors import FilterInvalid
 from refold.api.http.reads.explained import explain_path
 from refold.api.http.reads.row_keys import PARAMETERS, explained_key, key_of_parameters, key_of_path, key_of_text
-from refold.projections.declaring.declaration import Rollup, events, key
+from refold.projections.declaring.declaration import Rollup
+from refold.projections.declaring.gathering import events, key
 from refold.projections.explaining.explainer import Asked, Explanation
 from refold.projections.explaining.unfolded import Unfolded
 from refold.projections.tables.declared import declared

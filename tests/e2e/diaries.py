@@ -122,7 +122,8 @@ _NEW_EVOLVE = """
 """.strip()
 _MODELS = """
 from diary.schemas import NOTES, LineAdded
-from refold.projections.declaring.declaration import Rollup, events, key
+from refold.projections.declaring.declaration import Rollup
+from refold.projections.declaring.gathering import events, key
 
 added = events(NOTES, LineAdded)
 READ_MODELS = (

@@ -22,7 +22,8 @@ STORES, BATCH, EVERY_S = 5, 40, 0.2
 SCHEMAS = "from refold.retail.schemas import CATEGORIES\n"
 RULES = "from refold.retail.streams import DECIDERS\n"
 HEAD = """
-from refold.projections.declaring.declaration import Rollup, View, events, key
+from refold.projections.declaring.declaration import Rollup, View
+from refold.projections.declaring.gathering import events, key
 from refold.retail.schemas.basket import BASKET, BasketOpened, ItemScanned
 
 opened, scanned = events(BASKET, BasketOpened), events(BASKET, ItemScanned)

@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from refold.projections.declaring.declaration import Column, Entity, EventType, Model, Rollup, handled
+from refold.projections.declaring.declaration import Entity, EventType, Model, Rollup, handled
 from refold.projections.declaring.expressions import (
     Both,
     ByEvent,
@@ -21,6 +21,7 @@ from refold.projections.declaring.expressions import (
     Expression,
     Field,
 )
+from refold.projections.declaring.gathering import Column
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from uuid import UUID
 
 import msgspec
 
-from refold.projections.declaring.declaration import Entity, EventType, Evolve, Model, Rollup, events, key
+from refold.projections.declaring.declaration import Entity, EventType, Evolve, Model, Rollup
 from refold.projections.declaring.expressions import field
+from refold.projections.declaring.gathering import events, key
 from refold.schemas.avro import schema_of
 from refold.schemas.catalog import Catalog
 from refold.schemas.codec import Codec

@@ -8,7 +8,8 @@ from uuid import UUID
 
 import msgspec
 
-from refold.projections.declaring.declaration import Entity, EventType, Evolve, Rollup, View, events, key
+from refold.projections.declaring.declaration import Entity, EventType, Evolve, Rollup, View
+from refold.projections.declaring.gathering import events, key
 from refold.schemas.avro import schema_of
 from refold.schemas.catalog import Catalog
 from refold.schemas.codec import Codec

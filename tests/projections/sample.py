@@ -10,8 +10,9 @@ from uuid import UUID
 
 import msgspec
 
-from refold.projections.declaring.declaration import Entity, EventType, Evolve, Rollup, events, handled, key
+from refold.projections.declaring.declaration import Entity, EventType, Evolve, Rollup, handled
 from refold.projections.declaring.expressions import OCCURRED_AT, by_event, day, field
+from refold.projections.declaring.gathering import events, key
 from refold.schemas.avro import schema_of
 from refold.schemas.catalog import Catalog
 from refold.schemas.codec import Codec

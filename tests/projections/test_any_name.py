@@ -10,7 +10,8 @@ import polars as pl
 import pytest
 from psycopg import sql
 
-from refold.projections.declaring.declaration import Entity, Evolve, ReadModel, Rollup, View, events, handled, key
+from refold.projections.declaring.declaration import Entity, Evolve, ReadModel, Rollup, View, handled
+from refold.projections.declaring.gathering import events, key
 from refold.projections.errors import BadDeclaration
 from refold.projections.live.models import ModelsFold
 from refold.projections.live.process import ensure_builds

@@ -3,7 +3,8 @@
 import pytest
 from psycopg import sql
 
-from refold.projections.declaring.declaration import Rollup, key
+from refold.projections.declaring.declaration import Rollup
+from refold.projections.declaring.gathering import key
 from refold.projections.replay.compare import Compared, Difference, compare
 from refold.projections.tables import builds, tables
 from refold.projections.tables.builds import Build

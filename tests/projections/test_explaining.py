@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from refold.projections.declaring.declaration import Entity, Model, Rollup, events, handled, key
+from refold.projections.declaring.declaration import Entity, Model, Rollup, handled
 from refold.projections.declaring.expressions import Field
+from refold.projections.declaring.gathering import events, key
 from refold.projections.explaining.kept import Kept, Records, Total, add_up
 from refold.projections.explaining.search import FoundValue
 from refold.projections.explaining.steps import (

@@ -13,8 +13,9 @@ import msgspec
 import pytest
 
 from refold.api.cli import app as cli
-from refold.projections.declaring.declaration import Entity, Evolve, Rollup, events, key
+from refold.projections.declaring.declaration import Entity, Evolve, Rollup
 from refold.projections.declaring.expressions import Field, by_event, day, field
+from refold.projections.declaring.gathering import events, key
 from refold.projections.errors import BadDeclaration
 from refold.projections.tables.fingerprint import fingerprint
 from tests.projections.typed import CATEGORY, Kind, Typed
@@ -208,8 +209,7 @@ def test_every_command_says_it_in_one_sentence(
     (package / "schemas" / "__init__.py").write_text("CATEGORIES = ()")
     (package / "streams.py").write_text("DECIDERS = ()")
     (package / "projections.py").write_text(
-        "from refold.projections.declaring.declaration import Rollup, events, key\n"
-        "from refold.projections.declaring.expressions import field\n"
+        "from refold.projections import Rollup, events, field, key\n"
         "from refold.retail.schemas.basket import BASKET, ItemScanned\n"
         "lines = events(BASKET, ItemScanned)\n"
         'MODEL = Rollup(name="m", domain="wrongly", description="M.", key={"k": key("store_id", "K.")},\n'

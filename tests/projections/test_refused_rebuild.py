@@ -51,7 +51,8 @@ DECIDERS = (Decider(PURSE, Purse(), decide, evolve),)
 """,
     "projections": """
 from coins.schemas import PURSE, Mined
-from refold.projections.declaring.declaration import Rollup, events, key
+from refold.projections.declaring.declaration import Rollup
+from refold.projections.declaring.gathering import events, key
 
 mined = events(PURSE, Mined)
 by_mine = {"mine": key("mine", "Where.")}

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from refold.projections.declaring.declaration import Rollup, key
+from refold.projections.declaring.declaration import Rollup
+from refold.projections.declaring.gathering import key
 from refold.projections.errors import BadDeclaration
 from refold.projections.live.process import ensure_builds
 from refold.projections.tables import builds

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from refold.projections.declaring.declaration import Entity, events
+from refold.projections.declaring.declaration import Entity
+from refold.projections.declaring.gathering import events
 from refold.projections.errors import BadDeclaration
 from refold.projections.partials.batch import batch_of, counted_events
 from refold.projections.tables.fingerprint import fingerprint

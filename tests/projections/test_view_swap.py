@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from refold.projections.declaring.declaration import Column, Rollup, View, key
+from refold.projections.declaring.declaration import Rollup, View
+from refold.projections.declaring.gathering import Column, key
 from refold.projections.errors import CannotPromote, StillDeclared, UnknownModel
 from refold.projections.live.process import ensure_builds
 from refold.projections.replay import promote

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from refold.projections.declaring.declaration import Entity, events
+from refold.projections.declaring.declaration import Entity
+from refold.projections.declaring.gathering import events
 from refold.projections.live.limits import FoldLimits
 from refold.projections.partials.by_rows import partial_columns
 from refold.projections.partials.row_batch import RowReader

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from refold.projections.declaring.declaration import Rollup, events, key
+from refold.projections.declaring.declaration import Rollup
+from refold.projections.declaring.gathering import events, key
 from refold.projections.tables.declared import Declared, declared_of
 from refold.schemas.avro import schema_of
 from refold.schemas.catalog import Catalog

@@ -1,0 +1,94 @@
+"""What an author gathers from events: which events, under which condition, and what a column or a part of a key makes of them."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from refold.projections.declaring.expressions import Condition, Expression, Field
+from refold.projections.declaring.field_types import EventType
+from refold.projections.errors import BadDeclaration
+from refold.schemas.contracts import Category, Event
+from refold.schemas.upcast import upcasts_of
+
+Gather = Literal["count", "sum", "min", "max", "first", "last"]
+
+
+@dataclass(frozen=True)
+class Events:
+    """Events of given types, of one or several categories, optionally under a condition. Its methods make columns."""
+
+    types: tuple[EventType, ...]
+    condition: Condition | None = None
+
+    def __or__(self, other: "Events") -> "Events":
+        if self.condition != other.condition:
+            raise BadDeclaration("put the condition behind the union: (a | b).where(…)")
+        return replace(self, types=self.types + other.types)
+
+    def where(self, condition: Condition) -> "Events":
+        """Only the events for which the condition holds."""
+        if not isinstance(condition, Condition):
+            raise BadDeclaration(f"where() takes a condition such as field('x').eq(1), not {condition!r}")
+        return replace(self, condition=condition if self.condition is None else self.condition & condition)
+
+    def count(self, doc: str) -> "Column":
+        """The number of events."""
+        return Column("count", self, None, doc)
+
+    def sum(self, of: str | Field, doc: str) -> "Column":
+        """The exact sum of a whole or decimal field; 0 without events."""
+        return Column("sum", self, _expression(of), doc)
+
+    def min(self, of: str | Expression, doc: str) -> "Column":
+        """The least value; null without events."""
+        return Column("min", self, _expression(of), doc)
+
+    def max(self, of: str | Expression, doc: str) -> "Column":
+        """The greatest value; null without events."""
+        return Column("max", self, _expression(of), doc)
+
+    def first(self, of: str | Expression, doc: str) -> "Column":
+        """The field's value in the earliest event; null if it is null there."""
+        return Column("first", self, _expression(of), doc)
+
+    def last(self, of: str | Expression, doc: str) -> "Column":
+        """The field's value in the latest event; null if it is null there."""
+        return Column("last", self, _expression(of), doc)
+
+
+def events(category: Category, *types: type[Event]) -> Events:
+    """Events of a category, of the given types."""
+    unknown = [t.__name__ for t in types if t not in category.events]
+    retired = upcasts_of(category)
+    for old in (t for t in types if t in retired.by_class):
+        todays = ", ".join(sorted(t.__name__ for t in retired.types(old)))
+        raise BadDeclaration(f"{old.__name__} of {category.name} is retired: gather {todays}, as which it is read")
+    if unknown or not types:
+        raise BadDeclaration(f"{category.name} has no event {', '.join(unknown) or '(none was named)'}")
+    return Events(tuple(EventType(category, t) for t in types))
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: what it gathers, the events that it gathers from, and its text for people."""
+
+    gather: Gather
+    of: Events
+    value: Expression | None
+    doc: str
+
+
+@dataclass(frozen=True)
+class Key:
+    """A column of a rollup's key."""
+
+    value: Expression
+    doc: str
+
+
+def key(value: str | Expression, doc: str) -> Key:
+    """A key column: a field or an expression of every event that the rollup gathers."""
+    return Key(_expression(value), doc)
+
+
+def _expression(of: str | Expression) -> Expression:
+    return Field(of) if isinstance(of, str) else of
