@@ -14,7 +14,7 @@ PACKAGES = ("schemas", "streams", "projections", "testing", "retail", "api")
 HEAD = """# Code map
 
 Every module with the first line of its docstring, room by room; `python docs/code_map.py` writes this page, and a test compares it
-with the code. Imports point down this list of packages: `api`, `retail` and `testing`, `projections`, `streams`, `schemas`.
+with the code. Imports point down this list of packages: `testing`, `api`, `retail`, `projections`, `streams`, `schemas`.
 [ARCHITECTURE.md](../ARCHITECTURE.md) has the path of one event through them, [glossary.md](glossary.md) the words.
 """
 

@@ -6,9 +6,11 @@ from typing import Any
 
 from refold.projections import View
 from refold.projections.declaring.declaration import Entity, Evolve, Model, handled
+from refold.projections.tables.layout import layout_of
 from refold.testing.folding import Fold, Waits
 from refold.testing.happening import Happened, records_of
 from refold.testing.purity import Impure, pure
+from refold.testing.row_list import RowList
 
 
 def rows(model: Model | View, happened: Iterable[Happened]) -> list[dict[str, Any]]:
@@ -32,7 +34,7 @@ def rows(model: Model | View, happened: Iterable[Happened]) -> list[dict[str, An
         raise
     for words, found in ways:
         assert found == first, f"{model.name}: other rows if its events are folded {words}"
-    return first
+    return RowList(layout_of(model).key_names, first)
 
 
 def _watched(model: Model, impure: list[Impure]) -> Model:

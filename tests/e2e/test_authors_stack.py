@@ -1,0 +1,51 @@
+"""The fixture `refold_stack`, as an author uses it: the library of docs/domains.md and the test that stands there, in a folder of their own."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+_FILE = re.compile(r"^```(?:python|toml)\n# (\S+\.(?:py|toml))\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_SHOWN_TWICE = """
+
+def test_it_is_one_stack_and_a_wrong_answer_is_told(refold_stack):
+    import pytest
+    with pytest.raises(AssertionError, match="library.readers"):
+        refold_stack.rows("library.readers", order="nothing")
+    with pytest.raises(TypeError, match="int is a command of none of library.copy, library.reader"):
+        refold_stack.send(1)
+    with pytest.raises(AssertionError, match="within 0.1 s"):
+        refold_stack.wait_until(lambda: False, 0.1)
+    assert [row["reader"] for row in refold_stack.rows("library.readers")] == ["r-9"]
+    refold_stack.wait_until(lambda: refold_stack.rows("library.readers", days_late="eq.3"))
+"""
+
+
+def run(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("REFOLD_", "PYTEST_"))}
+    return subprocess.run(
+        [sys.executable, "-m", *words],
+        cwd=folder, env=environment | {"TMPDIR": str(folder)}, check=False, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(400)
+def test_the_library_of_the_page_passes_its_test_on_a_stack(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    for name, text in _FILE.findall((ROOT / "docs/domains.md").read_text(encoding="utf-8")):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    test = tmp_path / "tests/test_running.py"
+    test.write_text(test.read_text(encoding="utf-8") + _SHOWN_TWICE, encoding="utf-8")
+    frozen = run(tmp_path, "refold.api.cli.app", "schemas", "freeze")
+    assert frozen.returncode == 0, frozen.stderr
+    done = run(tmp_path, "pytest", "-q", "tests/test_running.py", "-p", "no:cacheprovider")
+    assert done.returncode == 0, done.stdout
+    assert "2 passed" in done.stdout
+    assert list(tmp_path.glob("refold-stack-*")) == [], "its folder is removed"
