@@ -55,6 +55,37 @@ def test_a_new_domain_passes_its_tests_and_checks_at_once(tmp_path: Path) -> Non
     assert "schema-not-frozen: workshop.item.ItemAdded" in missing.stderr
 
 
+def test_the_sql_of_views_is_tried_on_empty_tables(tmp_path: Path) -> None:
+    assert refold(tmp_path, "domain", "new", "workshop").returncode == exits.DONE
+    declared = tmp_path / "workshop/projections.py"
+    declared.write_text(declared.read_text() + VIEWS)
+    faulty = refold(tmp_path, "domain", "check")
+    assert faulty.returncode == exits.USAGE
+    assert (
+        faulty.stderr == 'refold: view-invalid: workshop.busy: column "ownr" does not exist. Correct its declaration.\n'
+    )
+    declared.write_text(declared.read_text().replace("ownr", "owner"))
+    sound = refold(tmp_path, "domain", "check")
+    assert sound.returncode == exits.DONE, sound.stderr
+    assert "Postgres makes 2 views of their SQL" in sound.stderr
+
+
+VIEWS = """
+from refold.projections import View
+
+OWNER = {"owner": ("text", "Who looks after it.")}
+BUSY = View(
+    name="busy", domain="workshop", description="Owners.", columns=OWNER, key=("owner",), reads=("items",),
+    sql="SELECT DISTINCT ownr AS owner FROM workshop.items",
+)
+BUSIEST = View(
+    name="busiest", domain="workshop", description="Owners.", columns=OWNER, key=("owner",), reads=("busy",),
+    sql="SELECT max(owner) AS owner FROM workshop.busy",
+)
+READ_MODELS = (*READ_MODELS, BUSY, BUSIEST)
+"""
+
+
 @pytest.mark.parametrize(
     ("name", "code", "why"),
     [

@@ -22,6 +22,7 @@ from refold.projections.errors import (
     SnapshotExists,
     SnapshotInvalid,
     UnknownModel,
+    ViewInvalid,
 )
 from refold.schemas.errors import (
     BadUpcaster,
@@ -80,6 +81,7 @@ BY_KIND: dict[type[RefoldError], int] = {
     BadGate: USAGE,
     BadMemory: USAGE,
     UnknownModel: USAGE,
+    ViewInvalid: USAGE,
     RebuildDiffers: DIFFERENT,
     RowsLost: DIFFERENT,
     NotCompared: DIFFERENT,
