@@ -272,3 +272,23 @@ def test_stream_ids(text: str) -> None:
 @pytest.mark.parametrize("text", ["", "x" * 201, "a/b", "é", "a b", "a\n", "\ud800", "../x", "a'b"])
 def test_what_is_no_stream_id(text: str) -> None:
     assert not is_stream_id(text)
+
+
+def test_fields_that_classes_have_in_common_stand_once() -> None:
+    class AtTill(Event):
+        """Something happened at a till."""
+
+        till: Annotated[int, About(description="Its number.")]
+
+    class Sold(AtTill):
+        """A thing was sold."""
+
+        grams: Annotated[int, About(description="What it weighs.")]
+
+    schema = schema_of(Sold, "shop.sale")
+    assert (schema["name"], schema["doc"]) == ("Sold", "A thing was sold.")
+    assert [(field["name"], field["doc"]) for field in schema["fields"][1:]] == [
+        ("till", "Its number."),
+        ("grams", "What it weighs."),
+    ]
+    assert Category("shop.sale", commands=(), events=(Sold,)).events == (Sold,)
