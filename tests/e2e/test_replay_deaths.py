@@ -106,7 +106,9 @@ def test_kafka_or_postgres_killed_in_the_middle_of_a_replay(tmp_path: Path) -> N
         stack.wait_until_ready()
         load = Load(stack.settings, load_domains(["retail"]), per_second=20)
         load.start()
-        until(lambda: query(stack.settings, "SELECT count(*) > 100 FROM retail.baskets") == [(True,)], 90, "no baskets")
+        shown, enough = "SELECT to_regclass('retail.baskets') IS NOT NULL", "SELECT count(*) > 100 FROM retail.baskets"
+        until(lambda: query(stack.settings, shown) == [(True,)], 90, "no table of baskets")  # workers make it
+        until(lambda: query(stack.settings, enough) == [(True,)], 90, "no baskets")
         ended = []
         for victim in ("kafka", "postgres"):
             for command in (REBUILD, ("verify", "--all"), (*AS_OF[:-1], f"n-{victim}")):

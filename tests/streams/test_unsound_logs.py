@@ -18,9 +18,12 @@ from tests.streams.logs import claim
 from tests.streams.test_core import BASKET, basket
 from tests.streams.test_reader import Reading, reading, until
 
+FILLER = b"x" * 2000
+"""After a wrong checksum librdkafka reads on at a place within what it fetched. Whatever stands there must look like no batch."""
+
 
 def values(found: Reading) -> list[bytes | None]:
-    return [value for chunk in found.chunks for value in chunk.values]
+    return [value.removesuffix(FILLER) if value else value for chunk in found.chunks for value in chunk.values]
 
 
 @pytest.mark.usefixtures("servers")
@@ -31,7 +34,7 @@ def test_a_flipped_bit_stops_its_partition_alone_and_a_restored_log_goes_on(
     prepare(settings)
     topic = events_topic(settings.topic_prefix, BASKET)
     for batch in range(4):
-        append(settings, BASKET, 0, [(b"k", b"%d of %d" % (i, batch)) for i in range(5)])
+        append(settings, BASKET, 0, [(b"k", b"%d of %d" % (i, batch) + FILLER) for i in range(5)])
     written = [b"%d of %d" % (i, batch) for batch in range(4) for i in range(5)]
     flip(segment(topic, 0), 10)
     with reading(settings) as found:
@@ -59,7 +62,7 @@ def test_a_partition_whose_reader_is_sought_elsewhere_reads_on_from_there(
     prepare(settings)
     topic = events_topic(settings.topic_prefix, BASKET)
     for batch in range(3):
-        append(settings, BASKET, 0, [(b"k", b"%d of %d" % (i, batch)) for i in range(5)])
+        append(settings, BASKET, 0, [(b"k", b"%d of %d" % (i, batch) + FILLER) for i in range(5)])
     flip(segment(topic, 0), 5)
     with reading(settings) as found:
         until(lambda: standing.waits_longest() is not None, "nothing is said to stand")
