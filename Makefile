@@ -37,7 +37,7 @@ demo: setup ## everything from nothing: servers, real receipts, the result (ARGS
 	@$(BIN)/refold demo $(ARGS)
 
 test: setup ## every test, fast ones first, three files at a time (ARGS="-k name")
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart=0 $(ARGS)
 
 check: setup ## lint, spelling, types, layers, the tests that need no server, and what they cover
 	@$(BIN)/ruff check .
