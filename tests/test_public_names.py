@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FACES = ("refold.schemas", "refold.streams", "refold.projections", "refold.reactors", "refold.testing")
-MOST_NAMES = 20
+MOST_NAMES = 40
 PAGE = (ROOT / "docs/public-api.md").read_text()
 AUTHORED = sorted([*(ROOT / "examples").rglob("*.py"), *(ROOT / "retail").rglob("*.py")])
 

@@ -3,21 +3,22 @@
 So both engines compare values of one type, and an ambiguous constant is refused when the model is declared.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
 from typing import Any
 
-from refold.projections.declaring.expressions import Both, ByEvent, Compare, Condition, Either
+from refold.projections.declaring.conditions import Compare
+from refold.projections.declaring.expressions import ByEvent
 from refold.projections.declaring.field_types import EventType, FieldType, field_type
+from refold.projections.declaring.number_types import number_type
 from refold.projections.declaring.sql_types import BIGINT, BOOLEAN, DATE, INTEGER, TEXT, TIME, ColumnType
 from refold.projections.errors import BadDeclaration
+from refold.schemas.arithmetic import at_scale
 from refold.schemas.contracts import is_storable
 
 _BITS = {INTEGER: 31, BIGINT: 63}
-_DEEPEST = 100
-"""Deepest nesting of conditions. Everything that reads a condition calls itself once per level."""
 _LONGEST_NUMBER = 10**100
 """Bound of a number constant.
 
@@ -29,27 +30,6 @@ _NO_NULL = "no value equals None, as in SQL: a condition on a missing field neve
 
 class _Unfit(Exception):
     """A constant does not fit its field; the message ends a sentence about the constant."""
-
-
-def check_condition(where: str, kinds: Sequence[EventType], said: Condition | None, depth: int = 0) -> None:
-    """Raise BadDeclaration for a condition that cannot be applied to each of some types of events."""
-    if depth > _DEEPEST:
-        raise BadDeclaration(
-            f"{where}: more than {_DEEPEST} conditions are joined in a row; for several values use is_in(a, b, …)"
-        )
-    match said:
-        case None:
-            return
-        case Both(left, right) | Either(left, right):
-            check_condition(where, kinds, left, depth + 1)
-            check_condition(where, kinds, right, depth + 1)
-        case Compare():
-            for kind in kinds:
-                constants(kind, said, where)
-        case _:
-            raise BadDeclaration(
-                f"{where}: {said!r} is no condition; a comparison is field('x').eq(1), not field('x') == 1"
-            )
 
 
 def check_texts(where: str, texts: Mapping[str, object]) -> None:
@@ -91,6 +71,30 @@ def constants(kind: EventType, said: Compare, where: str = "") -> tuple[Any, ...
         except _Unfit as problem:
             raise BadDeclaration(f"{where}: {said.field} is {field.word}, and {_shown(value)} {problem}") from None
     return tuple(found)
+
+
+def of_type(found: ColumnType, value: Any, where: str, *, comparing: bool = False) -> Any:
+    """A constant beside values of a type, as one of theirs. Raises BadDeclaration.
+
+    `comparing`: a decimal may have more places than the values, since it is only compared with them.
+    """
+    number = number_type(found)
+    digits, scale = (0, 0) if number is None or number.whole else (number.digits, number.scale)
+    try:
+        fitting = _constant(FieldType(found, nullable=False, digits=digits, scale=scale), value)
+    except _Unfit as problem:
+        raise BadDeclaration(f"{where}: beside values of type {found.sql} {_shown(value)} {problem}") from None
+    if digits and not comparing and (exact := at_scale(fitting, scale)) is not None:
+        return exact
+    if digits and not comparing:
+        raise BadDeclaration(f"{where}: {_shown(value)} has more than the {scale} places of its column")
+    return fitting
+
+
+def refuse_text(text: object, where: str) -> None:
+    """Raise BadDeclaration for a constant text that Postgres cannot keep."""
+    if not isinstance(text, str) or not is_storable(text):
+        raise BadDeclaration(f"{where}: {text!r:.100} is no text that Postgres can hold")
 
 
 def _shown(value: object) -> str:

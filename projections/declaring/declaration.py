@@ -12,16 +12,17 @@ from typing import Any
 
 import msgspec
 
-from refold.projections.declaring.constants import check_condition, check_texts, check_units, check_words
+from refold.projections.declaring.constants import check_texts, check_units, check_words
 from refold.projections.declaring.expressions import ByEvent, Expression
 from refold.projections.declaring.field_types import (
     EventType as EventType,  # noqa: PLC0414 - all others import it from here
 )
-from refold.projections.declaring.field_types import common_type, value_type
+from refold.projections.declaring.field_types import common_type
 from refold.projections.declaring.gathering import Column, Key
 from refold.projections.declaring.links import Link, check_links
 from refold.projections.declaring.served_types import served_type
 from refold.projections.declaring.sql_types import ColumnType, of_python, places_fault, sum_of
+from refold.projections.declaring.value_types import check_condition, value_type
 from refold.projections.declaring.view_sql import fault_of
 from refold.projections.errors import BadDeclaration
 from refold.schemas.contracts import Category, Event

@@ -1,94 +1,41 @@
-"""Values and conditions of one event, as data. The set is closed, so each has one meaning in both engines.
+"""Values of one event, as data: fields and what is computed from them. The set is closed, so each has one meaning in both engines."""
 
-A constant has the type of the field that it is compared with (`constants`). Comparisons are SQL's: none holds for a
-missing (null) field, not even `ne`.
-"""
-
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from dataclasses import fields as fields_in
 from decimal import Decimal
 from enum import Enum
-from typing import Literal
+from itertools import pairwise
+from typing import Any, Literal
 
-from refold.projections.errors import BadDeclaration
+from refold.projections.declaring.conditions import (
+    Arithmetic,
+    Compare,
+    CompareValue,
+    Condition,
+    Constant,
+    Number,
+    Operator,
+    Value,
+)
 from refold.schemas.columns import envelope as m
 from refold.schemas.contracts import Event
 
-Constant = int | str | bool | Decimal | date | datetime | Enum
-Operator = Literal["eq", "ne", "gt", "ge", "lt", "le", "in"]
-
 
 @dataclass(frozen=True)
-class Condition:
-    """A condition on an event. Combine with `&` and `|`."""
-
-    def __bool__(self) -> bool:
-        """Raise BadDeclaration: Python's `and`, `or` and `not` would silently drop a condition."""
-        raise BadDeclaration(f"{self!r} holds of an event, not by itself: join conditions by & and |, in parentheses")
-
-    def __and__(self, other: "Condition") -> "Condition":
-        return Both(self, other)
-
-    def __or__(self, other: "Condition") -> "Condition":
-        return Either(self, other)
-
-
-@dataclass(frozen=True)
-class Compare(Condition):
-    """A field compared with a constant, or with several (`in`)."""
-
-    field: str
-    operator: Operator
-    value: Constant | tuple[Constant, ...]
-
-
-@dataclass(frozen=True)
-class Both(Condition):
-    """Two conditions at once."""
-
-    left: Condition
-    right: Condition
-
-
-@dataclass(frozen=True)
-class Either(Condition):
-    """One condition or the other."""
-
-    left: Condition
-    right: Condition
-
-
-@dataclass(frozen=True)
-class Field:
+class Field(Value):
     """A field of the event, or of its envelope (`m_occurred_at`, `m_stream`, `m_version`, `m_actor`)."""
 
     name: str
 
-    def eq(self, value: Constant) -> Condition:
-        return Compare(self.name, "eq", value)
-
-    def ne(self, value: Constant) -> Condition:
-        return Compare(self.name, "ne", value)
-
-    def gt(self, value: Constant) -> Condition:
-        return Compare(self.name, "gt", value)
-
-    def ge(self, value: Constant) -> Condition:
-        return Compare(self.name, "ge", value)
-
-    def lt(self, value: Constant) -> Condition:
-        return Compare(self.name, "lt", value)
-
-    def le(self, value: Constant) -> Condition:
-        return Compare(self.name, "le", value)
-
-    def is_in(self, *values: Constant) -> Condition:
-        return Compare(self.name, "in", values)
+    def _compared(self, operator: Operator, value: Constant | Value | tuple[Constant, ...]) -> Condition:
+        if isinstance(value, Value):
+            return CompareValue(self, operator, value)
+        return Compare(self.name, operator, value)
 
 
 @dataclass(frozen=True)
-class Day:
+class Day(Value):
     """The day (UTC) of a time."""
 
     of: Field
@@ -98,7 +45,7 @@ Unit = Literal["day", "week", "month", "quarter", "year", "hour", "weekday"]
 
 
 @dataclass(frozen=True)
-class Calendar:
+class Calendar(Value):
     """A part of a time in a zone (None: UTC), or of a date."""
 
     of: Field
@@ -107,16 +54,83 @@ class Calendar:
 
 
 @dataclass(frozen=True)
-class ByEvent:
+class ByEvent(Value):
     """A word for each type of event: `by_event({BasketPaid: "paid"})`."""
 
     words: tuple[tuple[type[Event], str], ...]
 
 
-Expression = Field | Day | Calendar | ByEvent
+@dataclass(frozen=True)
+class Case(Value):
+    """The value of the first condition that holds, or `otherwise`; a constant or None may stand for a value."""
+
+    branches: tuple[tuple[Condition, Value | Constant], ...]
+    otherwise: Value | Constant | None
+
+
+@dataclass(frozen=True)
+class Coalesce(Value):
+    """The first value that is not missing; the last may be a constant."""
+
+    options: tuple[Value | Constant, ...]
+
+
+@dataclass(frozen=True)
+class Bucket(Value):
+    """The label of the range in which a number, time or date lies: the first bound is above the first range, and in the second one."""
+
+    of: Value
+    bounds: tuple[Constant, ...]
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Step(Value):
+    """The greatest multiple of a width that is not greater than a number."""
+
+    of: Value
+    width: int | Decimal
+
+
+Function = Literal["lower", "upper", "trim", "left", "length"]
+
+
+@dataclass(frozen=True)
+class OfText(Value):
+    """A function of a text; `count`: the letters of `left`."""
+
+    function: Function
+    of: Value
+    count: int = 0
+
+
+@dataclass(frozen=True)
+class Concat(Value):
+    """Texts and constants in a row; null if one of them is."""
+
+    parts: tuple[Value | str, ...]
+
+
+Length = Literal["seconds", "minutes", "hours", "days"]
+
+
+@dataclass(frozen=True)
+class Between(Value):
+    """Whole units from one time or date to a later one, without the rest; negative if the other way round."""
+
+    start: Value
+    end: Value
+    unit: Length
+
+
+Expression = Value
 
 OCCURRED_AT = Field(m.OCCURRED_AT)
+RECORDED_AT = Field(m.RECORDED_AT)
 STREAM = Field(m.STREAM)
+VERSION = Field(m.VERSION)
+ACTOR = Field(m.ACTOR)
+CORRELATION_ID = Field(m.CORRELATION_ID)
 
 
 def field(name: str) -> Field:
@@ -168,12 +182,92 @@ def by_event(words: Mapping[type[Event], str | Enum]) -> ByEvent:
     return ByEvent(tuple((kind, word.value if isinstance(word, Enum) else word) for kind, word in words.items()))
 
 
-def fields_of(said: Expression | Condition | None) -> set[str]:
+def divide(left: str | Number, right: str | Number, scale: int) -> Arithmetic:
+    """A quotient with so many places, rounded as in SQL (half away from zero); null where the divisor is 0."""
+    return Arithmetic("div", _number(left), _number(right), scale)
+
+
+def case(*branches: tuple[Condition, Value | Constant], otherwise: Value | Constant | None = None) -> Case:
+    """The value beside the first condition that holds: `case((field("grams").gt(2000), "large"), otherwise="small")`."""
+    return Case(tuple(branches), otherwise)
+
+
+def coalesce(*options: str | Value, otherwise: Constant | None = None) -> Coalesce:
+    """The first of some fields or values that is there, or else a constant."""
+    found = tuple(_value(option) for option in options)
+    return Coalesce(found if otherwise is None else (*found, otherwise))
+
+
+def bucket(of: str | Value, bounds: Sequence[Constant], labels: Sequence[str] = ()) -> Bucket:
+    """A label for each range: `bucket("days", [7, 30])` gives "below 7", "7 to 30" (30 excluded), "30 and more"."""
+    said = [_said(bound) for bound in bounds]
+    between = [f"{low} to {high}" for low, high in pairwise(said)]
+    made = [f"below {said[0]}", *between, f"{said[-1]} and more"] if said else []
+    return Bucket(_value(of), tuple(bounds), tuple(labels or made))
+
+
+def step(of: str | Value, width: int | Decimal) -> Step:
+    """The lower end of the range of equal width in which a number lies, as for a histogram."""
+    return Step(_value(of), width)
+
+
+def lower(of: str | Value) -> OfText:
+    """A text in small letters."""
+    return OfText("lower", _value(of))
+
+
+def upper(of: str | Value) -> OfText:
+    """A text in capital letters."""
+    return OfText("upper", _value(of))
+
+
+def trim(of: str | Value) -> OfText:
+    """A text without blanks, tabs and line ends around it."""
+    return OfText("trim", _value(of))
+
+
+def left(of: str | Value, count: int) -> OfText:
+    """The first letters of a text."""
+    return OfText("left", _value(of), count)
+
+
+def length(of: str | Value) -> OfText:
+    """The number of letters (code points) of a text."""
+    return OfText("length", _value(of))
+
+
+def concat(*parts: Value | str) -> Concat:
+    """Texts in a row. A plain text is a constant here: `concat(field("country"), "-", field("city"))`."""
+    return Concat(parts)
+
+
+def between(start: str | Value, end: str | Value, unit: Length) -> Between:
+    """Whole seconds, minutes, hours or days from a time to a time, or days from a date to a date."""
+    return Between(_value(start), _value(end), unit)
+
+
+def fields_of(said: Any) -> set[str]:
     """The fields that an expression or a condition reads."""
     match said:
-        case Field(name) | Day(Field(name)) | Calendar(Field(name)) | Compare(name):
+        case Field(name):
             return {name}
-        case Both(left, right) | Either(left, right):
-            return fields_of(left) | fields_of(right)
+        case Compare(name):
+            return {name}
+        case tuple():
+            return {name for part in said for name in fields_of(part)}
+        case Value() | Condition():
+            return {name for part in fields_in(said) for name in fields_of(getattr(said, part.name))}
         case _:
             return set()
+
+
+def _value(of: str | Value) -> Value:
+    return Field(of) if isinstance(of, str) else of
+
+
+def _number(of: str | Number) -> Number:
+    return Field(of) if isinstance(of, str) else of
+
+
+def _said(bound: Constant) -> str:
+    return str(bound.value if isinstance(bound, Enum) else bound)

@@ -6,10 +6,8 @@ from enum import Enum
 from functools import cache
 from typing import Any
 
-import polars as pl
 from msgspec import inspect
 
-from refold.projections.declaring.expressions import ByEvent, Calendar, Day, Expression, Field
 from refold.projections.declaring.sql_types import (
     BIGINT,
     BOOLEAN,
@@ -99,48 +97,6 @@ def _enums(described: inspect.Type) -> list[type[Enum]]:
         case inspect.EnumType(cls=cls):
             return [cls]
     return []
-
-
-def value_type(kind: EventType, value: Expression | None, where: str) -> tuple[ColumnType, bool]:
-    """The type of an expression over one event type, and whether it may be null. Raises BadDeclaration."""
-    match value:
-        case Field(name):
-            found = field_type(kind, name, where)
-            return found.column, found.nullable
-        case Day(Field(name)):
-            found = field_type(kind, name, where)
-            if found.column != TIME:
-                raise BadDeclaration(f"{where}: day() needs a time, and {name} is {found.word}")
-            return DATE, found.nullable
-        case Calendar(Field(name)):
-            return _calendar_type(value, field_type(kind, name, where), where)
-        case ByEvent(words):
-            if kind.event not in dict(words):
-                raise BadDeclaration(f"{where}: by_event names no word for {kind.event.__name__}")
-            return TEXT, False
-        case _:
-            raise BadDeclaration(f"{where}: {value!r} is no field and no expression")
-
-
-def _calendar_type(said: Calendar, found: FieldType, where: str) -> tuple[ColumnType, bool]:
-    """The type of a part of a time or date. Raises BadDeclaration."""
-    if found.column == DATE and (said.unit == "hour" or said.zone is not None):
-        needs = "a time" if said.unit == "hour" else "no zone, since a date has none"
-        raise BadDeclaration(f"{where}: {said.unit}() of {said.of.name}, which is a date, needs {needs}")
-    if found.column not in (TIME, DATE):
-        raise BadDeclaration(f"{where}: {said.unit}() needs a time or a date, and {said.of.name} is {found.word}")
-    if said.zone is not None and not _is_zone(said.zone):
-        raise BadDeclaration(f"{where}: {said.zone!r} is no time zone; one is Europe/Berlin")
-    return (INTEGER if said.unit in {"year", "hour", "weekday"} else DATE), found.nullable
-
-
-@cache
-def _is_zone(name: str) -> bool:
-    try:
-        pl.Series([0], dtype=pl.Datetime("us", "UTC")).dt.convert_time_zone(name)
-    except pl.exceptions.PolarsError:
-        return False
-    return True
 
 
 def common_type(found: Sequence[ColumnType], where: str) -> ColumnType:

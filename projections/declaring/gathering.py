@@ -3,7 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from refold.projections.declaring.expressions import Condition, Expression, Field
+from refold.projections.declaring.conditions import Condition
+from refold.projections.declaring.expressions import Expression, Field
 from refold.projections.declaring.field_types import EventType
 from refold.projections.errors import BadDeclaration
 from refold.schemas.contracts import Category, Event
@@ -34,8 +35,8 @@ class Events:
         """The number of events."""
         return Column("count", self, None, doc)
 
-    def sum(self, of: str | Field, doc: str) -> "Column":
-        """The exact sum of a whole or decimal field; 0 without events."""
+    def sum(self, of: str | Expression, doc: str) -> "Column":
+        """The exact sum of whole or decimal numbers; 0 without events."""
         return Column("sum", self, _expression(of), doc)
 
     def min(self, of: str | Expression, doc: str) -> "Column":

@@ -13,11 +13,9 @@ from typing import Any
 import polars as pl
 
 from refold.projections.declaring.declaration import Entity, EventType, Rollup, handled
-from refold.projections.declaring.expressions import (
-    Field,
-)
-from refold.projections.declaring.field_types import value_type
+from refold.projections.declaring.expressions import ByEvent
 from refold.projections.declaring.gathering import Column
+from refold.projections.declaring.value_types import value_type
 from refold.projections.partials import long_keys
 from refold.projections.partials.partial import PLACES, TIME_SHIFT
 from refold.projections.partials.row_values import Row, condition_of, value_of
@@ -93,7 +91,7 @@ def _key_part(layout: Layout, kind: EventType, name: str) -> Callable[[Row], Any
     assert isinstance(layout.model, Rollup)
     said = layout.model.key[name].value
     value, bounded = value_of(kind, said), long_keys.bounded(layout, name)
-    if bounded is None or not isinstance(said, Field):
+    if bounded is None or isinstance(said, ByEvent):
         return value
     return lambda event: bounded(value(event))
 

@@ -1,5 +1,6 @@
 """Expressions and conditions over the events of one type, as Polars expressions. `row_values` is the same function of one event."""
 
+from collections.abc import Callable
 from decimal import ROUND_FLOOR, Context, Decimal
 from functools import reduce
 from operator import or_
@@ -7,20 +8,40 @@ from typing import Any
 
 import polars as pl
 
-from refold.projections.declaring.constants import constants
-from refold.projections.declaring.expressions import (
+from refold.projections.declaring.conditions import (
+    Arithmetic,
     Both,
+    Compare,
+    CompareValue,
+    Condition,
+    Either,
+    IsNull,
+    Not,
+    StartsWith,
+    Value,
+)
+from refold.projections.declaring.constants import constants, of_type
+from refold.projections.declaring.expressions import (
+    Between,
+    Bucket,
     ByEvent,
     Calendar,
-    Compare,
-    Condition,
+    Case,
+    Coalesce,
+    Concat,
     Day,
-    Either,
     Expression,
     Field,
+    OfText,
+    Step,
 )
 from refold.projections.declaring.field_types import EventType, FieldType, field_type
-from refold.projections.partials import calendar
+from refold.projections.declaring.number_types import NumberType, number_type
+from refold.projections.declaring.sql_types import DATE, TEXT, ColumnType
+from refold.projections.declaring.value_types import compared_type, operand_type, value_type
+from refold.projections.partials import calendar, exact_columns
+from refold.projections.partials.plain_texts import BLANKS
+from refold.projections.partials.time_units import MICROS
 
 _EXACT = Context(prec=100)
 
@@ -34,6 +55,125 @@ def value_of(kind: EventType, value: Expression) -> pl.Expr:
             return calendar.by_columns(value, field_type(kind, of.name).column.dtype)
         case ByEvent(words):
             return pl.lit(dict(words)[kind.event], dtype=pl.String)
+    return _COMPUTED[type(value)](kind, value)
+
+
+def _arithmetic(kind: EventType, value: Arithmetic) -> pl.Expr:
+    result = number_type(value_type(kind, value, "")[0])
+    assert result is not None
+    if value.operator == "div":
+        one, other = operand_type(kind, value.left, ""), operand_type(kind, value.right, "")
+        shift = result.scale + other.scale - one.scale
+        return exact_columns.quotient(
+            _unscaled(kind, value.left, one, one.scale + max(0, shift)),
+            _unscaled(kind, value.right, other, other.scale + max(0, -shift)),
+            result,
+        )
+    dtype = result.column.dtype  # both have the result's places: Polars rounds a product to those of its wider factor
+    left, right = _operand(kind, value.left, dtype), _operand(kind, value.right, dtype)
+    match value.operator:
+        case "add":
+            return (left + right).cast(dtype)
+        case "sub":
+            return (left - right).cast(dtype)
+    return (left * right).cast(dtype)
+
+
+def _operand(kind: EventType, operand: Any, dtype: pl.DataType) -> pl.Expr:
+    if isinstance(operand, Value):
+        return value_of(kind, operand).cast(dtype)
+    return pl.lit(_at_places(operand, dtype) if isinstance(dtype, pl.Decimal) else int(operand), dtype)
+
+
+def _at_places(number: int | Decimal, dtype: pl.Decimal) -> Decimal:
+    return _EXACT.quantize(Decimal(number), Decimal(1).scaleb(-dtype.scale))
+
+
+def _unscaled(kind: EventType, operand: Any, of: NumberType, scale: int) -> pl.Expr:
+    if isinstance(operand, Value):
+        return exact_columns.unscaled(value_of(kind, operand), of, scale)
+    return exact_columns.number(int(Decimal(operand).scaleb(scale, _EXACT)))
+
+
+def _step(kind: EventType, value: Step) -> pl.Expr:
+    result, of = number_type(value_type(kind, value, "")[0]), operand_type(kind, value.of, "")
+    assert result is not None
+    width = int(Decimal(value.width).scaleb(result.scale, _EXACT))
+    return exact_columns.floored(_unscaled(kind, value.of, of, result.scale), width, result)
+
+
+def _option(kind: EventType, option: Any, found: ColumnType) -> pl.Expr:
+    """A value or a constant, as a column of the type of a choice."""
+    if isinstance(option, Value):
+        return value_of(kind, option).cast(found.dtype)
+    return pl.lit(None if option is None else of_type(found, option, ""), dtype=found.dtype)
+
+
+def _case(kind: EventType, value: Case) -> pl.Expr:
+    found, _ = value_type(kind, value, "")
+    chosen = _option(kind, value.otherwise, found)
+    for condition, option in reversed(value.branches):
+        chosen = pl.when(condition_of(kind, condition)).then(_option(kind, option, found)).otherwise(chosen)
+    return chosen
+
+
+def _coalesce(kind: EventType, value: Coalesce) -> pl.Expr:
+    found, _ = value_type(kind, value, "")
+    return pl.coalesce([_option(kind, option, found) for option in value.options])
+
+
+def _bucket(kind: EventType, value: Bucket) -> pl.Expr:
+    found, _ = value_type(kind, value.of, "")
+    of = value_of(kind, value.of)
+    chosen = pl.lit(value.labels[-1], pl.String)
+    for bound, label in reversed(list(zip(value.bounds, value.labels, strict=False))):
+        below = of < pl.lit(of_type(found, bound, ""), found.dtype)
+        chosen = pl.when(below).then(pl.lit(label, pl.String)).otherwise(chosen)
+    return pl.when(of.is_not_null()).then(chosen)
+
+
+def _between(kind: EventType, value: Between) -> pl.Expr:
+    passed = value_of(kind, value.end) - value_of(kind, value.start)
+    if value_type(kind, value.start, "")[0] == DATE:
+        return passed.dt.total_days()
+    micros, unit = passed.dt.total_microseconds(), MICROS[value.unit]
+    return pl.when(micros >= 0).then(micros // unit).otherwise(-(-micros // unit))
+
+
+def _of_text(kind: EventType, value: OfText) -> pl.Expr:
+    text = value_of(kind, value.of).cast(pl.String)
+    match value.function:
+        case "lower":
+            return text.str.to_lowercase()
+        case "upper":
+            return text.str.to_uppercase()
+        case "trim":
+            return text.str.strip_chars(BLANKS)
+        case "left":
+            return text.str.slice(0, value.count)
+        case "length":
+            return text.str.len_chars().cast(pl.Int32)
+
+
+def _concat(kind: EventType, value: Concat) -> pl.Expr:
+    return pl.concat_str(
+        [
+            value_of(kind, part).cast(pl.String) if isinstance(part, Value) else pl.lit(part, pl.String)
+            for part in value.parts
+        ]
+    )
+
+
+_COMPUTED: dict[type[Value], Callable[[EventType, Any], pl.Expr]] = {
+    Arithmetic: _arithmetic,
+    Step: _step,
+    Case: _case,
+    Coalesce: _coalesce,
+    Bucket: _bucket,
+    Between: _between,
+    OfText: _of_text,
+    Concat: _concat,
+}
 
 
 def condition_of(kind: EventType, condition: Condition) -> pl.Expr:
@@ -43,15 +183,53 @@ def condition_of(kind: EventType, condition: Condition) -> pl.Expr:
             return condition_of(kind, left) & condition_of(kind, right)
         case Either(left, right):
             return condition_of(kind, left) | condition_of(kind, right)
-        case Compare(name, operator):
+        case Not(of):
+            return _fails(kind, of)
+        case IsNull(value):
+            return value_of(kind, value).is_null()
+    return _asked(kind, condition).fill_null(value=False)
+
+
+def _fails(kind: EventType, condition: Condition) -> pl.Expr:
+    """Whether a condition is known to be false, as a column without nulls."""
+    match condition:
+        case Both(left, right):
+            return _fails(kind, left) | _fails(kind, right)
+        case Either(left, right):
+            return _fails(kind, left) & _fails(kind, right)
+        case Not(of):
+            return condition_of(kind, of)
+        case IsNull(value):
+            return value_of(kind, value).is_not_null()
+    return (~_asked(kind, condition)).fill_null(value=False)
+
+
+def _asked(kind: EventType, condition: Condition) -> pl.Expr:
+    """A comparison; null where a value is missing."""
+    match condition:
+        case Compare(name, operator, _):
             field = field_type(kind, name)
-            compared = [
-                _compared(field, pl.col(name), "eq" if operator == "in" else operator, value)
-                for value in constants(kind, condition)
-            ]
-            return reduce(or_, compared).fill_null(value=False)
-        case _:
-            raise TypeError(condition)
+            return _any_of(field, pl.col(name), operator, constants(kind, condition))
+        case CompareValue(left, operator, Value() as right):
+            dtype = compared_type(kind, condition, "").dtype
+            one, other = (value_of(kind, value).cast(dtype) for value in (left, right))
+            compared: pl.Expr = getattr(one, operator)(other)
+            return compared
+        case CompareValue(left, operator, right):
+            found = compared_type(kind, condition, "")
+            number = number_type(found)
+            digits, scale = (0, 0) if number is None or number.whole else (number.digits, number.scale)
+            given = right if isinstance(right, tuple) else (right,)
+            values = tuple(of_type(found, value, "", comparing=True) for value in given)
+            column = value_of(kind, left)
+            return _any_of(FieldType(found, nullable=True, digits=digits, scale=scale), column, operator, values)
+        case StartsWith(value, prefix):
+            return value_of(kind, value).cast(TEXT.dtype).str.starts_with(prefix)
+    raise TypeError(condition)
+
+
+def _any_of(field: FieldType, column: pl.Expr, operator: str, values: tuple[Any, ...]) -> pl.Expr:
+    return reduce(or_, [_compared(field, column, "eq" if operator == "in" else operator, value) for value in values])
 
 
 def _compared(field: FieldType, column: pl.Expr, operator: str, value: Any) -> pl.Expr:

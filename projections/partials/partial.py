@@ -16,9 +16,9 @@ from refold.projections.declaring.expressions import (
     Field,
     fields_of,
 )
-from refold.projections.declaring.field_types import value_type
 from refold.projections.declaring.gathering import Column
 from refold.projections.declaring.sql_types import INTEGER
+from refold.projections.declaring.value_types import value_type
 from refold.projections.partials import long_keys
 from refold.projections.partials.column_values import condition_of, value_of
 from refold.projections.partials.wide_sums import LIMB, limbs, low
@@ -156,9 +156,10 @@ def key_part(layout: Layout, kind: EventType, name: str, frame: pl.DataFrame) ->
     """One part of a rollup's key, of a bounded length."""
     assert isinstance(layout.model, Rollup)
     value = layout.model.key[name].value
-    if not isinstance(value, Field) or long_keys.bounded(layout, name) is None:
+    if isinstance(value, ByEvent) or long_keys.bounded(layout, name) is None:
         return value_of(kind, value).alias(name)
-    return pl.lit(long_keys.bounded_column(frame[value.name], long_keys.most_bytes(layout))).alias(name)
+    texts = frame[value.name] if isinstance(value, Field) else frame.select(value_of(kind, value)).to_series()
+    return pl.lit(long_keys.bounded_column(texts, long_keys.most_bytes(layout))).alias(name)
 
 
 def _read(model: Rollup, columns: Mapping[str, Column]) -> list[str]:

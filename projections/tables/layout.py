@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from enum import Enum
 
 from refold.projections.declaring.declaration import Entity, Model, Rollup, handled
-from refold.projections.declaring.field_types import common_type, value_type
+from refold.projections.declaring.field_types import common_type
 from refold.projections.declaring.gathering import Column
 from refold.projections.declaring.sql_types import BIGINT, LONG_DIGITS, TEXT, ColumnType, of_python, sum_of
+from refold.projections.declaring.value_types import value_type
 from refold.projections.errors import BadDeclaration
 
 _KEYS, _COLUMNS = 32, 1600

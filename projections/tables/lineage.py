@@ -2,27 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
-from enum import Enum
 from functools import cache
 
 from refold.projections.declaring.declaration import Entity, EventType, Evolve, Model, Rollup, handled
-from refold.projections.declaring.expressions import (
-    Both,
-    ByEvent,
-    Calendar,
-    Compare,
-    Condition,
-    Day,
-    Either,
-    Expression,
-    Field,
-)
 from refold.projections.declaring.gathering import Column
-from refold.projections.declaring.sql_types import ENVELOPE_TYPES
 from refold.projections.tables.declared import Declared, declared
-
-_SIGNS = {"eq": "=", "ne": "<>", "gt": ">", "ge": ">=", "lt": "<", "le": "<=", "in": "in"}
+from refold.projections.tables.said import condition_words, expression_words
 
 
 @dataclass(frozen=True)
@@ -65,7 +50,7 @@ def lineages_of(found: Declared) -> Mapping[tuple[str, str], Lineage]:
 def _of_table(model: Model) -> Lineage:
     every = _names(handled(model))
     if isinstance(model, Rollup):
-        keys = {name: Origin("key", every, _expression(part.value)) for name, part in model.key.items()}
+        keys = {name: Origin("key", every, expression_words(part.value)) for name, part in model.key.items()}
         return Lineage({**keys, **_gathered(model.columns)})
     keys = {model.key_name: Origin("key", every, "the stream's id")}
     deleted = model.deleted_when
@@ -88,8 +73,8 @@ def _gathered(columns: Mapping[str, Column]) -> dict[str, Origin]:
         name: Origin(
             column.gather,
             _names(column.of.types),
-            None if column.value is None else _expression(column.value),
-            None if column.of.condition is None else _condition(column.of.condition),
+            None if column.value is None else expression_words(column.value),
+            None if column.of.condition is None else condition_words(column.of.condition),
         )
         for name, column in columns.items()
     }
@@ -97,51 +82,3 @@ def _gathered(columns: Mapping[str, Column]) -> dict[str, Origin]:
 
 def _names(kinds: Sequence[EventType]) -> tuple[str, ...]:
     return tuple(f"{kind.category.name}.{kind.event.__name__}" for kind in kinds)
-
-
-def _expression(value: Expression) -> str:
-    match value:
-        case Field(name):
-            return _field(name)
-        case Day(Field(name)):
-            return f"day of {_field(name)}"
-        case Calendar(Field(name), unit, zone):
-            return f"{unit} of {_field(name)}" + (f" in {zone}" if zone else "")
-        case ByEvent(words):
-            return ", ".join(f"{kind.__name__}: {word}" for kind, word in words)
-
-
-def _field(name: str) -> str:
-    """A field of the event, or of its envelope."""
-    return f"envelope.{name.removeprefix('m_')}" if name in ENVELOPE_TYPES else name
-
-
-def _condition(said: Condition) -> str:
-    match said:
-        case Compare(name, operator, value):
-            return f"{_field(name)} {_SIGNS[operator]} {_constant(value)}"
-        case Both(left, right):
-            return f"{_within(left)} and {_within(right)}"
-        case Either(left, right):
-            return f"{_within(left)} or {_within(right)}"
-    raise AssertionError(said)
-
-
-def _within(said: Condition) -> str:
-    return _condition(said) if isinstance(said, Compare) else f"({_condition(said)})"
-
-
-def _constant(value: object) -> str:
-    match value:
-        case tuple():
-            return f"({', '.join(map(_constant, value))})"
-        case Enum():
-            return _constant(value.value)
-        case bool():
-            return str(value).lower()
-        case str():
-            return "'" + value.replace("'", "''") + "'"
-        case date() | datetime():
-            return value.isoformat()
-        case _:
-            return str(value)

@@ -9,18 +9,9 @@ from hashlib import sha256
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from refold.projections.declaring.conditions import Both, Compare, Condition, Either
 from refold.projections.declaring.declaration import Entity, EventType, Model, Rollup, handled
-from refold.projections.declaring.expressions import (
-    Both,
-    ByEvent,
-    Calendar,
-    Compare,
-    Condition,
-    Day,
-    Either,
-    Expression,
-    Field,
-)
+from refold.projections.declaring.expressions import ByEvent, Calendar, Day, Expression, Field
 from refold.projections.declaring.gathering import Column
 
 

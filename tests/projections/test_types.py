@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from refold.projections.declaring.conditions import Condition
 from refold.projections.declaring.declaration import Entity, Model, Rollup
-from refold.projections.declaring.expressions import Condition, by_event, day, field, hour, quarter, week, weekday
+from refold.projections.declaring.expressions import by_event, day, field, hour, quarter, week, weekday
 from refold.projections.declaring.gathering import Column, events, key
 from refold.projections.live.models import ModelsFold
 from refold.projections.live.process import ensure_builds

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from hypothesis import strategies as st
 
-from refold.projections.declaring.expressions import Compare, Condition
+from refold.projections.declaring.conditions import Compare, Condition
 from refold.projections.declaring.field_types import EventType
 from refold.schemas.avro import schema_of
 from refold.schemas.catalog import Catalog
