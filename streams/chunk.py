@@ -6,6 +6,7 @@ from datetime import datetime
 from functools import cached_property
 
 from refold.schemas.columns.binary_column import BinaryColumn, joined
+from refold.schemas.columns.sliced_column import SlicedColumn
 
 Place = tuple[str, int]
 """A topic's full name and the number of a partition."""
@@ -39,6 +40,8 @@ class Chunk:
         """Size of the values in bytes, by which the memory of waiting chunks is bounded."""
         if isinstance(self.values, BinaryColumn):
             return int(self.values.series.bin.size().sum())
+        if isinstance(self.values, SlicedColumn):
+            return self.values.size
         return sum(len(value) for value in self.values if value is not None)
 
     def first(self, records: int, most_bytes: int) -> "Chunk":

@@ -20,10 +20,12 @@ from refold.projections.replay.memory import ROOM
 from refold.projections.replay.plan import places_of, unfinished
 from refold.projections.replay.source import Source
 from refold.projections.replay.staging import Staging
+from refold.projections.replay.wanted_columns import wanted_columns
 from refold.projections.tables import builds, names, tables
 from refold.projections.tables.builds import GROUP, Build
 from refold.projections.tables.declared import Declared
 from refold.projections.tables.layout import Layout
+from refold.schemas.columns.compiled import load
 from refold.schemas.columns.decoder import ColumnDecoder
 from refold.streams.chunk import Place
 from refold.streams.core.limits import group_positions
@@ -92,7 +94,8 @@ class Site:
         self, flow: "Flow[Result]", staged: list[Staging], start: dict[Place, int], progress: Progress
     ) -> tuple[Builder, list[Result]]:
         """Fold the log into builds that stand together and end the flow; the builder keeps those that failed."""
-        decoder = ColumnDecoder(self.domains.catalog, thin=True)
+        wanted = wanted_columns(self.found.layouts.values(), self.domains.catalog)
+        decoder = ColumnDecoder(self.domains.catalog, thin=True, wanted=wanted)
         decoding = Decoding(
             self.reads,
             self.settings.topic_prefix,
@@ -103,6 +106,7 @@ class Site:
         )
         builder = Builder(self.db, decoding, staged, start, counts_waiting=flow.with_core, parks_alone=bool(self.apart))
         builder.room, builder.one_by_one = self.room, self.holding is not UNHELD
+        load()
         holding, servers = self.holding, self.settings.kafka_servers()
         source = Source(servers, start, records=READ_RECORDS, keys=flow.with_core, batch_records=holding.batch_records)
         with closing(source), command_guard(self.settings, GROUP) as guard:

@@ -19,6 +19,7 @@ from refold.projections.replay.builder import Builder, Decoding, Progress, batch
 from refold.projections.replay.building import READ_RECORDS, Site
 from refold.projections.replay.part import Part, part_of
 from refold.projections.replay.source import Source
+from refold.projections.replay.wanted_columns import wanted_columns
 from refold.projections.tables import builds
 from refold.projections.tables.declared import declared
 from refold.schemas.columns.decoder import ColumnDecoder
@@ -121,7 +122,9 @@ def _fold(share: Share, pipe: Connection) -> None:
         raise RuntimeError("the code has changed since the command began")
     layouts = {number: declarations.layouts[name] for name, number in share.models.items()}
     with closing(connect(settings.dsn(), application_name="replay-share")) as db:
-        decoding = Decoding(db, settings.topic_prefix, ColumnDecoder(domains.catalog, thin=True), declarations.types)
+        wanted = wanted_columns(declarations.layouts.values(), domains.catalog)
+        decoder = ColumnDecoder(domains.catalog, thin=True, wanted=wanted)
+        decoding = Decoding(db, settings.topic_prefix, decoder, declarations.types)
         with closing(Source(settings.kafka_servers(), share.start, records=READ_RECORDS)) as source:
             while source.left(share.upto) and _is_wanted():
                 if not (chunks := batch(source, share.upto)):

@@ -8,6 +8,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from refold.schemas.columns.compiled import load
+from refold.schemas.columns.sliced_column import SlicedColumn
+
 
 class BinaryColumn(Sequence[bytes | None]):
     """A sequence of bytes or nulls over a binary series; slices share its memory."""
@@ -41,6 +44,9 @@ def joined(parts: Sequence[Sequence[bytes | None]]) -> Sequence[bytes | None]:
     """The sequences one after another. Columns stay a column."""
     if len(parts) == 1:
         return parts[0]
+    sliced = [part for part in parts if isinstance(part, SlicedColumn)]
+    if sliced and len(sliced) == len(parts):
+        return SlicedColumn([slices for part in sliced for slices in part.parts])
     columns = [part.series for part in parts if isinstance(part, BinaryColumn)]
     if columns and len(columns) == len(parts):
         return BinaryColumn(pl.concat(columns))
@@ -56,7 +62,9 @@ class Block:
 
 
 def block_of(values: Sequence[bytes | None], rows: NDArray[np.int64], end: bytes) -> Block:
-    """The values at some rows, in the order of `rows`, with `end` after each. None of them is null."""
+    """The values at some rows, in the order of `rows`, which is ascending, with `end` after each. None of them is null."""
+    if isinstance(values, SlicedColumn):
+        return _block_of_slices(values, rows, end)
     if isinstance(values, BinaryColumn):
         chosen = values.series.gather(rows)
         ended = (chosen + pl.Series([end])).cast(pl.List(pl.UInt8)).explode(empty_as_null=False)
@@ -66,8 +74,21 @@ def block_of(values: Sequence[bytes | None], rows: NDArray[np.int64], end: bytes
     return Block(data, np.fromiter(map(len, found), np.int64, len(found)))
 
 
+def _block_of_slices(values: SlicedColumn, rows: NDArray[np.int64], end: bytes) -> Block:
+    kernels, chosen = load(), list(values.of_parts(rows))
+    assert kernels is not None, "slices were cut by a compiled loop"
+    lengths = np.concatenate([part.lengths[of_it] for part, of_it in chosen])
+    out = np.empty(int(lengths.sum()) + len(rows) * len(end), np.uint8)
+    filled, tail = 0, np.frombuffer(end, np.uint8)
+    for part, of_it in chosen:
+        filled = kernels.gather(part.data, part.starts, part.lengths, of_it, tail, out, filled)
+    return Block(out, lengths)
+
+
 def taken(values: Sequence[bytes | None], rows: NDArray[np.int64]) -> list[bytes | None]:
-    """The values at some rows, in the order of `rows`."""
+    """The values at some rows, in the order of `rows`, which is ascending."""
     if isinstance(values, BinaryColumn):
         return values.series.gather(rows).to_list()
+    if isinstance(values, SlicedColumn):
+        return [part.at(row) for part, of_it in values.of_parts(rows) for row in of_it.tolist()]
     return list(values) if len(rows) == len(values) else [values[row] for row in rows.tolist()]

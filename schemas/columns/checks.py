@@ -15,18 +15,18 @@ from refold.schemas.columns.layout import Layout, Leaf
 _DAY_MICROS = 86_400_000_000
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _FIRST_DAY, _LAST_DAY = date.min.toordinal() - _EPOCH_DAY, date.max.toordinal() - _EPOCH_DAY
-_NO_NUL = frozenset({m.CATEGORY, m.STREAM, m.ACTOR, m.CORRELATION_ID})
+NO_NUL = frozenset({m.CATEGORY, m.STREAM, m.ACTOR, m.CORRELATION_ID})
 
 
 class Bounds:
     """The bounds of every column of a layout, checked by its least and greatest value."""
 
     def __init__(self, layout: Layout) -> None:
-        found = {leaf.name: bounds for leaf in layout.leaves if (bounds := _bounds(leaf)) is not None}
+        found = {leaf.name: bounds for leaf in layout.leaves if (bounds := bounds_of(leaf)) is not None}
         lists = {leaf.name for leaf in layout.leaves if leaf.logical == "array"}
         self._least, self._most = [least for least, _ in found.values()], [most for _, most in found.values()]
         self._extremes = [extreme for name in found for extreme in _extremes(name, is_list=name in lists)]
-        texts = [pl.col(leaf.name) for leaf in layout.leaves if leaf.name in _NO_NUL]
+        texts = [pl.col(leaf.name) for leaf in layout.leaves if leaf.name in NO_NUL]
         hidden = [text.str.contains("\0", literal=True).any() for text in texts]
         self._nul = pl.any_horizontal(pl.lit(value=False), *hidden).alias("nul")
 
@@ -45,7 +45,8 @@ def _extremes(name: str, *, is_list: bool) -> list[pl.Expr]:
     return [numbers.min().alias(f"{name} least"), numbers.max().alias(f"{name} most")]
 
 
-def _bounds(leaf: Leaf) -> tuple[int, int] | None:
+def bounds_of(leaf: Leaf) -> tuple[int, int] | None:
+    """The least and the greatest number that a leaf's type holds; None for 64 bits and for what is no number."""
     match leaf.logical:
         case "int":
             return LEAST_INT, MOST_INT

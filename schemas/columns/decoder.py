@@ -8,10 +8,10 @@ Each value is decoded whole, with its Confluent header as one leading fixed colu
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import polars as pl
@@ -22,12 +22,19 @@ from refold.schemas.binary import long_bytes
 from refold.schemas.catalog import Catalog, Writer
 from refold.schemas.columns.binary_column import BinaryColumn, block_of, taken
 from refold.schemas.columns.checks import Bounds, todays_types
+from refold.schemas.columns.compiled import load, loaded
 from refold.schemas.columns.layout import SENTINEL_BYTES, empty_container, layout_of
+from refold.schemas.columns.sliced_column import SlicedColumn
 from refold.schemas.columns.walk import Walk
 from refold.schemas.envelope import FRAME_BYTES, framed
 from refold.schemas.errors import Undecodable
 from refold.schemas.meta import HEADER_BYTES
 
+if TYPE_CHECKING:
+    from refold.schemas.columns.projection import Projection
+
+Wanted = Mapping[tuple[str, str], Container[str]]
+"""Columns by category and name of an event type."""
 UNFRAMED = -1
 ROW = "m_row"
 """Column with the record's row in the chunk. All our columns begin with `m_` or `_`, and no author's field does
@@ -52,6 +59,8 @@ def read_heads(values: Sequence[bytes | None]) -> Heads:
     """Check the magic byte and size of every value at once."""
     if isinstance(values, BinaryColumn):
         return Heads(_schema_ids(values.series))
+    if isinstance(values, SlicedColumn):
+        return Heads(_ids_of_slices(values))
     try:
         lengths = np.fromiter(map(len, values), np.int64, len(values))  # type: ignore[arg-type]  # a null value raises
     except TypeError:
@@ -62,6 +71,14 @@ def read_heads(values: Sequence[bytes | None]) -> Heads:
     head = np.frombuffer(b"".join(firsts), np.dtype([("magic", "u1"), ("id", ">u4"), ("size", ">u4")]))
     sound = (lengths >= FRAME_BYTES) & (head["magic"] == 0) & (head["size"] == lengths)
     return Heads(np.where(sound, head["id"].astype(np.int64), UNFRAMED))
+
+
+def _ids_of_slices(values: SlicedColumn) -> NDArray[np.int64]:
+    kernels, ids = load(), np.empty(len(values), np.int64)
+    assert kernels is not None, "slices were cut by a compiled loop"
+    for part, end in zip(values.parts, values.ends, strict=True):
+        kernels.heads(part.data, part.starts, part.lengths, ids[end - len(part.starts) : end])
+    return ids
 
 
 def _schema_ids(values: pl.Series) -> NDArray[np.int64]:
@@ -109,28 +126,46 @@ def _frame_fault(value: bytes | None) -> str:
 
 
 class ColumnReader:
-    """Decodes records of one schema. `thin` reads the leading ids and the header as one column (for the core)."""
+    """Decodes records of one schema. `thin` reads the leading ids and the header as one column (for the core).
 
-    def __init__(self, writer: Writer, *, thin: bool) -> None:
+    `wanted`: the only columns that frames have besides ROW; None for all. All others are checked as well.
+    """
+
+    def __init__(self, writer: Writer, *, thin: bool, wanted: Container[str] | None = None) -> None:
         self.writer = writer
         self._layout = layout_of(writer.schema, thin=thin)
         self._columnar = self._layout.is_columnar
         self._header, self._sync = empty_container(self._layout.avro_fields()) if self._columnar else (b"", b"")
         self._bounds, self._casts = Bounds(self._layout), todays_types(self._layout)
         self._walk = Walk(self._layout)
-        self.dtypes = self._layout.dtypes()
+        dtypes = self._layout.dtypes()
+        self.dtypes = {name: dtype for name, dtype in dtypes.items() if wanted is None or name in wanted}
 
     def read(self, values: Sequence[bytes | None], rows: NDArray[np.int64]) -> Decoded:
         """The records at `rows` of a chunk, whose heads were checked. Never raises for bad bytes."""
         if not len(rows):
             return Decoded(self._frame([]))
-        frame = self._columns(values, rows) if self._columnar else None
+        frame = self._projected(values, rows)
+        if frame is None and self._columnar:
+            frame = self._columns(values, rows)
         if frame is None:
             chosen = cast(
                 "list[bytes]", taken(values, rows)
             )  # nulls have no sound head: they are at none of these rows
             return self._one_by_one(chosen, rows)
         return Decoded(frame.with_columns(pl.Series(ROW, rows, dtype=pl.UInt32)))
+
+    @cached_property
+    def _projection(self) -> "Projection | None":
+        from refold.schemas.columns.projection import Projection, can_project
+
+        return Projection(self._layout, list(self.dtypes)) if can_project(self._layout) else None
+
+    def _projected(self, values: Sequence[bytes | None], rows: NDArray[np.int64]) -> pl.DataFrame | None:
+        """The records by a compiled loop, if there is one and it has no doubt."""
+        if not isinstance(values, SlicedColumn) or loaded() is None or self._projection is None:
+            return None
+        return self._projection.read(values, rows)
 
     def _columns(self, values: Sequence[bytes | None], rows: NDArray[np.int64]) -> pl.DataFrame | None:
         sentinel = os.urandom(SENTINEL_BYTES)
@@ -149,7 +184,7 @@ class ColumnReader:
         return self._typed(frame)
 
     def _typed(self, frame: pl.DataFrame) -> pl.DataFrame:
-        return frame.drop("_sentinel", "_frame").with_columns(self._casts)
+        return frame.with_columns(self._casts).select(list(self.dtypes))
 
     def _one_by_one(self, values: Sequence[bytes], rows: NDArray[np.int64]) -> Decoded:
         good: list[dict[str, Any]] = []
@@ -160,7 +195,8 @@ class ColumnReader:
             except Undecodable as problem:
                 bad.append(Bad(row, problem.reason))
             else:
-                good.append({**{f"m_{name}": held for name, held in head.items()}, **body, ROW: row})
+                whole = {**{f"m_{name}": held for name, held in head.items()}, **body}
+                good.append({**{name: whole[name] for name in self.dtypes}, ROW: row})
         return Decoded(self._frame(good), bad, fell_back=len(values))
 
     def _frame(self, rows: list[dict[str, Any]]) -> pl.DataFrame:
@@ -168,10 +204,13 @@ class ColumnReader:
 
 
 class ColumnDecoder:
-    """The column readers of a catalog's schemas, each made when first needed."""
+    """The column readers of a catalog's schemas, each made when first needed.
 
-    def __init__(self, catalog: Catalog, *, thin: bool) -> None:
-        self.catalog = catalog
+    `wanted`: by category and name of some event types the only columns to return, one at least.
+    """
+
+    def __init__(self, catalog: Catalog, *, thin: bool, wanted: Wanted | None = None) -> None:
+        self.catalog, self._wanted = catalog, wanted or {}
         self._thin = thin
         self._readers: dict[int, ColumnReader] = {}
 
@@ -200,7 +239,9 @@ class ColumnDecoder:
         """The reader of one schema."""
         found = self._readers.get(writer.id)
         if found is None:
-            found = self._readers[writer.id] = ColumnReader(writer, thin=self._thin)
+            found = self._readers[writer.id] = ColumnReader(
+                writer, thin=self._thin, wanted=self._wanted.get((writer.category, writer.name))
+            )
         return found
 
 

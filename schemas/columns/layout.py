@@ -64,9 +64,12 @@ class Layout:
 
     def avro_fields(self) -> list[dict[str, Any]]:
         """The fields of the record as Polars is told to read it."""
-        named = [{"name": leaf.name, "type": _for_polars(leaf, f"T{i}")} for i, leaf in enumerate(self.leaves)]
         first = {"name": "_frame", "type": _fixed("Frame", self.frame_bytes)}
-        return [first, *named, {"name": "_sentinel", "type": _fixed("Sentinel", SENTINEL_BYTES)}]
+        return [first, *self.fields(), {"name": "_sentinel", "type": _fixed("Sentinel", SENTINEL_BYTES)}]
+
+    def fields(self) -> list[dict[str, Any]]:
+        """The fields of the leaves alone."""
+        return [{"name": leaf.name, "type": _for_polars(leaf, f"T{i}")} for i, leaf in enumerate(self.leaves)]
 
 
 def layout_of(schema: dict[str, Any], *, thin: bool) -> Layout:

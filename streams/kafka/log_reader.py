@@ -11,7 +11,7 @@ from refold.streams.errors import LogHole
 from refold.streams.kafka import clients
 from refold.streams.kafka.fetch import Fetched, Fetcher
 from refold.streams.kafka.messages import check_range, moment, watermarks
-from refold.streams.kafka.record_batches import batches_of, rows_of
+from refold.streams.kafka.record_batches import batches_of, cut, rows_of
 
 
 class LogReader:
@@ -76,11 +76,17 @@ def chunk_of(fetched: Fetched, *, keys: bool) -> Chunk | None:
     batches = list(batches_of(fetched.record_set, f"{topic}/{part}"))
     if not batches:
         return None
+    if any(batch.is_control for batch in batches) or batches[0].base > position:
+        raise LogHole(f"{topic}/{part}: an offset is missing behind {position}")
+    last_at = moment(batches[-1].last_ms)
+    values = None if keys else cut(batches)
+    if values is not None:
+        values = values[position - batches[0].base :]
+        return Chunk(topic, part, position, values, None, last_at) if values else None
     rows = rows_of(batches)
     dense = pl.int_range(batches[0].base, batches[0].base + rows.height, eager=True)
-    if batches[0].base > position or not (rows["offset"] == dense).all() or any(batch.is_control for batch in batches):
+    if not (rows["offset"] == dense).all():
         raise LogHole(f"{topic}/{part}: an offset is missing behind {position}")
     rows = rows.slice(position - batches[0].base)
-    last_at = moment(batches[-1].last_ms)
     found = (BinaryColumn(rows["value"]), BinaryColumn(rows["key"]) if keys else None)
     return Chunk(topic, part, position, *found, last_at) if rows.height else None

@@ -2,18 +2,23 @@
 
 import random
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 import pytest
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from refold.schemas.columns import compiled
+from refold.schemas.columns.binary_column import joined
+from refold.schemas.columns.sliced_column import SlicedColumn
 from refold.streams.errors import LogCorrupt, LogHole
 from refold.streams.kafka.fetch import Fetched
 from refold.streams.kafka.log_reader import chunk_of
-from refold.streams.kafka.record_batches import batches_of, rows_of
+from refold.streams.kafka.record_batches import RecordBatch, batches_of, cut, rows_of
 
 Record = tuple[bytes | None, bytes | None, bool]
+needs_loops = pytest.mark.skipif(find_spec("numba") is None, reason="needs the extra speed")
 BYTES = st.none() | st.binary(max_size=300)
 CODECS = st.sampled_from([0, 1, 2, 3, 4])
 BATCHES = st.lists(
@@ -60,6 +65,77 @@ def test_a_set_that_ends_within_a_batch_gives_the_whole_ones(
     ends = [len(record_set(batches[:n])[0]) for n in range(len(batches) + 1)]
     whole = max(n for n, end in enumerate(ends) if end <= cut)
     assert rows.height == sum(len(found) for _, found in batches[:whole])
+
+
+@needs_loops
+@given(BATCHES, st.integers(0, 2**40))
+@settings(deadline=None)  # the first one loads the machine code
+def test_a_compiled_loop_cuts_out_the_values_unless_one_is_null(
+    batches: list[tuple[int, list[Record]]], base: int
+) -> None:
+    assert compiled.load() is not None
+    data, records = record_set(batches, base)
+    values = [value for _, value, _ in records]
+    found = cut(list(batches_of(data, "t/0")))
+    assert found is None if None in values else found == values
+
+
+@needs_loops
+@given(
+    st.lists(st.tuples(st.binary(max_size=5), st.binary(max_size=200), st.booleans()), min_size=1, max_size=9),
+    st.data(),
+)
+@settings(deadline=None)  # the first one loads the machine code
+def test_whatever_a_compiled_loop_cuts_out_of_damaged_records_is_what_the_readers_find(
+    records: list[Record], drawn: st.DataObject
+) -> None:
+    assert compiled.load() is not None
+    body = bytearray(batch(0, 0, records)[61:])
+    for _ in range(drawn.draw(st.integers(1, 3))):
+        body[drawn.draw(st.integers(0, len(body) - 1))] = drawn.draw(st.integers(0, 255))
+    one = next(batches_of(batch(0, 0, records), "t/0"))
+    damaged = RecordBatch(0, len(records), 0, one.last_ms, memoryview(bytes(one.data[:61]) + bytes(body)))
+    found = cut([damaged])
+    if found is not None:
+        assert found == rows_of([damaged])["value"].to_list()
+        assert rows_of([damaged])["offset"].to_list() == list(range(len(records)))
+
+
+@needs_loops
+def test_slices_are_a_sequence_like_any_other() -> None:
+    assert compiled.load() is not None
+    data, records = record_set([(3, PLAIN), (0, PLAIN)])
+    values, (first, second) = [value for _, value, _ in records], list(batches_of(data, "t/0"))
+    one, other = cut([first]), cut([second])
+    assert one is not None
+    assert other is not None
+    whole = joined([one, other])
+    assert isinstance(whole, SlicedColumn)
+    assert whole == values
+    assert whole.size == sum(len(value or b"") for value in values)
+    assert (whole[0], whole[-1], whole[57]) == (values[0], values[-1], values[57])
+    for low, high in ((0, 100), (0, 0), (49, 51), (50, 70), (60, 200), (-3, None)):
+        assert whole[low:high] == values[low:high]
+        assert len(whole[low:high]) == len(values[low:high])
+    with pytest.raises(IndexError):
+        whole[100]
+
+
+@needs_loops
+def test_without_the_loops_chunks_hold_the_same_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert compiled.load() is not None
+    data, _ = record_set([(3, PLAIN), (3, PLAIN)], base=7)
+    by_loops = chunk_of(Fetched(("t", 0), 31, data), keys=False)
+    monkeypatch.setattr(compiled, "_found", [])
+    without = chunk_of(Fetched(("t", 0), 31, data), keys=False)
+    assert by_loops is not None
+    assert without is not None
+    assert isinstance(by_loops.values, SlicedColumn)
+    assert not isinstance(without.values, SlicedColumn)
+    assert (by_loops.start, by_loops.end, by_loops.size, by_loops.last_at) == (
+        without.start, without.end, without.size, without.last_at,
+    )  # fmt: skip
+    assert by_loops.values == without.values
 
 
 @pytest.mark.parametrize("codec", [0, 1, 2, 3, 4])
