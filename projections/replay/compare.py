@@ -32,7 +32,8 @@ _STATEMENT = """
           FULL JOIN (SELECT {side}, t.ctid AS place FROM {theirs} t WHERE {counts}) b ON {same_key}
          WHERE a.place IS NULL OR b.place IS NULL OR NOT (a.whole *= b.whole)
     ), rows AS MATERIALIZED (
-        SELECT d.ours IS NOT NULL AS in_ours, d.theirs IS NOT NULL AS in_theirs, {a_texts} AS ours, {b_texts} AS theirs
+        SELECT d.ours IS NOT NULL AS in_ours, d.theirs IS NOT NULL AS in_theirs, {a_texts} AS ours, {b_texts} AS theirs,
+               {either_key} AS key
           FROM differing d LEFT JOIN {ours} a ON a.ctid = d.ours LEFT JOIN {theirs} b ON b.ctid = d.theirs
     )
     SELECT (SELECT count(*) FROM {ours}), (SELECT count(*) FROM {theirs}),
@@ -43,7 +44,7 @@ _STATEMENT = """
                                                    AND c.ours[p.place] IS DISTINCT FROM c.theirs[p.place]) AS number
                   FROM rows c, generate_series(1, {width}) AS p(place) GROUP BY p.place) n),
            (SELECT json_agg(json_build_array(l.in_theirs, l.in_ours, l.theirs, l.ours)) FROM (
-                SELECT * FROM rows l ORDER BY coalesce(l.ours, l.theirs) LIMIT {listed}) l)
+                SELECT * FROM rows l ORDER BY l.key LIMIT {listed}) l)
       FROM rows r
 """
 
@@ -122,6 +123,7 @@ def _statement(layout: Layout, shadow: Build, serving: Build) -> sql.Composed:
         same_key=_same_key(layout),
         a_texts=_texts(layout, "a"),
         b_texts=_texts(layout, "b"),
+        either_key=either_key(layout),
         width=sql.Literal(len(layout.stored)),
         listed=sql.Literal(LISTED),
     )
@@ -151,6 +153,12 @@ def _same_key(layout: Layout) -> sql.Composable:
 def _columns(layout: Layout, alias: str, *, keys: bool = False) -> sql.Composed:
     parts = layout.keys if keys else layout.stored
     return sql.SQL(", ").join(sql.Identifier(alias, part.name) for part in parts)
+
+
+def either_key(layout: Layout) -> sql.Composed:
+    """The key of `a`, or of `b` where there is no `a`, as one record: in its order rows are listed, whichever side has them."""
+    parts = [sql.SQL("coalesce(a.{0}, b.{0})").format(sql.Identifier(name)) for name in layout.key_names]
+    return sql.SQL("ROW({})").format(sql.SQL(", ").join(parts))
 
 
 def _texts(layout: Layout, alias: str) -> sql.Composed:

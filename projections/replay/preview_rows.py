@@ -22,7 +22,8 @@ _COLUMNS = """
 # Authors' names are always qualified by their table's alias, so none is taken for one of these.
 _STATEMENT = """
     WITH rows AS MATERIALIZED (
-        SELECT a.there IS NOT NULL AS in_ours, b.there IS NOT NULL AS in_theirs, {a_texts} AS ours, {b_texts} AS theirs
+        SELECT a.there IS NOT NULL AS in_ours, b.there IS NOT NULL AS in_theirs, {a_texts} AS ours, {b_texts} AS theirs,
+               coalesce(a.key, b.key) AS key
           FROM (SELECT {side} FROM (SELECT * FROM {ours}) t) a
           FULL JOIN (SELECT {side} FROM {theirs} t) b ON {same_key}
          WHERE a.there IS NULL OR b.there IS NULL OR NOT (a.whole *= b.whole)
@@ -34,8 +35,7 @@ _STATEMENT = """
                                                    AND c.ours[p.place] IS DISTINCT FROM c.theirs[p.place]) AS number
                   FROM rows c, generate_series(1, {width}) AS p(place) GROUP BY p.place) n),
            (SELECT json_agg(json_build_array(l.in_theirs, l.in_ours, l.theirs, l.ours)) FROM (
-                SELECT * FROM rows l
-                 ORDER BY CASE WHEN l.in_ours THEN l.ours ELSE l.theirs END LIMIT {listed}) l)
+                SELECT * FROM rows l ORDER BY l.key LIMIT {listed}) l)
       FROM rows r
 """
 Types = dict[str, str]

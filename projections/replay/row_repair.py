@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from refold.projections.errors import CannotRepair
-from refold.projections.replay.compare import LISTED, Difference, Differing, difference
+from refold.projections.replay.compare import LISTED, Difference, Differing, difference, either_key
 from refold.projections.replay.wanted_keys import NUMBER, WantedKeys
 from refold.projections.tables.builds import Build
 from refold.projections.tables.layout import Layout
@@ -34,7 +34,7 @@ _COUNTED = """
 _TEXTS = """
     SELECT d.theirs IS NOT NULL, d.ours IS NOT NULL, {b_texts}, {a_texts}
       FROM {differing} d LEFT JOIN {ours} a ON a.ctid = d.ours LEFT JOIN {theirs} b ON b.ctid = d.theirs
-     ORDER BY CASE WHEN d.theirs IS NULL THEN {a_texts} ELSE {b_texts} END LIMIT {listed}
+     ORDER BY {either_key} LIMIT {listed}
 """
 _UPDATE = """
     UPDATE {theirs} t SET {columns} FROM {differing} d JOIN {ours} a ON a.ctid = d.ours WHERE t.ctid = d.theirs
@@ -132,7 +132,9 @@ class RowRepair:
             )
             for alias in "ab"
         }
-        statement = sql.SQL(_TEXTS).format(**texts, **self._tables, listed=sql.Literal(LISTED))
+        statement = sql.SQL(_TEXTS).format(
+            **texts, **self._tables, either_key=either_key(self.layout), listed=sql.Literal(LISTED)
+        )
         names = [part.name for part in self.layout.stored]
         changed, missing, extra = row
         return Found(

@@ -10,7 +10,7 @@ from refold.projections.tables import builds, tables
 from refold.projections.tables.builds import Build
 from refold.projections.tables.layout import Layout, layout_of
 from refold.streams.postgres.connection import Database
-from tests.projections.sample import ACCOUNTS, spent
+from tests.projections.sample import ACCOUNTS, paid, spent
 
 BY_OWNER = Rollup(
     name="t",
@@ -22,6 +22,14 @@ BY_OWNER = Rollup(
         "whole": spent.last("amount", "Last."),
         "place": spent.max("amount", "Most."),
     },
+)
+
+BY_NUMBER = Rollup(
+    name="t",
+    domain="sample",
+    description="Payments by a number.",
+    key={"number": key("points", "A number.")},
+    columns={"payments": paid.count("All.")},
 )
 
 
@@ -74,7 +82,28 @@ def test_rows_that_one_side_lacks_are_told_from_changed_ones(db: Database, both:
     found = change(db, both, "UPDATE {} SET key = 'moved' WHERE key = 'd'")
     assert (found.changed, found.missing, found.extra, found.differing) == (0, 1, 1, 2)
     assert [(one.kind, one.key) for one in found.listed] == [("missing", {"key": "d"}), ("extra", {"key": "moved"})]
-    assert change(db, both, "DELETE FROM {}").missing == 4
+    emptied = change(db, both, "DELETE FROM {}")
+    assert (emptied.missing, [one.key["key"] for one in emptied.listed]) == (4, ["", "a", "d", None])
+
+
+@pytest.mark.usefixtures("servers")
+def test_rows_are_listed_in_the_order_of_their_keys_whichever_side_has_them(db: Database) -> None:
+    layout = layout_of(BY_NUMBER)
+    made = []
+    for status, numbers in (("shadow", [7, 100]), ("serving", [1000, 20, 9, 7, 3])):
+        build = builds.create(db, layout, "f", status)
+        tables.create(db, layout, build)
+        for number in numbers:
+            add = sql.SQL("INSERT INTO {} (number, payments) VALUES (%s, %s)")
+            db.execute(add.format(sql.Identifier(build.schema, layout.name)), (number, len(numbers)))
+        made.append(build)
+    found = compare(db, layout, *made)
+    assert [(one.key["number"], one.kind) for one in found.listed] == [
+        ("3", "extra"), ("7", "changed"), ("9", "extra"), ("20", "extra"), ("100", "missing"), ("1000", "extra")
+    ]  # fmt: skip
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("refold.projections.replay.compare.LISTED", 2)
+        assert [one.key["number"] for one in compare(db, layout, *made).listed] == ["3", "7"]
 
 
 @pytest.mark.usefixtures("servers")
