@@ -19,6 +19,7 @@ from refold.projections.declaring.field_types import (
 )
 from refold.projections.declaring.field_types import common_type
 from refold.projections.declaring.gathering import Column, Key
+from refold.projections.declaring.indexes import Indexes, check_indexes
 from refold.projections.declaring.links import Link, check_links
 from refold.projections.declaring.served_types import served_type
 from refold.projections.declaring.sql_types import ColumnType, of_python, places_fault, sum_of
@@ -57,11 +58,13 @@ class Rollup:
     columns: Mapping[str, Column]
     units: Mapping[str, str] = field(default_factory=dict)
     links: Mapping[str, Link] = field(default_factory=dict)
+    indexes: Indexes = ()
 
     def __post_init__(self) -> None:
         _check_names(self.name, self.domain, [*self.key, *self.columns])
         check_units(self.name, self.units, [*self.key, *self.columns])
         check_links(self.name, self.links, [*self.key, *self.columns])
+        check_indexes(self.name, self.indexes, [*self.key, *self.columns], self.key)
         if not self.key or not self.columns:
             raise BadDeclaration(f"{self.name}: a rollup has a key and columns")
         check_texts(self.name, {"it": self.description, **self.key_docs})
@@ -89,12 +92,14 @@ class Entity:
     deleted_when: type[Event] | None = None
     units: Mapping[str, str] = field(default_factory=dict)
     links: Mapping[str, Link] = field(default_factory=dict)
+    indexes: Indexes = ()
 
     def __post_init__(self) -> None:
         names = list(self.columns) if self.evolve is None else list(self.evolve.state.__struct_fields__)
         _check_names(self.name, self.domain, [self.key_name, *names])
         check_units(self.name, self.units, [self.key_name, *names])
         check_links(self.name, self.links, [self.key_name, *names])
+        check_indexes(self.name, self.indexes, [self.key_name, *names], [self.key_name])
         if (self.evolve is None) == (not self.columns):
             raise BadDeclaration(f"{self.name}: an entity has either columns or evolve")
         check_texts(self.name, {"it": self.description, **self.key_docs})

@@ -21,7 +21,7 @@ from refold.projections.live.apart import Apart, Writers
 from refold.projections.live.limits import FoldLimits, limits
 from refold.projections.live.member import detaching, write
 from refold.projections.partials.batch import ALL_BUILDS, Park, batch_of, by_category, counted_events
-from refold.projections.tables import builds
+from refold.projections.tables import builds, indexes
 from refold.projections.tables.builds import GROUP
 from refold.projections.tables.declared import Declared
 from refold.schemas.catalog import Catalog
@@ -102,6 +102,8 @@ class ApartFold:
                 if failed.code == builds.REFUSED:
                     raise DatabaseRefused(failed.message) from failed
                 build = next(one for one in builds.builds(self.db) if one.number == failed.build)
+                if indexes.give_up(self.db, build, failed.__cause__):
+                    continue
                 builds.detach(self.db, build, failed.code, failed.message)
                 metrics.DETACHED.labels(build.model, failed.code).inc()
                 _log.error(

@@ -21,7 +21,7 @@ from refold.projections.partials.batch import Batch, Counted, batch_of, by_categ
 from refold.projections.partials.by_rows import partial_columns
 from refold.projections.partials.row_batch import FEW, RowReader
 from refold.projections.partials.row_values import Row
-from refold.projections.tables import builds
+from refold.projections.tables import builds, indexes
 from refold.projections.tables.builds import GROUP, Build
 from refold.projections.tables.declared import Declared
 from refold.projections.tables.layout import Layout
@@ -239,6 +239,8 @@ class ModelsFold:
 
     def _detach(self, failed: ModelFailed) -> None:
         found = next(build for build in builds.builds(self._db) if build.number == failed.build)
+        if indexes.give_up(self._db, found, failed.__cause__):
+            return
         same = self._declared.fingerprints.get((found.domain, found.model)) == found.fingerprint
         code = failed.code if same else builds.OTHER_CODE
         builds.detach(self._db, found, code, failed.message)

@@ -7,9 +7,10 @@ import psycopg
 
 from refold.projections.errors import CannotPromote
 from refold.projections.live.follower import FOLLOWERS, ApartFold, Follower
+from refold.projections.live.indexing import Indexing
 from refold.projections.live.models import ModelsFold
 from refold.projections.live.prepared import Waiting
-from refold.projections.tables import builds, tables
+from refold.projections.tables import builds, indexes, tables
 from refold.projections.tables.declared import Declared, declared
 from refold.projections.tables.layout import Layout
 from refold.projections.tables.views import Declaration, ensure_views, ours, restore_views
@@ -44,9 +45,12 @@ def main(settings: Settings) -> None:
     fold = models_fold(settings, deploys=True)
     following = follower(settings)
     following.start()
+    indexing = Indexing(settings.dsn(), declared(settings.domains))
+    indexing.start()
     try:
         run_fold(settings, [fold], FoldKind(follows=True, pace_s=_PACE_S))
     finally:
+        indexing.stop()
         following.stop()
 
 
@@ -121,6 +125,7 @@ def _begin(db: Database, found: Declared, layout: Layout) -> None:
     try:
         with db.transaction():
             tables.create(db, layout, build)
+            indexes.add_all(db, layout, build)
             tables.point_view(db, layout, build, ours(db, found))
     except (psycopg.Error, CannotPromote) as problem:
         if isinstance(problem, psycopg.Error) and (is_away(problem) or refusal_of(problem) is not None):

@@ -19,7 +19,7 @@ from refold.projections.partials.partial import Frames, merged, partial_of
 from refold.projections.partials.wide_sums import Values, writable
 from refold.projections.replay.evolve_notes import EvolveNotes
 from refold.projections.replay.holding import UNHELD, Holding
-from refold.projections.tables import names, tables
+from refold.projections.tables import indexes, names, tables
 from refold.projections.tables.builds import Build
 from refold.projections.tables.layout import Layout
 from refold.streams.postgres.connection import Database
@@ -108,12 +108,14 @@ class Staging:
                 self._copy(names.table(self.layout, self.build.schema), part)
 
     def finish(self, db: Database) -> None:
-        """Give the table its key and merge later flushes into it, through any connection. Repeating this changes nothing."""
+        """Give the table its key, merge later flushes into it, and give it its indexes, through any connection. Repeating this changes nothing."""
         if not self._has_key(db):
             tables.add_key(db, self.layout, self.build)
         for name in self._beside(db):
             merge_sql.add_from(db, self.layout, self.build.schema, sql.Identifier(self.build.schema, name))
             db.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(self.build.schema, name)))
+        if self.build.purpose != "verifying":  # nobody reads its table
+            indexes.add_all(db, self.layout, self.build)
         db.execute(sql.SQL("ANALYZE {}").format(names.table(self.layout, self.build.schema)))
 
     def _evolve(self, batch: Batch, frames: Frames) -> None:
@@ -151,7 +153,7 @@ class Staging:
         return [row[0] for row in rows]
 
     def _has_key(self, db: Database) -> bool:
-        query = "SELECT FROM pg_index WHERE indrelid = (quote_ident(%s) || '.' || quote_ident(%s))::regclass"
+        query = "SELECT FROM pg_index WHERE indisunique AND indrelid = (quote_ident(%s) || '.' || quote_ident(%s))::regclass"
         return db.execute(query, (self.build.schema, self.layout.name)).fetchone() is not None
 
     def _has_rows(self) -> bool:

@@ -1,4 +1,4 @@
-"""The fingerprint of a declaration: equal for equal meaning. Descriptions and links are left out: they change no row."""
+"""The fingerprint of a declaration: equal for equal meaning. Descriptions, links and indexes are left out: they change no row."""
 
 import hashlib
 import inspect
@@ -20,7 +20,7 @@ from refold.schemas.upcast import upcasts_of
 
 ENGINE = 2
 """Version of the engine, raised when it folds the same declaration into other rows: every table is then rebuilt."""
-_OF_NO_ROW = {"doc", "docs", "description", "key_doc", "key_docs", "units", "links"}
+_OF_NO_ROW = {"doc", "docs", "description", "key_doc", "key_docs", "units", "links", "indexes"}
 
 
 def fingerprint(model: Model) -> str:

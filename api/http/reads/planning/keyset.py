@@ -43,7 +43,19 @@ def behind(terms: Sequence[Term], nulls: Sequence[bool], numbers: Numbers) -> Pi
     for last, term in enumerate(terms):
         same = [_same(other, mark) for other, mark in zip(terms[:last], marks, strict=False)]
         options.append(put("({})", joined(" AND ", [*same, _further(term, marks[last], is_null=nulls[last])])))
-    return put("({})", joined(" OR ", options))
+    found = put("({})", joined(" OR ", options))
+    bound = _bound(terms[0], marks[0], is_null=nulls[0])
+    return found if bound is None else put("({} AND {})", bound, found)
+
+
+def _bound(term: Term, mark: Piece, *, is_null: bool) -> Piece | None:
+    """What holds of the first value of all further rows, if an index can find it: it then starts there, not at the first row.
+
+    None if further rows may be on both sides of the mark, as null is in an index in which nulls come last.
+    """
+    if not term.nullable or (term.nulls_first and not is_null):
+        return put("{} {} {}", term.expression, "<=" if term.descending else ">=", mark)
+    return Piece(f"{term.expression} IS NULL") if is_null and not term.nulls_first else None
 
 
 def behind_mark(terms: Sequence[Term]) -> Piece:
