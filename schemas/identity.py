@@ -25,6 +25,11 @@ def command_uuid(key: str) -> UUID:
         return uuid5(NAMESPACE, f"key/{key}")
 
 
+def fact_uuid(source: str, event_id: str) -> UUID:
+    """The id of the command that publishes a fact, from its producer's name of itself and of the event."""
+    return uuid5(NAMESPACE, f"fact/{len(source)}/{source}/{event_id}")
+
+
 def unreadable_command_uuid(topic: str, part: int, offset: int) -> UUID:
     """The id under which an undecodable command is rejected, from its offset: nothing else is known of it."""
     return uuid5(NAMESPACE, f"at/{topic}/{part}/{offset}")

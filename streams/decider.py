@@ -4,13 +4,14 @@ import hashlib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import wraps
 from typing import Any, Generic, TypeVar
 
 import msgspec
 import msgspec.inspect
 
 from refold.schemas.arithmetic import AUTHORS, authors_arithmetic, in_authors_arithmetic
-from refold.schemas.contracts import Category, Command, Event
+from refold.schemas.contracts import Category, Command, Event, FactCommand, fact_of
 from refold.schemas.upcast import upcasts_of
 from refold.streams.state_bytes import dumped, may_hold_times
 
@@ -47,8 +48,8 @@ class Decider(Generic[State, C, E]):
     def __post_init__(self) -> None:
         object.__setattr__(self, "fingerprint", _fingerprint(type(self.initial), self.evolve, self.category))
         object.__setattr__(self, "times", may_hold_times(held_by(type(self.initial))))
-        object.__setattr__(self, "ask", self.decide)
-        object.__setattr__(self, "decide", in_authors_arithmetic(self.decide))
+        object.__setattr__(self, "ask", _facts_as_they_are(self.decide) if self.category.facts else self.decide)
+        object.__setattr__(self, "decide", in_authors_arithmetic(self.ask))
 
     def fold(self, events: tuple[Any, ...], state: State | None = None) -> State:
         """The state after the events, from `state` or from the beginning."""
@@ -68,6 +69,33 @@ class Decider(Generic[State, C, E]):
     def load(self, stored: bytes | None) -> State:
         """The state from its stored bytes; None gives the initial state."""
         return self.initial if stored is None else msgspec.json.decode(stored, type=type(self.initial))
+
+
+def _facts_as_they_are(decide: Callable[[Any, Any], Decision]) -> Callable[[Any, Any], Decision]:
+    """The author's rule for commands, and none for facts: each becomes its event."""
+
+    @wraps(decide)
+    def ask(command: Any, state: Any) -> Decision:
+        return fact_of(command) if isinstance(command, FactCommand) else decide(command, state)
+
+    return ask
+
+
+class Nothing(msgspec.Struct, frozen=True):
+    """The state of a category without rules."""
+
+
+def facts_alone(category: Category) -> Decider[Nothing, Command, Event]:
+    """The rules of a category that has facts and no commands of the author's: none."""
+    return Decider(category, Nothing(), _none, _nothing)
+
+
+def _none(command: Command, _: Nothing) -> Decision:
+    return Rejected("decide-failed", f"no rule decides {type(command).__name__}")
+
+
+def _nothing(state: Nothing, _: Event) -> Nothing:
+    return state
 
 
 def _fingerprint(state: type, evolve: Callable[..., Any], category: Category) -> str:

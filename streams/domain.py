@@ -8,22 +8,34 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
 from refold.schemas.catalog import Catalog, frozen_schemas
 from refold.schemas.contracts import Category
 from refold.schemas.errors import RefoldError
-from refold.streams.decider import Decider
+from refold.streams.decider import Decider, facts_alone
 from refold.streams.domain_path import searched
 from refold.streams.errors import DomainInvalid, NameTaken, UnknownDomain
 from refold.streams.refusals import first_line
 
 AnyDecider = Decider[Any, Any, Any]
 TAKEN = frozenset(
-    {"commands", "streams", "explain", "trace", "registry", "problems", "refold", "public", "information_schema"}
+    {
+        "commands",
+        "events",
+        "streams",
+        "explain",
+        "trace",
+        "registry",
+        "problems",
+        "refold",
+        "public",
+        "information_schema",
+    }
 )
-"""Names that no domain may have: `/v1/commands` and `/v1/explain` are paths, `refold` is the schema of our tables, and
+"""Names that no domain may have: `/v1/commands` and `/v1/events` are paths, `refold` is the schema of our tables, and
 so on."""
 _TAKEN_PREFIXES = ("pg_", "refold_")
 
@@ -42,18 +54,34 @@ class Domains:
 def load_domains(names: Sequence[str]) -> Domains:
     """Import each domain's `schemas` and `streams`. Raises UnknownDomain, NameTaken, SchemaNotFrozen, SchemaCollision."""
     contracts = [category for name in names for category in domain_part(name, "schemas", "CATEGORIES", Category)]
-    rules = [decider for name in names for decider in domain_part(name, "streams", "DECIDERS", Decider)]
+    rules = [decider for name in names for decider in _rules_of(name, contracts)]
     for category in contracts:
         refuse_taken(category.domain, category.name)
     _refuse_twice([category.name for category in contracts], "category")
     _refuse_twice([decider.category.name for decider in rules], "decider of")
     frozen = {name: frozen_folder(name) for name in names}
     catalog = Catalog(contracts, frozen_schemas(frozen.values()))
+    ruled = {decider.category.name for decider in rules}
+    rules += [facts_alone(each) for each in contracts if each.name not in ruled and _has_facts_alone(each)]
     deciders = {d.category.name: d for d in rules}
     missing = catalog.categories.keys() - deciders.keys()
     if missing:
         raise UnknownDomain(f"no DECIDERS entry for {', '.join(sorted(missing))}")
     return Domains(tuple(names), catalog.categories, deciders, frozen, catalog)
+
+
+def _rules_of(name: str, contracts: Sequence[Category]) -> tuple[AnyDecider, ...]:
+    """A domain's DECIDERS. One whose categories all have facts alone need have no module of rules."""
+    ours = [each for each in contracts if each.domain == name]
+    if ours and all(map(_has_facts_alone, ours)):
+        package = imported(name, package_of(name))
+        if find_spec(f"{package.__name__}.streams") is None:
+            return ()
+    return domain_part(name, "streams", "DECIDERS", Decider)
+
+
+def _has_facts_alone(category: Category) -> bool:
+    return bool(category.facts) and not category.own_commands
 
 
 def _refuse_twice(names: Sequence[str], what: str) -> None:

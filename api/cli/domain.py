@@ -146,7 +146,7 @@ def _row(name: str, categories: Any, reactors: Any) -> dict[str, Any]:
     return {
         "domain": name,
         "categories": len(ours),
-        "commands": sum(len(one.commands) for one in ours),
+        "commands": sum(len(one.own_commands) for one in ours),
         "events": sum(len(one.events) for one in ours),
         "read models": len(tables),
         "views": len(models) - len(tables),

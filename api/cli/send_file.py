@@ -19,7 +19,7 @@ from refold.api.cli.output import print_json, print_table, reporting, say
 from refold.api.embedded.jars import Report
 from refold.api.embedded.servers import connected
 from refold.api.errors import FileUnreadable
-from refold.api.http.commands.batch import LineAnswer, LineBatch
+from refold.api.http.commands.batch import LineAnswer, LineBatch, lines_by_id
 from refold.api.http.resources import Resources
 from refold.streams.domain import load_domains
 from refold.streams.settings import Settings
@@ -104,7 +104,8 @@ async def _send(
     resources = Resources(settings, load_domains(settings.domains), delivery_s=DELIVERY_S)
     async with resources.opened():
         await resources.preparation.ready(READY_S)
-        batch = LineBatch(resources.commands(), wait, lambda line: str(uuid5(names, str(line))))
+        commands = resources.commands()
+        batch = LineBatch(commands, wait, lines_by_id(commands.domains, lambda line: str(uuid5(names, str(line)))))
         said = time.monotonic()
         async for answers in batch.answers(_pieces(source, tally)):
             tally.take(answers)

@@ -8,7 +8,7 @@ from litestar import Litestar
 from litestar.di import Provide
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from refold.api.http.commands import batch_routes, routes
+from refold.api.http.commands import batch_routes, fact_routes, routes
 from refold.api.http.commands.services import CommandServices
 from refold.api.http.describe import dictionary_routes, operations, registry
 from refold.api.http.describe.metrics import counting
@@ -65,6 +65,7 @@ def application(
         route_handlers=[
             routes.ROUTES,
             batch_routes.ROUTES,
+            fact_routes.ROUTES,
             streams.ROUTES,
             explain.ROUTES,
             trace.ROUTES,

@@ -89,7 +89,7 @@ TAKEN: dict[str, tuple[dict[str, Any], Callable[[str], bool]]] = {
     "a stream id": (text_patterns.STREAM, is_stream_id),
     "an Idempotency-Key": (text_patterns.KEY, header("idempotency-key", commands.read_command_id)),
     "an actor": (text_patterns.NOTE, passes(lambda text: commands._short_text({"refold-actor": text}, "refold-actor"))),
-    "If-Match": (text_patterns.VERSION, header("if-match", commands._expected_version)),
+    "If-Match": (text_patterns.VERSION, header("if-match", commands.expected_version)),
     "Refold-Occurred-At": (text_patterns.TIME, header("refold-occurred-at", commands._occurred_at)),
     "at": (text_patterns.TIME_OR_DAY, passes(lambda text: read_past(f"at={quote(text)}".encode()))),
     "Refold-Max-Age": (text_patterns.AGE, header("refold-max-age", read_max_age)),

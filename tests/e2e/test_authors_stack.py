@@ -16,12 +16,31 @@ def test_it_is_one_stack_and_a_wrong_answer_is_told(refold_stack):
     import pytest
     with pytest.raises(AssertionError, match="library.readers"):
         refold_stack.rows("library.readers", order="nothing")
-    with pytest.raises(TypeError, match="int is a command of none of library.copy, library.reader"):
+    with pytest.raises(TypeError, match="int is a command of none of library.copy, library.reader, library.gate"):
         refold_stack.send(1)
     with pytest.raises(AssertionError, match="within 0.1 s"):
         refold_stack.wait_until(lambda: False, 0.1)
     assert [row["reader"] for row in refold_stack.rows("library.readers")] == ["r-9"]
     refold_stack.wait_until(lambda: refold_stack.rows("library.readers", days_late="eq.3"))
+
+
+def test_events_of_the_gate_are_published_as_they_are(refold_stack):
+    import httpx
+    event = {"specversion": "1.0", "source": "/gates", "type": "Passed", "subject": "main", "time": "2026-01-02T10:00:00Z"}
+    batch = [event | {"id": str(n), "data": {"inwards": n % 3 != 0}} for n in range(300)]
+    kind = {"Content-Type": "application/cloudevents-batch+json", "Prefer": "wait=30"}
+    with httpx.Client(base_url=refold_stack.api_url, timeout=60) as api:
+        first = api.post("/v1/events/library/gate", json=batch, headers=kind).text
+        assert first.count('"status":201') == 300
+        assert api.post("/v1/events/library/gate", json=batch, headers=kind).text == first
+        expected = {"Content-Type": "application/cloudevents+json", "Prefer": "wait=30", "If-Match": '"299"'}
+        late = api.post("/v1/events/library/gate", json=batch[1] | {"id": "late"}, headers=expected)
+        assert (late.status_code, late.json()["code"], late.json()["version"]) == (409, "version-conflict", 300)
+        again = api.post("/v1/events/library/gate", json=batch[1] | {"data": {"inwards": False}}, headers=expected)
+        assert (again.status_code, again.json()["code"]) == (422, "command-id-reused")
+        stream = api.get("/v1/streams/library/gate/main?limit=1").json()
+        assert (stream["version"], stream["events"][0]["type"], stream["events"][0]["actor"]) == (300, "Passed", "/gates")
+    refold_stack.wait_until(lambda: refold_stack.rows("library.visits", visitors="eq.200"))
 """
 
 
@@ -47,5 +66,5 @@ def test_the_library_of_the_page_passes_its_test_on_a_stack(tmp_path: Path) -> N
     assert frozen.returncode == 0, frozen.stderr
     done = run(tmp_path, "pytest", "-q", "tests/test_running.py", "-p", "no:cacheprovider")
     assert done.returncode == 0, done.stdout
-    assert "2 passed" in done.stdout
+    assert "3 passed" in done.stdout
     assert list(tmp_path.glob("refold-stack-*")) == [], "its folder is removed"

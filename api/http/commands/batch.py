@@ -14,7 +14,7 @@ from uuid import UUID
 from refold.api.error_page import retry_after_of, status_of
 from refold.api.http.commands.answer import decided_body, outcome_path
 from refold.api.http.commands.batch_line import LineReader
-from refold.api.http.commands.batch_text import LineSplitter, Text
+from refold.api.http.commands.batch_text import Text, lines_of
 from refold.api.http.commands.outcomes import Outcome
 from refold.api.http.commands.request import Intent
 from refold.api.http.commands.services import CommandServices
@@ -22,6 +22,7 @@ from refold.api.http.wire.problems import problem_body
 from refold.api.unavailable import AppendUnknown
 from refold.schemas.errors import BadValue, RefoldError
 from refold.streams import journal
+from refold.streams.domain import Domains
 from refold.streams.errors import CommandTooLarge, DeliveryFailed, QueueFull
 
 DEFECT = 500
@@ -33,7 +34,8 @@ _PAUSE_S = 0.005
 _log = logging.getLogger(__name__)
 
 LineAnswer = dict[str, Any]
-DefaultId = Callable[[int], str]
+Read = Callable[[int, bytes], Intent]
+"""Reads a line, by its number and text. Raises RefoldError."""
 
 
 @dataclass(slots=True)
@@ -98,18 +100,29 @@ class SentLines:
     commits: int
 
 
+def lines_by_id(domains: Domains, default_id: Callable[[int], str] | None = None) -> Read:
+    """Reads lines as commands; `default_id` gives the id of a line that has none, by its number."""
+    reader = LineReader(domains)
+    return lambda number, text: reader.read(text, default_id(number) if default_id else None)
+
+
 class LineBatch:
     """One sender's lines. Once a server is away, the remaining lines are answered so and not sent: later lines must not overtake."""
 
-    def __init__(self, services: CommandServices, wait: float, default_id: DefaultId | None = None) -> None:
-        self._services, self._wait, self._default_id = services, wait, default_id
-        self._reader = LineReader(services.domains)
+    def __init__(self, services: CommandServices, wait: float, read: Read | None = None) -> None:
+        """`read`: reads a line as a command; by default by its own `id`."""
+        self._services, self._wait = services, wait
+        self._read_line = read or lines_by_id(services.domains)
         self._away: RefoldError | None = None
 
-    async def answers(self, body: AsyncIterator[bytes]) -> AsyncGenerator[list[LineAnswer], None]:
-        """The answers in the order of the lines, in pieces."""
+    def answers(self, body: AsyncIterator[bytes]) -> AsyncGenerator[list[LineAnswer], None]:
+        """The answers to a body of lines, in their order, in pieces."""
+        return self.answers_to(lines_of(body))
+
+    async def answers_to(self, texts: AsyncIterator[list[Text]]) -> AsyncGenerator[list[LineAnswer], None]:
+        """The answers to lines that come in chunks, in their order, in pieces."""
         chunks: asyncio.Queue[SentLines | None] = asyncio.Queue(WINDOW_CHUNKS)
-        reading = asyncio.create_task(self._read(body, chunks), name="batch")
+        reading = asyncio.create_task(self._read(texts, chunks), name="batch")
         try:
             while (chunk := await chunks.get()) is not None:
                 async for ready in self._settled(chunk):
@@ -118,14 +131,10 @@ class LineBatch:
         finally:
             reading.cancel()
 
-    async def _read(self, body: AsyncIterator[bytes], chunks: asyncio.Queue[SentLines | None]) -> None:
-        splitter = LineSplitter()
+    async def _read(self, texts: AsyncIterator[list[Text]], chunks: asyncio.Queue[SentLines | None]) -> None:
         try:
-            async for piece in body:
-                for texts in splitter.feed(piece):
-                    await chunks.put(await self._appended(texts))
-            for texts in splitter.end():
-                await chunks.put(await self._appended(texts))
+            async for some in texts:
+                await chunks.put(await self._appended(some))
         except Exception:
             await chunks.put(None)
             raise
@@ -147,7 +156,7 @@ class LineBatch:
 
     def _parsed(self, line: Line, text: bytes) -> Intent | None:
         try:
-            intent = self._reader.read(text, self._default_id(line.number) if self._default_id else None)
+            intent = self._read_line(line.number, text)
         except RefoldError as wrong:
             line.fail(wrong)
             return None

@@ -43,7 +43,7 @@ class LineReader:
     def __init__(self, domains: Domains) -> None:
         self._domains = domains
         self._named = {
-            f"{c.name}.{kind.__name__}": (c, kind) for c in domains.categories.values() for kind in c.commands
+            f"{c.name}.{kind.__name__}": (c, kind) for c in domains.categories.values() for kind in c.own_commands
         }
 
     def read(self, text: bytes, default_id: str | None = None) -> Intent:

@@ -1,6 +1,7 @@
 """`POST /v1/commands`: a body of NDJSON lines, an answer of NDJSON lines, both streamed at once."""
 
 import asyncio
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -9,9 +10,10 @@ from litestar import Request, Router, post
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from refold.api.errors import BodyTimeout, MediaTypeUnsupported, TooManyWaiting
-from refold.api.http.commands.batch import LineBatch
+from refold.api.http.commands.batch import LineAnswer, LineBatch
 from refold.api.http.commands.request import read_wait
 from refold.api.http.commands.routes import Services
+from refold.api.http.commands.services import CommandServices
 from refold.api.http.wire.bodies import HungUp, pieces
 from refold.api.http.wire.problems import problem_body
 
@@ -28,6 +30,13 @@ async def send_batch(request: Request[Any, Any, Any], commands: Services) -> ASG
     """Append the command of each line and answer each in order, with the status that a POST of its own would have."""
     _check_media_type(request)
     batch = LineBatch(commands, read_wait(request.headers, commands.default_wait))
+    return answered_in_order(commands, lambda receive: batch.answers(pieces(receive)))
+
+
+def answered_in_order(
+    commands: CommandServices, answers_of: Callable[[Receive], AsyncGenerator[list[LineAnswer], None]]
+) -> ASGIApp:
+    """The answers to a batch, sent as they come; `answers_of` reads the body."""
 
     async def respond(_: Scope, receive: Receive, send: Send) -> None:
         if commands.batches.locked():
@@ -36,7 +45,7 @@ async def send_batch(request: Request[Any, Any, Any], commands: Services) -> ASG
             # Litestar's own streams listen for a hang-up and so would eat the body.
             await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", NDJSON.encode())]})
             try:
-                async with aclosing(batch.answers(pieces(receive))) as answers:
+                async with aclosing(answers_of(receive)) as answers:
                     async for some in answers:
                         async with asyncio.timeout(SEND_S):
                             await send(_body(_ENCODER.encode_lines(some), more=True))

@@ -66,10 +66,10 @@ def find_category(domains: Domains, domain: str, short: str) -> Category:
 
 def find_command(category: Category, name: str) -> type[Command]:
     """The command of a path. Raises CommandUnknown."""
-    for command in category.commands:
+    for command in category.own_commands:
         if command.__name__ == name:
             return command
-    known = ", ".join(command.__name__ for command in category.commands)
+    known = ", ".join(command.__name__ for command in category.own_commands)
     raise CommandUnknown(f"no command {name[:100]!r} in {category.name}; there are: {known}")
 
 
@@ -88,7 +88,7 @@ def headers_by_name(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 def read_intent(category: Category, kind: type[Command], headers: Mapping[str, str], body: bytes) -> Intent:
     """The command and conditions of a request. Raises ApiError or BadValue; header names are in lower case."""
     command_id = read_command_id(headers)
-    expected = _expected_version(headers)
+    expected = expected_version(headers)
     occurred_at = _occurred_at(headers)
     actor, correlation = _short_text(headers, "refold-actor"), _short_text(headers, "refold-correlation-id")
     _check_media_type(headers)
@@ -148,7 +148,8 @@ def read_wait(headers: Mapping[str, str], default: float) -> float:
     return float(text)
 
 
-def _expected_version(headers: Mapping[str, str]) -> int | None:
+def expected_version(headers: Mapping[str, str]) -> int | None:
+    """The version that the stream must have: `If-Match`, `If-None-Match: *`. Raises HeaderInvalid."""
     must_match, must_be_new = headers.get("if-match"), headers.get("if-none-match")
     if must_match is not None and must_be_new is not None:
         raise _bad_header("If-Match", "If-Match and If-None-Match exclude each other")

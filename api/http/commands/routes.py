@@ -56,7 +56,7 @@ async def command_answer(
     wait = read_wait(headers, commands.default_wait)
     intent = read_intent(found, kind, headers, await whole_body(receive, headers))
     scope["command_id"] = intent.command_id  # type: ignore[typeddict-unknown-key] # for the log's lines
-    outcome = await _settle(commands, intent, wait)
+    outcome = await settled(commands, intent, wait)
     return answer.pending(intent) if outcome is None else answer.decided(outcome)
 
 
@@ -84,7 +84,7 @@ async def outcome_of(commands: CommandServices, category: Category, stream: str,
     return answer.outcome(command_id, stream, await commands.outcomes.find(where))
 
 
-async def _settle(commands: CommandServices, intent: Intent, wait: float) -> Outcome | None:
+async def settled(commands: CommandServices, intent: Intent, wait: float) -> Outcome | None:
     """The outcome, or None while it is pending. A command decided before is not appended again."""
     known = await commands.outcomes.find(intent.outcome_key)
     if known is not None:

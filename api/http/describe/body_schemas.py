@@ -1,4 +1,4 @@
-"""JSON Schema of commands' bodies: msgspec's, with what our own checks add to it. Pure."""
+"""JSON Schema of the bodies of commands and facts: msgspec's, with what our own checks add to it. Pure."""
 
 from typing import Any
 
@@ -8,23 +8,28 @@ from refold.api.http.describe.openapi_parts import Json
 from refold.api.http.describe.text_patterns import ANY_TEXT, INSTANT, STREAM, whole
 from refold.schemas.avro import resolved, schema_of
 from refold.schemas.binary import LEAST_LONG, MOST_LONG
-from refold.schemas.contracts import Category, Command
+from refold.schemas.contracts import Category, Command, Event
 
 REF = "#/components/schemas/{name}"
 
 
 def command_schemas(category: Category) -> dict[str, Json]:
     """JSON Schema of each command's body, by name."""
-    return {command.__name__: _command(command) for command in category.commands}
+    return {command.__name__: _body(command, command.stream_field) for command in category.own_commands}
 
 
-def _command(command: type[Command]) -> Json:
-    _, parts = msgspec.json.schema_components([command], ref_template=REF)
-    found: Json = _inlined(parts[command.__name__], parts)
+def fact_schemas(category: Category) -> dict[str, Json]:
+    """JSON Schema of each fact's data, by name."""
+    return {fact.__name__: _body(fact) for fact in category.facts}
+
+
+def _body(cls: type[Command | Event], stream_field: str | None = None) -> Json:
+    _, parts = msgspec.json.schema_components([cls], ref_template=REF)
+    found: Json = _inlined(parts[cls.__name__], parts)
     fields = found["properties"]
-    if fields[command.stream_field].get("type") == "string":
-        fields[command.stream_field] = STREAM | fields[command.stream_field]
-    for field in resolved(schema_of(command, "any.any")["fields"][1:]):
+    if stream_field is not None and fields[stream_field].get("type") == "string":
+        fields[stream_field] = STREAM | fields[stream_field]
+    for field in resolved(schema_of(cls, "any.any")["fields"][1:]):
         fields[field["name"]] = _bounded(fields[field["name"]], field["type"])
     for schema in fields.values():
         if (

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from refold.api.http.describe.body_schemas import command_schemas
+from refold.api.http.describe.body_schemas import command_schemas, fact_schemas
 from refold.api.http.describe.openapi import model_schema
 from refold.api.http.downloads.formats import FORMATS
 from refold.projections.tables.lineage import Lineage, Origin
@@ -90,8 +90,10 @@ def entry(found: Snapshot) -> Json:
 
 
 def category_entry(category: Category) -> Json:
-    """A category: the path of its streams, and its commands with their bodies' schemas."""
-    return {
+    """A category: the path of its streams, its commands with their bodies' schemas, and its facts with those of their data."""
+    events = f"/v1/events/{category.domain}/{category.short}"
+    facts = [{"name": name, "path": events, "schema": schema} for name, schema in fact_schemas(category).items()]
+    found = {
         "name": category.short,
         "streams": f"/v1/streams/{category.domain}/{category.short}/{{stream}}",
         "commands": [
@@ -99,6 +101,7 @@ def category_entry(category: Category) -> Json:
             for name, schema in command_schemas(category).items()
         ],
     }
+    return found | {"facts": facts} if facts else found
 
 
 def _linked(model: ServedModel, link: ServedLink) -> Json:

@@ -27,7 +27,7 @@ def domains_page(domains: list[Json]) -> str:
 
 
 def dictionary_page(found: Json) -> str:
-    """A section for each read model, then the commands of each category."""
+    """A section for each read model, then the commands and facts of each category."""
     models = "".join(_model(found["domain"], model) for model in found["read_models"])
     commands = "".join(_category(category) for category in found["categories"])
     name = escape(found["domain"])
@@ -35,7 +35,7 @@ def dictionary_page(found: Json) -> str:
         f'<a href="#{escape(model["name"])}">{escape(model["name"])}</a>' for model in found["read_models"]
     )
     head = f"<h1>{name}</h1>{_LINKS}<p>{contents}</p><h2>Read models</h2>"
-    return _page(f"{found['domain']}: data dictionary", f"{head}{models}<h2>Commands</h2>{commands}")
+    return _page(f"{found['domain']}: data dictionary", f"{head}{models}<h2>Commands and facts</h2>{commands}")
 
 
 _LINKS = (
@@ -145,7 +145,7 @@ def _category(category: Json) -> str:
     rows = "".join(
         f"<tr><td><code>{escape(command['name'])}</code></td><td>{marked(command['schema'].get('description', ''))}</td>"
         f"<td><code>POST {escape(command['path'])}</code></td></tr>"
-        for command in category["commands"]
+        for command in (*category["commands"], *category.get("facts", ()))
     )
     return (
         f"<h3>{escape(category['name'])}</h3><p>its streams: <code>{escape(category['streams'])}</code></p>"

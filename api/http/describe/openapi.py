@@ -22,7 +22,7 @@ from refold.api.errors import (
     UnknownParameter,
     VersionConflict,
 )
-from refold.api.http.describe import openapi_fixed, openapi_why
+from refold.api.http.describe import openapi_facts, openapi_fixed, openapi_why
 from refold.api.http.describe.body_schemas import REF, command_schemas
 from refold.api.http.describe.openapi_changes import changes_of
 from refold.api.http.describe.openapi_parts import (
@@ -60,6 +60,9 @@ def document(domains: Domains, models: Iterable[ServedModel]) -> Json:
             schemas[f"{category.name}.{name}"] = schema
             path = f"/v1/commands/{category.domain}/{category.short}/{name}"
             paths[path] = {"post": _command(category, name, schema)}
+        if category.facts:
+            schemas |= openapi_facts.schemas_of(category)
+            paths[f"/v1/events/{category.domain}/{category.short}"] = {"post": openapi_facts.publish(category)}
         base = f"/v1/streams/{category.domain}/{category.short}/{{stream}}"
         paths[base] = {"get": _stream(category)}
         paths[f"{base}/commands/{{key}}"] = {"get": _outcome(category)}

@@ -28,7 +28,7 @@ from refold.api.http.wire.problems import answered
 Answering = Callable[[Scope, Receive], Awaitable[Answer]]
 _COMMAND = re.compile(r"/v1/commands/(?P<domain>[A-Za-z0-9_-]+)/(?P<category>[A-Za-z0-9_-]+)/(?P<name>[A-Za-z0-9_-]+)")
 _ROWS = re.compile(
-    r"/v1/(?!(?:commands|streams|explain|trace)/)(?P<domain>[A-Za-z0-9_]+)/(?P<model>[A-Za-z0-9_]+)"
+    r"/v1/(?!(?:commands|events|streams|explain|trace)/)(?P<domain>[A-Za-z0-9_]+)/(?P<model>[A-Za-z0-9_]+)"
     r"(?P<key>/(?!changes$)[A-Za-z0-9_:~,-][A-Za-z0-9_.:~,-]*)?"
 )
 """Rows and one row. A key of other characters may be spelled in several ways; the framework's route reads it."""

@@ -18,17 +18,17 @@ class HungUp(Exception):
     """The client left in the middle of its body; the half line that is left is no command."""
 
 
-async def whole_body(receive: Receive, headers: Mapping[str, str]) -> bytes:
-    """The whole body, at most MAX_BODY_BYTES. Raises BodyTimeout, BodyTooLarge, BodyIncomplete."""
-    if int(headers.get("content-length", "0")) > MAX_BODY_BYTES:
-        raise _too_large()
+async def whole_body(receive: Receive, headers: Mapping[str, str], most: int = MAX_BODY_BYTES) -> bytes:
+    """The whole body, at most `most` bytes. Raises BodyTimeout, BodyTooLarge, BodyIncomplete."""
+    if int(headers.get("content-length", "0")) > most:
+        raise _too_large(most)
     found = bytearray()
     try:
         async with asyncio.timeout(BODY_S):
             while (message := await receive())["type"] == "http.request":
                 found += message["body"]
-                if len(found) > MAX_BODY_BYTES:
-                    raise _too_large()
+                if len(found) > most:
+                    raise _too_large(most)
                 if not message["more_body"]:
                     return bytes(found)
     except TimeoutError:
@@ -36,8 +36,8 @@ async def whole_body(receive: Receive, headers: Mapping[str, str]) -> bytes:
     raise BodyIncomplete("the connection ended in the middle of the body")
 
 
-def _too_large() -> BodyTooLarge:
-    return BodyTooLarge("the body is larger than 1 MiB")
+def _too_large(most: int) -> BodyTooLarge:
+    return BodyTooLarge(f"the body is larger than {most >> 20} MiB")
 
 
 async def pieces(receive: Receive) -> AsyncIterator[bytes]:
