@@ -6,6 +6,7 @@ docs/glossary.md explains our words.
 
 from refold.projections.declaring.conditions import not_
 from refold.projections.declaring.declaration import Entity, Rollup, View
+from refold.projections.declaring.event_table import EventTable, cell
 from refold.projections.declaring.expressions import (
     ACTOR,
     CORRELATION_ID,
@@ -48,6 +49,7 @@ __all__ = [
     "VERSION",
     "BadDeclaration",
     "Entity",
+    "EventTable",
     "Link",
     "Rollup",
     "View",
@@ -55,6 +57,7 @@ __all__ = [
     "bucket",
     "by_event",
     "case",
+    "cell",
     "coalesce",
     "concat",
     "day",

@@ -18,7 +18,7 @@ from refold.projections.declaring.field_types import (
     EventType as EventType,  # noqa: PLC0414 - all others import it from here
 )
 from refold.projections.declaring.field_types import common_type
-from refold.projections.declaring.gathering import Column, Key
+from refold.projections.declaring.gathering import Column, Events, Key
 from refold.projections.declaring.indexes import Indexes, check_indexes
 from refold.projections.declaring.links import Link, check_links
 from refold.projections.declaring.served_types import served_type
@@ -69,12 +69,19 @@ class Rollup:
             raise BadDeclaration(f"{self.name}: a rollup has a key and columns")
         check_texts(self.name, {"it": self.description, **self.key_docs})
         _check_columns(self.name, self.columns)
+        if self.row_events is not None:
+            check_condition(self.name, self.row_events.types, self.row_events.condition)
         for name, part in self.key.items():
             _check_value(f"{self.name}.{name}", handled(self), part.value)
 
     @property
     def key_docs(self) -> dict[str, str]:
         return {name: part.doc for name, part in self.key.items()}
+
+    @property
+    def row_events(self) -> Events | None:
+        """The events that have a row each, if the model is an event table; None if rows gather events."""
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,6 +168,8 @@ ReadModel = Rollup | Entity | View
 def handled(model: Model) -> list[EventType]:
     """The event types that a model reads, each once."""
     found = {kind: None for column in model.columns.values() for kind in column.of.types}
+    if isinstance(model, Rollup) and model.row_events is not None:
+        found |= dict.fromkeys(model.row_events.types)
     if isinstance(model, Entity):
         if model.evolve is not None:
             found |= {EventType(model.category, event): None for event in model.category.events}

@@ -123,6 +123,11 @@ class Between(Value):
     unit: Length
 
 
+@dataclass(frozen=True)
+class Part(Value):
+    """The number of an event among those that one retired event was upcast to, from 0."""
+
+
 Expression = Value
 
 OCCURRED_AT = Field(m.OCCURRED_AT)

@@ -76,6 +76,11 @@ def field_type(kind: EventType, name: str, where: str = "") -> FieldType:
     return FieldType(column, nullable, _enum_of(kind, name) if is_enum else None)
 
 
+def has_field(kind: EventType, name: str) -> bool:
+    """Whether events of the type, or every event's envelope, have a field."""
+    return name in ENVELOPE_TYPES or name in _avro_fields(kind)
+
+
 @cache
 def _avro_fields(kind: EventType) -> dict[str, Any]:
     return {f["name"]: f["type"] for f in resolved(schema_of(kind.event, kind.category.name)["fields"][1:])}

@@ -10,7 +10,8 @@ from refold.projections.errors import BadDeclaration
 from refold.schemas.contracts import Category, Event
 from refold.schemas.upcast import upcasts_of
 
-Gather = Literal["count", "sum", "min", "max", "first", "last"]
+Gather = Literal["count", "sum", "min", "max", "first", "last", "value"]
+"""`value`: that of the one event of the row, in an event table."""
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from refold.projections.declaring.expressions import (
     Expression,
     Field,
     OfText,
+    Part,
     Step,
 )
 from refold.projections.declaring.field_types import EventType, field_type
@@ -56,6 +57,8 @@ def value_type(kind: EventType, value: Expression | None, where: str, depth: int
             if kind.event not in dict(words):
                 raise BadDeclaration(f"{where}: by_event names no word for {kind.event.__name__}")
             return TEXT, False
+        case Part():
+            return INTEGER, False
         case Day(Field()) | Calendar(Field()):
             return calendar_type(value, field_type(kind, value.of.name, where), where)
     check = next((check for kinds, check in _CHECKS.items() if isinstance(value, kinds)), None)

@@ -10,7 +10,7 @@ from refold.projections.declaring.declaration import Entity, EventType, handled
 from refold.projections.errors import EventFailed
 from refold.projections.partials.by_rows import identity_row, plan
 from refold.projections.partials.evolve import NEW, HeldRow, row_after
-from refold.projections.partials.partial import PLACES
+from refold.projections.partials.places import PLACES
 from refold.projections.partials.row_batch import row_of
 from refold.projections.partials.row_values import Row
 from refold.projections.tables.layout import DELETED, VERSION, Layout, Merge

@@ -17,7 +17,8 @@ from refold.projections.declaring.expressions import ByEvent
 from refold.projections.declaring.gathering import Column
 from refold.projections.declaring.value_types import value_type
 from refold.projections.partials import long_keys
-from refold.projections.partials.partial import PLACES, TIME_SHIFT
+from refold.projections.partials.partial import TIME_SHIFT
+from refold.projections.partials.places import PLACES
 from refold.projections.partials.row_values import Row, condition_of, value_of
 from refold.projections.tables.layout import DELETED, VERSION, Layout, Merge, Stored, order_column
 from refold.schemas.arithmetic import EXACT
@@ -36,6 +37,8 @@ def partial_columns(layout: Layout, events: Mapping[EventType, Sequence[Row]]) -
         key_of, steps = plan(layout, kind)
         for event in happened:
             key = key_of(event)
+            if key is None:
+                continue
             row = rows.get(key)
             if row is None:
                 row = rows[key] = identity_row(layout)
@@ -74,13 +77,17 @@ def _since_last_delete(layout: Layout, events: Mapping[EventType, Sequence[Row]]
 
 
 @cache
-def plan(layout: Layout, kind: EventType) -> tuple[Callable[[Row], tuple[Any, ...]], list[Step]]:
-    """How an event of the type finds its row, and the steps by which it changes the row."""
+def plan(layout: Layout, kind: EventType) -> tuple[Callable[[Row], tuple[Any, ...] | None], list[Step]]:
+    """How an event of the type finds its row, or that it has none, and the steps by which it changes the row."""
     model = layout.model
     if isinstance(model, Rollup):
         parts = [_key_part(layout, kind, name) for name in model.key]
-        return lambda event: tuple(part(event) for part in parts), _gathering(layout, kind)
-    key_of: Callable[[Row], tuple[Any, ...]] = lambda event: (event[m.STREAM],)  # noqa: E731 - beside the other one
+        steps = _gathering(layout, kind)
+        if model.row_events is not None and model.row_events.condition is not None:
+            has_row = condition_of(kind, model.row_events.condition)
+            return lambda event: tuple(part(event) for part in parts) if has_row(event) else None, steps
+        return lambda event: tuple(part(event) for part in parts), steps
+    key_of: Callable[[Row], tuple[Any, ...] | None] = lambda event: (event[m.STREAM],)  # noqa: E731 - beside the other one
     is_delete = kind.event is model.deleted_when
     steps = [] if is_delete else _gathering(layout, kind)
     return key_of, [*steps, *([_version(is_delete=is_delete)] if layout.deletes else [])]
@@ -111,7 +118,7 @@ def _gathering(layout: Layout, kind: EventType) -> list[Step]:
 def _step(kind: EventType, name: str, column: Column) -> Step:
     holds = condition_of(kind, column.of.condition)
     value = (lambda _: 1) if column.value is None else value_of(kind, column.value)
-    add: Callable[[Any, Any], Any] = {"min": min, "max": max}.get(column.gather) or _add(kind, column)
+    add: Callable[[Any, Any], Any] = {"min": min, "max": max, "value": min}.get(column.gather) or _add(kind, column)
 
     def step(row: Row, event: Row) -> None:
         if holds(event) and (found := value(event)) is not None:

@@ -33,6 +33,7 @@ from refold.projections.declaring.expressions import (
     Expression,
     Field,
     OfText,
+    Part,
     Step,
 )
 from refold.projections.declaring.field_types import EventType, FieldType, field_type
@@ -40,6 +41,7 @@ from refold.projections.declaring.number_types import NumberType, number_type
 from refold.projections.declaring.sql_types import DATE, TEXT, ColumnType
 from refold.projections.declaring.value_types import compared_type, operand_type, value_type
 from refold.projections.partials import calendar, exact_columns
+from refold.projections.partials.places import PLACE, PLACES
 from refold.projections.partials.plain_texts import BLANKS
 from refold.projections.partials.time_units import MICROS
 
@@ -55,6 +57,8 @@ def value_of(kind: EventType, value: Expression) -> pl.Expr:
             return calendar.by_columns(value, field_type(kind, of.name).column.dtype)
         case ByEvent(words):
             return pl.lit(dict(words)[kind.event], dtype=pl.String)
+        case Part():
+            return (pl.col(PLACE) % PLACES).cast(pl.Int32)
     return _COMPUTED[type(value)](kind, value)
 
 

@@ -19,7 +19,8 @@ from refold.projections.declaring.declaration import Entity, EventType, Evolve
 from refold.projections.declaring.sql_types import DIGITS
 from refold.projections.errors import EventFailed
 from refold.projections.partials.batch import Batch, Park
-from refold.projections.partials.partial import PLACE, Frames, placed
+from refold.projections.partials.partial import Frames
+from refold.projections.partials.places import PLACE, placed
 from refold.projections.tables.layout import DELETED, VERSION, Layout, Stored
 from refold.schemas.arithmetic import at_scale, authors_arithmetic
 from refold.schemas.columns import envelope as m

@@ -8,7 +8,7 @@ import polars as pl
 from refold.projections.declaring.declaration import EventType, Rollup
 from refold.projections.declaring.expressions import Field
 from refold.projections.partials.long_keys import MARK
-from refold.projections.partials.partial import key_part
+from refold.projections.partials.partial import key_part, with_rows
 from refold.projections.tables.layout import Layout
 from refold.schemas.columns import envelope as m
 from refold.schemas.columns.decoder import ROW
@@ -16,6 +16,8 @@ from refold.schemas.columns.decoder import ROW
 
 def rows_of_key(layout: Layout, kind: EventType, frame: pl.DataFrame, key: Sequence[Any]) -> pl.Series:
     """The rows (ROW) of one type's events that are added to the row with this key."""
+    if isinstance(layout.model, Rollup):
+        frame = with_rows(layout.model, kind, frame)
     keys = (
         [key_part(layout, kind, name, frame) for name in layout.key_names]
         if isinstance(layout.model, Rollup)

@@ -21,31 +21,20 @@ from refold.projections.declaring.sql_types import INTEGER
 from refold.projections.declaring.value_types import value_type
 from refold.projections.partials import long_keys
 from refold.projections.partials.column_values import condition_of, value_of
+from refold.projections.partials.places import PLACE, placed
 from refold.projections.partials.wide_sums import LIMB, limbs, low
 from refold.projections.tables.layout import DELETED, VERSION, Layout, Merge, Stored, order_column
 from refold.schemas.columns import envelope as m
-from refold.schemas.columns.upcast import SUB
 
 Frames = Mapping[EventType, pl.DataFrame]
 """The events that count, by type, as `schemas.columns` decodes them."""
 
 TIME_SHIFT = 1 << 62
 """Microseconds added to a time: every time becomes a positive number of 19 digits, so that texts sort as times do."""
-PLACE = "m_place"
-"""Column of an event's place in its stream: version x 1,000 + its number among the events of one upcast record."""
-PLACES = 1000
 _PADDING = 10**18  # added to a place, so that all have 19 digits: no stream has 10^15 events
 _DELETED_AT = "m_deleted_at"
 _EXACT = Context(prec=100)
 _ORDER = (m.OCCURRED_AT, m.STREAM, PLACE)
-
-
-def placed(frame: pl.DataFrame) -> pl.DataFrame:
-    """The events with their place in the stream."""
-    if PLACE in frame.columns:
-        return frame
-    at = pl.col(m.VERSION) * PLACES
-    return frame.with_columns((at + pl.col(SUB) if SUB in frame.columns else at).alias(PLACE))
 
 
 def partial_of(layout: Layout, frames: Frames) -> pl.DataFrame:
@@ -63,7 +52,9 @@ def merged(layout: Layout, partials: Sequence[pl.DataFrame]) -> pl.DataFrame:
     held = {name: dtype for part in layout.stored for name, dtype in _held(part).items()}
     if not partials:
         return pl.DataFrame(schema=held)
-    rows = partials[0] if len(partials) == 1 else _by_key(layout, pl.concat(partials, how="diagonal"))
+    rows = partials[0] if len(partials) == 1 else pl.concat(partials, how="diagonal")
+    if len(partials) > 1 and not layout.appends:  # an event has one row, and is folded once
+        rows = _by_key(layout, rows)
     present = set(rows.columns)
     starts = {name: _identity(part) for part in layout.stored for name in _held(part)}
     columns = [
@@ -133,6 +124,8 @@ def _after_deletes(layout: Layout, frames: Frames) -> Frames:
 def _of_type(layout: Layout, kind: EventType, frame: pl.DataFrame) -> pl.DataFrame:
     """The addition of one type's events."""
     model = layout.model
+    if isinstance(model, Rollup) and model.row_events is not None:
+        return _row_each(layout, kind, with_rows(model, kind, frame))
     columns = {name: column for name, column in model.columns.items() if kind in column.of.types}
     if isinstance(model, Entity) and kind.event is model.deleted_when:
         columns = {}
@@ -150,6 +143,23 @@ def _of_type(layout: Layout, kind: EventType, frame: pl.DataFrame) -> pl.DataFra
     sums = [found for name, column in columns.items() for found in _gathered(layout, kind, name, column)]
     found = frame.group_by(keys).agg(*sums, *_orders(kind, model.columns, ordered), *_versions(layout, kind))
     return found.with_columns(_order_texts(layout, kind, found.columns)).select(_cast(layout, found.columns))
+
+
+def _row_each(layout: Layout, kind: EventType, frame: pl.DataFrame) -> pl.DataFrame:
+    """A row for each event."""
+    keys = [key_part(layout, kind, name, frame) for name in layout.key_names]
+    columns = {name: column.value for name, column in layout.model.columns.items() if kind in column.of.types}
+    cells = [value_of(kind, value).alias(name) for name, value in columns.items() if value is not None]
+    found = frame.select(*keys, *cells)
+    return found.select(_cast(layout, found.columns))
+
+
+def with_rows(model: Rollup, kind: EventType, frame: pl.DataFrame) -> pl.DataFrame:
+    """The events of one type that have a row in a rollup, with their places: in an event table those that fulfil its condition."""
+    if model.row_events is None:
+        return frame
+    frame, condition = placed(frame), model.row_events.condition
+    return frame if condition is None else frame.filter(condition_of(kind, condition))
 
 
 def key_part(layout: Layout, kind: EventType, name: str, frame: pl.DataFrame) -> pl.Expr:

@@ -33,6 +33,7 @@ from refold.projections.declaring.expressions import (
     Expression,
     Field,
     OfText,
+    Part,
     Step,
 )
 from refold.projections.declaring.field_types import EventType
@@ -42,6 +43,7 @@ from refold.projections.declaring.value_types import compared_type, operand_type
 from refold.projections.partials import calendar, plain_texts
 from refold.projections.partials.time_units import MICROS
 from refold.schemas.arithmetic import EXACT
+from refold.schemas.columns.upcast import SUB
 
 Row = dict[str, Any]
 """An event (the envelope's fields as m_…, then its own), or a row of a table."""
@@ -61,6 +63,8 @@ def value_of(kind: EventType, said: Expression) -> Read:
         case ByEvent(words):
             word = dict(words)[kind.event]
             return lambda _: word
+        case Part():
+            return lambda event: int(event.get(SUB) or 0)
     return _COMPUTED[type(said)](kind, said)
 
 

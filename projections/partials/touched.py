@@ -12,7 +12,8 @@ import polars as pl
 
 from refold.projections.declaring.declaration import EventType, Rollup, handled
 from refold.projections.partials.batch import Batch
-from refold.projections.partials.partial import Frames, key_part
+from refold.projections.partials.partial import Frames, key_part, with_rows
+from refold.projections.partials.places import placed
 from refold.projections.tables.layout import Layout
 from refold.schemas.columns import envelope as m
 from refold.schemas.columns.decoder import ROW
@@ -36,6 +37,8 @@ def touched(layout: Layout, batch: Batch, frames: Frames) -> Iterator[Touched]:
         frame = frames.get(kind)
         if frame is None or frame.is_empty():
             continue
+        if isinstance(layout.model, Rollup):
+            frame = with_rows(layout.model, kind, frame)
         rows = frame[ROW].to_numpy()
         places = zip(batch.parts[rows].tolist(), batch.offsets[rows].tolist(), strict=True)
         for (part, offset), key in zip(places, keys_of(layout, kind, frame).iter_rows(), strict=True):
@@ -46,6 +49,7 @@ def keys_of(layout: Layout, kind: EventType, frame: pl.DataFrame) -> pl.DataFram
     """The key of each event's row: one row for each event of the type, in their order."""
     model = layout.model
     if isinstance(model, Rollup):
+        frame = placed(frame) if layout.appends else frame
         # With the row beside it: a part of a key may be the same word for all events.
         keys = [key_part(layout, kind, name, frame).cast(layout.part(name).type.dtype) for name in model.key]
         return frame.select(ROW, *keys).drop(ROW)

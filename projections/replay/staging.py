@@ -102,7 +102,7 @@ class Staging:
             merge_sql.add(self._db, self.layout, self.build.schema, rows)
             return
         for part in writable(self.layout, rows):
-            if self._has_rows():
+            if self._has_rows() and not self.layout.appends:
                 self._copy_beside(part)
             else:
                 self._copy(names.table(self.layout, self.build.schema), part)

@@ -86,6 +86,11 @@ class Layout:
         return isinstance(self.model, Entity)
 
     @property
+    def appends(self) -> bool:
+        """Whether each event that counts has a row of its own, which no other event changes."""
+        return isinstance(self.model, Rollup) and self.model.row_events is not None
+
+    @property
     def evolves(self) -> bool:
         return isinstance(self.model, Entity) and self.model.evolve is not None
 
@@ -146,7 +151,7 @@ def _gathered(model: Model, order_type: ColumnType) -> list[Stored]:
     return [*columns, *orders.values()]
 
 
-_MERGES = {"min": Merge.LEAST, "max": Merge.GREATEST, "first": Merge.EARLIER, "last": Merge.LATER}
+_MERGES = {"value": Merge.LEAST, "min": Merge.LEAST, "max": Merge.GREATEST, "first": Merge.EARLIER, "last": Merge.LATER}
 
 
 def _stored(model: str, name: str, column: Column, order: str | None) -> Stored:

@@ -29,6 +29,7 @@ from refold.projections.declaring.expressions import (
     Expression,
     Field,
     OfText,
+    Part,
     Step,
 )
 from refold.projections.declaring.sql_types import ENVELOPE_TYPES
@@ -48,6 +49,8 @@ def expression_words(value: Expression) -> str:
             return f"{unit} of {_field(name)}" + (f" in {zone}" if zone else "")
         case ByEvent(words):
             return ", ".join(f"{kind.__name__}: {word}" for kind, word in words)
+        case Part():
+            return "number among the events of one upcast"
     return _COMPUTED[type(value)](value)
 
 

@@ -4,15 +4,19 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from enum import Enum
+from fractions import Fraction
 from hashlib import sha256
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from refold.projections.declaring.conditions import Both, Compare, Condition, Either
 from refold.projections.declaring.declaration import Entity, EventType, Model, Rollup, handled
-from refold.projections.declaring.expressions import ByEvent, Calendar, Day, Expression, Field
+from refold.projections.declaring.event_table import EventTable
+from refold.projections.declaring.expressions import ByEvent, Calendar, Day, Expression, Field, Part
 from refold.projections.declaring.gathering import Column
+from tests.projections import naive_values
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ def naive_rows(model: Model, log: Sequence[Happened]) -> list[dict[str, Any]]:
     """The rows that analysts see, sorted by key."""
     rows: dict[tuple[Any, ...], list[Happened]] = {}
     for item in log:
-        if item.kind in handled(model):
+        if item.kind in handled(model) and _has_row(model, item):
             rows.setdefault(_key(model, item), []).append(item)
     names = list(model.key) if isinstance(model, Rollup) else [model.key_name]
     found = []
@@ -60,6 +64,13 @@ def naive_rows(model: Model, log: Sequence[Happened]) -> list[dict[str, Any]]:
             cells = {name: _gathered(model, column, counted) for name, column in model.columns.items()}
             found.append({**dict(zip(names, at, strict=True)), **cells})
     return sorted(found, key=lambda row: tuple((row[name] is not None, row[name]) for name in names))
+
+
+def _has_row(model: Model, item: Happened) -> bool:
+    """An event table has rows only for events that fulfil its condition."""
+    if not isinstance(model, EventTable) or model.of.condition is None:
+        return True
+    return _holds(model.of.condition, item)
 
 
 def _key(model: Model, item: Happened) -> tuple[Any, ...]:
@@ -111,6 +122,10 @@ def _value(value: Expression, item: Happened) -> Any:
             return calendar_part(item.get(of.name), unit, zone)
         case ByEvent(words):
             return dict(words)[item.kind.event]
+        case Part():
+            return item.sub
+    found = naive_values.value(value, item.get)
+    return Decimal(found.numerator) / found.denominator if isinstance(found, Fraction) else found
 
 
 def calendar_part(at: Any, unit: str, zone: str | None) -> Any:

@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 
 from refold.projections.declaring.declaration import Entity, EventType, Evolve, Rollup, handled
+from refold.projections.declaring.event_table import EventTable, cell
 from refold.projections.declaring.expressions import OCCURRED_AT, by_event, day, field
 from refold.projections.declaring.gathering import events, key
 from refold.schemas.avro import schema_of
@@ -184,7 +185,24 @@ BALANCES = Entity(
     evolve=Evolve(Balance, fold_balance, {"owner": "Owner.", "amount": "Sum.", "streak": "In a row."}),
     deleted_when=Closed,
 )
-MODELS = (ACCOUNTS, BALANCES, BY_OWNER)
+STEPS = EventTable(
+    name="steps",
+    domain="sample",
+    description="A row an event.",
+    of=(opened | paid).where(field("owner").ne("eve")),
+    stream=("account", "Id."),
+    version=("step", "Version."),
+    part=("part", "Number."),
+    columns={
+        "owner": cell("owner", "Who."),
+        "amount": cell("amount", "Of payments."),
+        "double": cell(field("amount") * 2 + field("points"), "Of payments."),
+        "word": cell(by_event({Opened: "opened", Paid: "paid"}), "Word."),
+        "at": cell(OCCURRED_AT, "When."),
+        "day": cell(day(OCCURRED_AT), "Day."),
+    },
+)
+MODELS = (ACCOUNTS, BALANCES, BY_OWNER, STEPS)
 EPOCH = datetime(2024, 1, 1, 23, 59, 58, tzinfo=UTC)
 
 

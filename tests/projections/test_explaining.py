@@ -38,6 +38,7 @@ from tests.projections.sample import (
     BY_OWNER,
     CATALOG,
     LETTER,
+    STEPS,
     Closed,
     Opened,
     Paid,
@@ -88,7 +89,7 @@ def keys_of(layout: Layout, log: Sequence[Happened]) -> set[Key]:
     found = set()
     for kind, frame in frames_of(log).items():
         if kind in handled(layout.model):
-            found |= {plan(layout, kind)[0](row) for row in frame.to_dicts()}
+            found |= {key for row in frame.to_dicts() if (key := plan(layout, kind)[0](row)) is not None}
     return found
 
 
@@ -105,7 +106,7 @@ def without_key(layout: Layout, row: dict[str, Any]) -> dict[str, Any]:
 
 
 @settings(max_examples=150, deadline=None)
-@given(model=st.sampled_from([ACCOUNTS, BY_OWNER]) | declarations(), log=LOGS)
+@given(model=st.sampled_from([ACCOUNTS, BY_OWNER, STEPS]) | declarations(), log=LOGS)
 def test_the_events_of_each_key_give_exactly_its_row(model: Model, log: list[Happened]) -> None:
     layout = layout_of(model)
     rows = {tuple(row[name] for name in layout.key_names): row for row in naive_rows(model, as_today(log))}
@@ -122,7 +123,7 @@ def test_the_events_of_each_key_give_exactly_its_row(model: Model, log: list[Hap
 
 
 @settings(max_examples=100, deadline=None)
-@given(model=st.sampled_from([ACCOUNTS, BY_OWNER]) | declarations(), log=LOGS)
+@given(model=st.sampled_from([ACCOUNTS, BY_OWNER, STEPS]) | declarations(), log=LOGS)
 def test_a_search_by_columns_finds_the_events_that_a_reading_one_by_one_finds(
     model: Model, log: list[Happened]
 ) -> None:
@@ -136,7 +137,7 @@ def test_a_search_by_columns_finds_the_events_that_a_reading_one_by_one_finds(
 
 
 @settings(max_examples=60, deadline=None)
-@given(model=st.sampled_from([ACCOUNTS, BY_OWNER, BALANCES]), log=LOGS, most=st.integers(1, 4))
+@given(model=st.sampled_from([ACCOUNTS, BY_OWNER, BALANCES, STEPS]), log=LOGS, most=st.integers(1, 4))
 def test_events_that_are_summed_up_leave_row_and_totals_as_they_are(
     model: Model, log: list[Happened], most: int
 ) -> None:

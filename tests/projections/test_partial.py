@@ -23,6 +23,7 @@ from tests.projections.sample import (
     ACCOUNTS,
     BY_OWNER,
     CATALOG,
+    STEPS,
     Closed,
     Opened,
     Paid,
@@ -93,7 +94,7 @@ def cut(log: Sequence[Happened], cuts: set[int]) -> list[Sequence[Happened]]:
     return [log[low:high] for low, high in pairwise(ends)]
 
 
-@pytest.mark.parametrize("model", [BY_OWNER, ACCOUNTS])
+@pytest.mark.parametrize("model", [BY_OWNER, ACCOUNTS, STEPS])
 @settings(max_examples=60, deadline=None)
 @given(log=LOGS)
 def test_rows_and_columns_are_one_function(model: Model, log: list[Happened]) -> None:
@@ -105,7 +106,7 @@ def test_rows_and_columns_are_one_function(model: Model, log: list[Happened]) ->
         assert literal(by_rows[part.name]) == literal(by_columns[part.name])
 
 
-@pytest.mark.parametrize("model", [BY_OWNER, ACCOUNTS])
+@pytest.mark.parametrize("model", [BY_OWNER, ACCOUNTS, STEPS])
 @settings(max_examples=60, deadline=None)
 @given(log=LOGS, cuts=st.sets(st.integers(1, 24)), pivot=st.integers(0, 25))
 def test_any_chunking_gives_the_rows_of_the_naive_fold(

@@ -12,7 +12,7 @@ from refold.projections.partials.batch import batch_of, by_category, counted_eve
 from refold.projections.partials.touched import Key, touched
 from refold.projections.tables.layout import layout_of
 from tests.projections.naive import Happened, naive_rows
-from tests.projections.sample import ACCOUNTS, BALANCES, BY_OWNER, as_today, chunks_of, log_of, types_of
+from tests.projections.sample import ACCOUNTS, BALANCES, BY_OWNER, STEPS, as_today, chunks_of, log_of, types_of
 from tests.projections.test_partial import DECODER, LOGS, cut
 
 Rows = dict[Key, dict[str, Any]]
@@ -34,7 +34,7 @@ def keys_touched(model: Model, log: Sequence[Happened]) -> dict[tuple[str, int, 
     return found
 
 
-@pytest.mark.parametrize("model", [BY_OWNER, ACCOUNTS])
+@pytest.mark.parametrize("model", [BY_OWNER, ACCOUNTS, STEPS])
 @settings(max_examples=60, deadline=None)
 @given(log=LOGS, cuts=st.sets(st.integers(1, 24)))
 def test_changes_folded_over_any_chunking_give_the_rows_of_the_naive_fold(

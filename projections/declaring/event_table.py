@@ -1,0 +1,104 @@
+"""A read model with one row for each event, as an author declares it: the lines of a receipt, the readings of a sensor.
+
+It is a rollup whose key is the event's place in the log, so every part of the engine knows it already. What is its own: a
+condition decides which events have a row, and rows are only ever added.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from refold.projections.declaring.declaration import Rollup
+from refold.projections.declaring.expressions import STREAM, VERSION, Expression, Field, Part, fields_of
+from refold.projections.declaring.field_types import EventType, has_field
+from refold.projections.declaring.gathering import Column, Events, Key
+from refold.projections.declaring.links import Link
+from refold.projections.errors import BadDeclaration
+from refold.schemas.upcast import upcasts_of
+
+Named = tuple[str, str]
+"""The name of a column and its text for people."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A column of an event table: a value of the event, and its text for people."""
+
+    value: Expression
+    doc: str
+
+
+def cell(value: str | Expression, doc: str) -> Cell:
+    """A column of an event table: a field, or a value computed from the event."""
+    return Cell(Field(value) if isinstance(value, str) else value, doc)
+
+
+@dataclass(frozen=True, kw_only=True, init=False)
+class EventTable(Rollup):
+    """A row for each event of given types that fulfils their condition; a column is null for types without its fields.
+
+    `stream`, `version`: name and text of the two columns of the key. `part`: of a third one, which retired events need that
+    are read as several.
+    """
+
+    of: Events
+
+    def __init__(  # noqa: PLR0913 - keywords of a declaration
+        self,
+        *,
+        name: str,
+        domain: str,
+        description: str,
+        of: Events,
+        columns: Mapping[str, Cell],
+        stream: Named = ("stream", "Stream of the event."),
+        version: Named = ("version", "Version of the stream with this event."),
+        part: Named | None = None,
+        units: Mapping[str, str] | None = None,
+        links: Mapping[str, Link] | None = None,
+    ) -> None:
+        """Raises BadDeclaration."""
+        object.__setattr__(self, "of", of)
+        if len(categories := {kind.category.name for kind in of.types}) > 1:
+            raise BadDeclaration(
+                f"{name}: its events are of {', '.join(sorted(categories))}: declare a table for each category,"
+                " since streams of two categories may have one name"
+            )
+        key = {stream[0]: Key(STREAM, stream[1]), version[0]: Key(VERSION, version[1])}
+        if part is not None:
+            key[part[0]] = Key(Part(), part[1])
+        elif split := _split(of):
+            raise BadDeclaration(
+                f"{name}: {split.event.__name__} is also read from retired events, of which one may become several:"
+                ' name a column for their number, part=("part", "Number among them.")'
+            )
+        super().__init__(
+            name=name, domain=domain, description=description, key=key,
+            columns={column: _column(f"{name}.{column}", of, said) for column, said in columns.items()},
+            units=units or {}, links=links or {},
+        )  # fmt: skip
+
+    @property
+    def row_events(self) -> Events:
+        return self.of
+
+
+def _column(where: str, of: Events, said: object) -> Column:
+    """The column, gathered from the types that have its fields. Raises BadDeclaration."""
+    if not isinstance(said, Cell):
+        raise BadDeclaration(f"{where}: {said!r:.100} is no column of an event table: write cell('field', 'Its text.')")
+    read = fields_of(said.value)
+    types = tuple(kind for kind in of.types if all(has_field(kind, name) for name in read))
+    if not types:
+        raise BadDeclaration(
+            f"{where}: none of {', '.join(kind.event.__name__ for kind in of.types)} has {', '.join(sorted(read))}"
+        )
+    return Column("value", Events(types), said.value, said.doc)
+
+
+def _split(of: Events) -> EventType | None:
+    """A type that retired events are read as."""
+    for kind in of.types:
+        upcasts = upcasts_of(kind.category)
+        if any(kind.event in upcasts.types(old) for old in upcasts.by_class):
+            return kind
+    return None

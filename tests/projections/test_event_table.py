@@ -1,0 +1,75 @@
+"""Event tables that cannot be are refused; their rows are those of the events, however they are folded."""
+
+from typing import Any
+
+import pytest
+
+from refold.projections import BadDeclaration, EventTable, by_event, cell, events, field
+from refold.projections.declaring.gathering import Events
+from refold.projections.tables.fingerprint import fingerprint
+from refold.projections.tables.layout import layout_of
+from refold.testing import event_at, rows
+from tests.projections.sample import ACCOUNT, LETTER, STEPS, Closed, Opened, Paid, PaidTwice, Sent
+
+OPENED = events(ACCOUNT, Opened)
+PART = ("part", "Number.")
+
+
+def table(of: Events, **more: Any) -> EventTable:
+    given = {
+        "name": "t",
+        "domain": "sample",
+        "description": "D.",
+        "columns": {"owner": cell("owner", "Who.")},
+        "part": PART,
+    }
+    return EventTable(**{**given, "of": of, **more})
+
+
+REFUSED: dict[str, tuple[Any, str]] = {
+    "events of two categories": (lambda: table(OPENED | events(LETTER, Sent)), "a table for each category"),
+    "no number of split events": (lambda: table(events(ACCOUNT, Paid), part=None), "name a column for their number"),
+    "a field that no type has": (
+        lambda: table(OPENED, columns={"x": cell("amount", "D.")}),
+        "t.x: none of Opened has amount",
+    ),
+    "what is no cell": (lambda: table(OPENED, columns={"x": OPENED.count("D.")}), "write cell('field', 'Its text.')"),
+    "no column": (lambda: table(OPENED, columns={}), "has a key and columns"),
+    "a name twice": (lambda: table(OPENED, version=("owner", "D.")), "a column is declared twice"),
+    "a condition on a missing field": (
+        lambda: table((OPENED | events(ACCOUNT, Closed)).where(field("owner").ne("eve"))),
+        "Closed has no field owner",
+    ),
+    "a word for one type of two": (
+        lambda: table(OPENED | events(ACCOUNT, Paid), columns={"w": cell(by_event({Opened: "o"}), "D.")}),
+        "no word for Paid",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_a_table_that_cannot_be_is_refused(what: str) -> None:
+    make, why = REFUSED[what]
+    with pytest.raises(BadDeclaration) as refused:
+        make()
+    assert why in refused.value.message
+
+
+def test_each_event_has_its_row_and_columns_of_other_types_are_null() -> None:
+    happened = [
+        event_at("a", "2026-01-01T10:00Z", Opened(owner="ann")),
+        event_at("a", "2026-01-01T10:01Z", PaidTwice(first=1, second=2, points=3)),  # type: ignore[arg-type]  # whole amounts
+        event_at("b", "2026-01-01T10:02Z", Opened(owner="eve")),
+    ]
+    assert [
+        (row["account"], row["step"], row["part"], row["word"], row["amount"]) for row in rows(STEPS, happened[:2])
+    ] == [
+        ("a", 1, 0, "opened", None),
+        ("a", 2, 1, "paid", 2),
+    ]
+    assert len(rows(STEPS, happened)) == 2, "eve's does not fulfil the condition"
+
+
+def test_the_condition_is_part_of_the_fingerprint() -> None:
+    assert fingerprint(table(OPENED)) != fingerprint(table(OPENED.where(field("owner").eq("ann"))))
+    assert layout_of(table(OPENED)).appends
