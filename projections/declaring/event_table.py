@@ -11,6 +11,7 @@ from refold.projections.declaring.declaration import Rollup
 from refold.projections.declaring.expressions import STREAM, VERSION, Expression, Field, Part, fields_of
 from refold.projections.declaring.field_types import EventType, has_field
 from refold.projections.declaring.gathering import Column, Events, Key
+from refold.projections.declaring.indexes import Indexes
 from refold.projections.declaring.links import Link
 from refold.projections.errors import BadDeclaration
 from refold.schemas.upcast import upcasts_of
@@ -55,6 +56,7 @@ class EventTable(Rollup):
         part: Named | None = None,
         units: Mapping[str, str] | None = None,
         links: Mapping[str, Link] | None = None,
+        indexes: Indexes = (),
     ) -> None:
         """Raises BadDeclaration."""
         object.__setattr__(self, "of", of)
@@ -74,7 +76,7 @@ class EventTable(Rollup):
         super().__init__(
             name=name, domain=domain, description=description, key=key,
             columns={column: _column(f"{name}.{column}", of, said) for column, said in columns.items()},
-            units=units or {}, links=links or {},
+            units=units or {}, links=links or {}, indexes=indexes,
         )  # fmt: skip
 
     @property
