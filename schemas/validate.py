@@ -1,7 +1,7 @@
 """Turns JSON into a command in canonical form. A value that its type forbids is refused, never coerced or rounded."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, DecimalException
 from functools import cache
@@ -77,17 +77,22 @@ def from_log(fields: dict[str, Any], cls: type[Contract]) -> Contract:
 
 def all_from_log(columns: Sequence[list[Any]], count: int, cls: type[Contract]) -> list[Contract]:
     """The same for `count` events at once, with a column for each field in the class's order."""
+    return list(each_from_log(columns, count, cls))
+
+
+def each_from_log(columns: Sequence[list[Any]], count: int, cls: type[Contract]) -> Iterator[Contract]:
+    """The same one by one: each event is made when it is asked for."""
     names = cls.__struct_fields__
     if not names:
-        return [cls() for _ in range(count)]
+        return (cls() for _ in range(count))
     forms = dict(_forms(cls))
     fixed = [
         [item if item is None else forms[name](item) for item in column] if name in forms else column
         for name, column in zip(names, columns, strict=True)
     ]
     if names == _by_position(cls):
-        return list(map(cls, *fixed))
-    return [cls(**dict(zip(names, values, strict=True))) for values in zip(*fixed, strict=True)]
+        return map(cls, *fixed)
+    return (cls(**dict(zip(names, values, strict=True))) for values in zip(*fixed, strict=True))
 
 
 def checked(value: Contract) -> Contract:

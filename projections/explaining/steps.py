@@ -8,8 +8,9 @@ from typing import Any, Protocol, Self
 
 from refold.projections.declaring.declaration import Entity, EventType, handled
 from refold.projections.errors import EventFailed
+from refold.projections.partials.author_fold import NEW, HeldRow
 from refold.projections.partials.by_rows import identity_row, plan
-from refold.projections.partials.evolve import NEW, HeldRow, row_after
+from refold.projections.partials.evolve import row_after
 from refold.projections.partials.places import PLACES
 from refold.projections.partials.row_batch import row_of
 from refold.projections.partials.row_values import Row
