@@ -9,9 +9,10 @@ import polars as pl
 
 from refold.projections.declaring.declaration import EventType, Model, handled
 from refold.projections.errors import SumOverflow
+from refold.projections.partials.author_fold import HeldRow
 from refold.projections.partials.batch import Batch, Park, batch_of, by_category, counted_events
 from refold.projections.partials.by_rows import partial_columns
-from refold.projections.partials.evolve import EvolveTarget, HeldRow, evolve_batch, held_of, rows_of
+from refold.projections.partials.evolve import EvolveTarget, evolve_batch, held_of, rows_of
 from refold.projections.partials.partial import merged, partial_of
 from refold.projections.partials.row_batch import RowReader
 from refold.projections.partials.wide_sums import BASE, LIMB, LIMIT, low, scale_of

@@ -11,8 +11,9 @@ from refold.projections.declaring.declaration import EventType, handled
 from refold.projections.errors import ModelFailed, SumOverflow
 from refold.projections.live import parking
 from refold.projections.partials import merge_sql
+from refold.projections.partials.author_fold import HeldRow
 from refold.projections.partials.batch import Batch, Counted, Park
-from refold.projections.partials.evolve import Evolved, EvolveTarget, HeldRow, evolve_batch, held_of, rows_of
+from refold.projections.partials.evolve import Evolved, EvolveTarget, evolve_batch, held_of, rows_of
 from refold.projections.partials.partial import partial_of
 from refold.projections.tables.builds import REFUSED, Build
 from refold.projections.tables.layout import Layout

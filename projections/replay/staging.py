@@ -13,8 +13,9 @@ from psycopg import sql
 from refold.projections.live import parking
 from refold.projections.live.member import frames_for, load_rows
 from refold.projections.partials import merge_sql
+from refold.projections.partials.author_fold import HeldRow
 from refold.projections.partials.batch import Batch, Counted, Park
-from refold.projections.partials.evolve import EvolveTarget, HeldRow, evolve_batch, rows_of
+from refold.projections.partials.evolve import EvolveTarget, evolve_batch, rows_of
 from refold.projections.partials.partial import Frames, merged, partial_of
 from refold.projections.partials.wide_sums import Values, writable
 from refold.projections.replay.evolve_notes import EvolveNotes

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refold.projections.declaring.declaration import Entity, Evolve
+from refold.projections.partials.author_fold import HeldRow
 from refold.projections.partials.batch import Park, batch_of, counted_events
-from refold.projections.partials.evolve import EvolveTarget, HeldRow, evolve_batch, held_of, rows_of
+from refold.projections.partials.evolve import EvolveTarget, evolve_batch, held_of, rows_of
 from refold.projections.tables.layout import DELETED, VERSION, layout_of
 from refold.schemas.contracts import Event
 from tests.projections.naive import Happened
