@@ -5,7 +5,7 @@ docs/glossary.md explains our words.
 """
 
 from refold.projections.declaring.conditions import not_
-from refold.projections.declaring.declaration import Entity, Rollup, View
+from refold.projections.declaring.declaration import Entity, Evolve, Rollup, View
 from refold.projections.declaring.event_table import EventTable, cell
 from refold.projections.declaring.expressions import (
     ACTOR,
@@ -50,6 +50,7 @@ __all__ = [
     "BadDeclaration",
     "Entity",
     "EventTable",
+    "Evolve",
     "Link",
     "Rollup",
     "View",

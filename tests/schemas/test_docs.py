@@ -44,7 +44,7 @@ def _run(kind: str, text: str, names: dict[str, Any], where: str) -> None:
 
 
 @pytest.mark.usefixtures("_room")
-@pytest.mark.parametrize("page", ["contracts.md", "domains.md", "projections.md"])
+@pytest.mark.parametrize("page", ["contracts.md", "domains.md", "projections.md", "i-want-to-know.md"])
 def test_the_page_does_what_it_says(page: str) -> None:
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     names: dict[str, Any] = {"__name__": "page"}
