@@ -59,7 +59,7 @@ class AsOf:
     def fold(self, builder: Builder, target: Target, source: Source, progress: Progress) -> list[Snapshot]:
         """Fold up to the moment; nothing is kept yet."""
         upto = {place: self._upto[place] for place in source.position}
-        fold_log(source, target, upto, progress, builder.ahead)
+        fold_log(source, target, upto, progress, builder.ahead, to_finish=True)
         builder.finish()
         self._folded += builder.staged
         return []

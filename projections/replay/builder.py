@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
-from queue import SimpleQueue
 from typing import Protocol
 
 from refold.projections.declaring.declaration import EventType
@@ -17,6 +16,7 @@ from refold.projections.live.limits import limits
 from refold.projections.live.member import detaching
 from refold.projections.partials.batch import ALL_BUILDS, Batch, Counted, Park, batch_of, by_category, counted_events
 from refold.projections.partials.occurrence import occurred
+from refold.projections.replay.finishing import finishing
 from refold.projections.replay.memory import ROOM
 from refold.projections.replay.part import Part, part_of
 from refold.projections.replay.source import Source
@@ -227,19 +227,24 @@ class Builder:
             parking.park(self._db, [replace(park, build=number) for park in self._parks], {}, number)
 
     def finish(self) -> None:
-        """Add each table's key and its last rows, one transaction for each table, two tables at once unless `one_by_one`."""
-        connections = {self._db} if self.one_by_one else {self._db, self._decoding.db}  # nothing is decoded meanwhile
-        free = SimpleQueue[Database]()
-        for db in connections:
-            free.put(db)
-        with ThreadPoolExecutor(len(connections), "finish") as pool:
-            done = {staging.build.number: pool.submit(_finish, staging, free) for staging in self.staged}
-            self.each(lambda staging: done[staging.build.number].result())
+        """Write the rows in memory, and add keys and later flushes: a transaction for each table, two at once unless `one_by_one`.
+
+        Tables that were finished before a kill stand further than the others. What all share is written before.
+        """
+        if self._parks or (self._counts_waiting and self._waiting):
+            self.flush()
+        self._only_if_whole()
+        self._whole = False
+        free = {self._db} if self.one_by_one else {self._db, self._decoding.db}  # nothing is decoded meanwhile
+        with finishing(self.staged, free, self.position) as step:
+            self.each(step)
+        failpoint("replay.after-flush")
+        self._whole = True
 
     def _flush(self, staging: Staging, merged: Future[None]) -> None:
         merged.result()
         with self._db.transaction():  # a nested transaction: if one table fails, the others keep their rows
-            staging.flush()
+            staging.flush(self._db)
             positions.put(self._db, staging.build.group, self.position)
 
     def _only_if_whole(self) -> None:
@@ -253,8 +258,13 @@ def fold_log(
     upto: Mapping[Place, int],
     progress: Progress,
     ahead: Callable[[], int] = lambda: _AHEAD,
+    *,
+    to_finish: bool = False,
 ) -> None:
-    """Read, decode and fold the log up to given positions, all three at once; flush at the end."""
+    """Read, decode and fold the log up to given positions, all three at once; flush at the end.
+
+    `to_finish`: leave the last flush to the builder's `finish`, which the caller calls.
+    """
     whole = source.left(upto)
     done = 0
     sys.setswitchinterval(_SWITCH_S)
@@ -270,16 +280,8 @@ def fold_log(
             progress(done, whole)
         for rest in pending:
             rest.result()
-    target.flush()
-
-
-def _finish(staging: Staging, free: SimpleQueue[Database]) -> None:
-    db = free.get()
-    try:
-        with db.transaction():
-            staging.finish(db)
-    finally:
-        free.put(db)
+    if not to_finish:
+        target.flush()
 
 
 def _add(target: Target, prepared: Future[Prepared]) -> None:

@@ -94,7 +94,7 @@ def fold_close(
     stands: Callable[[Database], Mapping[Place, int]] = lambda db: group_positions(db, GROUP),
 ) -> None:
     """Fold until few records are left before the live tables' positions, and give the tables their keys."""
-    fold_log(source, target, stands(db), progress, builder.ahead)
+    fold_log(source, target, stands(db), progress, builder.ahead, to_finish=True)
     builder.finish()
     while source.left(upto := stands(db)) > _CLOSE_RECORDS:
         fold_log(source, target, upto, progress, builder.ahead)

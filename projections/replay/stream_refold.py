@@ -60,7 +60,7 @@ class StreamRefold:
         whole, done, size = sum(map(len, left.values())), 0, 0
         read: dict[Place, Records] = {}
         if not left:
-            self.staging.flush()
+            self.staging.flush(self.db)
             return
         with closing(PlaceReader(self.servers, sorted({topic for topic, _ in left}))) as reader:
             for place, records in reader.read(left):
@@ -73,7 +73,7 @@ class StreamRefold:
                 progress(done, whole)
         with overflowing(self.staging.layout):
             self._fold_all(read)
-            self.staging.flush()
+            self.staging.flush(self.db)
         self.read += whole
         self.at |= {place: offsets[-1] + 1 for place, offsets in left.items()}
 

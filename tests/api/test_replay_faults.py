@@ -305,9 +305,9 @@ def test_a_full_disk_is_said_and_a_lost_connection_too_and_nothing_is_half_shown
     ]:
         with monkeypatch.context() as failing:
 
-            def flushed(one: staging.Staging, harm: str = harm) -> None:
-                flush(one)
-                one._db.execute(harm.encode())
+            def flushed(one: staging.Staging, through: Database, harm: str = harm) -> None:
+                flush(one, through)
+                through.execute(harm.encode())
 
             failing.setattr(staging.Staging, "flush", flushed)
             code, _, words = run(*command)

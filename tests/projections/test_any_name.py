@@ -241,7 +241,7 @@ def rebuild(db: Database, declared: Declared, layout: Layout, named: Named, log:
     for at in range(0, len(log), third):
         batch = batch_of("named.row", [named.chunk(log[at : at + third], at)])
         staging.add({"named.row": (batch, counted_events(decoder, handled(layout.model), batch, {}, []))})
-        staging.flush()
+        staging.flush(db)
     staging.finish(db)
     set_status(db, build, "shadow")
     assert compare(db, layout, build, serving).differing == 0

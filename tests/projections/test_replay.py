@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from queue import SimpleQueue
 from threading import Event as Flag
 from typing import Any
 
@@ -141,10 +142,10 @@ def test_what_postgres_refuses_of_one_model_stops_no_other_rebuild(
         fold_live(settings)
     right = staging.Staging.flush
 
-    def flush(one: staging.Staging) -> None:
+    def flush(one: staging.Staging, db: Database) -> None:
         if one.build.model == "store_daily":
-            db_of(one).execute("SELECT repeat('x', 1 << 30)")  # 54000, an OperationalError
-        right(one)
+            db.execute("SELECT repeat('x', 1 << 30)")  # 54000, an OperationalError
+        right(one, db)
 
     monkeypatch.setattr(staging.Staging, "flush", flush)
     with Replay(settings) as replay:
@@ -158,10 +159,6 @@ def test_what_postgres_refuses_of_one_model_stops_no_other_rebuild(
     with Replay(settings) as replay:
         assert [model.model for model in replay.execute(["store_daily"], quiet).models] == ["store_daily"]
     assert bytes_of(db, retail.named("store_daily"))
-
-
-def db_of(one: staging.Staging) -> Database:
-    return one._db
 
 
 def test_households_hold_what_their_events_say_and_a_second_time_changes_nothing(
@@ -240,8 +237,8 @@ def test_a_killed_rebuild_goes_on_from_its_last_flush(
     monkeypatch.setattr(building, "READ_RECORDS", 300)
     flushes = []
 
-    def flush_then_die(self: staging.Staging, original: Any = staging.Staging.flush) -> None:
-        original(self)
+    def flush_then_die(self: staging.Staging, db: Database, original: Any = staging.Staging.flush) -> None:
+        original(self, db)
         flushes.append(self.build.number)
         if len(flushes) == len(TABLES) * after + 1:
             raise Killed
@@ -256,6 +253,31 @@ def test_a_killed_rebuild_goes_on_from_its_last_flush(
         report = replay.execute((), quiet)
     assert 0 < report.records < 3000
     assert all(model.differing == 0 for model in report.models)
+    assert tables(db, retail) == before
+
+
+@pytest.mark.parametrize("whole", [1, 2, 3])
+def test_killed_while_only_some_tables_are_finished_a_rebuild_folds_the_others_on(
+    settings: Settings, db: Database, retail: Declared, monkeypatch: pytest.MonkeyPatch, whole: int
+) -> None:
+    fold_live(settings)
+    before = tables(db, retail)
+    finished = SimpleQueue[int]()
+
+    def finish_or_die(self: staging.Staging, db: Database, original: Any = staging.Staging.finish) -> None:
+        if finished.qsize() >= whole:
+            raise Killed
+        finished.put(self.build.number)
+        original(self, db)
+
+    with monkeypatch.context() as dying:
+        dying.setattr(staging.Staging, "finish", finish_or_die)
+        with pytest.raises(Killed), Replay(settings) as replay:
+            replay.execute((), quiet)
+    with Replay(settings) as replay:
+        assert all(model.resumes for model in replay.plan(()).models)
+        report = replay.execute((), quiet)
+    assert {model.model: model.differing for model in report.models} == dict.fromkeys(TABLES, 0)
     assert tables(db, retail) == before
 
 
