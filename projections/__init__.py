@@ -36,6 +36,7 @@ from refold.projections.declaring.expressions import (
     weekday,
     year,
 )
+from refold.projections.declaring.formulas import column, computed, difference, ratio, share
 from refold.projections.declaring.gathering import events, key
 from refold.projections.declaring.links import Link
 from refold.projections.errors import BadDeclaration
@@ -60,8 +61,11 @@ __all__ = [
     "case",
     "cell",
     "coalesce",
+    "column",
+    "computed",
     "concat",
     "day",
+    "difference",
     "divide",
     "events",
     "field",
@@ -73,6 +77,8 @@ __all__ = [
     "month",
     "not_",
     "quarter",
+    "ratio",
+    "share",
     "step",
     "trim",
     "upper",

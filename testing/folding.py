@@ -16,7 +16,7 @@ from refold.projections.partials.evolve import EvolveTarget, evolve_batch, held_
 from refold.projections.partials.partial import merged, partial_of
 from refold.projections.partials.row_batch import RowReader
 from refold.projections.partials.wide_sums import BASE, LIMB, LIMIT, low, scale_of
-from refold.projections.tables.layout import DELETED, VERSION, Layout, Stored, layout_of
+from refold.projections.tables.layout import DELETED, VERSION, Layout, Stored, layout_of, shown_in
 from refold.schemas.arithmetic import EXACT
 from refold.schemas.columns.decoder import ColumnDecoder
 from refold.streams.chunk import Chunk
@@ -119,8 +119,9 @@ class Fold:
     def _shown(self, table: pl.DataFrame) -> list[Row]:
         if self.layout.deletes:
             table = table.filter(pl.col(VERSION) > pl.col(DELETED))
-        cells = {part.name: _cells(self.layout, part, table) for part in self.layout.shown}
-        return [dict(zip(cells, row, strict=True)) for row in zip(*cells.values(), strict=True)]
+        cells = {part.name: _cells(self.layout, part, table) for part in self.layout.stored}
+        rows = [dict(zip(cells, row, strict=True)) for row in zip(*cells.values(), strict=True)]
+        return [shown_in(self.layout, row) for row in rows]
 
 
 def _cuts(length: int) -> list[int]:

@@ -12,13 +12,15 @@ from typing import Any
 
 import msgspec
 
+from refold.projections.declaring.aggregates import aggregate
 from refold.projections.declaring.constants import check_texts, check_units, check_words
 from refold.projections.declaring.expressions import ByEvent, Expression
 from refold.projections.declaring.field_types import (
     EventType as EventType,  # noqa: PLC0414 - all others import it from here
 )
 from refold.projections.declaring.field_types import common_type
-from refold.projections.declaring.gathering import Column, Events, Key
+from refold.projections.declaring.formulas import ShownColumn, check_scale, columns_in
+from refold.projections.declaring.gathering import Column, Computed, Events, Key
 from refold.projections.declaring.indexes import Indexes, check_indexes
 from refold.projections.declaring.links import Link, check_links
 from refold.projections.declaring.served_types import served_type
@@ -49,26 +51,29 @@ class Evolve:
 
 @dataclass(frozen=True, kw_only=True)
 class Rollup:
-    """A row for each value of a key, over any events. `units`: the unit of a column's values, such as EUR or kg; `links`: to other read models."""
+    """A row for each value of a key, over any events. `shown`: columns computed from others; `units`: the unit of a column's values, such as EUR or kg; `links`: to other read models."""
 
     name: str
     domain: str
     description: str
     key: Mapping[str, Key]
     columns: Mapping[str, Column]
+    shown: Mapping[str, ShownColumn] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
     links: Mapping[str, Link] = field(default_factory=dict)
     indexes: Indexes = ()
 
     def __post_init__(self) -> None:
-        _check_names(self.name, self.domain, [*self.key, *self.columns])
-        check_units(self.name, self.units, [*self.key, *self.columns])
-        check_links(self.name, self.links, [*self.key, *self.columns])
-        check_indexes(self.name, self.indexes, [*self.key, *self.columns], self.key)
+        names = [*self.key, *self.columns, *self.shown]
+        _check_names(self.name, self.domain, names)
+        check_units(self.name, self.units, names)
+        check_links(self.name, self.links, names)
+        check_indexes(self.name, self.indexes, names, self.key)
         if not self.key or not self.columns:
             raise BadDeclaration(f"{self.name}: a rollup has a key and columns")
         check_texts(self.name, {"it": self.description, **self.key_docs})
         _check_columns(self.name, self.columns)
+        _check_shown(self.name, self.shown)
         if self.row_events is not None:
             check_condition(self.name, self.row_events.types, self.row_events.condition)
         for name, part in self.key.items():
@@ -97,12 +102,14 @@ class Entity:
     columns: Mapping[str, Column] = field(default_factory=dict)
     evolve: Evolve | None = None
     deleted_when: type[Event] | None = None
+    shown: Mapping[str, ShownColumn] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
     links: Mapping[str, Link] = field(default_factory=dict)
     indexes: Indexes = ()
 
     def __post_init__(self) -> None:
-        names = list(self.columns) if self.evolve is None else list(self.evolve.state.__struct_fields__)
+        gathered = self.columns if self.evolve is None else self.evolve.state.__struct_fields__
+        names = [*gathered, *self.shown]
         _check_names(self.name, self.domain, [self.key_name, *names])
         check_units(self.name, self.units, [self.key_name, *names])
         check_links(self.name, self.links, [self.key_name, *names])
@@ -111,6 +118,7 @@ class Entity:
             raise BadDeclaration(f"{self.name}: an entity has either columns or evolve")
         check_texts(self.name, {"it": self.description, **self.key_docs})
         _check_columns(self.name, self.columns)
+        _check_shown(self.name, self.shown)
         if self.evolve is not None:
             _check_evolve(self.name, self.evolve)
         if any(kind.category != self.category for kind in handled(self)):
@@ -206,10 +214,24 @@ def _check_columns(name: str, columns: Mapping[str, Column]) -> None:
     for column_name, column in columns.items():
         where = f"{name}.{column_name}"
         check_condition(where, column.of.types, column.of.condition)
-        if column.gather != "count":
+        if isinstance(column, Computed):
+            if column.given is not None:
+                check_condition(where, column.of.types, column.given)
+            for part in aggregate(column_name, column, where).parts.values():
+                _check_value(where, part.of.types, part.value) if part.value is not None else None
+        elif column.gather != "count":
             found = _check_value(where, column.of.types, column.value)
             if column.gather == "sum":
                 sum_of(found, where)
+
+
+def _check_shown(name: str, shown: Mapping[str, ShownColumn]) -> None:
+    check_texts(name, {column_name: column.doc for column_name, column in shown.items()})
+    for column_name, column in shown.items():
+        where = f"{name}.{column_name}"
+        check_scale(where, column.formula.scale)
+        if not list(columns_in(column.formula.term, where)):
+            raise BadDeclaration(f"{where}: it is computed from no column")
 
 
 def _check_value(where: str, kinds: Sequence[EventType], value: Expression | None) -> ColumnType:

@@ -10,8 +10,8 @@ from refold.projections.errors import BadDeclaration
 from refold.schemas.contracts import Category, Event
 from refold.schemas.upcast import upcasts_of
 
-Gather = Literal["count", "sum", "min", "max", "first", "last", "value"]
-"""`value`: that of the one event of the row, in an event table."""
+Gather = Literal["count", "sum", "min", "max", "first", "last", "value", "avg", "stddev", "variance", "any", "all"]
+"""`value`: that of the one event of the row, in an event table. Of `avg` and those behind it a row holds parts (`aggregates`)."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,7 @@ class Events:
 
     def where(self, condition: Condition) -> "Events":
         """Only the events for which the condition holds."""
-        if not isinstance(condition, Condition):
-            raise BadDeclaration(f"where() takes a condition such as field('x').eq(1), not {condition!r}")
+        _condition(condition, "where()")
         return replace(self, condition=condition if self.condition is None else self.condition & condition)
 
     def count(self, doc: str) -> "Column":
@@ -56,6 +55,29 @@ class Events:
         """The field's value in the latest event; null if it is null there."""
         return Column("last", self, _expression(of), doc)
 
+    def avg(self, of: str | Expression, doc: str, scale: int | None = None) -> "Computed":
+        """The average of the values that are not null, rounded to `scale` places; null without any.
+
+        Without `scale` it has two places more than the values.
+        """
+        return Computed("avg", self, _expression(of), doc, scale)
+
+    def stddev(self, of: str | Expression, doc: str, scale: int | None = None) -> "Computed":
+        """The standard deviation of a sample, as SQL's `stddev`; null for fewer than two values."""
+        return Computed("stddev", self, _expression(of), doc, scale)
+
+    def variance(self, of: str | Expression, doc: str, scale: int | None = None) -> "Computed":
+        """The variance of a sample, as SQL's `variance`; null for fewer than two values."""
+        return Computed("variance", self, _expression(of), doc, scale)
+
+    def any(self, condition: Condition, doc: str) -> "Computed":
+        """Whether the condition holds for one event at least; false without events."""
+        return Computed("any", self, None, doc, given=_condition(condition, "any()"))
+
+    def all(self, condition: Condition, doc: str) -> "Computed":
+        """Whether the condition holds for every event; true without events."""
+        return Computed("all", self, None, doc, given=_condition(condition, "all()"))
+
 
 def events(category: Category, *types: type[Event]) -> Events:
     """Events of a category, of the given types."""
@@ -80,6 +102,14 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Computed(Column):
+    """A column that is computed from hidden ones. `scale`: its places; `given`: the condition of an any or all."""
+
+    scale: int | None = None
+    given: Condition | None = None
+
+
+@dataclass(frozen=True)
 class Key:
     """A column of a rollup's key."""
 
@@ -94,3 +124,9 @@ def key(value: str | Expression, doc: str) -> Key:
 
 def _expression(of: str | Expression) -> Expression:
     return Field(of) if isinstance(of, str) else of
+
+
+def _condition(said: object, where: str) -> Condition:
+    if not isinstance(said, Condition):
+        raise BadDeclaration(f"{where} takes a condition such as field('x').eq(1), not {said!r}")
+    return said

@@ -100,7 +100,7 @@ def _typed(db: Database, layout: Layout, key: Sequence[str | None]) -> tuple[Any
 
 
 def _row(db: Database, layout: Layout, key: Sequence[Any]) -> dict[str, Any] | None:
-    names = [part.name for part in layout.columns if part.doc is not None]
+    names = [part.name for part in layout.shown_columns]
     same = [
         sql.SQL("{} IS NULL" if value is None else "{} = %s::" + part.type.sql).format(sql.Identifier(part.name))
         for part, value in zip(layout.keys, key, strict=True)

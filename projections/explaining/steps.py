@@ -14,7 +14,7 @@ from refold.projections.partials.evolve import row_after
 from refold.projections.partials.places import PLACES
 from refold.projections.partials.row_batch import row_of
 from refold.projections.partials.row_values import Row
-from refold.projections.tables.layout import DELETED, VERSION, Layout, Merge
+from refold.projections.tables.layout import DELETED, VERSION, Layout, Merge, shown_columns_in
 from refold.schemas.arithmetic import EXACT
 from refold.schemas.columns.upcast import SUB
 from refold.schemas.contracts import Category, Event
@@ -106,7 +106,7 @@ class GatheredSteps:
         self._layout, self._key, self._row = layout, key, row
 
     def take(self, record: RowRecord) -> Change:
-        before = self.shown()
+        before = self._row and dict(self._row) if self.shown() is not None else None
         try:
             events = key_events(self._layout, self._key, record)
         except Undecodable:
@@ -118,12 +118,12 @@ class GatheredSteps:
                 self._row = identity_row(self._layout)
             for step in plan(self._layout, kind)[1]:
                 step(self._row, event)
-        return _change(self._layout, before, self.shown())
+        return _change(self._layout, before, self._row if self.shown() is not None else None)
 
     def shown(self) -> dict[str, Any] | None:
         if self._row is None or (self._layout.deletes and self._row[VERSION] <= self._row[DELETED]):
             return None
-        return {part.name: self._row[part.name] for part in self._layout.columns if part.doc is not None}
+        return shown_columns_in(self._layout, self._row)
 
     def copied(self) -> Self:
         return type(self)(self._layout, self._key, None if self._row is None else dict(self._row))
@@ -137,7 +137,7 @@ class EvolvedSteps:
         self._held: HeldRow = NEW
 
     def take(self, record: RowRecord) -> Change:
-        before = self.shown()
+        before = self._stored()
         kinds = handled(self._layout.model)
         placed = [
             (record.meta.version * PLACES + sub, event)
@@ -148,9 +148,13 @@ class EvolvedSteps:
             self._held = row_after(self._layout, self._held, placed)
         except EventFailed:
             return Change(FAILED)
-        return _change(self._layout, before, self.shown())
+        return _change(self._layout, before, self._stored())
 
     def shown(self) -> dict[str, Any] | None:
+        stored = self._stored()
+        return None if stored is None else shown_columns_in(self._layout, stored)
+
+    def _stored(self) -> dict[str, Any] | None:
         state = self._held.state
         if state is None:
             return None
@@ -160,21 +164,28 @@ class EvolvedSteps:
         return copy(self)
 
 
-def _change(layout: Layout, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> Change:
+def _change(layout: Layout, before: Row | None, after: Row | None) -> Change:
+    """The change from one row of stored columns to another."""
     if after is None:
-        gone = {name: ColumnChange(value, None) for name, value in (before or {}).items() if value is not None}
-        return Change(UNCHANGED if before is None else DELETES, gone)
+        gone = {} if before is None else _told(layout, before)
+        changes = {name: ColumnChange(value, None) for name, value in gone.items() if value is not None}
+        return Change(UNCHANGED if before is None else DELETES, changes)
     columns = {}
-    started = identity_row(layout) if before is None else before
-    for part in layout.columns:
-        if part.doc is None:
-            continue
-        old, new = started[part.name], after[part.name]
+    started, ended = _told(layout, identity_row(layout) if before is None else before), _told(layout, after)
+    added = {part.name for part in layout.columns if part.merge is Merge.ADD}
+    for name, old in started.items():
+        new = ended[name]
         if old != new:
-            adds = _difference(old, new) if part.merge is Merge.ADD else None
-            columns[part.name] = ColumnChange(None if before is None else old, new, adds)
+            adds = _difference(old, new) if name in added else None
+            columns[name] = ColumnChange(None if before is None else old, new, adds)
     effect = CREATED if before is None else CHANGED if columns else UNCHANGED
     return Change(effect, columns)
+
+
+def _told(layout: Layout, row: Row) -> Row:
+    """What readers see of a row, and the sums and counts from which Postgres computes a column."""
+    parts = {name: row[name] for derived in layout.derived for name in derived.parts}
+    return shown_columns_in(layout, row) | parts
 
 
 def _difference(old: Any, new: Any) -> Any:

@@ -104,12 +104,11 @@ def _key_part(layout: Layout, kind: EventType, name: str) -> Callable[[Row], Any
 
 
 def _gathering(layout: Layout, kind: EventType) -> list[Step]:
-    model = layout.model
-    columns = {name: column for name, column in model.columns.items() if kind in column.of.types}
+    columns = {name: column for name, column in layout.gathers.items() if kind in column.of.types}
     plain = [_step(kind, name, c) for name, c in columns.items() if c.gather not in {"first", "last"}]
     chosen: dict[str, dict[str, Column]] = {}
     for name, column in columns.items():
-        order = order_column(column, model.columns.values())
+        order = order_column(column, layout.gathers.values())
         if order is not None:
             chosen.setdefault(order, {})[name] = column
     return plain + [_choice(layout, kind, order, alike) for order, alike in chosen.items()]

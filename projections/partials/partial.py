@@ -126,7 +126,7 @@ def _of_type(layout: Layout, kind: EventType, frame: pl.DataFrame) -> pl.DataFra
     model = layout.model
     if isinstance(model, Rollup) and model.row_events is not None:
         return _row_each(layout, kind, with_rows(model, kind, frame))
-    columns = {name: column for name, column in model.columns.items() if kind in column.of.types}
+    columns = {name: column for name, column in layout.gathers.items() if kind in column.of.types}
     if isinstance(model, Entity) and kind.event is model.deleted_when:
         columns = {}
     ordered = {name: column for name, column in columns.items() if column.gather in {"first", "last"}}
@@ -141,7 +141,7 @@ def _of_type(layout: Layout, kind: EventType, frame: pl.DataFrame) -> pl.DataFra
         else [pl.col(m.STREAM).alias(model.key_name)]
     )
     sums = [found for name, column in columns.items() for found in _gathered(layout, kind, name, column)]
-    found = frame.group_by(keys).agg(*sums, *_orders(kind, model.columns, ordered), *_versions(layout, kind))
+    found = frame.group_by(keys).agg(*sums, *_orders(kind, layout.gathers, ordered), *_versions(layout, kind))
     return found.with_columns(_order_texts(layout, kind, found.columns)).select(_cast(layout, found.columns))
 
 

@@ -92,18 +92,18 @@ class Gates:
 
 
 def _columns(found: Declared, text: str) -> list[tuple[str, str, str]]:
-    """The columns of `model.column`, `domain.model.column` or a whole model, with their hidden order columns."""
+    """The columns of `model.column`, `domain.model.column` or a whole model, with the hidden ones that belong to them."""
     for named, column in ((text, None), tuple(text.rpartition(".")[::2])):
         try:
             layout = found.named(str(named))
         except UnknownModel:
             continue
-        parts = {part.name: part for part in layout.columns}
+        parts = {part.name: (part.order,) for part in layout.columns} | {one.name: one.parts for one in layout.derived}
         if column is not None and column not in parts:
             raise BadGate(
                 f"--expect-changes {text}: {layout.name} has the columns {', '.join(p.name for p in layout.shown)}"
             )
-        wanted = list(parts) if column is None else [column, *filter(None, [parts[column].order])]
+        wanted = list(parts) if column is None else [column, *filter(None, parts[column])]
         return [(layout.model.domain, layout.name, name) for name in wanted]
     raise BadGate(f"--expect-changes {text}: no read model or column of one has that name")
 

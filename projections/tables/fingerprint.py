@@ -81,6 +81,11 @@ def _source(code: Any) -> str:
         ) from problem
 
 
+def _counts(value: object, name: str) -> bool:
+    """Whether a field changes rows. Declarations of before there were shown columns keep their fingerprints."""
+    return name not in _OF_NO_ROW and (name != "shown" or bool(getattr(value, name)))
+
+
 def _said(value: Any) -> Any:
     match value:
         case Evolve():
@@ -98,7 +103,7 @@ def _said(value: Any) -> Any:
         case _ if is_dataclass(value):
             said = [
                 type(value).__name__,
-                {f.name: _said(getattr(value, f.name)) for f in fields(value) if f.name not in _OF_NO_ROW},
+                {f.name: _said(getattr(value, f.name)) for f in fields(value) if _counts(value, f.name)},
             ]
         case _:
             said = repr(value)

@@ -1,16 +1,22 @@
 """A declaration as the columns of its table: their names, types, and rules for merging two partial results."""
 
 import typing
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import cached_property
+from typing import Any
 
+from refold.projections.declaring.aggregates import aggregate
 from refold.projections.declaring.declaration import Entity, Model, Rollup, handled
 from refold.projections.declaring.field_types import common_type
-from refold.projections.declaring.gathering import Column
-from refold.projections.declaring.sql_types import BIGINT, LONG_DIGITS, TEXT, ColumnType, of_python, sum_of
+from refold.projections.declaring.formulas import columns_in
+from refold.projections.declaring.gathering import Column, Computed
+from refold.projections.declaring.number_types import number_type
+from refold.projections.declaring.sql_types import BIGINT, LONG_DIGITS, TEXT, ColumnType, decimal, of_python, sum_of
 from refold.projections.declaring.value_types import value_type
 from refold.projections.errors import BadDeclaration
+from refold.projections.tables.derived import Derived, value_in
 
 _KEYS, _COLUMNS = 32, 1600
 VERSION, DELETED = "_version", "_deleted"
@@ -47,13 +53,22 @@ class Stored:
         return self.merge is Merge.ADD and self.type.digits > LONG_DIGITS
 
 
+Shown = Stored | Derived
+"""A column that readers see."""
+
+
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """A model's table: key columns, gathered columns, hidden columns. Made once for each model."""
+    """A model's table: key columns, gathered columns, hidden columns. Made once for each model.
+
+    `gathers`: what each gathered column gathers, those of `derived` by their hidden parts.
+    """
 
     model: Model
     keys: tuple[Stored, ...]
     columns: tuple[Stored, ...]
+    gathers: Mapping[str, Column] = field(default_factory=dict)
+    derived: tuple[Derived, ...] = ()
 
     @property
     def name(self) -> str:
@@ -68,8 +83,16 @@ class Layout:
         return self.keys + self.columns
 
     @property
-    def shown(self) -> list[Stored]:
-        return [part for part in self.stored if part.doc is not None]
+    def shown(self) -> list[Shown]:
+        """What readers see, in the order of the declaration."""
+        return [*self.keys, *self.shown_columns]
+
+    @cached_property
+    def shown_columns(self) -> list[Shown]:
+        """What readers see besides the key."""
+        places = {name: place for place, name in enumerate(self.model.columns)}
+        found: list[Shown] = [part for part in self.columns if part.doc is not None]
+        return sorted([*found, *self.derived], key=lambda part: places.get(part.name, len(places)))
 
     def part(self, name: str) -> Stored:
         """A stored column by name."""
@@ -93,6 +116,20 @@ class Layout:
     @property
     def evolves(self) -> bool:
         return isinstance(self.model, Entity) and self.model.evolve is not None
+
+
+def shown_in(layout: Layout, row: Mapping[str, Any]) -> dict[str, Any]:
+    """What readers see of a row of the stored columns."""
+    return {part.name: _value_in(part, row) for part in layout.shown}
+
+
+def shown_columns_in(layout: Layout, row: Mapping[str, Any]) -> dict[str, Any]:
+    """The same without the key."""
+    return {part.name: _value_in(part, row) for part in layout.shown_columns}
+
+
+def _value_in(part: Shown, row: Mapping[str, Any]) -> Any:
+    return value_in(part, row) if isinstance(part, Derived) else row[part.name]
 
 
 def order_column(column: Column, columns: Iterable[Column]) -> str | None:
@@ -120,15 +157,45 @@ def layout_of(model: Model) -> Layout:
 def _laid_out(model: Model) -> Layout:
     if isinstance(model, Rollup):
         keys = tuple(_rollup_key(model, name) for name in model.key)
-        return Layout(model, keys, (*_gathered(model, TEXT),))
+        return _with_derived(model, keys, TEXT)
     keys = (Stored(model.key_name, TEXT, Merge.LEAST, model.key_doc, required=True),)
     hidden: list[Stored] = []
     if model.evolve is not None or model.deleted_when is not None:
         hidden.append(Stored(VERSION, BIGINT, Merge.GREATEST, required=True))
     if model.deleted_when is not None:
         hidden.append(Stored(DELETED, BIGINT, Merge.GREATEST, required=True))
-    columns = _evolved(model) if model.evolve is not None else _gathered(model, BIGINT)
-    return Layout(model, keys, (*columns, *hidden))
+    if model.evolve is None:
+        return _with_derived(model, keys, BIGINT, hidden)
+    columns = _evolved(model)
+    return Layout(model, keys, (*columns, *hidden), {}, (*_computed(model, [*keys, *columns]),))
+
+
+def _with_derived(
+    model: Model, keys: tuple[Stored, ...], order_type: ColumnType, hidden: Sequence[Stored] = ()
+) -> Layout:
+    gathers, derived = dict[str, Column](), list[Derived]()
+    for name, column in model.columns.items():
+        if isinstance(column, Computed):
+            found = aggregate(name, column, f"{model.name}.{name}")
+            gathers |= found.parts
+            derived.append(Derived(name, found.type, column.doc, found.formula, tuple(found.parts)))
+        else:
+            gathers[name] = column
+    columns = _gathered(model, gathers, {name for one in derived for name in one.parts}, order_type)
+    computed = _computed(model, [*keys, *columns])
+    return Layout(model, keys, (*columns, *hidden), gathers, (*derived, *computed))
+
+
+def _computed(model: Model, stored: Sequence[Stored]) -> list[Derived]:
+    """The columns that arithmetic between shown ones gives. Raises BadDeclaration."""
+    numbers = [part.name for part in stored if part.doc is not None and number_type(part.type) is not None]
+    for name, shown in model.shown.items():
+        if unknown := [one for one in columns_in(shown.formula.term) if one not in numbers]:
+            raise BadDeclaration(
+                f"{model.name}.{name}: {unknown[0]} is no column of numbers of it; it has {', '.join(numbers) or 'none'}."
+                " Of an average take its sum and its count"
+            )
+    return [Derived(name, decimal(one.formula.scale), one.doc, one.formula) for name, one in model.shown.items()]
 
 
 def _rollup_key(model: Rollup, name: str) -> Stored:
@@ -140,11 +207,12 @@ def _rollup_key(model: Rollup, name: str) -> Stored:
     )
 
 
-def _gathered(model: Model, order_type: ColumnType) -> list[Stored]:
+def _gathered(model: Model, gathers: Mapping[str, Column], hidden: set[str], order_type: ColumnType) -> list[Stored]:
     columns, orders = [], {}
-    for name, column in model.columns.items():
-        order = order_column(column, model.columns.values())
-        columns.append(_stored(model.name, name, column, order))
+    for name, column in gathers.items():
+        order = order_column(column, gathers.values())
+        part = _stored(model.name, name, column, order)
+        columns.append(replace(part, doc=None) if name in hidden else part)
         if order is not None:
             merge = Merge.LEAST if column.gather == "first" else Merge.GREATEST
             orders[order] = Stored(order, order_type, merge)

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from functools import cache
 
 from refold.projections.declaring.declaration import Entity, EventType, Evolve, Model, Rollup, handled
-from refold.projections.declaring.gathering import Column
+from refold.projections.declaring.gathering import Column, Computed
 from refold.projections.tables.declared import Declared, declared
-from refold.projections.tables.said import condition_words, expression_words
+from refold.projections.tables.said import condition_words, expression_words, term_words
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Events that a column is made from. `gather`: count, sum, min, max, first, last, key, evolve, or delete."""
+    """Events that a column is made from. `gather`: count, sum, min, max, first, last, avg, stddev, variance, any, all, key, evolve, shown, or delete."""
 
     gather: str
     events: tuple[str, ...]
@@ -51,11 +51,11 @@ def _of_table(model: Model) -> Lineage:
     every = _names(handled(model))
     if isinstance(model, Rollup):
         keys = {name: Origin("key", every, expression_words(part.value)) for name, part in model.key.items()}
-        return Lineage({**keys, **_gathered(model.columns)})
+        return Lineage({**keys, **_gathered(model.columns), **_shown(model)})
     keys = {model.key_name: Origin("key", every, "the stream's id")}
     deleted = model.deleted_when
     named = None if deleted is None else f"{model.category.name}.{deleted.__name__}"
-    return Lineage({**keys, **_of_entity(model, every)}, deleted_by=named)
+    return Lineage({**keys, **_of_entity(model, every), **_shown(model)}, deleted_by=named)
 
 
 def _of_entity(model: Entity, every: tuple[str, ...]) -> dict[str, Origin]:
@@ -73,11 +73,23 @@ def _gathered(columns: Mapping[str, Column]) -> dict[str, Origin]:
         name: Origin(
             column.gather,
             _names(column.of.types),
-            None if column.value is None else expression_words(column.value),
+            _value(column),
             None if column.of.condition is None else condition_words(column.of.condition),
         )
         for name, column in columns.items()
     }
+
+
+def _value(column: Column) -> str | None:
+    """The value that is gathered, or the condition of which an any or all tells."""
+    if isinstance(column, Computed) and column.given is not None:
+        return condition_words(column.given)
+    return None if column.value is None else expression_words(column.value)
+
+
+def _shown(model: Model) -> dict[str, Origin]:
+    """Columns that no event is gathered into: arithmetic between others."""
+    return {name: Origin("shown", (), term_words(shown.formula.term)) for name, shown in model.shown.items()}
 
 
 def _names(kinds: Sequence[EventType]) -> tuple[str, ...]:

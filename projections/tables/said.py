@@ -32,6 +32,7 @@ from refold.projections.declaring.expressions import (
     Part,
     Step,
 )
+from refold.projections.declaring.formulas import Constant, OfColumn, Operation, Term
 from refold.projections.declaring.sql_types import ENVELOPE_TYPES
 
 _SIGNS = {"eq": "=", "ne": "<>", "gt": ">", "ge": ">=", "lt": "<", "le": "<=", "in": "in"}
@@ -70,6 +71,22 @@ def condition_words(said: Condition) -> str:
         case Both(left, right) | Either(left, right):
             return f"{_within(left)} {'and' if isinstance(said, Both) else 'or'} {_within(right)}"
     raise TypeError(said)
+
+
+def term_words(term: Term) -> str:
+    """Arithmetic between columns, as a formula."""
+    match term:
+        case OfColumn(name):
+            return name
+        case Constant(value):
+            return str(value)
+        case Operation(operator, left, right):
+            return f"{_inner(left)} {operator} {_inner(right)}"
+    raise TypeError(term)
+
+
+def _inner(term: Term) -> str:
+    return f"({term_words(term)})" if isinstance(term, Operation) else term_words(term)
 
 
 def _within(said: Condition) -> str:

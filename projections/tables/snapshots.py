@@ -76,6 +76,9 @@ def keep(db: Database, layout: Layout, build: Build, snapshot: Snapshot) -> Snap
     if layout.deletes:
         hidden = sql.SQL("DELETE FROM {} WHERE NOT {} > {}")
         db.execute(hidden.format(table, sql.Identifier(VERSION), sql.Identifier(DELETED)))
+    for derived in layout.derived:  # from now on a value like any other
+        stay = sql.SQL("ALTER TABLE {} ALTER COLUMN {} DROP EXPRESSION")
+        db.execute(stay.format(table, sql.Identifier(derived.name)))
     for part in layout.stored:
         if part.doc is None:
             db.execute(sql.SQL("ALTER TABLE {} DROP COLUMN {}").format(table, sql.Identifier(part.name)))
@@ -90,9 +93,9 @@ def keep(db: Database, layout: Layout, build: Build, snapshot: Snapshot) -> Snap
     _close(db, schema, kept)
     text = sql.Literal(msgspec.json.encode(whole).decode())
     db.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(kept, text))
-    for part in layout.shown:
+    for shown in layout.shown:
         comment = sql.SQL("COMMENT ON COLUMN {}.{} IS {}")
-        db.execute(comment.format(kept, sql.Identifier(part.name), sql.Literal(str(part.doc))))
+        db.execute(comment.format(kept, sql.Identifier(shown.name), sql.Literal(str(shown.doc))))
     return whole
 
 

@@ -8,6 +8,7 @@ from refold.projections.declaring.declaration import View
 from refold.projections.declaring.served_types import served_type
 from refold.projections.tables import view_swap
 from refold.projections.tables.builds import Build
+from refold.projections.tables.derived import Derived, expression
 from refold.projections.tables.layout import DELETED, VERSION, Layout, Stored
 from refold.projections.tables.names import table
 from refold.projections.tables.view_swap import Name
@@ -19,7 +20,7 @@ ANALYST = "refold_analyst"
 def create(db: Database, layout: Layout, build: Build, *, with_key: bool = True) -> None:
     """Create the build's schema and table. A rebuild adds the key at its end, when all rows are there."""
     db.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(build.schema)))
-    columns = sql.SQL(", ").join(_column(part) for part in layout.stored)
+    columns = sql.SQL(", ").join([*map(_column, layout.stored), *map(_derived, layout.derived)])
     options = sql.SQL("") if layout.evolves else sql.SQL("WITH (fillfactor = 80)")
     db.execute(sql.SQL("CREATE TABLE {} ({}) {}").format(table(layout, build.schema), columns, options))
     if with_key:
@@ -108,6 +109,13 @@ def _column(part: Stored) -> sql.Composed:
     collation = sql.SQL(' COLLATE "C"') if part.type.sql == "text" else sql.SQL("")
     required = sql.SQL(" NOT NULL") if part.required else sql.SQL("")
     return sql.SQL("{} {}{}{}").format(sql.Identifier(part.name), sql.SQL(part.type.sql), collation, required)
+
+
+def _derived(part: Derived) -> sql.Composed:
+    """A column that Postgres computes whenever it writes the row: readers filter, sort and index it like any other."""
+    return sql.SQL("{} {} GENERATED ALWAYS AS ({}) STORED").format(
+        sql.Identifier(part.name), sql.SQL(part.type.sql), expression(part)
+    )
 
 
 def _ensure_schema(db: Database, domain: str) -> None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal, localcontext
 from enum import Enum
 from fractions import Fraction
 from hashlib import sha256
@@ -15,7 +15,7 @@ from refold.projections.declaring.conditions import Both, Compare, Condition, Ei
 from refold.projections.declaring.declaration import Entity, EventType, Model, Rollup, handled
 from refold.projections.declaring.event_table import EventTable
 from refold.projections.declaring.expressions import ByEvent, Calendar, Day, Expression, Field, Part
-from refold.projections.declaring.gathering import Column
+from refold.projections.declaring.gathering import Column, Computed
 from tests.projections import naive_values
 
 
@@ -101,6 +101,9 @@ def _gathered(model: Model, column: Column, items: list[Happened]) -> Any:
     ]
     if column.gather == "count":
         return len(chosen)
+    if isinstance(column, Computed) and column.given is not None:
+        holding = [item for item in chosen if _holds(column.given, item)]
+        return bool(holding) if column.gather == "any" else len(holding) == len(chosen)
     assert column.value is not None
     if column.gather in {"first", "last"}:
         ordered = sorted(chosen, key=lambda item: item.place if isinstance(model, Entity) else item.order)
@@ -108,7 +111,25 @@ def _gathered(model: Model, column: Column, items: list[Happened]) -> Any:
     values = [value for item in chosen if (value := _value(column.value, item)) is not None]
     if column.gather == "sum":
         return sum(values)
+    if isinstance(column, Computed):
+        return naive_statistic(column.gather, values, column.scale)
     return (min if column.gather == "min" else max)(values, default=None)
+
+
+def naive_statistic(gather: str, values: Sequence[Any], scale: int | None) -> Decimal | None:
+    """By the definition, with 300 digits, and rounded once; without `scale` there must be no values."""
+    if len(values) < (1 if gather == "avg" else 2):
+        return None
+    assert scale is not None
+    with localcontext(prec=300):
+        mean = sum(map(Decimal, values), Decimal(0)) / len(values)
+        if gather == "avg":
+            found = mean
+        else:  # by whole numbers, so that a tie stays one
+            squares = sum((Decimal(value) ** 2 for value in values), Decimal(0)) * len(values)
+            found = (squares - sum(map(Decimal, values), Decimal(0)) ** 2) / (len(values) * (len(values) - 1))
+        rounded = found.sqrt() if gather == "stddev" else found
+        return rounded.quantize(Decimal(1).scaleb(-scale), ROUND_HALF_UP)
 
 
 def _value(value: Expression, item: Happened) -> Any:

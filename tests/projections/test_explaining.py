@@ -27,6 +27,7 @@ from refold.projections.explaining.steps import (
 )
 from refold.projections.partials.by_rows import plan
 from refold.projections.partials.of_key import rows_of_key
+from refold.projections.tables.derived import value_in
 from refold.projections.tables.layout import Layout, Merge, layout_of
 from refold.schemas.columns import envelope as m
 from refold.schemas.meta import Meta
@@ -50,7 +51,7 @@ from tests.projections.sample import (
 )
 from tests.projections.test_partial import LOGS, frames_of
 
-_GATHERS = ("count", "sum", "min", "max", "first", "last")
+_GATHERS = ("count", "sum", "min", "max", "first", "last", "avg", "stddev")
 
 
 @st.composite
@@ -63,7 +64,8 @@ def declarations(draw: st.DrawFn) -> Model:
         of, gather = draw(st.sampled_from([paid] if is_entity else [paid, both])), draw(st.sampled_from(_GATHERS))
         if draw(st.booleans()):
             of = of.where(Field("amount").gt(draw(st.sampled_from([Decimal(-1), Decimal("0.5")]))))
-        columns[f"c{number}"] = of.count("x") if gather == "count" else getattr(of, gather)("amount", "x")
+        places = {"scale": 3} if gather in {"avg", "stddev"} else {}
+        columns[f"c{number}"] = of.count("x") if gather == "count" else getattr(of, gather)("amount", "x", **places)
     named: dict[str, Any] = {"name": "made", "domain": "sample", "description": "Made.", "columns": columns}
     if is_entity:
         deleted = draw(st.sampled_from([None, Closed]))
@@ -120,6 +122,9 @@ def test_the_events_of_each_key_give_exactly_its_row(model: Model, log: list[Hap
         for part in layout.columns:
             if part.merge is Merge.ADD and part.doc is not None and row is not None:
                 assert (totals.get(part.name, Total()).adds or 0) == row[part.name]
+        for derived in layout.derived:  # its sum and count, by which a reader can compute it
+            parts = {name: totals.get(name, Total()).adds or 0 for name in derived.parts}
+            assert row is None or value_in(derived, parts) == row[derived.name]
 
 
 @settings(max_examples=100, deadline=None)

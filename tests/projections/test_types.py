@@ -1,5 +1,6 @@
 """Any declaration over any types: rows, columns, any chunking and Postgres agree with the naive fold."""
 
+import random
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime
@@ -11,11 +12,15 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from psycopg import sql
+from psycopg.rows import dict_row
 
 from refold.projections.declaring.conditions import Condition
 from refold.projections.declaring.declaration import Entity, Model, Rollup
 from refold.projections.declaring.expressions import by_event, day, field, hour, quarter, week, weekday
+from refold.projections.declaring.formulas import Formula, Term, column
 from refold.projections.declaring.gathering import Column, events, key
+from refold.projections.declaring.sql_types import decimal
 from refold.projections.live.models import ModelsFold
 from refold.projections.live.process import ensure_builds
 from refold.projections.partials import merge_sql
@@ -24,12 +29,17 @@ from refold.projections.partials.by_rows import partial_columns
 from refold.projections.partials.partial import merged, partial_of
 from refold.projections.partials.row_batch import RowReader
 from refold.projections.tables import builds as all_builds
-from refold.projections.tables import tables
+from refold.projections.tables import snapshots, tables
 from refold.projections.tables.declared import declared_of
+from refold.projections.tables.derived import Derived, expression, value_in
 from refold.projections.tables.layout import Layout, layout_of
+from refold.projections.tables.served import served_table
+from refold.projections.tables.snapshots import Snapshot
+from refold.schemas.arithmetic import EXACT
 from refold.schemas.columns.decoder import ColumnDecoder
 from refold.streams.postgres.arrays import literal
 from refold.streams.postgres.connection import Database
+from tests.projections import test_aggregates
 from tests.projections.conftest import core_stands
 from tests.projections.naive import Happened, naive_rows
 from tests.projections.test_models import rows
@@ -147,6 +157,80 @@ def test_postgres_merges_as_partials_do(db: Database, seed: int) -> None:
             merge_sql.add(db, layout, build.schema, both(model, happened[at : at + 7]))
         assert rows(db, layout) == naive_rows(model, happened)
         db.execute("DROP VIEW typed.of_types")
+
+
+def test_postgres_computes_averages_spreads_and_conditions_as_by_hand(db: Database) -> None:
+    happened = random_log(7, 60)
+    for of in ("amount_or_none", "number"):
+        model = test_aggregates.rollup(test_aggregates.aggregates(of))
+        layout = layout_of(model)
+        build = all_builds.create(db, layout, "f", "shadow")
+        tables.create(db, layout, build)
+        tables.point_view(db, layout, build)
+        for at in range(0, len(happened), 7):
+            merge_sql.add(db, layout, build.schema, test_aggregates.both(layout, happened[at : at + 7]))
+        assert rows(db, layout) == naive_rows(model, happened)
+        db.execute("DROP VIEW typed.of_types")
+        snapshot = Snapshot(of, "typed", "of_types", [], None, "f", "now", served_table(layout))
+        with db.transaction():
+            snapshots.keep(db, layout, build, snapshot)
+        kept = sql.Identifier(snapshots.schema_of("typed", of), "of_types")
+        query = db.cursor(row_factory=dict_row).execute(
+            sql.SQL("SELECT * FROM {} ORDER BY by NULLS FIRST").format(kept)
+        )
+        assert query.fetchall() == [
+            {part.name: row[part.name] for part in layout.shown} for row in naive_rows(model, happened)
+        ]
+
+
+def random_term(chance: random.Random, depth: int) -> Term:
+    if not depth:
+        return column(chance.choice("abcn"))
+    left, right = random_term(chance, chance.randrange(depth)), random_term(chance, chance.randrange(depth))
+    constants: list[int | Decimal] = [2, -7, Decimal("0.5"), Decimal("-1.25"), Decimal("1e-3"), 0]
+    other: Term | int | Decimal = chance.choice(constants) if chance.random() < 0.3 else right
+    return (left + other, left - other, left * other, left / other)[chance.randrange(4)]
+
+
+def test_postgres_computes_a_formula_as_python_does(db: Database) -> None:
+    chance = random.Random(3)
+    cents = [None, 0, 1, -1, 5, -250, 33333, 10**38 - 1, 1 - 10**38]
+    table = [
+        {**{name: amount(chance.choice(cents)) for name in "abc"}, "n": chance.choice([-3, 0, 1, 2, 7])}
+        for _ in range(40)
+    ]
+    db.execute("CREATE TEMP TABLE held (place int, a numeric(38,2), b numeric(38,2), c numeric(38,2), n bigint)")
+    for place, row in enumerate(table):
+        db.execute("INSERT INTO held VALUES (%s, %s, %s, %s, %s)", [place, *row.values()])
+    compared = 0
+    for _ in range(150):
+        scale = chance.choice([0, 1, 2, 6, 30])
+        formula = Formula(random_term(chance, chance.randrange(1, 5)), scale)
+        one = Derived("it", decimal(scale), "It.", formula)
+        query = sql.SQL("SELECT ({})::{}::text FROM held ORDER BY place").format(expression(one), sql.SQL(one.type.sql))
+        found = [value_in(one, row) for row in table]
+        assert [row[0] for row in db.execute(query)] == [None if v is None else format(v, "f") for v in found], formula
+        compared += sum(value is not None for value in found)
+    assert compared > 1000
+
+
+def test_postgres_finds_a_root_as_python_does(db: Database) -> None:
+    """Also beside squares, and of as many digits as a column has."""
+    term = column("n") / column("by")
+    for scale in (0, 3, 18):
+        one = Derived("it", decimal(scale), "It.", Formula(term, scale, root=True))
+        for size in (0, 1, 2, 10**20, 10**37):
+            for n, by in ((size * size, 1), (size * size + 1, 1), (max(0, size * size - 1), 1), (size, 4), (size, 3)):
+                value = value_in(one, {"n": n, "by": by})
+                query = sql.SQL("SELECT ({})::numeric::text FROM (VALUES (%s::numeric, %s::bigint)) t(n, by)").format(
+                    expression(one)
+                )
+                if value is not None:
+                    assert db.execute(query, (n, by)).fetchone() == (format(value, "f"),), (scale, n, by)
+
+
+def amount(cents: int | None) -> Decimal | None:
+    return None if cents is None else EXACT.scaleb(Decimal(cents), -2)
 
 
 CONDITIONED = {

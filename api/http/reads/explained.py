@@ -14,7 +14,7 @@ from refold.projections.explaining.explainer import Explanation
 from refold.projections.explaining.kept import Total
 from refold.projections.explaining.steps import Change, ColumnChange, RowRecord
 from refold.projections.explaining.unfolded import WaitingEvents
-from refold.projections.tables.layout import Layout, Merge, Stored
+from refold.projections.tables.layout import Layout, Merge, Shown, Stored
 from refold.streams.chunk import Place
 
 Json = dict[str, Any]
@@ -36,9 +36,7 @@ def explained(found: Explanation, prefix: str, following: str | None, *, adds_up
         "records": found.of,
         "events": found.events,
         "summed": found.summed,
-        "totals": {
-            part.name: _total(part, found.totals.get(part.name, Total()), found.folded) for part in _columns(layout)
-        },
+        "totals": {part.name: _total(part, found.totals.get(part.name, Total()), found) for part in _told(layout)},
         "changes": [change_json(layout, *one) for one in found.changes],
         "waiting": [_waiting(one) for one in found.unfolded.waiting],
         "void": [{**record_json(one.record), "reason": one.reason} for one in found.unfolded.voids],
@@ -54,12 +52,13 @@ def key_json(layout: Layout, key: Sequence[Any]) -> Json:
 
 def row_json(layout: Layout, row: Mapping[str, Any] | None) -> Json | None:
     """The columns besides the key."""
-    return None if row is None else {part.name: value_json(part, row[part.name]) for part in _columns(layout)}
+    return None if row is None else {part.name: value_json(part, row[part.name]) for part in layout.shown_columns}
 
 
 def change_json(layout: Layout, record: RowRecord, change: Change) -> Json:
     """An event, and what it changed in which column."""
-    columns = {name: _column(layout.part(name), one) for name, one in change.columns.items()}
+    parts = {part.name: part for part in _told(layout)}
+    columns = {name: _column(parts[name], one) for name, one in change.columns.items()}
     return {**record_json(record), "effect": change.effect, "changes": columns}
 
 
@@ -82,7 +81,7 @@ def record_json(record: RowRecord) -> Json:
     }
 
 
-def value_json(part: Stored, value: Any) -> Any:
+def value_json(part: Shown, value: Any) -> Any:
     """A value as Postgres prints it: decimals, days and times are texts."""
     if value is None:
         return None
@@ -99,19 +98,22 @@ def position(positions: Mapping[Place, int], prefix: str) -> str:
     return token({(topic.removeprefix(prefix), part): at for (topic, part), at in positions.items()})
 
 
-def _columns(layout: Layout) -> Sequence[Stored]:
-    return [part for part in layout.columns if part.doc is not None]
+def _told(layout: Layout) -> list[Shown]:
+    """The columns besides the key, and the hidden sums and counts from which some are computed."""
+    return [*layout.shown_columns, *(layout.part(name) for one in layout.derived for name in one.parts)]
 
 
-def _total(part: Stored, total: Total, folded: Mapping[str, Any] | None) -> Json:
-    value = None if folded is None else value_json(part, folded[part.name])
-    found: Json = {"events": total.events, "value": value}
-    if part.merge is Merge.ADD:
-        found["adds"] = value_json(part, total.adds or 0)
-    return found
+def _total(part: Shown, total: Total, found: Explanation) -> Json:
+    is_added = isinstance(part, Stored) and part.merge is Merge.ADD
+    adds = value_json(part, total.adds or 0) if is_added else None
+    if found.folded is None:
+        value = None
+    else:  # a hidden part is what its events added
+        value = value_json(part, found.folded[part.name]) if part.name in found.folded else adds
+    return {"events": total.events, "value": value} | ({"adds": adds} if is_added else {})
 
 
-def _column(part: Stored, change: ColumnChange) -> Json:
+def _column(part: Shown, change: ColumnChange) -> Json:
     found = {"before": value_json(part, change.before), "after": value_json(part, change.after)}
     if change.adds is not None:
         found["adds"] = value_json(part, change.adds)
