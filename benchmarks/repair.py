@@ -1,7 +1,8 @@
 """Measures repair, verify and explain beside a rebuild of the same models: `python -m benchmarks.repair [--weeks 53]`. Last line JSON.
 
 The log is a year of receipts. In each round the models are rebuilt, verified, and 600 rows of each are changed by hand and repaired;
-then one row of each is explained. A repair must find exactly the changed rows, and a verify none afterwards.
+then one row of each is explained. A repair must find exactly the changed rows, and a verify none afterwards. While the rebuilds run and are
+shown to readers, a connection that takes the models' lock as a worker does notes how long it had to wait.
 """
 
 import argparse
@@ -12,6 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from statistics import median
 
+from benchmarks.pause import Pause
 from benchmarks.rebuild import fold_core
 from benchmarks.year import say, servers_with_log
 from refold.projections.explaining.explainer import Asked, Explainer
@@ -95,7 +97,9 @@ def _adds_up(explainer: Explainer, model: str, key: list[str]) -> None:
 def one_round(found: Measured, settings: Settings, chance: random.Random) -> None:
     """A rebuild, a verify, a rebuild of each model, repairs and explanations."""
     with Replay(settings) as replay, connect(settings.dsn(), application_name="bench") as db:
-        timed(found, "rebuild", lambda: _rebuilt(replay, ()))
+        with Pause(settings.dsn()) as pause:
+            timed(found, "rebuild", lambda: _rebuilt(replay, ()))
+        found.setdefault("writers paused", []).append(pause.longest_s)
         timed(found, "verify", lambda: _verified(replay))
         for model in CHANGED:
             timed(found, f"rebuild {model}", lambda model=model: _rebuilt(replay, (model,)))  # type: ignore[misc]  # mypy cannot infer the default
@@ -140,6 +144,7 @@ def main() -> None:
                 "verify_ratio_rebuild": round(middle["verify"] / whole, 2),
                 "repair_ratio_rebuild": shares,
                 "repair_ratio_rebuild_of_model": alone,
+                "rebuild_paused_ms": round(1000 * middle["writers paused"]),
                 "repair_held_ms": {model: round(1000 * middle[f"held {model}"]) for model in shares},
                 "explain_ms": explains,
             }
