@@ -66,6 +66,13 @@ app.command(
     Example: refold send --file commands.ndjson --results answers.ndjson""",
 )
 app.command(
+    "refold.api.cli.publish:publish",
+    name="publish",
+    help="""Publish the CloudEvents that other systems write into a Kafka topic, as facts of a category, for as long as it runs.
+
+    Example: refold publish sensors.readings plant.sensor""",
+)
+app.command(
     "refold.api.cli.status:status",
     name="status",
     help="""Show lag, writers, records that do not count, read models, builds, and streams that wait for a reactor.
