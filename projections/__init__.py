@@ -10,6 +10,7 @@ from refold.projections.declaring.event_table import EventTable, cell
 from refold.projections.declaring.expressions import (
     ACTOR,
     CORRELATION_ID,
+    EVENT_TYPE,
     OCCURRED_AT,
     RECORDED_AT,
     STREAM,
@@ -44,6 +45,7 @@ from refold.projections.errors import BadDeclaration
 __all__ = [
     "ACTOR",
     "CORRELATION_ID",
+    "EVENT_TYPE",
     "OCCURRED_AT",
     "RECORDED_AT",
     "STREAM",

@@ -89,6 +89,9 @@ class Value:
     def __neg__(self) -> "Value":
         return Arithmetic("sub", 0, self)
 
+    def __abs__(self) -> "Value":
+        return Absolute(self)
+
     def __truediv__(self, other: object) -> "Value":
         """Raise BadDeclaration: a quotient needs a number of places."""
         raise BadDeclaration("write divide(a, b, scale) for a / b: a quotient is rounded to so many places")
@@ -161,6 +164,13 @@ class Arithmetic(Value):
     left: Number
     right: Number
     scale: int | None = None
+
+
+@dataclass(frozen=True)
+class Absolute(Value):
+    """A number without its sign."""
+
+    of: Value
 
 
 def not_(condition: Condition) -> Condition:

@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 
 from refold.projections.declaring.aggregates import aggregate
-from refold.projections.declaring.constants import check_texts, check_units, check_words
-from refold.projections.declaring.expressions import ByEvent, Expression
+from refold.projections.declaring.constants import check_texts, check_units
+from refold.projections.declaring.expressions import Expression
 from refold.projections.declaring.field_types import (
     EventType as EventType,  # noqa: PLC0414 - all others import it from here
 )
@@ -236,10 +236,7 @@ def _check_shown(name: str, shown: Mapping[str, ShownColumn]) -> None:
 
 def _check_value(where: str, kinds: Sequence[EventType], value: Expression | None) -> ColumnType:
     """The one type of an expression over some types of events. Raises BadDeclaration."""
-    found = common_type([value_type(kind, value, where)[0] for kind in kinds], where)
-    if isinstance(value, ByEvent):
-        check_words(where, value)
-    return found
+    return common_type([value_type(kind, value, where)[0] for kind in kinds], where)
 
 
 def _check_evolve(name: str, evolve: Evolve) -> None:

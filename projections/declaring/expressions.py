@@ -38,7 +38,7 @@ class Field(Value):
 class Day(Value):
     """The day (UTC) of a time."""
 
-    of: Field
+    of: Value
 
 
 Unit = Literal["day", "week", "month", "quarter", "year", "hour", "weekday"]
@@ -48,7 +48,7 @@ Unit = Literal["day", "week", "month", "quarter", "year", "hour", "weekday"]
 class Calendar(Value):
     """A part of a time in a zone (None: UTC), or of a date."""
 
-    of: Field
+    of: Value
     unit: Unit
     zone: str | None = None
 
@@ -58,6 +58,11 @@ class ByEvent(Value):
     """A word for each type of event: `by_event({BasketPaid: "paid"})`."""
 
     words: tuple[tuple[type[Event], str], ...]
+
+
+@dataclass(frozen=True)
+class TypeName(Value):
+    """The name of the event's type, as today's code reads it."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +141,7 @@ STREAM = Field(m.STREAM)
 VERSION = Field(m.VERSION)
 ACTOR = Field(m.ACTOR)
 CORRELATION_ID = Field(m.CORRELATION_ID)
+EVENT_TYPE = TypeName()
 
 
 def field(name: str) -> Field:
@@ -143,43 +149,39 @@ def field(name: str) -> Field:
     return Field(name)
 
 
-def day(of: str | Field, zone: str | None = None) -> Day | Calendar:
+def day(of: str | Value, zone: str | None = None) -> Day | Calendar:
     """The day of a time, in UTC or in a zone such as `Europe/Berlin`."""
-    return Day(_field(of)) if zone is None else Calendar(_field(of), "day", zone)
+    return Day(_value(of)) if zone is None else Calendar(_value(of), "day", zone)
 
 
-def week(of: str | Field, zone: str | None = None) -> Calendar:
+def week(of: str | Value, zone: str | None = None) -> Calendar:
     """The Monday of the week of a time or a date."""
-    return Calendar(_field(of), "week", zone)
+    return Calendar(_value(of), "week", zone)
 
 
-def month(of: str | Field, zone: str | None = None) -> Calendar:
+def month(of: str | Value, zone: str | None = None) -> Calendar:
     """The first day of the month of a time or a date."""
-    return Calendar(_field(of), "month", zone)
+    return Calendar(_value(of), "month", zone)
 
 
-def quarter(of: str | Field, zone: str | None = None) -> Calendar:
+def quarter(of: str | Value, zone: str | None = None) -> Calendar:
     """The first day of the quarter of a time or a date."""
-    return Calendar(_field(of), "quarter", zone)
+    return Calendar(_value(of), "quarter", zone)
 
 
-def year(of: str | Field, zone: str | None = None) -> Calendar:
+def year(of: str | Value, zone: str | None = None) -> Calendar:
     """The year of a time or a date, as a number."""
-    return Calendar(_field(of), "year", zone)
+    return Calendar(_value(of), "year", zone)
 
 
-def hour(of: str | Field, zone: str | None = None) -> Calendar:
+def hour(of: str | Value, zone: str | None = None) -> Calendar:
     """The hour of the day of a time, 0 to 23."""
-    return Calendar(_field(of), "hour", zone)
+    return Calendar(_value(of), "hour", zone)
 
 
-def weekday(of: str | Field, zone: str | None = None) -> Calendar:
+def weekday(of: str | Value, zone: str | None = None) -> Calendar:
     """The day of the week of a time or a date, 1 (Monday) to 7."""
-    return Calendar(_field(of), "weekday", zone)
-
-
-def _field(of: str | Field) -> Field:
-    return Field(of) if isinstance(of, str) else of
+    return Calendar(_value(of), "weekday", zone)
 
 
 def by_event(words: Mapping[type[Event], str | Enum]) -> ByEvent:

@@ -78,6 +78,11 @@ def result_type(said: Arithmetic, one: NumberType, other: NumberType, where: str
     return NumberType(scale + before, scale, whole)
 
 
+def absolute_type(of: NumberType) -> NumberType:
+    """The digits of a number without its sign. The least 32-bit number has none of 32 bits."""
+    return replace(of, whole=of.whole and of.digits <= _BIGINT_DIGITS)
+
+
 def _places(said: Arithmetic, where: str) -> int:
     if not isinstance(said.scale, int) or isinstance(said.scale, bool) or not 0 <= said.scale <= MOST_PLACES:
         raise BadDeclaration(f"{where}: divide() rounds to 0 to {MOST_PLACES} places, not {said.scale!r:.100}")

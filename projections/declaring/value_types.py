@@ -7,6 +7,7 @@ from typing import Any
 from refold.projections.declaring import number_types
 from refold.projections.declaring.calendar_types import calendar_type
 from refold.projections.declaring.conditions import (
+    Absolute,
     Arithmetic,
     Both,
     Compare,
@@ -18,7 +19,7 @@ from refold.projections.declaring.conditions import (
     StartsWith,
     Value,
 )
-from refold.projections.declaring.constants import constants, of_type, refuse_text
+from refold.projections.declaring.constants import check_words, constants, of_type, refuse_text
 from refold.projections.declaring.expressions import (
     Between,
     Bucket,
@@ -33,14 +34,17 @@ from refold.projections.declaring.expressions import (
     OfText,
     Part,
     Step,
+    TypeName,
 )
-from refold.projections.declaring.field_types import EventType, field_type
-from refold.projections.declaring.number_types import NumberType, constant_type, number_type, result_type
+from refold.projections.declaring.field_types import EventType, FieldType, field_type
+from refold.projections.declaring.number_types import NumberType, absolute_type, constant_type, number_type, result_type
+from refold.projections.declaring.sizes import refuse_large
 from refold.projections.declaring.sql_types import BIGINT, BOOLEAN, DATE, INTEGER, TEXT, TIME, ColumnType
 from refold.projections.errors import BadDeclaration
 
 Typed = tuple[ColumnType, bool]
 """The type of a value, and whether it may be null."""
+_MOST_BRANCHES = 100
 _DEEPEST = 100
 """Deepest nesting of values and conditions. Everything that reads one calls itself once per level."""
 
@@ -49,25 +53,39 @@ def value_type(kind: EventType, value: Expression | None, where: str, depth: int
     """The type of an expression over one event type, and whether it may be null. Raises BadDeclaration."""
     if depth > _DEEPEST:
         raise BadDeclaration(f"{where}: values are nested more than {_DEEPEST} deep")
+    if not depth:
+        refuse_large(value, where)
     match value:
         case Field(name):
             found = field_type(kind, name, where)
             return found.column, found.nullable
-        case ByEvent(words):
-            if kind.event not in dict(words):
-                raise BadDeclaration(f"{where}: by_event names no word for {kind.event.__name__}")
-            return TEXT, False
         case Part():
             return INTEGER, False
-        case Day(Field()) | Calendar(Field()):
-            return calendar_type(value, field_type(kind, value.of.name, where), where)
+        case TypeName():
+            return TEXT, False
     check = next((check for kinds, check in _CHECKS.items() if isinstance(value, kinds)), None)
     if check is None:
         raise BadDeclaration(f"{where}: {value!r:.200} is no field and no expression")
     return check(kind, value, where, depth)
 
 
-def _number(kind: EventType, value: Arithmetic | Step, where: str, depth: int) -> Typed:
+def _word(kind: EventType, value: ByEvent, where: str, _: int) -> Typed:
+    if kind.event not in dict(value.words):
+        raise BadDeclaration(f"{where}: by_event names no word for {kind.event.__name__}")
+    check_words(where, value)
+    return TEXT, False
+
+
+def _calendar(kind: EventType, value: Day | Calendar, where: str, depth: int) -> Typed:
+    if isinstance(value.of, Field):
+        return calendar_type(value, field_type(kind, value.of.name, where), where)
+    return calendar_type(value, FieldType(*value_type(kind, value.of, where, depth + 1)), where)
+
+
+def _number(kind: EventType, value: Arithmetic | Absolute | Step, where: str, depth: int) -> Typed:
+    if isinstance(value, Absolute):
+        found, nullable = value_type(kind, value.of, where, depth + 1)
+        return absolute_type(_digits(found, where)).column, nullable
     if isinstance(value, Step):
         found, nullable = value_type(kind, value.of, where, depth + 1)
         width = constant_type(value.width, f"{where}: step()")
@@ -76,18 +94,22 @@ def _number(kind: EventType, value: Arithmetic | Step, where: str, depth: int) -
         result = result_type(Arithmetic("add", value.of, value.width), _digits(found, where), width, where)
         number_types.refuse_places(result, where)
         return result.column, nullable
-    one, other = (operand_type(kind, part, where, depth + 1) for part in (value.left, value.right))
-    nullable = value.operator == "div" or any(
-        isinstance(part, Value) and value_type(kind, part, where, depth + 1)[1] for part in (value.left, value.right)
-    )
-    return result_type(value, one, other, where).column, nullable
+    (one, no_left), (other, no_right) = (_operand(kind, part, where, depth + 1) for part in (value.left, value.right))
+    return result_type(value, one, other, where).column, value.operator == "div" or no_left or no_right
 
 
-def operand_type(kind: EventType, operand: Any, where: str, depth: int = 0) -> NumberType:
+def operand_type(kind: EventType, operand: Any, where: str) -> NumberType:
     """The digits of an operand: a value or a constant. Raises BadDeclaration if it is no number."""
+    return _operand(kind, operand, where, 0)[0]
+
+
+def _operand(kind: EventType, operand: Any, where: str, depth: int) -> tuple[NumberType, bool]:
     if not isinstance(operand, Value):
-        return constant_type(operand, where)
-    return _digits(value_type(kind, operand, where, depth)[0], where)
+        return constant_type(operand, where), False
+    found, nullable = value_type(
+        kind, operand, where, depth
+    )  # once: twice a level would be 2 to the power of the levels
+    return _digits(found, where), nullable
 
 
 def _digits(found: ColumnType, where: str) -> NumberType:
@@ -107,6 +129,7 @@ def _choice(kind: EventType, value: Case | Coalesce, where: str, depth: int) -> 
             if not isinstance(branch, tuple) or len(branch) != 2:
                 raise BadDeclaration(f"{where}: case() takes pairs (condition, value), not {branch!r:.100}")
             check_condition(where, [kind], branch[0], depth + 1)
+        _refuse_many(len(value.branches), "case()", where)
         options = [option for _, option in value.branches] + [value.otherwise]
     else:
         options = list(value.options)
@@ -149,6 +172,12 @@ def _of_constant(given: Sequence[Any], where: str) -> ColumnType:
     raise BadDeclaration(f"{where}: its constants are no texts, no truth values and no numbers, or of several types")
 
 
+def _refuse_many(branches: int, said: str, where: str) -> None:
+    """Each branch stands within the one before it, and Polars' time for such an expression grows with the square of their number."""
+    if branches > _MOST_BRANCHES:
+        raise BadDeclaration(f"{where}: {said} has {branches} branches, and {_MOST_BRANCHES} are the most")
+
+
 def _range(kind: EventType, value: Bucket | Between, where: str, depth: int) -> Typed:
     if isinstance(value, Between):
         (one, no_start), (other, no_end) = (value_type(kind, at, where, depth + 1) for at in (value.start, value.end))
@@ -163,6 +192,7 @@ def _range(kind: EventType, value: Bucket | Between, where: str, depth: int) -> 
     bounds = [of_type(found, bound, where) for bound in value.bounds]
     if not bounds or bounds != sorted(set(bounds)):
         raise BadDeclaration(f"{where}: bucket() needs bounds that rise, not {list(value.bounds)!r:.100}")
+    _refuse_many(len(bounds), "bucket()", where)
     if len(value.labels) != len(bounds) + 1 or len(set(value.labels)) != len(value.labels):
         raise BadDeclaration(f"{where}: bucket() of {len(bounds)} bounds has {len(bounds) + 1} different labels")
     for label in value.labels:
@@ -191,7 +221,9 @@ def _text(kind: EventType, value: OfText | Concat, where: str, depth: int) -> Ty
 
 
 _CHECKS: dict[tuple[type[Value], ...], Callable[[EventType, Any, str, int], Typed]] = {
-    (Arithmetic, Step): _number,
+    (ByEvent,): _word,
+    (Day, Calendar): _calendar,
+    (Arithmetic, Absolute, Step): _number,
     (Case, Coalesce): _choice,
     (Bucket, Between): _range,
     (OfText, Concat): _text,
@@ -204,6 +236,8 @@ def check_condition(where: str, kinds: Sequence[EventType], said: Condition | No
         raise BadDeclaration(
             f"{where}: more than {_DEEPEST} conditions are joined in a row; for several values use is_in(a, b, …)"
         )
+    if not depth:
+        refuse_large(said, where)
     match said:
         case None:
             return

@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from refold.projections.declaring.declaration import Entity, EventType, Rollup, handled
-from refold.projections.declaring.expressions import ByEvent
+from refold.projections.declaring.expressions import ByEvent, TypeName
 from refold.projections.declaring.gathering import Column
 from refold.projections.declaring.value_types import value_type
 from refold.projections.partials import long_keys
@@ -98,7 +98,7 @@ def _key_part(layout: Layout, kind: EventType, name: str) -> Callable[[Row], Any
     assert isinstance(layout.model, Rollup)
     said = layout.model.key[name].value
     value, bounded = value_of(kind, said), long_keys.bounded(layout, name)
-    if bounded is None or isinstance(said, ByEvent):
+    if bounded is None or isinstance(said, ByEvent | TypeName):
         return value
     return lambda event: bounded(value(event))
 

@@ -35,9 +35,9 @@ _BY_ROW: dict[Unit, Callable[[Any], date | int]] = {
 }
 
 
-def by_columns(said: Day | Calendar, dtype: pl.DataType) -> pl.Expr:
+def by_columns(said: Day | Calendar, column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     """The part of a column of times or dates (`dtype`). A null stays null."""
-    column, unit, zone = pl.col(said.of.name), _BY_COLUMNS[_unit(said)], _zone(said)
+    unit, zone = _BY_COLUMNS[_unit(said)], _zone(said)
     if dtype == pl.Date or zone is None:
         return unit(column)
     local = unit(column.dt.convert_time_zone(zone))

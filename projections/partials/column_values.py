@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from refold.projections.declaring.conditions import (
+    Absolute,
     Arithmetic,
     Both,
     Compare,
@@ -35,6 +36,7 @@ from refold.projections.declaring.expressions import (
     OfText,
     Part,
     Step,
+    TypeName,
 )
 from refold.projections.declaring.field_types import EventType, FieldType, field_type
 from refold.projections.declaring.number_types import NumberType, number_type
@@ -44,6 +46,7 @@ from refold.projections.partials import calendar, exact_columns
 from refold.projections.partials.places import PLACE, PLACES
 from refold.projections.partials.plain_texts import BLANKS
 from refold.projections.partials.time_units import MICROS
+from refold.schemas.columns import envelope as m
 
 _EXACT = Context(prec=100)
 
@@ -54,12 +57,17 @@ def value_of(kind: EventType, value: Expression) -> pl.Expr:
         case Field(name):
             return pl.col(name)
         case Day(of) | Calendar(of):
-            return calendar.by_columns(value, field_type(kind, of.name).column.dtype)
-        case ByEvent(words):
-            return pl.lit(dict(words)[kind.event], dtype=pl.String)
+            return calendar.by_columns(value, value_of(kind, of), value_type(kind, of, "")[0].dtype)
+        case ByEvent() | TypeName():
+            return pl.when(pl.col(m.OCCURRED_AT).is_not_null()).then(word_of(kind, value))
         case Part():
             return (pl.col(PLACE) % PLACES).cast(pl.Int32)
     return _COMPUTED[type(value)](kind, value)
+
+
+def word_of(kind: EventType, value: ByEvent | TypeName) -> pl.Expr:
+    """The word of a type of events as a literal. In a sum or a count it stands for one event; `value_of` has it for each."""
+    return pl.lit(dict(value.words)[kind.event] if isinstance(value, ByEvent) else kind.event.__name__, pl.String)
 
 
 def _arithmetic(kind: EventType, value: Arithmetic) -> pl.Expr:
@@ -81,6 +89,10 @@ def _arithmetic(kind: EventType, value: Arithmetic) -> pl.Expr:
         case "sub":
             return (left - right).cast(dtype)
     return (left * right).cast(dtype)
+
+
+def _absolute(kind: EventType, value: Absolute) -> pl.Expr:
+    return value_of(kind, value.of).cast(value_type(kind, value, "")[0].dtype).abs()
 
 
 def _operand(kind: EventType, operand: Any, dtype: pl.DataType) -> pl.Expr:
@@ -170,6 +182,7 @@ def _concat(kind: EventType, value: Concat) -> pl.Expr:
 
 _COMPUTED: dict[type[Value], Callable[[EventType, Any], pl.Expr]] = {
     Arithmetic: _arithmetic,
+    Absolute: _absolute,
     Step: _step,
     Case: _case,
     Coalesce: _coalesce,

@@ -14,13 +14,14 @@ from refold.projections.declaring.declaration import Entity, EventType, Rollup, 
 from refold.projections.declaring.expressions import (
     ByEvent,
     Field,
+    TypeName,
     fields_of,
 )
 from refold.projections.declaring.gathering import Column
 from refold.projections.declaring.sql_types import INTEGER
 from refold.projections.declaring.value_types import value_type
 from refold.projections.partials import long_keys
-from refold.projections.partials.column_values import condition_of, value_of
+from refold.projections.partials.column_values import condition_of, value_of, word_of
 from refold.projections.partials.places import PLACE, placed
 from refold.projections.partials.wide_sums import LIMB, limbs, low
 from refold.projections.tables.layout import DELETED, VERSION, Layout, Merge, Stored, order_column
@@ -166,7 +167,9 @@ def key_part(layout: Layout, kind: EventType, name: str, frame: pl.DataFrame) ->
     """One part of a rollup's key, of a bounded length."""
     assert isinstance(layout.model, Rollup)
     value = layout.model.key[name].value
-    if isinstance(value, ByEvent) or long_keys.bounded(layout, name) is None:
+    if isinstance(value, ByEvent | TypeName):
+        return word_of(kind, value).alias(name)
+    if long_keys.bounded(layout, name) is None:
         return value_of(kind, value).alias(name)
     texts = frame[value.name] if isinstance(value, Field) else frame.select(value_of(kind, value)).to_series()
     return pl.lit(long_keys.bounded_column(texts, long_keys.most_bytes(layout))).alias(name)
@@ -196,7 +199,8 @@ def _gather(kind: EventType, name: str, column: Column) -> pl.Expr:
     assert column.value is not None
     value = value_of(kind, column.value)
     if column.gather in {"first", "last"}:
-        if isinstance(column.value, ByEvent):
+        if isinstance(column.value, ByEvent | TypeName):
+            value = word_of(kind, column.value)
             return (value if holds is None else pl.when(holds.any()).then(value)).alias(name)
         value = value if holds is None else value.filter(holds)
         return (value.first() if column.gather == "first" else value.last()).alias(name)

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from refold.projections.declaring.conditions import (
+    Absolute,
     Arithmetic,
     Both,
     Compare,
@@ -35,6 +36,7 @@ from refold.projections.declaring.expressions import (
     OfText,
     Part,
     Step,
+    TypeName,
 )
 from refold.projections.declaring.field_types import EventType
 from refold.projections.declaring.number_types import number_type
@@ -58,10 +60,10 @@ def value_of(kind: EventType, said: Expression) -> Read:
         case Field(name):
             return operator.itemgetter(name)
         case Day(of) | Calendar(of):
-            part = calendar.by_row(said)
-            return lambda event: part(event[of.name])
-        case ByEvent(words):
-            word = dict(words)[kind.event]
+            part, whole = calendar.by_row(said), value_of(kind, of)
+            return lambda event: part(whole(event))
+        case ByEvent() | TypeName():
+            word = dict(said.words)[kind.event] if isinstance(said, ByEvent) else kind.event.__name__
             return lambda _: word
         case Part():
             return lambda event: int(event.get(SUB) or 0)
@@ -97,6 +99,18 @@ def _arithmetic(kind: EventType, said: Arithmetic) -> Read:
         if one is None or other is None:
             return None
         return _in_column(exact(Decimal(one), Decimal(other)), found) if is_decimal else int(whole(one, other))
+
+    return computed
+
+
+def _absolute(kind: EventType, said: Absolute) -> Read:
+    found, value = value_type(kind, said, "")[0], value_of(kind, said.of)
+    is_decimal = isinstance(found.dtype, pl.Decimal)
+
+    def computed(event: Row) -> Any:
+        if (number := value(event)) is None:
+            return None
+        return _in_column(Decimal(number).copy_abs(), found) if is_decimal else abs(number)
 
     return computed
 
@@ -203,6 +217,7 @@ def _concat(kind: EventType, said: Concat) -> Read:
 
 _COMPUTED: dict[type[Value], Callable[[EventType, Any], Read]] = {
     Arithmetic: _arithmetic,
+    Absolute: _absolute,
     Step: _step,
     Case: _case,
     Coalesce: _coalesce,

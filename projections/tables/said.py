@@ -6,6 +6,7 @@ from enum import Enum
 from typing import Any
 
 from refold.projections.declaring.conditions import (
+    Absolute,
     Arithmetic,
     Both,
     Compare,
@@ -31,6 +32,7 @@ from refold.projections.declaring.expressions import (
     OfText,
     Part,
     Step,
+    TypeName,
 )
 from refold.projections.declaring.formulas import Constant, OfColumn, Operation, Term
 from refold.projections.declaring.sql_types import ENVELOPE_TYPES
@@ -44,14 +46,12 @@ def expression_words(value: Expression) -> str:
     match value:
         case Field(name):
             return _field(name)
-        case Day(Field(name)):
-            return f"day of {_field(name)}"
-        case Calendar(Field(name), unit, zone):
-            return f"{unit} of {_field(name)}" + (f" in {zone}" if zone else "")
+        case Day(of):
+            return f"day of {_part(of)}"
+        case Calendar(of, unit, zone):
+            return f"{unit} of {_part(of)}" + (f" in {zone}" if zone else "")
         case ByEvent(words):
             return ", ".join(f"{kind.__name__}: {word}" for kind, word in words)
-        case Part():
-            return "number among the events of one upcast"
     return _COMPUTED[type(value)](value)
 
 
@@ -102,7 +102,7 @@ def _part(value: Any) -> str:
     """A value or a constant within another one."""
     if not isinstance(value, Value):
         return _constant(value)
-    return f"({expression_words(value)})" if isinstance(value, Arithmetic) else expression_words(value)
+    return f"({expression_words(value)})" if isinstance(value, Arithmetic | ByEvent) else expression_words(value)
 
 
 def _arithmetic(value: Arithmetic) -> str:
@@ -127,7 +127,10 @@ def _of_text(value: OfText) -> str:
 
 
 _COMPUTED: dict[type[Value], Callable[[Any], str]] = {
+    Part: lambda _: "number among the events of one upcast",
+    TypeName: lambda _: "type of the event",
     Arithmetic: _arithmetic,
+    Absolute: lambda value: f"abs({expression_words(value.of)})",
     Step: lambda value: f"{_part(value.of)} in steps of {value.width}",
     Case: _case,
     Coalesce: lambda value: f"coalesce({', '.join(map(_part, value.options))})",

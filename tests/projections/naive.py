@@ -38,6 +38,7 @@ class Happened:
             "m_recorded_at": self.occurred_at,
             "m_actor": None,
             "m_correlation_id": None,
+            "m_class": self.kind.event,
         }
         return _plain(envelope[name] if name in envelope else getattr(self.event, name))
 
@@ -137,10 +138,10 @@ def _value(value: Expression, item: Happened) -> Any:
         case Field(name):
             return item.get(name)
         case Day(of):
-            at = item.get(of.name)
+            at = _value(of, item)
             return None if at is None else at.astimezone(UTC).date()
         case Calendar(of, unit, zone):
-            return calendar_part(item.get(of.name), unit, zone)
+            return calendar_part(_value(of, item), unit, zone)
         case ByEvent(words):
             return dict(words)[item.kind.event]
         case Part():

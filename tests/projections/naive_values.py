@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from refold.projections.declaring.conditions import (
+    Absolute,
     Arithmetic,
     Both,
     Compare,
@@ -19,9 +20,21 @@ from refold.projections.declaring.conditions import (
     StartsWith,
     Value,
 )
-from refold.projections.declaring.expressions import Between, Bucket, Case, Coalesce, Concat, Field, OfText, Step
+from refold.projections.declaring.expressions import (
+    Between,
+    Bucket,
+    ByEvent,
+    Case,
+    Coalesce,
+    Concat,
+    Field,
+    OfText,
+    Step,
+    TypeName,
+)
 
 Get = Callable[[str], Any]
+"""Gives a field of the event; its class is `m_class`."""
 
 
 def plain(value: Any) -> Any:
@@ -51,11 +64,17 @@ def value(said: Any, get: Get) -> Any:  # noqa: PLR0911 - a case each
         case Concat(parts):
             texts = [part if isinstance(part, str) else value(part, get) for part in parts]
             return None if None in texts else "".join(texts)
+        case ByEvent(words):
+            return dict(words)[get("m_class")]
     return ranged(said, get)
 
 
 def ranged(said: Value, get: Get) -> Any:
     match said:
+        case TypeName():
+            return get("m_class").__name__
+        case Absolute(of):
+            return None if (number := value(of, get)) is None else abs(number)
         case Bucket(of, bounds, labels):
             there = value(of, get)
             return None if there is None else labels[sum(there >= plain(bound) for bound in bounds)]

@@ -120,7 +120,7 @@ NO_COLUMN: dict[str, tuple[Callable[[], Any], str]] = {
     "no expression": (lambda: typed.max(1, "No."), "1 is no field and no expression"),  # type: ignore[arg-type]  # what is refused
     "the day of a date": (lambda: typed.max(day("on"), "No."), r"day\(\) needs a time, and on is a date"),
     "the day of a text": (lambda: typed.max(day("text"), "No."), "needs a time, and text is a text"),
-    "the day of a day": (lambda: typed.max(day(day("at")), "No."), "is no field and no expression"),  # type: ignore[arg-type]  # what is refused
+    "the day of a day": (lambda: typed.max(day(day("at")), "No."), r"day\(\) needs a time, and its value is a date"),
     "no word": (lambda: typed.last(by_event({}), "No."), "by_event names no word for Typed"),
     "a word with NUL": (lambda: typed.last(by_event({Typed: "\0"}), "No."), "is no text that Postgres can hold"),
     "a number for a word": (lambda: typed.last(by_event({Typed: 1}), "No."), "1 is no text"),  # type: ignore[dict-item]  # what is refused

@@ -12,15 +12,18 @@ from refold.projections import (
     Rollup,
     between,
     bucket,
+    by_event,
     case,
     coalesce,
     concat,
+    day,
     divide,
     events,
     field,
     key,
     left,
     lower,
+    month,
     not_,
     step,
     trim,
@@ -64,6 +67,15 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "only constants": (lambda: concat("a", "b"), "concat() needs a field or a value"),
     "a number in a row of texts": (lambda: concat(field("whole"), "b"), "a function of texts cannot take integer"),
     "an unknown field": (lambda: field("none") + 1, "Sample has no field none"),
+    "a word within a text": (lambda: lower(by_event({Sample: "\0"})), "is no text that Postgres can hold"),
+    "too many branches": (
+        lambda: case(*[(field("whole").eq(n), n) for n in range(101)]),
+        "case() has 101 branches, and 100 are the most",
+    ),
+    "too many bounds": (lambda: bucket("whole", range(101)), "bucket() has 101 branches"),
+    "a month of a number": (lambda: month(field("whole") + 1), "month() needs a time or a date"),
+    "a day of a text": (lambda: day(lower("text")), "day() needs a time"),
+    "a size of a text": (lambda: abs(field("text")), "only whole numbers and decimals"),
     "no expression": (lambda: 7, "7 is no field and no expression"),
 }
 
@@ -103,6 +115,23 @@ def test_values_nested_too_deep_are_refused() -> None:
         said = trim(said)
     with pytest.raises(BadDeclaration, match="nested more than 100 deep"):
         value_type(KIND, said, "model.column")
+
+
+def test_a_value_that_grows_with_each_line_is_refused_at_once() -> None:
+    said: Value = field("text")
+    for _ in range(60):
+        said = coalesce(said, trim(said))
+    with pytest.raises(BadDeclaration, match="more than 2000 values and conditions"):
+        value_type(KIND, said, "model.column")
+    with pytest.raises(BadDeclaration, match="more than 2000 values and conditions"):
+        check_condition("model.column", [KIND], said.is_null())
+
+
+def test_a_sum_of_many_fields_is_typed_in_one_pass() -> None:
+    said: Value = field("whole")
+    for _ in range(27):
+        said += field("whole")
+    assert value_type(KIND, said, "model.column")[0].sql == "numeric(38,0)"
 
 
 SAMPLE = Sample(
