@@ -1,9 +1,15 @@
 """A replay decodes the columns that some declaration can ask for, and no others."""
 
+import pytest
+
+from refold.projections.declaring.declaration import Entity, Rollup, handled
+from refold.projections.declaring.expressions import fields_of
 from refold.projections.replay.wanted_columns import wanted_columns
 from refold.projections.tables.declared import declared
+from refold.projections.tables.layout import layout_of
 from refold.schemas.columns import envelope as m
 from refold.streams.domain import load_domains
+from tests.projections import sample
 
 RETAIL = load_domains(["refold.retail"])
 EACH = {m.STREAM, m.VERSION, m.OCCURRED_AT}
@@ -15,3 +21,17 @@ def test_they_are_the_fields_that_stand_in_declarations_and_all_texts() -> None:
     assert found["retail.basket", "ItemScanned"] & {"lines", *fields, *EACH} >= {*fields, *EACH}
     assert m.RECORDED_AT not in found["retail.basket", "ItemScanned"]
     assert {"brand", "department"} <= found["retail.product", "ProductListed"]
+
+
+@pytest.mark.parametrize("name", [name for name, held in vars(sample).items() if isinstance(held, Rollup | Entity)])
+def test_no_field_that_a_declaration_reads_is_missing(name: str) -> None:
+    layout = layout_of(getattr(sample, name))
+    keys = layout.model.key.values() if isinstance(layout.model, Rollup) else ()
+    read = {field for key in keys for field in fields_of(key.value)}
+    for column in layout.model.columns.values():
+        read |= fields_of(column.value) | fields_of(column.of.condition)
+    found = wanted_columns([layout], sample.CATALOG)
+    assert set(found) == (
+        set() if layout.evolves else {(one.category.name, one.event.__name__) for one in handled(layout.model)}
+    )
+    assert all(read | EACH <= wanted for wanted in found.values())
