@@ -20,6 +20,7 @@ RefoldError
 ├── RowsLost             rows-lost: a rebuild would leave a read model without rows
 ├── NotCompared          not-compared: the served table cannot be compared with the rebuilt one
 ├── BadGate              gate-invalid: a gate names an unknown column or an invalid share
+├── BadSample            sample-invalid: a sample that is no share of the streams
 ├── BadMemory            memory-invalid: a bound of memory that cannot be read or kept
 ├── ViewInvalid          view-invalid: Postgres refuses a declared view
 ├── NotParked            not-parked: no such stream is parked
@@ -175,6 +176,13 @@ class NotCompared(RefoldError):
 
     code = "not-compared"
     remedy = "Promote the rebuilt table with `--accept`. If you set gates, leaving them out may suffice."
+
+
+class BadSample(RefoldError):
+    """`--sample` is not a share of the streams."""
+
+    code = "sample-invalid"
+    remedy = "Write for example `--sample 10%`."
 
 
 class BadGate(RefoldError):

@@ -45,11 +45,14 @@ replay.command(
     help="""Say what this code's declaration of a read model would change against what is served. Changes nothing.
 
     It names the columns and rows that would differ, with the served and the new value, and the time and the bytes that a rebuild takes.
-    It folds the log into a table of its own, compares both at one position, and drops its table. Exits with 3 if something would change.
+    It folds the log into a table of its own, compares both at one position, and drops its table. With --sample it folds some streams
+    alone and estimates the rest. Exits with 3 if something would change.
 
     Example: refold replay preview store_daily
 
-    Example: refold replay preview store_daily --code shop.projections_next --json""",
+    Example: refold replay preview store_daily --code shop.projections_next --json
+
+    Example: refold replay preview --all --sample 10%""",
 )
 replay.command(
     "refold.api.cli.repair:repair",

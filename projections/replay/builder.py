@@ -6,7 +6,6 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Protocol
 
 from refold.projections.declaring.declaration import EventType
@@ -15,7 +14,6 @@ from refold.projections.live import parking
 from refold.projections.live.limits import limits
 from refold.projections.live.member import detaching
 from refold.projections.partials.batch import ALL_BUILDS, Batch, Counted, Park, batch_of, by_category, counted_events
-from refold.projections.partials.occurrence import occurred
 from refold.projections.replay.finishing import finishing
 from refold.projections.replay.memory import ROOM
 from refold.projections.replay.part import Part, part_of
@@ -40,6 +38,7 @@ _SWITCH_S = 0.0005
 Polars makes the folding thread wait for it hundreds of times a batch, which would otherwise take 5 ms each.
 """
 
+Choice = Callable[[Counted], Counted]
 Progress = Callable[[int, int], None]
 """Called with how many records are done, and of how many."""
 
@@ -72,15 +71,15 @@ class Decoding:
         decoder: ColumnDecoder,
         types: Mapping[str, Sequence[EventType]],
         parked: Iterable[Park] = (),
-        occurred_before: datetime | None = None,
+        choices: Sequence[Choice] = (),
     ) -> None:
         """`db` only serves reads while the log is folded; rows are written through another connection at the same time.
 
-        `parked`: by this decoding before a kill. `occurred_before`: events that occurred later are left out.
+        `parked`: by this decoding before a kill. `choices`: each leaves out some of the events that count.
         """
         self.db, self._prefix, self._decoder, self._types = db, prefix, decoder, types
         self._parked = {(park.category, park.stream): park for park in parked}
-        self._occurred_before = occurred_before
+        self._choices = choices
         self._aside = set_aside.load(db, [GROUP])  # the live fold skips these too
 
     def prepare(self, chunks: Sequence[Chunk]) -> Prepared:
@@ -98,7 +97,9 @@ class Decoding:
         types = self._types[batch.category]
         counted = counted_events(self._decoder, types, batch, voids, list(self._parked.values()))
         self.remember(counted.parks)
-        return batch, counted if self._occurred_before is None else occurred(counted, self._occurred_before)
+        for chosen in self._choices:
+            counted = chosen(counted)
+        return batch, counted
 
     def remember(self, parks: Iterable[Park]) -> None:
         """Leave the streams out from where they are parked."""

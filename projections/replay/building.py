@@ -11,19 +11,21 @@ from psycopg import sql
 from refold.projections.errors import EventFailed, ModelFailed
 from refold.projections.live.limits import parked
 from refold.projections.partials.batch import Park
+from refold.projections.partials.occurrence import occurred
 from refold.projections.replay import promote
-from refold.projections.replay.builder import Builder, Decoding, Progress, Target
+from refold.projections.replay.builder import Builder, Choice, Decoding, Progress, Target
 from refold.projections.replay.evolve_notes import EvolveNotes, KeepAway, evolve_notes, pass_over_killers
 from refold.projections.replay.guarded import GuardedTarget
 from refold.projections.replay.holding import UNHELD, Holding
 from refold.projections.replay.memory import ROOM
 from refold.projections.replay.plan import places_of, unfinished
+from refold.projections.replay.sampling import Sample
 from refold.projections.replay.source import Source
 from refold.projections.replay.staging import Staging
 from refold.projections.replay.wanted_columns import wanted_columns
 from refold.projections.tables import builds, names, tables
 from refold.projections.tables.builds import GROUP, Build
-from refold.projections.tables.declared import Declared
+from refold.projections.tables.declared import Declared, types_of
 from refold.projections.tables.layout import Layout
 from refold.schemas.columns.compiled import load
 from refold.schemas.columns.decoder import ColumnDecoder
@@ -66,6 +68,18 @@ class Site:
     """What holds the work back for live traffic."""
     note: str = ""
     occurred_before: datetime | None = None
+    code: str | None = None
+    """The module whose declarations `found` are, if not the configured domains'."""
+    sample: Sample | None = None
+    """Only events of its streams are folded."""
+
+    @property
+    def choices(self) -> list[Choice]:
+        """What leaves out events that count."""
+        found: list[Choice] = []
+        if (before := self.occurred_before) is not None:
+            found.append(lambda counted: occurred(counted, before))
+        return found if self.sample is None else [*found, self.sample.of]
 
     def begin(self, layout: Layout, keep_away: KeepAway) -> tuple[Staging, dict[Place, int]]:
         """The model's unfinished build, or else a new one, with its positions."""
@@ -94,15 +108,16 @@ class Site:
         self, flow: "Flow[Result]", staged: list[Staging], start: dict[Place, int], progress: Progress
     ) -> tuple[Builder, list[Result]]:
         """Fold the log into builds that stand together and end the flow; the builder keeps those that failed."""
-        wanted = wanted_columns(self.found.layouts.values(), self.domains.catalog)
+        layouts = [*self.found.layouts.values(), *(staging.layout for staging in staged)]
+        wanted = wanted_columns(layouts, self.domains.catalog)
         decoder = ColumnDecoder(self.domains.catalog, thin=True, wanted=wanted)
         decoding = Decoding(
             self.reads,
             self.settings.topic_prefix,
             decoder,
-            self.found.types,
+            types_of(layouts),
             _waiting(self.db, staged),
-            self.occurred_before,
+            self.choices,
         )
         builder = Builder(self.db, decoding, staged, start, counts_waiting=flow.with_core, parks_alone=bool(self.apart))
         builder.room, builder.one_by_one = self.room, self.holding is not UNHELD

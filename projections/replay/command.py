@@ -22,10 +22,12 @@ from refold.projections.replay.holding import UNHELD
 from refold.projections.replay.memory import ROOM
 from refold.projections.replay.model_lock import alone
 from refold.projections.replay.moments import Moment
+from refold.projections.replay.other_code import declared_in
 from refold.projections.replay.plan import Failed, ReplayPlan, Report, make_plan, places_of
-from refold.projections.replay.preview import PreviewBeside, PreviewReport, declared_in
+from refold.projections.replay.preview import PreviewBeside, PreviewReport
 from refold.projections.replay.rebuild_beside import RebuildBeside, goal
 from refold.projections.replay.repair import Repaired, repair
+from refold.projections.replay.sampling import Sample
 from refold.projections.replay.source import Source
 from refold.projections.replay.staging import Staging
 from refold.projections.replay.throttle import Throttle
@@ -147,17 +149,27 @@ class Replay:
             equal, models, done.records, done.events, done.seconds, done.records_per_s, done.failed, self._held_s()
         )
 
-    def preview(self, name: str, code: str | None, progress: Progress) -> PreviewReport:
-        """What this code's declaration, or that of the module `code`, would change. Live tables stay as they are.
+    def preview(
+        self, names: Sequence[str], code: str | None, progress: Progress, sample: Sample | None = None
+    ) -> PreviewReport:
+        """What this code's declarations, or those of the module `code`, would change; without names all of them.
+
+        Live tables stay as they are. `sample`: only its streams are folded and compared.
 
         Raises UnknownModel, NothingFolded, RebuildRunning, CannotJoin, LogTrimmed, and with `code` as `declared_in`.
         """
-        found = self._site.found if code is None else declared_in(self._site, code)
-        site = replace(self._site, apart=PREVIEWED, found=found)
-        done = self._apart(site, PreviewBeside(site), [name], progress)
+        found = self._site.found if code is None else declared_in(self._site.domains, code)
+        site = replace(self._site, apart=PREVIEWED, found=found, code=code, sample=sample)
+        done = self._apart(site, PreviewBeside(site, self._site.found), names, progress)
         changes = any(one.changes for one in done.models)
         return PreviewReport(
-            changes, done.models, done.records, done.seconds, done.records_per_s, done.failed, self._held_s()
+            changes,
+            sorted(done.models, key=lambda one: (one.domain, one.model)),
+            done.records,
+            done.seconds,
+            done.records_per_s,
+            done.failed,
+            self._held_s(),
         )
 
     def as_of(self, names: Sequence[str], moment: Moment, name: str, progress: Progress) -> SnapshotReport:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from refold.projections.errors import BadDeclaration
 from refold.projections.live import parking
 from refold.projections.live.apart import stands_of_deploy
 from refold.projections.replay import promote
@@ -17,17 +16,17 @@ from refold.projections.replay.building import Site, Start
 from refold.projections.replay.compare import Compared, Difference, Differing
 from refold.projections.replay.plan import Failed
 from refold.projections.replay.preview_rows import Columns, columns_of, compare_shown, row_counts
+from refold.projections.replay.preview_sampled import Sampled, ServedSide
 from refold.projections.replay.rebuild_beside import fold_close, starts_beside
+from refold.projections.replay.shares import fold_shares
 from refold.projections.replay.source import Source
 from refold.projections.replay.staging import Staging
 from refold.projections.tables import builds, tables
 from refold.projections.tables.builds import GROUP, Build
-from refold.projections.tables.declared import Declared, declared_of
+from refold.projections.tables.declared import Declared
 from refold.projections.tables.layout import Layout
 from refold.projections.tables.served import kept_beside
 from refold.streams.core.limits import group_positions
-from refold.streams.domain import imported, named_in
-from refold.streams.errors import UnknownDomain
 from refold.streams.failpoints import failpoint
 from refold.streams.postgres.connection import Database
 
@@ -39,6 +38,8 @@ class Previewed(Differing):
     `rows`, `served`: what readers would see, and see now. `added`, `removed`: columns with their types. `retyped`: served
     and new type. `columns`: in how many changed rows each column differs. `listed`: rows that differ, at most
     `compare.LISTED`. `parked`: streams that this code cannot read. `rebuild_s`, `rebuild_bytes`: what a rebuild takes.
+    With `sampled`, rows are counted among the sample's alone, `rebuild_s` is the least that a rebuild takes, and `rebuild_bytes`
+    is an estimate.
     """
 
     domain: str
@@ -59,6 +60,7 @@ class Previewed(Differing):
     parked: int = 0
     rebuild_s: float = 0.0
     rebuild_bytes: int = 0
+    sampled: Sampled | None = None
 
 
 @dataclass(frozen=True)
@@ -80,38 +82,48 @@ class PreviewBeside:
     with_core = False
     compared_s = 0.0
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, served: Declared) -> None:
+        """`served`: the declarations of the configured domains."""
         self._site = site
+        self._side = ServedSide(site, site.sample, served) if site.sample is not None else None
 
     def starts(self, layouts: Sequence[Layout]) -> dict[Start, list[Staging]]:
         """A new build of each model: one that a killed preview left may be of other code, and would take no time."""
         promote.drop_apart(self._site.db, layouts)
-        return starts_beside(self._site, layouts)
+        starts = starts_beside(self._site, layouts)
+        return starts if self._side is None else self._side.begin(starts)
 
     def fold(self, builder: Builder, target: Target, source: Source, progress: Progress) -> list[Previewed]:
         """Fold up to the live positions, compare there, and drop the builds. Raises CannotJoin."""
         site, began = self._site, time.perf_counter()
+        fold_shares(site, builder, source, stands_of_deploy(site.db), progress)
         fold_close(site.db, builder, target, source, progress, stands_of_deploy)
         failpoint("replay.before-preview")
         promote.meet(site.db, site.reads, builder, source)
         seconds = round(time.perf_counter() - began, 2)
         failpoint("replay.after-preview")
         try:
-            return [self._previewed(staging, seconds) for staging in builder.staged]
+            folded = [staging.build for staging in builder.staged]
+            side = self._side
+            new = [one for one in builder.staged if side is None or not side.is_ours(one.build)]
+            return [self._previewed(staging, seconds, folded) for staging in new]
         finally:
             if not site.reads.closed:
                 site.reads.execute("ROLLBACK")
 
-    def _previewed(self, staging: Staging, seconds: float) -> Previewed:
+    def _previewed(self, staging: Staging, seconds: float, folded: Sequence[Build]) -> Previewed:
         """Compare within the snapshot of `reads`."""
-        db, build, layout = self._site.reads, staging.build, staging.layout
+        db, build, layout, side = self._site.reads, staging.build, staging.layout, self._side
         name = (build.domain, build.model)
         live = builds.serving(builds.builds(db), *name)
         columns = columns_of(db, layout, build)
         why = _incomparable(db, layout, live, columns)
+        if why is None and side is not None:
+            why = side.why_not(layout, live, folded)
         if why is None:
             self._stands_beside(build)
-            found = compare_shown(db, layout, build, columns.same)
+            theirs = side.rows(layout, build) if side is not None else None
+            found = compare_shown(db, layout, build, columns.same, theirs)
         else:
             found = Compared(*row_counts(db, layout, build), changed=0, missing=0, extra=0)
         return Previewed(
@@ -131,7 +143,8 @@ class PreviewBeside:
             listed=found.listed,
             parked=parking.count(db, [build.number]),
             rebuild_s=seconds,
-            rebuild_bytes=size(db, build),
+            rebuild_bytes=size(db, build) if side is None else side.bytes_of(build, live),
+            sampled=side.sampled(layout, build, found) if side is not None and why is None else None,
         )
 
     def _stands_beside(self, build: Build) -> None:
@@ -140,29 +153,6 @@ class PreviewBeside:
         at = group_positions(self._site.reads, build.group)
         if any(place in stands and stands[place] != offset for place, offset in at.items()):
             raise AssertionError(f"build {build.number} does not stand where the live tables stand")
-
-
-def declared_in(site: Site, code: str) -> Declared:
-    """The READ_MODELS of a module. Raises UnknownDomain, DomainInvalid, BadDeclaration, NameTaken.
-
-    Their events must be those of the configured domains, since these read the log.
-    """
-    try:
-        module = imported(code, code)
-    except UnknownDomain as problem:
-        raise UnknownDomain(
-            f"--code {code}: {problem.message}", "Name a module that Python can import, with a tuple READ_MODELS."
-        ) from problem
-    found = declared_of(named_in(module, "READ_MODELS", object))
-    for category, kinds in found.types.items():
-        known = site.domains.catalog.categories.get(category)
-        for kind in kinds:
-            if known is None or kind.event not in known.events:
-                raise BadDeclaration(
-                    f"{code} reads {kind.event.__name__} of {category}, as {kind.event.__module__} declares it; the configured"
-                    f" domains ({', '.join(site.domains.names)}) have no such event"
-                )
-    return found
 
 
 def _incomparable(db: Database, layout: Layout, live: Build | None, columns: Columns) -> str | None:

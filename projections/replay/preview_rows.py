@@ -25,7 +25,7 @@ _STATEMENT = """
         SELECT a.there IS NOT NULL AS in_ours, b.there IS NOT NULL AS in_theirs, {a_texts} AS ours, {b_texts} AS theirs,
                coalesce(a.key, b.key) AS key
           FROM (SELECT {side} FROM (SELECT * FROM {ours}) t) a
-          FULL JOIN (SELECT {side} FROM {theirs} t) b ON {same_key}
+          FULL JOIN (SELECT {side} FROM (SELECT * FROM {theirs}) t) b ON {same_key}
          WHERE a.there IS NULL OR b.there IS NULL OR NOT (a.whole *= b.whole)
     )
     SELECT count(*) FILTER (WHERE r.in_ours AND r.in_theirs), count(*) FILTER (WHERE NOT r.in_theirs),
@@ -70,29 +70,35 @@ def columns_of(db: Database, layout: Layout, build: Build) -> Columns:
     )
 
 
-def row_counts(db: Database, layout: Layout, build: Build) -> tuple[int, int]:
-    """Number of rows that readers would see, and of those that they see now; 0 if they see no table."""
-    return _count(db, tables.shown_rows(layout, build)), _count(db, sql.Identifier(build.domain, build.model))
+def row_counts(db: Database, layout: Layout, build: Build, theirs: sql.Composable | None = None) -> tuple[int, int]:
+    """Number of rows that readers would see, and of those that they see now (or `theirs`); 0 if they see no table."""
+    return _count(db, tables.shown_rows(layout, build)), _count(db, theirs or _view(build))
 
 
-def compare_shown(db: Database, layout: Layout, build: Build, columns: Sequence[str]) -> Compared:
-    """Compare the build with what readers see, in these columns, the key among them.
+def compare_shown(
+    db: Database, layout: Layout, build: Build, columns: Sequence[str], theirs: sql.Composable | None = None
+) -> Compared:
+    """Compare the build with what readers see, or with other rows (`theirs`), in these columns, the key among them.
 
     Rows of streams that wait for one side alone are compared too: readers would see them change.
     """
     with db.transaction():
         db.execute("SET LOCAL work_mem = '256MB'")
-        row = db.execute(_statement(layout, build, columns)).fetchone()
+        row = db.execute(_statement(layout, build, columns, theirs or _view(build))).fetchone()
     assert row is not None
     changed, missing, extra, numbers, listed = row
-    rows, served = row_counts(db, layout, build)
+    rows, served = row_counts(db, layout, build, theirs)
     differing = {name: number for name, number in zip(columns, numbers or [0] * len(columns), strict=True) if number}
     return Compared(
         rows, served, changed, missing, extra, differing, [difference(layout, list(columns), *one) for one in listed or ()]
     )  # fmt: skip
 
 
-def _statement(layout: Layout, build: Build, columns: Sequence[str]) -> sql.Composed:
+def _view(build: Build) -> sql.Identifier:
+    return sql.Identifier(build.domain, build.model)
+
+
+def _statement(layout: Layout, build: Build, columns: Sequence[str], theirs: sql.Composable) -> sql.Composed:
     whole = sql.SQL(", ").join(sql.Identifier("t", name) for name in columns)
     keys = sql.SQL(", ").join(sql.Identifier("t", name) for name in layout.key_names)
     parts = [sql.SQL("t.{} AS {}").format(sql.Identifier(name), _part(n)) for n, name in enumerate(columns)]
@@ -100,7 +106,7 @@ def _statement(layout: Layout, build: Build, columns: Sequence[str]) -> sql.Comp
     side = [sql.SQL("true AS there, ROW({}) AS key, ROW({}) AS whole").format(keys, whole), *parts]
     return sql.SQL(_STATEMENT).format(
         ours=tables.shown_rows(layout, build),
-        theirs=sql.Identifier(build.domain, build.model),
+        theirs=theirs,
         side=sql.SQL(", ").join(side),
         same_key=sql.SQL("a.key = b.key"),
         a_texts=_texts("a", len(columns)),

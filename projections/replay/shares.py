@@ -17,14 +17,17 @@ from refold.projections.live.member import frames_for
 from refold.projections.partials.partial import partial_of
 from refold.projections.replay.builder import Builder, Decoding, Progress, batch
 from refold.projections.replay.building import READ_RECORDS, Site
+from refold.projections.replay.other_code import declared_in
 from refold.projections.replay.part import Part, part_of
+from refold.projections.replay.sampling import Sample
 from refold.projections.replay.source import Source
 from refold.projections.replay.wanted_columns import wanted_columns
 from refold.projections.tables import builds
-from refold.projections.tables.declared import declared
+from refold.projections.tables.declared import declared, types_of
+from refold.projections.tables.layout import Layout
 from refold.schemas.columns.decoder import ColumnDecoder
 from refold.streams.chunk import Place
-from refold.streams.domain import load_domains
+from refold.streams.domain import Domains, load_domains
 from refold.streams.failpoints import failpoint
 from refold.streams.postgres.connection import connect
 from refold.streams.settings import Settings
@@ -34,13 +37,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Share:
-    """The work of one child: where it begins and ends, and the models that it folds, with their builds' numbers."""
+    """The work of one child: where it begins and ends, and the models that it folds, by their builds' numbers."""
 
     settings: Settings
     start: Mapping[Place, int]
     upto: Mapping[Place, int]
-    models: Mapping[tuple[str, str], int]
-    fingerprints: Mapping[tuple[str, str], str]
+    models: Mapping[int, tuple[str, str]]
+    fingerprints: Mapping[int, str]
+    code: str | None
+    sample: Sample | None
 
 
 def fold_shares(site: Site, builder: Builder, source: Source, upto: Mapping[Place, int], progress: Progress) -> None:
@@ -53,12 +58,13 @@ def fold_shares(site: Site, builder: Builder, source: Source, upto: Mapping[Plac
     goes_on = bool(site.apart) and any(source.position.values())
     if site.processes < 2 or goes_on or any(staging.layout.evolves for staging in staged):
         return
-    models = {(staging.build.domain, staging.build.model): staging.build.number for staging in staged}
-    fingerprints = {(one.build.domain, one.build.model): builds.declaration_of(one.build) for one in staged}
+    models = {one.build.number: (one.build.domain, one.build.model) for one in staged}
+    fingerprints = {one.build.number: builds.declaration_of(one.build) for one in staged}
     starts = divided(source.position, upto, site.processes)
     whole, done = source.left(upto), 0
     with ExitStack() as open_:
-        pipes = [open_.enter_context(_child(Share(site.settings, one, upto, models, fingerprints))) for one in starts]
+        shares = [Share(site.settings, one, upto, models, fingerprints, site.code, site.sample) for one in starts]
+        pipes = [open_.enter_context(_child(share)) for share in shares]
         while pipes:
             for pipe in wait(pipes):
                 assert isinstance(pipe, Connection)
@@ -117,14 +123,13 @@ def fold_share(share: Share, pipe: Connection) -> None:
 
 def _fold(share: Share, pipe: Connection) -> None:
     settings = share.settings
-    domains, declarations = load_domains(settings.domains), declared(settings.domains)
-    if any(declarations.fingerprints[name] != share.fingerprints[name] for name in share.models):
-        raise RuntimeError("the code has changed since the command began")
-    layouts = {number: declarations.layouts[name] for name, number in share.models.items()}
+    domains = load_domains(settings.domains)
+    layouts = _layouts(share, domains)
+    choices = [share.sample.of] if share.sample is not None else []
     with closing(connect(settings.dsn(), application_name="replay-share")) as db:
-        wanted = wanted_columns(declarations.layouts.values(), domains.catalog)
+        wanted = wanted_columns(layouts.values(), domains.catalog)
         decoder = ColumnDecoder(domains.catalog, thin=True, wanted=wanted)
-        decoding = Decoding(db, settings.topic_prefix, decoder, declarations.types)
+        decoding = Decoding(db, settings.topic_prefix, decoder, types_of(layouts.values()), choices=choices)
         with closing(Source(settings.kafka_servers(), share.start, records=READ_RECORDS)) as source:
             while source.left(share.upto) and _is_wanted():
                 if not (chunks := batch(source, share.upto)):
@@ -134,6 +139,22 @@ def _fold(share: Share, pipe: Connection) -> None:
                 rows = {number: partial_of(layouts[number], some) for number, some in frames.items() if some}
                 failpoint("replay.within-share")
                 pipe.send(part_of(prepared.position, [found for _, found in prepared.counted.values()], rows))
+
+
+def _layouts(share: Share, domains: Domains) -> dict[int, Layout]:
+    """The layout of each build. Its fingerprint says whether its declaration is of the configured domains or of the other code."""
+    known = [declared(share.settings.domains)]
+    if share.code is not None:
+        known.append(declared_in(domains, share.code))
+    found = {
+        number: one.layouts[name]
+        for number, name in share.models.items()
+        for one in known
+        if one.fingerprints.get(name) == share.fingerprints[number]
+    }
+    if len(found) < len(share.models):
+        raise RuntimeError("the code has changed since the command began")
+    return found
 
 
 def _is_wanted() -> bool:

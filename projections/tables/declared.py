@@ -1,7 +1,7 @@
 """All read models of the configured domains, laid out once at start."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from refold.projections.declaring.declaration import EventType, ReadModel, View, handled
@@ -64,13 +64,17 @@ def declared_of(models: Sequence[ReadModel]) -> Declared:
     layouts = [layout_of(model) for model in models if not isinstance(model, View)]
     layouts.sort(key=lambda layout: (layout.model.domain, layout.name))
     by_name = {(layout.model.domain, layout.name): layout for layout in layouts}
+    prints = {name: fingerprint(layout.model) for name, layout in by_name.items()}
+    return Declared(by_name, prints, views, types_of(layouts), links_of(models, by_name))
+
+
+def types_of(layouts: Iterable[Layout]) -> dict[str, list[EventType]]:
+    """The event types that models read, by category."""
     types: dict[str, dict[EventType, None]] = {}
     for layout in layouts:
         for kind in handled(layout.model):
             types.setdefault(kind.category.name, {})[kind] = None
-    prints = {name: fingerprint(layout.model) for name, layout in by_name.items()}
-    by_category = {category: list(found) for category, found in sorted(types.items())}
-    return Declared(by_name, prints, views, by_category, links_of(models, by_name))
+    return {category: list(found) for category, found in sorted(types.items())}
 
 
 def _refuse_twice(models: Sequence[ReadModel]) -> None:

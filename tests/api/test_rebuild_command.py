@@ -21,6 +21,7 @@ from refold.api.cli import app as cli
 from refold.api.cli import exits
 from refold.api.http.resources import Resources
 from refold.projections.replay import as_of, kept_builds, moments, promote, verify_beside
+from refold.projections.replay.sampling import Sample
 from refold.projections.tables import builds
 from refold.retail.schemas.basket import BASKET, BasketOpened, ItemScanned
 from refold.streams import failpoints
@@ -350,6 +351,70 @@ def test_a_preview_names_the_columns_and_rows_that_a_declaration_would_change_an
     assert (code, model["why"], model["build"]) == (exits.DIFFERENT, "no table of it is built yet", None)
     assert (model["rows"], model["added"]) == (4, {"store_id": "integer", "lines": "bigint"})
     assert kept(db) == before
+
+
+@pytest.mark.usefixtures("servers")
+def test_a_preview_of_a_sample_compares_like_with_like_and_says_what_it_estimates(
+    settings: Settings, db: Database, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    baskets = {f"s{number}": 100 + number % 25 for number in range(60)}
+    LogWriter(settings, DOMAINS, epoch=2).write(
+        [event for name, store in baskets.items() for event in basket(name, store)]
+    )
+    fold_live(settings, 2)
+    baskets |= {f"b{store}": store for store in (7, 8, 9, 10)}
+    chosen = {name for name in baskets if Sample.read("50%").holds(name)}
+    assert 20 < len(chosen) < 44
+
+    code, found, _ = run("preview", "baskets", "--sample", "50%")
+    (model,) = found["models"]
+    assert (code, model["rows"], model["served"]) == (exits.DONE, len(chosen), len(chosen))
+    wrong = {f"s{number}" for number in range(12)}
+    by_hand(db, "UPDATE {} SET total = 99 WHERE basket_id IN ('" + "', '".join(sorted(wrong)) + "')", "baskets")
+    for percent in ("50%", "100%"):
+        code, found, _ = run("preview", "baskets", "--sample", percent)
+        (model,) = found["models"]
+        met = wrong & chosen if percent == "50%" else wrong
+        assert (code, {one["key"]["basket_id"] for one in model["listed"]}) == (exits.DIFFERENT, met)
+        assert (model["changed"], model["missing"], model["extra"]) == (len(met), 0, 0)
+        assert (model["sampled"]["whole"], model["sampled"]["both_folded"]) == (64, False)
+        guess = model["sampled"]["estimate"]
+        assert guess["low"] <= 12 <= guess["high"]
+    assert guess == {"differing": 12, "low": 12, "high": 12}
+
+    (tmp_path / "shop_next.py").write_text(NEXT)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    stores = {baskets[name] for name in chosen}
+    for more in ([], ["--processes", "2"]):
+        code, found, words = run("preview", "store_daily", "--code", "shop_next", "--sample", "50%", *more)
+        (model,) = found["models"]
+        assert (model["why"], model["rows"], model["served"]) == (
+            None,
+            len(stores),
+            len(stores),
+        )
+        assert {int(one["key"]["store_id"]) for one in model["listed"]} == stores
+        assert model["sampled"] == {
+            "percent": "50%", "compared": len(stores), "whole": 29, "both_folded": True, "estimate": None
+        }  # fmt: skip
+        assert "have ended early" not in words
+    db.execute("UPDATE refold.builds SET fingerprint = 'other' WHERE model = 'store_daily'")
+    code, found, _ = run("preview", "store_daily", "--sample", "50%")
+    assert "this code lacks the served declaration other" in found["models"][0]["why"]
+    assert (code, found["models"][0]["sampled"]) == (exits.DIFFERENT, None)
+    assert {state for _, state in states(run)} == {"live"}
+
+
+@pytest.mark.usefixtures("servers")
+def test_a_preview_of_all_models_needs_no_names_and_a_sample_is_a_share(db: Database, run: Run) -> None:
+    code, found, _ = run("preview", "--all", "--processes", "2")
+    assert code == exits.DONE
+    assert [one["model"] for one in found["models"]] == sorted(one.model for one in builds.builds(db))
+    assert run("preview")[0] == exits.USAGE
+    for wrong in ("0%", "101%", "10", "ten%"):
+        code, _, words = run("preview", "store_daily", "--sample", wrong)
+        assert (code, "sample-invalid" in words) == (exits.USAGE, True)
 
 
 NEXT = """
