@@ -15,6 +15,7 @@ from refold.schemas.envelope import CLAIMED, COMMAND, EVENT, FRAME_BYTES, VOIDED
 from refold.schemas.errors import BadValue, NewerSchema, Undecodable, UpcastFailed
 from refold.schemas.identity import body_hash, sent_hash
 from refold.schemas.meta import Claim, CommandMeta, Meta, Voiding
+from refold.schemas.plurals import counted
 from refold.schemas.validate import canonical, from_avro, from_log
 
 _MOST_OF_A_MESSAGE = 2000
@@ -196,7 +197,7 @@ def _decode(writer: Writer, kind: Envelope, value: bytes) -> tuple[Values, dict[
     except _UNREADABLE as problem:
         raise Undecodable(f"{writer.name}: {problem}", "malformed") from problem
     if end != len(value):
-        raise Undecodable(f"{len(value) - end} bytes after the record", "trailing")
+        raise Undecodable(f"{counted(len(value) - end, 'bytes')} after the record", "trailing")
     return head, fields
 
 

@@ -24,6 +24,7 @@ from refold.schemas.meta import (
     Meta,
     Voiding,
 )
+from refold.schemas.plurals import counted
 from refold.schemas.record import Record
 
 FRAME_BYTES = HEADER_BYTES + SIZE_BYTES
@@ -87,7 +88,7 @@ def framed(value: bytes | None) -> int:
         raise Undecodable("no Confluent header", "no-header")
     _, number, size = _FRAME.unpack_from(value)
     if size != len(value):
-        raise Undecodable(f"{len(value)} bytes where the envelope says {size}", "size")
+        raise Undecodable(f"{counted(len(value), 'bytes')} where the envelope says {size}", "size")
     return int(number)
 
 

@@ -14,6 +14,7 @@ from refold.projections.replay.due import due
 from refold.projections.replay.undeclared import undeclared
 from refold.projections.tables.declared import declared
 from refold.projections.tables.serving import model_states, view_faults
+from refold.schemas.plurals import counted
 from refold.streams.chunk import Place
 from refold.streams.domain import Domains, load_domains
 from refold.streams.errors import DatabaseNewer
@@ -185,7 +186,7 @@ def _writes(db: Database, settings: Settings, health: Health, lags: Sequence[Lag
     if claimed["none"] == 0:
         partly = sorted({each.role for each in found if each.code in _PARTLY and each.role in _DECIDING})
         return f"open, but not where the {' or the '.join(partly)} stands still" if partly else "open"
-    return f"{claimed['none']} of {claimed['all']} partitions have no writer now"
+    return f"{claimed['none']} of {counted(claimed['all'], 'partitions')} {'has' if claimed['none'] == 1 else 'have'} no writer now"
 
 
 def _waiting(waits: list[Place], before: Sequence[Lag], after: Sequence[Lag]) -> str:
@@ -195,8 +196,8 @@ def _waiting(waits: list[Place], before: Sequence[Lag], after: Sequence[Lag]) ->
     left, rate = now[slowest].records, (now[slowest].position - then[slowest].position) / _SAMPLE_S
     eta = f"about {left / rate:,.0f} s" if rate > 0 else "unknown: the core does not move there"
     return (
-        f"writes wait for the fold on {len(waits)} of {len(now)} partitions: "
-        f"{left:,} events on {slowest[0]}/{slowest[1]}, ETA {eta}"
+        f"writes wait for the fold on {len(waits)} of {counted(len(now), 'partitions')}: "
+        f"{counted(left, 'events')} on {slowest[0]}/{slowest[1]}, ETA {eta}"
     )
 
 

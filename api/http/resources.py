@@ -33,6 +33,7 @@ from refold.api.unavailable import LogUnreadable, NotPrepared
 from refold.projections.tables.declared import declared
 from refold.projections.tables.serving import served_models
 from refold.schemas.avro import Schema
+from refold.schemas.plurals import counted
 from refold.streams import journal
 from refold.streams.domain import Domains
 from refold.streams.errors import DeliveryFailed
@@ -182,7 +183,9 @@ class Resources:
                 reader = await self._readers.get()
                 return await asyncio.shield(asyncio.ensure_future(self._read_with(reader, category, list(places))))
         except TimeoutError:
-            raise LogUnreadable(f"{len(places)} events of {category} did not arrive within {READ_S:g} s") from None
+            raise LogUnreadable(
+                f"{counted(len(places), 'events')} of {category} did not arrive within {READ_S:g} s"
+            ) from None
 
     async def _read_with(self, reader: History, category: str, places: list[tuple[int, int]]) -> list[Recorded]:
         """Shielded from timeouts: a thread cannot be stopped, and its consumer is free only when it is done."""

@@ -14,6 +14,7 @@ from refold.projections.replay.compare import Compared
 from refold.projections.tables.builds import Build
 from refold.projections.tables.declared import Declared
 from refold.projections.tables.layout import Layout
+from refold.schemas.plurals import counted
 
 _PERCENT = re.compile(r"\d{1,3}(\.\d{1,6})?%")
 _WHOLE = Decimal(100)
@@ -66,7 +67,7 @@ class Gates:
         fault = self._outside(judged, compared)
         if compared.differing and fault is not None:
             raise RebuildDiffers(
-                f"{name}: {compared.differing} of {compared.served} rows differ ({compared.changed} changed,"
+                f"{name}: {compared.differing} of {counted(compared.served, 'rows')} differ ({compared.changed} changed,"
                 f" {compared.missing} missing, {compared.extra} extra){fault}",
                 judged.build,
                 compared,

@@ -20,6 +20,7 @@ from refold.projections.tables import builds, view_swap
 from refold.projections.tables.builds import Build
 from refold.projections.tables.declared import Declared
 from refold.projections.tables.layout import Layout
+from refold.schemas.plurals import counted
 from refold.streams.failpoints import failpoint
 from refold.streams.postgres.connection import Database
 
@@ -149,7 +150,7 @@ class KeptBuilds:
         behind = apart.records_behind(self.db, self.prefix, now, layout)
         if behind or not now.is_apart:
             raise BuildBehind(
-                f"build {build.number} of {layout.name} is {behind} records behind the live tables"
+                f"build {build.number} of {layout.name} is {counted(behind, 'records')} behind the live tables"
                 f" ({now.detached_code}: {now.detached_reason})",
                 follows=now.is_apart,
             )

@@ -26,6 +26,7 @@ from refold.projections.tables import builds
 from refold.projections.tables.declared import declared, types_of
 from refold.projections.tables.layout import Layout
 from refold.schemas.columns.decoder import ColumnDecoder
+from refold.schemas.plurals import counted
 from refold.streams.chunk import Place
 from refold.streams.domain import Domains, load_domains
 from refold.streams.failpoints import failpoint
@@ -80,7 +81,9 @@ def fold_shares(site: Site, builder: Builder, source: Source, upto: Mapping[Plac
     source.seek(builder.position)
     builder.flush()
     if left := source.left(upto):
-        _log.warning("processes that helped have ended early: this one folds the %d records that they left", left)
+        _log.warning(
+            "processes that helped have ended early: this one folds the %s that they left", counted(left, "records")
+        )
 
 
 def divided(position: Mapping[Place, int], upto: Mapping[Place, int], processes: int) -> list[dict[Place, int]]:

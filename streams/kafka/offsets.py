@@ -9,6 +9,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from refold.schemas.plurals import counted
 from refold.streams.chunk import Place
 from refold.streams.kafka import clients
 from refold.streams.refusals import of_kafka
@@ -44,7 +45,7 @@ def offsets_at(servers: str, places: Sequence[Place], millis: int, seconds: floa
         found = offsets(client, places, millis, seconds)
         return found | offsets(client, [place for place, at in found.items() if at < 0], LATEST, seconds)
     except KafkaException as problem:
-        raise of_kafka(problem.args[0], f"no answer about {len(places)} partitions") from problem
+        raise of_kafka(problem.args[0], f"no answer about {counted(len(places), 'partitions')}") from problem
     finally:
         client.close()
 

@@ -10,6 +10,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
+from refold.schemas.plurals import counted
 from refold.streams.domain import Domains
 from refold.streams.errors import KafkaUnavailable, TopicRecreated, WrongPartitions, WrongSettings
 from refold.streams.kafka import clients
@@ -262,7 +263,7 @@ def _check_identity(
     for name, (topic_id, count) in seen.items():
         if count != recorded[name][1] or count != partitions:
             raise WrongPartitions(
-                f"the topic {name} has {count} partitions; recorded are {recorded[name][1]}, configured {partitions}"
+                f"the topic {name} has {counted(count, 'partitions')}; recorded are {recorded[name][1]}, configured {partitions}"
             )
         if topic_id != recorded[name][0] and name not in restored:
             raise TopicRecreated(f"the topic {name} is not the one that the tables were folded from: it was made again")

@@ -2,6 +2,7 @@
 
 from confluent_kafka import KafkaException
 
+from refold.schemas.plurals import counted
 from refold.streams.domain import Domains
 from refold.streams.errors import CategoryUncoded
 from refold.streams.kafka import clients
@@ -40,7 +41,7 @@ def refuse_uncoded(settings: Settings, domains: Domains) -> None:
     """Raise CategoryUncoded if the log holds records that no code reads."""
     holding = {name: records for name, records in uncoded_categories(settings, domains).items() if records}
     if holding:
-        named = ", ".join(f"{name} ({records:,} records)" for name, records in holding.items())
+        named = ", ".join(f"{name} ({counted(records, 'records')})" for name, records in holding.items())
         raise CategoryUncoded(f"the log holds categories that no configured domain has: {named}")
 
 

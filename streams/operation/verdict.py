@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from refold.schemas.plurals import counted
 from refold.streams.chunk import Place
 from refold.streams.operation.lag import Lag, LagKey
 from refold.streams.operation.last_seen import LastSeen
@@ -140,7 +141,7 @@ def _still(facts: Facts) -> Iterator[Finding]:
         records = sum(lag.records for lag in behind)
         yield Finding(
             "does-not-move",
-            f"the {group} does not move on {where}: {records:,} records wait",
+            f"the {group} does not move on {where}: {counted(records, 'records')} {'waits' if records == 1 else 'wait'}",
             f"look at the log of the {group}; after a SIGKILL it starts again from its positions and loses nothing",
             group,
         )
@@ -161,7 +162,7 @@ def _models(facts: Facts) -> Iterator[Finding]:
     if facts.parked:
         yield Finding(
             "parked",
-            f"{facts.parked:,} streams wait at an event that cannot be applied",
+            f"{counted(facts.parked, 'streams')} {'waits' if facts.parked == 1 else 'wait'} at an event that cannot be applied",
             "correct the code that reads it, then run `refold replay release --all`",
             "models",
         )

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from refold.schemas.plurals import counted
 from refold.streams import standing
 from refold.streams.chunk import Place
 from refold.streams.standing import STALE_S
@@ -120,7 +121,9 @@ class Part:
         """A process to which Kafka assigned no partition takes part, too: it stands by."""
         if reading.is_settled() or (self._settled_at and self._awake - self._settled_at <= STALE_S):
             places = len(reading.places())
-            return Check("assigned", ok=True, detail=f"{places} partitions" if places else "no partition: it stands by")
+            return Check(
+                "assigned", ok=True, detail=counted(places, "partitions") if places else "no partition: it stands by"
+            )
         return Check("assigned", ok=False, detail=NO_WORD)
 
     def _compare(self, reading: Reading) -> None:

@@ -40,6 +40,8 @@ def test_all_is_well_when_all_run_and_nothing_waits() -> None:
         ({"lags": [BEHIND], "still": frozenset({KEY})}, "does-not-move", "the core does not move on retail.basket.events/2: 40 records wait"),
         ({"detached": {"retail.baskets": "sum-overflow"}}, "detached", "the read model retail.baskets is detached (sum-overflow)"),
         ({"parked": 3}, "parked", "3 streams wait at an event that cannot be applied"),
+        ({"parked": 1}, "parked", "1 stream waits at an event that cannot be applied"),
+        ({"lags": [replace(BEHIND, records=1)], "still": frozenset({KEY})}, "does-not-move", "the core does not move on retail.basket.events/2: 1 record waits"),
     ],
 )  # fmt: skip
 def test_each_fault_is_one_sentence_with_what_to_do(change: dict[str, Any], code: str, says: str) -> None:

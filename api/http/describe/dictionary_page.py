@@ -4,6 +4,7 @@ from html import escape
 from typing import Any
 
 from refold.api.http.describe.docs_page import STYLE, marked
+from refold.schemas.plurals import counted
 
 Json = dict[str, Any]
 _MORE_STYLE = """
@@ -90,12 +91,12 @@ def _facts(model: Json) -> str:
         if now["detached"]:
             facts.append(f"detached: {escape(now['detached'])}")
     if model["row_estimate"] is not None:
-        facts.append(f"about {model['row_estimate']:,} rows")
+        facts.append(f"about {counted(model['row_estimate'], 'rows')}")
     return f'<p class="facts">{" · ".join(facts)}</p>' if facts else ""
 
 
 def _behind(lag: int) -> str:
-    return f"{lag:,} record{'s' if lag > 1 else ''} behind" if lag else "up to date"
+    return f"{counted(lag, 'records')} behind" if lag else "up to date"
 
 
 def _origin_of_rows(model: Json) -> str:

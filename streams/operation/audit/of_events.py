@@ -11,6 +11,7 @@ from refold.schemas.codec import read_envelope
 from refold.schemas.errors import Undecodable
 from refold.schemas.identity import outcome_key
 from refold.schemas.meta import Claim, Meta, Voiding
+from refold.schemas.plurals import counted
 from refold.streams.chunk import Chunk
 from refold.streams.operation.audit.ledger import Audit, EventLedger, Finding
 
@@ -74,12 +75,14 @@ class EventsAudit:
                 row.next_offset,
                 row.events,
             ):
-                said = f"the table says {row.events} events at {row.first_offset} to {row.next_offset - 1}"
+                said = f"the table says {counted(row.events, 'events')} at {row.first_offset} to {row.next_offset - 1}"
                 there = f"the log has {group.events} at {group.first_offset} to {group.next_offset - 1}"
                 self._find("outcome-differs", group.first_offset, f"{row.stream}: {said}, {there}")
         for group in self._groups.values():
             self._find(
-                "outcome-missing", group.first_offset, f"{group.stream}: {group.records} records without an outcome"
+                "outcome-missing",
+                group.first_offset,
+                f"{group.stream}: {counted(group.records, 'records')} without an outcome",
             )
 
     def compare_offsets(self, rows: Iterable[tuple[str, int, list[int]]]) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from confluent_kafka import KafkaException
 
+from refold.schemas.plurals import counted
 from refold.streams.chunk import Place
 from refold.streams.errors import KafkaUnavailable, LogCorrupt, WrongPartitions
 from refold.streams.kafka.fetch import Fetcher
@@ -71,7 +72,7 @@ class Restore:
         for topic, parts in self._parts.items():
             if topic != self._schemas and len(parts) != self._settings.partitions:
                 raise WrongPartitions(
-                    f"{topic} was dumped with {len(parts)} partitions, and {self._settings.partitions} are configured",
+                    f"{topic} was dumped with {counted(len(parts), 'partitions')}, and {self._settings.partitions} are configured",
                     f"Set REFOLD_PARTITIONS={len(parts)}.",
                 )
         try:
@@ -82,7 +83,7 @@ class Restore:
             raise of_kafka(problem.args[0], "the topics cannot be asked") from problem
         full = {topic: each.records for topic, each in found.items() if each.state is TopicState.OTHER}
         if full and not replace:
-            named = ", ".join(f"{topic} ({records:,} records)" for topic, records in full.items())
+            named = ", ".join(f"{topic} ({counted(records, 'records')})" for topic, records in full.items())
             raise LogNotEmpty(f"there are records already: {named}")
         self._refuse_in_use(found)
         begun = [self._schemas] if self._is_begun(found) else []
