@@ -79,8 +79,7 @@ class Decoding:
         """
         self.db, self._prefix, self._decoder, self._types = db, prefix, decoder, types
         self._parked = {(park.category, park.stream): park for park in parked}
-        self._choices = choices
-        self._aside = set_aside.load(db, [GROUP])  # the live fold skips these too
+        self._choices, self._aside = choices, set_aside.load(db, [GROUP])  # the live fold skips what is aside
 
     def prepare(self, chunks: Sequence[Chunk]) -> Prepared:
         """Decode chunks, all of which lie before the core's position."""
