@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -18,7 +19,7 @@ from psycopg.rows import dict_row
 from refold.projections.declaring.conditions import Condition
 from refold.projections.declaring.declaration import Entity, Model, Rollup
 from refold.projections.declaring.expressions import by_event, day, field, hour, quarter, week, weekday
-from refold.projections.declaring.formulas import Formula, Term, column
+from refold.projections.declaring.formulas import Formula, Term, column, ratio
 from refold.projections.declaring.gathering import Column, events, key
 from refold.projections.declaring.sql_types import decimal
 from refold.projections.live.models import ModelsFold
@@ -28,6 +29,9 @@ from refold.projections.partials.batch import batch_of, counted_events
 from refold.projections.partials.by_rows import partial_columns
 from refold.projections.partials.partial import merged, partial_of
 from refold.projections.partials.row_batch import RowReader
+from refold.projections.replay import promote
+from refold.projections.replay.builder import Builder, Decoding, Prepared
+from refold.projections.replay.staging import Staging
 from refold.projections.tables import builds as all_builds
 from refold.projections.tables import snapshots, tables
 from refold.projections.tables.declared import declared_of
@@ -242,6 +246,39 @@ CONDITIONED = {
     "on": field("on").is_in(date(2026, 3, 1), date.max),
     "text": field("text").gt("z") | field("big").eq(2**63 - 1),
 }
+
+
+@pytest.mark.parametrize("flushes", [True, False])
+def test_computed_columns_are_the_same_live_and_rebuilt(db: Database, database: str, flushes: bool) -> None:
+    shown_columns = {"per_event": ratio("total", "n", scale=3, doc="Ratio.")}
+    columns = {**test_aggregates.aggregates("amount_or_none"), "total": typed.sum("number", "Sum.")}
+    model = test_aggregates.rollup(columns, shown=shown_columns, indexes=("average", "per_event"))
+    found, log, place = declared_of([model]), random_log(11, 200), ("typed.row.events", 0)
+    layout, (name, mark) = found.named("of_types"), next(iter(found.fingerprints.items()))
+    ensure_builds(db, found)
+    fold = ModelsFold(database, "", CATALOG, found)
+    core_stands(db, {place: len(log)})
+    fold.stored([place])
+    cuts = [0, 1, 2, 80, 200]
+    for start, end in pairwise(cuts):
+        fold.apply([chunk_of(log[start:end], start)])
+    fold.close()
+    live = rows(db, layout)
+    naive = naive_rows(replace(model, shown={}, indexes=()), log)
+    assert [{name: row[name] for name in naive[0]} for row in live] == naive
+    staging = Staging(db, layout, promote.begin(db, layout, mark, None), [])
+    builder = Builder(db, Decoding(db, "", DECODER, found.types), [staging], {place: 0})
+    for start, end in pairwise(cuts):
+        batch = batch_of("typed.row", [chunk_of(log[start:end], start)])
+        counted = counted_events(DECODER, [TYPED], batch, {}, [])
+        builder.add(Prepared({place: end}, {"typed.row": (batch, counted)}))
+        if flushes:
+            builder.flush()
+    builder.flush()
+    builder.finish()
+    tables.point_view(db, layout, staging.build)
+    assert name == ("typed", "of_types")
+    assert rows(db, layout) == live
 
 
 def test_constants_of_all_types_count_alike_alone_and_in_a_burst(db: Database, database: str) -> None:
