@@ -1,7 +1,8 @@
 """A build in the making: partials are merged in memory and flushed with their positions; the key comes last.
 
 Until the table has its key, COPY writes the first flush into it and later flushes beside it. Finishing adds the key and
-merges the later flushes. So the database tells how far a build is, and a killed one resumes from its last flush.
+merges the later flushes. Rows of an event table never merge, so COPY writes each flush into the table. So the database
+tells how far a build is, and a killed one resumes from its last flush.
 """
 
 from collections.abc import Mapping, Sequence
@@ -80,13 +81,13 @@ class Staging:
             return
         self._partials.append(partial)
         self._bytes += int(self._partials[-1].estimated_size())
-        if sum(partial.height for partial in self._partials) > self._compact_at:
+        if not self.layout.appends and sum(partial.height for partial in self._partials) > self._compact_at:
             self.merge()
             self._compact_at = max(_COMPACT_ROWS, 2 * self._partials[0].height)
 
     def merge(self) -> None:
         """Make one of all partials in memory. Polars does it without Python's lock, so it may run beside other work."""
-        if len(self._partials) > 1:
+        if len(self._partials) > 1 and not self.layout.appends:
             self._partials = [merged(self.layout, self._partials)]
             self._bytes = int(self._partials[0].estimated_size())
 
@@ -99,12 +100,13 @@ class Staging:
             return
         if not self._partials:
             return
-        rows = merged(self.layout, self._partials)
+        partials = self._partials if self.layout.appends else [merged(self.layout, self._partials)]
         self._partials, self._bytes = [], 0
         if self._has_key(db):
-            merge_sql.add(db, self.layout, self.build.schema, rows)
+            for rows in partials:
+                merge_sql.add(db, self.layout, self.build.schema, rows)
             return
-        for part in writable(self.layout, rows):
+        for part in (half for rows in partials for half in writable(self.layout, rows)):
             if self._has_rows(db) and not self.layout.appends:
                 self._copy_beside(db, part)
             else:

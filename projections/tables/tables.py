@@ -21,7 +21,7 @@ def create(db: Database, layout: Layout, build: Build, *, with_key: bool = True)
     """Create the build's schema and table. A rebuild adds the key at its end, when all rows are there."""
     db.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(build.schema)))
     columns = sql.SQL(", ").join([*map(_column, layout.stored), *map(_derived, layout.derived)])
-    options = sql.SQL("") if layout.evolves else sql.SQL("WITH (fillfactor = 80)")
+    options = sql.SQL("") if layout.evolves or layout.appends else sql.SQL("WITH (fillfactor = 80)")
     db.execute(sql.SQL("CREATE TABLE {} ({}) {}").format(table(layout, build.schema), columns, options))
     if with_key:
         add_key(db, layout, build)

@@ -5,14 +5,19 @@ from decimal import Decimal
 from typing import Any
 
 import polars as pl
+import psycopg
 import pytest
 
 from refold.projections.partials import merge_sql
+from refold.projections.partials.partial import partial_of
+from refold.projections.replay.staging import Staging
 from refold.projections.tables import builds, names, tables
 from refold.projections.tables.declared import Declared
 from refold.projections.tables.layout import Layout
 from refold.streams.postgres.connection import Database
-from tests.projections.sample import EPOCH
+from tests.projections.naive import naive_rows
+from tests.projections.sample import EPOCH, Paid, log_of
+from tests.projections.test_partial import frames_of
 
 TEXTS = [
     "\\N",
@@ -48,7 +53,7 @@ def awkward(layout: Layout) -> pl.DataFrame:
     return pl.DataFrame(columns, schema={part.name: part.type.dtype for part in layout.stored}).sort(key)
 
 
-@pytest.mark.parametrize("name", ["accounts", "balances", "by_owner"])
+@pytest.mark.parametrize("name", ["accounts", "balances", "by_owner", "steps"])
 def test_copied_rows_are_those_that_live_workers_write(db: Database, sample: Declared, name: str) -> None:
     layout = sample.named(name)
     copied, live = (builds.create(db, layout, "f", "building") for _ in range(2))
@@ -60,3 +65,38 @@ def test_copied_rows_are_those_that_live_workers_write(db: Database, sample: Dec
     found = [db.execute(bytes_of.format(f"{build.schema}.{name}").encode()).fetchall() for build in (copied, live)]
     assert found[0] == found[1]
     assert len(found[0]) == len(TEXTS) + 1
+
+
+def test_postgres_refuses_an_event_that_is_added_twice_to_its_table(db: Database, sample: Declared) -> None:
+    layout = sample.named("steps")
+    build = builds.create(db, layout, "f", "building")
+    tables.create(db, layout, build)
+    merge_sql.add(db, layout, build.schema, awkward(layout))
+    with pytest.raises(psycopg.errors.UniqueViolation), db.transaction():
+        merge_sql.add(db, layout, build.schema, awkward(layout)[:1])
+
+
+@pytest.mark.parametrize("flushed_after", [(), (1,), (0, 1, 2, 3), (2, 3)])
+def test_a_rebuilt_event_table_has_each_event_once_over_any_batches_and_flushes(
+    db: Database, sample: Declared, flushed_after: tuple[int, ...]
+) -> None:
+    layout = sample.named("steps")
+    paid = Paid(amount=Decimal("1.25"), points=4, huge=5, owner="ann")
+    log = log_of([(f"s{number % 3}", paid, number) for number in range(25)])
+    build = builds.create(db, layout, "f", "building")
+    tables.create(db, layout, build, with_key=False)
+    staging = Staging(db, layout, build, [])
+    for number in range(4):
+        staging.take(partial_of(layout, frames_of(log[number * 5 : number * 5 + 5])))
+        if number in flushed_after:
+            staging.flush(db)
+            assert staging.size == 0
+    staging.flush(db)
+    staging.finish(db)
+    staging.take(partial_of(layout, frames_of(log[20:])))  # as a build that follows the log when its table has its key
+    staging.flush(db)
+    names_of = [part.name for part in layout.shown]
+    query = f"SELECT {', '.join(names_of)} FROM {build.schema}.steps ORDER BY account, step"
+    found = [dict(zip(names_of, row, strict=True)) for row in db.execute(query.encode()).fetchall()]
+    assert found == naive_rows(layout.model, log)
+    assert len(found) == 25
