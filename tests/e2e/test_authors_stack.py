@@ -35,12 +35,32 @@ def test_events_of_the_gate_are_published_as_they_are(refold_stack):
         assert api.post("/v1/events/library/gate", json=batch, headers=kind).text == first
         expected = {"Content-Type": "application/cloudevents+json", "Prefer": "wait=30", "If-Match": '"299"'}
         late = api.post("/v1/events/library/gate", json=batch[1] | {"id": "late"}, headers=expected)
-        assert (late.status_code, late.json()["code"], late.json()["version"]) == (409, "version-conflict", 300)
+        assert (late.status_code, late.json()["code"], late.json()["version"]) == (412, "version-conflict", 300)
         again = api.post("/v1/events/library/gate", json=batch[1] | {"data": {"inwards": False}}, headers=expected)
         assert (again.status_code, again.json()["code"]) == (422, "command-id-reused")
         stream = api.get("/v1/streams/library/gate/main?limit=1").json()
         assert (stream["version"], stream["events"][0]["type"], stream["events"][0]["actor"]) == (300, "Passed", "/gates")
     refold_stack.wait_until(lambda: refold_stack.rows("library.visits", visitors="eq.200"))
+
+
+def test_events_in_a_topic_of_others_are_published(refold_stack):
+    import os, subprocess, sys
+    from confluent_kafka import Producer
+    from confluent_kafka.admin import AdminClient, NewTopic
+    admin = AdminClient({"bootstrap.servers": refold_stack.kafka})
+    admin.create_topics([NewTopic("gates", 1, 1)])["gates"].result()
+    said = {"content-type": b"application/json", "ce_specversion": b"1.0", "ce_source": b"/gates", "ce_type": b"Passed"}
+    others = Producer({"bootstrap.servers": refold_stack.kafka})
+    for n in range(30):
+        headers = said | {"ce_id": str(n).encode(), "ce_time": b"2026-03-01T10:00:00Z"}
+        others.produce("gates", b'{"inwards": true}' if n else b"wrong", b"side", headers=list(headers.items()))
+    assert others.flush(30) == 0
+    where = {"REFOLD_KAFKA": refold_stack.kafka, "REFOLD_DATABASE_URL": refold_stack.database_url}
+    words = [sys.executable, "-m", "refold.api.cli.app", "publish", "gates", "library.gate", "--once"]
+    done = subprocess.run(words, env=os.environ | where, capture_output=True, text=True, timeout=120)
+    assert "29 events published, 1 records refused" in done.stdout + done.stderr, done.stderr
+    assert done.returncode == 0
+    refold_stack.wait_until(lambda: refold_stack.rows("library.visits", day="eq.2026-03-01", visitors="eq.29"))
 """
 
 
@@ -66,5 +86,5 @@ def test_the_library_of_the_page_passes_its_test_on_a_stack(tmp_path: Path) -> N
     assert frozen.returncode == 0, frozen.stderr
     done = run(tmp_path, "pytest", "-q", "tests/test_running.py", "-p", "no:cacheprovider")
     assert done.returncode == 0, done.stdout
-    assert "3 passed" in done.stdout
+    assert "4 passed" in done.stdout
     assert list(tmp_path.glob("refold-stack-*")) == [], "its folder is removed"
