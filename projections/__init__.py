@@ -37,7 +37,7 @@ from refold.projections.declaring.expressions import (
     weekday,
     year,
 )
-from refold.projections.declaring.formulas import column, computed, difference, ratio, share
+from refold.projections.declaring.formulas import column, computed, difference, duration, ratio, share
 from refold.projections.declaring.gathering import events, key
 from refold.projections.declaring.links import Link
 from refold.projections.errors import BadDeclaration
@@ -69,6 +69,7 @@ __all__ = [
     "day",
     "difference",
     "divide",
+    "duration",
     "events",
     "field",
     "hour",

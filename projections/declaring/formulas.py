@@ -4,16 +4,20 @@ A formula is computed exactly and rounded once, half away from zero. It is null 
 and if the result has more digits than the column.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, Union
 
-from refold.projections.declaring.sql_types import DIGITS
+from refold.projections.declaring.expressions import Length
+from refold.projections.declaring.number_types import number_type
+from refold.projections.declaring.sql_types import DATE, DIGITS, TIME, ColumnType
 from refold.projections.errors import BadDeclaration
 
 Operand = Union["Term", str, int, Decimal]
 Operator = Literal["+", "-", "*", "/"]
+SECONDS: dict[Length, int] = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86_400}
+"""Seconds of each unit."""
 DEEPEST = 20
 """Deepest nesting of operations: the SQL of a quotient repeats that of its operands."""
 
@@ -59,6 +63,16 @@ class Constant(Term):
     """An exact number."""
 
     value: int | Decimal
+
+
+@dataclass(frozen=True)
+class Elapsed(Term):
+    """The units from one column of times or dates to another; negative if that one is earlier. `of_dates`: whether both are dates."""
+
+    start: str
+    end: str
+    unit: Length
+    of_dates: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,6 +129,13 @@ def difference(of: Operand, less: Operand, scale: int, doc: str) -> ShownColumn:
     return computed(_term(of) - _term(less), scale, doc)
 
 
+def duration(start: str, end: str, unit: Length, doc: str, scale: int = 0) -> ShownColumn:
+    """The seconds, minutes, hours or days from one column of times to another, or days between dates; null while one is missing."""
+    if unit not in SECONDS:
+        raise BadDeclaration(f"duration() counts {', '.join(SECONDS)}, not {unit!r:.100}")
+    return computed(Elapsed(start, end, unit), scale, doc)
+
+
 def share(of: str, among: tuple[str, ...], scale: int, doc: str) -> ShownColumn:
     """A column's share of the sum of several ones, from 0 to 1; null where they sum up to 0."""
     if not isinstance(among, tuple) or not among:
@@ -132,9 +153,34 @@ def columns_in(term: Term, where: str = "", depth: int = 0) -> Iterator[str]:
     match term:
         case OfColumn(name):
             yield name
+        case Elapsed(start, end):
+            yield from (start, end)
         case Operation(_, left, right):
             yield from columns_in(left, where, depth + 1)
             yield from columns_in(right, where, depth + 1)
+
+
+def typed(term: Term, types: Mapping[str, ColumnType], where: str) -> Term:
+    """The term, which knows whether its times are dates. Raises BadDeclaration for a column that cannot be computed with."""
+    match term:
+        case Operation(operator, left, right):
+            return Operation(operator, typed(left, types, where), typed(right, types, where))
+        case Elapsed(start, end, unit):
+            found = {types.get(start), types.get(end)}
+            if found not in ({TIME}, {DATE}) or (found == {DATE} and unit != "days"):
+                times = [name for name, kind in types.items() if kind in (TIME, DATE)]
+                raise BadDeclaration(
+                    f"{where}: duration() takes two columns of times, or two of dates and days; it has {', '.join(times) or 'none'}"
+                )
+            return Elapsed(start, end, unit, of_dates=found == {DATE})
+        case OfColumn(name):
+            numbers = [one for one, kind in types.items() if number_type(kind) is not None]
+            if name not in numbers:
+                raise BadDeclaration(
+                    f"{where}: {name} is no column of numbers of it; it has {', '.join(numbers) or 'none'}."
+                    " Of an average take its sum and its count"
+                )
+    return term
 
 
 def check_scale(where: str, scale: object) -> None:

@@ -8,13 +8,23 @@ import math
 import operator as op
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
 from psycopg import sql
 
-from refold.projections.declaring.formulas import Comparison, Constant, Formula, OfColumn, Operation, Term
+from refold.projections.declaring.formulas import (
+    SECONDS,
+    Comparison,
+    Constant,
+    Elapsed,
+    Formula,
+    OfColumn,
+    Operation,
+    Term,
+)
 from refold.projections.declaring.sql_types import DIGITS, ColumnType
 from refold.schemas.arithmetic import EXACT
 
@@ -24,6 +34,7 @@ _OPERATORS: dict[str, Callable[[Fraction, Fraction], Fraction]] = {
     "*": op.mul,
     "/": op.truediv,
 }
+_MICROSECOND = timedelta(microseconds=1)
 _GUARD = "0." + "0" * 45
 """Added to a number under a root: the root then has 45 places, and none of 80 digits is rounded up to a whole number."""
 
@@ -63,6 +74,11 @@ def _exact(term: Term, row: Mapping[str, Any]) -> Fraction | None:
             return None if row[name] is None else Fraction(row[name])
         case Constant(value):
             return Fraction(value)
+        case Elapsed(start, end, unit, of_dates):
+            if row[start] is None or row[end] is None:
+                return None
+            passed: timedelta = row[end] - row[start]
+            return Fraction(passed.days) if of_dates else Fraction(passed // _MICROSECOND, 10**6 * SECONDS[unit])
         case Operation(operator, one, other):
             left, right = _exact(one, row), _exact(other, row)
             if left is None or right is None or (operator == "/" and not right):
@@ -128,7 +144,9 @@ def _quotient(term: Term) -> _Quotient:
         case OfColumn(name):
             return _Quotient(sql.SQL("{}::numeric").format(sql.Identifier(name)), None)
         case Constant(value):
-            return _Quotient(sql.SQL("({})::numeric").format(sql.SQL(format(Decimal(value), "f"))), None)
+            return _Quotient(sql.SQL(f"({Decimal(value):f})::numeric"), None)
+        case Elapsed():
+            return _elapsed(term)
         case Operation(operator, one, other):
             left, right = _quotient(one), _quotient(other)
             divisors = left.divisors + right.divisors
@@ -144,6 +162,13 @@ def _quotient(term: Term) -> _Quotient:
                     both = sql.SQL(f"({{}} {operator} {{}})").format(first, second)
                     return _Quotient(both, _both(left.under, right.under), divisors)
     raise TypeError(term)
+
+
+def _elapsed(term: Elapsed) -> _Quotient:
+    passed = sql.SQL("({} - {})").format(sql.Identifier(term.end), sql.Identifier(term.start))
+    if term.of_dates:
+        return _Quotient(sql.SQL("{}::numeric").format(passed), None)
+    return _Quotient(sql.SQL("extract(epoch FROM {})").format(passed), sql.SQL(f"{SECONDS[term.unit]}::numeric"))
 
 
 def _times(one: sql.Composable, other: sql.Composable) -> sql.Composable:

@@ -10,9 +10,8 @@ from typing import Any
 from refold.projections.declaring.aggregates import aggregate
 from refold.projections.declaring.declaration import Entity, Model, Rollup, handled
 from refold.projections.declaring.field_types import common_type
-from refold.projections.declaring.formulas import columns_in
+from refold.projections.declaring.formulas import typed
 from refold.projections.declaring.gathering import Column, Computed
-from refold.projections.declaring.number_types import number_type
 from refold.projections.declaring.sql_types import BIGINT, LONG_DIGITS, TEXT, ColumnType, decimal, of_python, sum_of
 from refold.projections.declaring.value_types import value_type
 from refold.projections.errors import BadDeclaration
@@ -188,14 +187,12 @@ def _with_derived(
 
 def _computed(model: Model, stored: Sequence[Stored]) -> list[Derived]:
     """The columns that arithmetic between shown ones gives. Raises BadDeclaration."""
-    numbers = [part.name for part in stored if part.doc is not None and number_type(part.type) is not None]
-    for name, shown in model.shown.items():
-        if unknown := [one for one in columns_in(shown.formula.term) if one not in numbers]:
-            raise BadDeclaration(
-                f"{model.name}.{name}: {unknown[0]} is no column of numbers of it; it has {', '.join(numbers) or 'none'}."
-                " Of an average take its sum and its count"
-            )
-    return [Derived(name, decimal(one.formula.scale), one.doc, one.formula) for name, one in model.shown.items()]
+    types = {part.name: part.type for part in stored if part.doc is not None}
+    found = []
+    for name, one in model.shown.items():
+        formula = replace(one.formula, term=typed(one.formula.term, types, f"{model.name}.{name}"))
+        found.append(Derived(name, decimal(formula.scale), one.doc, formula))
+    return found
 
 
 def _rollup_key(model: Rollup, name: str) -> Stored:

@@ -34,7 +34,7 @@ from refold.projections.declaring.expressions import (
     Step,
     TypeName,
 )
-from refold.projections.declaring.formulas import Constant, OfColumn, Operation, Term
+from refold.projections.declaring.formulas import Constant, Elapsed, OfColumn, Operation, Term
 from refold.projections.declaring.sql_types import ENVELOPE_TYPES
 
 _SIGNS = {"eq": "=", "ne": "<>", "gt": ">", "ge": ">=", "lt": "<", "le": "<=", "in": "in"}
@@ -76,6 +76,8 @@ def condition_words(said: Condition) -> str:
 def term_words(term: Term) -> str:
     """Arithmetic between columns, as a formula."""
     match term:
+        case Elapsed(start, end, unit):
+            return f"{unit} from {start} to {end}"
         case OfColumn(name):
             return name
         case Constant(value):

@@ -44,10 +44,11 @@ def cut(block, counts, starts, lengths):
     for batch in range(len(counts)):
         for delta in range(counts[batch]):
             length, at = _long(block, at, size)
-            if at < 0 or length < 0 or length > size - at:
+            # Of attributes, which are 0, a reader may take one byte or a varint: any other has two readings.
+            if at < 0 or length < 1 or length > size - at or block[np.uintp(at)] != 0:
                 return False
             end = at + length
-            _, at = _long(block, at + 1, end)  # attributes, then the time
+            _, at = _long(block, at + 1, end)  # the time
             if at < 0:
                 return False
             said, at = _long(block, at, end)
@@ -65,10 +66,14 @@ def cut(block, counts, starts, lengths):
             headers, at = _long(block, at + held, end)
             if at < 0 or headers < 0:
                 return False
-            for _ in range(2 * headers):
+            for part in range(2 * headers):
                 held, at = _long(block, at, end)
                 if at < 0 or held < 0 or held > end - at:
                     return False
+                if part % 2 == 0:  # a name, which readers decode: any letter of ASCII is UTF-8
+                    for place in range(at, at + held):
+                        if block[np.uintp(place)] > 127:
+                            return False
                 at += held
             if at != end:
                 return False

@@ -69,7 +69,7 @@ def test_a_process_that_has_caught_up_is_ready_however_long_nothing_comes() -> N
     world = World().begun()
     world.passes(500)
     assert all(ok for ok, _ in world.says().values())
-    assert world.says()["assigned"] == (True, "1 partitions")
+    assert world.says()["assigned"] == (True, "1 partition")
 
 
 def test_a_process_to_which_the_group_gave_nothing_stands_by() -> None:
