@@ -68,7 +68,7 @@ class Rollup:
         _check_names(self.name, self.domain, names)
         check_units(self.name, self.units, names)
         check_links(self.name, self.links, names)
-        check_indexes(self.name, self.indexes, [*self.key, *self.columns], self.key)
+        check_indexes(self.name, self.indexes, names, self.key)
         if not self.key or not self.columns:
             raise BadDeclaration(f"{self.name}: a rollup has a key and columns")
         check_texts(self.name, {"it": self.description, **self.key_docs})
@@ -113,7 +113,7 @@ class Entity:
         _check_names(self.name, self.domain, [self.key_name, *names])
         check_units(self.name, self.units, [self.key_name, *names])
         check_links(self.name, self.links, [self.key_name, *names])
-        check_indexes(self.name, self.indexes, [self.key_name, *gathered], [self.key_name])
+        check_indexes(self.name, self.indexes, [self.key_name, *names], [self.key_name])
         if (self.evolve is None) == (not self.columns):
             raise BadDeclaration(f"{self.name}: an entity has either columns or evolve")
         check_texts(self.name, {"it": self.description, **self.key_docs})

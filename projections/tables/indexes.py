@@ -42,8 +42,6 @@ def indexes_of(layout: Layout) -> list[TableIndex]:
     key = tuple(layout.key_names)
     wanted = dict.fromkeys(_with_key(columns_of(index), key) for index in layout.model.indexes)
     wanted |= dict.fromkeys(link.own for link in layout.model.links.values())
-    stored = {part.name for part in layout.stored}  # what a view computes from them cannot be indexed
-    wanted = {columns: None for columns in wanted if stored.issuperset(columns)}
     others = [key, *wanted]
     return [
         TableIndex(_name(layout.name, columns), columns)
