@@ -53,6 +53,7 @@ def test_every_route_that_reads_or_sends_is_in_the_document(client: Client, app:
         "/v1",
         "/v1/{}",
         "/problems/{}",
+        "/v1/events/{}/{}",  # no category of this domain takes events as they are; test_facts has one that does
     }
     missing = {(path, verb) for path, verb in missing if path not in of_domains | besides} - shapes
     assert {verb for _, verb in missing} <= {"put", "delete", "post"}

@@ -22,7 +22,7 @@ from refold.projections.tables.fingerprint import fingerprint
 from refold.projections.tables.indexes import indexes_of
 from refold.projections.tables.layout import layout_of
 from refold.projections.tables.serving import ServedModel, served_models
-from refold.retail.projections import BASKETS, HOUSEHOLDS, READ_MODELS, STORE_DAILY
+from refold.retail.projections import BASKETS, HOUSEHOLDS, READ_MODELS, STORE_DAILY, scanned
 from refold.streams.postgres.connection import Database
 from tests.projections.naive import naive_rows
 from tests.projections.sample import ACCOUNTS, BALANCES, BY_OWNER, as_today
@@ -60,6 +60,11 @@ def test_an_index_ends_with_the_key_and_is_left_out_where_another_begins_with_it
     assert columns(BASKETS) == [("household_id",), ("store_id",)]  # the ways back of its links
     assert columns(replace(BASKETS, indexes=("store_id",))) == [("store_id", "basket_id"), ("household_id",)]
     assert columns(HOUSEHOLDS) == []
+
+
+def test_a_computed_column_has_an_index_like_any_other() -> None:
+    computed = replace(STORE_DAILY, columns={**STORE_DAILY.columns, "mean": scanned.avg("amount", "Mean amount.")})
+    assert columns(replace(computed, indexes=("mean", "day"))) == [("mean", "store_id", "day"), ("day", "store_id")]
 
 
 def test_names_of_indexes_fit_postgres_and_differ() -> None:
