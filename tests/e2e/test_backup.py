@@ -34,6 +34,9 @@ PAUSE_S = 2.0
 
 
 @pytest.mark.e2e
+@pytest.mark.skipif(
+    "RESTORES" not in os.environ, reason="two minutes with servers of its own: `make test-chaos` runs it"
+)
 @pytest.mark.timeout(600)
 def test_every_recipe_of_the_backup_page(
     servers: Endpoints,

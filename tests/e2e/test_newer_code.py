@@ -4,6 +4,7 @@ Each is decided once, none is rejected, and nothing is parked.
 """
 
 import json
+import os
 import shutil
 import threading
 from collections import Counter
@@ -98,6 +99,9 @@ def ready(versions: Versions, version: str) -> None:
 
 
 @pytest.mark.e2e
+@pytest.mark.skipif(
+    "DEPLOYS" not in os.environ, reason="a minute of load: `make test-chaos` runs it; tests/streams has a short one"
+)
 @pytest.mark.timeout(420)
 def test_every_command_is_decided_once_whatever_code_meets_it(versions: Versions) -> None:
     old, new = ("AddLine", "StrikeLine"), ("AddLine+merry", "PinNote", "StrikeLine", "AddLine")
