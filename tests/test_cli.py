@@ -16,7 +16,7 @@ from refold.api.cli import exits
 from refold.api.cli.freed import say_dropped
 from refold.api.cli.numbers import seconds, whole
 from refold.api.cli.output import print_json, print_table, say
-from refold.api.cli.plurals import counted
+from refold.schemas.plurals import counted
 from refold.streams.errors import NotConnected
 
 ROOT = Path(__file__).parent.parent

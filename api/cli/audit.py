@@ -7,9 +7,9 @@ from typing import Any
 
 from refold.api.cli import exits
 from refold.api.cli.output import print_json, print_table, say
-from refold.api.cli.plurals import counted
 from refold.api.cli.replay import reported
 from refold.api.embedded.servers import connected
+from refold.schemas.plurals import counted
 from refold.streams.domain import load_domains
 from refold.streams.operation.audit.audit import audit as audited
 from refold.streams.operation.audit.ledger import LISTED, Audit

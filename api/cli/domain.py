@@ -11,7 +11,6 @@ from typing import Any
 
 from refold.api.cli import exits, scaffold
 from refold.api.cli.output import print_json, print_table, say
-from refold.api.cli.plurals import counted
 from refold.api.cli.schemas import contracts, error_of, first_of
 from refold.api.embedded.errors import ExtraMissing
 from refold.api.embedded.removal import remove_data
@@ -23,6 +22,7 @@ from refold.projections.tables.declared import Declared, declared
 from refold.schemas.compatibility import NOT_FROZEN, Violation, violations
 from refold.schemas.errors import SchemaNotFrozen
 from refold.schemas.freeze import freeze, unfrozen
+from refold.schemas.plurals import counted
 from refold.streams.domain import domain_module, domain_part, frozen_folder, load_domains, package_of, refuse_taken
 from refold.streams.domain_errors import DomainExists, DomainNameInvalid
 from refold.streams.reactors.declared import declared_reactors

@@ -9,7 +9,6 @@ from cyclopts import Parameter, validators
 from refold.api.cli import exits
 from refold.api.cli.numbers import whole
 from refold.api.cli.output import as_text, print_json, print_rows, say
-from refold.api.cli.plurals import counted
 from refold.api.cli.replay import reported
 from refold.api.embedded.servers import connected
 from refold.api.errors import RowAbsent, RowKeyInvalid
@@ -20,6 +19,7 @@ from refold.api.http.reads.services import WhyServices
 from refold.projections.explaining.explainer import Asked, Explainer
 from refold.projections.tables.declared import declared
 from refold.projections.tables.served import ServedModel
+from refold.schemas.plurals import counted
 from refold.streams.domain import load_domains
 from refold.streams.log.history import History
 from refold.streams.log.topics import follow_log

@@ -1,7 +1,7 @@
 """Says what a drop frees, or would free."""
 
 from refold.api.cli.output import say
-from refold.api.cli.plurals import counted
+from refold.schemas.plurals import counted
 
 _UNITS = "bytes", "kB", "MB", "GB", "TB"
 

@@ -8,9 +8,9 @@ import psycopg
 
 from refold.api.cli import exits
 from refold.api.cli.output import print_json, print_table, say
-from refold.api.cli.plurals import counted
 from refold.api.cli.replay import reported
 from refold.api.embedded.servers import connected
+from refold.schemas.plurals import counted
 from refold.streams.domain import load_domains
 from refold.streams.log.check import Found, SchemaCount, check_log
 from refold.streams.log.whole_log import places_of, raw_per_s

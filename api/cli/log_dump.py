@@ -8,10 +8,10 @@ from typing import Any
 
 from refold.api.cli import exits
 from refold.api.cli.output import print_json, print_table, say
-from refold.api.cli.plurals import counted
 from refold.api.cli.replay import reported
 from refold.api.embedded.servers import connected
 from refold.api.errors import FileUnreadable
+from refold.schemas.plurals import counted
 from refold.streams.domain import load_domains
 from refold.streams.operation.dump.check import check_dump
 from refold.streams.operation.dump.dump import dump_log

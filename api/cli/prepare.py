@@ -9,12 +9,12 @@ from typing import Any
 
 from refold.api.cli import exits
 from refold.api.cli.output import print_json, print_table, progress, say
-from refold.api.cli.plurals import counted
 from refold.api.cli.replay import reported, say_failed
 from refold.api.cli.signals import interrupt_on_sigterm
 from refold.api.embedded.servers import connected
 from refold.projections.replay.following import Following, Prepared
 from refold.projections.replay.prepare import DeployedModel, DeployPlan, Prepare, PrepareReport
+from refold.schemas.plurals import counted
 from refold.streams.postgres.connection import answering
 from refold.streams.settings import Settings
 

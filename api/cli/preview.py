@@ -7,13 +7,13 @@ from refold.api.cli import exits
 from refold.api.cli.differences import print_differences
 from refold.api.cli.load_options import USUAL, LoadOptions
 from refold.api.cli.output import print_json, print_table, say
-from refold.api.cli.plurals import counted
 from refold.api.cli.replay import reported, say_failed
 from refold.api.cli.work_options import Processes
 from refold.projections.replay.compare import LISTED
 from refold.projections.replay.preview import Previewed
 from refold.projections.replay.preview_sampled import Sampled
 from refold.projections.replay.sampling import Sample
+from refold.schemas.plurals import counted
 from refold.streams.postgres.connection import answering
 
 

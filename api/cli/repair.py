@@ -8,7 +8,6 @@ from cyclopts import Parameter
 from refold.api.cli import exits
 from refold.api.cli.differences import print_differences
 from refold.api.cli.output import print_json, print_table, say
-from refold.api.cli.plurals import counted
 from refold.api.cli.repair_keys import wanted_keys, wanted_rows
 from refold.api.cli.replay import reported
 from refold.api.embedded.servers import connected
@@ -17,6 +16,7 @@ from refold.projections.replay.compare import LISTED
 from refold.projections.replay.repair import Repaired
 from refold.projections.tables.declared import declared
 from refold.projections.tables.served import served_table
+from refold.schemas.plurals import counted
 from refold.streams.postgres.connection import answering
 from refold.streams.settings import Settings
 

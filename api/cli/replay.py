@@ -15,12 +15,12 @@ from refold.api.cli.differences import print_differences
 from refold.api.cli.gate_options import NO_GATES, GateOptions
 from refold.api.cli.load_options import USUAL, LoadOptions
 from refold.api.cli.output import print_json, print_table, progress, say
-from refold.api.cli.plurals import counted
 from refold.api.cli.work_options import Processes
 from refold.projections.errors import RebuildDiffers
 from refold.projections.replay.builder import Progress
 from refold.projections.replay.compare import LISTED
 from refold.projections.replay.plan import Failed, Rebuilt, ReplayPlan, Report
+from refold.schemas.plurals import counted
 from refold.streams.postgres.connection import answering
 
 _LINE_S = 2.0

@@ -14,12 +14,12 @@ from refold.api.cli.freed import say_dropped, size_text
 from refold.api.cli.load_options import USUAL, LoadOptions
 from refold.api.cli.moment_options import NO_MOMENT, MomentOptions
 from refold.api.cli.output import print_json, print_table, say
-from refold.api.cli.plurals import counted
 from refold.api.cli.replay import reported, say_failed
 from refold.api.embedded.servers import connected
 from refold.projections.errors import SnapshotInvalid
 from refold.projections.tables import snapshots
 from refold.projections.tables.snapshots import Snapshot
+from refold.schemas.plurals import counted
 from refold.streams.postgres.connection import answering, connect
 from refold.streams.postgres.control_tables import bootstrap
 from refold.streams.settings import Settings

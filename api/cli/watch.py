@@ -16,9 +16,9 @@ from rich.text import Text
 from refold.api.cli import exits
 from refold.api.cli.numbers import seconds, whole
 from refold.api.cli.output import as_text, data, shown
-from refold.api.cli.plurals import counted
 from refold.api.embedded.servers import connected
 from refold.api.watching import Moment, Watching
+from refold.schemas.plurals import counted
 from refold.streams.domain import load_domains
 from refold.streams.postgres.connection import answering
 from refold.streams.settings import Settings

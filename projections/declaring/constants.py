@@ -73,15 +73,22 @@ def constants(kind: EventType, said: Compare, where: str = "") -> tuple[Any, ...
     return tuple(found)
 
 
+def field_of(found: ColumnType) -> FieldType:
+    """A computed value of a type, as a field: decimals with their digits."""
+    number = number_type(found)
+    digits, scale = (0, 0) if number is None or number.whole else (number.digits, number.scale)
+    return FieldType(found, nullable=True, digits=digits, scale=scale)
+
+
 def of_type(found: ColumnType, value: Any, where: str, *, comparing: bool = False) -> Any:
     """A constant beside values of a type, as one of theirs. Raises BadDeclaration.
 
     `comparing`: a decimal may have more places than the values, since it is only compared with them.
     """
-    number = number_type(found)
-    digits, scale = (0, 0) if number is None or number.whole else (number.digits, number.scale)
+    field = field_of(found)
+    digits, scale = field.digits, field.scale
     try:
-        fitting = _constant(FieldType(found, nullable=False, digits=digits, scale=scale), value)
+        fitting = _constant(field, value)
     except _Unfit as problem:
         raise BadDeclaration(f"{where}: beside values of type {found.sql} {_shown(value)} {problem}") from None
     if digits and not comparing and (exact := at_scale(fitting, scale)) is not None:

@@ -117,6 +117,8 @@ class Concat(Value):
 
 
 Length = Literal["seconds", "minutes", "hours", "days"]
+SECONDS: dict[Length, int] = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86_400}
+"""Seconds of each unit of time."""
 
 
 @dataclass(frozen=True)

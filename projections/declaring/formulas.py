@@ -9,15 +9,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, Union
 
-from refold.projections.declaring.expressions import Length
+from refold.projections.declaring.expressions import SECONDS, Length
 from refold.projections.declaring.number_types import number_type
 from refold.projections.declaring.sql_types import DATE, DIGITS, TIME, ColumnType
 from refold.projections.errors import BadDeclaration
 
 Operand = Union["Term", str, int, Decimal]
 Operator = Literal["+", "-", "*", "/"]
-SECONDS: dict[Length, int] = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86_400}
-"""Seconds of each unit."""
 DEEPEST = 20
 """Deepest nesting of operations: the SQL of a quotient repeats that of its operands."""
 

@@ -19,7 +19,7 @@ from refold.projections.declaring.conditions import (
     StartsWith,
     Value,
 )
-from refold.projections.declaring.constants import check_words, constants, of_type, refuse_text
+from refold.projections.declaring.constants import check_words, constants, field_of, of_type, refuse_text
 from refold.projections.declaring.expressions import (
     Between,
     Bucket,
@@ -268,6 +268,13 @@ def _check_asked(where: str, kind: EventType, said: Condition, depth: int) -> No
             refuse_text(prefix, where)
             if (found := value_type(kind, of, where, depth + 1)[0]) != TEXT:
                 raise BadDeclaration(f"{where}: starts_with() needs a text, not {found.sql}")
+
+
+def compared_values(kind: EventType, said: CompareValue) -> tuple[FieldType, tuple[Any, ...]]:
+    """What is compared with constants, as a field, and the constants as values of its type."""
+    found = compared_type(kind, said, "")
+    given = said.right if isinstance(said.right, tuple) else (said.right,)
+    return field_of(found), tuple(of_type(found, value, "", comparing=True) for value in given)
 
 
 def compared_type(kind: EventType, said: CompareValue, where: str, depth: int = 0) -> ColumnType:

@@ -23,6 +23,7 @@ from refold.projections.declaring.conditions import (
 )
 from refold.projections.declaring.constants import constants, of_type
 from refold.projections.declaring.expressions import (
+    SECONDS,
     Between,
     Bucket,
     ByEvent,
@@ -41,11 +42,10 @@ from refold.projections.declaring.expressions import (
 from refold.projections.declaring.field_types import EventType, FieldType, field_type
 from refold.projections.declaring.number_types import NumberType, number_type
 from refold.projections.declaring.sql_types import DATE, TEXT, ColumnType
-from refold.projections.declaring.value_types import compared_type, operand_type, value_type
+from refold.projections.declaring.value_types import compared_type, compared_values, operand_type, value_type
 from refold.projections.partials import calendar, exact_columns
 from refold.projections.partials.places import PLACE, PLACES
 from refold.projections.partials.plain_texts import BLANKS
-from refold.projections.partials.time_units import MICROS
 from refold.schemas.columns import envelope as m
 
 _EXACT = Context(prec=100)
@@ -152,7 +152,7 @@ def _between(kind: EventType, value: Between) -> pl.Expr:
     passed = value_of(kind, value.end) - value_of(kind, value.start)
     if value_type(kind, value.start, "")[0] == DATE:
         return passed.dt.total_days()
-    micros, unit = passed.dt.total_microseconds(), MICROS[value.unit]
+    micros, unit = passed.dt.total_microseconds(), SECONDS[value.unit] * 1_000_000
     return pl.when(micros >= 0).then(micros // unit).otherwise(-(-micros // unit))
 
 
@@ -232,14 +232,9 @@ def _asked(kind: EventType, condition: Condition) -> pl.Expr:
             one, other = (value_of(kind, value).cast(dtype) for value in (left, right))
             compared: pl.Expr = getattr(one, operator)(other)
             return compared
-        case CompareValue(left, operator, right):
-            found = compared_type(kind, condition, "")
-            number = number_type(found)
-            digits, scale = (0, 0) if number is None or number.whole else (number.digits, number.scale)
-            given = right if isinstance(right, tuple) else (right,)
-            values = tuple(of_type(found, value, "", comparing=True) for value in given)
-            column = value_of(kind, left)
-            return _any_of(FieldType(found, nullable=True, digits=digits, scale=scale), column, operator, values)
+        case CompareValue(left, operator):
+            field, values = compared_values(kind, condition)
+            return _any_of(field, value_of(kind, left), operator, values)
         case StartsWith(value, prefix):
             return value_of(kind, value).cast(TEXT.dtype).str.starts_with(prefix)
     raise TypeError(condition)

@@ -23,6 +23,7 @@ from refold.projections.declaring.conditions import (
 )
 from refold.projections.declaring.constants import constants, of_type
 from refold.projections.declaring.expressions import (
+    SECONDS,
     Between,
     Bucket,
     ByEvent,
@@ -41,9 +42,8 @@ from refold.projections.declaring.expressions import (
 from refold.projections.declaring.field_types import EventType
 from refold.projections.declaring.number_types import number_type
 from refold.projections.declaring.sql_types import DATE, ColumnType
-from refold.projections.declaring.value_types import compared_type, operand_type, value_type
+from refold.projections.declaring.value_types import compared_values, operand_type, value_type
 from refold.projections.partials import calendar, plain_texts
-from refold.projections.partials.time_units import MICROS
 from refold.schemas.arithmetic import EXACT
 from refold.schemas.columns.upcast import SUB
 
@@ -51,7 +51,7 @@ Row = dict[str, Any]
 """An event (the envelope's fields as m_…, then its own), or a row of a table."""
 Read = Callable[[Row], Any]
 """Gives a value of an event."""
-_MICROSECOND = timedelta(microseconds=1)
+_NO_TIME = timedelta(0)
 
 
 def value_of(kind: EventType, said: Expression) -> Read:
@@ -186,7 +186,7 @@ def _bucket(kind: EventType, said: Bucket) -> Read:
 
 def _between(kind: EventType, said: Between) -> Read:
     start, end = value_of(kind, said.start), value_of(kind, said.end)
-    is_date, unit = value_type(kind, said.start, "")[0] == DATE, MICROS[said.unit]
+    is_date, unit = value_type(kind, said.start, "")[0] == DATE, timedelta(seconds=SECONDS[said.unit])
 
     def computed(event: Row) -> Any:
         one, other = start(event), end(event)
@@ -194,8 +194,8 @@ def _between(kind: EventType, said: Between) -> Read:
             return None
         if is_date:
             return (other - one).days
-        micros = (other - one) // _MICROSECOND
-        return micros // unit if micros >= 0 else -(-micros // unit)
+        passed = other - one
+        return passed // unit if passed >= _NO_TIME else -(-passed // unit)
 
     return computed
 
@@ -276,10 +276,8 @@ def _asked(kind: EventType, said: Condition) -> Callable[[Row], bool | None]:
             return lambda event: (
                 None if (a := one(event)) is None or (b := other(event)) is None else bool(compare(a, b))
             )
-        case CompareValue(left, compared, right):
-            found = compared_type(kind, said, "")
-            given = right if isinstance(right, tuple) else (right,)
-            values = tuple(of_type(found, value, "", comparing=True) for value in given)
+        case CompareValue(left, compared):
+            _, values = compared_values(kind, said)
             return _against(value_of(kind, left), compared, values)
         case StartsWith(of, prefix):
             value = value_of(kind, of)

@@ -15,8 +15,8 @@ from typing import Any
 
 from psycopg import sql
 
+from refold.projections.declaring.expressions import SECONDS
 from refold.projections.declaring.formulas import (
-    SECONDS,
     Comparison,
     Constant,
     Elapsed,

@@ -9,7 +9,8 @@ import pytest
 from psycopg import sql
 
 from refold.projections import OCCURRED_AT, BadDeclaration, Entity, column, computed, duration, events
-from refold.projections.declaring.formulas import SECONDS, Elapsed, Formula
+from refold.projections.declaring.expressions import SECONDS
+from refold.projections.declaring.formulas import Elapsed, Formula
 from refold.projections.declaring.sql_types import decimal
 from refold.projections.tables.declared import declared_of
 from refold.projections.tables.derived import Derived, expression, value_in
