@@ -4,14 +4,12 @@
 """
 
 import json
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPConnection
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 from uuid import uuid4
@@ -19,14 +17,13 @@ from uuid import uuid4
 import msgspec
 
 from refold.api.cli.stack import Stack
-from refold.api.embedded.removal import remove_abandoned, remove_data
+from refold.api.embedded.removal import passing_data
 from refold.projections.tables.declared import declared
 from refold.schemas.contracts import Command
 from refold.streams.domain import load_domains
 from refold.streams.settings import Settings
 from refold.testing.happening import sound
 
-_PREFIX = "refold-stack-"
 _BOUND_S = 60.0
 _PATIENCE_S = 30
 """Seconds for which the API waits for an outcome or a position, before it answers that it is not there yet."""
@@ -128,17 +125,11 @@ def stack(*domains: str) -> Iterator[Running]:
     """
     settings = Settings.load()
     wanted = {"domains": list(domains)} if domains else {}
-    room = Path(tempfile.gettempdir())
-    remove_abandoned(room, _PREFIX)  # of tests that were killed
-    data = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=room))
-    data.chmod(0o755)  # Postgres may run as another user
-    settings = settings.with_servers(None, None).model_copy(
-        update={**wanted, "data": data, "api_port": 0, "probe_port": None}
-    )
+    settings = settings.with_servers(None, None).model_copy(update={**wanted, "api_port": 0, "probe_port": None})
     load_domains(settings.domains)
-    try:
-        with Stack(settings, lambda _: None) as started:
-            started.wait_until_ready()
-            yield Running(started)
-    finally:
-        remove_data(data)
+    with (
+        passing_data("refold-stack-") as data,
+        Stack(settings.model_copy(update={"data": data}), lambda _: None) as started,
+    ):
+        started.wait_until_ready()
+        yield Running(started)

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import psutil
@@ -17,6 +18,8 @@ from refold.api.embedded import jars, ports, servers, unprivileged
 from refold.api.embedded.belonging import Mark
 from refold.api.embedded.errors import DataInUse, DownloadFailed, EmbeddedFailed, NoPermission
 from refold.api.embedded.processes import ServerProcess, recorded_process
+from refold.api.embedded.removal import passing_data
+from refold.api.embedded.servers import own
 from refold.api.embedded.unprivileged import recorded_home
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)", "this-server"]
@@ -252,3 +255,17 @@ def test_as_an_ordinary_user_the_home_is_inside(tmp_path: Path) -> None:
 def test_a_record_of_a_home_that_is_damaged_or_of_one_that_is_gone_is_none(tmp_path: Path, record: bytes) -> None:
     (tmp_path / "home.path").write_bytes(record)
     assert recorded_home(tmp_path) is None
+
+
+def test_an_abandoned_folder_is_removed_and_one_that_begins_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    abandoned, begins = tmp_path / "passing-1", tmp_path / "passing-2"
+    with own(abandoned):
+        begins.mkdir()
+        with passing_data("passing-") as data:
+            assert {abandoned, begins, data} == set(tmp_path.iterdir()), "its owner lives"
+    with passing_data("passing-") as data:
+        assert {begins, data} == set(tmp_path.iterdir())
+    assert list(tmp_path.iterdir()) == [begins]

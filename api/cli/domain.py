@@ -3,7 +3,6 @@
 import keyword
 import logging
 import re
-import tempfile
 from importlib import invalidate_caches
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,7 +12,7 @@ from refold.api.cli import exits, scaffold
 from refold.api.cli.output import print_json, print_table, say
 from refold.api.cli.schemas import contracts, error_of, first_of
 from refold.api.embedded.errors import ExtraMissing
-from refold.api.embedded.removal import remove_data
+from refold.api.embedded.removal import passing_data
 from refold.api.embedded.servers import Servers
 from refold.projections.declaring.declaration import Entity, ReadModel, Rollup
 from refold.projections.errors import ViewInvalid
@@ -80,17 +79,14 @@ def _try(found: Declared) -> str:
     """
     if not found.views:
         return ""
-    room = Path(tempfile.mkdtemp(prefix="refold-check-"))
-    room.chmod(0o755)  # Postgres may run as another user
     try:
-        with Servers(room, lambda _: None, kafka=False) as servers:
+        with passing_data("refold-check-") as room, Servers(room, lambda _: None, kafka=False) as servers:
             logging.disable(logging.ERROR)  # the worker's lines of the same faults; the first one is told below
             faults = refused(str(servers.endpoints().database_url), found)
     except ExtraMissing:
         return "; the SQL of views was not tried, since the extra `embedded` is not installed"
     finally:
         logging.disable(logging.NOTSET)
-        remove_data(room)
     if faults:
         name, reason = faults[0]
         raise ViewInvalid(f"{name}: {reason}", "Correct its declaration.")

@@ -22,6 +22,8 @@ START_BOUND_S = 120.0
 WATCH_S = 0.25
 FREE_BYTES = 300_000_000
 ATTEMPTS = 3
+LOCK = "servers.lock"
+"""File of a data folder that its owner holds."""
 
 
 class Endpoints(NamedTuple):
@@ -194,7 +196,7 @@ def own(data: Path) -> IO[str]:
     """Take the folder for this process. The lock ends with the process, however it ends. A refusal changes nothing."""
     try:
         data.mkdir(parents=True, exist_ok=True)
-        lock = os.fdopen(os.open(data / "servers.lock", os.O_RDWR | os.O_CREAT, 0o644), "r+")
+        lock = os.fdopen(os.open(data / LOCK, os.O_RDWR | os.O_CREAT, 0o644), "r+")
     except OSError as error:
         raise NoPermission(f"The data folder {data} cannot be written ({error.strerror}).") from None
     try:
