@@ -5,7 +5,7 @@ Read first: `contracts` (the classes of an author), then `meta`, `avro`, `catalo
 words.
 """
 
-from refold.schemas.contracts import Category, Command, Event, Long, Money, Whole, is_stream_id
+from refold.schemas.contracts import Category, Command, Event, Long, Money, Whole, is_stream_id, publishing
 from refold.schemas.errors import RefoldError
 
-__all__ = ["Category", "Command", "Event", "Long", "Money", "RefoldError", "Whole", "is_stream_id"]
+__all__ = ["Category", "Command", "Event", "Long", "Money", "RefoldError", "Whole", "is_stream_id", "publishing"]

@@ -146,7 +146,7 @@ def _field_of(field: msgspec.structs.FieldInfo) -> tuple[str, Any] | tuple[str, 
 
 
 def publishing(fact: Event, stream: str) -> FactCommand:
-    """The command that publishes a fact in a stream."""
+    """The command that publishes a fact in a stream, for reactors and producers."""
     kind = type(fact)
     values = dict(zip(kind.__struct_fields__, _values_of(kind)(fact), strict=True))
     return fact_command(kind)(fact_stream=stream, **values)

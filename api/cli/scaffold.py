@@ -91,23 +91,19 @@ steps = events(ITEM, ItemAdded, ItemClosed)
 
 ITEMS = Entity(
     name="items",
-    domain="@domain@",
     description="One row for each item.",
     category=ITEM,
-    key_name="item_id",
-    key_doc="Name of the item.",
     columns={
-        "title": added.last("title", "What it is called."),
-        "owner": added.last("owner", "Who looks after it."),
+        "title": added.last("title"),
+        "owner": added.last("owner"),
         "status": steps.last(by_event({ItemAdded: "open", ItemClosed: "closed"}), "open or closed."),
         "added_at": added.min(OCCURRED_AT, "When it was added."),
     },
 )
 OWNERS_DAILY = Rollup(
     name="owners_daily",
-    domain="@domain@",
     description="One row for each owner and day (UTC).",
-    key={"owner": key("owner", "Who looks after the items."), "day": key(day(OCCURRED_AT), "Day (UTC).")},
+    key={"owner": key("owner"), "day": key(day(OCCURRED_AT), "Day (UTC).")},
     columns={"added": added.count("Items added."), "closed": closed.count("Items closed.")},
 )
 READ_MODELS = (ITEMS, OWNERS_DAILY)

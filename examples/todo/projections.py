@@ -5,9 +5,8 @@ from todo.schemas import TASK, TaskAdded, TaskDone
 
 LISTS = Rollup(
     name="lists",
-    domain="todo",
     description="One row for each list.",
-    key={"list": key("list", "Name of the list.")},
+    key={"list": key("list")},
     columns={
         "tasks": events(TASK, TaskAdded).count("Tasks ever added."),
         "done": events(TASK, TaskDone).count("Tasks ticked off."),

@@ -25,6 +25,7 @@ from refold.projections.declaring.indexes import Indexes, check_indexes
 from refold.projections.declaring.links import Link, check_links
 from refold.projections.declaring.served_types import served_type
 from refold.projections.declaring.sql_types import ColumnType, of_python, places_fault, sum_of
+from refold.projections.declaring.texts import domain_of, stream_name, stream_text, with_texts
 from refold.projections.declaring.value_types import check_condition, value_type
 from refold.projections.declaring.view_sql import fault_of
 from refold.projections.errors import BadDeclaration
@@ -51,10 +52,10 @@ class Evolve:
 
 @dataclass(frozen=True, kw_only=True)
 class Rollup:
-    """A row for each value of a key, over any events. `shown`: columns computed from others; `units`: the unit of a column's values, such as EUR or kg; `links`: to other read models."""
+    """A row for each value of a key, over any events. `domain`: by default that of its events; `shown`: columns computed from others; `units`: the unit of a column's values, such as EUR or kg; `links`: to other read models."""
 
     name: str
-    domain: str
+    domain: str = ""
     description: str
     key: Mapping[str, Key]
     columns: Mapping[str, Column]
@@ -64,6 +65,7 @@ class Rollup:
     indexes: Indexes = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "domain", domain_of(self.name, self.domain, handled(self)))
         names = [*self.key, *self.columns, *self.shown]
         _check_names(self.name, self.domain, names)
         check_units(self.name, self.units, names)
@@ -71,6 +73,8 @@ class Rollup:
         check_indexes(self.name, self.indexes, names, self.key)
         if not self.key or not self.columns:
             raise BadDeclaration(f"{self.name}: a rollup has a key and columns")
+        object.__setattr__(self, "key", with_texts(self.name, self.key, handled(self)))
+        object.__setattr__(self, "columns", with_texts(self.name, self.columns))
         check_texts(self.name, {"it": self.description, **self.key_docs})
         _check_columns(self.name, self.columns)
         _check_shown(self.name, self.shown)
@@ -91,14 +95,17 @@ class Rollup:
 
 @dataclass(frozen=True, kw_only=True)
 class Entity:
-    """A row for each stream of one category. After `deleted_when` the row is hidden, and only later events count."""
+    """A row for each stream of one category. After `deleted_when` the row is hidden, and only later events count.
+
+    `key_name`, `key_doc`: by default name and text of the field by which the category's commands name the stream.
+    """
 
     name: str
-    domain: str
+    domain: str = ""
     description: str
     category: Category
-    key_name: str
-    key_doc: str
+    key_name: str = ""
+    key_doc: str = ""
     columns: Mapping[str, Column] = field(default_factory=dict)
     evolve: Evolve | None = None
     deleted_when: type[Event] | None = None
@@ -108,6 +115,10 @@ class Entity:
     indexes: Indexes = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "domain", self.domain or self.category.domain)
+        object.__setattr__(self, "key_name", self.key_name or stream_name(self.name, self.category))
+        if self.key_doc == "":
+            object.__setattr__(self, "key_doc", stream_text(self.name, self.category))
         gathered = self.columns if self.evolve is None else self.evolve.state.__struct_fields__
         names = [*gathered, *self.shown]
         _check_names(self.name, self.domain, [self.key_name, *names])
@@ -116,6 +127,7 @@ class Entity:
         check_indexes(self.name, self.indexes, [self.key_name, *names], [self.key_name])
         if (self.evolve is None) == (not self.columns):
             raise BadDeclaration(f"{self.name}: an entity has either columns or evolve")
+        object.__setattr__(self, "columns", with_texts(self.name, self.columns))
         check_texts(self.name, {"it": self.description, **self.key_docs})
         _check_columns(self.name, self.columns)
         _check_shown(self.name, self.shown)

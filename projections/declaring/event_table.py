@@ -22,14 +22,14 @@ Named = tuple[str, str]
 
 @dataclass(frozen=True)
 class Cell:
-    """A column of an event table: a value of the event, and its text for people."""
+    """A column of an event table: a value of the event, and its text for people (empty: that of its field)."""
 
     value: Expression
     doc: str
 
 
-def cell(value: str | Expression, doc: str) -> Cell:
-    """A column of an event table: a field, or a value computed from the event."""
+def cell(value: str | Expression, doc: str = "") -> Cell:
+    """A column of an event table: a field, which needs no text, or a value computed from the event."""
     return Cell(Field(value) if isinstance(value, str) else value, doc)
 
 
@@ -47,7 +47,7 @@ class EventTable(Rollup):
         self,
         *,
         name: str,
-        domain: str,
+        domain: str = "",
         description: str,
         of: Events,
         columns: Mapping[str, Cell],
@@ -87,7 +87,7 @@ class EventTable(Rollup):
 def _column(where: str, of: Events, said: object) -> Column:
     """The column, gathered from the types that have its fields. Raises BadDeclaration."""
     if not isinstance(said, Cell):
-        raise BadDeclaration(f"{where}: {said!r:.100} is no column of an event table: write cell('field', 'Its text.')")
+        raise BadDeclaration(f"{where}: {said!r:.100} is no column of an event table: write cell('field')")
     read = fields_of(said.value)
     types = tuple(kind for kind in of.types if all(has_field(kind, name) for name in read))
     if not types:

@@ -76,6 +76,17 @@ def field_type(kind: EventType, name: str, where: str = "") -> FieldType:
     return FieldType(column, nullable, _enum_of(kind, name) if is_enum else None)
 
 
+def field_text(kind: EventType, name: str, where: str) -> str:
+    """The text of a field in the event's contract. Raises BadDeclaration if the field is missing."""
+    found = next(
+        (field["doc"] for field in schema_of(kind.event, kind.category.name)["fields"][1:] if field["name"] == name),
+        None,
+    )
+    if found is None:
+        raise BadDeclaration(f"{where}: {kind.event.__name__} has no field {name}")
+    return str(found)
+
+
 def has_field(kind: EventType, name: str) -> bool:
     """Whether events of the type, or every event's envelope, have a field."""
     return name in ENVELOPE_TYPES or name in _avro_fields(kind)

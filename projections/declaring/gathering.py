@@ -16,7 +16,10 @@ Gather = Literal["count", "sum", "min", "max", "first", "last", "value", "avg", 
 
 @dataclass(frozen=True)
 class Events:
-    """Events of given types, of one or several categories, optionally under a condition. Its methods make columns."""
+    """Events of given types, of one or several categories, optionally under a condition. Its methods make columns.
+
+    A column of a plain field may leave out `doc`: its text is the field's own, which for a sum, min or max says so.
+    """
 
     types: tuple[EventType, ...]
     condition: Condition | None = None
@@ -35,23 +38,23 @@ class Events:
         """The number of events."""
         return Column("count", self, None, doc)
 
-    def sum(self, of: str | Expression, doc: str) -> "Column":
+    def sum(self, of: str | Expression, doc: str = "") -> "Column":
         """The exact sum of whole or decimal numbers; 0 without events."""
         return Column("sum", self, _expression(of), doc)
 
-    def min(self, of: str | Expression, doc: str) -> "Column":
+    def min(self, of: str | Expression, doc: str = "") -> "Column":
         """The least value; null without events."""
         return Column("min", self, _expression(of), doc)
 
-    def max(self, of: str | Expression, doc: str) -> "Column":
+    def max(self, of: str | Expression, doc: str = "") -> "Column":
         """The greatest value; null without events."""
         return Column("max", self, _expression(of), doc)
 
-    def first(self, of: str | Expression, doc: str) -> "Column":
+    def first(self, of: str | Expression, doc: str = "") -> "Column":
         """The field's value in the earliest event; null if it is null there."""
         return Column("first", self, _expression(of), doc)
 
-    def last(self, of: str | Expression, doc: str) -> "Column":
+    def last(self, of: str | Expression, doc: str = "") -> "Column":
         """The field's value in the latest event; null if it is null there."""
         return Column("last", self, _expression(of), doc)
 
@@ -93,7 +96,7 @@ def events(category: Category, *types: type[Event]) -> Events:
 
 @dataclass(frozen=True)
 class Column:
-    """A column: what it gathers, the events that it gathers from, and its text for people."""
+    """A column: what it gathers, the events that it gathers from, and its text for people (empty: that of its field)."""
 
     gather: Gather
     of: Events
@@ -111,14 +114,14 @@ class Computed(Column):
 
 @dataclass(frozen=True)
 class Key:
-    """A column of a rollup's key."""
+    """A column of a rollup's key. `doc`: its text for people; empty: that of its field."""
 
     value: Expression
     doc: str
 
 
-def key(value: str | Expression, doc: str) -> Key:
-    """A key column: a field or an expression of every event that the rollup gathers."""
+def key(value: str | Expression, doc: str = "") -> Key:
+    """A key column: a field or an expression of every event that the rollup gathers. A field needs no text, it has one."""
     return Key(_expression(value), doc)
 
 

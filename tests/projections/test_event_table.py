@@ -33,7 +33,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
         lambda: table(OPENED, columns={"x": cell("amount", "D.")}),
         "t.x: none of Opened has amount",
     ),
-    "what is no cell": (lambda: table(OPENED, columns={"x": OPENED.count("D.")}), "write cell('field', 'Its text.')"),
+    "what is no cell": (lambda: table(OPENED, columns={"x": OPENED.count("D.")}), "write cell('field')"),
     "no column": (lambda: table(OPENED, columns={}), "has a key and columns"),
     "a name twice": (lambda: table(OPENED, version=("owner", "D.")), "a column is declared twice"),
     "a condition on a missing field": (
