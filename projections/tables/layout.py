@@ -11,7 +11,7 @@ from refold.projections.declaring.aggregates import aggregate
 from refold.projections.declaring.declaration import Entity, Model, Rollup, handled
 from refold.projections.declaring.field_types import common_type
 from refold.projections.declaring.formulas import typed
-from refold.projections.declaring.gathering import Column, Computed
+from refold.projections.declaring.gathering import Column, Computed, Events
 from refold.projections.declaring.sql_types import BIGINT, LONG_DIGITS, TEXT, ColumnType, decimal, of_python, sum_of
 from refold.projections.declaring.value_types import value_type
 from refold.projections.errors import BadDeclaration
@@ -208,7 +208,7 @@ def _gathered(model: Model, gathers: Mapping[str, Column], hidden: set[str], ord
     columns, orders = [], {}
     for name, column in gathers.items():
         order = order_column(column, gathers.values())
-        part = _stored(model.name, name, column, order)
+        part = _stored(model, name, column, order)
         columns.append(replace(part, doc=None) if name in hidden else part)
         if order is not None:
             merge = Merge.LEAST if column.gather == "first" else Merge.GREATEST
@@ -219,15 +219,24 @@ def _gathered(model: Model, gathers: Mapping[str, Column], hidden: set[str], ord
 _MERGES = {"value": Merge.LEAST, "min": Merge.LEAST, "max": Merge.GREATEST, "first": Merge.EARLIER, "last": Merge.LATER}
 
 
-def _stored(model: str, name: str, column: Column, order: str | None) -> Stored:
-    where = f"{model}.{name}"
+def _stored(model: Model, name: str, column: Column, order: str | None) -> Stored:
+    where = f"{model.name}.{name}"
     if column.gather == "count":
         return Stored(name, BIGINT, Merge.ADD, column.doc, required=True)
     assert column.value is not None
-    kind = common_type([value_type(t, column.value, where)[0] for t in column.of.types], where)
+    typed_values = [value_type(t, column.value, where) for t in column.of.types]
+    kind = common_type([found for found, _ in typed_values], where)
     if column.gather == "sum":
         return Stored(name, sum_of(kind, where), Merge.ADD, column.doc, required=True)
-    return Stored(name, kind, _MERGES[column.gather], column.doc, order)
+    # A minimum and the like has no value before its first event. A row of an event table has its event.
+    required = column.of == _events_of_rows(model) and not any(nullable for _, nullable in typed_values)
+    return Stored(name, kind, _MERGES[column.gather], column.doc, order, required=required)
+
+
+def _events_of_rows(model: Model) -> Events | None:
+    """The types of an event table's rows, without their condition."""
+    of = model.row_events if isinstance(model, Rollup) else None
+    return None if of is None else Events(of.types)
 
 
 def _evolved(model: Entity) -> list[Stored]:

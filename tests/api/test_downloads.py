@@ -181,6 +181,15 @@ def test_without_the_extra_the_answer_is_406_with_the_remedy(site: Site, monkeyp
     assert ask(site, "format=csv").status_code == 200
 
 
+def test_columns_that_are_never_null_say_so_in_arrow_and_parquet(site: Site) -> None:
+    query = "select=store_id,best,lines,day::text&limit=2&format="
+    for schema in (
+        pa.ipc.open_stream(ask(site, query + "arrow").content).schema,
+        pq.read_table(io.BytesIO(ask(site, query + "parquet").content)).schema,
+    ):
+        assert [field.nullable for field in schema] == [False, True, False, True], schema
+
+
 @pytest.mark.parametrize(
     ("value", "column"),
     [

@@ -47,7 +47,7 @@ def awkward(layout: Layout) -> pl.DataFrame:
     columns: dict[str, list[Any]] = {}
     for part in layout.stored:
         if part.type.dtype == pl.String:
-            columns[part.name] = [*TEXTS, "\\N without" if part.name == key else None]
+            columns[part.name] = [*TEXTS, "\\N without" if part.name == key else "" if part.required else None]
         else:
             columns[part.name] = [OTHERS.get(part.type.dtype.base_type(), 1)] * (len(TEXTS) + 1)
     return pl.DataFrame(columns, schema={part.name: part.type.dtype for part in layout.stored}).sort(key)

@@ -4,7 +4,19 @@ from typing import Any
 
 import pytest
 
-from refold.projections import BadDeclaration, EventTable, by_event, cell, events, field
+from refold.projections import (
+    ACTOR,
+    OCCURRED_AT,
+    BadDeclaration,
+    EventTable,
+    by_event,
+    cell,
+    coalesce,
+    day,
+    divide,
+    events,
+    field,
+)
 from refold.projections.declaring.gathering import Events
 from refold.projections.tables.fingerprint import fingerprint
 from refold.projections.tables.layout import layout_of
@@ -68,6 +80,24 @@ def test_each_event_has_its_row_and_columns_of_other_types_are_null() -> None:
         ("a", 2, 1, "paid", 2),
     ]
     assert len(rows(STEPS, happened)) == 2, "eve's does not fulfil the condition"
+
+
+def test_a_column_that_cannot_be_null_is_required() -> None:
+    columns = {
+        "owner": cell("owner"),
+        "amount": cell("amount"),
+        "more": cell(field("amount") + 1, "D."),
+        "part": cell(divide("amount", "points", 2), "D."),
+        "day": cell(day(OCCURRED_AT), "D."),
+        "actor": cell(ACTOR),
+        "filled": cell(coalesce("owner", otherwise="nobody"), "D."),
+    }
+    paid = table(events(ACCOUNT, Paid).where(field("points").gt(0)), columns=columns, part=("number", "D."))
+    required = {part.name for part in layout_of(paid).shown if part.required}
+    assert required == {"stream", "version", "number", "amount", "more", "day", "filled"}
+    several = table(OPENED | events(ACCOUNT, Paid), columns=columns, part=("number", "D."))
+    required = {part.name for part in layout_of(several).shown if part.required}
+    assert required == {"stream", "version", "number", "day", "filled"}, "an opening has no amount"
 
 
 def test_the_condition_is_part_of_the_fingerprint() -> None:

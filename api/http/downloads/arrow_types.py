@@ -35,7 +35,9 @@ class Batches:
 
     def __init__(self, columns: Sequence[Column]) -> None:
         self._columns = columns
-        self.schema = pa.schema([pa.field(column.name, arrow_type(column)) for column in columns])
+        self.schema = pa.schema(
+            [pa.field(column.name, arrow_type(column), nullable=not column.required) for column in columns]
+        )
         self._names = names = [f"c{number}" for number in range(len(columns))]  # those of readers may occur twice
         self._parse = csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False)
         self._convert = csv.ConvertOptions(
@@ -65,6 +67,11 @@ class Batches:
             ]
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, msgspec.DecodeError) as problem:
             raise FormatCannotHold(self._said(str(problem))) from problem
+        for column, found in zip(self._columns, arrays, strict=True):
+            if (
+                column.required and found.null_count
+            ):  # the view was pointed at another table since the query was planned
+                raise FormatCannotHold(f"{column.name} may be null now, and was declared never to be: ask again")
         return pa.record_batch(arrays, schema=self.schema)
 
     def _said(self, problem: str) -> str:

@@ -15,7 +15,8 @@ MOST_DIGITS = 38
 class Column:
     """A column under the name that readers see.
 
-    `kind`: Postgres's name of the type, of an array the element's; `scale`: places of a decimal, None if its type has none or too many digits.
+    `kind`: Postgres's name of the type, of an array the element's; `scale`: places of a decimal, None if its type has none or too many digits;
+    `required`: whether it is never null.
     """
 
     name: str
@@ -23,11 +24,12 @@ class Column:
     array: bool = False
     precision: int | None = None
     scale: int | None = None
+    required: bool = False
 
 
-def described(found: Sequence[psycopg.Column]) -> tuple[Column, ...]:
-    """The columns of a cursor's description."""
-    return tuple(_column(one) for one in found)
+def described(found: Sequence[psycopg.Column], required: Sequence[bool]) -> tuple[Column, ...]:
+    """The columns of a cursor's description; `required`: which of them are never null, empty if that is not known."""
+    return tuple(_column(one, known) for one, known in zip(found, required or [False] * len(found), strict=True))
 
 
 def place(number: int) -> sql.Identifier:
@@ -35,11 +37,11 @@ def place(number: int) -> sql.Identifier:
     return sql.Identifier(f"_C{number}")
 
 
-def _column(found: psycopg.Column) -> Column:
+def _column(found: psycopg.Column, required: bool) -> Column:  # noqa: FBT001 - of a zip
     info = types.get(found.type_code)
     kind = "unknown" if info is None else info.name
     array = info is not None and found.type_code == info.array_oid
     precision, scale = (found.precision, found.scale) if kind == "numeric" else (None, None)
     if precision is None or scale is None or not 0 <= scale <= precision <= MOST_DIGITS:
         precision = scale = None
-    return Column(found.name, kind, array, precision, scale)
+    return Column(found.name, kind, array, precision, scale, required)

@@ -40,7 +40,7 @@ class Selection:
     """Rows to download: a statement with `%s` for each value, values cast as in `%s::date`, and the view that it reads, with `further` ones.
 
     `state`: the statement, with its values, that reads the positions and everything else that an answer's headers say. `zone`: the time
-    zone in which times are read and printed; None for UTC.
+    zone in which times are read and printed; None for UTC. `required`: which columns are never null, empty if that is not known.
     """
 
     view: tuple[str, str]
@@ -49,6 +49,7 @@ class Selection:
     state: tuple[str, Sequence[Any]]
     zone: str | None = None
     further: tuple[tuple[str, str], ...] = ()
+    required: tuple[bool, ...] = ()
 
 
 class Snapshot:
@@ -72,7 +73,7 @@ class Snapshot:
             self.state = await self._one(*selection.state)
             none = f'SELECT * FROM ({selection.statement}) AS "_Rows" LIMIT 0'
             cursor = await self._db.execute(none.encode(), selection.values)
-            self.columns = described(cursor.description or ())
+            self.columns = described(cursor.description or (), selection.required)
 
     async def _one(self, statement: str, values: Sequence[Any]) -> Row:
         found = await (await self._db.execute(statement.encode(), values)).fetchall()

@@ -84,7 +84,8 @@ async def read_file(
     values = [plan.values[slot] for slot in found.slots]
     state = ALONE, standing_values(plan.source, models.topic_prefix)
     views = [(one.domain, one.name) for one in plan.models]
-    selection = Selection(views[0], found.text, values, state, preferences.timezone, tuple(views[1:]))
+    required = () if plan.root.parts else tuple(not item.nullable for item in plan.shape.shown)
+    selection = Selection(views[0], found.text, values, state, preferences.timezone, tuple(views[1:]), required)
     try:
         async with faults_said(models.reads, *plan.models), values_judged(models.reads, plan, preferences.timezone):
             download = await models.reads.downloads.begin(selection, format_, request.receive)
