@@ -122,6 +122,8 @@ class RowRepair:
                 theirs=self._side(self.live),
             )
         )
+        # Without its size, Postgres would read both tables whole to find rows by their places.
+        self.db.execute(sql.SQL("ANALYZE {}").format(self._differing))
         row = self.db.execute(sql.SQL(_COUNTED).format(differing=self._differing)).fetchone()
         assert row is not None
         texts = {

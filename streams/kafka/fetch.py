@@ -50,6 +50,14 @@ class Fetcher:
         """
         return self._client.run(self._fetch(positions, seconds))
 
+    def fetch_all(self, asked: Sequence[Mapping[Place, int]], seconds: float) -> list[list[Fetched]]:
+        """`fetch` for each of some positions, all of them asked for before an answer is read."""
+
+        async def each() -> list[list[Fetched]]:
+            return list(await asyncio.gather(*(self._fetch(positions, seconds) for positions in asked)))
+
+        return self._client.run(each())
+
     def close(self) -> None:
         """End all connections."""
         self._client.close()

@@ -23,11 +23,12 @@ from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.util import calc_crc32c
 
 from refold.schemas.binary import long_bytes, read_long
+from refold.schemas.columns.binary_column import BinaryColumn
 from refold.schemas.columns.compiled import loaded
 from refold.schemas.columns.layout import empty_container
 from refold.schemas.columns.sliced_column import SlicedColumn, Slices
 from refold.schemas.columns.walk import long_sizes
-from refold.streams.errors import LogCorrupt
+from refold.streams.errors import LogCorrupt, LogHole
 
 HEADER = struct.Struct(">qiibIhiqqqhii")
 BEFORE_LENGTH, CHECKED_FROM, MAGIC = 12, 21, 2
@@ -129,15 +130,34 @@ def rows_of(batches: Sequence[RecordBatch]) -> pl.DataFrame:
     return pl.concat([rows_of(batches[:half]), rows_of(batches[half:])])
 
 
+def values_of(batches: Sequence[RecordBatch]) -> Sequence[bytes | None]:
+    """The values of any batches, one after another. Raises LogHole if one has fewer records than offsets, LogCorrupt."""
+    for batch in batches:
+        if batch.end - batch.base != batch.count:
+            raise LogHole(f"an offset is missing behind {batch.base}")
+    sliced = _sliced(batches)
+    if sliced is not None:
+        return sliced
+    rows = rows_of(batches)
+    dense = np.concatenate([np.arange(batch.base, batch.end) for batch in batches])
+    if rows.height != len(dense) or not (rows["offset"].to_numpy() == dense).all():
+        raise LogHole(f"an offset is missing behind {batches[0].base}")
+    return BinaryColumn(rows["value"])
+
+
 def cut(batches: Sequence[RecordBatch]) -> SlicedColumn | None:
     """The values of consecutive batches as slices, by a compiled loop; None without it, and on any doubt. Raises LogCorrupt.
 
     All offsets are there, no value is null, and no length has two readings.
     """
+    ends = [batches[0].base, *(batch.base + batch.count for batch in batches)]
+    return _sliced(batches) if [batch.base for batch in batches] == ends[:-1] else None
+
+
+def _sliced(batches: Sequence[RecordBatch]) -> SlicedColumn | None:
     kernels = loaded()
     counts = np.array([batch.count for batch in batches], np.int64)
-    bases = [batch.base for batch in batches]
-    if kernels is None or counts.min() < 0 or bases != (bases[0] + np.cumsum(counts) - counts).tolist():
+    if kernels is None or counts.min() < 0:
         return None
     block = np.frombuffer(b"".join(_decompressed(batches)), np.uint8)
     if counts.sum() > len(block):  # a record takes more than one byte
