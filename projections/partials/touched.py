@@ -11,9 +11,10 @@ from typing import Any
 import polars as pl
 
 from refold.projections.declaring.declaration import EventType, Rollup, handled
+from refold.projections.declaring.expressions import fields_of
 from refold.projections.partials.batch import Batch
 from refold.projections.partials.partial import Frames, key_part, with_rows
-from refold.projections.partials.places import placed
+from refold.projections.partials.places import PLACE, placed
 from refold.projections.tables.layout import Layout
 from refold.schemas.columns import envelope as m
 from refold.schemas.columns.decoder import ROW
@@ -54,3 +55,12 @@ def keys_of(layout: Layout, kind: EventType, frame: pl.DataFrame) -> pl.DataFram
         keys = [key_part(layout, kind, name, frame).cast(layout.part(name).type.dtype) for name in model.key]
         return frame.select(ROW, *keys).drop(ROW)
     return frame.select(pl.col(m.STREAM).alias(model.key_name))
+
+
+def key_columns(layout: Layout) -> frozenset[str]:
+    """The columns of events, besides ROW, that `keys_of` reads."""
+    model = layout.model
+    if not isinstance(model, Rollup):
+        return frozenset({m.STREAM})
+    read = {name for part in model.key.values() for name in fields_of(part.value)}
+    return frozenset(read - {PLACE} | ({m.VERSION} if layout.appends else set()))

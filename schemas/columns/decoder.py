@@ -24,6 +24,7 @@ from refold.schemas.columns.binary_column import BinaryColumn, block_of, taken
 from refold.schemas.columns.checks import Bounds, todays_types
 from refold.schemas.columns.compiled import load, loaded
 from refold.schemas.columns.layout import SENTINEL_BYTES, empty_container, layout_of
+from refold.schemas.columns.picking import Pick, Picks, picker_of
 from refold.schemas.columns.sliced_column import SlicedColumn
 from refold.schemas.columns.walk import Walk
 from refold.schemas.envelope import FRAME_BYTES, framed
@@ -128,12 +129,16 @@ def _frame_fault(value: bytes | None) -> str:
 class ColumnReader:
     """Decodes records of one schema. `thin` reads the leading ids and the header as one column (for the core).
 
-    `wanted`: the only columns that frames have besides ROW; None for all. All others are checked as well.
+    `wanted`: the only columns that frames have besides ROW; None for all. All others are checked as well. `pick`: which
+    records to return, where that is quicker than to return all.
     """
 
-    def __init__(self, writer: Writer, *, thin: bool, wanted: Container[str] | None = None) -> None:
+    def __init__(
+        self, writer: Writer, *, thin: bool, wanted: Container[str] | None = None, pick: Pick | None = None
+    ) -> None:
         self.writer = writer
         self._layout = layout_of(writer.schema, thin=thin)
+        self._picker = picker_of(self._layout, pick)
         self._columnar = self._layout.is_columnar
         self._header, self._sync = empty_container(self._layout.avro_fields()) if self._columnar else (b"", b"")
         self._bounds, self._casts = Bounds(self._layout), todays_types(self._layout)
@@ -143,6 +148,8 @@ class ColumnReader:
 
     def read(self, values: Sequence[bytes | None], rows: NDArray[np.int64]) -> Decoded:
         """The records at `rows` of a chunk, whose heads were checked. Never raises for bad bytes."""
+        if self._picker is not None:
+            rows = self._picker(values, rows)
         if not len(rows):
             return Decoded(self._frame([]))
         frame = self._projected(values, rows)
@@ -206,11 +213,14 @@ class ColumnReader:
 class ColumnDecoder:
     """The column readers of a catalog's schemas, each made when first needed.
 
-    `wanted`: by category and name of some event types the only columns to return, one at least.
+    `wanted`: by category and name of some event types the only columns to return, one at least. `picks`: which of their
+    records the caller keeps; others may be there, too.
     """
 
-    def __init__(self, catalog: Catalog, *, thin: bool, wanted: Wanted | None = None) -> None:
-        self.catalog, self._wanted = catalog, wanted or {}
+    def __init__(
+        self, catalog: Catalog, *, thin: bool, wanted: Wanted | None = None, picks: Picks | None = None
+    ) -> None:
+        self.catalog, self._wanted, self._picks = catalog, wanted or {}, picks or {}
         self._thin = thin
         self._readers: dict[int, ColumnReader] = {}
 
@@ -239,8 +249,9 @@ class ColumnDecoder:
         """The reader of one schema."""
         found = self._readers.get(writer.id)
         if found is None:
+            name = writer.category, writer.name
             found = self._readers[writer.id] = ColumnReader(
-                writer, thin=self._thin, wanted=self._wanted.get((writer.category, writer.name))
+                writer, thin=self._thin, wanted=self._wanted.get(name), pick=self._picks.get(name)
             )
         return found
 

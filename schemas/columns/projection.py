@@ -34,15 +34,15 @@ _MOST_DIGITS_OF_A_LONG = 18
 class Projection:
     """The wanted columns of records of one layout."""
 
-    def __init__(self, layout: Layout, wanted: Sequence[str]) -> None:
-        """`layout`: one that `can_project`."""
+    def __init__(self, layout: Layout, wanted: Sequence[str], *, storable: bool = False) -> None:
+        """`layout`: one that `can_project`. `storable`: doubt any text that Postgres cannot hold."""
         kept = [leaf for leaf in layout.leaves if leaf.name in wanted]
         self._skip, self._wanted = layout.frame_bytes, [leaf.name for leaf in kept]
         self._numbers = [leaf for leaf in kept if _is_number(leaf)]
         copied = Layout(0, tuple(leaf for leaf in kept if not _is_number(leaf)))
         self._header, self._sync = empty_container(copied.fields()) if copied.leaves else (b"", b"")
         self._casts = todays_types(copied)
-        steps = [_step(leaf, self._numbers, copied.leaves) for leaf in layout.leaves]
+        steps = [_step(leaf, self._numbers, copied.leaves, storable) for leaf in layout.leaves]
         self._program = np.array(steps, np.int64).reshape(-1, 6)
         self._dtypes = layout.dtypes()
 
@@ -98,14 +98,14 @@ def _within(leaf: Leaf) -> pl.DataType:
     return pl.Int32() if leaf.logical == "date" else pl.Int64()
 
 
-def _step(leaf: Leaf, numbers: Sequence[Leaf], copied: Sequence[Leaf]) -> tuple[int, ...]:
-    least, most = _limits(leaf)
+def _step(leaf: Leaf, numbers: Sequence[Leaf], copied: Sequence[Leaf], storable: bool) -> tuple[int, ...]:  # noqa: FBT001 - handed on
+    least, most = _limits(leaf, storable)
     fate = kernels.NUMBER if leaf in numbers else kernels.COPIED if leaf in copied else kernels.SKIPPED
     number = numbers.index(leaf) if leaf in numbers else copied.index(leaf) if leaf in copied else 0
     return _KINDS[leaf.logical], int(leaf.optional), least, most, fate, number
 
 
-def _limits(leaf: Leaf) -> tuple[int, int]:
+def _limits(leaf: Leaf, storable: bool) -> tuple[int, int]:  # noqa: FBT001 - handed on
     """Bounds of a number, the size of a fixed, and whether a text may hide a zero byte."""
     match leaf.logical:
         case "enum":
@@ -113,5 +113,5 @@ def _limits(leaf: Leaf) -> tuple[int, int]:
         case "fixed":
             return 0, int(leaf.kind["size"])
         case "string":
-            return 0, int(leaf.name not in NO_NUL)
+            return 0, int(not storable and leaf.name not in NO_NUL)
     return bounds_of(leaf) or (LEAST_LONG, MOST_LONG)

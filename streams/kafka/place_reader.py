@@ -72,7 +72,7 @@ class PlaceReader:
             heard = monotonic()
             while waiting:
                 half, asked = waiting.popleft()
-                picked = self._picked(half, asked)
+                picked = self._picked(asked)
                 half = [one for one in half if not one.is_read]
                 if half:
                     waiting.append((half, asking.submit(self._ask, half)))
@@ -100,7 +100,7 @@ class PlaceReader:
         answers = self._fetcher.fetch_all(asked, _POLL_S)
         return [(of_it[one.place], one) for of_it, found in zip(rounds, answers, strict=True) for one in found]
 
-    def _picked(self, half: Sequence[_Stretch], asked: "Future[list[tuple[_Stretch, Fetched]]]") -> list[_Picked]:
+    def _picked(self, asked: "Future[list[tuple[_Stretch, Fetched]]]") -> list[_Picked]:
         answers, found, sizes = asked.result(), list[_Picked](), list[int]()
         for stretch, fetched in answers:
             for batch in batches_of(fetched.record_set, f"{stretch.place[0]}/{stretch.place[1]}"):

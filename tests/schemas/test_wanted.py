@@ -1,4 +1,4 @@
-"""A decoder that is asked for some columns checks all of them; compiled loops and Polars give the same ones."""
+"""A decoder that is asked for some columns or records checks all of them; compiled loops and Polars give the same ones."""
 
 import random
 from collections.abc import Sequence
@@ -7,12 +7,15 @@ import polars as pl
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from refold.schemas.codec import Codec
 from refold.schemas.columns import compiled
 from refold.schemas.columns.decoder import ColumnDecoder, Decoded, read_heads
 from refold.schemas.columns.layout import layout_of
+from refold.schemas.columns.picking import Pick
 from refold.schemas.contracts import Event
+from refold.schemas.meta import Meta
 from tests.schemas import shapes
 from tests.schemas.decoding import slices
 from tests.schemas.shapes import CATALOG, METAS, OF_EVENT
@@ -52,6 +55,36 @@ def test_wanted_columns_are_those_of_the_whole_frame(cls: type[Event], data: st.
         kept = [name for name in whole.frame.columns if name in {*wanted, "m_row"}]
         assert found.frame.equals(whole.frame.select(kept))
         assert (found.frame.schema, found.bad) == (whole.frame.select(kept).schema, whole.bad)
+
+
+@pytest.mark.parametrize("cls", LOOPED, ids=lambda cls: cls.__name__)
+@given(data=st.data())
+@settings(max_examples=25, deadline=None, phases=FAST)
+def test_picked_records_are_those_of_the_whole_frame(cls: type[Event], data: st.DataObject) -> None:
+    written = data.draw(st.lists(st.tuples(METAS, OF_EVENT[cls]), min_size=1, max_size=8))
+    values = [CODEC.event(meta, event) for meta, event in written]
+    if is_damaged := data.draw(st.booleans()):
+        values = [_damaged(value, random.Random(data.draw(st.integers(0, 99)))) for value in values]
+    kept = pl.col("m_stream").is_in(data.draw(st.sets(st.sampled_from([meta.stream for meta, _ in written]))))
+    pick = Pick(frozenset({"m_stream", "m_version"}), lambda frame: frame.with_row_index("at").filter(kept)["at"])
+    assert compiled.load() is not None
+    whole = read(ColumnDecoder(CATALOG, thin=True), cls, values)
+    found = read(ColumnDecoder(CATALOG, thin=True, picks={("tests.shapes", cls.__name__): pick}), cls, slices(values))
+    assert (found.frame.filter(kept).equals(whole.frame.filter(kept)), found.bad) == (True, whole.bad)
+    if not is_damaged and not any("\0" in str(value) for value in whole.frame.rows()):
+        assert found.frame.height == whole.frame.filter(kept).height
+
+
+@given(meta=METAS, event=OF_EVENT[shapes.Plain])
+@settings(max_examples=5, deadline=None, phases=FAST)
+def test_a_text_that_postgres_cannot_hold_is_not_hidden_by_a_pick(meta: Meta, event: shapes.Plain) -> None:
+    sound = CODEC.event(meta, structs.replace(event, text="zebra"))
+    values = slices([sound, sound.replace(b"zebra", b"ze\0ra")])
+    nothing = Pick(frozenset({"m_stream"}), lambda _frame: pl.int_range(0, eager=True))
+    assert compiled.load() is not None
+    decoder = ColumnDecoder(CATALOG, thin=True, picks={("tests.shapes", "Plain"): nothing})
+    assert read(decoder, shapes.Plain, values).frame["text"].to_list() == ["zebra", "ze\0ra"]
+    assert read(decoder, shapes.Plain, slices([sound])).frame.is_empty()
 
 
 def _damaged(value: bytes, chance: random.Random) -> bytes:
