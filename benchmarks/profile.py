@@ -15,7 +15,7 @@ WATCHED = {
     "read: parse record batches": "refold.streams.kafka.log_reader.rows_of",
     "read: gather chunks": "refold.projections.replay.builder.batch",
     "fold: heads": "refold.projections.partials.batch.read_heads",
-    "fold: decode and what counts": "refold.projections.replay.builder.counted_events",
+    "fold: decode and what counts": "refold.projections.replay.decoding.counted_events",
     "fold: aggregate": "refold.projections.replay.staging.partial_of",
     "flush: merge in memory": "refold.projections.replay.staging.merged",
     "flush: copy": "refold.projections.partials.merge_sql.copy",

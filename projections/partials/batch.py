@@ -17,7 +17,7 @@ from refold.schemas.catalog import Catalog, Kind, Writer
 from refold.schemas.codec import read_meta
 from refold.schemas.columns import envelope as m
 from refold.schemas.columns.binary_column import joined
-from refold.schemas.columns.decoder import ROW, Bad, ColumnDecoder, Heads, read_heads
+from refold.schemas.columns.decoder import ROW, UNFRAMED, Bad, ColumnDecoder, Heads, read_heads
 from refold.schemas.columns.upcast import todays_events
 from refold.schemas.errors import NewerSchema
 from refold.streams.chunk import Chunk
@@ -86,10 +86,20 @@ def batch_of(category: str, chunks: Iterable[Chunk]) -> Batch:
 
 
 def counted_events(
-    decoder: ColumnDecoder, types: Sequence[EventType], batch: Batch, voids: Voids, parked: Iterable[Park]
+    decoder: ColumnDecoder,
+    types: Sequence[EventType],
+    batch: Batch,
+    voids: Voids,
+    parked: Iterable[Park],
+    chosen: NDArray[np.bool_] | None = None,
 ) -> Counted:
-    """Decode the events that count and that some model reads. `parked`: the streams that wait for all builds."""
+    """Decode the events that count and that some model reads. `parked`: the streams that wait for all builds.
+
+    `chosen`: whether each record is read at all; None for all of them.
+    """
     heads = _without_voids(read_heads(batch.values), batch, voids)
+    if chosen is not None:
+        heads = Heads(np.where(chosen, heads.schema_ids, UNFRAMED))
     decoder.catalog.know(heads.present)
     found = todays_events(decoder, batch.category, [kind.event.__name__ for kind in types], batch.values, heads)
     frames = {kind: found.frames[name] for kind in types if (name := kind.event.__name__) in found.frames}

@@ -3,28 +3,24 @@
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
-from refold.projections.declaring.declaration import EventType
 from refold.projections.errors import ModelFailed
 from refold.projections.live import parking
-from refold.projections.live.limits import limits
 from refold.projections.live.member import detaching
-from refold.projections.partials.batch import ALL_BUILDS, Batch, Counted, Park, batch_of, by_category, counted_events
+from refold.projections.partials.batch import Park
+from refold.projections.replay.decoding import Decoding, Prepared
 from refold.projections.replay.finishing import finishing
 from refold.projections.replay.memory import ROOM
 from refold.projections.replay.part import Part, part_of
 from refold.projections.replay.source import Source
 from refold.projections.replay.staging import Staging
-from refold.projections.tables.builds import GROUP
-from refold.schemas.columns.decoder import ColumnDecoder
 from refold.streams.chunk import Chunk, Place
-from refold.streams.core.limits import Voids
 from refold.streams.failpoints import failpoint
-from refold.streams.postgres import positions, set_aside
+from refold.streams.postgres import positions
 from refold.streams.postgres.connection import Database
 
 BATCH_RECORDS = 80_000
@@ -38,19 +34,8 @@ _SWITCH_S = 0.0005
 Polars makes the folding thread wait for it hundreds of times a batch, which would otherwise take 5 ms each.
 """
 
-Choice = Callable[[Counted], Counted]
 Progress = Callable[[int, int], None]
 """Called with how many records are done, and of how many."""
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """Decoded events of chunks, by category, and the position after them in each place."""
-
-    position: Mapping[Place, int]
-    counted: Mapping[str, tuple[Batch, Counted]]
-    then: "Prepared | None" = None
-    """The next part, if the guard had the chunks decoded in parts."""
 
 
 class Target(Protocol):
@@ -59,51 +44,6 @@ class Target(Protocol):
     def prepare(self, chunks: Sequence[Chunk]) -> Prepared: ...
     def add(self, prepared: Prepared) -> None: ...
     def flush(self) -> None: ...
-
-
-class Decoding:
-    """Decodes consecutive batches, and remembers the streams that they park."""
-
-    def __init__(
-        self,
-        db: Database,
-        prefix: str,
-        decoder: ColumnDecoder,
-        types: Mapping[str, Sequence[EventType]],
-        parked: Iterable[Park] = (),
-        choices: Sequence[Choice] = (),
-    ) -> None:
-        """`db` only serves reads while the log is folded; rows are written through another connection at the same time.
-
-        `parked`: by this decoding before a kill. `choices`: each leaves out some of the events that count.
-        """
-        self.db, self._prefix, self._decoder, self._types = db, prefix, decoder, types
-        self._parked = {(park.category, park.stream): park for park in parked}
-        self._choices, self._aside = choices, set_aside.load(db, [GROUP])  # the live fold skips what is aside
-
-    def prepare(self, chunks: Sequence[Chunk]) -> Prepared:
-        """Decode chunks, all of which lie before the core's position."""
-        chunks = [set_aside.masked(chunk, self._aside) for chunk in chunks]
-        allowed = limits(self.db, chunks)
-        self.remember(park for park in allowed.parked if park.build == ALL_BUILDS)
-        found = {
-            category: self._counted(batch_of(category, of_it), allowed.voids)
-            for category, of_it in by_category(self._prefix, chunks).items()
-        }
-        return Prepared({chunk.place: chunk.end for chunk in chunks}, found)
-
-    def _counted(self, batch: Batch, voids: Voids) -> tuple[Batch, Counted]:
-        types = self._types[batch.category]
-        counted = counted_events(self._decoder, types, batch, voids, list(self._parked.values()))
-        self.remember(counted.parks)
-        for chosen in self._choices:
-            counted = chosen(counted)
-        return batch, counted
-
-    def remember(self, parks: Iterable[Park]) -> None:
-        """Leave the streams out from where they are parked."""
-        for park in parks:
-            self._parked[park.category, park.stream] = park
 
 
 class Builder:

@@ -13,7 +13,8 @@ from refold.projections.live.limits import parked
 from refold.projections.partials.batch import Park
 from refold.projections.partials.occurrence import occurred
 from refold.projections.replay import promote
-from refold.projections.replay.builder import Builder, Choice, Decoding, Progress, Target
+from refold.projections.replay.builder import Builder, Progress, Target
+from refold.projections.replay.decoding import Choice, Decoding
 from refold.projections.replay.evolve_notes import EvolveNotes, KeepAway, evolve_notes, pass_over_killers
 from refold.projections.replay.guarded import GuardedTarget
 from refold.projections.replay.holding import UNHELD, Holding
@@ -71,15 +72,13 @@ class Site:
     code: str | None = None
     """The module whose declarations `found` are, if not the configured domains'."""
     sample: Sample | None = None
-    """Only events of its streams are folded."""
+    """Only events of its streams are decoded and folded."""
 
     @property
     def choices(self) -> list[Choice]:
         """What leaves out events that count."""
-        found: list[Choice] = []
-        if (before := self.occurred_before) is not None:
-            found.append(lambda counted: occurred(counted, before))
-        return found if self.sample is None else [*found, self.sample.of]
+        before = self.occurred_before
+        return [] if before is None else [lambda counted: occurred(counted, before)]
 
     def begin(self, layout: Layout, keep_away: KeepAway) -> tuple[Staging, dict[Place, int]]:
         """The model's unfinished build, or else a new one, with its positions."""
@@ -119,11 +118,19 @@ class Site:
             _waiting(self.db, staged),
             self.choices,
         )
+        decoding.sample = self.sample
         builder = Builder(self.db, decoding, staged, start, counts_waiting=flow.with_core, parks_alone=bool(self.apart))
         builder.room, builder.one_by_one = self.room, self.holding is not UNHELD
         load()
         holding, servers = self.holding, self.settings.kafka_servers()
-        source = Source(servers, start, records=READ_RECORDS, keys=flow.with_core, batch_records=holding.batch_records)
+        source = Source(
+            servers,
+            start,
+            records=READ_RECORDS,
+            keys=flow.with_core,
+            stream_keys=self.sample is not None,
+            batch_records=holding.batch_records,
+        )
         with closing(source), command_guard(self.settings, GROUP) as guard:
             try:
                 holding.begin(self.db, self.reads)

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from refold.projections.replay.builder import Prepared, Target
+from refold.projections.replay.builder import Target
+from refold.projections.replay.decoding import Prepared
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import Lost
 from refold.streams.worker.ports import ChunkFold

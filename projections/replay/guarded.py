@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from refold.projections.replay.builder import Prepared, Target
+from refold.projections.replay.builder import Target
+from refold.projections.replay.decoding import Prepared
 from refold.streams.chunk import Chunk, Place
 from refold.streams.guard.guard import Guard
 

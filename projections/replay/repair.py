@@ -16,9 +16,10 @@ from refold.projections.live.limits import parked
 from refold.projections.live.showing import retried_within
 from refold.projections.partials.of_key import stream_of
 from refold.projections.replay import promote
-from refold.projections.replay.builder import Builder, Decoding, Progress
+from refold.projections.replay.builder import Builder, Progress
 from refold.projections.replay.building import READ_RECORDS, Site
 from refold.projections.replay.compare import Difference, Differing
+from refold.projections.replay.decoding import Decoding
 from refold.projections.replay.guarded import GuardedTarget
 from refold.projections.replay.keyed_staging import KeyedStaging
 from refold.projections.replay.model_lock import alone

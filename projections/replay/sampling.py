@@ -1,17 +1,19 @@
 """A sample of streams: the same ones in each process, in each run and in Postgres, since a digest of their ids decides."""
 
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from hashlib import sha256
 from math import ceil, floor, sqrt
 
-import polars as pl
+import numpy as np
+from numpy.typing import NDArray
 from psycopg import sql
 
 from refold.projections.errors import BadSample
-from refold.projections.partials.batch import Counted
-from refold.schemas.columns import envelope as m
+from refold.schemas.columns.binary_column import runs_of
 
 _PERCENT = re.compile(r"\d{1,3}(\.\d{1,6})?%", re.ASCII)
 _WHOLE = 100
@@ -41,27 +43,34 @@ class Sample:
 
     def holds(self, stream: str) -> bool:
         """Whether a stream is in it."""
-        return sha256(stream.encode()).digest()[:_BYTES] < self._bound
+        return self._has(stream.encode())
 
-    def of(self, counted: Counted) -> Counted:
-        """Only the events of its streams."""
-        return replace(counted, frames={kind: self._only(frame) for kind, frame in counted.frames.items()})
+    def of(self, keys: Iterable[Sequence[bytes | None]]) -> NDArray[np.bool_]:
+        """Whether each record is of its streams, by the keys of some runs of records: a record that counts has its stream as key."""
+        known: dict[bytes | None, bool] = {}
+        found = [np.empty(0, np.bool_)]
+        for held in keys:
+            runs, lengths = runs_of(held)
+            for key in runs:
+                if key not in known:
+                    known[key] = key is not None and self._has(key)
+            found.append(np.repeat(np.fromiter(map(known.__getitem__, runs), np.bool_, len(runs)), lengths))
+        return np.concatenate(found)
 
     def condition(self, column: sql.Composable) -> sql.Composed:
         """`holds` in SQL, for a column of streams' ids."""
         digest = sql.SQL("substring(sha256(convert_to({}, 'UTF8')) for {})").format(column, sql.Literal(_BYTES))
         return sql.SQL("{} < {}").format(digest, sql.Literal(self._bound))
 
-    @property
+    @cached_property
     def _bound(self) -> bytes:
         """Digests below it are in the sample. That of 100% is longer than any digest, so all are below it."""
         most = 256**_BYTES
         at = int(self.percent * most) // _WHOLE
         return at.to_bytes(_BYTES) if at < most else b"\xff" * (_BYTES + 1)
 
-    def _only(self, frame: pl.DataFrame) -> pl.DataFrame:
-        chosen = [stream for stream in frame[m.STREAM].unique() if self.holds(stream)]
-        return frame.filter(pl.col(m.STREAM).is_in(chosen))
+    def _has(self, stream: bytes) -> bool:
+        return sha256(stream).digest()[:_BYTES] < self._bound
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ from multiprocessing.connection import Connection, wait
 
 from refold.projections.live.member import frames_for
 from refold.projections.partials.partial import partial_of
-from refold.projections.replay.builder import Builder, Decoding, Progress, batch
+from refold.projections.replay.builder import Builder, Progress, batch
 from refold.projections.replay.building import READ_RECORDS, Site
+from refold.projections.replay.decoding import Decoding
 from refold.projections.replay.other_code import declared_in
 from refold.projections.replay.part import Part, part_of
 from refold.projections.replay.sampling import Sample
@@ -128,12 +129,14 @@ def _fold(share: Share, pipe: Connection) -> None:
     settings = share.settings
     domains = load_domains(settings.domains)
     layouts = _layouts(share, domains)
-    choices = [share.sample.of] if share.sample is not None else []
     with closing(connect(settings.dsn(), application_name="replay-share")) as db:
         wanted = wanted_columns(layouts.values(), domains.catalog)
         decoder = ColumnDecoder(domains.catalog, thin=True, wanted=wanted)
-        decoding = Decoding(db, settings.topic_prefix, decoder, types_of(layouts.values()), choices=choices)
-        with closing(Source(settings.kafka_servers(), share.start, records=READ_RECORDS)) as source:
+        decoding = Decoding(db, settings.topic_prefix, decoder, types_of(layouts.values()))
+        decoding.sample, sampled = share.sample, share.sample is not None
+        with closing(
+            Source(settings.kafka_servers(), share.start, records=READ_RECORDS, stream_keys=sampled)
+        ) as source:
             while source.left(share.upto) and _is_wanted():
                 if not (chunks := batch(source, share.upto)):
                     continue

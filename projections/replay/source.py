@@ -19,9 +19,10 @@ class Source:
         *,
         records: int,
         keys: bool = False,
+        stream_keys: bool = False,
         batch_records: int | None = None,
     ) -> None:
-        self._reader = LogReader(servers, positions, records=records, keys=keys)
+        self._reader = LogReader(servers, positions, records=records, keys=keys, stream_keys=stream_keys)
         self._kept: dict[Place, Chunk] = {}
         self.position = dict(positions)
         self.batch_records = batch_records

@@ -85,10 +85,24 @@ def _block_of_slices(values: SlicedColumn, rows: NDArray[np.int64], end: bytes) 
     return Block(out, lengths)
 
 
+def runs_of(values: Sequence[bytes | None]) -> tuple[list[bytes | None], NDArray[np.int64]]:
+    """Equal values that follow each other as one, and how often each is there."""
+    if isinstance(values, SlicedColumn):
+        kernels, firsts = load(), np.empty(len(values), np.bool_)
+        assert kernels is not None, "slices were cut by a compiled loop"
+        for part, end in zip(values.parts, values.ends, strict=True):
+            kernels.runs(part.data, part.starts, part.lengths, firsts[end - len(part.starts) : end])
+        at = np.flatnonzero(firsts)
+        return taken(values, at), np.diff(at, append=len(values))
+    series = values.series if isinstance(values, BinaryColumn) else pl.Series(list(values), dtype=pl.Binary)
+    runs = series.rle().struct.unnest()
+    return runs["value"].to_list(), runs["len"].cast(pl.Int64).to_numpy()
+
+
 def taken(values: Sequence[bytes | None], rows: NDArray[np.int64]) -> list[bytes | None]:
     """The values at some rows, in the order of `rows`, which is ascending."""
     if isinstance(values, BinaryColumn):
         return values.series.gather(rows).to_list()
     if isinstance(values, SlicedColumn):
-        return [part.at(row) for part, of_it in values.of_parts(rows) for row in of_it.tolist()]
+        return [value for part, of_it in values.of_parts(rows) for value in part.all_at(of_it)]
     return list(values) if len(rows) == len(values) else [values[row] for row in rows.tolist()]

@@ -35,10 +35,11 @@ def _long(data, at, end):
 
 
 @_compiled
-def cut(block, counts, starts, lengths):
+def cut(block, counts, starts, lengths, keys):
     """Where the value of each record begins and how long it is; whether all batches are sound and without a gap.
 
-    `counts`: records of each batch. Doubts any null value.
+    `counts`: records of each batch. `keys`: two rows for the same of the keys, a null one being empty; or without columns
+    for none. Doubts any null value.
     """
     at, row, size = 0, 0, len(block)
     for batch in range(len(counts)):
@@ -57,6 +58,8 @@ def cut(block, counts, starts, lengths):
             held, at = _long(block, at, end)
             if at < 0 or held < -1 or held > end - at:
                 return False
+            if keys.shape[1]:
+                keys[0, row], keys[1, row] = at, max(0, held)
             at += max(0, held)
             held, at = _long(block, at, end)
             if at < 0 or held < 0 or held > end - at:
@@ -250,11 +253,24 @@ def gather(data, starts, lengths, rows, tail, out, filled):
     return filled
 
 
+@_compiled
+def runs(data, starts, lengths, firsts):
+    """Whether each value differs from the one before it."""
+    for row in range(len(starts)):
+        same = row > 0 and lengths[row] == lengths[row - 1]
+        place = 0
+        while same and place < lengths[row]:
+            same = data[np.uintp(starts[row] + place)] == data[np.uintp(starts[row - 1] + place)]
+            place += 1
+        firsts[row] = not same
+
+
 def warm() -> None:
     """Load the machine code of each loop by a call without records."""
     data, none, numbers = np.frombuffer(b"", np.uint8), np.empty(0, np.int64), np.empty((0, 0), np.int64)
     out, program = np.empty(0, np.uint8), np.empty((0, 6), np.int64)
-    cut(data, none, none, none)
+    cut(data, none, none, none, numbers)
+    runs(data, none, none, np.empty(0, np.bool_))
     heads(data, none, none, none)
     project(data, none, none, none, 0, program, numbers, 0, out, 0)
     gather(data, none, none, none, data, out, 0)

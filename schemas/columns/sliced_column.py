@@ -26,6 +26,12 @@ class Slices:
         """The bytes of one slice."""
         return self.data[self.starts[row] : self.starts[row] + self.lengths[row]].tobytes()
 
+    def all_at(self, rows: Rows) -> list[bytes]:
+        """The bytes of some slices."""
+        held, starts = self.data.data, self.starts[rows]
+        ends = starts + self.lengths[rows]
+        return [bytes(held[start:end]) for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+
 
 class SlicedColumn(Sequence[bytes | None]):
     """A sequence of bytes over slices of one or more fetched blocks; parts of it share their memory."""

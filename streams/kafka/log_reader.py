@@ -17,9 +17,20 @@ from refold.streams.kafka.record_batches import batches_of, cut, rows_of
 class LogReader:
     """Reads given partitions from given positions on, without a consumer group. Chunks hold columns, not objects."""
 
-    def __init__(self, servers: str, positions: Mapping[Place, int], *, records: int, keys: bool = False) -> None:
-        """Raises LogTrimmed, LogShorter, KafkaUnavailable."""
-        self._records, self._keys = records, keys
+    def __init__(
+        self,
+        servers: str,
+        positions: Mapping[Place, int],
+        *,
+        records: int,
+        keys: bool = False,
+        stream_keys: bool = False,
+    ) -> None:
+        """`stream_keys`: of keys only those of streams matter, so that a null one may be read as empty, which is quicker.
+
+        Raises LogTrimmed, LogShorter, KafkaUnavailable.
+        """
+        self._records, self._keys, self._stream_keys = records, keys, stream_keys
         self.next = dict(positions)
         self._fetched = dict(positions)
         self._kept: deque[Chunk] = deque()
@@ -61,13 +72,13 @@ class LogReader:
 
     def _arrived(self, fetched: Sequence[Fetched]) -> Iterator[Chunk]:
         for one in fetched:
-            chunk = chunk_of(one, keys=self._keys)
+            chunk = chunk_of(one, keys=self._keys, stream_keys=self._stream_keys)
             if chunk is not None:
                 self._fetched[one.place] = chunk.end
                 yield chunk
 
 
-def chunk_of(fetched: Fetched, *, keys: bool) -> Chunk | None:
+def chunk_of(fetched: Fetched, *, keys: bool, stream_keys: bool = False) -> Chunk | None:
     """The records from the fetched position on; None if no batch is complete. Raises LogHole, LogCorrupt.
 
     Invariant: offsets are dense (no transactions, no compaction), so a hole is a loss.
@@ -79,14 +90,14 @@ def chunk_of(fetched: Fetched, *, keys: bool) -> Chunk | None:
     if any(batch.is_control for batch in batches) or batches[0].base > position:
         raise LogHole(f"{topic}/{part}: an offset is missing behind {position}")
     last_at = moment(batches[-1].last_ms)
-    values = None if keys else cut(batches)
-    if values is not None:
-        values = values[position - batches[0].base :]
-        return Chunk(topic, part, position, values, None, last_at) if values else None
+    sliced = None if keys else cut(batches, keys=stream_keys)
+    if sliced is not None:
+        values, held = (column[position - batches[0].base :] for column in sliced)
+        return Chunk(topic, part, position, values, held if stream_keys else None, last_at) if values else None
     rows = rows_of(batches)
     dense = pl.int_range(batches[0].base, batches[0].base + rows.height, eager=True)
     if not (rows["offset"] == dense).all():
         raise LogHole(f"{topic}/{part}: an offset is missing behind {position}")
     rows = rows.slice(position - batches[0].base)
-    found = (BinaryColumn(rows["value"]), BinaryColumn(rows["key"]) if keys else None)
+    found = (BinaryColumn(rows["value"]), BinaryColumn(rows["key"]) if keys or stream_keys else None)
     return Chunk(topic, part, position, *found, last_at) if rows.height else None

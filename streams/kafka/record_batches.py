@@ -135,9 +135,9 @@ def values_of(batches: Sequence[RecordBatch]) -> Sequence[bytes | None]:
     for batch in batches:
         if batch.end - batch.base != batch.count:
             raise LogHole(f"an offset is missing behind {batch.base}")
-    sliced = _sliced(batches)
+    sliced = _sliced(batches, keys=False)
     if sliced is not None:
-        return sliced
+        return sliced[0]
     rows = rows_of(batches)
     dense = np.concatenate([np.arange(batch.base, batch.end) for batch in batches])
     if rows.height != len(dense) or not (rows["offset"].to_numpy() == dense).all():
@@ -145,16 +145,16 @@ def values_of(batches: Sequence[RecordBatch]) -> Sequence[bytes | None]:
     return BinaryColumn(rows["value"])
 
 
-def cut(batches: Sequence[RecordBatch]) -> SlicedColumn | None:
-    """The values of consecutive batches as slices, by a compiled loop; None without it, and on any doubt. Raises LogCorrupt.
+def cut(batches: Sequence[RecordBatch], *, keys: bool = False) -> tuple[SlicedColumn, SlicedColumn] | None:
+    """The values of consecutive batches as slices, and with `keys` their keys, by a compiled loop; None without it, and on any doubt.
 
-    All offsets are there, no value is null, and no length has two readings.
+    All offsets are there, no value is null, and no length has two readings. A null key is empty. Raises LogCorrupt.
     """
     ends = [batches[0].base, *(batch.base + batch.count for batch in batches)]
-    return _sliced(batches) if [batch.base for batch in batches] == ends[:-1] else None
+    return _sliced(batches, keys=keys) if [batch.base for batch in batches] == ends[:-1] else None
 
 
-def _sliced(batches: Sequence[RecordBatch]) -> SlicedColumn | None:
+def _sliced(batches: Sequence[RecordBatch], *, keys: bool) -> tuple[SlicedColumn, SlicedColumn] | None:
     kernels = loaded()
     counts = np.array([batch.count for batch in batches], np.int64)
     if kernels is None or counts.min() < 0:
@@ -163,7 +163,10 @@ def _sliced(batches: Sequence[RecordBatch]) -> SlicedColumn | None:
     if counts.sum() > len(block):  # a record takes more than one byte
         return None
     starts, lengths = np.empty((2, counts.sum()), np.int64)
-    return SlicedColumn([Slices(block, starts, lengths)]) if kernels.cut(block, counts, starts, lengths) else None
+    of_keys = np.empty((2, counts.sum() if keys else 0), np.int64)
+    if not kernels.cut(block, counts, starts, lengths, of_keys):
+        return None
+    return SlicedColumn([Slices(block, starts, lengths)]), SlicedColumn([Slices(block, *of_keys)])
 
 
 def _by_columns(batches: Sequence[RecordBatch]) -> pl.DataFrame | None:

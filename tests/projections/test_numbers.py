@@ -13,7 +13,8 @@ from refold.projections.live.process import ensure_builds
 from refold.projections.partials.batch import batch_of, counted_events
 from refold.projections.partials.row_batch import FEW
 from refold.projections.replay import promote
-from refold.projections.replay.builder import Builder, Decoding, Prepared
+from refold.projections.replay.builder import Builder
+from refold.projections.replay.decoding import Decoding, Prepared
 from refold.projections.replay.staging import Staging
 from refold.projections.tables import builds
 from refold.projections.tables.declared import Declared, declared_of

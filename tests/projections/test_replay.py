@@ -22,6 +22,7 @@ from refold.projections.live.process import models_fold
 from refold.projections.replay import builder as rebuild_module
 from refold.projections.replay import building, staging
 from refold.projections.replay.command import Replay
+from refold.projections.replay.decoding import Prepared
 from refold.projections.replay.part import Part
 from refold.projections.tables.declared import Declared, declared
 from refold.retail.schemas.household import HOUSEHOLD, CampaignJoined, CouponRedeemed, PointsAwarded
@@ -312,9 +313,9 @@ def test_large_records_make_small_batches(settings: Settings, monkeypatch: pytes
 
     def prepare_noted(
         self: rebuild_module.Builder, chunks: Any, original: Any = rebuild_module.Builder.prepare
-    ) -> rebuild_module.Prepared:
+    ) -> Prepared:
         batches.append(sum(len(chunk.values) for chunk in chunks))
-        prepared: rebuild_module.Prepared = original(self, chunks)
+        prepared: Prepared = original(self, chunks)
         return prepared
 
     monkeypatch.setattr(rebuild_module.Builder, "prepare", prepare_noted)

@@ -1,17 +1,18 @@
 """A sample of streams is the same everywhere, and what it says about the whole is right as often as it promises."""
 
 import random
+from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 
 import polars as pl
 import pytest
 
-from refold.projections.declaring.field_types import EventType
 from refold.projections.errors import BadSample
-from refold.projections.partials.batch import Counted
 from refold.projections.replay.sampling import Estimate, Sample, estimated
-from refold.schemas.columns import envelope as m
-from tests.projections.sample import ACCOUNT, Paid
+from refold.schemas.columns import compiled
+from refold.schemas.columns.binary_column import BinaryColumn
+from tests.schemas.decoding import slices
 
 TENTH_OF_FIFTY = ["s7", "s23", "s25", "s39"]
 STREAMS = [f"s{number}" for number in range(10_000)]
@@ -27,11 +28,18 @@ def test_the_ids_alone_decide_and_a_larger_sample_holds_a_smaller_one() -> None:
     assert Sample.read("0.5%").share == 0.005
 
 
-def test_events_of_other_streams_are_left_out_and_the_rest_keeps_its_order() -> None:
+@pytest.mark.parametrize("held", [list, lambda keys: BinaryColumn(pl.Series(keys)), slices])
+def test_the_keys_of_records_say_which_are_of_its_streams(held: Callable[[list[bytes | None]], Any]) -> None:
+    if held is slices and compiled.load() is None:
+        pytest.skip("needs the extra speed")
     sample = Sample.read("30%")
-    frame = pl.DataFrame({m.STREAM: STREAMS[:100] * 2, "n": range(200)})
-    (left,) = sample.of(Counted({EventType(ACCOUNT, Paid): frame})).frames.values()
-    assert left.rows() == [row for row in frame.rows() if sample.holds(row[0])]
+    keys: list[list[bytes | None]] = [
+        [key.encode() for key in STREAMS[:100] for _ in range(3)],
+        [None, b"s7", None],
+        [],
+    ]
+    expected = [key is not None and sample.holds(key.decode()) for some in keys for key in some]
+    assert sample.of(held(some) for some in keys if some or held is not slices).tolist() == expected
 
 
 @pytest.mark.parametrize("wrong", ["0%", "0.0%", "100.1%", "10", "-1%", "1e1%", "", "%", "٣%"])

@@ -30,7 +30,8 @@ from refold.projections.partials.by_rows import partial_columns
 from refold.projections.partials.partial import merged, partial_of
 from refold.projections.partials.row_batch import RowReader
 from refold.projections.replay import promote
-from refold.projections.replay.builder import Builder, Decoding, Prepared
+from refold.projections.replay.builder import Builder
+from refold.projections.replay.decoding import Decoding, Prepared
 from refold.projections.replay.staging import Staging
 from refold.projections.tables import builds as all_builds
 from refold.projections.tables import snapshots, tables
