@@ -55,6 +55,7 @@ def catalogue() -> dict[str, type[RefoldError]]:
     """Every code of every package, with the class that carries it."""
     for apart in (
         "refold.api.unavailable",
+        "refold.api.access_errors",
         "refold.api.fact_errors",
         "refold.api.past_errors",
         "refold.api.download_errors",

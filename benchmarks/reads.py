@@ -36,7 +36,9 @@ _END = b"\r\n\r\n"
 class Client(asyncio.Protocol):
     """Asks again as soon as it has the answer. It reads no more of an answer than its status and its end."""
 
-    def __init__(self, host: str, paths: Paths, until: float, times: list[float]) -> None:
+    def __init__(self, host: str, paths: Paths, until: float, times: list[float], more: str = "") -> None:
+        """`more`: header lines besides the usual ones."""
+        self._more = more
         self._host, self._paths, self._until, self._times = host, paths, until, times
         self._read, self._whole = bytearray(), 0
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -47,7 +49,7 @@ class Client(asyncio.Protocol):
 
     def _ask(self) -> None:
         self._began = time.perf_counter()
-        head = f"GET {next(self._paths)} HTTP/1.1\r\nHost: {self._host}\r\nAccept: application/json\r\n\r\n"
+        head = f"GET {next(self._paths)} HTTP/1.1\r\nHost: {self._host}\r\nAccept: application/json\r\n{self._more}\r\n"
         self._transport.write(head.encode())
 
     def data_received(self, data: bytes) -> None:
@@ -74,12 +76,12 @@ class Client(asyncio.Protocol):
             self.done.set_exception(exc or ConnectionError("the API closed the connection"))
 
 
-async def load(url: str, paths: Paths, clients: int, seconds: float) -> list[float]:
+async def load(url: str, paths: Paths, clients: int, seconds: float, more: str = "") -> list[float]:
     times: list[float] = []
     parts, until = urlsplit(url), time.perf_counter() + seconds
     host, port, loop = parts.hostname or "", parts.port or 80, asyncio.get_running_loop()
     each = [
-        await loop.create_connection(lambda: Client(parts.netloc, paths, until, times), host, port)
+        await loop.create_connection(lambda: Client(parts.netloc, paths, until, times, more), host, port)
         for _ in range(clients)
     ]
     await asyncio.gather(*(client.done for _, client in each))

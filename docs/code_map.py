@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs/code-map.md"
 ARCHITECTURE = ROOT / "ARCHITECTURE.md"
-PACKAGES = ("schemas", "streams", "projections", "testing", "retail", "api")
+PACKAGES = ("schemas", "streams", "projections", "testing", "retail", "access", "api")
 HEAD = """# Code map
 
 Every module with the first line of its docstring, room by room; `python docs/code_map.py` writes this page, and a test compares it

@@ -5,21 +5,30 @@ Unknown keys are refused.
 
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from psycopg import OperationalError, pq
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from refold.streams.errors import BadSettings, NotConnected
+from refold.streams.setting_sources import PREFIX, read
 
-PREFIX = "REFOLD_"
-FILE_SUFFIX = "_FILE"
-CONFIG_VARIABLE = "REFOLD_CONFIG"
+ACCESS = "access"
+"""Refold's own domain: the keys of the API. The door `keys` adds it to the domains."""
+ALONE = frozenset({"local", "open"})
+"""Doors without a login."""
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
-DEFAULT_CONFIG = "refold.toml"
 
 
 _ADDRESS = re.compile(r"(?:[^\s:,/\[\]@]+|\[[0-9A-Fa-f:.%]+\]):(?P<port>[0-9]{1,5})")
@@ -79,6 +88,11 @@ class Settings(BaseModel):
     )
     api_host: str = Field(default="127.0.0.1", description="Address the HTTP API listens on.")
     api_port: int = Field(default=8080, ge=0, le=65535, description="Port the HTTP API listens on; 0 takes a free one.")
+    api_doors: Annotated[list[Literal["local", "open", "keys"]], BeforeValidator(_names)] = Field(
+        default=["local"],
+        min_length=1,
+        description="Who may use the API: `local` is everybody on this machine, without a login; `keys` is who has a key; `open` is everybody who reaches its address, without a login.",
+    )
     api_origins: Annotated[list[str], BeforeValidator(_names)] = Field(
         default=[],
         description="Origins whose pages may call the API in a browser (CORS), such as https://shop.example; `*` is every origin.",
@@ -141,6 +155,23 @@ class Settings(BaseModel):
     )
     api_access_log: bool = Field(default=False, description="Whether the API logs a line for each request.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _with_access(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """The door `keys` needs the domain of the keys in every process."""
+        doors, domains = _names(given.get("api_doors", [])), _names(given.get("domains", ["retail"]))
+        if isinstance(doors, list) and isinstance(domains, list) and "keys" in doors and ACCESS not in domains:
+            return given | {"domains": [*domains, ACCESS]}
+        return given
+
+    @model_validator(mode="after")
+    def _doors_agree(self) -> Self:
+        if len(self.api_doors) > 1 and ALONE & set(self.api_doors):
+            raise ValueError(f"api_doors: {' and '.join(sorted(ALONE))} are without a login, so each stands alone")
+        if ACCESS in self.domains and "keys" not in self.api_doors:
+            raise ValueError(f"domains: {ACCESS} is Refold's own domain; the door `keys` of api_doors adds it")
+        return self
+
     @field_validator("database_url", "analyst_url")
     @classmethod
     def _readable(cls, url: SecretStr | None) -> SecretStr | None:
@@ -185,19 +216,19 @@ class Settings(BaseModel):
     @classmethod
     def load(cls, environ: Mapping[str, str] = os.environ) -> Self:
         """Read every source, or raise one error that names every fault."""
-        values, _, faults = _read(environ)
+        values, _, faults = read(environ, cls.model_fields)
         return cls._checked(values, faults)
 
     @classmethod
     def for_lines(cls, environ: Mapping[str, str] = os.environ) -> Self:
         """The defaults with the requested form of log lines, for reporting that the settings are invalid."""
-        wanted = str(_read(environ)[0].get("log_format", "")).lower()
+        wanted = str(read(environ, cls.model_fields)[0].get("log_format", "")).lower()
         return cls(log_format="json") if wanted == "json" else cls()
 
     @classmethod
     def load_with_origins(cls, environ: Mapping[str, str] = os.environ) -> tuple[Self, dict[str, str]]:
         """The settings, and the source of each."""
-        values, origins, faults = _read(environ)
+        values, origins, faults = read(environ, cls.model_fields)
         return cls._checked(values, faults), {name: origins.get(name, "default") for name in cls.model_fields}
 
     @classmethod
@@ -248,46 +279,3 @@ class Settings(BaseModel):
         for name, secret in (("database_url", self.database_url), ("analyst_url", self.analyst_url)):
             shown[name] = secret and secret.get_secret_value()
         return {f"{PREFIX}{name.upper()}": str(value) for name, value in shown.items() if value is not None}
-
-
-def _read(environ: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str], list[str]]:
-    """Values, their origins, and the faults found; later sources win."""
-    values, origins, faults = _read_toml(environ)
-    for variable, text in sorted(environ.items()):
-        if not variable.startswith(PREFIX) or variable == CONFIG_VARIABLE:
-            continue
-        name = variable.removeprefix(PREFIX).lower()
-        from_file = name.removesuffix(FILE_SUFFIX.lower())
-        if name in Settings.model_fields:
-            values[name], origins[name] = text, f"environment ({variable})"
-        elif from_file in Settings.model_fields:
-            try:
-                values[from_file] = Path(text).read_text().strip()
-            except OSError as error:
-                faults.append(f"{variable}: {text} cannot be read ({error.strerror})")
-            except ValueError:
-                faults.append(f"{variable}: {text} cannot be read (it is not UTF-8 text)")
-            origins[from_file] = f"file ({variable})"
-        else:
-            faults.append(f"{variable}: there is no such setting")
-    return values, origins, faults
-
-
-def _read_toml(environ: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str], list[str]]:
-    named = environ.get(CONFIG_VARIABLE)
-    path = Path(named or DEFAULT_CONFIG)
-    if not named and not path.exists():
-        return {}, {}, []
-    try:
-        values = tomllib.loads(path.read_text())
-    except OSError as error:
-        return {}, {}, [f"{path} cannot be read ({error.strerror})"]
-    except UnicodeDecodeError:
-        return {}, {}, [f"{path} cannot be read (it is not UTF-8 text)"]
-    except ValueError as error:
-        return {}, {}, [f"{path}: {error}"]
-    unknown = [f"{path}: {name}: there is no such setting" for name in values if name not in Settings.model_fields]
-    known = {name: value for name, value in values.items() if name in Settings.model_fields}
-    if isinstance(known.get("domain_path"), list):
-        known["domain_path"] = [path.parent / str(folder) for folder in known["domain_path"]]
-    return known, dict.fromkeys(known, str(path)), unknown

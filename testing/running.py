@@ -21,7 +21,7 @@ from refold.api.embedded.removal import passing_data
 from refold.projections.tables.declared import declared
 from refold.schemas.contracts import Command
 from refold.streams.domain import load_domains
-from refold.streams.settings import Settings
+from refold.streams.settings import ACCESS, Settings
 from refold.testing.happening import sound
 
 _BOUND_S = 60.0
@@ -124,8 +124,9 @@ def stack(*domains: str) -> Iterator[Running]:
     Raises DomainInvalid, SchemaNotFrozen and the like for a domain that cannot run, and Refused or Unreachable if a process ends at its start.
     """
     settings = Settings.load()
-    wanted = {"domains": list(domains)} if domains else {}
-    settings = settings.with_servers(None, None).model_copy(update={**wanted, "api_port": 0, "probe_port": None})
+    wanted = list(domains) or [name for name in settings.domains if name != ACCESS]
+    alone = {"domains": wanted, "api_doors": ["local"], "api_host": "127.0.0.1", "api_port": 0, "probe_port": None}
+    settings = settings.with_servers(None, None).model_copy(update=alone)
     load_domains(settings.domains)
     with (
         passing_data("refold-stack-") as data,

@@ -40,7 +40,7 @@ def test_the_only_top_level_is_refold(wheel: set[str]) -> None:
     assert {name.split("/")[0] for name in wheel if ".dist-info/" not in name} == {"refold"}
 
 
-@pytest.mark.parametrize("package", ["schemas", "streams", "projections", "testing", "retail", "api"])
+@pytest.mark.parametrize("package", ["schemas", "streams", "projections", "testing", "retail", "access", "api"])
 def test_every_source_file_is_in_the_wheel(wheel: set[str], package: str) -> None:
     kinds = {".py", ".avsc", ".sql", ".txt", ".sha256", ".properties", ".yaml"}
     ours = {f"refold/{path.relative_to(ROOT)}" for path in (ROOT / package).rglob("*") if path.suffix in kinds}

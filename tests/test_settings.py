@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -96,3 +97,24 @@ def test_the_documentation_lists_every_setting() -> None:
         assert field.description
         assert field.description in row
         assert f"`REFOLD_{name.upper()}`" in row
+
+
+def test_the_door_of_keys_brings_their_domain_and_children_get_the_same() -> None:
+    settings = Settings.load({"REFOLD_API_DOORS": "keys", "REFOLD_DOMAINS": "shop"})
+    assert settings.domains == ["shop", "access"]
+    assert Settings.load(settings.environment()).domains == ["shop", "access"]
+    assert Settings.load({"REFOLD_API_DOORS": "keys"}).domains == ["retail", "access"]
+
+
+@pytest.mark.parametrize(
+    ("environ", "says"),
+    [
+        ({"REFOLD_API_DOORS": "keys,open"}, "local and open are without a login, so each stands alone"),
+        ({"REFOLD_DOMAINS": "access"}, "access is Refold's own domain; the door `keys` of api_doors adds it"),
+        ({"REFOLD_API_DOORS": "window"}, "api_doors.0"),
+        ({"REFOLD_API_DOORS": ""}, "api_doors"),
+    ],
+)
+def test_doors_that_contradict_each_other_are_refused(environ: dict[str, str], says: str) -> None:
+    with pytest.raises(BadSettings, match=re.escape(says)):
+        Settings.load(environ)

@@ -7,6 +7,7 @@ from cyclopts import App, CycloptsError
 
 import refold
 from refold.api.cli import exits
+from refold.api.cli.keys_app import keys
 from refold.api.cli.output import print_json, say_why
 from refold.api.cli.replay_app import replay
 from refold.schemas.errors import RefoldError
@@ -213,6 +214,8 @@ log.command(
 app.command(log)
 
 app.command(replay)
+
+app.command(keys)
 
 config = App(name="config", help="Show the settings and their sources.")
 config.command(

@@ -3,8 +3,11 @@
 import math
 import re
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
+_PERIOD = re.compile(r"(\d{1,5})([dhm])", re.ASCII)
+_UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 _WHOLE = re.compile(r"[0-9]{1,18}")
 
 
@@ -23,3 +26,17 @@ def seconds(_kind: Any, tokens: Sequence[Any]) -> float:
     if not math.isfinite(found) or found < 0:
         raise ValueError(f"{text!r} is not a number of seconds of 0 or more")
     return found
+
+
+def period(_kind: Any, tokens: Sequence[Any]) -> timedelta:
+    """A length of time in days, hours or minutes. Raises ValueError, which cyclopts reports."""
+    found = period_of(tokens[0].value)
+    if found is None:
+        raise ValueError(f"{tokens[0].value!r} is no length of time: write 30d, 12h or 5m")
+    return found
+
+
+def period_of(text: str) -> timedelta | None:
+    """`30d`, `12h` or `5m`; None for another text."""
+    found = _PERIOD.fullmatch(text)
+    return None if found is None else timedelta(**{_UNITS[found[2]]: int(found[1])})

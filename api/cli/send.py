@@ -1,7 +1,5 @@
 """The command `refold send`: sends one command or a file of them through Kafka, reads outcomes from Postgres."""
 
-import time
-from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import uuid4
@@ -10,23 +8,16 @@ from cyclopts import Parameter
 
 from refold.api.cli import exits
 from refold.api.cli.numbers import seconds, whole
+from refold.api.cli.one_command import Sending, decided
 from refold.api.cli.output import print_json, print_table, say
 from refold.api.cli.send_file import send_file
 from refold.api.embedded.servers import connected
 from refold.api.errors import CommandUnknown
-from refold.api.http.commands.outcomes import FIND, Outcome
+from refold.api.http.commands.outcomes import Outcome
 from refold.api.http.commands.request import command_uuid_of, find_category, find_command, read_command
 from refold.schemas.errors import BadValue
-from refold.schemas.identity import body_hash, outcome_key
 from refold.streams.domain import load_domains
-from refold.streams.log.topics import ensure_topics
-from refold.streams.postgres.connection import Database, answering, connect
-from refold.streams.postgres.control_tables import bootstrap
-from refold.streams.sending.producer import Producer
 from refold.streams.settings import Settings
-
-_POLL_S = 0.05
-_ACK_S = 30.0
 
 
 def send(  # noqa: PLR0913 - the options of a command
@@ -75,32 +66,8 @@ def _send_one(command: str, data: str, key: str | None, expect: int | None, wait
     except BadValue as problem:
         raise BadValue(f"{problem.field}: {problem.message}", problem.field) from problem
     command_id = command_uuid_of(key) if key is not None else uuid4()
-    stream = category.stream_of(body)
-    where = outcome_key(category.name, stream, command_id.bytes)
-    with answering(), closing(connect(settings.dsn(), application_name="send")) as db:
-        bootstrap(db)
-        outcome = _find(db, where)
-        if outcome is None:
-            ensure_topics(settings, domains, db)
-            with Producer(settings.kafka_servers(), settings.topic_prefix, domains, timeout_s=_ACK_S) as producer:
-                producer.send(body, command_id=command_id, expected_version=expect)
-                producer.flush(_ACK_S)
-            outcome = _await_outcome(db, where, wait)
-    if outcome is not None:
-        outcome.checked(body_hash(body))
-    return _told({"command_id": str(command_id), "stream": stream, **_shown(outcome)}, json=json)
-
-
-def _await_outcome(db: Database, key: bytes, seconds: float) -> Outcome | None:
-    until = time.monotonic() + seconds
-    while (found := _find(db, key)) is None and time.monotonic() < until:
-        time.sleep(_POLL_S)
-    return found
-
-
-def _find(db: Database, key: bytes) -> Outcome | None:
-    row = db.execute(FIND, ([key],)).fetchone()
-    return None if row is None else Outcome(*row)
+    found = decided(settings, domains, Sending(category, body, command_id, expect), wait)
+    return _told({"command_id": str(command_id), "stream": category.stream_of(body), **_shown(found)}, json=json)
 
 
 def _shown(outcome: Outcome | None) -> dict[str, Any]:

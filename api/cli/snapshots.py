@@ -1,6 +1,5 @@
 """The commands `refold replay as-of` and `refold replay snapshots`: take, list and drop snapshots of read models."""
 
-import re
 from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -13,6 +12,7 @@ from refold.api.cli import exits
 from refold.api.cli.freed import say_dropped, size_text
 from refold.api.cli.load_options import USUAL, LoadOptions
 from refold.api.cli.moment_options import NO_MOMENT, MomentOptions
+from refold.api.cli.numbers import period_of
 from refold.api.cli.output import print_json, print_table, say
 from refold.api.cli.replay import reported, say_failed
 from refold.api.embedded.servers import connected
@@ -23,9 +23,6 @@ from refold.schemas.plurals import counted
 from refold.streams.postgres.connection import answering, connect
 from refold.streams.postgres.control_tables import bootstrap
 from refold.streams.settings import Settings
-
-_AGE = re.compile(r"(\d{1,5})([dhm])", re.ASCII)
-_UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 
 
 def as_of(
@@ -131,10 +128,10 @@ def _do(
 
 
 def _age(text: str) -> timedelta:
-    found = _AGE.fullmatch(text)
+    found = period_of(text)
     if found is None:
         raise SnapshotInvalid(f"--older-than {text}: write 30d, 12h or 5m")
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+    return found
 
 
 def _show(found: Sequence[Snapshot], *, json: bool) -> None:

@@ -7,7 +7,8 @@ import sys
 from dataclasses import dataclass
 
 from refold.streams.errors import Unreachable
-from refold.streams.settings import PREFIX, Settings
+from refold.streams.setting_sources import PREFIX
+from refold.streams.settings import Settings
 
 MODEL = "store_daily"
 BOUND_S = 3600

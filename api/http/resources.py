@@ -20,6 +20,9 @@ from refold.api.http.describe.metrics import metrics_page
 from refold.api.http.describe.registry import SchemaRegistry
 from refold.api.http.describe.seen import Watch
 from refold.api.http.describe.services import Check, OperationServices
+from refold.api.http.doors.door import Door
+from refold.api.http.doors.key_ring import KeyRing
+from refold.api.http.doors.principal import actor_of
 from refold.api.http.downloads.downloading import Downloads
 from refold.api.http.readiness import Readiness
 from refold.api.http.reads.planning.pieces import Piece
@@ -92,6 +95,8 @@ class Resources:
         self.changes = Changes(
             ChangeSources(kafka, prefix, self.database.snapshot, self.notices, domains.catalog, found)
         )
+        self._ring = KeyRing(self.database.fetch) if "keys" in settings.api_doors else None
+        self.door = None if self._ring is None else Door(self._ring)
         self._readers: asyncio.Queue[History] = asyncio.Queue()
 
     @asynccontextmanager
@@ -114,9 +119,13 @@ class Resources:
         )
         for part in parts:
             await part.open()
+        if self._ring is not None:
+            await self._ring.open()
         try:
             yield
         finally:
+            if self._ring is not None:
+                await self._ring.close()
             for part in reversed(parts):
                 await part.close()
             await asyncio.gather(*(asyncio.to_thread(_close, producer) for producer in self._producers.values()))
@@ -167,12 +176,13 @@ class Resources:
 
     def _send_by(self, producer: Producer, intent: Intent, on_delivery: Delivered) -> None:
         self.preparation.check()
+        actor = actor_of(intent.category, intent.actor)
         producer.send(
             intent.command,
             command_id=intent.command_id,
             expected_version=intent.expected_version,
             occurred_at=intent.occurred_at,
-            actor=intent.actor,
+            actor=actor,
             correlation_id=intent.correlation_id,
             on_delivery=on_delivery,
         )

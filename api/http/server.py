@@ -11,6 +11,8 @@ import uvicorn
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from refold.api.http.application import Application
+from refold.api.http.doors.door import Door
+from refold.api.http.doors.openness import doors_in_words, refuse_open
 from refold.api.http.draining import DrainingServer
 from refold.api.http.hot.connection import KeepingConnection
 from refold.api.http.hot.kept import KeptAnswers
@@ -35,22 +37,27 @@ _log = logging.getLogger(__name__)
 
 def main(settings: Settings) -> None:
     """Serve until told to stop; a stop lets requests in flight finish. Raises AddressRefused, or DatabaseRefused if no request could be served."""
+    refuse_open(settings)
     with suppress(psycopg.OperationalError):  # a server that is away is waited for while other requests are answered
         connect(settings.dsn(), application_name="api-start").close()
     resources = Resources(settings, load_domains(settings.domains))
-    found = server(settings, resources.application(), resources.changes.stop)
+    found = server(settings, resources.application(), resources.changes.stop, resources.door)
     found.config.limit_concurrency = connections_possible(HANG_UP)
     listener = listening(settings.api_host, settings.api_port)
-    _log.info("the API listens on %s", address(listener))
+    _log.info("the API listens on %s: %s", address(listener), doors_in_words(settings))
     leave_alone_what_stays()
     found.run([listener])
 
 
-def server(settings: Settings, app: ASGIApp, drained: Callable[[], None] = lambda: None) -> DrainingServer:
+def server(
+    settings: Settings, app: ASGIApp, drained: Callable[[], None] = lambda: None, door: Door | None = None
+) -> DrainingServer:
     """The server of an application; it refuses connections and requests beyond its bounds, and gives kept answers itself."""
     found: DrainingServer
     crowd = uncrowded(
-        app, lambda: len(found.server_state.connections), lambda: admitted(found.config.limit_concurrency)
+        app if door is None else door.guarded(app),
+        lambda: len(found.server_state.connections),
+        lambda: admitted(found.config.limit_concurrency),
     )
 
     async def served(scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,19 +65,21 @@ def server(settings: Settings, app: ASGIApp, drained: Callable[[], None] = lambd
 
     whole = shared(told(logged(served) if settings.api_access_log else served), settings.api_origins)
     found = DrainingServer(
-        server_config(settings, whole, app.kept if isinstance(app, Application) else None),
+        server_config(settings, whole, app.kept if isinstance(app, Application) else None, door),
         settings.api_drain_s,
         drained,
     )
     return found
 
 
-def server_config(settings: Settings, app: ASGIApp, kept: KeptAnswers | None = None) -> uvicorn.Config:
+def server_config(
+    settings: Settings, app: ASGIApp, kept: KeptAnswers | None = None, door: Door | None = None
+) -> uvicorn.Config:
     """The server's configuration."""
     connection: Any = BoundedConnection
     if kept is not None and kept.keeps:
         last = every_answer(settings.api_origins)
-        connection = partial(KeepingConnection, kept, last, logs=settings.api_access_log)
+        connection = partial(KeepingConnection, kept, last, door, logs=settings.api_access_log)
     return uvicorn.Config(
         app,
         host=settings.api_host,

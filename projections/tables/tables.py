@@ -13,6 +13,7 @@ from refold.projections.tables.layout import DELETED, VERSION, Layout, Stored
 from refold.projections.tables.names import table
 from refold.projections.tables.view_swap import Name
 from refold.streams.postgres.connection import Database
+from refold.streams.settings import ACCESS
 
 ANALYST = "refold_analyst"
 
@@ -122,7 +123,7 @@ def _ensure_schema(db: Database, domain: str) -> None:
     name = sql.Identifier(domain)
     if db.execute("SELECT FROM pg_namespace WHERE nspname = %s", (domain,)).fetchone() is None:
         db.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(name))
-    if db.execute("SELECT FROM pg_roles WHERE rolname = %s", (ANALYST,)).fetchone() is not None:
+    if domain != ACCESS and db.execute("SELECT FROM pg_roles WHERE rolname = %s", (ANALYST,)).fetchone() is not None:
         role = sql.Identifier(ANALYST)
         db.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(name, role))
         db.execute(sql.SQL("ALTER DEFAULT PRIVILEGES IN SCHEMA {} GRANT SELECT ON TABLES TO {}").format(name, role))

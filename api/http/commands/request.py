@@ -19,6 +19,7 @@ from refold.api.errors import (
     MediaTypeUnsupported,
     StreamIdInvalid,
 )
+from refold.api.http.doors.principal import is_hidden, shown_domains
 from refold.schemas.contracts import Category, Command, is_stream_id
 from refold.schemas.errors import BadValue, Malformed
 from refold.schemas.exact_text import instant_of
@@ -56,10 +57,10 @@ class Intent:
 def find_category(domains: Domains, domain: str, short: str) -> Category:
     """The category of a path. Raises DomainUnknown or CategoryUnknown."""
     found = domains.categories.get(f"{domain}.{short}")
-    if found is None:
+    if found is None or is_hidden(domain):
         known = sorted(c.short for c in domains.categories.values() if c.domain == domain)
-        if not known:
-            raise DomainUnknown(f"no domain {domain[:100]!r}; there are: {', '.join(domains.names)}")
+        if not known or is_hidden(domain):
+            raise DomainUnknown(f"no domain {domain[:100]!r}; there are: {', '.join(shown_domains(domains.names))}")
         raise CategoryUnknown(f"no category {short[:100]!r} in {domain}; there are: {', '.join(known)}")
     return found
 

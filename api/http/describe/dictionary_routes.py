@@ -11,6 +11,7 @@ from psycopg import sql
 from refold.api.errors import DomainUnknown
 from refold.api.http.describe.dictionary import NOW, Freshness, category_entry, model_entry
 from refold.api.http.describe.dictionary_page import dictionary_page, domains_page
+from refold.api.http.doors.principal import shown_domains
 from refold.api.http.reads.model_faults import domain_faults
 from refold.api.http.reads.services import ModelReads, ModelServices
 from refold.api.http.reads.snapshot import OF_DOMAIN
@@ -72,7 +73,7 @@ async def _snapshots(reads: ModelReads, domain: str) -> list[Snapshot]:
 
 
 def _domains(models: ModelServices) -> list[str]:
-    return sorted({category.domain for category in models.domains.categories.values()})
+    return shown_domains(sorted({category.domain for category in models.domains.categories.values()}))
 
 
 def _is_browser(request: AnyRequest) -> bool:

@@ -12,8 +12,10 @@ from refold.api.http.describe.asyncapi import document as log_document
 from refold.api.http.describe.docs_page import docs_page
 from refold.api.http.describe.metrics import CONTENT_TYPE
 from refold.api.http.describe.openapi import document
+from refold.api.http.describe.openapi_access import guarded
 from refold.api.http.describe.services import OperationServices
 from refold.api.http.describe.sharing import shared
+from refold.api.http.doors.principal import ASKS
 from refold.api.http.reads.services import ModelServices
 from refold.api.http.wire.answer import JSON
 from refold.api.http.wire.paths import ANY
@@ -45,7 +47,8 @@ async def metrics(operations: Operations) -> Response[bytes]:
 @get("/openapi.json")
 async def openapi(models: Models) -> Response[bytes]:
     """This API as OpenAPI 3.1: each command and each read model a path of its own."""
-    return _json(shared(document(models.domains, list(models.models.values()))))
+    found = document(models.domains, list(models.models.values()))
+    return _json(shared(found if ASKS.get() is None else guarded(found)))
 
 
 @get("/asyncapi.json")

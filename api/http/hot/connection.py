@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import Any
 
 from refold.api.http.describe.metrics import count_answer
+from refold.api.http.doors.door import Door
 from refold.api.http.hot.kept import Kept, KeptAnswers, question_of
 from refold.api.http.hot.metrics import HITS
 from refold.api.http.hot.standing_now import Stands
@@ -64,10 +65,10 @@ class KeepingConnection(BoundedConnection):
 
     asked: _Asked | None = None
 
-    def __init__(self, kept: KeptAnswers, added: bytes, *, logs: bool, **more: Any) -> None:
+    def __init__(self, kept: KeptAnswers, added: bytes, door: Door | None, *, logs: bool, **more: Any) -> None:
         """`added`: headers behind those of each answer; `logs`: whether each request is logged."""
         super().__init__(**more)
-        self._kept, self._added, self._logs = kept, added, logs
+        self._kept, self._added, self._door, self._logs = kept, added, door, logs
 
     def on_message_begin(self) -> None:
         """A request that comes before the answer to the last one makes both ordinary: uvicorn keeps their order."""
@@ -109,7 +110,8 @@ class KeepingConnection(BoundedConnection):
         ):
             return None
         question = question_of(self.url, self.headers)
-        return None if question is None else self._kept.find(question)
+        kept = None if question is None else self._kept.find(question)
+        return kept if self._door is None or kept is None or self._door.lets_read(self.headers) else None
 
     def _is_calm(self) -> bool:
         """Whether the server serves on and has room, and the client reads what it gets."""

@@ -20,6 +20,7 @@ from refold.api.http.reads.conditional import Basis
 from refold.api.http.reads.freshness import STANDING_HEADERS
 from refold.api.http.reads.services import ModelServices
 from refold.projections.tables.served import ServedModel
+from refold.streams.settings import ACCESS
 
 Question = tuple[bytes, bytes | None, bytes | None, bytes | None, bytes | None]
 """Everything of a GET that forms its answer: its target as it was sent, `Accept`, `Accept-Encoding`, `Prefer`, `Range`."""
@@ -116,9 +117,9 @@ class KeptAnswers:
         """Keep an answer whose statement was sent at `asked_at` or later, unless it is known to be out of date."""
         model, standing = basis
         name = model.domain, model.name
-        if (
-            not self.keeps or self._models.models.get(name) is not model
-        ):  # another table serves by now, or it is of the past
+        if not self.keeps or model.domain == ACCESS:  # some may not read it, and a kept answer is for all who may read
+            return
+        if self._models.models.get(name) is not model:  # another table serves by now, or it is of the past
             return
         stands = self._stands.get(name)
         if stands is None:

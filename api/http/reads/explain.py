@@ -13,6 +13,7 @@ from litestar.params import FromPath, SkipValidation
 
 from refold.api.errors import DomainUnknown, ModelUnknown, PositionNotReached, RouteUnknown, RowAbsent
 from refold.api.http.commands.request import read_wait
+from refold.api.http.doors.principal import is_hidden
 from refold.api.http.reads import page_cursor
 from refold.api.http.reads.explained import explained, position, row_json
 from refold.api.http.reads.positions import missing, read_wanted, token
@@ -56,6 +57,8 @@ async def explain_row(request: AnyRequest, why: WhyServices, domain: str, model:
 def find_explained(why: WhyServices, domain: str, model: str) -> ServedModel:
     """The read model of a path. Raises DomainUnknown, ModelUnknown, ViewNotExplained."""
     declared = why.declared
+    if is_hidden(domain):
+        raise DomainUnknown(f"no domain {shown(domain)} with read models")
     layout = declared.layouts.get((domain, model))
     if layout is not None:
         return served_table(layout)

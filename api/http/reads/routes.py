@@ -8,6 +8,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, SkipValidation
 
 from refold.api.errors import DomainUnknown, FilterInvalid, ModelUnknown, RowAbsent, RowKeyInvalid
+from refold.api.http.doors.principal import is_hidden, shown_domains
 from refold.api.http.reads.answering import answer
 from refold.api.http.reads.asking import ROW_MEDIA_TYPES, VARY, Asked, asked_again, said
 from refold.api.http.reads.conditional import not_modified, validated
@@ -125,10 +126,11 @@ async def _row(request: AnyRequest, models: ModelServices, served: ServedModel, 
 def find_model(models: ModelServices, domain: str, name: str) -> ServedModel:
     """The read model of a path. Raises DomainUnknown or ModelUnknown."""
     found = models.models.get((domain, name))
-    if found is None:
+    if found is None or is_hidden(domain):
         known = sorted(model for of, model in models.models if of == domain)
-        if not known:
-            raise DomainUnknown(f"no domain {shown(domain)}; there are: {', '.join(models.domains.names)}")
+        if not known or is_hidden(domain):
+            there = ", ".join(shown_domains(models.domains.names))
+            raise DomainUnknown(f"no domain {shown(domain)}; there are: {there}")
         raise ModelUnknown(f"no read model {shown(name)} in {domain}; there are: {', '.join(known)}")
     return found
 

@@ -1,0 +1,125 @@
+"""The door `keys`: a request is let in with a key whose roles have the right that it needs."""
+
+import logging
+from collections.abc import Sequence
+from time import monotonic
+
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from refold.access.roles import Right
+from refold.api.access_errors import CredentialsInvalid, CredentialsMissing, Forbidden, KeysUnreadable, TooManyTries
+from refold.api.errors import ApiError
+from refold.api.http.doors.key_ring import KeyRing
+from refold.api.http.doors.metrics import REFUSED
+from refold.api.http.doors.needs import need_of
+from refold.api.http.doors.principal import ASKS, Principal
+from refold.api.http.wire.answer import Answer
+from refold.api.http.wire.problems import problem
+
+_CHALLENGE = {401: 'Bearer realm="refold"', 403: 'Bearer realm="refold", error="insufficient_scope"'}
+_REFUSALS = (CredentialsMissing, CredentialsInvalid, Forbidden, TooManyTries, KeysUnreadable)
+_SCHEME = b"bearer "
+_HEADER = b"authorization"
+_MOST_TEXT = 1000
+_RECENT_S, _MOST_RECENT = 0.5, 1000
+"""Seconds for which the word on a header holds for kept answers, and headers that are remembered: to look closer takes longer than to answer."""
+_log = logging.getLogger(__name__)
+
+
+class Door:
+    """Stands before the whole application, and before the answers that are kept in memory."""
+
+    def __init__(self, ring: KeyRing) -> None:
+        self._ring = ring
+        self._recent: dict[bytes, bool] = {}
+        self._recent_until = 0.0
+
+    def lets_read(self, headers: Sequence[tuple[bytes, bytes]]) -> bool:
+        """Whether a read may be answered at once: its key was checked before, and may read."""
+        sent = [value for name, value in headers if name == _HEADER]
+        if len(sent) != 1:
+            return False
+        now = monotonic()
+        if now > self._recent_until:
+            self._recent.clear()
+            self._recent_until = now + _RECENT_S
+        found = self._recent.get(sent[0])
+        if found is None:
+            found = self._may_read(headers)
+            if len(self._recent) < _MOST_RECENT:
+                self._recent[sent[0]] = found
+        return found
+
+    def _may_read(self, headers: Sequence[tuple[bytes, bytes]]) -> bool:
+        try:
+            text = _bearer(headers)
+        except ApiError:
+            return False
+        principal = self._ring.known(text)
+        return principal is not None and principal.has(Right.READ)
+
+    def guarded(self, app: ASGIApp) -> ASGIApp:
+        """The application behind this door."""
+
+        async def asked(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] != ScopeType.HTTP:
+                await app(scope, receive, send)
+                return
+            try:
+                principal, text = await self._admitted(scope["method"], scope)
+            except _REFUSALS as error:
+                _count(error, scope["method"])
+                await _refusal(error, scope["method"]).to_asgi_response()(scope, receive, send)
+                return
+            ASKS.set(principal)
+            await app(scope, receive, send if text is None else self._watched(send, text))
+
+        return asked
+
+    async def _admitted(self, method: str, scope: Scope) -> tuple[Principal | None, str | None]:
+        """Who asks, and by which key; nobody where everybody may ask."""
+        need = need_of(method, scope["path"], scope["query_string"])
+        if need is None:
+            return _NOBODY, None
+        text = _bearer(list(scope["headers"]))
+        principal = self._ring.known(text) or await self._ring.admit(text)
+        principal.require(need)
+        return principal, text
+
+    def _watched(self, send: Send, text: str) -> Send:
+        """Breaks a long answer off once its key is no longer taken: a stream of changes may last for days."""
+
+        async def passed(message: Message) -> None:
+            if message["type"] == "http.response.body" and message.get("more_body") and not self._ring.known(text):
+                raise ConnectionAbortedError("the key is no longer taken")
+            await send(message)
+
+        return passed
+
+
+_NOBODY = Principal("nobody", frozenset())
+
+
+def _bearer(headers: Sequence[tuple[bytes, bytes]]) -> str:
+    """The text behind `Authorization: Bearer`. Raises CredentialsMissing, CredentialsInvalid."""
+    sent = [value for name, value in headers if name == _HEADER]
+    if not sent:
+        raise CredentialsMissing("the request has no Authorization")
+    if len(sent) > 1 or sent[0][: len(_SCHEME)].lower() != _SCHEME or len(sent[0]) > _MOST_TEXT:
+        raise CredentialsInvalid("one `Authorization: Bearer KEY` is taken, and nothing else")
+    return sent[0][len(_SCHEME) :].strip().decode("latin-1")
+
+
+def _count(error: ApiError, method: str) -> None:
+    REFUSED.labels(error.code).inc()
+    _log.info("%s refused: %s: %s", method, error.code, error.message)
+
+
+def _refusal(error: ApiError, method: str) -> Answer:
+    headers = {"Cache-Control": "no-store"}
+    if method not in ("GET", "HEAD"):
+        headers["Connection"] = "close"  # its body is not read
+    if error.status in _CHALLENGE:
+        headers["WWW-Authenticate"] = _CHALLENGE[error.status]
+    return problem(error, headers=headers)

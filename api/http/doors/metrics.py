@@ -1,0 +1,5 @@
+"""What the doors refuse, counted."""
+
+from prometheus_client import Counter
+
+REFUSED = Counter("refold_http_refused_total", "HTTP requests refused at the door, by code.", ["code"])
