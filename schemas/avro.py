@@ -49,6 +49,7 @@ _PLAIN: dict[type[inspect.Type], Any] = {
     inspect.DateTimeType: {"type": "long", "logicalType": "timestamp-micros"},
     inspect.DateType: {"type": "int", "logicalType": "date"},
 }
+_OPTIONAL_DECIMAL = '`Annotated[Decimal, Meta(extra={"precision": p, "scale": s})] | None`'
 _NO_READABLE_DEFAULT = (Decimal, datetime, date)
 _NO_TYPE = (TypeError, NameError, re.error)
 """What msgspec raises of an unknown type, a missing name, an invalid pattern, and a bound that the type does not take."""
@@ -78,7 +79,9 @@ def _undescribed(kind: type[Event | Command], problem: Exception) -> str:
     """Which field msgspec cannot describe, and what the author should write."""
     if isinstance(problem, NameError):  # no annotation of the class can be resolved
         return f"{kind.__name__}: {problem}"
-    for name, declared in get_type_hints(kind, include_extras=True).items():
+    hints = get_type_hints(kind, include_extras=True)
+    for name in kind.__struct_fields__:  # the hints have what is said of the class, too
+        declared = hints[name]
         try:
             inspect.type_info(declared)
         except _NO_TYPE as own:
@@ -184,7 +187,9 @@ def _avro_type(declared: inspect.Type, where: str, seen: dict[str, type]) -> Any
 def _decimal(extra: dict[str, Any], where: str) -> Schema:
     precision, scale = extra.get("precision"), extra.get("scale")
     if type(precision) is not int or type(scale) is not int:  # a bool is an int too
-        raise ContractError(f"{where}: a Decimal needs its precision and scale (use Money)")
+        raise ContractError(
+            f"{where}: a Decimal needs its precision and scale (use Money); of an optional one they stand within: {_OPTIONAL_DECIMAL}"
+        )
     if not 0 <= scale <= precision or not 1 <= precision <= MOST_DIGITS:
         raise ContractError(f"{where}: of a Decimal, 0 <= scale <= precision <= {MOST_DIGITS}")
     return {"type": "bytes", "logicalType": "decimal", "precision": precision, "scale": scale}

@@ -141,7 +141,8 @@ def imported(name: str, path: str) -> ModuleType:
         if problem.name is None:
             raise
         raise UnknownDomain(_not_found(name, path, problem.name)) from problem
-    except RefoldError:
+    except RefoldError as problem:
+        problem.message += _place(problem)
         raise
     except Exception as problem:  # an author's module may raise anything
         raise DomainInvalid(f"{path} cannot be imported: {_with_place(problem)}") from problem
@@ -151,11 +152,15 @@ def _with_place(problem: Exception) -> str:
     """The error of an author's module with its line. A syntax error is not yet in any line that ran."""
     if isinstance(problem, SyntaxError):
         return f"{type(problem).__name__}: {problem.msg} ({problem.filename}, line {problem.lineno})"
+    return f"{type(problem).__name__}: {first_line(problem)}{_place(problem)}"
+
+
+def _place(problem: Exception) -> str:
+    """The last line of an author's file that ran, in parentheses; empty if none did."""
     ours = str(files("refold"))
-    frames = [frame for frame in traceback.extract_tb(problem.__traceback__) if "importlib" not in frame.filename]
-    theirs = [frame for frame in frames if not frame.filename.startswith(ours)] or frames
-    place = f" ({theirs[-1].filename}, line {theirs[-1].lineno})" if theirs else ""
-    return f"{type(problem).__name__}: {first_line(problem)}{place}"
+    frames = [frame for frame in traceback.extract_tb(problem.__traceback__) if not frame.filename.startswith("<")]
+    theirs = [frame for frame in frames if not frame.filename.startswith(ours)]
+    return f" ({theirs[-1].filename}, line {theirs[-1].lineno})" if theirs else ""
 
 
 def _not_found(domain: str, path: str, missing: str) -> str:

@@ -34,8 +34,8 @@ def differences(found: RowList, expected: Sequence[object]) -> list[str] | None:
     if len(ours) != len(found) or len(theirs) != len(rows):
         return None
     lines = [
-        *(f"missing: {_named(key, found.key)}" for key in theirs if key not in ours),
-        *(f"not expected: {_named(key, found.key)}" for key in ours if key not in theirs),
+        *(f"missing: {_whole(row, found.key)}" for key, row in theirs.items() if key not in ours),
+        *(f"not expected: {_whole(row, found.key)}" for key, row in ours.items() if key not in theirs),
         *(line for key, row in theirs.items() if key in ours for line in _of_row(found.key, ours[key], row)),
     ]
     if not lines:
@@ -60,5 +60,10 @@ def _of_row(key: Sequence[str], found: Row, expected: Row) -> Iterator[str]:
             yield f"{named}: {column} is {found[column]!r}, and {expected[column]!r} was expected"
 
 
-def _named(key: str, names: Sequence[str]) -> str:
-    return f"the row with {', '.join(names)} = {key[1:-1]}"
+def _whole(row: Row, key: Sequence[str]) -> str:
+    """The row's key, and its other columns, as a test would write them."""
+    named, others = (
+        ", ".join(f"{name}={row[name]!r}" for name in names)
+        for names in (key, [name for name in row if name not in key])
+    )
+    return f"the row with {named}: {others}" if others else f"the row with {named}"

@@ -8,12 +8,12 @@ from refold.projections.replay.compare import LISTED, Difference
 _SHOWN, _SHOWN_LINES = 20, 100
 
 
-def print_differences(listed: Sequence[Difference], differing: int, other: str = "log") -> None:
+def print_differences(listed: Sequence[Difference], differing: int, other: str = "log", title: str = "") -> None:
     """Print the first rows that differ, with each differing column, beside those that are served.
 
-    `differing`: how many there are in all. `other`: the title of the values that are not served.
+    `differing`: how many there are in all. `other`: the title of the values that are not served. `title`: of the table.
     """
-    print_table([row for found in listed[:_SHOWN] for row in _rows_of(found, other)][:_SHOWN_LINES])
+    print_table([row for found in listed[:_SHOWN] for row in _rows_of(found, other)][:_SHOWN_LINES], title)
     if differing > _SHOWN:
         say(f"{_SHOWN} of {differing:,} rows that differ; --json has up to {LISTED:,}.")
 

@@ -58,15 +58,16 @@ def preview(
 
 
 def _show(one: Previewed) -> None:
+    model = f"{one.domain}.{one.model}"
     if lines := list(_columns(one)):
-        print_table(lines)
+        print_table(lines, f"{model}: columns")
     if one.differing:
-        print_differences(one.listed, one.differing, "new")
+        print_differences(one.listed, one.differing, "new", f"{model}: rows")
     if one.why is not None:
         said = f"rows are not compared: {one.why}"
     else:
         said = f"{counted(one.changed, 'rows')} would change, {one.missing:,} would appear, {one.extra:,} would vanish"
-    say(f"{one.domain}.{one.model}: {said}. {counted(one.rows, 'rows')}, now {one.served:,}.")
+    say(f"{model}: {said}. {counted(one.rows, 'rows')}, now {one.served:,}.")
     if one.sampled is not None:
         _show_sample(one.sampled)
     if one.parked:

@@ -161,6 +161,7 @@ class View:
     links: Mapping[str, Link] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        _check_view_columns(self.name, self.columns, self.key)
         _check_names(self.name, self.domain, list(self.columns))
         check_units(self.name, self.units, self.columns)
         check_links(self.name, self.links, self.columns)
@@ -212,6 +213,17 @@ def _check_names(name: str, domain: str, columns: list[str]) -> None:
         )
     if len(set(columns)) != len(columns):
         raise BadDeclaration(f"{name}: a column is declared twice")
+
+
+def _check_view_columns(name: str, columns: Mapping[str, object], key: object) -> None:
+    """Raise BadDeclaration where a text stands for a tuple: its letters would be taken one by one."""
+    for column, said in columns.items():
+        if not isinstance(said, tuple) or len(said) != 2:
+            raise BadDeclaration(
+                f'{name}.{column}: a column is a type and a text, such as ("bigint", "Its text."), not {said!r:.100}'
+            )
+    if not isinstance(key, tuple):
+        raise BadDeclaration(f'{name}: its key is a tuple of columns, such as ("day",), not {key!r:.100}')
 
 
 def _check_type(where: str, kind: str) -> None:

@@ -4,7 +4,7 @@ It is a rollup whose key is the event's place in the log, so every part of the e
 condition decides which events have a row, and rows are only ever added.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from refold.projections.declaring.declaration import Rollup
@@ -59,6 +59,9 @@ class EventTable(Rollup):
         indexes: Indexes = (),
     ) -> None:
         """Raises BadDeclaration."""
+        if not isinstance(of, Events):
+            raise BadDeclaration(f"{name}: its events are `of=events(CATEGORY, Event)`, not {of!r:.100}")
+        _check_key(name, [named for named in (stream, version, part) if named is not None])
         object.__setattr__(self, "of", of)
         if len(categories := {kind.category.name for kind in of.types}) > 1:
             raise BadDeclaration(
@@ -84,10 +87,23 @@ class EventTable(Rollup):
         return self.of
 
 
+def _check_key(name: str, columns: Sequence[Named]) -> None:
+    """Raise BadDeclaration unless each column of the key is a name of its own and a text."""
+    for column in columns:
+        if not isinstance(column, tuple) or len(column) != 2 or not all(isinstance(text, str) for text in column):
+            raise BadDeclaration(
+                f'{name}: a column of its key is a name and a text, such as stream=("meter", "Number of the meter."),'
+                f" not {column!r:.100}"
+            )
+    if len({column[0] for column in columns}) < len(columns):
+        raise BadDeclaration(f"{name}: two columns of its key have one name")
+
+
 def _column(where: str, of: Events, said: object) -> Column:
     """The column, gathered from the types that have its fields. Raises BadDeclaration."""
     if not isinstance(said, Cell):
-        raise BadDeclaration(f"{where}: {said!r:.100} is no column of an event table: write cell('field')")
+        named = f"a column that gathers by {said.gather}()" if isinstance(said, Column) else f"{said!r:.100}"
+        raise BadDeclaration(f"{where}: {named} is no column of an event table: write cell('field')")
     read = fields_of(said.value)
     types = tuple(kind for kind in of.types if all(has_field(kind, name) for name in read))
     if not types:

@@ -50,7 +50,17 @@ class Declared:
 
 def declared(domains: Sequence[str]) -> Declared:
     """Import each domain's `projections`. Raises UnknownDomain, BadDeclaration."""
-    return declared_of([model for name in domains for model in domain_part(name, "projections", "READ_MODELS")])
+    return declared_of([model for name in domains for model in _of_domain(name)])
+
+
+def _of_domain(name: str) -> Iterable[ReadModel]:
+    """A domain's read models. Raises BadDeclaration for one of another domain: nobody would look for it there."""
+    for model in domain_part(name, "projections", "READ_MODELS"):
+        if isinstance(model, ReadModel) and model.domain != name:
+            raise BadDeclaration(
+                f"{model.name} is declared in the domain {name}, and says that it is of {model.domain}: write domain={name!r}"
+            )
+        yield model
 
 
 def declared_of(models: Sequence[ReadModel]) -> Declared:

@@ -31,6 +31,9 @@ _ASK_S = 30.0
 _PAUSE_S = 0.01
 _ROOM_FOR_REASON = 1 << 16
 _MOST_OF_REASON = 2000
+_TOPIC_REMEDY = (
+    "Correct its name, or make it: the systems that write events into it, or their operator, choose its partitions."
+)
 _OTHERS_GO_ON = frozenset(
     {KafkaError.ILLEGAL_GENERATION, KafkaError.UNKNOWN_MEMBER_ID, KafkaError.REBALANCE_IN_PROGRESS}
 )
@@ -174,6 +177,8 @@ class ForeignTopic:
             wanted = NewTopic(self.refused_topic, num_partitions=1, config=config)
             admin.create_topics([wanted], operation_timeout=_ASK_S)[self.refused_topic].result()
         except KafkaException as problem:
+            if problem.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise KafkaUnavailable(f"{self._server} has no topic {self.topic}", _TOPIC_REMEDY) from problem
             if problem.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise KafkaUnavailable(f"{self.topic}: {problem.args[0]}") from problem
         return size

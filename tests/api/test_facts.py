@@ -333,6 +333,7 @@ def test_a_facts_command_cannot_be_sent_as_a_command(client: Client, world: Worl
     body = {"fact_stream": "s-1", "celsius": "1"}
     single = client.post("/v1/commands/plant/sensor/PublishReading", json=body, headers={"Idempotency-Key": "k"})
     assert (single.status_code, single.json()["code"]) == (404, "command-unknown")
+    assert single.json()["detail"].endswith("its facts are published at /v1/events/plant/sensor")
     line = json.dumps({"command": "plant.sensor.PublishReading", "id": "k", "data": body})
     lines = client.post("/v1/commands", content=line, headers={"Content-Type": "application/x-ndjson"})
     assert lines.json()["code"] == "command-unknown"

@@ -45,7 +45,17 @@ REFUSED: dict[str, tuple[Any, str]] = {
         lambda: table(OPENED, columns={"x": cell("amount", "D.")}),
         "t.x: none of Opened has amount",
     ),
-    "what is no cell": (lambda: table(OPENED, columns={"x": OPENED.count("D.")}), "write cell('field')"),
+    "what is no cell": (
+        lambda: table(OPENED, columns={"x": OPENED.count("D.")}),
+        "t.x: a column that gathers by count() is no column of an event table: write cell('field')",
+    ),
+    "a class for events": (lambda: table(Opened), "its events are `of=events(CATEGORY, Event)`"),  # type: ignore[arg-type]  # wrong on purpose
+    "a text for a column of the key": (lambda: table(OPENED, stream="account"), "a name and a text"),
+    "a short text for a column of the key": (lambda: table(OPENED, version="n"), "not 'n'"),
+    "one name for two columns of the key": (
+        lambda: table(OPENED, stream=("n", "D."), version=("n", "D.")),
+        "two columns of its key have one name",
+    ),
     "no column": (lambda: table(OPENED, columns={}), "has a key and columns"),
     "a name twice": (lambda: table(OPENED, version=("owner", "D.")), "a column is declared twice"),
     "a condition on a missing field": (

@@ -65,6 +65,8 @@ def test_what_is_not_one_whole_query_is_refused_with_its_place(sql: str, said: s
     [
         ({"key": ("store",)}, "its key names store"),
         ({"key": ()}, "its key is empty"),
+        ({"key": "owner"}, "its key is a tuple of columns"),
+        ({"columns": {"owner": "text"}}, 'such as ("bigint", "Its text."), not \'text\''),
         ({"key": ("owner", "owner")}, "names a column twice"),
         ({"reads": ()}, "`reads` is a tuple"),
         ({"reads": "by_owner"}, "`reads` is a tuple"),

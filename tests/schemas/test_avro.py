@@ -158,6 +158,16 @@ def test_bounds_that_msgspec_cannot_combine_are_named() -> None:
         schema_of(Bounded, "tests.made")
 
 
+def test_digits_beside_an_optional_decimal_are_shown_their_place() -> None:
+    class Weighed(Event):
+        """Something was weighed."""
+
+        grams: Annotated[Decimal | None, About(description="D.", extra={"precision": 5, "scale": 2})] = None
+
+    with pytest.raises(ContractError, match=r"within: `Annotated\[Decimal, Meta"):
+        schema_of(Weighed, "test.thing")
+
+
 def test_two_enums_of_one_name_are_refused() -> None:
     class Color(Enum):
         BLACK = "black"

@@ -16,7 +16,7 @@ from refold.schemas.avro import schema_id, schema_of
 from refold.schemas.catalog import Catalog
 from refold.schemas.codec import Codec
 from refold.schemas.compatibility import violations
-from refold.schemas.contracts import Category, Command, Event, fact_command, fact_of, publishing
+from refold.schemas.contracts import Category, Command, Event, Whole, fact_command, fact_of, publishing
 from refold.schemas.errors import ContractError
 from refold.schemas.freeze import freeze, unfrozen
 from refold.schemas.identity import body_hash, fact_uuid
@@ -171,3 +171,13 @@ BYTES = (
 )
 HASH = "fe48fc237f366e2e820b8675f8346538"
 KEY = "50baf4b8-fb78-5ee0-ba6c-2e6924ea7c87"
+
+
+def test_a_bound_of_a_fact_that_msgspec_cannot_combine_is_named() -> None:
+    class Measured(Event):
+        """Something was measured."""
+
+        watts: Annotated[Whole, Meta(description="Power.", ge=0)]
+
+    with pytest.raises(ContractError, match=r"^PublishMeasured\.watts: "):
+        schema_of(fact_command(Measured), "plant.meter")

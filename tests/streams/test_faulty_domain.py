@@ -43,6 +43,21 @@ FAULTS = {
         "READ_MODELS holds 'sales'",
         "no Rollup",
     ),
+    "no_condition": (
+        {"projections": "from refold.projections.declaring.declaration import Events\n\nEvents(()).where(True)"},
+        "bad-declaration",
+        "where() takes a condition such as field('x').eq(1), not True",
+        "projections.py, line 3",
+    ),
+    "other_domain": (
+        {
+            "projections": "from refold.projections import View\nREAD_MODELS = (View(name='v', domain='other', description='D.',"
+            " columns={'n': ('bigint', 'N.')}, key=('n',), reads=('w',), sql='SELECT 1 AS n'),)"
+        },
+        "bad-declaration",
+        "v is declared in the domain other_domain, and says that it is of other: write domain='other_domain'",
+        "",
+    ),
     "no_category": ({"schemas": "CATEGORIES = (5,)"}, "domain-invalid", "CATEGORIES holds 5, which is no Category", ""),
     "no_decider": ({"streams": "DECIDERS = (len,)"}, "domain-invalid", "holds <built-in function len>, which is", ""),
     "twice": (

@@ -13,8 +13,8 @@ def test_missing_other_and_unexpected_rows_are_told_by_key() -> None:
     expected = [{"store": 1, "day": 1, "lines": 3}, {"store": 3, "day": 1, "lines": 5}]
     lines = [
         "2 rows, and 2 were expected",
-        "missing: the row with store, day = 3, 1",
-        "not expected: the row with store, day = 2, 1",
+        "missing: the row with store=3, day=1: lines=5",
+        "not expected: the row with store=2, day=1: lines=5",
         "store=1, day=1: lines is 2, and 3 was expected",
     ]
     assert told(FOUND, expected) == lines

@@ -70,8 +70,11 @@ def find_command(category: Category, name: str) -> type[Command]:
     for command in category.own_commands:
         if command.__name__ == name:
             return command
-    known = ", ".join(command.__name__ for command in category.own_commands)
-    raise CommandUnknown(f"no command {name[:100]!r} in {category.name}; there are: {known}")
+    known = [command.__name__ for command in category.own_commands]
+    there = f"there are: {', '.join(known)}" if known else "there are none"
+    if category.facts:
+        there += f"; its facts are published at /v1/events/{category.domain}/{category.short}"
+    raise CommandUnknown(f"no command {name[:100]!r} in {category.name}; {there}")
 
 
 def checked_stream(stream: str) -> str:
