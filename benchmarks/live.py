@@ -1,4 +1,4 @@
-"""Measures how fast the log is followed live: `python -m benchmarks.live [--weeks 8]`. Last line JSON.
+"""Measures how fast the log is followed live: `python -m benchmarks.live [--weeks 8] [--models four]`. Last line JSON.
 
 The log is written beforehand. First the core runs alone from the log's start, then the models up to the core's
 position, each as the process of `refold worker`, with at most 5,000 records a transaction. Beside them runs a stock
@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 
+from benchmarks.models import SETS, chosen
 from benchmarks.workers import working
 from benchmarks.year import places, say, servers_with_log
 from refold.api.cli.signals import interrupt_on_sigterm
@@ -33,8 +34,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     interrupt_on_sigterm()
     parser.add_argument("--weeks", type=int, default=8)
+    parser.add_argument("--models", choices=SETS, default="four", help="the set of read models")
     arguments = parser.parse_args()
-    with servers_with_log(arguments.weeks) as (settings, records):
+    with chosen(arguments.models), servers_with_log(arguments.weeks) as (settings, records):
         with working(settings, "core") as workers:
             core = workers.wait(("core",), records)
         core.print("core")
@@ -52,6 +54,7 @@ def main() -> None:
                 "models_events_per_s": round(models.per_s),
                 "ratio_stock_faust": round(slower / stock, 2),
                 "stock_faust_per_s": round(stock),
+                "models": arguments.models,
                 "records": records,
             }
         )

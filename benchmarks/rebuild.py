@@ -1,4 +1,4 @@
-"""Measures how fast four read models are rebuilt: `python -m benchmarks.rebuild [--weeks 53]`. Last line JSON.
+"""Measures how fast the four read models `benchmarks.models` names are rebuilt: `python -m benchmarks.rebuild [--weeks 53]`. Last line JSON.
 
 The log is a year of receipts. The same run measures on the same topics a raw consume by confluent-kafka, and a plain
 loop of confluent-kafka, fastavro and dicts.
@@ -18,6 +18,7 @@ from typing import Any
 import fastavro
 from confluent_kafka import TopicPartition
 
+from benchmarks.models import chosen
 from benchmarks.profile import StageClock
 from benchmarks.year import places, say, servers_with_log
 from refold.projections.replay.command import Replay
@@ -148,11 +149,11 @@ def main() -> None:
         "--no-core", action="store_true", help="say that the core stands at the end instead of folding it"
     )
     arguments = parser.parse_args()
-    with servers_with_log(arguments.weeks) as (settings, records):
+    with chosen("four"), servers_with_log(arguments.weeks) as (settings, records):
         core = None if arguments.no_core else fold_core(settings, records)
         say(f"core fold: {core:,.0f} records/s" if core else "core: not folded")
         if core is None:
-            _pretend_core(settings)
+            pretend_core(settings)
         filled, _, _ = rebuild_alone(settings)
         say(f"first fill of the models: {filled.records_per_s:,} records/s")
         plain = plain_loop(settings, min(100_000, records // 2))
@@ -187,7 +188,8 @@ def main() -> None:
     )
 
 
-def _pretend_core(settings: Settings) -> None:
+def pretend_core(settings: Settings) -> None:
+    """Say that the core stands at the end of the log."""
     from refold.streams.core.limits import core_positions
     from refold.streams.postgres.connection import connect
 

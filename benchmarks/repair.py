@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from statistics import median
 
+from benchmarks.models import chosen
 from benchmarks.pause import Pause
 from benchmarks.rebuild import fold_core
 from benchmarks.year import say, servers_with_log
@@ -123,7 +124,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     found: Measured = {}
-    with servers_with_log(arguments.weeks) as (settings, records):
+    with chosen("four"), servers_with_log(arguments.weeks) as (settings, records):
         say(f"core fold: {fold_core(settings, records):,.0f} records/s")
         with Replay(settings) as replay:
             replay.execute((), quiet)

@@ -23,6 +23,7 @@ from typing import Any, Self
 
 from benchmarks.latency import WARM_UP
 from benchmarks.log_writer import LogWriter
+from benchmarks.models import chosen
 from benchmarks.receipts import decided
 from benchmarks.year import fresh_database, say
 from refold.api.cli.stack import Stack
@@ -129,7 +130,7 @@ def main() -> None:
     wanted = parser.parse_args()
     seen: dict[str, list[Latency]] = {phase: [] for phase in PHASES}
     rates: dict[str, list[float]] = {phase: [] for phase in PHASES}
-    with running(wanted.weeks) as (url, settings):
+    with chosen("four"), running(wanted.weeks) as (url, settings):
         for _ in range(wanted.rounds):
             for phase, options in PHASES.items():
                 began = time.monotonic()

@@ -4,7 +4,7 @@ One rule for money: revenue counts every accepted line (ItemScanned) at the time
 is paid later. A voided basket is not subtracted.
 """
 
-from refold.projections import OCCURRED_AT, Entity, Link, Rollup, by_event, day, events, key
+from refold.projections import OCCURRED_AT, Entity, EventTable, Link, Rollup, by_event, cell, day, events, key
 from refold.retail.schemas.basket import BASKET, BasketAbandoned, BasketOpened, BasketPaid, ItemScanned
 from refold.retail.schemas.household import HOUSEHOLD, CampaignJoined, CouponRedeemed, PointsAwarded
 from refold.retail.schemas.product import PRODUCT, ProductDelisted, ProductListed, ProductRebranded
@@ -122,4 +122,52 @@ HOUSEHOLDS = Entity(
     },
 )
 
-READ_MODELS = (BASKETS, STORE_DAILY, PRODUCT_SALES, HOUSEHOLDS, *VIEWS)
+BASKET_LINES = EventTable(
+    name="basket_lines",
+    domain="retail",
+    description="One row for each accepted line of a receipt (ItemScanned).",
+    of=scanned,
+    stream=("basket_id", "Number on the receipt."),
+    version=("line", "Place on the receipt: rises from line to line, and the first is 2, since 1 opened the basket."),
+    columns={
+        "store_id": cell("store_id", "Number of the store."),
+        "product_id": cell("product_id", "Number of the product."),
+        "quantity": cell("quantity", "Units."),
+        "amount": cell("amount", "Amount of the line, after discounts."),
+        "discount": cell("discount", "What discounts took off the line."),
+        "scanned_at": cell(OCCURRED_AT, "When it was scanned."),
+    },
+    units={"amount": "USD", "discount": "USD"},
+    links={"basket": Link("baskets", "basket_id", "Its basket.", reverse="items", reverse_doc="Its accepted lines.")},
+)
+
+CAMPAIGNS = Rollup(
+    name="campaigns",
+    domain="retail",
+    description="One row for each campaign that a household joined.",
+    key={"campaign_id": key("campaign_id", "Number of the campaign.")},
+    columns={
+        "households": joined.count("Households that joined."),
+        "redeemed": redeemed.count("Coupons redeemed; one that several households redeemed counts for each."),
+        "first_redeemed_at": redeemed.min(OCCURRED_AT, "When a coupon was redeemed first; null if none was."),
+        "last_redeemed_at": redeemed.max(OCCURRED_AT, "When a coupon was redeemed last; null if none was."),
+    },
+)
+
+COUPONS = Rollup(
+    name="coupons",
+    domain="retail",
+    description="One row for each campaign and coupon of it that was redeemed.",
+    key={
+        "campaign_id": key("campaign_id", "Number of the campaign."),
+        "coupon_upc": key("coupon_upc", "Bar code of the coupon."),
+    },
+    columns={
+        "redeemed": redeemed.count("Households that redeemed it."),
+        "first_redeemed_at": redeemed.min(OCCURRED_AT, "When it was redeemed first."),
+        "last_redeemed_at": redeemed.max(OCCURRED_AT, "When it was redeemed last."),
+    },
+    links={"campaign": Link("campaigns", "campaign_id", "The campaign.", reverse="coupons")},
+)
+
+READ_MODELS = (BASKETS, STORE_DAILY, PRODUCT_SALES, HOUSEHOLDS, BASKET_LINES, CAMPAIGNS, COUPONS, *VIEWS)

@@ -15,6 +15,12 @@ _BASKETS = {
     "total": ("numeric(38,2)", "Amount of all accepted lines, after discounts."),
     "discount": ("numeric(38,2)", "What discounts took off the accepted lines."),
 }
+_SALES = {
+    "lines": ("bigint", "Accepted lines."),
+    "quantity": ("bigint", "Units of these lines."),
+    "revenue": ("numeric(38,2)", "Amount of these lines, after discounts."),
+    "discount": ("numeric(38,2)", "What discounts took off these lines."),
+}
 
 STORE_TOTALS = View(
     name="store_totals",
@@ -207,6 +213,51 @@ HOUSEHOLD_WEEKS = View(
     units={"spent": "USD"},
 )
 
+PRODUCT_WEEKS = View(
+    name="product_weeks",
+    domain="retail",
+    description="One row for each week, store and product that it sold.",
+    columns={
+        "week": ("date", "The first day, a Sunday (UTC), of the week in which the lines were scanned."),
+        "store_id": ("integer", "Number of the store."),
+        "product_id": ("bigint", "Number of the product."),
+        "department": ("text", "Department; null if the product never was listed."),
+        **_SALES,
+    },
+    key=("week", "store_id", "product_id"),
+    reads=("basket_lines", "product_sales"),
+    sql="""
+        SELECT week, store_id, product_id, department, count(*) AS lines, sum(quantity) AS quantity, sum(amount) AS revenue,
+               sum(discount) AS discount
+        FROM (SELECT *, day - extract(dow FROM day)::integer AS week
+              FROM (SELECT *, (scanned_at AT TIME ZONE 'UTC')::date AS day FROM retail.basket_lines) days) lines
+        LEFT JOIN (SELECT product_id, department FROM retail.product_sales) products USING (product_id)
+        GROUP BY 1, 2, 3, 4
+    """,
+    units={"revenue": "USD", "discount": "USD"},
+)
+
+DEPARTMENT_WEEKS = View(
+    name="department_weeks",
+    domain="retail",
+    description="One row for each week, store and department: the sums of product_weeks.",
+    columns={
+        "week": ("date", "The first day, a Sunday (UTC), of the week in which the lines were scanned."),
+        "store_id": ("integer", "Number of the store."),
+        "department": ("text", "Department; null of the products that never were listed."),
+        "products": ("bigint", "Products that were sold."),
+        **_SALES,
+    },
+    key=("week", "store_id", "department"),
+    reads=("product_weeks",),
+    sql="""
+        SELECT week, store_id, department, count(*) AS products, sum(lines) AS lines, sum(quantity) AS quantity,
+               sum(revenue) AS revenue, sum(discount) AS discount
+        FROM retail.product_weeks GROUP BY 1, 2, 3
+    """,
+    units={"revenue": "USD", "discount": "USD"},
+)
+
 VIEWS = (
     STORE_TOTALS,
     STORE_TRENDS,
@@ -216,4 +267,6 @@ VIEWS = (
     BASKET_FACTS,
     BASKET_PERCENTILES,
     HOUSEHOLD_WEEKS,
+    PRODUCT_WEEKS,
+    DEPARTMENT_WEEKS,
 )

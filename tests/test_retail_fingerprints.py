@@ -11,7 +11,10 @@ from refold.streams.reactors.declared import declared_reactors
 
 def test_the_read_models_are_those_of_the_last_release() -> None:
     assert declared(["retail"]).fingerprints == {
+        ("retail", "basket_lines"): "9903f3f1908953a8",
         ("retail", "baskets"): "99c2fd07460c7822",
+        ("retail", "campaigns"): "ebcbb3e0ec62eaf7",
+        ("retail", "coupons"): "6e30a0ef941e4023",
         ("retail", "households"): "59724a36ebbe6f6e",
         ("retail", "product_sales"): "5dba92a104d1c1e2",
         ("retail", "store_daily"): "7d53ebca9aa42bed",

@@ -40,6 +40,11 @@ class Client:
             body, following = self._answered(following)
             yield from json.loads(body)
 
+    def download(self, path: str) -> bytes:
+        """The whole body at a path."""
+        body, _ = self._answered(path)
+        return body
+
     def _answered(self, path: str) -> tuple[bytes, str | None]:
         """The body at a path, and the path of the next page."""
         until, pause = time.monotonic() + PATIENCE_S, 0.1

@@ -130,12 +130,12 @@ def comparable(tables: Tables, receipts: Receipts, loyalty: Loyalty, weeks: int)
     }
     keys |= dict(_keys(loyalty.since(end)))
     every = receipts.lines.select(pl.col("household_id").cast(pl.String)).unique().collect().to_series().to_list()
-    return set(every) - {keys[key] for key, _ in _known(tables, keys)}
+    return set(every) - {keys[key] for key, _ in known(tables, keys)}
 
 
 def outcomes(tables: Tables, loyalty: Loyalty) -> tuple[int, dict[str, int]]:
     """Number of decided commands among those sent, and rejections by code."""
-    codes = [code for _, code in _known(tables, [key for key, _ in _keys(loyalty)])]
+    codes = [code for _, code in known(tables, [key for key, _ in _keys(loyalty)])]
     return len(codes), dict(Counter(code for code in codes if code is not None))
 
 
@@ -145,7 +145,8 @@ def _keys(loyalty: Loyalty) -> Iterator[tuple[bytes, str]]:
         yield outcome_key(HOUSEHOLD.name, stream, wish.command_id.bytes), stream
 
 
-def _known(tables: Tables, keys: Iterable[bytes]) -> Iterator[tuple[bytes, str | None]]:
+def known(tables: Tables, keys: Iterable[bytes]) -> Iterator[tuple[bytes, str | None]]:
+    """Those of the commands, by the keys of their outcomes, that are decided, each with its code."""
     ordered = list(keys)
     for start in range(0, len(ordered), _KEYS):
         yield from (

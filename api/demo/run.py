@@ -8,13 +8,16 @@ from rich.console import Console
 
 from refold.api.cli.output import say
 from refold.api.cli.stack import Stack
-from refold.api.demo import analyst, check, households
+from refold.api.demo import analyst, check, frames, households
+from refold.api.demo.campaigns import checked_campaigns
 from refold.api.demo.client import Client
 from refold.api.demo.commands import commands
 from refold.api.demo.folded import Outcomes, Streams, Watch
+from refold.api.demo.frames import CheckedModel
 from refold.api.demo.household_oracle import expected_households
 from refold.api.demo.households import CheckedHouseholds
 from refold.api.demo.latency import Latency, measure
+from refold.api.demo.lines import checked_lines
 from refold.api.demo.loyalty import Loyalty
 from refold.api.demo.oracle import Expected, a_basket, expected
 from refold.api.demo.progress import advancing
@@ -42,7 +45,9 @@ def run(stack: Stack, receipts: Receipts, loyalty: Loyalty, weeks: int, out: Con
     rows = check.rows_until(client, receipts.end(weeks))
     checked = check.compare(wanted, rows, outcomes)
     check.report(wanted, checked, outcomes, out)
-    cards = _households(stack, receipts, loyalty, weeks, out)
+    models = checked_lines(client, receipts, weeks)
+    frames.report(models, out)
+    cards, campaigns = _households(stack, receipts, loyalty, weeks, out)
     latency = _latency(stack, out)
     rebuilt = _rebuild(stack, out)
     equal = rebuilt.differing == 0 and check.rows_until(client, receipts.end(weeks)) == rows
@@ -51,7 +56,7 @@ def run(stack: Stack, receipts: Receipts, loyalty: Loyalty, weeks: int, out: Con
         style="bold green" if equal else "bold red",
     )
     tables.close()
-    return Summary(weeks, wanted, outcomes, checked, cards, took, latency, rebuilt, equal)
+    return Summary(weeks, wanted, outcomes, checked, [*models, *campaigns], cards, took, latency, rebuilt, equal)
 
 
 def _ingest(stack: Stack, receipts: Receipts, weeks: int, wanted: Expected, watch: Watch) -> Outcomes:
@@ -75,16 +80,20 @@ def _ingest(stack: Stack, receipts: Receipts, weeks: int, wanted: Expected, watc
     return outcomes
 
 
-def _households(stack: Stack, receipts: Receipts, loyalty: Loyalty, weeks: int, out: Console) -> CheckedHouseholds:
-    """Send campaigns and coupons, wait for the reactors' points, and compare every household."""
+def _households(
+    stack: Stack, receipts: Receipts, loyalty: Loyalty, weeks: int, out: Console
+) -> tuple[CheckedHouseholds, list[CheckedModel]]:
+    """Send campaigns and coupons, wait for the reactors' points, and compare every household, campaign and coupon."""
     tables, client, within = Tables(stack.settings.dsn()), Client(stack.api_url), loyalty.until(receipts.end(weeks))
     client.demand(households.ingest(stack, tables, within).position())
     ours = households.comparable(tables, receipts, loyalty, weeks)
     wanted = expected_households(receipts, loyalty, weeks).only(ours)
     checked = households.compare(wanted, households.rows_of(client, ours), households.outcomes(tables, within))
     households.report(wanted, checked, client, out)
+    campaigns = checked_campaigns(client, tables, within, loyalty.since(receipts.end(weeks)))
+    frames.report(campaigns, out)
     tables.close()
-    return checked
+    return checked, campaigns
 
 
 def _streams(receipts: Receipts, weeks: int) -> Streams:

@@ -5,6 +5,7 @@ from typing import Any
 
 from refold.api.demo.check import Checked
 from refold.api.demo.folded import Outcomes
+from refold.api.demo.frames import CheckedModel
 from refold.api.demo.households import CheckedHouseholds
 from refold.api.demo.latency import Latency
 from refold.api.demo.oracle import Expected
@@ -19,6 +20,7 @@ class Summary:
     expected: Expected
     outcomes: Outcomes
     checked: Checked
+    models: list[CheckedModel]
     households: CheckedHouseholds
     ingest_s: float
     latency: Latency
@@ -28,7 +30,13 @@ class Summary:
     @property
     def equal(self) -> bool:
         """Whether nothing differs anywhere."""
-        return not self.checked.differences and not self.households.differences and self.rebuilt_equal
+        return not self.differences and self.rebuilt_equal
+
+    @property
+    def differences(self) -> int:
+        """Number of wrong numbers and rows."""
+        rows = sum(one.differing for one in self.models)
+        return len(self.checked.differences) + len(self.households.differences) + rows
 
     @property
     def ingest_per_s(self) -> int:
@@ -58,7 +66,8 @@ class Summary:
             "rejections": self.outcomes.rejections,
             "rows_checked": self.checked.rows,
             "rows_rebuilt": self.rebuild.compared,
-            "differences": len(self.checked.differences) + len(self.households.differences),
+            "differences": self.differences,
             "ingest_s": round(self.ingest_s, 1),
             "households": self.households.as_json(),
+            "models": {one.name: one.rows for one in self.models},
         }

@@ -67,7 +67,7 @@ def test_a_column_says_its_type_unit_meaning_and_origin(client: Client, world: A
 def test_a_model_says_which_rows_of_others_it_is_linked_to(client: Client, world: Any) -> None:
     world.pages = [[], [], [STORE], [], [], [STORE]]
     found = client.get("/v1/retail").json()
-    household, _ = entry(found, "baskets")["linked"]
+    household, *_ = entry(found, "baskets")["linked"]
     assert household == {
         "name": "household", "to": "/v1/retail/households", "rows": "one", "columns": {"household_id": "household_id"},
         "description": household["description"], "example": "/v1/retail/baskets?select=*,household(*)&limit=10",

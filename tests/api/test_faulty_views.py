@@ -47,7 +47,7 @@ FAULTY = {
         view("unsaid", "SELECT 1 AS store_id, count(*) AS n FROM retail.baskets"),
         "reads retail.baskets, which",
     ),
-    "inside": (view("inside", "SELECT store_id, 1 AS n FROM refold_b4.store_daily"), "reads the table refold_b4"),
+    "inside": (view("inside", "SELECT store_id, 1 AS n FROM refold_b7.store_daily"), "reads the table refold_b7"),
     "over_typo": (view("over_typo", "SELECT * FROM retail.typo", ["typo"]), "reads retail.typo, which cannot be made"),
     "writes": (view("writes", "WITH a AS (DELETE FROM refold.voids RETURNING 1) SELECT 1 AS store_id, 1 AS n"), "WITH"),
 }

@@ -91,6 +91,10 @@ def test_each_link_of_retail_is_there_in_both_directions() -> None:
         ("baskets", "store"),
         ("households", "receipts"),
         ("store_totals", "receipts"),
+        ("basket_lines", "basket"),
+        ("baskets", "items"),
+        ("coupons", "campaign"),
+        ("campaigns", "coupons"),
     }
     assert not found["baskets", "household"].many
     assert found["households", "receipts"] == ServedLink(

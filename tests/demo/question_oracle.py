@@ -7,7 +7,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tests.demo.receipted import Line, Receipted
+from tests.demo.receipted import Receipted
 
 Rows = list[dict[str, Any]]
 CLOCK = ZoneInfo("America/New_York")
@@ -172,17 +172,10 @@ def latest(r: Receipted) -> Rows:
 
 
 def in_basket(r: Receipted) -> Rows:
-    found = defaultdict[int, list[Line]](list)
-    for line in r.lines:
-        if line.basket == "31198920207":
-            found[line.product].append(line)
+    own = [line for line in r.lines if line.basket == "31198920207"]
     return [
-        {
-            "product_id": product,
-            "quantity": str(sum(line.quantity for line in lines)),
-            "amount": money(sum(line.amount for line in lines)),
-        }
-        for product, lines in sorted(found.items())
+        {"line": place, "product_id": line.product, "quantity": line.quantity, "amount": money(line.amount)}
+        for place, line in enumerate(own, 2)
     ]
 
 
@@ -207,7 +200,7 @@ def department_weekly(r: Receipted) -> Rows:
         lambda line: (line.week, line.store),
         lambda line: r.departments.get(line.product) == "PRODUCE" and line.store in {330, 367},
     )
-    return [{"week": f"{week}", "store_id": store, "total": money(found)} for (week, store), found in cents.items()]
+    return [{"week": f"{week}", "store_id": store, "revenue": money(found)} for (week, store), found in cents.items()]
 
 
 def refused_by_store(r: Receipted) -> list[tuple[int, str, int]]:

@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from refold.api.demo.campaign_oracle import expected_campaigns, expected_coupons
 from refold.api.demo.household_oracle import expected_households
+from refold.api.demo.line_oracle import expected_departments, expected_lines, expected_products
 from refold.api.demo.loyalty import open_loyalty
 from refold.api.demo.oracle import expected
 from refold.api.demo.receipts import open_receipts
@@ -51,6 +53,16 @@ def test_a_week_comes_out_to_the_cent_and_a_second_run_changes_nothing(data: Pat
     with open_receipts() as receipts, open_loyalty() as loyalty:
         wanted = expected(receipts, 1)
         cards = expected_households(receipts, loyalty, 1)
+        lines = expected_lines(receipts, 1)
+        products = expected_products(receipts, lines)
+        within = loyalty.until(receipts.end(1))
+        models = {
+            "basket_lines": lines.height,
+            "product_weeks": products.height,
+            "department_weeks": expected_departments(products).height,
+            "campaigns": expected_campaigns(within).height,
+            "coupons": expected_coupons(within).height,
+        }
     first, second = demo(data), demo(data)
     for found in (first, second):
         assert found["checked"] is True
@@ -63,6 +75,7 @@ def test_a_week_comes_out_to_the_cent_and_a_second_run_changes_nothing(data: Pat
         assert households["commands"] == cards.commands == households["accepted"] + households["rejected"]
         assert households["rows_checked"] == len(cards.rows)
         assert [households[name] for name in TOTALS] == [cards.total(name) for name in TOTALS]
+        assert found["models"] == models
         assert found["differences"] == households["differences"] == 0
         assert found["rows_rebuilt"] > found["rows_checked"] == len(wanted.store_daily)
         assert found["ingest_per_s"] > 0

@@ -114,7 +114,7 @@ def test_the_page_has_all_questions() -> None:
 def test_each_request_has_the_answer_that_the_page_and_the_receipts_say(
     site: Site, number: str, request_: str, said: str
 ) -> None:
-    domain = "insight" if number[-1] in "ab" else "retail"
+    domain = "insight" if number == "25b" else "retail"
     answer = httpx.get(f"{site.url}/v1/{domain}/{request_}")
     assert answer.status_code == 200, answer.text
     wanted = ORACLE[number](site.receipts)
