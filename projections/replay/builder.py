@@ -27,6 +27,8 @@ BATCH_RECORDS = 80_000
 FLUSH_S = 30.0
 BATCH_BYTES = 24 << 20
 """Bytes of records in a batch, of which about four are in memory at once."""
+APPEND_ROWS = 150_000
+"""Rows of an event table in memory, beyond which they are written while the log is read on: they merge with none, so waiting gains nothing."""
 _AHEAD = 2
 _SWITCH_S = 0.0005
 """Seconds before a thread yields Python's lock.
@@ -61,6 +63,8 @@ class Builder:
     ) -> None:
         """`room`, which may be set: bytes of rows in memory, beyond which they are flushed.
 
+        `appends_ahead`, which may be set: event tables may stand further than other builds.
+
         `one_by_one`, which may be set: only one table gets its key at a time.
 
         `counts_waiting`: count the events that wait, since no live table has counted them.
@@ -69,7 +73,7 @@ class Builder:
         """
         self._db, self._decoding, self._counts_waiting = db, decoding, counts_waiting
         self._parks_alone = parks_alone
-        self.room, self.one_by_one = ROOM, False
+        self.room, self.one_by_one, self.appends_ahead = ROOM, False, False
         self.staged = list(staged)
         self.failed: list[tuple[Staging, ModelFailed]] = []
         self.position = dict(position)
@@ -134,6 +138,17 @@ class Builder:
         self._whole = True
         if time.monotonic() - self._flushed > FLUSH_S or sum(staging.size for staging in self.staged) > self.room:
             self.flush()
+        elif self.appends_ahead and not self._parks:  # what all builds share is written before
+            self._append()
+
+    def _append(self) -> None:
+        """Write the rows of event tables that have many, each table with its positions."""
+        if not any(staging.appended >= APPEND_ROWS for staging in self.staged):
+            return
+        self._whole = False
+        self.each(lambda staging: self._write(staging) if staging.appended >= APPEND_ROWS else None)
+        failpoint("replay.after-flush")
+        self._whole = True
 
     def flush(self) -> None:
         """Write rows, parked streams and positions in one transaction."""
@@ -183,7 +198,10 @@ class Builder:
 
     def _flush(self, staging: Staging, merged: Future[None]) -> None:
         merged.result()
-        with self._db.transaction():  # a nested transaction: if one table fails, the others keep their rows
+        self._write(staging)
+
+    def _write(self, staging: Staging) -> None:
+        with self._db.transaction():  # within another one it is nested: if one table fails, the others keep their rows
             staging.flush(self._db)
             positions.put(self._db, staging.build.group, self.position)
 

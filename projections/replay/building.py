@@ -121,6 +121,7 @@ class Site:
         decoding.sample = self.sample
         builder = Builder(self.db, decoding, staged, start, counts_waiting=flow.with_core, parks_alone=bool(self.apart))
         builder.room, builder.one_by_one = self.room, self.holding is not UNHELD
+        builder.appends_ahead = not flow.with_core  # those that are filled with the core resume together or not at all
         load()
         holding, servers = self.holding, self.settings.kafka_servers()
         source = Source(

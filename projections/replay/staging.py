@@ -61,6 +61,11 @@ class Staging:
         return self._bytes + len(self._held) * _HELD_BYTES
 
     @property
+    def appended(self) -> int:
+        """Rows of an event table in memory."""
+        return sum(partial.height for partial in self._partials) if self.layout.appends else 0
+
+    @property
     def wary(self) -> bool:
         """Whether `evolve` is known to have killed a process and its records are not passed yet."""
         return self._notes is not None and self._notes.wary

@@ -258,6 +258,35 @@ def test_a_killed_rebuild_goes_on_from_its_last_flush(
     assert tables(db, retail) == before
 
 
+def test_an_event_table_is_written_while_the_log_is_read_and_goes_on_from_there_after_a_kill(
+    settings: Settings, db: Database, retail: Declared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fold_live(settings)
+    before = tables(db, retail)
+    monkeypatch.setattr(rebuild_module, "BATCH_RECORDS", 500)
+    monkeypatch.setattr(rebuild_module, "APPEND_ROWS", 300)
+    monkeypatch.setattr(building, "READ_RECORDS", 300)
+    flushed = []
+
+    def flush_or_die(self: staging.Staging, db: Database, original: Any = staging.Staging.flush) -> None:
+        flushed.append(self.layout.name)
+        if len(flushed) == 3:
+            raise Killed
+        original(self, db)
+
+    with monkeypatch.context() as dying:
+        dying.setattr(staging.Staging, "flush", flush_or_die)
+        with pytest.raises(Killed), Replay(settings) as replay:
+            replay.execute((), quiet)
+    assert flushed == ["basket_lines"] * 3
+    with Replay(settings) as replay:
+        left = {model.model: model.records for model in replay.plan(()).models}
+        report = replay.execute((), quiet)
+    assert left["basket_lines"] < left["baskets"]
+    assert {model.model: model.differing for model in report.models} == dict.fromkeys(TABLES, 0)
+    assert tables(db, retail) == before
+
+
 @pytest.mark.parametrize("whole", [1, 2, 3])
 def test_killed_while_only_some_tables_are_finished_a_rebuild_folds_the_others_on(
     settings: Settings, db: Database, retail: Declared, monkeypatch: pytest.MonkeyPatch, whole: int
