@@ -12,10 +12,10 @@ class CredentialsMissing(ApiError):
 
 
 class CredentialsInvalid(ApiError):
-    """No key that is taken now is the one that the request has: it is unknown, revoked, expired or mistyped."""
+    """No key that is taken now is the one that the request has: it is unknown, revoked, expired or mistyped; or its token is not sound."""
 
     code, status = "credentials-invalid", 401
-    remedy = "Send a key as it was printed when it was created or rotated; an admin sees with `refold keys list` which are taken."
+    remedy = "Send a key as it was printed when it was created or rotated (`refold keys list` shows which are taken), or a fresh token of the issuer."
 
 
 class Forbidden(ApiError):
@@ -33,10 +33,10 @@ class TooManyTries(ApiError):
 
 
 class KeysUnreadable(ApiError):
-    """This process has not been able to read the keys for a while, so it lets nobody in."""
+    """This process has not been able to read the keys, or the issuer's keys, for a while, so it lets nobody in by them."""
 
     code, status, retry_after = "keys-unreadable", 503, 2
-    remedy = "Start Postgres and the workers, which keep the table of keys (`refold status`)."
+    remedy = "Start Postgres and the workers, which keep the table of keys (`refold status`), or the issuer."
 
 
 class DoorOpen(RefoldError):
@@ -46,8 +46,8 @@ class DoorOpen(RefoldError):
     remedy = "Set REFOLD_API_DOORS=keys and create keys (docs/access.md), or say REFOLD_API_DOORS=open, or listen on 127.0.0.1."
 
 
-class KeysNeedArgon(RefoldError):
-    """The door `keys` needs a package that is not installed."""
+class AccessExtraMissing(RefoldError):
+    """The doors `keys` and `jwt` need a package that is not installed."""
 
     code = "access-extra-missing"
     remedy = "Install Refold with the extra `access`: pip install 'refold[access]'."

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from psycopg import OperationalError, pq
 from pydantic import (
@@ -21,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from refold.streams.addresses import is_address, is_loopback
 from refold.streams.errors import BadSettings, NotConnected
 from refold.streams.setting_sources import PREFIX, read
 
@@ -29,15 +31,6 @@ ACCESS = "access"
 ALONE = frozenset({"local", "open"})
 """Doors without a login."""
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
-
-
-_ADDRESS = re.compile(r"(?:[^\s:,/\[\]@]+|\[[0-9A-Fa-f:.%]+\]):(?P<port>[0-9]{1,5})")
-_MOST_PORT = 65_535
-
-
-def _is_address(server: str) -> bool:
-    found = _ADDRESS.fullmatch(server)
-    return found is not None and 0 < int(found["port"]) <= _MOST_PORT
 
 
 def _names(value: object) -> object:
@@ -88,10 +81,22 @@ class Settings(BaseModel):
     )
     api_host: str = Field(default="127.0.0.1", description="Address the HTTP API listens on.")
     api_port: int = Field(default=8080, ge=0, le=65535, description="Port the HTTP API listens on; 0 takes a free one.")
-    api_doors: Annotated[list[Literal["local", "open", "keys"]], BeforeValidator(_names)] = Field(
+    api_doors: Annotated[list[Literal["local", "open", "keys", "jwt"]], BeforeValidator(_names)] = Field(
         default=["local"],
         min_length=1,
-        description="Who may use the API: `local` is everybody on this machine, without a login; `keys` is who has a key; `open` is everybody who reaches its address, without a login.",
+        description="Who may use the API: `local` is everybody on this machine, without a login; `keys` is who has a key; `jwt` is who has a token of `jwt_issuer`; `open` is everybody who reaches its address, without a login.",
+    )
+    jwt_issuer: str | None = Field(
+        default=None,
+        description="Issuer of the tokens that the door `jwt` takes: an OpenID Connect provider, by https (or http on this machine).",
+    )
+    jwt_audience: str | None = Field(
+        default=None, min_length=1, description="Audience (`aud`) that a token must name: this API."
+    )
+    jwt_roles: str = Field(
+        default="roles",
+        pattern=r"^[^.]+(\.[^.]+)*$",
+        description="Claim that holds the roles, a list or a text with blanks; dots lead into objects, as in realm_access.roles.",
     )
     api_origins: Annotated[list[str], BeforeValidator(_names)] = Field(
         default=[],
@@ -168,6 +173,8 @@ class Settings(BaseModel):
     def _doors_agree(self) -> Self:
         if len(self.api_doors) > 1 and ALONE & set(self.api_doors):
             raise ValueError(f"api_doors: {' and '.join(sorted(ALONE))} are without a login, so each stands alone")
+        if ("jwt" in self.api_doors) != (self.jwt_issuer is not None and self.jwt_audience is not None):
+            raise ValueError("api_doors: the door `jwt` needs jwt_issuer and jwt_audience, and they need the door")
         if ACCESS in self.domains and "keys" not in self.api_doors:
             raise ValueError(f"domains: {ACCESS} is Refold's own domain; the door `keys` of api_doors adds it")
         return self
@@ -184,6 +191,17 @@ class Settings(BaseModel):
             ) from None
         return url
 
+    @field_validator("jwt_issuer")
+    @classmethod
+    def _trusted(cls, issuer: str | None) -> str | None:
+        """Keys that came over an open network would be anybody's."""
+        parts = urlsplit("https://none" if issuer is None else issuer)
+        if not (
+            parts.hostname and (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname)))
+        ):
+            raise ValueError(f"{issuer!r} is not of the form https://host/path")
+        return issuer
+
     @field_validator("kafka")
     @classmethod
     def _addresses(cls, servers: str | None) -> str | None:
@@ -191,7 +209,7 @@ class Settings(BaseModel):
         if servers is None:
             return None
         each = [server.strip() for server in servers.split(",")]
-        if (odd := next((server for server in each if not _is_address(server)), None)) is not None:
+        if (odd := next((server for server in each if not is_address(server)), None)) is not None:
             raise ValueError(f"{odd!r} is not of the form host:port; several are joined by commas")
         return ",".join(each)
 

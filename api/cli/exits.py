@@ -1,7 +1,7 @@
 """The exit code with which each error ends a command (docs/cli.md lists the codes)."""
 
 from refold.api import errors as api_errors
-from refold.api.access_errors import DoorOpen, KeyRefused, KeysNeedArgon, KeysNotConfigured
+from refold.api.access_errors import AccessExtraMissing, DoorOpen, KeyRefused, KeysNotConfigured
 from refold.api.embedded import errors as embedded_errors
 from refold.api.errors import FileUnreadable
 from refold.api.past_errors import ViewNotExplained
@@ -55,7 +55,7 @@ BY_KIND: dict[type[RefoldError], int] = {
     ViewNotExplained: USAGE,
     KeyUnfit: USAGE,
     DoorOpen: PRECONDITION,
-    KeysNeedArgon: PRECONDITION,
+    AccessExtraMissing: PRECONDITION,
     KeysNotConfigured: PRECONDITION,
     KeyRefused: PRECONDITION,
     DeclarationDiffers: PRECONDITION,

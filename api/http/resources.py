@@ -20,8 +20,8 @@ from refold.api.http.describe.metrics import metrics_page
 from refold.api.http.describe.registry import SchemaRegistry
 from refold.api.http.describe.seen import Watch
 from refold.api.http.describe.services import Check, OperationServices
+from refold.api.http.doors.checks import checks_of
 from refold.api.http.doors.door import Door
-from refold.api.http.doors.key_ring import KeyRing
 from refold.api.http.doors.principal import actor_of
 from refold.api.http.downloads.downloading import Downloads
 from refold.api.http.readiness import Readiness
@@ -95,8 +95,8 @@ class Resources:
         self.changes = Changes(
             ChangeSources(kafka, prefix, self.database.snapshot, self.notices, domains.catalog, found)
         )
-        self._ring = KeyRing(self.database.fetch) if "keys" in settings.api_doors else None
-        self.door = None if self._ring is None else Door(self._ring)
+        self._checks = checks_of(settings, self.database.fetch)
+        self.door = Door(self._checks) if self._checks else None
         self._readers: asyncio.Queue[History] = asyncio.Queue()
 
     @asynccontextmanager
@@ -119,13 +119,13 @@ class Resources:
         )
         for part in parts:
             await part.open()
-        if self._ring is not None:
-            await self._ring.open()
+        for check in self._checks:
+            await check.open()
         try:
             yield
         finally:
-            if self._ring is not None:
-                await self._ring.close()
+            for check in self._checks:
+                await check.close()
             for part in reversed(parts):
                 await part.close()
             await asyncio.gather(*(asyncio.to_thread(_close, producer) for producer in self._producers.values()))

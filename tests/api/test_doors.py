@@ -16,9 +16,10 @@ from refold.api.http.doors import key_ring
 from refold.api.http.doors.door import Door
 from refold.api.http.doors.key_ring import KeyRing
 from refold.api.http.doors.needs import need_of
-from refold.api.http.doors.openness import is_loopback, refuse_open
+from refold.api.http.doors.openness import refuse_open
 from refold.api.http.doors.principal import ASKS, Principal, actor_of, is_hidden, shown_domains
 from refold.api.http.doors.secret import Key, hash_of, is_of, new_key, read_key
+from refold.streams.addresses import is_loopback
 from refold.streams.errors import DatabaseUnavailable
 from refold.streams.settings import Settings
 
@@ -219,7 +220,7 @@ async def asked(door: Door, scope: Any) -> tuple[int, dict[str, str]]:
 def test_the_door_lets_in_whose_role_may_and_says_who_it_is() -> None:
     async def run() -> None:
         ring = KeyRing(Table([row(), row(id=OTHER.id, name="till", roles="producer", hash=OTHER_HASH)]).fetch)
-        door, read = Door(ring), "/v1/retail/store_daily"
+        door, read = Door([ring]), "/v1/retail/store_daily"
         assert (await asked(door, scope_of("/livez")))[1]["who"] == "nobody"
         status, headers = await asked(door, scope_of(read))
         assert (status, headers["www-authenticate"]) == (401, 'Bearer realm="refold"')
@@ -263,7 +264,7 @@ def test_a_long_answer_ends_when_its_key_is_revoked() -> None:
             sent.append(message["body"])
 
         with pytest.raises(ConnectionAbortedError):
-            await Door(ring).guarded(app)(scope_of("/v1/retail/a/changes", bearer(KEY)), None, send)  # type: ignore[arg-type]  # nothing is received
+            await Door([ring]).guarded(app)(scope_of("/v1/retail/a/changes", bearer(KEY)), None, send)  # type: ignore[arg-type]  # nothing is received
         assert sent == [b"1", b"2"]
         await ring.close()
 

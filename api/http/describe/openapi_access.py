@@ -5,7 +5,7 @@ from refold.api.access_errors import CredentialsInvalid, CredentialsMissing, For
 from refold.api.http.describe.openapi_parts import Json, problems
 from refold.api.http.doors.needs import need_of
 
-_SCHEME = {"type": "http", "scheme": "bearer", "description": "A key of this API: `Authorization: Bearer KEY`."}
+_SCHEME = {"type": "http", "scheme": "bearer", "description": "A key of this API, or a token of its issuer."}
 
 
 def guarded(document: Json) -> Json:

@@ -1,8 +1,9 @@
-"""The door `keys`: a request is let in with a key whose roles have the right that it needs."""
+"""The doors `keys` and `jwt`: a request is let in with a key or a token whose roles have the right that it needs."""
 
 import logging
 from collections.abc import Sequence
 from time import monotonic
+from typing import Protocol
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
@@ -10,7 +11,6 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from refold.access.roles import Right
 from refold.api.access_errors import CredentialsInvalid, CredentialsMissing, Forbidden, KeysUnreadable, TooManyTries
 from refold.api.errors import ApiError
-from refold.api.http.doors.key_ring import KeyRing
 from refold.api.http.doors.metrics import REFUSED
 from refold.api.http.doors.needs import need_of
 from refold.api.http.doors.principal import ASKS, Principal
@@ -21,17 +21,39 @@ _CHALLENGE = {401: 'Bearer realm="refold"', 403: 'Bearer realm="refold", error="
 _REFUSALS = (CredentialsMissing, CredentialsInvalid, Forbidden, TooManyTries, KeysUnreadable)
 _SCHEME = b"bearer "
 _HEADER = b"authorization"
-_MOST_TEXT = 1000
+_MOST_TEXT = 8000
 _RECENT_S, _MOST_RECENT = 0.5, 1000
 """Seconds for which the word on a header holds for kept answers, and headers that are remembered: to look closer takes longer than to answer."""
 _log = logging.getLogger(__name__)
 
 
+class Check(Protocol):
+    """Checks one kind of credentials."""
+
+    async def open(self) -> None:
+        """Begin to read what it checks against."""
+
+    async def close(self) -> None:
+        """Stop reading."""
+
+    def takes(self, text: str) -> bool:
+        """Whether a text is of this kind."""
+        ...
+
+    def known(self, text: str) -> Principal | None:
+        """Who has it, if it was checked before and still holds."""
+        ...
+
+    async def admit(self, text: str) -> Principal:
+        """Who has it. Raises CredentialsInvalid, TooManyTries, KeysUnreadable."""
+        ...
+
+
 class Door:
     """Stands before the whole application, and before the answers that are kept in memory."""
 
-    def __init__(self, ring: KeyRing) -> None:
-        self._ring = ring
+    def __init__(self, checks: Sequence[Check]) -> None:
+        self._checks = checks
         self._recent: dict[bytes, bool] = {}
         self._recent_until = 0.0
 
@@ -56,8 +78,18 @@ class Door:
             text = _bearer(headers)
         except ApiError:
             return False
-        principal = self._ring.known(text)
+        principal = self._known(text)
         return principal is not None and principal.has(Right.READ)
+
+    def _known(self, text: str) -> Principal | None:
+        return next((check.known(text) for check in self._checks if check.takes(text)), None)
+
+    def _check_of(self, text: str) -> Check:
+        """What checks such a text. Raises CredentialsInvalid."""
+        found = next((check for check in self._checks if check.takes(text)), None)
+        if found is None:
+            raise CredentialsInvalid("this is no key and no token of this API")
+        return found
 
     def guarded(self, app: ASGIApp) -> ASGIApp:
         """The application behind this door."""
@@ -83,7 +115,7 @@ class Door:
         if need is None:
             return _NOBODY, None
         text = _bearer(list(scope["headers"]))
-        principal = self._ring.known(text) or await self._ring.admit(text)
+        principal = self._known(text) or await self._check_of(text).admit(text)
         principal.require(need)
         return principal, text
 
@@ -91,7 +123,7 @@ class Door:
         """Breaks a long answer off once its key is no longer taken: a stream of changes may last for days."""
 
         async def passed(message: Message) -> None:
-            if message["type"] == "http.response.body" and message.get("more_body") and not self._ring.known(text):
+            if message["type"] == "http.response.body" and message.get("more_body") and not self._known(text):
                 raise ConnectionAbortedError("the key is no longer taken")
             await send(message)
 

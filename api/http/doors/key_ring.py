@@ -74,6 +74,10 @@ class KeyRing:
         await ended(self._task)
         self._hashing.shutdown(wait=False)
 
+    def takes(self, text: str) -> bool:
+        """Whether a text has the form of a key."""
+        return read_key(text) is not None
+
     def known(self, text: str) -> Principal | None:
         """Whose key this is, if this process has checked it before and it is still taken; else `admit` must say."""
         key = read_key(text)

@@ -8,7 +8,7 @@ import secrets
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
-from refold.api.access_errors import KeysNeedArgon
+from refold.api.access_errors import AccessExtraMissing
 
 if TYPE_CHECKING:  # the package is an extra
     from argon2 import PasswordHasher
@@ -53,12 +53,12 @@ def read_key(text: str) -> Key | None:
 
 
 def hash_of(secret: str) -> str:
-    """The argon2id hash, with its parameters and salt. Raises KeysNeedArgon."""
+    """The argon2id hash, with its parameters and salt. Raises AccessExtraMissing."""
     return str(_hasher().hash(secret))
 
 
 def is_of(secret: str, hashed: str) -> bool:
-    """Whether a hash is of this secret; takes as long as the hash's parameters say. Raises KeysNeedArgon."""
+    """Whether a hash is of this secret; takes as long as the hash's parameters say. Raises AccessExtraMissing."""
     hasher = _hasher()
     from argon2.exceptions import InvalidHashError, VerificationError
 
@@ -72,5 +72,5 @@ def _hasher() -> "PasswordHasher":
     try:
         from argon2 import PasswordHasher
     except ModuleNotFoundError:
-        raise KeysNeedArgon("The door `keys` needs the package argon2-cffi.") from None
+        raise AccessExtraMissing("The door `keys` needs the package argon2-cffi.") from None
     return PasswordHasher(time_cost=_PASSES, memory_cost=_MEMORY_KIB, parallelism=1)
