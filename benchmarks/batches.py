@@ -8,16 +8,14 @@ import argparse
 import asyncio
 import json
 import sys
-import tempfile
 import time
 from collections import Counter
-from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 from benchmarks.workers import cpu_seconds
 from refold.api.cli.stack import Stack
-from refold.api.embedded.removal import remove_data
+from refold.api.embedded.removal import passing_data
 from refold.streams.settings import Settings
 
 LINES_A_BASKET = 10
@@ -81,16 +79,14 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=60_000)
     parser.add_argument("--batches", type=int, default=2)
     arguments = parser.parse_args()
-    data = Path(tempfile.mkdtemp(prefix="refold-bench-"))
-    data.chmod(0o755)
-    settings = Settings.load({}).model_copy(update={"data": data, "api_port": 0})
-    with Stack(settings, lambda text: print(text, file=sys.stderr)) as stack:
-        stack.wait_until_ready()
-        asyncio.run(load(stack.api_url, 10_000, arguments.batches))
-        before = cpu(stack.pids())
-        took, found = asyncio.run(load(stack.api_url, arguments.lines, arguments.batches))
-        spent = {name: after - before[name] for name, after in cpu(stack.pids()).items()}
-    remove_data(data)
+    with passing_data("refold-bench-") as data:
+        settings = Settings.load({}).model_copy(update={"data": data, "api_port": 0})
+        with Stack(settings, lambda text: print(text, file=sys.stderr)) as stack:
+            stack.wait_until_ready()
+            asyncio.run(load(stack.api_url, 10_000, arguments.batches))
+            before = cpu(stack.pids())
+            took, found = asyncio.run(load(stack.api_url, arguments.lines, arguments.batches))
+            spent = {name: after - before[name] for name, after in cpu(stack.pids()).items()}
     print(
         json.dumps(
             {

@@ -9,9 +9,7 @@ the same Postgres just before.
 
 import argparse
 import json
-import tempfile
 import time
-from pathlib import Path
 
 from benchmarks.rival import appended_per_s as rival_per_s
 from benchmarks.workers import Pace, working
@@ -20,7 +18,7 @@ from refold.api.cli.signals import interrupt_on_sigterm
 from refold.api.demo.commands import commands
 from refold.api.demo.receipts import open_receipts
 from refold.api.demo.sending import open_producer, send
-from refold.api.embedded.removal import remove_data
+from refold.api.embedded.removal import passing_data
 from refold.api.embedded.servers import Servers
 from refold.streams.domain import load_domains
 from refold.streams.log.topics import ensure_topics
@@ -75,9 +73,7 @@ def main() -> None:
     interrupt_on_sigterm()
     parser.add_argument("--weeks", type=int, default=4)
     arguments = parser.parse_args()
-    data = Path(tempfile.mkdtemp(prefix="refold-bench-commands-"))
-    data.chmod(0o755)
-    with Servers(data, say) as servers:
+    with passing_data("refold-bench-commands-") as data, Servers(data, say) as servers:
         found = servers.endpoints()
         base = Settings.load({}).model_copy(update={"data": data})
         settings = [
@@ -88,7 +84,6 @@ def main() -> None:
         alone = decide_and_append(settings[0])
         alone.print("decided and appended, nothing folded beside it")
         sustained, sent, sent_per_s = sustain(settings[1], arguments.weeks)
-    remove_data(data)
     sustained.print("decided, folded and shown")
     profile = {role: round(seconds / sustained.records * 1e6, 1) for role, seconds in sustained.cpu.items()}
     print(

@@ -21,7 +21,7 @@ import psutil
 
 from refold.api.cli.stack import Stack
 from refold.api.embedded.postgres import wheel_binaries
-from refold.api.embedded.removal import remove_data
+from refold.api.embedded.removal import passing_data
 from refold.streams.postgres.connection import Database, connect
 from refold.streams.settings import Settings
 
@@ -132,15 +132,15 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    data = Path(tempfile.mkdtemp(prefix="refold-bench-"))
-    data.chmod(0o755)
-    with Stack(Settings.load({}).model_copy(update={"data": data, "api_port": 0}), lambda _: None) as stack:
+    with (
+        passing_data("refold-bench-") as data,
+        Stack(Settings.load({}).model_copy(update={"data": data, "api_port": 0}), lambda _: None) as stack,
+    ):
         stack.wait_until_ready()
         with connect(stack.settings.dsn(), application_name="bench") as db:
             fill(db, arguments.rows)
         api = psutil.Process(stack.pids()["api"])
         found = measured(stack.api_url, stack.settings.dsn(), api, arguments.rounds, arguments.rows)
-    remove_data(data)
     print(json.dumps(found))
 
 

@@ -7,15 +7,13 @@ import argparse
 import asyncio
 import json
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 
 from refold.api.cli.stack import Stack
 from refold.api.demo.latency import measure
-from refold.api.embedded.removal import remove_data
+from refold.api.embedded.removal import passing_data
 from refold.streams.settings import Settings
 
 WARM_UP = 100
@@ -35,13 +33,11 @@ def running_api(url: str | None) -> Iterator[tuple[str, Pids]]:
 @contextmanager
 def running_stack() -> Iterator[Stack]:
     """Embedded servers and all processes, ready, as long as the block; their data is removed then."""
-    data = Path(tempfile.mkdtemp(prefix="refold-bench-"))
-    data.chmod(0o755)
-    settings = Settings.load({}).model_copy(update={"data": data, "api_port": 0})
-    with Stack(settings, lambda text: print(text, file=sys.stderr)) as stack:
-        stack.wait_until_ready()
-        yield stack
-    remove_data(data)
+    with passing_data("refold-bench-") as data:
+        settings = Settings.load({}).model_copy(update={"data": data, "api_port": 0})
+        with Stack(settings, lambda text: print(text, file=sys.stderr)) as stack:
+            stack.wait_until_ready()
+            yield stack
 
 
 def main() -> None:

@@ -14,12 +14,10 @@ import argparse
 import json
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from uuid import uuid5
 
 import httpx
@@ -31,7 +29,7 @@ from refold.api.cli.stack import Stack
 from refold.api.demo.commands import Wish, commands
 from refold.api.demo.receipts import open_receipts
 from refold.api.demo.sending import open_producer, send_one
-from refold.api.embedded.removal import remove_data
+from refold.api.embedded.removal import passing_data
 from refold.retail.schemas.basket import BASKET
 from refold.retail.schemas.product import PRODUCT
 from refold.streams.log.topics import events_topic
@@ -188,14 +186,12 @@ def main() -> None:
     parser.add_argument("--commands", type=int, default=2_000_000)
     arguments = parser.parse_args()
     interrupt_on_sigterm()
-    data = Path(tempfile.mkdtemp(prefix="refold-bench-memory-"))
-    data.chmod(0o755)
-    settings = Settings.load({}).model_copy(update={"data": data, "api_port": 0})
-    with Stack(settings, lambda text: print(text, file=sys.stderr)) as stack:
-        stack.wait_until_ready()
-        load = Load(stack, arguments.commands)
-        per_s = load.run()
-    remove_data(data)
+    with passing_data("refold-bench-memory-") as data:
+        settings = Settings.load({}).model_copy(update={"data": data, "api_port": 0})
+        with Stack(settings, lambda text: print(text, file=sys.stderr)) as stack:
+            stack.wait_until_ready()
+            load = Load(stack, arguments.commands)
+            per_s = load.run()
     found = load.samples.found()
     print(f"\n{table(found)}")
     flat = {name for name, row in found.items() if abs(row["ratio"] - 1) <= MOST_APART} - load.samples.restarted

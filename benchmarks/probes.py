@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import sys
-import tempfile
 import threading
 import time
 from collections import Counter
@@ -17,12 +16,11 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from itertools import cycle
-from pathlib import Path
 
 from refold.api.cli.roles import WORKERS, probe_port
 from refold.api.cli.stack import Stack
 from refold.api.embedded.ports import HOST, is_free
-from refold.api.embedded.removal import remove_data
+from refold.api.embedded.removal import passing_data
 from refold.streams.settings import Settings
 
 EVERY_S = 0.02
@@ -77,16 +75,14 @@ def main() -> None:
     parser.add_argument("--silent", type=float, default=8.0, help="seconds for which the broker is stopped (SIGSTOP)")
     parser.add_argument("--after", type=float, default=20.0, help="seconds from its end (SIGTERM, then a new start)")
     arguments = parser.parse_args()
-    data = Path(tempfile.mkdtemp(prefix="refold-bench-"))
-    data.chmod(0o755)
-    first = next(port for port in range(21_000, 31_000, 10) if all(map(is_free, range(port, port + len(WORKERS)))))
-    settings = Settings.load({}).model_copy(update={"data": data, "api_port": 0, "probe_port": first})
-    with Stack(settings, lambda text: print(text, file=sys.stderr)) as stack:
-        stack.wait_until_ready()
-        doors = [Door("api", stack.settings.api_port, ("/readyz",))]
-        doors += [Door(role, probe_port(settings, role, 1) or 0, ("/readyz", "/livez")) for role in WORKERS]
-        restart(stack, doors, arguments.silent, arguments.after)
-    remove_data(data)
+    with passing_data("refold-bench-") as data:
+        first = next(port for port in range(21_000, 31_000, 10) if all(map(is_free, range(port, port + len(WORKERS)))))
+        settings = Settings.load({}).model_copy(update={"data": data, "api_port": 0, "probe_port": first})
+        with Stack(settings, lambda text: print(text, file=sys.stderr)) as stack:
+            stack.wait_until_ready()
+            doors = [Door("api", stack.settings.api_port, ("/readyz",))]
+            doors += [Door(role, probe_port(settings, role, 1) or 0, ("/readyz", "/livez")) for role in WORKERS]
+            restart(stack, doors, arguments.silent, arguments.after)
     print(json.dumps({door.name: door.found() for door in doors}))
 
 

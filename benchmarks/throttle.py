@@ -11,13 +11,11 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from statistics import median
 from typing import Any, Self
 
@@ -28,7 +26,7 @@ from benchmarks.receipts import decided
 from benchmarks.year import fresh_database, say
 from refold.api.cli.stack import Stack
 from refold.api.demo.latency import Latency, measure
-from refold.api.embedded.removal import remove_data
+from refold.api.embedded.removal import passing_data
 from refold.api.embedded.servers import Servers
 from refold.streams.domain import load_domains
 from refold.streams.log.topics import ensure_topics
@@ -44,29 +42,27 @@ PHASES: dict[str, Sequence[str] | None] = {"idle": None, "rebuild": (), "throttl
 @contextmanager
 def running(weeks: int) -> Iterator[tuple[str, Settings]]:
     """A stack over a log of receipts, with everything folded: the API's URL and the settings."""
-    data = Path(tempfile.mkdtemp(prefix="refold-bench-"))
-    data.chmod(0o755)
-    settings = Settings.load({}).model_copy(update={"data": data, "api_port": 0})
-    with Servers(data, say) as servers:
-        found = servers.endpoints()
-        assert found.kafka
-        assert found.database_url
-        settings = settings.with_servers(found.kafka, fresh_database(found.database_url, "bench"))
-        domains = load_domains(settings.domains)
-        with connect(settings.dsn(), application_name="bench") as db:
-            bootstrap(db)
-            when_kafka_answers(lambda: ensure_topics(settings, domains, db))
-        writer = LogWriter(settings, domains)
-        records = writer.write(decided(weeks))
-        writer.fill_commands()
-        with Stack(settings, say) as stack:
-            stack.wait_until_ready(300)
-            say("the workers fold the log")
-            while folded(settings) < records:
-                time.sleep(1)
-            asyncio.run(measure(stack.api_url, WARM_UP, 20.0))
-            yield stack.api_url, stack.settings
-    remove_data(data)
+    with passing_data("refold-bench-") as data:
+        settings = Settings.load({}).model_copy(update={"data": data, "api_port": 0})
+        with Servers(data, say) as servers:
+            found = servers.endpoints()
+            assert found.kafka
+            assert found.database_url
+            settings = settings.with_servers(found.kafka, fresh_database(found.database_url, "bench"))
+            domains = load_domains(settings.domains)
+            with connect(settings.dsn(), application_name="bench") as db:
+                bootstrap(db)
+                when_kafka_answers(lambda: ensure_topics(settings, domains, db))
+            writer = LogWriter(settings, domains)
+            records = writer.write(decided(weeks))
+            writer.fill_commands()
+            with Stack(settings, say) as stack:
+                stack.wait_until_ready(300)
+                say("the workers fold the log")
+                while folded(settings) < records:
+                    time.sleep(1)
+                asyncio.run(measure(stack.api_url, WARM_UP, 20.0))
+                yield stack.api_url, stack.settings
 
 
 def folded(settings: Settings) -> int:
