@@ -196,7 +196,7 @@ class BadMemory(RefoldError):
     """`--memory` is not a whole number with MB, GB, MiB or GiB, or is less than a replay takes."""
 
     code = "memory-invalid"
-    remedy = "Write for example `--memory 2GB`. The default is 1GB, the least 640MB."
+    remedy = "Write for example `--memory 2GB`. The default is 1GB, the least 800MB."
 
 
 class ViewInvalid(RefoldError):

@@ -8,10 +8,10 @@ from refold.projections.errors import BadMemory
 from refold.projections.replay.memory import rows_room
 
 
-def test_a_gigabyte_leaves_a_third_of_what_the_program_does_not_take() -> None:
-    assert rows_room("1GB") == (10**9 - 512 * 2**20) // 3
-    assert rows_room("2GiB") == (2 * 2**30 - 512 * 2**20) // 3
-    assert rows_room("640MB") > 32 * 2**20
+def test_a_gigabyte_leaves_a_quarter_of_what_the_program_does_not_take() -> None:
+    assert rows_room("1GB") == (10**9 - 640 * 2**20) // 4
+    assert rows_room("2GiB") == (2 * 2**30 - 640 * 2**20) // 4
+    assert rows_room("800MB") > 30 * 2**20
 
 
 @pytest.mark.parametrize(
@@ -23,9 +23,9 @@ def test_what_is_no_whole_number_with_a_unit_is_refused(text: str) -> None:
     assert refused.value.code == "memory-invalid"
 
 
-@pytest.mark.parametrize("text", ["1MB", "639MB", "610MiB"])
+@pytest.mark.parametrize("text", ["1MB", "799MB", "762MiB"])
 def test_less_than_a_replay_takes_is_refused(text: str) -> None:
-    with pytest.raises(BadMemory, match="at least 640MB"):
+    with pytest.raises(BadMemory, match="at least 800MB"):
         rows_room(text)
 
 
