@@ -1,14 +1,15 @@
 """Reads the records at given offsets: from several stretches of all partitions at once, each time little more than their batches.
 
-The offsets of a partition are divided into stretches. One round asks for the next batch of each stretch, and decodes
-all that arrive as one block: a round trip and a decode of columns cost far more than a batch. While one half of the
-stretches is decoded, the answers to the other half arrive.
+A window of each partition's offsets is divided into stretches. One round asks for the next batch of each stretch, and
+decodes all that arrive as one block: a round trip and a decode of columns cost far more than a batch. While one half of
+the stretches is decoded, the answers to the other half arrive. A window is handed on in order once it is read whole.
 """
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from operator import itemgetter
 from time import monotonic
 
 import numpy as np
@@ -23,6 +24,8 @@ _FEWEST_BYTES, _MOST_BYTES = 16 << 10, 8 << 20
 _ROUND_BYTES = 8 << 20
 """About the bytes of a round. Each place gets one stretch at least, so large batches make a round larger."""
 _STRETCHES, _HALVES = 8, 2
+_FIRST, _MOST_RECORDS, _WINDOW_BYTES = 64, 8_192, 16 << 20
+"""Offsets of a partition in the first window; most in a later one, which has about so many bytes of records in all."""
 _POLL_S, _SILENCE_S = 1.0, 15.0
 Records = list[tuple[int, bytes | None]]
 """Offsets with their values, ascending."""
@@ -62,10 +65,22 @@ class PlaceReader:
         self._fetcher = Fetcher(servers, topics, place_bytes=_FEWEST_BYTES)
 
     def read(self, wanted: Mapping[Place, Sequence[int]]) -> Iterator[tuple[Place, Records]]:
-        """The records at these offsets as they arrive; those of a place in no order.
+        """The records at these offsets, ascending in each place.
 
         Raises LogHole, LogTrimmed, LogCorrupt; KafkaUnavailable after some seconds without a record.
         """
+        left, most = {place: offsets for place, offsets in wanted.items() if offsets}, _FIRST
+        while left:
+            found: dict[Place, Records] = {place: [] for place in left}
+            for place, records in self._window({place: offsets[:most] for place, offsets in left.items()}):
+                found[place] += records
+            left = {place: offsets[most:] for place, offsets in left.items() if len(offsets) > most}
+            most = _next_window(found)
+            for place, records in found.items():
+                yield place, sorted(records, key=itemgetter(0))
+
+    def _window(self, wanted: Mapping[Place, Sequence[int]]) -> Iterator[tuple[Place, Records]]:
+        """The records at these offsets as they arrive, in no order."""
         halves = _divided(wanted)
         with ThreadPoolExecutor(1, "places") as asking:
             waiting = deque((half, asking.submit(self._ask, half)) for half in halves)
@@ -114,6 +129,13 @@ class PlaceReader:
         elif answers:  # every batch was cut off
             self._fetcher.place_bytes = min(_MOST_BYTES, 2 * self._fetcher.place_bytes)
         return found
+
+
+def _next_window(found: Mapping[Place, Records]) -> int:
+    """How many offsets of each place to read next, for their number and size so far."""
+    size = sum(len(value or b"") for records in found.values() for _, value in records)
+    number = sum(len(records) for records in found.values())
+    return min(_MOST_RECORDS, max(1, _WINDOW_BYTES * number // (len(found) * max(1, size))))
 
 
 def _divided(wanted: Mapping[Place, Sequence[int]]) -> list[list[_Stretch]]:

@@ -54,20 +54,20 @@ def reader(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> PlaceReader:
     return PlaceReader("nowhere:1", ["t"])
 
 
-@given(LOGS, st.integers(1, 2_000), st.data())
+@given(LOGS, st.integers(1, 2_000), st.sampled_from([1, 5, 64]), st.data())
 @settings(deadline=None)  # the first batch with a null makes Polars print a backtrace, which takes its time
-def test_every_wanted_record_is_read_once(
-    log: dict[Place, list[tuple[int, list[Record]]]], most: int, drawn: st.DataObject
+def test_every_wanted_record_is_read_once_and_in_order(
+    log: dict[Place, list[tuple[int, list[Record]]]], most: int, window: int, drawn: st.DataObject
 ) -> None:
     values = {place: [value for _, some in batches for _, value, _ in some] for place, batches in log.items()}
     wanted = {place: sorted(drawn.draw(st.sets(st.integers(0, len(held) - 1)))) for place, held in values.items()}
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(place_reader, "_FIRST", window)
+        patch.setattr(place_reader, "_MOST_RECORDS", window)
         found: dict[Place, list[tuple[int, bytes | None]]] = {place: [] for place in values}
         for place, records in reader(Broker(log, most), patch).read(wanted):
             found[place] += records
-    assert {place: sorted(records) for place, records in found.items()} == {
-        place: [(at, values[place][at]) for at in offsets] for place, offsets in wanted.items()
-    }
+    assert found == {place: [(at, values[place][at]) for at in offsets] for place, offsets in wanted.items()}
 
 
 def test_near_and_far_offsets_take_few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
