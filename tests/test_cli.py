@@ -27,6 +27,7 @@ COMMANDS += [
 ]
 COMMANDS += [["replay", "snapshots", name] for name in ("list", "drop")]
 COMMANDS += [["log", "void"], ["log", "voids"]]
+COMMANDS += [["keys", name] for name in ("create", "list", "rotate", "revoke")]
 COMMANDS += [["schemas", name] for name in ("freeze", "check", "list", "log-check")]
 
 
@@ -219,3 +220,15 @@ def test_a_drop_says_what_it_frees(number: int, execute: bool, said: str, capsys
 )
 def test_a_number_is_followed_by_its_noun_in_the_form_of_the_number(number: int, things: str, said: str) -> None:
     assert counted(number, things) == said
+
+
+def test_the_demo_says_that_it_has_no_key(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("REFOLD_API_DOORS", "keys")
+    assert cli.run(["demo", "--exit"]) == exits.USAGE
+    assert "sends its receipts without a key" in capsys.readouterr().err
+
+
+def test_commands_about_keys_say_that_nobody_needs_one(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["create", "till", "--role", "producer"], ["list"], ["rotate", "x"], ["revoke", "x"]):
+        assert cli.run(["keys", *words]) == exits.PRECONDITION
+        assert "keys-not-configured" in capsys.readouterr().err

@@ -17,7 +17,7 @@ from refold.api.demo.loyalty import Loyalty, open_loyalty
 from refold.api.demo.receipts import Receipts, open_receipts
 from refold.api.demo.run import run
 from refold.streams.errors import BadSettings
-from refold.streams.settings import Settings
+from refold.streams.settings import ALONE, Settings
 
 WIDTH = 120
 TO_TRY = (
@@ -44,6 +44,8 @@ def demo(*, weeks: Weeks = 4, all_: All = False, exit_: Exit = False, json: bool
     settings = Settings.load()
     if "retail" not in settings.domains:
         raise BadSettings("The demo needs the domain `retail` among REFOLD_DOMAINS.")
+    if not ALONE & set(settings.api_doors):
+        raise BadSettings("The demo sends its receipts without a key: it needs the door `local` of REFOLD_API_DOORS.")
     interrupt_on_sigterm()
     with ExitStack() as held:
         receipts, loyalty = held.enter_context(open_receipts()), held.enter_context(open_loyalty())
