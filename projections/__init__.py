@@ -9,6 +9,7 @@ from refold.projections.declaring.declaration import Entity, Evolve, Rollup, Vie
 from refold.projections.declaring.event_table import EventTable, cell
 from refold.projections.declaring.expressions import (
     ACTOR,
+    CATEGORY,
     CORRELATION_ID,
     EVENT_TYPE,
     OCCURRED_AT,
@@ -38,12 +39,13 @@ from refold.projections.declaring.expressions import (
     year,
 )
 from refold.projections.declaring.formulas import column, computed, difference, duration, ratio, share
-from refold.projections.declaring.gathering import events, key
+from refold.projections.declaring.gathering import events, key, rejections
 from refold.projections.declaring.links import Link
 from refold.projections.errors import BadDeclaration
 
 __all__ = [
     "ACTOR",
+    "CATEGORY",
     "CORRELATION_ID",
     "EVENT_TYPE",
     "OCCURRED_AT",
@@ -81,6 +83,7 @@ __all__ = [
     "not_",
     "quarter",
     "ratio",
+    "rejections",
     "share",
     "step",
     "trim",

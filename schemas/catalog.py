@@ -20,6 +20,7 @@ from refold.schemas.errors import EventRetired, FrozenUnreadable, SchemaCollisio
 from refold.schemas.meta import CLAIM, REJECTED, VOIDING
 from refold.schemas.newer import explains, why_unresolved
 from refold.schemas.record import Record
+from refold.schemas.rejections import REJECTION, RejectedCommand
 from refold.schemas.upcast import Upcasts, upcasts_of
 
 RETIRED_CHANGED = "Restore the retired class as it was released last: no code writes it, so it gets no new version."
@@ -166,10 +167,12 @@ class Catalog:
 
     def latest(self, cls: type[Event | Command]) -> Writer:
         """The current schema of a class, or the last one of a retired class."""
-        return self._latest[cls]
+        return REJECTION_WRITER if cls is RejectedCommand else self._latest[cls]
 
     def event_writers(self, category: str, name: str) -> list[Writer]:
-        """All released schemas of one event type."""
+        """All released schemas of one event type. A rejection has one, whatever its category."""
+        if name == REJECTION:
+            return [REJECTION_WRITER]
         return [w for w in self.by_id.values() if (w.kind, w.category, w.name) == (Kind.EVENT, category, name)]
 
     def command_class(self, category: str, name: str) -> type[Command] | None:

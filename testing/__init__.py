@@ -13,14 +13,14 @@ with suppress(ImportError):  # pytest explains the kit's asserts as it explains 
     pytest.register_assert_rewrite("refold.testing.deciding", "refold.testing.rows")
 
 from refold.testing.deciding import given, rejected
-from refold.testing.happening import event_at
+from refold.testing.happening import event_at, rejected_at
 from refold.testing.purity import Impure
 from refold.testing.rows import rows
 
 if TYPE_CHECKING:
     from refold.testing.running import Running, stack
 
-__all__ = ["Impure", "Running", "event_at", "given", "rejected", "rows", "stack"]
+__all__ = ["Impure", "Running", "event_at", "given", "rejected", "rejected_at", "rows", "stack"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Events as they would be in the log: `event_at` says what happened, and `LogOf` has it as records."""
+"""Events and rejections as they would be in the log: `event_at` and `rejected_at` say what happened, `records_of` has it as records."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from uuid import UUID
 
 from refold.schemas.avro import schema_of
 from refold.schemas.catalog import Catalog
-from refold.schemas.codec import Codec
-from refold.schemas.contracts import Category, Event, is_stream_id
+from refold.schemas.codec import Codec, Rejection, encode_rejection
+from refold.schemas.contracts import Category, Command, Event, is_stream_id
 from refold.schemas.errors import BadValue
 from refold.schemas.identity import event_uuid
 from refold.schemas.meta import Meta
@@ -23,13 +23,22 @@ WRITER = UUID(int=1)
 
 @dataclass(frozen=True)
 class Happened:
-    """An event of a stream, and when it occurred."""
+    """An event of a stream, or a rejection of a command to it, and when it occurred."""
 
     stream: str
     at: datetime
-    event: Event
+    event: "Event | Refused"
     actor: str | None = None
     correlation_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A rejection: the type of its command, its code, and its sentence."""
+
+    command: type[Command]
+    code: str
+    message: str
 
 
 def event_at(
@@ -39,6 +48,29 @@ def event_at(
 
     Raises ValueError for a time without a zone and for a text that names no stream.
     """
+    return _happened(stream, at, event, actor, correlation_id)
+
+
+def rejected_at(  # noqa: PLR0913 - what a rejection's record holds
+    stream: str,
+    at: datetime | str,
+    command: type[Command],
+    code: str,
+    message: str = "",
+    *,
+    actor: str | None = None,
+    correlation_id: str | None = None,
+) -> Happened:
+    """A rejected command for `rows`: its stream, when it occurred, its type, and the rejection's code and sentence.
+
+    Raises ValueError as `event_at` does.
+    """
+    return _happened(stream, at, Refused(command, code, message), actor, correlation_id)
+
+
+def _happened(
+    stream: str, at: datetime | str, event: Event | Refused, actor: str | None, correlation_id: str | None
+) -> Happened:
     time = datetime.fromisoformat(at) if isinstance(at, str) else at
     if time.tzinfo is None:
         raise ValueError(f"the time {at} has no zone: write 2026-01-31T10:00Z, or give a datetime with a tzinfo")
@@ -75,25 +107,35 @@ def _retired(category: Category) -> tuple[type[Event], ...]:
     return tuple(upcasts_of(category).by_class)
 
 
-def category_of(categories: Iterable[Category], event: Event) -> Category:
-    """The category that an event is of, today's or retired. Raises TypeError if it is of none."""
+def category_of(categories: Iterable[Category], event: Event | Refused) -> Category:
+    """The category that an event, today's or retired, or a rejected command is of. Raises TypeError if it is of none."""
     names = []
     for category in categories:
-        if type(event) in (*category.events, *_retired(category)):
+        if isinstance(event, Refused):
+            if event.command in category.commands:
+                return category
+        elif type(event) in (*category.events, *_retired(category)):
             return category
         names.append(category.name)
+    if isinstance(event, Refused):
+        raise TypeError(f"{event.command.__name__} is no command of {' or '.join(names)}, so no column can read it")
     raise TypeError(f"{type(event).__name__} is no event of {' or '.join(names)}, so no column can read it")
 
 
 def stored(category: Category, one: Happened, version: int, number: int) -> bytes:
-    """What happened as the bytes of a record; `number`: its place in the test's log. Raises BadValue."""
+    """What happened as the bytes of a record; `number`: its place in the test's log. Raises BadValue.
+
+    `version`: of the stream after it. A rejection leaves the stream as it was.
+    """
     command = UUID(int=number + 1)
     meta = Meta(
         writer=WRITER, command_id=command, body_hash=bytes(16),
         event_id=event_uuid(category.name, one.stream, command, 0), category=category.name, stream=one.stream,
-        version=version, base_version=version - 1, seq=number, index=0, count=1, command_offset=number,
+        version=version, base_version=version - (not isinstance(one.event, Refused)), seq=number, index=0, count=1, command_offset=number,
         occurred_at=one.at, recorded_at=one.at, actor=one.actor, correlation_id=one.correlation_id,
     )  # fmt: skip
+    if isinstance(one.event, Refused):
+        return encode_rejection(meta, Rejection(one.event.command.__name__, one.event.code, one.event.message))
     return writer_of(category).event(meta, sound(one.event))
 
 
@@ -112,7 +154,8 @@ def records_of(categories: Sequence[Category], happened: Iterable[Happened]) -> 
     found = []
     for number, one in enumerate(happened):
         category = category_of(categories, one.event)
-        version = versions[category.name, one.stream] = versions.get((category.name, one.stream), 0) + 1
+        is_event = not isinstance(one.event, Refused)
+        version = versions[category.name, one.stream] = versions.get((category.name, one.stream), 0) + is_event
         found.append(Record(category.name, one.stream, stored(category, one, version, number)))
     return found
 

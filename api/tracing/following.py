@@ -94,7 +94,7 @@ class Reading:
         for sub, event in enumerate(record.events):
             kind = EventType(record.category, type(event))
             for layout in self.layouts.get(kind, ()):
-                key = plan(layout, kind)[0](row_of(record.meta, event) | {SUB: sub})
+                key = plan(layout, kind)[0](row_of(record.meta, event, record.offset) | {SUB: sub})
                 if key is None:
                     continue
                 found[layout.model.domain, layout.name, key] = RowTouched(layout, key)

@@ -135,6 +135,11 @@ class Entity:
             _check_evolve(self.name, self.evolve)
         if any(kind.category != self.category for kind in handled(self)):
             raise BadDeclaration(f"{self.name}: an entity gathers events of its own category only")
+        if any(kind.is_rejection for kind in handled(self)):
+            raise BadDeclaration(
+                f"{self.name}: an entity gathers no rejections, since a rejected command changes no stream, and may name one"
+                ' that never began; count them in a rollup: key={"stream": key(STREAM, "Its stream.")}'
+            )
         if self.deleted_when is not None and self.deleted_when not in self.category.events:
             raise BadDeclaration(f"{self.name}: {self.deleted_when.__name__} is no event of {self.category.name}")
 

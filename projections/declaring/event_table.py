@@ -14,10 +14,13 @@ from refold.projections.declaring.gathering import Column, Events, Key
 from refold.projections.declaring.indexes import Indexes
 from refold.projections.declaring.links import Link
 from refold.projections.errors import BadDeclaration
+from refold.schemas.columns import envelope as m
 from refold.schemas.upcast import upcasts_of
 
 Named = tuple[str, str]
 """The name of a column and its text for people."""
+_VERSION: Named = ("version", "Version of the stream with this event.")
+_PLACE: Named = ("record_offset", "Offset of the rejection in the stream's partition of the topic of events.")
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class EventTable(Rollup):
     """A row for each event of given types that fulfils their condition; a column is null for types without its fields.
 
     `stream`, `version`: name and text of the two columns of the key. `part`: of a third one, which retired events need that
-    are read as several.
+    are read as several. Several rejections may have one version: their second column is the offset of the record.
     """
 
     of: Events
@@ -52,7 +55,7 @@ class EventTable(Rollup):
         of: Events,
         columns: Mapping[str, Cell],
         stream: Named = ("stream", "Stream of the event."),
-        version: Named = ("version", "Version of the stream with this event."),
+        version: Named = _VERSION,
         part: Named | None = None,
         units: Mapping[str, str] | None = None,
         links: Mapping[str, Link] | None = None,
@@ -68,7 +71,12 @@ class EventTable(Rollup):
                 f"{name}: its events are of {', '.join(sorted(categories))}: declare a table for each category,"
                 " since streams of two categories may have one name"
             )
-        key = {stream[0]: Key(STREAM, stream[1]), version[0]: Key(VERSION, version[1])}
+        if len({kind.is_rejection for kind in of.types}) > 1:
+            raise BadDeclaration(f"{name}: a table has rows of events or of rejections: declare one for each")
+        at: Expression = VERSION
+        if of.types[0].is_rejection:
+            at, version = Field(m.OFFSET), _PLACE if version is _VERSION else version
+        key = {stream[0]: Key(STREAM, stream[1]), version[0]: Key(at, version[1])}
         if part is not None:
             key[part[0]] = Key(Part(), part[1])
         elif split := _split(of):

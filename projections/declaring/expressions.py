@@ -139,6 +139,7 @@ Expression = Value
 
 OCCURRED_AT = Field(m.OCCURRED_AT)
 RECORDED_AT = Field(m.RECORDED_AT)
+CATEGORY = Field(m.CATEGORY)
 STREAM = Field(m.STREAM)
 VERSION = Field(m.VERSION)
 ACTOR = Field(m.ACTOR)

@@ -20,9 +20,11 @@ from refold.projections.declaring.sql_types import (
     of_avro,
 )
 from refold.projections.errors import BadDeclaration
-from refold.schemas.avro import resolved, schema_of
+from refold.schemas.avro import Schema, resolved, schema_of
 from refold.schemas.columns import envelope as m
 from refold.schemas.contracts import Category, Event
+from refold.schemas.meta import REJECTED
+from refold.schemas.rejections import RejectedCommand
 
 _WORDS = {
     INTEGER: "an int",
@@ -36,10 +38,15 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class EventType:
-    """One type of event of one category."""
+    """One type of event of one category, or its rejections."""
 
     category: Category
     event: type[Event]
+
+    @property
+    def is_rejection(self) -> bool:
+        """Whether its records are rejections: they change no stream, so several have one version."""
+        return self.event is RejectedCommand
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,8 @@ def field_type(kind: EventType, name: str, where: str = "") -> FieldType:
     """The type of a field of one event type. Raises BadDeclaration if the field is missing or no column can hold it."""
     if name in ENVELOPE_TYPES:
         return FieldType(ENVELOPE_TYPES[name], nullable=name in {m.ACTOR, m.CORRELATION_ID})
+    if name == m.OFFSET and kind.is_rejection:
+        return FieldType(BIGINT, nullable=False)
     avro = _avro_fields(kind).get(name)
     if avro is None:
         raise BadDeclaration(f"{where}: {kind.event.__name__} has no field {name}")
@@ -79,7 +88,7 @@ def field_type(kind: EventType, name: str, where: str = "") -> FieldType:
 def field_text(kind: EventType, name: str, where: str) -> str:
     """The text of a field in the event's contract. Raises BadDeclaration if the field is missing."""
     found = next(
-        (field["doc"] for field in schema_of(kind.event, kind.category.name)["fields"][1:] if field["name"] == name),
+        (field["doc"] for field in _schema(kind)["fields"][1:] if field["name"] == name),
         None,
     )
     if found is None:
@@ -89,12 +98,16 @@ def field_text(kind: EventType, name: str, where: str) -> str:
 
 def has_field(kind: EventType, name: str) -> bool:
     """Whether events of the type, or every event's envelope, have a field."""
-    return name in ENVELOPE_TYPES or name in _avro_fields(kind)
+    return name in ENVELOPE_TYPES or name in _avro_fields(kind) or (name == m.OFFSET and kind.is_rejection)
 
 
 @cache
 def _avro_fields(kind: EventType) -> dict[str, Any]:
-    return {f["name"]: f["type"] for f in resolved(schema_of(kind.event, kind.category.name)["fields"][1:])}
+    return {f["name"]: f["type"] for f in resolved(_schema(kind)["fields"][1:])}
+
+
+def _schema(kind: EventType) -> Schema:
+    return REJECTED if kind.is_rejection else schema_of(kind.event, kind.category.name)
 
 
 def _enum_of(kind: EventType, name: str) -> type[Enum]:

@@ -7,7 +7,8 @@ from refold.projections.declaring.conditions import Condition
 from refold.projections.declaring.expressions import Expression, Field
 from refold.projections.declaring.field_types import EventType
 from refold.projections.errors import BadDeclaration
-from refold.schemas.contracts import Category, Event
+from refold.schemas.contracts import Category, Command, Event
+from refold.schemas.rejections import RejectedCommand
 from refold.schemas.upcast import upcasts_of
 
 Gather = Literal["count", "sum", "min", "max", "first", "last", "value", "avg", "stddev", "variance", "any", "all"]
@@ -92,6 +93,14 @@ def events(category: Category, *types: type[Event]) -> Events:
     if unknown or not types:
         raise BadDeclaration(f"{category.name} has no event {', '.join(unknown) or '(none was named)'}")
     return Events(tuple(EventType(category, t) for t in types))
+
+
+def rejections(category: Category, *commands: type[Command]) -> Events:
+    """Rejections of a category's commands, all or those of the given types: `command`, `code` and `message`."""
+    if unknown := [c.__name__ for c in commands if c not in category.commands]:
+        raise BadDeclaration(f"{category.name} has no command {', '.join(unknown)}")
+    found = Events((EventType(category, RejectedCommand),))
+    return found.where(Field("command").is_in(*(c.__name__ for c in commands))) if commands else found
 
 
 @dataclass(frozen=True)

@@ -42,12 +42,13 @@ DATE = ColumnType("date", pl.Date())
 ENVELOPE_TYPES = {
     m.OCCURRED_AT: TIME,
     m.RECORDED_AT: TIME,
+    m.CATEGORY: TEXT,
     m.STREAM: TEXT,
     m.VERSION: BIGINT,
     m.ACTOR: TEXT,
     m.CORRELATION_ID: TEXT,
 }
-"""The envelope's fields that a declaration may use, with their types."""
+"""The envelope's fields that a declaration may use, with their types. Rejections have one more (`field_types`)."""
 _NUMERIC = re.compile(
     r"(?:pg_catalog\.)?(?:numeric|decimal|dec)\b\s*(?:\(\s*(?P<digits>[0-9]{1,9})\s*(?:,\s*(?P<scale>-?[0-9]{1,9})\s*)?\))?.*",
     re.IGNORECASE | re.DOTALL,

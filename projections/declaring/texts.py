@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from refold.projections.declaring.expressions import (
     ACTOR,
+    CATEGORY,
     CORRELATION_ID,
     EVENT_TYPE,
     OCCURRED_AT,
@@ -27,6 +28,7 @@ from refold.schemas.avro import schema_of
 from refold.schemas.contracts import Category
 
 _OF_EVERY_EVENT: dict[Expression, str] = {
+    CATEGORY: "Category of the event.",
     STREAM: "Stream of the event.",
     VERSION: "Version of the stream with this event.",
     OCCURRED_AT: "Time at which the event occurred.",

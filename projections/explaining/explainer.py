@@ -185,5 +185,7 @@ class _Waits:
             self._from[name] = min(park.first_offset, self._from.get(name, park.first_offset))
 
     def __call__(self, record: RowRecord) -> bool:
+        if not record.meta.is_event:
+            return False
         first = self._from.get((record.category.name, record.meta.stream))
         return first is not None and record.offset >= first

@@ -7,6 +7,7 @@ from typing import Any
 from refold.projections.declaring.declaration import Entity
 from refold.projections.explaining.search import FoundValue, Searched
 from refold.projections.explaining.steps import DELETES, Change, ColumnChange, Key, RowRecord, RowSteps, steps_of
+from refold.projections.partials.row_batch import event_of
 from refold.projections.tables.layout import Layout
 from refold.schemas.arithmetic import EXACT
 from refold.schemas.catalog import Catalog
@@ -63,15 +64,14 @@ class Records:
         self._catalog, self._codec = catalog, Codec(catalog)
 
     def read(self, found: FoundValue) -> RowRecord | None:
-        """The event with its envelope; None for a rejection, and for a record that cannot be read."""
+        """The event or the rejection with its envelope; None for a record that cannot be read."""
         try:
             meta, events = self._codec.read_events(found.value)
         except Undecodable:
             return None
-        if isinstance(events, Rejection):
-            return None
         category, stored = self._catalog.categories[found.category], self._catalog.by_id[framed(found.value)].name
-        return RowRecord(category, found.part, found.offset, meta, stored, tuple(events))
+        todays = (event_of(events),) if isinstance(events, Rejection) else tuple(events)
+        return RowRecord(category, found.part, found.offset, meta, stored, todays)
 
 
 class Kept:

@@ -81,7 +81,7 @@ def key_events(layout: Layout, key: Key, record: RowRecord) -> list[tuple[EventT
     for sub, event in enumerate(record.events):
         kind = EventType(record.category, type(event))
         if kind in kinds:
-            row = row_of(record.meta, event) | {SUB: sub}
+            row = row_of(record.meta, event, record.offset) | {SUB: sub}
             if plan(layout, kind)[0](row) == key:
                 found.append((kind, row))
     return found

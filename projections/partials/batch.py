@@ -1,8 +1,8 @@
 """Decodes chunks into frames of the events that count, once for each event type, however many models read them.
 
-Records that do not count are skipped by offset (`voids`, from the core) and by schema (claims, rejections). If an event
-that counts cannot be read, or its upcaster fails, its stream is parked: this event and all later ones of the stream
-wait, for all models alike.
+Records that do not count are skipped by offset (`voids`, from the core) and by schema (claims). If an event that counts
+cannot be read, or its upcaster fails, its stream is parked: this event and all later ones of the stream wait, for all
+models alike. Rejections never wait: they do not rest on the stream's events.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,7 +26,7 @@ from refold.streams.log.topics import category_of
 from refold.streams.postgres.set_aside import SetAside
 
 ALL_BUILDS = 0
-_OFFSET, _PARK_FROM = "m_offset", "m_park_from"
+_PARK_FROM = "m_park_from"
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,7 @@ def counted_events(
     decoder.catalog.know(heads.present)
     found = todays_events(decoder, batch.category, [kind.event.__name__ for kind in types], batch.values, heads)
     frames = {kind: found.frames[name] for kind in types if (name := kind.event.__name__) in found.frames}
+    frames |= {kind: _storable(_placed(frame, batch)) for kind, frame in frames.items() if kind.is_rejection}
     bad = found.bad + _unknown(decoder.catalog, heads, batch)
     bad += [fault for frame in frames.values() for fault in _unstorable(frame)]
     known = [park for park in parked if park.category == batch.category]
@@ -151,6 +152,17 @@ def _without_class(writer: Writer) -> str:
     return "" if writer.is_newer_type else NewerSchema.code if writer.newer else "no-class"
 
 
+def _placed(frame: pl.DataFrame, batch: Batch) -> pl.DataFrame:
+    """The records with their offsets."""
+    return frame.with_columns(pl.Series(m.OFFSET, batch.offsets[frame[ROW].to_numpy()], dtype=pl.Int64))
+
+
+def _storable(rejections: pl.DataFrame) -> pl.DataFrame:
+    """Rejections without those that Postgres cannot hold. No handler writes such a one, and no stream waits for it."""
+    faults = [fault.row for fault in _unstorable(rejections)]
+    return rejections.filter(~pl.col(ROW).is_in(faults)) if faults else rejections
+
+
 def _unstorable(frame: pl.DataFrame) -> list[Bad]:
     """Events with texts that Avro allows and Postgres cannot hold.
 
@@ -181,14 +193,14 @@ def _without_parked(counted: Counted, batch: Batch, parked: Sequence[Park]) -> C
         {m.STREAM: [p.stream for p in parked], _PARK_FROM: [p.first_offset for p in parked]},
         schema={m.STREAM: pl.String, _PARK_FROM: pl.Int64},
     )
-    frames, late = {}, []
+    frames, late = dict(counted.frames), []
     for kind, frame in counted.frames.items():
-        placed = frame.with_columns(pl.Series(_OFFSET, batch.offsets[frame[ROW].to_numpy()], dtype=pl.Int64)).join(
-            starts, on=m.STREAM, how="left", maintain_order="left"
-        )
-        waits = (pl.col(_OFFSET) >= pl.col(_PARK_FROM)).fill_null(value=False)
-        late.append(placed.filter(waits & (pl.col(_OFFSET) > pl.col(_PARK_FROM))).select(m.STREAM, ROW))
-        frames[kind] = placed.filter(~waits).drop(_OFFSET, _PARK_FROM)
+        if kind.is_rejection:
+            continue
+        placed = _placed(frame, batch).join(starts, on=m.STREAM, how="left", maintain_order="left")
+        waits = (pl.col(m.OFFSET) >= pl.col(_PARK_FROM)).fill_null(value=False)
+        late.append(placed.filter(waits & (pl.col(m.OFFSET) > pl.col(_PARK_FROM))).select(m.STREAM, ROW))
+        frames[kind] = placed.filter(~waits).drop(m.OFFSET, _PARK_FROM)
     waiting = {(batch.category, park.stream): 1 for park in counted.parks}
     if late:  # a stored event that was upcast to several counts once as waiting
         for stream, number in pl.concat(late).unique().group_by(m.STREAM).len().iter_rows():

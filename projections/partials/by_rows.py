@@ -173,4 +173,7 @@ def _place(kind: EventType) -> Callable[[Row], str]:
     def place(event: Row) -> str:
         return f"{micros_of(event[m.OCCURRED_AT]) + TIME_SHIFT} {kind.category.name} {event[m.STREAM]} {_place_in_stream(event):019d}"
 
-    return place
+    def place_of_rejection(event: Row) -> str:
+        return f"{place(event)} {event[m.OFFSET]:019d}"
+
+    return place_of_rejection if kind.is_rejection else place

@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from refold.projections.declaring.declaration import EventType, Rollup
+from refold.projections.declaring.declaration import EventType, Rollup, handled
 from refold.projections.declaring.expressions import Field
 from refold.projections.partials.long_keys import MARK
 from refold.projections.partials.partial import key_part, with_rows
@@ -31,10 +31,16 @@ def rows_of_key(layout: Layout, kind: EventType, frame: pl.DataFrame, key: Seque
 
 
 def stream_of(layout: Layout, key: Sequence[Any]) -> str | None:
-    """The stream whose events alone reach the row with this key; None if any stream's may, or if the key has only a stand-in for it."""
+    """The stream whose events alone reach the row with this key, if the core knows their places.
+
+    None if any stream's may reach it, if the key has only a stand-in for the stream, or if rejections do: the core notes the
+    places of events alone.
+    """
     model = layout.model
     if not isinstance(model, Rollup):
         return str(key[0])
+    if any(kind.is_rejection for kind in handled(model)):
+        return None
     parts = [part.value for part in model.key.values()]
     if Field(m.STREAM) not in parts:
         return None

@@ -36,6 +36,7 @@ _PADDING = 10**18  # added to a place, so that all have 19 digits: no stream has
 _DELETED_AT = "m_deleted_at"
 _EXACT = Context(prec=100)
 _ORDER = (m.OCCURRED_AT, m.STREAM, PLACE)
+_REJECTIONS_ORDER = (*_ORDER, m.OFFSET)  # several have one version
 
 
 def partial_of(layout: Layout, frames: Frames) -> pl.DataFrame:
@@ -135,7 +136,7 @@ def _of_type(layout: Layout, kind: EventType, frame: pl.DataFrame) -> pl.DataFra
         frame = placed(frame)
     if ordered and isinstance(model, Rollup):
         # Drop unread columns: sorting moves every one. An entity's events are in order already.
-        frame = frame.select(_read(model, columns)).sort(_ORDER)
+        frame = frame.select(_read(model, kind, columns)).sort(_order_of(kind))
     keys = (
         [key_part(layout, kind, name, frame) for name in model.key]
         if isinstance(model, Rollup)
@@ -175,11 +176,16 @@ def key_part(layout: Layout, kind: EventType, name: str, frame: pl.DataFrame) ->
     return pl.lit(long_keys.bounded_column(texts, long_keys.most_bytes(layout))).alias(name)
 
 
-def _read(model: Rollup, columns: Mapping[str, Column]) -> list[str]:
-    """The fields that a rollup reads."""
+def _order_of(kind: EventType) -> tuple[str, ...]:
+    """The columns that order the events of one type."""
+    return _REJECTIONS_ORDER if kind.is_rejection else _ORDER
+
+
+def _read(model: Rollup, kind: EventType, columns: Mapping[str, Column]) -> list[str]:
+    """The fields that a rollup reads of one type's events."""
     said = [*(part.value for part in model.key.values()), *(column.value for column in columns.values())]
     conditions = [column.of.condition for column in columns.values()]
-    return sorted({*_ORDER, *(name for one in (*said, *conditions) for name in fields_of(one))})
+    return sorted({*_order_of(kind), *(name for one in (*said, *conditions) for name in fields_of(one))})
 
 
 def _gathered(layout: Layout, kind: EventType, name: str, column: Column) -> list[pl.Expr]:
@@ -222,12 +228,13 @@ def _exact(value: pl.Expr, kind: EventType, column: Column) -> pl.Expr:
 def _orders(kind: EventType, all_columns: Mapping[str, Column], ordered: Mapping[str, Column]) -> list[pl.Expr]:
     """Time, stream and place of the event from which each first or last column took its value."""
     found: dict[str, list[pl.Expr]] = {}
+    names = _order_of(kind)
     for column in ordered.values():
         order = str(order_column(column, all_columns.values()))
         holds = None if column.of.condition is None else condition_of(kind, column.of.condition)
-        places = [pl.col(name) if holds is None else pl.col(name).filter(holds) for name in _ORDER]
+        places = [pl.col(name) if holds is None else pl.col(name).filter(holds) for name in names]
         ends = [place.first() if column.gather == "first" else place.last() for place in places]
-        found[order] = [end.alias(f"{order}{name}") for end, name in zip(ends, _ORDER, strict=True)]
+        found[order] = [end.alias(f"{order}{name}") for end, name in zip(ends, names, strict=True)]
     return [expr for exprs in found.values() for expr in exprs]
 
 
@@ -242,10 +249,16 @@ def _order_texts(layout: Layout, kind: EventType, present: Sequence[str]) -> lis
             pl.lit(f" {kind.category.name} "),
             f"{name}m_stream",
             pl.lit(" 0"),
-            (pl.col(f"{name}{PLACE}") + _PADDING).cast(pl.String).str.slice(1),  # thrice as fast as `zfill(19)`
+            _padded(f"{name}{PLACE}"),
+            *([pl.lit(" 0"), _padded(f"{name}{m.OFFSET}")] if kind.is_rejection else []),
         ).alias(name)
         for name in found
     ]
+
+
+def _padded(name: str) -> pl.Expr:
+    """Numbers below 10^18 as texts of 18 digits; thrice as fast as `zfill`."""
+    return (pl.col(name) + _PADDING).cast(pl.String).str.slice(1)
 
 
 def _versions(layout: Layout, kind: EventType) -> list[pl.Expr]:

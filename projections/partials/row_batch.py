@@ -15,6 +15,7 @@ from refold.schemas.contracts import Event
 from refold.schemas.envelope import framed
 from refold.schemas.errors import Undecodable
 from refold.schemas.meta import Meta
+from refold.schemas.rejections import RejectedCommand
 from refold.streams.chunk import Chunk
 from refold.streams.core.limits import Voids
 
@@ -38,24 +39,28 @@ class RowReader:
                 if any(first <= offset <= last for first, last in ranges):
                     continue
                 try:
-                    row = self._row(value)
+                    row = self._row(value, offset)
                 except Undecodable:
                     return None
                 if row is not None:
                     found.setdefault(row[0], []).append(row[1])
         return found
 
-    def _row(self, value: bytes | None) -> tuple[EventType, Row] | None:
+    def _row(self, value: bytes | None, offset: int) -> tuple[EventType, Row] | None:
         """The event as a row, or None if no model reads it. Raises Undecodable."""
         writer = self._catalog.find(framed(value))
         if writer is None or self._is_ours_and_old(writer) or self._is_of_another_topic(writer):
             raise Undecodable("not an event of this code as it is", "unknown-schema")
-        kind = self._types.get(writer.cls) if writer.category == self._category else None  # type: ignore[arg-type]  # None and commands are no keys
+        kind = self._kind_of(writer)
         if kind is None:
             return None
         meta, event = self._codec.read_event(value)
-        assert not isinstance(event, Rejection)
-        return kind, row_of(meta, event)
+        return kind, row_of(meta, event_of(event), offset)
+
+    def _kind_of(self, writer: Writer) -> EventType | None:
+        if writer.kind is Kind.REJECTION:
+            return self._types.get(RejectedCommand)
+        return self._types.get(writer.cls) if writer.category == self._category else None  # type: ignore[arg-type]  # None and commands are no keys
 
     def _is_ours_and_old(self, writer: Writer) -> bool:
         is_event = writer.kind is Kind.EVENT and writer.category == self._category
@@ -67,14 +72,22 @@ class RowReader:
         return writer.kind is Kind.COMMAND or writer.category not in (self._category, "refold")
 
 
-def row_of(meta: Meta, event: Event) -> Row:
-    """The event as a row. Raises Undecodable if Postgres cannot hold a text of it."""
+def event_of(found: Event | Rejection) -> Event:
+    """A rejection as the event that read models gather."""
+    if isinstance(found, Rejection):
+        return RejectedCommand(command=found.command, code=found.code, message=found.message)
+    return found
+
+
+def row_of(meta: Meta, event: Event, offset: int) -> Row:
+    """The event at an offset as a row. Raises Undecodable if Postgres cannot hold a text of it."""
     row = {name: _plain(value) for name, value in msgspec.structs.asdict(event).items()}
     if any(isinstance(value, str) and "\0" in value for value in row.values()):
         raise Undecodable("a text that Postgres cannot hold", "value-unstorable")
-    row[m.STREAM], row[m.VERSION] = meta.stream, meta.version
+    row[m.CATEGORY], row[m.STREAM], row[m.VERSION] = meta.category, meta.stream, meta.version
     row[m.OCCURRED_AT], row[m.RECORDED_AT] = meta.occurred_at, meta.recorded_at
     row[m.ACTOR], row[m.CORRELATION_ID] = meta.actor, meta.correlation_id
+    row[m.OFFSET] = offset
     return row
 
 

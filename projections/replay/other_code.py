@@ -21,7 +21,7 @@ def declared_in(domains: Domains, code: str) -> Declared:
     for category, kinds in found.types.items():
         known = domains.catalog.categories.get(category)
         for kind in kinds:
-            if known is None or kind.event not in known.events:
+            if known is None or not (kind.is_rejection or kind.event in known.events):
                 raise BadDeclaration(
                     f"{code} reads {kind.event.__name__} of {category}, as {kind.event.__module__} declares it; the configured"
                     f" domains ({', '.join(domains.names)}) have no such event"

@@ -36,6 +36,7 @@ from refold.projections.declaring.expressions import (
 )
 from refold.projections.declaring.formulas import Constant, Elapsed, OfColumn, Operation, Term
 from refold.projections.declaring.sql_types import ENVELOPE_TYPES
+from refold.schemas.columns import envelope as m
 
 _SIGNS = {"eq": "=", "ne": "<>", "gt": ">", "ge": ">=", "lt": "<", "le": "<=", "in": "in"}
 _OPERATORS = {"add": "+", "sub": "-", "mul": "*"}
@@ -97,7 +98,7 @@ def _within(said: Condition) -> str:
 
 def _field(name: str) -> str:
     """A field of the event, or of its envelope."""
-    return f"envelope.{name.removeprefix('m_')}" if name in ENVELOPE_TYPES else name
+    return f"envelope.{name.removeprefix('m_')}" if name in ENVELOPE_TYPES or name == m.OFFSET else name
 
 
 def _part(value: Any) -> str:

@@ -30,6 +30,7 @@ from refold.schemas.columns.walk import Walk
 from refold.schemas.envelope import FRAME_BYTES, framed
 from refold.schemas.errors import Undecodable
 from refold.schemas.meta import HEADER_BYTES
+from refold.schemas.rejections import REJECTION, RejectedCommand
 
 if TYPE_CHECKING:
     from refold.schemas.columns.projection import Projection
@@ -242,6 +243,8 @@ class ColumnDecoder:
         return Decoded(frame, [bad for part in parts for bad in part.bad], sum(part.fell_back for part in parts))
 
     def _today(self, category: str, name: str) -> Writer:
+        if name == REJECTION:
+            return self.catalog.latest(RejectedCommand)
         classes = (*self.catalog.categories[category].events, *self.catalog.upcasts[category].retired)
         return self.catalog.latest(next(c for c in classes if c.__name__ == name))
 

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
+from refold.schemas.catalog import REJECTION_WRITER
 from refold.schemas.codec import Codec
 from refold.schemas.columns.decoder import ROW, Bad, ColumnDecoder, Heads
 from refold.schemas.errors import Undecodable
 from refold.schemas.meta import HEADER_BYTES
+from refold.schemas.rejections import REJECTION
 
 SUB = "m_sub"
 """Column with an event's index, from 0, among those that one record was upcast to. They share its row and version. Only
@@ -47,13 +49,18 @@ class _Upcast:
 def todays_events(
     decoder: ColumnDecoder, category: str, names: Iterable[str], values: Sequence[bytes | None], heads: Heads
 ) -> Todays:
-    """All events of some types. A type without events in the chunk has no frame. Never raises for bad records."""
+    """All events of some types, rejections among them. A type without events in the chunk has no frame.
+
+    Never raises for bad records.
+    """
     found, catalog, wanted = Todays(), decoder.catalog, list(names)
     written = {
         w.name
         for w in catalog.by_id.values()
         if w.category == category and w.id in heads.present and not w.needs_newer_code
     }
+    if REJECTION_WRITER.id in heads.present:
+        written.add(REJECTION)
     for name in wanted:
         if name in written:
             decoded = decoder.events(category, name, values, heads)

@@ -21,7 +21,10 @@ from tests.projections import naive_values
 
 @dataclass(frozen=True)
 class Happened:
-    """An event and the envelope that folds may read; `sub` counts those that one stored event was upcast to."""
+    """An event or rejection and the envelope that folds may read.
+
+    `sub` counts those that one stored event was upcast to; `offset`: its place in its partition.
+    """
 
     kind: EventType
     stream: str
@@ -29,15 +32,18 @@ class Happened:
     occurred_at: datetime
     event: Any
     sub: int = 0
+    offset: int = 0
 
     def get(self, name: str) -> Any:
         envelope = {
+            "m_category": self.kind.category.name,
             "m_stream": self.stream,
             "m_version": self.version,
             "m_occurred_at": self.occurred_at,
             "m_recorded_at": self.occurred_at,
             "m_actor": None,
             "m_correlation_id": None,
+            "m_offset": self.offset,
             "m_class": self.kind.event,
         }
         return _plain(envelope[name] if name in envelope else getattr(self.event, name))
@@ -47,8 +53,10 @@ class Happened:
         return self.version, self.sub
 
     @property
-    def order(self) -> tuple[datetime, str, bytes, tuple[int, int]]:
-        return self.occurred_at, self.kind.category.name, self.stream.encode(), self.place
+    def order(self) -> tuple[datetime, str, bytes, tuple[int, int], int]:
+        """Rejections of one version follow its event, in the order of the log."""
+        after = self.offset + 1 if self.kind.is_rejection else 0
+        return self.occurred_at, self.kind.category.name, self.stream.encode(), self.place, after
 
 
 def naive_rows(model: Model, log: Sequence[Happened]) -> list[dict[str, Any]]:

@@ -12,13 +12,14 @@ import msgspec
 
 from refold.projections.declaring.declaration import Entity, EventType, Evolve, Rollup, handled
 from refold.projections.declaring.event_table import EventTable, cell
-from refold.projections.declaring.expressions import OCCURRED_AT, by_event, day, field
-from refold.projections.declaring.gathering import events, key
+from refold.projections.declaring.expressions import CATEGORY, EVENT_TYPE, OCCURRED_AT, VERSION, by_event, day, field
+from refold.projections.declaring.gathering import events, key, rejections
 from refold.schemas.avro import schema_of
 from refold.schemas.catalog import Catalog
-from refold.schemas.codec import Codec
+from refold.schemas.codec import Codec, Rejection, encode_rejection
 from refold.schemas.contracts import Category, Event, Long, Money, Upcaster, Whole
 from refold.schemas.meta import Meta
+from refold.schemas.rejections import RejectedCommand
 from refold.streams.chunk import Chunk
 from tests.projections.naive import Happened
 
@@ -202,20 +203,51 @@ STEPS = EventTable(
         "day": cell(day(OCCURRED_AT), "Day."),
     },
 )
-MODELS = (ACCOUNTS, BALANCES, BY_OWNER, STEPS)
+refused = rejections(ACCOUNT)
+REFUSALS = Rollup(
+    name="refusals",
+    domain="sample",
+    description="Rejections by reason and day, beside the payments of the day.",
+    key={"type": key(EVENT_TYPE, "What."), "day": key(day(OCCURRED_AT), "When.")},
+    columns={
+        "number": refused.count("All."),
+        "payments": paid.count("All."),
+        "broke": refused.where(field("code").eq("broke")).count("Some."),
+        "first_said": refused.first("message", "Sentence."),
+        "last_code": refused.where(field("command").ne("Close")).last("code", "Code."),
+        "last_version": refused.last(VERSION, "Version."),
+        "last_type": (refused | paid).last(EVENT_TYPE, "Type."),
+        "last_at": refused.max(OCCURRED_AT, "Time."),
+        "category": (refused | paid).max(CATEGORY, "Category."),
+    },
+)
+REFUSED_STEPS = EventTable(
+    name="refused_steps",
+    domain="sample",
+    description="A row a rejection.",
+    of=refused.where(field("command").ne("Close")),
+    columns={
+        "command": cell("command", "Command."),
+        "code": cell("code", "Code."),
+        "version": cell(VERSION, "Version."),
+    },
+)
+MODELS = (ACCOUNTS, BALANCES, BY_OWNER, STEPS, REFUSALS, REFUSED_STEPS)
 EPOCH = datetime(2024, 1, 1, 23, 59, 58, tzinfo=UTC)
 
 
 def log_of(steps: Sequence[tuple[str, Any, int]]) -> list[Happened]:
-    """(stream, event, seconds after the epoch) as what happened, versions counted."""
+    """(stream, event, seconds after the epoch) as what happened, versions and offsets counted."""
     versions: dict[tuple[str, str], int] = {}
+    ends: dict[tuple[str, int], int] = {}
     found = []
     for stream, event, seconds in steps:
         category = LETTER if isinstance(event, Sent) else ACCOUNT
-        version = versions[category.name, stream] = versions.get((category.name, stream), 0) + 1
-        found.append(
-            Happened(EventType(category, type(event)), stream, version, EPOCH + timedelta(seconds=seconds), event)
-        )
+        is_event, place = not isinstance(event, RejectedCommand), (category.name, partition_of(stream))
+        version = versions[category.name, stream] = versions.get((category.name, stream), 0) + is_event
+        kind, at, offset = EventType(category, type(event)), EPOCH + timedelta(seconds=seconds), ends.get(place, 0)
+        found.append(Happened(kind, stream, version, at, event, offset=offset))
+        ends[place] = offset + 1
     return found
 
 
@@ -236,12 +268,14 @@ def _upcast(event: Any) -> list[Any]:
 
 
 def value_of(item: Happened) -> bytes:
-    """The event as a record's bytes."""
+    """The event or rejection as a record's bytes."""
     meta = Meta(
         writer=UUID(int=1), command_id=UUID(int=2), body_hash=bytes(16), event_id=UUID(int=3), category=item.kind.category.name,
-        stream=item.stream, version=item.version, base_version=item.version - 1, seq=0, index=0, count=1, command_offset=0,
+        stream=item.stream, version=item.version, base_version=item.version - (not item.kind.is_rejection), seq=0, index=0, count=1, command_offset=0,
         occurred_at=item.occurred_at, recorded_at=item.occurred_at,
     )  # fmt: skip
+    if isinstance(item.event, RejectedCommand):
+        return encode_rejection(meta, Rejection(item.event.command, item.event.code, item.event.message))
     return WRITER.event(meta, item.event)
 
 
@@ -254,13 +288,16 @@ def topic_of(category: str) -> str:
 
 
 def chunks_of(log: Sequence[Happened], starts: dict[tuple[str, int], int]) -> list[Chunk]:
-    """The events as chunks, one a place; moves `starts` on."""
+    """The events as chunks, one a place, from its first event's offset; moves `starts` on, which say otherwise."""
     values: dict[tuple[str, int], list[bytes | None]] = {}
+    firsts: dict[tuple[str, int], int] = {}
     for item in log:
-        values.setdefault((topic_of(item.kind.category.name), partition_of(item.stream)), []).append(value_of(item))
+        place = topic_of(item.kind.category.name), partition_of(item.stream)
+        firsts.setdefault(place, item.offset)
+        values.setdefault(place, []).append(value_of(item))
     found = []
     for place, records in values.items():
-        found.append(Chunk(*place, starts.get(place, 0), records))
+        found.append(Chunk(*place, starts.get(place, firsts[place]), records))
         starts[place] = found[-1].end
     return found
 

@@ -16,6 +16,7 @@ from refold.projections import (
     divide,
     events,
     field,
+    rejections,
 )
 from refold.projections.declaring.gathering import Events
 from refold.projections.tables.fingerprint import fingerprint
@@ -61,6 +62,10 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "a condition on a missing field": (
         lambda: table((OPENED | events(ACCOUNT, Closed)).where(field("owner").ne("eve"))),
         "Closed has no field owner",
+    ),
+    "events and rejections": (
+        lambda: table(OPENED | rejections(ACCOUNT)),
+        "a table has rows of events or of rejections",
     ),
     "a word for one type of two": (
         lambda: table(OPENED | events(ACCOUNT, Paid), columns={"w": cell(by_event({Opened: "o"}), "D.")}),

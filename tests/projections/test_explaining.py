@@ -39,6 +39,8 @@ from tests.projections.sample import (
     BY_OWNER,
     CATALOG,
     LETTER,
+    REFUSALS,
+    REFUSED_STEPS,
     STEPS,
     Closed,
     Opened,
@@ -108,7 +110,7 @@ def without_key(layout: Layout, row: dict[str, Any]) -> dict[str, Any]:
 
 
 @settings(max_examples=150, deadline=None)
-@given(model=st.sampled_from([ACCOUNTS, BY_OWNER, STEPS]) | declarations(), log=LOGS)
+@given(model=st.sampled_from([ACCOUNTS, BY_OWNER, STEPS, REFUSALS, REFUSED_STEPS]) | declarations(), log=LOGS)
 def test_the_events_of_each_key_give_exactly_its_row(model: Model, log: list[Happened]) -> None:
     layout = layout_of(model)
     rows = {tuple(row[name] for name in layout.key_names): row for row in naive_rows(model, as_today(log))}
@@ -128,7 +130,7 @@ def test_the_events_of_each_key_give_exactly_its_row(model: Model, log: list[Hap
 
 
 @settings(max_examples=100, deadline=None)
-@given(model=st.sampled_from([ACCOUNTS, BY_OWNER, STEPS]) | declarations(), log=LOGS)
+@given(model=st.sampled_from([ACCOUNTS, BY_OWNER, STEPS, REFUSALS, REFUSED_STEPS]) | declarations(), log=LOGS)
 def test_a_search_by_columns_finds_the_events_that_a_reading_one_by_one_finds(
     model: Model, log: list[Happened]
 ) -> None:
@@ -142,7 +144,7 @@ def test_a_search_by_columns_finds_the_events_that_a_reading_one_by_one_finds(
 
 
 @settings(max_examples=60, deadline=None)
-@given(model=st.sampled_from([ACCOUNTS, BY_OWNER, BALANCES, STEPS]), log=LOGS, most=st.integers(1, 4))
+@given(model=st.sampled_from([ACCOUNTS, BY_OWNER, BALANCES, STEPS, REFUSALS]), log=LOGS, most=st.integers(1, 4))
 def test_events_that_are_summed_up_leave_row_and_totals_as_they_are(
     model: Model, log: list[Happened], most: int
 ) -> None:

@@ -15,6 +15,7 @@ from refold.projections.tables.builds import GROUP
 from refold.projections.tables.declared import Declared
 from refold.projections.tables.layout import Layout
 from refold.schemas.contracts import Event
+from refold.schemas.rejections import RejectedCommand
 from refold.streams.chunk import Chunk
 from refold.streams.core.limits import group_positions
 from refold.streams.errors import Lost
@@ -26,6 +27,8 @@ from tests.projections.naive import Happened, naive_rows
 from tests.projections.sample import (
     ACCOUNTS,
     BY_OWNER,
+    REFUSALS,
+    REFUSED_STEPS,
     STEPS,
     Balance,
     Closed,
@@ -53,7 +56,8 @@ def random_log(seed: int, size: int = 60) -> list[Happened]:
         paid = Paid(amount=amount, points=chance.randint(0, 8), huge=chance.choice([2**63 - 1, -5]), owner=owner)
         twice = PaidTwice(first=amount, second=-amount, points=chance.randint(0, 8))
         retired = [Renamed(owner=owner), Reopened(owner=owner), twice]
-        return chance.choice([*kinds, *retired, paid, paid, paid, paid])
+        refused = RejectedCommand(command="Pay", code=chance.choice(["broke", "closed"]), message=str(chance.random()))
+        return chance.choice([*kinds, *retired, paid, paid, paid, paid, refused, refused])
 
     return log_of([(chance.choice("abcde"), event(), chance.randint(0, 4)) for _ in range(size)])
 
@@ -96,7 +100,7 @@ def test_live_tables_are_the_naive_fold_and_equal_to_the_byte_however_the_log_is
     log = random_log(seed)
     feed(fold, db, log, seed)
     found = {layout.name: bytes_of(db, layout) for layout in sample.layouts.values()}
-    for model in (BY_OWNER, ACCOUNTS, STEPS):
+    for model in (BY_OWNER, ACCOUNTS, STEPS, REFUSALS, REFUSED_STEPS):
         assert rows(db, sample.named(model.name)) == naive_rows(model, as_today(log))
     assert balances(log) == {
         row["account"]: (row["owner"], row["amount"], row["streak"]) for row in rows(db, sample.named("balances"))

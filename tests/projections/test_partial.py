@@ -16,6 +16,7 @@ from refold.projections.partials.by_rows import partial_columns
 from refold.projections.partials.partial import merged, partial_of
 from refold.projections.tables.layout import DELETED, VERSION, Layout, layout_of
 from refold.schemas.columns.decoder import ColumnDecoder
+from refold.schemas.rejections import RejectedCommand
 from refold.streams.log.topics import category_of
 from refold.streams.postgres.arrays import literal
 from tests.projections.naive import Happened, naive_rows
@@ -23,6 +24,8 @@ from tests.projections.sample import (
     ACCOUNTS,
     BY_OWNER,
     CATALOG,
+    REFUSALS,
+    REFUSED_STEPS,
     STEPS,
     Closed,
     Opened,
@@ -69,7 +72,15 @@ EVENTS = st.one_of(
     st.builds(Reopened, owner=OWNERS),
     st.builds(PaidTwice, first=MONEY, second=MONEY, points=st.integers(0, 6)),
 )
-LOGS = st.lists(st.tuples(st.sampled_from(["a", "a-", "b", "B.1"]), EVENTS, st.integers(0, 4)), max_size=25).map(log_of)
+REJECTIONS = st.builds(
+    RejectedCommand,
+    command=st.sampled_from(["Pay", "Close"]),
+    code=st.sampled_from(["broke", "closed"]),
+    message=st.sampled_from(["", "no", "zoë"]),
+)
+LOGS = st.lists(
+    st.tuples(st.sampled_from(["a", "a-", "b", "B.1"]), EVENTS | REJECTIONS, st.integers(0, 4)), max_size=25
+).map(log_of)
 DECODER = ColumnDecoder(CATALOG, thin=True)
 
 
@@ -94,7 +105,7 @@ def cut(log: Sequence[Happened], cuts: set[int]) -> list[Sequence[Happened]]:
     return [log[low:high] for low, high in pairwise(ends)]
 
 
-@pytest.mark.parametrize("model", [BY_OWNER, ACCOUNTS, STEPS])
+@pytest.mark.parametrize("model", [BY_OWNER, ACCOUNTS, STEPS, REFUSALS, REFUSED_STEPS])
 @settings(max_examples=60, deadline=None)
 @given(log=LOGS)
 def test_rows_and_columns_are_one_function(model: Model, log: list[Happened]) -> None:
@@ -106,7 +117,18 @@ def test_rows_and_columns_are_one_function(model: Model, log: list[Happened]) ->
         assert literal(by_rows[part.name]) == literal(by_columns[part.name])
 
 
-@pytest.mark.parametrize("model", [BY_OWNER, ACCOUNTS, STEPS])
+CLOSE = st.lists(st.tuples(st.just("a"), REJECTIONS, st.integers(0, 1)), max_size=8).map(log_of)
+
+
+@settings(max_examples=40, deadline=None)
+@given(log=CLOSE, cuts=st.sets(st.integers(1, 7)))
+def test_rejections_of_one_version_and_time_are_ordered_by_the_log(log: list[Happened], cuts: set[int]) -> None:
+    layout = layout_of(REFUSALS)
+    parts = [partial_of(layout, frames_of(piece)) for piece in cut(log, cuts)]
+    assert shown(layout, merged(layout, parts[::-1])) == naive_rows(REFUSALS, log)
+
+
+@pytest.mark.parametrize("model", [BY_OWNER, ACCOUNTS, STEPS, REFUSALS, REFUSED_STEPS])
 @settings(max_examples=60, deadline=None)
 @given(log=LOGS, cuts=st.sets(st.integers(1, 24)), pivot=st.integers(0, 25))
 def test_any_chunking_gives_the_rows_of_the_naive_fold(

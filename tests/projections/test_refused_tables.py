@@ -30,6 +30,7 @@ def test_a_model_whose_name_is_taken_in_the_database_is_detached_alone(db: Datab
     other: Rollup = replace(BY_OWNER, name="other")
     ensure_builds(db, declared_of((*MODELS, other)))
     found = {build.model: build.detached_reason for build in builds.builds(db)}
-    assert [name for name, reason in found.items() if reason is None] == ["accounts", "balances", "other", "steps"]
+    sound = {name for name, reason in found.items() if reason is None}
+    assert sound == {"other", *(model.name for model in MODELS)} - {"by_owner"}
     assert 'Postgres does not make its table: "by_owner" is not a view' in str(found["by_owner"])
     assert db.execute("SELECT count(*) FROM sample.other").fetchone() == (0,)

@@ -12,6 +12,7 @@ from refold.projections.live.release import Places, release
 from refold.projections.replay.model_lock import alone
 from refold.projections.tables import builds
 from refold.projections.tables.declared import Declared, declared_of
+from refold.schemas.rejections import RejectedCommand
 from refold.streams.chunk import Chunk, Place
 from refold.streams.errors import StillUnreadable
 from refold.streams.postgres.connection import Database, connect
@@ -23,6 +24,8 @@ from tests.projections.sample import (
     BALANCES,
     BY_OWNER,
     CATALOG,
+    REFUSALS,
+    REFUSED_STEPS,
     STEPS,
     Closed,
     Opened,
@@ -59,7 +62,7 @@ def fold_broken(fold: ModelsFold, db: Database, found: list[Happened], row: int)
     place: Place = chunk.place
     fold.stored([place])
     core_stands(db, {place: chunk.end})
-    offsets = [offset for offset, item in enumerate(found) if item.stream == "a"]
+    offsets = [at for at, one in enumerate(found) if one.stream == "a" and not one.kind.is_rejection]
     db.execute(
         "INSERT INTO refold.stream_offsets VALUES (%s, 'a', 1, %s, %s)",
         (CATEGORY, chunk.part, offsets),
@@ -94,6 +97,21 @@ def test_a_released_stream_has_the_rows_of_one_that_never_waited(
     assert db.execute("SELECT count(*) FROM refold.set_aside").fetchone() == (0,)
     with pytest.raises(NotParked):
         release(fold, TOPIC, CATEGORY, "a", read)
+
+
+def test_rejections_of_a_waiting_stream_are_counted_at_once_and_once(
+    fold: ModelsFold, db: Database, sample: Declared
+) -> None:
+    refused = RejectedCommand(command="Pay", code="broke", message="no")
+    found = log_of([("a", Opened(owner="ann"), 0), ("a", refused, 0), ("a", paid(1), 0), ("a", refused, 0)])
+    chunk = fold_broken(fold, db, found, 0)
+    assert parked(db) == [("a", "decode-kills", 2)]
+    of_rejections = [item for item in found if item.kind.is_rejection]
+    assert rows(db, sample.named("refusals")) == naive_rows(REFUSALS, of_rejections)
+    assert rows(db, sample.named("refused_steps")) == naive_rows(REFUSED_STEPS, found)
+    release(fold, TOPIC, CATEGORY, "a", lambda _, places: [chunk.values[at] for _, at in places])
+    for model in (ACCOUNTS, REFUSALS, REFUSED_STEPS):
+        assert rows(db, sample.named(model.name)) == naive_rows(model, found)
 
 
 def test_a_stream_that_still_cannot_be_read_goes_on_waiting(fold: ModelsFold, db: Database, sample: Declared) -> None:
@@ -175,7 +193,7 @@ def test_a_table_of_other_code_keeps_its_own_park_until_that_code_releases_it(
 ) -> None:
     """The code that releases cannot write it; forgotten, its rows would lack the stream for good."""
     without = replace(BY_OWNER, columns={"payments": BY_OWNER.columns["payments"]})
-    new = ModelsFold(database, "", CATALOG, declared_of((ACCOUNTS, BALANCES, without, STEPS)))
+    new = ModelsFold(database, "", CATALOG, declared_of((ACCOUNTS, BALANCES, without, STEPS, REFUSALS, REFUSED_STEPS)))
     found = log()
     chunk = fold_broken(fold, db, found, 1)
     release(new, TOPIC, CATEGORY, "a", lambda _, places: [chunk.values[at] for _, at in places])

@@ -121,7 +121,10 @@ def harm(db: Database, layout: Layout, key: tuple[Any, ...], how: int) -> None:
     db.execute(changed.format(live(db, layout), name, name, same), key)
 
 
-@pytest.mark.parametrize("case", [(model, seed) for model in ("accounts", "balances", "by_owner") for seed in range(4)])
+CASES = [(model, seed) for model in ("accounts", "balances", "by_owner") for seed in range(4)]
+
+
+@pytest.mark.parametrize("case", [*CASES, ("refusals", 1)])
 def test_random_rows_are_the_logs_to_the_byte_and_no_other_row_is_written(
     fold: ModelsFold,
     db: Database,

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from refold.projections.declaring.declaration import Entity
-from refold.projections.declaring.gathering import events
+from refold.projections.declaring.declaration import Rollup
+from refold.projections.declaring.expressions import STREAM
+from refold.projections.declaring.gathering import events, key, rejections
 from refold.projections.live.limits import FoldLimits
 from refold.projections.partials.by_rows import partial_columns
 from refold.projections.partials.row_batch import RowReader
@@ -21,18 +22,20 @@ from tests.simulation.domain import CATALOG, CATEGORY, DECIDER, Added
 from tests.simulation.reference import Effect
 from tests.simulation.world import CODEC, EVENTS, NAME, Postgres, World
 
-added = events(CATEGORY, Added)
-COUNTERS = Entity(
+added, refused = events(CATEGORY, Added), rejections(CATEGORY)
+COUNTERS = Rollup(
     name="counters",
     domain="sim",
     description="One row for each counter.",
-    category=CATEGORY,
-    key_name="stream",
-    key_doc="The counter.",
-    columns={"events": added.count("Events."), "seen": added.sum("seen", "What they saw, in all.")},
+    key={"stream": key(STREAM, "The counter.")},
+    columns={
+        "events": added.count("Events."),
+        "seen": added.sum("seen", "What they saw, in all."),
+        "refused": refused.count("Rejected commands."),
+    },
 )
 LAYOUT = layout_of(COUNTERS)
-READER = RowReader(CATALOG, NAME, added.types)
+READER = RowReader(CATALOG, NAME, (*added.types, *refused.types))
 
 
 class SimulatedCore:
@@ -157,10 +160,11 @@ class SimulatedModels:
         return tables.models_at == chunk.start
 
 
-def _merged(before: Postgres, partial: dict[str, list[int]]) -> dict[str, tuple[int, int]]:
+def _merged(before: Postgres, partial: dict[str, list[int]]) -> dict[str, tuple[int, int, int]]:
     """As `INSERT … ON CONFLICT DO UPDATE` adds."""
     rows = dict(before.rows)
-    for stream, events_, seen in zip(partial["stream"], partial["events"], partial["seen"], strict=True):
-        there = rows.get(str(stream), (0, 0))
-        rows[str(stream)] = there[0] + events_, there[1] + int(seen)
+    columns = (partial[name] for name in ("stream", "events", "seen", "refused"))
+    for stream, number, seen, refused_ in zip(*columns, strict=True):
+        there = rows.get(str(stream), (0, 0, 0))
+        rows[str(stream)] = there[0] + number, there[1] + int(seen), there[2] + refused_
     return rows

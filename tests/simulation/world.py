@@ -28,7 +28,7 @@ CODEC = Codec(CATALOG)
 
 @dataclass(frozen=True)
 class Postgres:
-    """The tables at one moment; never changed, only replaced. `models_at` is the position of `rows`: events and their sum."""
+    """The tables at one moment; never changed, only replaced. `models_at` is the position of `rows`: events, their sum, and rejections."""
 
     position: int = 0
     claim: ClaimState | None = None
@@ -36,7 +36,7 @@ class Postgres:
     outcomes: Mapping[bytes, Effect] = field(default_factory=dict)
     voids: Sequence[tuple[int, int]] = ()
     models_at: int = 0
-    rows: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    rows: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
 
 
 @dataclass
@@ -51,8 +51,8 @@ class World:
     reference: list[Reference] = field(default_factory=lambda: [Reference()])
     newer: list[int] = field(default_factory=list)
     """Offsets of claims of newer rules at which readers stand, until an operator takes them out."""
-    counted: list[tuple[int, str, int]] = field(default_factory=list)
-    pending: list[tuple[int, str, int]] = field(default_factory=list)
+    counted: list[tuple[int, str, int | None]] = field(default_factory=list)
+    pending: list[tuple[int, str, int | None]] = field(default_factory=list)
     postgres: Postgres = field(default_factory=Postgres)
     history: list[Postgres] = field(default_factory=lambda: [Postgres()])
     late: list[bytes] = field(default_factory=list)
@@ -76,10 +76,10 @@ class World:
         self._count(envelope, body)
 
     def _count(self, envelope: Envelope, body: Any) -> None:
-        """Note the events that took effect, by the reference: their offsets, streams and what they add."""
+        """Note the events and rejections that count, by the reference: offset, stream, and what an event adds."""
         before, now = self.reference[-2:]
-        if isinstance(envelope, Meta) and body is not None and now.next_seq > before.next_seq:
-            self.pending.append((len(self.values) - 1, envelope.stream, body.seen))
+        if isinstance(envelope, Meta) and now.next_seq > before.next_seq:
+            self.pending.append((len(self.values) - 1, envelope.stream, None if body is None else body.seen))
         if len(now.outcomes) > len(before.outcomes):
             self.counted += self.pending
         if not now.pending:
@@ -139,14 +139,15 @@ class World:
             raise Violation(f"I6: at {tables.position} the outcomes are not the fold of the log")
 
     def _check_models(self, tables: Postgres) -> None:
-        """A read model is the fold of the events that count before its position, which is never past the core's."""
+        """A read model is the fold of what counts before its position, which is never past the core's."""
         if tables.models_at > tables.position:
             raise Violation(f"I9: the models stand at {tables.models_at}, the core at {tables.position}")
-        want: dict[str, tuple[int, int]] = {}
+        want: dict[str, tuple[int, int, int]] = {}
         for offset, stream, seen in self.counted:
             if offset < tables.models_at:
-                events, total = want.get(stream, (0, 0))
-                want[stream] = events + 1, total + seen
+                events, total, refused = want.get(stream, (0, 0, 0))
+                added = (events, total, refused + 1) if seen is None else (events + 1, total + seen, refused)
+                want[stream] = added
         if tables.rows != want:
             raise Violation(f"I9: at {tables.models_at} the read model says {tables.rows}, the log {want}")
 
