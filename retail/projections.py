@@ -5,6 +5,7 @@ is paid later. A voided basket is not subtracted.
 """
 
 from refold.projections import OCCURRED_AT, Entity, EventTable, Link, Rollup, by_event, cell, day, events, key
+from refold.retail.refusals import REJECTIONS
 from refold.retail.schemas.basket import BASKET, BasketAbandoned, BasketOpened, BasketPaid, ItemScanned
 from refold.retail.schemas.household import HOUSEHOLD, CampaignJoined, CouponRedeemed, PointsAwarded
 from refold.retail.schemas.product import PRODUCT, ProductDelisted, ProductListed, ProductRebranded
@@ -170,4 +171,4 @@ COUPONS = Rollup(
     links={"campaign": Link("campaigns", "campaign_id", "The campaign.", reverse="coupons")},
 )
 
-READ_MODELS = (BASKETS, STORE_DAILY, PRODUCT_SALES, HOUSEHOLDS, BASKET_LINES, CAMPAIGNS, COUPONS, *VIEWS)
+READ_MODELS = (BASKETS, STORE_DAILY, PRODUCT_SALES, HOUSEHOLDS, BASKET_LINES, CAMPAIGNS, COUPONS, REJECTIONS, *VIEWS)

@@ -17,6 +17,7 @@ def test_the_read_models_are_those_of_the_last_release() -> None:
         ("retail", "coupons"): "6e30a0ef941e4023",
         ("retail", "households"): "59724a36ebbe6f6e",
         ("retail", "product_sales"): "5dba92a104d1c1e2",
+        ("retail", "rejections"): "f046bdde4ec086e3",
         ("retail", "store_daily"): "7d53ebca9aa42bed",
     }
 

@@ -11,10 +11,11 @@ from rich.console import Console
 from refold.api.demo.analyst import show
 from refold.api.demo.client import Client
 from refold.api.demo.folded import Outcomes
-from refold.api.demo.oracle import ROW, Expected, Key, Row
+from refold.api.demo.oracle import ROW, Expected, Key, Refusal, Row
 from refold.schemas.arithmetic import EXACT
 
 STORE_DAILY = "/v1/retail/store_daily?limit=1000"
+REJECTIONS = "/v1/retail/rejections?category=eq.retail.basket&limit=1000"
 _WHOLE = ("lines", "quantity", "baskets_opened", "baskets_paid")
 _SHOWN = 20
 
@@ -49,7 +50,16 @@ def rows_until(client: Client, end: datetime) -> dict[Key, Row]:
     }
 
 
-def compare(wanted: Expected, found: Mapping[Key, Row], outcomes: Outcomes) -> Checked:
+def refusals_until(client: Client, end: datetime) -> dict[Refusal, int]:
+    """The rows of rejections of baskets before a midnight."""
+    return {
+        (row["command"], row["code"], day): int(row["commands"])
+        for row in client.rows(REJECTIONS)
+        if (day := date.fromisoformat(row["day"])) < end.date()
+    }
+
+
+def compare(wanted: Expected, found: Mapping[Key, Row], outcomes: Outcomes, refusals: Mapping[Refusal, int]) -> Checked:
     """Compare every row, and every reason for a rejection."""
     differences = [
         Difference(f"store {store} on {day}: {name}", expected, got)
@@ -61,6 +71,10 @@ def compare(wanted: Expected, found: Mapping[Key, Row], outcomes: Outcomes) -> C
         (f"rejected as {code}", wanted.rejections.get(code, 0), outcomes.rejections.get(code, 0))
         for code in sorted(wanted.rejections.keys() | outcomes.rejections.keys())
     ]
+    counts += [
+        (f"rows of rejections: {command} as {code} on {day}", wanted.refusals.get((command, code, day), 0), number)
+        for (command, code, day), number in _both(wanted.refusals, refusals).items()
+    ]
     differences += [Difference(*count) for count in counts if count[1] != count[2]]
     return Checked(
         len(wanted.store_daily.keys() | found.keys()),
@@ -70,6 +84,11 @@ def compare(wanted: Expected, found: Mapping[Key, Row], outcomes: Outcomes) -> C
         int(_sum(found.values(), "baskets_paid")),
         differences,
     )
+
+
+def _both(wanted: Mapping[Refusal, int], found: Mapping[Refusal, int]) -> dict[Refusal, int]:
+    """What was found, with 0 for what is missing."""
+    return {refusal: found.get(refusal, 0) for refusal in sorted(wanted.keys() | found.keys())}
 
 
 def report(wanted: Expected, checked: Checked, outcomes: Outcomes, out: Console) -> None:

@@ -17,6 +17,8 @@ from refold.api.demo.receipts import Receipts
 Key = tuple[int, date]
 ROW = ("lines", "quantity", "revenue", "discount", "baskets_opened", "baskets_paid", "paid", "largest_basket")
 Row = tuple[int | Decimal | None, ...]
+Refusal = tuple[str, str, date]
+"""The name of a command, the code of its rejection, and the day."""
 _MONEY = ("revenue", "discount", "paid", "largest_basket")
 
 
@@ -27,6 +29,7 @@ class Expected:
     size: Size
     store_daily: dict[Key, Row]
     rejections: dict[str, int]
+    refusals: dict[Refusal, int]
 
     @property
     def rejected(self) -> int:
@@ -42,6 +45,7 @@ def expected(receipts: Receipts, weeks: int) -> Expected:
     )
     baskets = lines.group_by("store_id", "day", "basket_id").agg(
         pl.col("ok").sum().alias("lines"),
+        (~pl.col("ok")).sum().alias("refused"),
         pl.col("quantity").filter("ok").sum().alias("quantity"),
         pl.col("amount_cents").filter("ok").sum().alias("revenue"),
         pl.col("discount_cents").filter("ok").sum().alias("discount"),
@@ -50,6 +54,8 @@ def expected(receipts: Receipts, weeks: int) -> Expected:
         *(pl.col(name).sum() for name in ROW[:4]),
         pl.len().alias("baskets_opened"),
         (pl.col("lines") > 0).sum().alias("baskets_paid"),
+        (pl.col("lines") == 0).sum().alias("empty"),
+        pl.col("refused").sum(),
         pl.col("revenue").filter(pl.col("lines") > 0).sum().alias("paid"),
         pl.col("revenue").filter(pl.col("lines") > 0).max().alias("largest_basket"),
     )
@@ -59,7 +65,21 @@ def expected(receipts: Receipts, weeks: int) -> Expected:
         "quantity-below-one": found.lines - int(table["lines"].sum()),
         "basket-empty": found.baskets - int(table["baskets_paid"].sum()),
     }
-    return Expected(found, rows, {code: count for code, count in rejections.items() if count})
+    return Expected(found, rows, {code: count for code, count in rejections.items() if count}, _refusals(table))
+
+
+def _refusals(days: pl.DataFrame) -> dict[Refusal, int]:
+    """The rejected commands of each day, by command and reason."""
+    of_day = days.group_by("day").agg(pl.col("refused", "empty").sum())
+    counted = {
+        (command, code, row["day"]): int(row[name])
+        for row in of_day.iter_rows(named=True)
+        for name, command, code in (
+            ("refused", "ScanItem", "quantity-below-one"),
+            ("empty", "PayBasket", "basket-empty"),
+        )
+    }
+    return {refusal: number for refusal, number in counted.items() if number}
 
 
 def a_basket(receipts: Receipts) -> int:

@@ -43,7 +43,7 @@ def run(stack: Stack, receipts: Receipts, loyalty: Loyalty, weeks: int, out: Con
     client.demand(watch.position())
     analyst.ask(client, a_basket(receipts), out)
     rows = check.rows_until(client, receipts.end(weeks))
-    checked = check.compare(wanted, rows, outcomes)
+    checked = check.compare(wanted, rows, outcomes, check.refusals_until(client, receipts.end(weeks)))
     check.report(wanted, checked, outcomes, out)
     models = checked_lines(client, receipts, weeks)
     frames.report(models, out)

@@ -19,6 +19,7 @@ def test_rows_and_rejections_of_the_first_week() -> None:
         (331, date(2017, 1, 2)): (2, 4, Decimal("84.39"), Decimal("1.20"), 1, 1, Decimal("84.39"), Decimal("84.39")),
     }
     assert found.rejections == {"quantity-below-one": 2, "basket-empty": 1}
+    assert sorted(found.refusals.values()) == [1, 2]
 
 
 def test_a_day_without_a_paid_basket_has_no_largest_one() -> None:
@@ -58,5 +59,8 @@ def test_the_rules_of_the_domain_come_to_the_same() -> None:
             revenue[decision.store_id] += decision.amount
     wanted = expected(tiny(), 2)
     assert dict(rejections) == wanted.rejections
+    assert {code: sum(n for (_, of, _), n in wanted.refusals.items() if of == code) for code in rejections} == dict(
+        rejections
+    )
     for store in (330, 331):
         assert revenue[store] == sum(row[2] for (at, _), row in wanted.store_daily.items() if at == store)  # type: ignore[misc]  # sum of decimals begins with an int

@@ -50,6 +50,7 @@ class Truth:
     products: dict[int, Sales] = field(default_factory=lambda: defaultdict(lambda: NOTHING))
     baskets: dict[str, Sales] = field(default_factory=lambda: defaultdict(lambda: NOTHING))
     points: dict[str, tuple[int, int]] = field(default_factory=lambda: defaultdict(lambda: (0, 0)))
+    refusals: dict[tuple[str, str, str, date], int] = field(default_factory=lambda: defaultdict(int))
     voids: dict[Place, int] = field(default_factory=dict)
     records: int = 0
     violations: list[str] = field(default_factory=list)
@@ -109,6 +110,7 @@ def differences(settings: Settings, want: Truth) -> list[str]:
         "product_sales": (_sales(settings, "product_sales", "product_id", "revenue"), want.products),
         "baskets": (_sales(settings, "baskets", "basket_id", "total"), want.baskets),
         "households": (_points(settings), want.points),
+        "rejections": (_refusals(settings), want.refusals),
     }
     return core_differences(settings, want) + _unequal(models)
 
@@ -172,7 +174,8 @@ def _fold(found: Truth, category: str, chunk: Chunk, commands: Chunk, partitions
         for event in decided.events:
             found.count(first, event)
         if decided.rejection:
-            codes[first.stream, first.command_id] = decided.rejection.code
+            codes[first.stream, first.command_id] = code = decided.rejection.code
+            found.refusals[category, incoming[first.command_offset].name, code, first.occurred_at.date()] += 1
         return None if decided.rejection else decided.events
 
     now, claims = Reference(), 0
@@ -251,3 +254,8 @@ def _sales(settings: Settings, model: str, key: str, money: str) -> dict[Any, tu
 def _points(settings: Settings) -> dict[Any, tuple[Any, ...]]:
     rows = query(settings, "SELECT household_id, baskets::int, points::int FROM retail.households WHERE baskets > 0")
     return {household: tuple(rest) for household, *rest in rows}
+
+
+def _refusals(settings: Settings) -> dict[Any, int]:
+    rows: list[Any] = query(settings, "SELECT category, command, code, day, commands::int FROM retail.rejections")
+    return {tuple(key): number for *key, number in rows}
