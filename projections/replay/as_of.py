@@ -1,10 +1,11 @@
 """Takes snapshots: folds the log up to a position or a time into builds of their own, and keeps their tables."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from refold.projections.errors import SnapshotExists
+from refold.projections.declaring.declaration import View
+from refold.projections.errors import SnapshotExists, ViewInvalid
 from refold.projections.live import parking
 from refold.projections.partials.batch import ALL_BUILDS
 from refold.projections.replay import promote
@@ -17,6 +18,7 @@ from refold.projections.replay.source import Source
 from refold.projections.replay.staging import Staging
 from refold.projections.tables import snapshots
 from refold.projections.tables.layout import Layout
+from refold.projections.tables.snapshot_views import keep_view
 from refold.projections.tables.snapshots import Snapshot
 from refold.streams.chunk import Place
 from refold.streams.failpoints import failpoint
@@ -41,8 +43,10 @@ class AsOf:
     with_core = False
     compared_s = 0.0
 
-    def __init__(self, site: Site, name: str, moment: Moment) -> None:
-        self._site, self._name, self._moment = site, name, moment
+    def __init__(self, site: Site, name: str, moment: Moment, views: Sequence[View] = ()) -> None:
+        """`views`: those that are kept over the tables."""
+        self._site, self._name, self._moment, self._views = site, name, moment, views
+        self.failed: list[Failed] = []
         self._upto: dict[Place, int] = {}
         self._folded: list[Staging] = []
 
@@ -69,6 +73,7 @@ class AsOf:
         failpoint("replay.before-keep")
         with self._site.db.transaction():
             kept = [self._keep(staging) for staging in self._folded]
+            kept += self._keep_views({f"{one.domain}.{one.model}": one for one in kept})
             failpoint("replay.within-keep")
         failpoint("replay.after-keep")
         there = {
@@ -92,6 +97,16 @@ class AsOf:
         )
         kept = snapshots.keep(db, layout, build, found)
         promote.drop(db, build)
+        return kept
+
+    def _keep_views(self, tables: Mapping[str, Snapshot]) -> list[Snapshot]:
+        """Keep the views; one that cannot be made is among `failed`, and what can be made goes on."""
+        kept = []
+        for view in self._views:
+            try:
+                kept.append(keep_view(self._site.db, self._site.found, view, tables))
+            except ViewInvalid as problem:
+                self.failed.append(Failed(view.domain, view.name, problem.code, problem.message))
         return kept
 
     def _positions(self, layout: Layout) -> list[tuple[str, int, int]]:

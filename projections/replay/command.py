@@ -36,6 +36,7 @@ from refold.projections.replay.wanted_keys import Wanted
 from refold.projections.tables.builds import GROUP, PREVIEWED, TAKEN, VERIFIED
 from refold.projections.tables.declared import Declared, declared
 from refold.projections.tables.layout import Layout
+from refold.projections.tables.snapshot_views import expanded
 from refold.schemas.columns.compiled import load
 from refold.streams.core.limits import group_positions
 from refold.streams.domain import load_domains
@@ -178,11 +179,11 @@ class Replay:
         Raises UnknownModel, NothingFolded, RebuildRunning, SnapshotInvalid, SnapshotExists, MomentOpen, LogTrimmed.
         """
         site = replace(self._site, apart=TAKEN, occurred_before=moment.occurred_before)
-        flow = AsOf(site, name, moment)
-        done = self._apart(site, flow, names, progress, flow.keep)
-        return SnapshotReport(
-            name, done.models, done.records, done.seconds, done.records_per_s, done.failed, self._held_s()
-        )
+        tables, views = expanded(site.found, names)
+        flow = AsOf(site, name, moment, views)
+        done = self._apart(site, flow, tables, progress, flow.keep)
+        failed = [*done.failed, *flow.failed]
+        return SnapshotReport(name, done.models, done.records, done.seconds, done.records_per_s, failed, self._held_s())
 
     def repair(self, name: str, wanted: Wanted, progress: Progress, *, execute: bool) -> Repaired:
         """Make these rows of a live table those of the log, or without `execute` say which differ.

@@ -72,7 +72,6 @@ def keep(db: Database, layout: Layout, build: Build, snapshot: Snapshot) -> Snap
     Raises SnapshotExists.
     """
     schema, table = sql.Identifier(schema_of(snapshot.domain, snapshot.snapshot)), names.table(layout, build.schema)
-    kept = sql.Identifier(schema_of(snapshot.domain, snapshot.snapshot), layout.name)
     if layout.deletes:
         hidden = sql.SQL("DELETE FROM {} WHERE NOT {} > {}")
         db.execute(hidden.format(table, sql.Identifier(VERSION), sql.Identifier(DELETED)))
@@ -88,14 +87,21 @@ def keep(db: Database, layout: Layout, build: Build, snapshot: Snapshot) -> Snap
             db.execute(sql.SQL("ALTER TABLE {} SET SCHEMA {}").format(table, schema))
     except psycopg.errors.DuplicateTable as problem:
         raise SnapshotExists(f"{snapshot.domain}.{snapshot.model} has a snapshot {snapshot.snapshot}") from problem
+    return close(db, snapshot)
+
+
+def close(db: Database, snapshot: Snapshot) -> Snapshot:
+    """Count the rows of the snapshot's table, let nobody write it and analysts read it, and write what it is beside it."""
+    schema = schema_of(snapshot.domain, snapshot.snapshot)
+    kept = sql.Identifier(schema, snapshot.model)
     row = db.execute(sql.SQL("SELECT count(*) FROM {}").format(kept)).fetchone()
     whole = msgspec.structs.replace(snapshot, rows=int(row[0]) if row is not None else 0)
-    _close(db, schema, kept)
+    _close(db, sql.Identifier(schema), kept)
     text = sql.Literal(msgspec.json.encode(whole).decode())
     db.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(kept, text))
-    for shown in layout.shown:
+    for column in snapshot.served.columns:
         comment = sql.SQL("COMMENT ON COLUMN {}.{} IS {}")
-        db.execute(comment.format(kept, sql.Identifier(shown.name), sql.Literal(str(shown.doc))))
+        db.execute(comment.format(kept, sql.Identifier(column.name), sql.Literal(column.doc)))
     return whole
 
 

@@ -112,13 +112,18 @@ def _check_reads(db: Database, found: Declared, view: View) -> None:
     Raises ViewInvalid.
     """
     models = {(build.domain, build.model) for build in builds.builds(db)} | {*ours(db, found)}
-    for schema, name in db.execute(_READ, (view.domain, view.name)).fetchall():
+    for schema, name in read_by(db, (view.domain, view.name)):
         if (schema, name) in reads(view):
             continue
         if (schema, name) in models:
             raise ViewInvalid(f"it reads {schema}.{name}, which its `reads` does not name")
         if schema.startswith("refold_b"):
             raise ViewInvalid(f"it reads the table {schema}.{name}, which a rebuild replaces: read the model's view")
+
+
+def read_by(db: Database, name: Name) -> list[Name]:
+    """The tables and views that a view reads itself."""
+    return [(schema, read) for schema, read in db.execute(_READ, name).fetchall()]
 
 
 def _note_fault(db: Database, view: View, fingerprint: str, fault: str) -> None:

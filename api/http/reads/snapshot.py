@@ -46,9 +46,8 @@ async def as_of(models: ModelServices, model: ServedModel, raw: bytes) -> tuple[
 
 async def _closed(models: ModelServices, model: ServedModel, name: str) -> ClosedModel:
     rows = []
-    if not model.reads:
-        with suppress(SnapshotInvalid):
-            rows = await models.reads.fetch(_ONE.encode(), (schema_of(model.domain, name), model.name))
+    with suppress(SnapshotInvalid):
+        rows = await models.reads.fetch(_ONE.encode(), (schema_of(model.domain, name), model.name))
     if not rows:
         found = await models.reads.fetch(OF_DOMAIN.encode(), (model.domain,))
         there = sorted(one.snapshot for one in (of_comment(*row) for row in found) if one.model == model.name)
