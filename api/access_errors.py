@@ -32,6 +32,13 @@ class TooManyTries(ApiError):
     remedy = "Send it again after `Retry-After`."
 
 
+class RateExceeded(ApiError):
+    """More requests than the setting `api_rate` allows came with this key, for this subject or from this address."""
+
+    code, status = "rate-exceeded", 429
+    remedy = "Send it again after `Retry-After`; `RateLimit-Remaining` of each answer says how many requests are left."
+
+
 class KeysUnreadable(ApiError):
     """This process has not been able to read the keys, or the issuer's keys, for a while, so it lets nobody in by them."""
 
@@ -47,7 +54,7 @@ class DoorOpen(RefoldError):
 
 
 class AccessExtraMissing(RefoldError):
-    """The doors `keys` and `jwt` need a package that is not installed."""
+    """The doors `keys` and `jwt`, and a limit of rate, need a package that is not installed."""
 
     code = "access-extra-missing"
     remedy = "Install Refold with the extra `access`: pip install 'refold[access]'."

@@ -8,34 +8,23 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
 from psycopg import OperationalError, pq
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
     ValidationError,
     field_validator,
-    model_validator,
 )
 
-from refold.streams.addresses import is_address, is_loopback
+from refold.streams.access_settings import AccessSettings, names_of
+from refold.streams.addresses import is_address
 from refold.streams.errors import BadSettings, NotConnected
 from refold.streams.setting_sources import PREFIX, read
 
-ACCESS = "access"
-"""Refold's own domain: the keys of the API. The door `keys` adds it to the domains."""
-ALONE = frozenset({"local", "open"})
-"""Doors without a login."""
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
-
-
-def _names(value: object) -> object:
-    """Variables have no lists, so `a,b` is read as one."""
-    return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
 
 
 def _small(value: object) -> object:
@@ -43,7 +32,7 @@ def _small(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
-class Settings(BaseModel):
+class Settings(AccessSettings):
     """The whole configuration, read once when a process starts and handed down."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -62,10 +51,10 @@ class Settings(BaseModel):
     topic_prefix: str = Field(
         default="", pattern=r"^[A-Za-z0-9._-]*$", max_length=100, description="Prefix of every topic's name."
     )
-    domains: Annotated[list[str], BeforeValidator(_names)] = Field(
+    domains: Annotated[list[str], BeforeValidator(names_of)] = Field(
         default=["retail"], min_length=1, description="Domains to run: `retail`, or Python packages of yours."
     )
-    domain_path: Annotated[list[Path], BeforeValidator(_names)] = Field(
+    domain_path: Annotated[list[Path], BeforeValidator(names_of)] = Field(
         default=[],
         description="Folders to search for domains first; in refold.toml relative to that file. Then come PYTHONPATH, installed packages, and last the current folder.",
     )
@@ -81,24 +70,7 @@ class Settings(BaseModel):
     )
     api_host: str = Field(default="127.0.0.1", description="Address the HTTP API listens on.")
     api_port: int = Field(default=8080, ge=0, le=65535, description="Port the HTTP API listens on; 0 takes a free one.")
-    api_doors: Annotated[list[Literal["local", "open", "keys", "jwt"]], BeforeValidator(_names)] = Field(
-        default=["local"],
-        min_length=1,
-        description="Who may use the API: `local` is everybody on this machine, without a login; `keys` is who has a key; `jwt` is who has a token of `jwt_issuer`; `open` is everybody who reaches its address, without a login.",
-    )
-    jwt_issuer: str | None = Field(
-        default=None,
-        description="Issuer of the tokens that the door `jwt` takes: an OpenID Connect provider, by https (or http on this machine).",
-    )
-    jwt_audience: str | None = Field(
-        default=None, min_length=1, description="Audience (`aud`) that a token must name: this API."
-    )
-    jwt_roles: str = Field(
-        default="roles",
-        pattern=r"^[^.]+(\.[^.]+)*$",
-        description="Claim that holds the roles, a list or a text with blanks; dots lead into objects, as in realm_access.roles.",
-    )
-    api_origins: Annotated[list[str], BeforeValidator(_names)] = Field(
+    api_origins: Annotated[list[str], BeforeValidator(names_of)] = Field(
         default=[],
         description="Origins whose pages may call the API in a browser (CORS), such as https://shop.example; `*` is every origin.",
     )
@@ -160,25 +132,6 @@ class Settings(BaseModel):
     )
     api_access_log: bool = Field(default=False, description="Whether the API logs a line for each request.")
 
-    @model_validator(mode="before")
-    @classmethod
-    def _with_access(cls, given: dict[str, Any]) -> dict[str, Any]:
-        """The door `keys` needs the domain of the keys in every process."""
-        doors, domains = _names(given.get("api_doors", [])), _names(given.get("domains", ["retail"]))
-        if isinstance(doors, list) and isinstance(domains, list) and "keys" in doors and ACCESS not in domains:
-            return given | {"domains": [*domains, ACCESS]}
-        return given
-
-    @model_validator(mode="after")
-    def _doors_agree(self) -> Self:
-        if len(self.api_doors) > 1 and ALONE & set(self.api_doors):
-            raise ValueError(f"api_doors: {' and '.join(sorted(ALONE))} are without a login, so each stands alone")
-        if ("jwt" in self.api_doors) != (self.jwt_issuer is not None and self.jwt_audience is not None):
-            raise ValueError("api_doors: the door `jwt` needs jwt_issuer and jwt_audience, and they need the door")
-        if ACCESS in self.domains and "keys" not in self.api_doors:
-            raise ValueError(f"domains: {ACCESS} is Refold's own domain; the door `keys` of api_doors adds it")
-        return self
-
     @field_validator("database_url", "analyst_url")
     @classmethod
     def _readable(cls, url: SecretStr | None) -> SecretStr | None:
@@ -190,17 +143,6 @@ class Settings(BaseModel):
                 "not of the form postgresql://user:password@host:port/name, or with a character that must be percent-encoded"
             ) from None
         return url
-
-    @field_validator("jwt_issuer")
-    @classmethod
-    def _trusted(cls, issuer: str | None) -> str | None:
-        """Keys that came over an open network would be anybody's."""
-        parts = urlsplit("https://none" if issuer is None else issuer)
-        if not (
-            parts.hostname and (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname)))
-        ):
-            raise ValueError(f"{issuer!r} is not of the form https://host/path")
-        return issuer
 
     @field_validator("kafka")
     @classmethod

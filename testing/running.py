@@ -20,8 +20,9 @@ from refold.api.cli.stack import Stack
 from refold.api.embedded.removal import passing_data
 from refold.projections.tables.declared import declared
 from refold.schemas.contracts import Command
+from refold.streams.access_settings import ACCESS
 from refold.streams.domain import load_domains
-from refold.streams.settings import ACCESS, Settings
+from refold.streams.settings import Settings
 from refold.testing.happening import sound
 
 _BOUND_S = 60.0

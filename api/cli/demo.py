@@ -16,8 +16,9 @@ from refold.api.cli.stack import Stack
 from refold.api.demo.loyalty import Loyalty, open_loyalty
 from refold.api.demo.receipts import Receipts, open_receipts
 from refold.api.demo.run import run
+from refold.streams.access_settings import ALONE
 from refold.streams.errors import BadSettings
-from refold.streams.settings import ALONE, Settings
+from refold.streams.settings import Settings
 
 WIDTH = 120
 TO_TRY = (

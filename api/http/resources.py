@@ -23,6 +23,7 @@ from refold.api.http.describe.services import Check, OperationServices
 from refold.api.http.doors.checks import checks_of
 from refold.api.http.doors.door import Door
 from refold.api.http.doors.principal import actor_of
+from refold.api.http.doors.rates import Rates
 from refold.api.http.downloads.downloading import Downloads
 from refold.api.http.readiness import Readiness
 from refold.api.http.reads.planning.pieces import Piece
@@ -96,7 +97,8 @@ class Resources:
             ChangeSources(kafka, prefix, self.database.snapshot, self.notices, domains.catalog, found)
         )
         self._checks = checks_of(settings, self.database.fetch)
-        self.door = Door(self._checks) if self._checks else None
+        rates = None if settings.api_rate is None else Rates(settings.api_rate)
+        self.door = Door(self._checks, rates) if self._checks or rates else None
         self._readers: asyncio.Queue[History] = asyncio.Queue()
 
     @asynccontextmanager

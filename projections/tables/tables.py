@@ -12,8 +12,8 @@ from refold.projections.tables.derived import Derived, expression
 from refold.projections.tables.layout import DELETED, VERSION, Layout, Stored
 from refold.projections.tables.names import table
 from refold.projections.tables.view_swap import Name
+from refold.streams.access_settings import ACCESS
 from refold.streams.postgres.connection import Database
-from refold.streams.settings import ACCESS
 
 ANALYST = "refold_analyst"
 

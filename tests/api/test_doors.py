@@ -18,6 +18,7 @@ from refold.api.http.doors.key_ring import KeyRing
 from refold.api.http.doors.needs import need_of
 from refold.api.http.doors.openness import refuse_open
 from refold.api.http.doors.principal import ASKS, Principal, actor_of, is_hidden, shown_domains
+from refold.api.http.doors.rates import Rates
 from refold.api.http.doors.secret import Key, hash_of, is_of, new_key, read_key
 from refold.streams.addresses import is_loopback
 from refold.streams.errors import DatabaseUnavailable
@@ -192,7 +193,14 @@ def test_many_requests_with_one_new_key_are_one_check() -> None:
 
 def scope_of(target: str, *headers: tuple[bytes, bytes], method: str = "GET") -> Any:
     path, _, query = target.partition("?")
-    return {"type": "http", "method": method, "path": path, "query_string": query.encode(), "headers": list(headers)}
+    return {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "query_string": query.encode(),
+        "headers": list(headers),
+        "client": ("::1", 1),
+    }
 
 
 def bearer(key: Key) -> tuple[bytes, bytes]:
@@ -304,3 +312,31 @@ def test_the_api_is_open_without_a_login_only_where_somebody_said_so() -> None:
             refuse_open(Settings(api_host=host))
         refuse_open(Settings(api_host=host, api_doors=["open"]))
         refuse_open(Settings(api_host=host, api_doors=["keys"]))
+
+
+def test_each_who_asks_has_a_rate_of_its_own_and_probes_have_none() -> None:
+    async def run() -> None:
+        ring = KeyRing(Table([row(), row(id=OTHER.id, name="bob", hash=OTHER_HASH)]).fetch)
+        door, read = Door([ring], Rates("3/hour")), "/v1/retail/store_daily"
+        left = [(await asked(door, scope_of(read, bearer(KEY))))[1]["ratelimit-remaining"] for _ in range(3)]
+        assert left == ["2", "1", "0"]
+        status, headers = await asked(door, scope_of(read, bearer(KEY)))
+        assert (status, headers["ratelimit-limit"]) == (429, "3")
+        assert 0 < int(headers["retry-after"]) <= 3600
+        assert not door.lets_read([bearer(KEY)]), "an answer from memory would not be counted"
+        assert (await asked(door, scope_of(read, bearer(OTHER))))[0] == 200
+        statuses = [(await asked(door, scope_of(read)))[0] for _ in range(4)]
+        assert statuses == [401, 401, 401, 429]
+        assert (await asked(door, scope_of("/livez")))[0] == 200
+        await ring.close()
+
+    asyncio.run(run())
+
+
+def test_without_a_login_an_address_has_a_rate() -> None:
+    async def run() -> None:
+        door = Door([], Rates("2/minute"))
+        assert (await asked(door, scope_of("/v1")))[1]["who"] == "-", "nobody is known there"
+        assert [(await asked(door, scope_of("/v1")))[0] for _ in range(2)] == [200, 429]
+
+    asyncio.run(run())

@@ -9,16 +9,25 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from refold.access.roles import Right
-from refold.api.access_errors import CredentialsInvalid, CredentialsMissing, Forbidden, KeysUnreadable, TooManyTries
+from refold.api.access_errors import (
+    CredentialsInvalid,
+    CredentialsMissing,
+    Forbidden,
+    KeysUnreadable,
+    RateExceeded,
+    TooManyTries,
+)
 from refold.api.errors import ApiError
 from refold.api.http.doors.metrics import REFUSED
 from refold.api.http.doors.needs import need_of
 from refold.api.http.doors.principal import ASKS, Principal
+from refold.api.http.doors.rates import Headers, Rates, address_of
 from refold.api.http.wire.answer import Answer
 from refold.api.http.wire.problems import problem
 
 _CHALLENGE = {401: 'Bearer realm="refold"', 403: 'Bearer realm="refold", error="insufficient_scope"'}
-_REFUSALS = (CredentialsMissing, CredentialsInvalid, Forbidden, TooManyTries, KeysUnreadable)
+_UNKNOWN = (CredentialsMissing, CredentialsInvalid)
+_REFUSALS = (*_UNKNOWN, Forbidden, TooManyTries, RateExceeded, KeysUnreadable)
 _SCHEME = b"bearer "
 _HEADER = b"authorization"
 _MOST_TEXT = 8000
@@ -52,15 +61,16 @@ class Check(Protocol):
 class Door:
     """Stands before the whole application, and before the answers that are kept in memory."""
 
-    def __init__(self, checks: Sequence[Check]) -> None:
-        self._checks = checks
+    def __init__(self, checks: Sequence[Check], rates: Rates | None = None) -> None:
+        """Without `checks` everybody is let in, as often as `rates` allow."""
+        self._checks, self._rates = checks, rates
         self._recent: dict[bytes, bool] = {}
         self._recent_until = 0.0
 
     def lets_read(self, headers: Sequence[tuple[bytes, bytes]]) -> bool:
         """Whether a read may be answered at once: its key was checked before, and may read."""
         sent = [value for name, value in headers if name == _HEADER]
-        if len(sent) != 1:
+        if len(sent) != 1 or self._rates is not None:
             return False
         now = monotonic()
         if now > self._recent_until:
@@ -99,31 +109,46 @@ class Door:
                 await app(scope, receive, send)
                 return
             try:
-                principal, text = await self._admitted(scope["method"], scope)
+                principal, text, told = await self._admitted(scope["method"], scope)
             except _REFUSALS as error:
                 _count(error, scope["method"])
                 await _refusal(error, scope["method"]).to_asgi_response()(scope, receive, send)
                 return
             ASKS.set(principal)
-            await app(scope, receive, send if text is None else self._watched(send, text))
+            await app(scope, receive, self._watched(send, text, told) if text or told else send)
 
         return asked
 
-    async def _admitted(self, method: str, scope: Scope) -> tuple[Principal | None, str | None]:
-        """Who asks, and by which key; nobody where everybody may ask."""
+    async def _admitted(self, method: str, scope: Scope) -> tuple[Principal | None, str | None, Headers]:
+        """Who asks, by which key or token, and the headers about the rate; nobody where everybody may ask."""
         need = need_of(method, scope["path"], scope["query_string"])
         if need is None:
-            return _NOBODY, None
-        text = _bearer(list(scope["headers"]))
-        principal = self._known(text) or await self._check_of(text).admit(text)
+            return _NOBODY, None, []
+        if not self._checks:
+            return None, None, self._counted(address_of(scope))
+        try:
+            text = _bearer(list(scope["headers"]))
+            principal = self._known(text) or await self._check_of(text).admit(text)
+        except _UNKNOWN:
+            self._counted(address_of(scope))
+            raise
+        told = self._counted(principal.name)
         principal.require(need)
-        return principal, text
+        return principal, text, told
 
-    def _watched(self, send: Send, text: str) -> Send:
-        """Breaks a long answer off once its key is no longer taken: a stream of changes may last for days."""
+    def _counted(self, who: str) -> Headers:
+        """Raises RateExceeded."""
+        return [] if self._rates is None else self._rates.hit(who)
+
+    def _watched(self, send: Send, text: str | None, told: Headers) -> Send:
+        """Adds headers, and breaks a long answer off once its key is no longer taken: a stream of changes may last for days."""
 
         async def passed(message: Message) -> None:
-            if message["type"] == "http.response.body" and message.get("more_body") and not self._known(text):
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *told]
+            elif (
+                text and message["type"] == "http.response.body" and message.get("more_body") and not self._known(text)
+            ):
                 raise ConnectionAbortedError("the key is no longer taken")
             await send(message)
 
@@ -149,7 +174,7 @@ def _count(error: ApiError, method: str) -> None:
 
 
 def _refusal(error: ApiError, method: str) -> Answer:
-    headers = {"Cache-Control": "no-store"}
+    headers = {"Cache-Control": "no-store", **error.headers}
     if method not in ("GET", "HEAD"):
         headers["Connection"] = "close"  # its body is not read
     if error.status in _CHALLENGE:

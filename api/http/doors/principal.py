@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from refold.access.roles import RIGHTS, Right, Role
 from refold.api.access_errors import Forbidden
 from refold.api.errors import HeaderInvalid
-from refold.streams.settings import ACCESS
+from refold.streams.access_settings import ACCESS
 
 _LONGEST = 200
 """Characters of an actor."""

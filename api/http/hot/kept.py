@@ -20,7 +20,7 @@ from refold.api.http.reads.conditional import Basis
 from refold.api.http.reads.freshness import STANDING_HEADERS
 from refold.api.http.reads.services import ModelServices
 from refold.projections.tables.served import ServedModel
-from refold.streams.settings import ACCESS
+from refold.streams.access_settings import ACCESS
 
 Question = tuple[bytes, bytes | None, bytes | None, bytes | None, bytes | None]
 """Everything of a GET that forms its answer: its target as it was sent, `Accept`, `Accept-Encoding`, `Prefer`, `Range`."""
