@@ -35,6 +35,9 @@ UNREADABLE = Counter(
     "Commands rejected because their bytes could not be decoded.",
     ["category", "reason"],
 )
+FOREIGN = Counter(
+    "refold_foreign_records_total", "Records of a foreign topic that were published or refused.", ["topic", "outcome"]
+)
 SET_ASIDE = Counter(
     "refold_set_aside_total",
     "Records set aside because the process died while it decoded them or ran the domain's code on them.",

@@ -50,7 +50,7 @@ def run_role(role: str, settings: Settings, *, supervised: bool = False) -> None
     if role in WORKERS:  # the API raises it as far as its connections need, and counts them by it
         raise_limit()
     # prometheus-client reads the variable on import, and the role's module imports it.
-    _share_metrics(settings)
+    share_metrics(settings)
     if role in WORKERS and settings.probe_port is not None:
         from refold.api.http.probes import Probes  # imports prometheus-client, so the folder must be named before
 
@@ -66,7 +66,7 @@ def run_role(role: str, settings: Settings, *, supervised: bool = False) -> None
         raise SystemExit(UNREACHABLE) from problem  # access was granted before and may be again: the supervisor goes on
 
 
-def _share_metrics(settings: Settings) -> None:
+def share_metrics(settings: Settings) -> None:
     """Tell prometheus-client its folder before it is imported. If the folder fails, metrics stay in this process."""
     os.environ.setdefault(METRICS_VARIABLE, str(metrics_folder(settings)))
     try:

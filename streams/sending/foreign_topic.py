@@ -17,6 +17,8 @@ from confluent_kafka.admin import NewTopic
 
 from refold.schemas.contracts import Category
 from refold.schemas.errors import BadValue, Malformed, RefoldError
+from refold.streams import metrics
+from refold.streams.chunk import Place
 from refold.streams.domain import Domains
 from refold.streams.errors import CommandTooLarge, DeliveryFailed, KafkaUnavailable, QueueFull
 from refold.streams.kafka import clients
@@ -60,8 +62,11 @@ class ForeignTopic:
         self._producer = Producer(servers, prefix, domains)
         self._refusals = clients.producer(servers, **{"message.max.bytes": size})
         group = f"{prefix}facts.{category.name}.{topic}"
+        self._positions: dict[Place, int] = {}
+        self._ends: dict[Place, int] = {}
+        self._settled = False
         self._consumer = clients.consumer(servers, **{"group.id": group})
-        self._consumer.subscribe([topic], on_assign=_from_committed)
+        self._consumer.subscribe([topic], on_assign=self._assigned, on_revoke=self._revoked)
 
     def __enter__(self) -> Self:
         return self
@@ -70,6 +75,22 @@ class ForeignTopic:
         self._consumer.close()
         with contextlib.suppress(DeliveryFailed):  # step has raised it, and committed nothing of it
             self._producer.close()
+
+    def places(self) -> list[Place]:
+        """The partitions of this process. Like the next three, asked by the probes in a thread of their own."""
+        return list(self._positions)
+
+    def last_end(self, place: Place) -> int | None:
+        """The end of a partition, as far as it is known."""
+        return self._ends.get(place)
+
+    def is_settled(self) -> bool:
+        """Whether the group has given out its partitions; it may have left none for this process."""
+        return self._settled
+
+    def positions(self) -> dict[Place, int]:
+        """The offsets that were committed last, or begun with."""
+        return dict(self._positions)
 
     def step(self, seconds: float) -> int:
         """Take the records that come within `seconds`; returns their number. Raises KafkaUnavailable, DeliveryFailed."""
@@ -83,9 +104,36 @@ class ForeignTopic:
         refused = self._send(messages)
         self._keep(refused)
         self._commit(messages)
+        self._note(messages)
         self.taken.published += len(messages) - len(refused)
         self.taken.refused += len(refused)
+        metrics.FOREIGN.labels(self.topic, "published").inc(len(messages) - len(refused))
+        metrics.FOREIGN.labels(self.topic, "refused").inc(len(refused))
         return len(messages)
+
+    def _note(self, messages: Sequence[Message]) -> None:
+        """Note how far the partitions are taken, and their ends, which the consumer knows from its last answer."""
+        for message in messages:
+            place = self.topic, message.partition() or 0
+            if place in self._positions:
+                self._positions[place] = (message.offset() or 0) + 1
+        for topic, part in self.places():
+            _, end = self._consumer.get_watermark_offsets(TopicPartition(topic, part), cached=True)
+            if end >= 0:
+                self._ends[topic, part] = end
+
+    def _assigned(self, consumer: Consumer, parts: list[TopicPartition]) -> None:
+        """Begin where the group stands, or at the first record: a committed offset that is gone is an error, and no jump."""
+        found = consumer.committed(parts, _ASK_S) if parts else []
+        self._positions = {(part.topic, part.partition): max(part.offset, 0) for part in found}
+        self._settled = True
+        for part in found:
+            if part.offset < 0:
+                part.offset = _BEGINNING
+        consumer.assign(found)
+
+    def _revoked(self, _: Consumer, __: list[TopicPartition]) -> None:
+        self._positions, self._settled = {}, False
 
     def _send(self, messages: Sequence[Message]) -> list[tuple[Message, RefoldError]]:
         """Send the command of each record in order; returns those that never can be sent, once Kafka has all others."""
@@ -190,15 +238,6 @@ def _noting(message: Message, failed: list[tuple[Message, DeliveryFailed]]) -> D
             failed.append((message, problem))
 
     return delivered
-
-
-def _from_committed(consumer: Consumer, parts: list[TopicPartition]) -> None:
-    """Begin where the group stands, or at the first record: a committed offset that is gone is an error, and no jump."""
-    found = consumer.committed(parts, _ASK_S)
-    for part in found:
-        if part.offset < 0:
-            part.offset = _BEGINNING
-    consumer.assign(found)
 
 
 def _record(message: Message) -> ForeignRecord:

@@ -1,5 +1,6 @@
 """CloudEvents of a foreign Kafka topic, written by the standard's own SDK: each becomes the command that publishes it, or is kept with its reason."""
 
+import signal
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,8 @@ from confluent_kafka import Message, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from msgspec import Meta
 
+from refold.api.cli import publish
+from refold.api.http.describe.metrics import own_page
 from refold.schemas.avro import schema_of
 from refold.schemas.catalog import Catalog
 from refold.schemas.codec import Codec
@@ -28,6 +31,7 @@ from refold.streams.kafka import clients
 from refold.streams.log.topics import commands_topic
 from refold.streams.sending.foreign_record import ForeignRecord, fact_of_record
 from refold.streams.sending.foreign_topic import ForeignTopic
+from refold.streams.worker.taking_part import Part
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
 WRITTEN = datetime(2026, 2, 1, tzinfo=UTC)
@@ -197,6 +201,19 @@ def test_a_topic_is_followed_without_loss_across_deaths_and_what_is_refused_is_k
         while not third.step(0.5):
             assert time.monotonic() < deadline
         assert (third.taken.published, third.taken.refused) == (1, 0)
+        part = Part()
+        part.begins("publish", third, [third])
+        assert [(check.name, check.ok) for check in part.checks()] == [
+            ("started", True),
+            ("assigned", True),
+            ("waits", True),
+            ("moves", True),
+        ]
+        (place,) = third.places()
+        assert (place, third.positions()[place]) == ((topics.foreign, 0), 22)
+        assert (third.last_end(place) or 0) >= 22
+    page = own_page([]).decode()
+    assert f'refold_foreign_records_total{{outcome="published",topic="{topics.foreign}"}} 41.0' in page
 
     sent = [
         Codec(CATALOG).read_command(message.value())
@@ -210,3 +227,29 @@ def test_a_topic_is_followed_without_loss_across_deaths_and_what_is_refused_is_k
     said = dict(first.headers())
     assert (first.value(), said["mine"], said["refold_from"]) == (b"no event", b"1", f"{topics.foreign}/0:10".encode())
     assert (said["refold_code"], said["refold_field"]) == (b"bad-value", b"ce_specversion")
+
+
+class Steps:
+    """A topic whose first step is asked to stop by SIGTERM."""
+
+    def __init__(self) -> None:
+        self.done = 0
+
+    def step(self, _: float) -> int:
+        signal.raise_signal(signal.SIGTERM)
+        self.done += 1
+        return 1
+
+
+def test_sigterm_lets_the_records_in_hand_be_taken_and_a_second_one_interrupts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("refold.streams.worker.taking_part.HERE", Part())
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    followed, stop = Steps(), publish._stop_asked()
+    try:
+        publish._follow(followed, stop, once=False)  # type: ignore[arg-type]  # steps alone
+        assert followed.done == 1
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -66,7 +66,7 @@ def test_a_folder_that_cannot_be_made_leaves_metrics_in_the_process_with_one_lin
     (tmp_path / "file").touch()
     settings = Settings(data=tmp_path / "file")
     monkeypatch.delenv(roles.METRICS_VARIABLE, raising=False)
-    roles._share_metrics(settings)
+    roles.share_metrics(settings)
     empty_metrics(roles.metrics_folder(settings))
     assert roles.METRICS_VARIABLE not in os.environ
     assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
