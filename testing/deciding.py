@@ -7,7 +7,7 @@ from typing import Any, overload
 from uuid import UUID
 
 from refold.reactors import Reactor, Seen
-from refold.schemas.contracts import Command, Event
+from refold.schemas.contracts import Command, Event, publishing
 from refold.schemas.identity import event_uuid
 from refold.streams import Decider, Rejected
 from refold.streams.reactors.reactor import MAX_COMMANDS_PER_EVENT
@@ -67,10 +67,13 @@ class GivenRules:
     rules: Decider[Any, Any, Any]
     state: Any
 
-    def when(self, command: Command) -> Decided:
-        """Decide a command. Raises Impure, and BadValue for a command or an event that breaks its contract."""
+    def when(self, command: Command | Event) -> Decided:
+        """Decide a command, or publish a fact. Raises Impure, and BadValue for what breaks its contract."""
+        if isinstance(command, Event) and type(command) in self.rules.category.facts:
+            command = publishing(command, "stream-1")
         if type(command) not in self.rules.category.commands:
             raise TypeError(f"{type(command).__name__} is no command of {self.rules.category.name}")
+        assert isinstance(command, Command)
         answer = pure(self.rules.decide)(sound(command), self.state)
         if isinstance(answer, Rejected):
             return Decided(answer)

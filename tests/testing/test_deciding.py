@@ -17,6 +17,7 @@ from refold.retail.streams import DECIDERS
 from refold.schemas import Category, Command, Event
 from refold.schemas.errors import BadValue
 from refold.streams import Decider, Rejected
+from refold.streams.decider import facts_alone
 from refold.testing import Impure, given, rejected
 
 BASKET = next(rules for rules in DECIDERS if rules.category.name == "retail.basket")
@@ -31,6 +32,21 @@ def test_a_command_is_accepted() -> None:
 def test_a_command_is_rejected() -> None:
     given(BASKET, OPENED).when(OPEN).then(rejected("basket-exists"))
     given(BASKET, OPENED).when(OPEN).then(rejected("basket-exists", "the basket is open already"))
+
+
+class Rung(Event):
+    """The bell rang."""
+
+    times: Annotated[int, msgspec.Meta(description="How often.", ge=1)]
+
+
+def test_a_fact_is_published_as_it_is_and_within_its_contract() -> None:
+    bell = facts_alone(Category("tests.bell", facts=(Rung,)))
+    given(bell, Rung(times=1)).when(Rung(times=2)).then(Rung(times=2))
+    with pytest.raises(BadValue, match="times"):
+        given(bell).when(Rung(times=0))
+    with pytest.raises(TypeError, match="BasketOpened is no command of"):
+        given(bell).when(OPENED)
 
 
 def test_what_was_decided_instead_is_shown() -> None:
