@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from refold.projections.declaring.declaration import EventType, Model, handled
+from refold.projections.declaring.declaration import EventType, Model
 from refold.projections.errors import SumOverflow
 from refold.projections.partials.author_fold import HeldRow
 from refold.projections.partials.batch import Batch, Park, batch_of, by_category, counted_events
@@ -17,10 +17,12 @@ from refold.projections.partials.partial import merged, partial_of
 from refold.projections.partials.row_batch import RowReader
 from refold.projections.partials.wide_sums import BASE, LIMB, LIMIT, low, scale_of
 from refold.projections.tables.layout import DELETED, VERSION, Layout, Stored, layout_of, shown_in
+from refold.projections.tables.memories import read_types
 from refold.schemas.arithmetic import EXACT
 from refold.schemas.columns.decoder import ColumnDecoder
 from refold.streams.chunk import Chunk
 from refold.testing.happening import Record, catalog_of, chunks_of
+from refold.testing.remembered import Remembered
 
 _CUTS = 12
 """Places at which a longer log is cut in two; a shorter one is cut everywhere."""
@@ -42,7 +44,7 @@ class Fold:
     @classmethod
     def of(cls, model: Model) -> "Fold":
         """The fold of a declaration. Raises BadDeclaration."""
-        types = handled(model)
+        types = read_types(model)
         categories = tuple(dict.fromkeys(kind.category for kind in types))
         return cls(layout_of(model), types, ColumnDecoder(catalog_of(categories), thin=True))
 
@@ -66,21 +68,21 @@ class Fold:
 
     def _merged(self, pieces: Iterable[Sequence[Chunk]], *, few: bool) -> pl.DataFrame:
         """The pieces' partials, merged as Postgres would merge them into a table, one after another."""
-        table = merged(self.layout, [])
+        table, memory = merged(self.layout, []), Remembered(self.layout)
         for chunks in pieces:
-            added = self._by_rows(chunks) if few else None
-            table = merged(self.layout, [table, self._by_columns(chunks) if added is None else added])
+            added = self._by_rows(chunks, memory) if few else None
+            table = merged(self.layout, [table, self._by_columns(chunks, memory) if added is None else added])
             for part in self.layout.columns:
                 _cells(self.layout, part, table)  # a sum must fit after each transaction
         return table
 
-    def _by_columns(self, chunks: Sequence[Chunk]) -> pl.DataFrame:
+    def _by_columns(self, chunks: Sequence[Chunk], memory: Remembered) -> pl.DataFrame:
         frames: dict[EventType, pl.DataFrame] = {}
         for batch in self._batches(chunks):
             frames |= self._counted(batch)
-        return partial_of(self.layout, frames)
+        return partial_of(self.layout, memory.carry(frames))
 
-    def _by_rows(self, chunks: Sequence[Chunk]) -> pl.DataFrame | None:
+    def _by_rows(self, chunks: Sequence[Chunk], memory: Remembered) -> pl.DataFrame | None:
         """None if live workers would take columns, too: for retired events."""
         found: dict[EventType, list[Row]] = {}
         for category, theirs in by_category("", chunks).items():
@@ -89,7 +91,7 @@ class Fold:
             if rows is None:
                 return None
             found |= rows
-        return _as_partial(self.layout, partial_columns(self.layout, found))
+        return _as_partial(self.layout, partial_columns(self.layout, memory.carry_rows(found)))
 
     def _evolved(self, pieces: Iterable[Sequence[Chunk]]) -> pl.DataFrame:
         """Each piece finds its rows as the table gives them back."""

@@ -94,7 +94,7 @@ class Resources:
         )
         found = declared(domains.names)
         self.changes = Changes(
-            ChangeSources(kafka, prefix, self.database.snapshot, self.notices, domains.catalog, found)
+            ChangeSources(kafka, settings.dsn(), prefix, self.database.snapshot, self.notices, domains.catalog, found)
         )
         self._checks = checks_of(settings, self.database.fetch)
         rates = None if settings.api_rate is None else Rates(settings.api_rate)

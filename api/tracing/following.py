@@ -22,12 +22,16 @@ from refold.api.tracing.steps import (
 )
 from refold.projections.declaring.declaration import EventType, handled
 from refold.projections.explaining.kept import Records
+from refold.projections.explaining.recalling import recalled_records
 from refold.projections.explaining.search import FoundValue
 from refold.projections.explaining.steps import RowRecord
 from refold.projections.partials.by_rows import plan
 from refold.projections.partials.row_batch import row_of
+from refold.projections.partials.row_values import Row
+from refold.projections.tables import builds
 from refold.projections.tables.declared import Declared
 from refold.projections.tables.layout import Layout
+from refold.projections.tables.memories import memories_of
 from refold.schemas.codec import Codec, read_meta
 from refold.schemas.columns.upcast import SUB
 from refold.schemas.errors import BadValue, Undecodable
@@ -70,7 +74,7 @@ class Reading:
         for layout in declared.layouts.values():
             for kind in handled(layout.model):
                 self.layouts.setdefault(kind, []).append(layout)
-        self._servers = settings.kafka_servers()
+        self._servers, self._declared = settings.kafka_servers(), declared
         self._client: Consumer | None = None
 
     def close(self) -> None:
@@ -88,17 +92,34 @@ class Reading:
         except LogRefused:
             return None
 
-    def rows(self, record: RowRecord) -> list[RowTouched]:
-        """The rows of read models that an event is added to."""
+    def rows(self, db: Database, record: RowRecord) -> list[RowTouched]:
+        """The rows of read models that an event is added to; of one that carries values once it has folded the event."""
         found = {}
         for sub, event in enumerate(record.events):
             kind = EventType(record.category, type(event))
             for layout in self.layouts.get(kind, ()):
-                key = plan(layout, kind)[0](row_of(record.meta, event, record.offset) | {SUB: sub})
+                carried = self._carried(db, layout, record)
+                if carried is None:
+                    continue
+                key = plan(layout, kind)[0](row_of(record.meta, event, record.offset) | {SUB: sub} | carried[sub])
                 if key is None:
                     continue
                 found[layout.model.domain, layout.name, key] = RowTouched(layout, key)
         return list(found.values())
+
+    def _carried(self, db: Database, layout: Layout, record: RowRecord) -> Sequence[Row] | None:
+        """What is carried to each event of the record; None if the table that serves has not folded it."""
+        if not memories_of(layout):
+            return [{} for _ in record.events]
+        name = (layout.model.domain, layout.name)
+        build = builds.serving(builds.builds(db), *name)
+        if build is None or build.fingerprint != self._declared.fingerprints[name]:
+            return None
+        place = (*name, events_topic(self.prefix, record.category.name), record.part, record.offset)
+        query = "SELECT FROM refold.model_positions(%s, %s) WHERE topic = %s AND part = %s AND next_offset > %s"
+        if db.execute(query, place).fetchone() is None:
+            return None
+        return recalled_records(db, layout, build, [record])[0].carried
 
 
 class Following:
@@ -169,7 +190,7 @@ class Following:
 
     def _rows(self, record: RowRecord | None) -> list[RowTouched]:
         try:
-            return [] if record is None else self._reading.rows(record)
+            return [] if record is None else self._reading.rows(self._db, record)
         except Undecodable:
             return []
 

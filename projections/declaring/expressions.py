@@ -8,6 +8,7 @@ from enum import Enum
 from itertools import pairwise
 from typing import Any, Literal
 
+from refold.projections.declaring.carried import Carried
 from refold.projections.declaring.conditions import (
     Arithmetic,
     Compare,
@@ -256,6 +257,11 @@ def between(start: str | Value, end: str | Value, unit: Length) -> Between:
     return Between(_value(start), _value(end), unit)
 
 
+def carried(of: type[Event] | tuple[type[Event], ...], value: str | Value) -> Carried:
+    """A value of the latest event of a type, or of some types, in the same stream so far; null if there was none."""
+    return Carried(of if isinstance(of, tuple) else (of,), _value(value))
+
+
 def fields_of(said: Any) -> set[str]:
     """The fields that an expression or a condition reads."""
     match said:
@@ -263,6 +269,8 @@ def fields_of(said: Any) -> set[str]:
             return {name}
         case Compare(name):
             return {name}
+        case Carried():
+            return {said.column}
         case tuple():
             return {name for part in said for name in fields_of(part)}
         case Value() | Condition():

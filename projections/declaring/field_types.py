@@ -36,6 +36,10 @@ _WORDS = {
 }
 
 
+CARRIED = "m_carried "
+"""Begins the name of the column that a fold adds to events for a carried value. No field has a blank in its name."""
+
+
 @dataclass(frozen=True)
 class EventType:
     """One type of event of one category, or its rejections."""
@@ -98,7 +102,9 @@ def field_text(kind: EventType, name: str, where: str) -> str:
 
 def has_field(kind: EventType, name: str) -> bool:
     """Whether events of the type, or every event's envelope, have a field."""
-    return name in ENVELOPE_TYPES or name in _avro_fields(kind) or (name == m.OFFSET and kind.is_rejection)
+    if name in ENVELOPE_TYPES or name.startswith(CARRIED):
+        return True
+    return name in _avro_fields(kind) or (name == m.OFFSET and kind.is_rejection)
 
 
 @cache

@@ -6,6 +6,7 @@ from typing import Any
 
 from refold.projections.declaring import number_types
 from refold.projections.declaring.calendar_types import calendar_type
+from refold.projections.declaring.carried import Carried, carried_type
 from refold.projections.declaring.conditions import (
     Absolute,
     Arithmetic,
@@ -63,6 +64,8 @@ def value_type(kind: EventType, value: Expression | None, where: str, depth: int
             return INTEGER, False
         case TypeName():
             return TEXT, False
+        case Carried():
+            return carried_type(kind, value, where, depth, value_type)
     check = next((check for kinds, check in _CHECKS.items() if isinstance(value, kinds)), None)
     if check is None:
         raise BadDeclaration(f"{where}: {value!r:.200} is no field and no expression")

@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from refold.projections.explaining.kept import Kept, Records, Total, add_up
+from refold.projections.explaining.recalling import Recalling
 from refold.projections.explaining.search import Progress, Search
 from refold.projections.explaining.snapshot import Snapshot, categories_of, taken
 from refold.projections.explaining.steps import Change, RowRecord, concerns
 from refold.projections.explaining.unfolded import Unfolded, UnfoldedRecords
+from refold.projections.live.carry import recalled
 from refold.projections.partials.batch import Park
 from refold.projections.tables.declared import Declared
 from refold.projections.tables.layout import Layout
@@ -113,21 +115,22 @@ class Explainer:
     def _explained(
         self, db: Database, asked: Asked, layout: Layout, snapshot: Snapshot, until: float | None, progress: Progress
     ) -> Explanation:
-        kept = self._kept_for(layout, snapshot, asked)
+        kept, records = self._kept_for(layout, snapshot, asked), Recalling(self._records, db, layout, snapshot.build)
         waits = _Waits(snapshot)
         searched = kept.searched
         if snapshot.row is not None or layout.deletes or snapshot.streams is not None or asked.positions is not None:
 
             def went_on(done: int, of: int) -> None:
-                kept.sum_up(self._records, waits)  # meanwhile, so that no row fills the memory
+                kept.sum_up(records, waits)  # meanwhile, so that no row fills the memory
                 progress(done, of)
 
-            self._search.go_on(layout, snapshot, searched, until, went_on)
-        unfolded = self._unfolded.of(db, layout, snapshot)
+            search = replace(self._search, recall=lambda frames: recalled(db, layout, snapshot.build.schema, frames))
+            search.go_on(layout, snapshot, searched, until, went_on)
+        unfolded = replace(self._unfolded, records=records).of(db, layout, snapshot)
         self._forget_others(kept)
         steps, totals = kept.summed.steps.copied(), {name: replace(one) for name, one in kept.summed.totals.items()}
         changes: list[tuple[RowRecord, Change]] = []
-        for record in kept.in_order(self._records):
+        for record in kept.in_order(records):
             place = kept.place(record.category.name, record.part)
             is_in = record.offset < snapshot.positions.get(place, 0) and not waits(record)
             if is_in and concerns(layout, snapshot.key, record):

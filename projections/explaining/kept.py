@@ -1,8 +1,8 @@
 """Keeps the records that a search for one row has found, for the next question. Memory is bounded: the oldest of very many events become sums."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from refold.projections.declaring.declaration import Entity
 from refold.projections.explaining.search import FoundValue, Searched
@@ -73,6 +73,17 @@ class Records:
         todays = (event_of(events),) if isinstance(events, Rejection) else tuple(events)
         return RowRecord(category, found.part, found.offset, meta, stored, todays)
 
+    def read_all(self, found: Sequence[FoundValue]) -> list[RowRecord]:
+        """Those of the records that can be read."""
+        return [record for one in found if (record := self.read(one)) is not None]
+
+
+class ReadsRecords(Protocol):
+    """`Records`, or what adds to them."""
+
+    def read(self, found: FoundValue) -> RowRecord | None: ...
+    def read_all(self, found: Sequence[FoundValue]) -> list[RowRecord]: ...
+
 
 class Kept:
     """One row's search so far. `topics`: the full name of each category's topic of events."""
@@ -95,12 +106,14 @@ class Kept:
         """The place of a category's partition."""
         return self._topics[category], part
 
-    def in_order(self, records: Records) -> list[RowRecord]:
+    def in_order(self, records: ReadsRecords) -> list[RowRecord]:
         """The listed records: of one stream by version, of several by the time of their decision."""
-        read = [record for one in self.searched.found if (record := records.read(one)) is not None]
-        return sorted(read, key=_by_version if isinstance(self.layout.model, Entity) else _by_time)
+        return sorted(
+            records.read_all(self.searched.found),
+            key=_by_version if isinstance(self.layout.model, Entity) else _by_time,
+        )
 
-    def sum_up(self, records: Records, waits: Callable[[RowRecord], bool]) -> None:
+    def sum_up(self, records: ReadsRecords, waits: Callable[[RowRecord], bool]) -> None:
         """If too many records are kept, add up the oldest; records that wait stay listed."""
         if len(self.searched.found) <= 2 * MOST_LISTED:
             return

@@ -14,6 +14,7 @@ from refold.projections.declaring.declaration import EventType, handled
 from refold.projections.explaining.snapshot import Snapshot
 from refold.projections.partials.batch import Batch, batch_of, counted_events
 from refold.projections.partials.of_key import rows_of_key
+from refold.projections.partials.partial import Frames
 from refold.projections.tables.layout import Layout
 from refold.schemas.columns.decoder import ColumnDecoder
 from refold.streams.chunk import Chunk, Place
@@ -55,12 +56,16 @@ class Searched:
 
 @dataclass(frozen=True)
 class Search:
-    """Searches for one layout's rows. `decoder` and `history` belong to the thread that searches."""
+    """Searches for one layout's rows. `decoder` and `history` belong to the thread that searches.
+
+    `recall`: adds what is carried to events, if the model carries values.
+    """
 
     servers: str
     prefix: str
     decoder: ColumnDecoder
     history: History
+    recall: Callable[[Frames], Frames] = lambda frames: frames
 
     def go_on(
         self, layout: Layout, snapshot: Snapshot, searched: Searched, until: float | None, progress: Progress
@@ -134,7 +139,7 @@ class Search:
         self, layout: Layout, types: Sequence[EventType], batch: Batch, voids: Any, key: Sequence[Any]
     ) -> Iterator[Sequence[int]]:
         counted = counted_events(self.decoder, types, batch, voids, [])
-        for kind, frame in counted.frames.items():
+        for kind, frame in self.recall(counted.frames).items():
             yield rows_of_key(layout, kind, frame, key).to_list()
 
 

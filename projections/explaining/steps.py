@@ -27,7 +27,10 @@ Key = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class RowRecord:
-    """A stored event that concerns a row: its place in the log, its envelope, its type there, and today's events."""
+    """A stored event that concerns a row: its place in the log, its envelope, its type there, and today's events.
+
+    `carried`: for each event what is carried to it, if the model carries values (`recalling`).
+    """
 
     category: Category
     part: int
@@ -35,6 +38,7 @@ class RowRecord:
     meta: Meta
     stored_type: str
     events: tuple[Event, ...]
+    carried: tuple[Row, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,9 @@ def key_events(layout: Layout, key: Key, record: RowRecord) -> list[tuple[EventT
     for sub, event in enumerate(record.events):
         kind = EventType(record.category, type(event))
         if kind in kinds:
-            row = row_of(record.meta, event, record.offset) | {SUB: sub}
+            row = (
+                row_of(record.meta, event, record.offset) | {SUB: sub} | (record.carried[sub] if record.carried else {})
+            )
             if plan(layout, kind)[0](row) == key:
                 found.append((kind, row))
     return found

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from refold.projections.declaring.declaration import Entity
-from refold.projections.explaining.kept import Records
+from refold.projections.explaining.kept import ReadsRecords
 from refold.projections.explaining.search import FoundValue
 from refold.projections.explaining.snapshot import Snapshot
 from refold.projections.explaining.steps import RowRecord, concerns
@@ -50,7 +50,7 @@ class UnfoldedRecords:
 
     prefix: str
     history: History
-    records: Records
+    records: ReadsRecords
 
     def of(self, db: Database, layout: Layout, snapshot: Snapshot) -> Unfolded:
         """The unfolded records of one row. Raises KafkaUnavailable, LogRefused."""

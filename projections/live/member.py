@@ -7,9 +7,10 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from refold.projections.declaring.declaration import EventType, handled
+from refold.projections.declaring.declaration import EventType
 from refold.projections.errors import ModelFailed, SumOverflow
 from refold.projections.live import parking
+from refold.projections.live.carry import carry
 from refold.projections.partials import merge_sql
 from refold.projections.partials.author_fold import HeldRow
 from refold.projections.partials.batch import Batch, Counted, Park
@@ -17,6 +18,7 @@ from refold.projections.partials.evolve import Evolved, EvolveTarget, evolve_bat
 from refold.projections.partials.partial import partial_of
 from refold.projections.tables.builds import REFUSED, Build
 from refold.projections.tables.layout import Layout
+from refold.projections.tables.memories import read_types
 from refold.projections.tables.names import table
 from refold.streams.errors import Refused, Unreachable
 from refold.streams.postgres.connection import Statements
@@ -34,7 +36,8 @@ def write(
     if layout.evolves:
         _evolve(db, build, layout, counted, [park for park in parked if park.build == build.number])
     else:
-        merge_sql.add(db, layout, build.schema, partial_of(layout, frames_for(layout, counted)))
+        frames = carry(db, layout, build.schema, frames_for(layout, counted))
+        merge_sql.add(db, layout, build.schema, partial_of(layout, frames))
 
 
 def _evolve(
@@ -90,7 +93,9 @@ def overflowing(layout: Layout) -> Iterator[None]:
 def frames_for(layout: Layout, counted: Mapping[str, tuple[Batch, Counted]]) -> dict[EventType, Any]:
     """The frames that a model reads."""
     found = {
-        kind: counted[kind.category.name][1].frames for kind in handled(layout.model) if kind.category.name in counted
+        kind: counted[kind.category.name][1].frames
+        for kind in read_types(layout.model)
+        if kind.category.name in counted
     }
     return {kind: frames[kind] for kind, frames in found.items() if kind in frames and frames[kind].height}
 

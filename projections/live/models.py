@@ -14,6 +14,7 @@ from refold.projections import metrics
 from refold.projections.declaring.declaration import EventType
 from refold.projections.errors import ModelFailed
 from refold.projections.live import apart, parking
+from refold.projections.live.carry import carry_rows
 from refold.projections.live.limits import AskedLimits, FoldLimits
 from refold.projections.live.member import detaching, write
 from refold.projections.partials import merge_sql
@@ -191,7 +192,8 @@ class ModelsFold:
         with chunk_metrics.stage(GROUP, "merge"):
             for build, layout in members:
                 with self._detaching(build, layout, one_by_one=one_by_one):
-                    merge_sql.add(self._pipelined, layout, build.schema, partial_columns(layout, rows))
+                    told_to = carry_rows(self._pipelined, layout, build.schema, rows)
+                    merge_sql.add(self._pipelined, layout, build.schema, partial_columns(layout, told_to))
 
     def _rows(
         self, chunks: Mapping[str, Sequence[Chunk]], allowed: FoldLimits, members: Sequence[tuple[Build, Layout]]

@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from refold.projections.declaring.carried import Carried
 from refold.projections.declaring.conditions import (
     Absolute,
     Arithmetic,
@@ -56,6 +57,8 @@ def value_of(kind: EventType, value: Expression) -> pl.Expr:
     match value:
         case Field(name):
             return pl.col(name)
+        case Carried():
+            return pl.col(value.column)
         case Day(of) | Calendar(of):
             return calendar.by_columns(value, value_of(kind, of), value_type(kind, of, "")[0].dtype)
         case ByEvent() | TypeName():

@@ -14,6 +14,7 @@ import polars as pl
 
 from refold.projections.declaring.sql_types import TEXT
 from refold.projections.tables.layout import Layout
+from refold.projections.tables.memories import MemoryLayout
 
 MOST_BYTES = 512
 """Most bytes (UTF-8) of one text of a key that is kept as it is."""
@@ -32,7 +33,9 @@ def most_bytes(layout: Layout) -> int:
 
 
 def bounded(layout: Layout, name: str) -> Bounded | None:
-    """The function that bounds a text of this part of the key; None if the part is not a text."""
+    """The function that bounds a text of this part of the key; None if the part is not a text, or is a stream of a memory."""
+    if isinstance(layout, MemoryLayout):
+        return None
     part = next(part for part in layout.keys if part.name == name)
     return partial(bounded_text, most=most_bytes(layout)) if part.type == TEXT else None
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from refold.projections.declaring.carried import Carried
 from refold.projections.declaring.conditions import (
     Absolute,
     Arithmetic,
@@ -59,6 +60,8 @@ def value_of(kind: EventType, said: Expression) -> Read:
     match said:
         case Field(name):
             return operator.itemgetter(name)
+        case Carried():
+            return operator.itemgetter(said.column)
         case Day(of) | Calendar(of):
             part, whole = calendar.by_row(said), value_of(kind, of)
             return lambda event: part(whole(event))

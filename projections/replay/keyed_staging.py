@@ -30,18 +30,29 @@ class KeyedStaging(Staging):
 
     @property
     def picks(self) -> Picks:
-        """Which records of each event type are worth decoding."""
+        """Which records of each event type are worth decoding; none is left out if values are carried from other records."""
+        if self._remembering.is_needed:
+            return {}
         return {
             (kind.category.name, kind.event.__name__): Pick(key_columns(self.layout), partial(self._wanted_of, kind))
             for kind in self._kinds
         }
 
     def add(self, counted: Mapping[str, tuple[Batch, Counted]]) -> None:
+        if self._remembering.is_needed:  # an event's key may be carried from one that is of no row
+            super().add(counted)
+            return
         super().add({name: (batch, self._of_keys(found)) for name, (batch, found) in counted.items()})
 
     def _of_keys(self, found: Counted) -> Counted:
         frames = {kind: self._only(kind, frame) for kind, frame in found.frames.items() if kind in self._kinds}
         return replace(found, frames=_some(frames))
+
+    def _carried(self, frames: Frames) -> Frames:
+        found = super()._carried(frames)
+        if not self._remembering.is_needed:
+            return found
+        return _some({kind: self._only(kind, frame) for kind, frame in found.items() if kind in self._kinds})
 
     def _only(self, kind: EventType, frame: pl.DataFrame) -> pl.DataFrame:
         if frame.is_empty():

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 
-from refold.projections.declaring.declaration import EventType, handled
+from refold.projections.declaring.declaration import EventType
 from refold.projections.errors import BuildMissing, BuildOfOtherCode, CannotJoin, CannotRepair, NotCompared
 from refold.projections.live.limits import parked
 from refold.projections.live.showing import retried_within
@@ -33,6 +33,7 @@ from refold.projections.replay.wanted_keys import Wanted, WantedKeys
 from refold.projections.tables import builds, tables
 from refold.projections.tables.builds import GROUP, VERIFIED, Build
 from refold.projections.tables.layout import Layout
+from refold.projections.tables.memories import read_types
 from refold.schemas.columns.compiled import load
 from refold.schemas.columns.decoder import ColumnDecoder
 from refold.streams.core.limits import group_positions
@@ -191,7 +192,7 @@ class _OfTheLog(_Refold):
 
     def end(self, progress: Progress, *, execute: bool) -> Repaired:
         site, types = self.site, dict[str, list[EventType]]()
-        for kind in handled(self.layout.model):
+        for kind in read_types(self.layout.model):
             types.setdefault(kind.category.name, []).append(kind)
         start = dict.fromkeys(places_of(site.settings, [self.layout]), 0)
         decoding = Decoding(site.reads, site.settings.topic_prefix, self.decoder, types)

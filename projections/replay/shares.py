@@ -26,6 +26,7 @@ from refold.projections.replay.wanted_columns import wanted_columns
 from refold.projections.tables import builds
 from refold.projections.tables.declared import declared, types_of
 from refold.projections.tables.layout import Layout
+from refold.projections.tables.memories import memories_of
 from refold.schemas.columns.decoder import ColumnDecoder
 from refold.schemas.plurals import counted
 from refold.streams.chunk import Place
@@ -53,12 +54,12 @@ class Share:
 def fold_shares(site: Site, builder: Builder, source: Source, upto: Mapping[Place, int], progress: Progress) -> None:
     """Fold up to given positions by child processes, as far as they come. The caller folds what they leave.
 
-    Does nothing for one process, and for models that `evolve`: their rows depend on what was written before. Nor for a
-    build apart that goes on after a kill: no child knows the streams that wait for it alone.
+    Does nothing for one process, and for models that `evolve` or carry values: their rows depend on what was written
+    before. Nor for a build apart that goes on after a kill: no child knows the streams that wait for it alone.
     """
     staged = builder.staged
     goes_on = bool(site.apart) and any(source.position.values())
-    if site.processes < 2 or goes_on or any(staging.layout.evolves for staging in staged):
+    if site.processes < 2 or goes_on or any(_depends(staging.layout) for staging in staged):
         return
     models = {one.build.number: (one.build.domain, one.build.model) for one in staged}
     fingerprints = {one.build.number: builds.declaration_of(one.build) for one in staged}
@@ -85,6 +86,10 @@ def fold_shares(site: Site, builder: Builder, source: Source, upto: Mapping[Plac
         _log.warning(
             "processes that helped have ended early: this one folds the %s that they left", counted(left, "records")
         )
+
+
+def _depends(layout: Layout) -> bool:
+    return layout.evolves or bool(memories_of(layout))
 
 
 def divided(position: Mapping[Place, int], upto: Mapping[Place, int], processes: int) -> list[dict[Place, int]]:

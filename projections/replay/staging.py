@@ -21,6 +21,7 @@ from refold.projections.partials.partial import Frames, merged, partial_of
 from refold.projections.partials.wide_sums import Values, writable
 from refold.projections.replay.evolve_notes import EvolveNotes
 from refold.projections.replay.holding import UNHELD, Holding
+from refold.projections.replay.remembering import Remembering
 from refold.projections.tables import indexes, names, tables
 from refold.projections.tables.builds import Build
 from refold.projections.tables.layout import Layout
@@ -33,7 +34,7 @@ _HELD_BYTES = 2_000
 
 
 class Staging:
-    """One build of one model. `add` touches only memory, except for the rows of evolved entities."""
+    """One build of one model. `add` touches only memory, except for the rows of evolved entities, and for what is carried once that is much."""
 
     def __init__(
         self,
@@ -47,6 +48,7 @@ class Staging:
         """`notes`: about the records that `evolve` is about to fold, if the model evolves."""
         self.layout, self.build, self._holding = layout, build, holding
         self._db, self._notes = db, notes
+        self._remembering = Remembering(db, layout, build)
         self._partials: list[pl.DataFrame] = []
         self._bytes, self._compact_at = 0, _COMPACT_ROWS
         self._held: dict[str, HeldRow] = {}
@@ -58,7 +60,7 @@ class Staging:
     @property
     def size(self) -> int:
         """Bytes of the rows in memory."""
-        return self._bytes + len(self._held) * _HELD_BYTES
+        return self._bytes + len(self._held) * _HELD_BYTES + self._remembering.size
 
     @property
     def appended(self) -> int:
@@ -78,7 +80,11 @@ class Staging:
         if self.layout.evolves:
             self._evolve(counted[next(iter(frames)).category.name][0], frames)
             return
-        self.take(partial_of(self.layout, frames))
+        self.take(partial_of(self.layout, self._carried(frames)))
+
+    def _carried(self, frames: Frames) -> Frames:
+        """The events that are folded, with what is carried to them."""
+        return self._remembering.carry(frames)
 
     def take(self, partial: pl.DataFrame | None) -> None:
         """Add what some events add to the rows."""
@@ -103,6 +109,7 @@ class Staging:
             parking.park(db, self._parks, self._waiting, self.build.number)
             self._held, self._changed, self._parks, self._waiting = {}, {}, [], {}
             return
+        self._remembering.flush(db)
         if not self._partials:
             return
         partials = self._partials if self.layout.appends else [merged(self.layout, self._partials)]

@@ -15,6 +15,7 @@ from refold.projections.replay.builder import Progress
 from refold.projections.replay.keyed_staging import KeyedStaging
 from refold.projections.tables.builds import GROUP
 from refold.projections.tables.layout import Layout
+from refold.projections.tables.memories import read_types
 from refold.schemas.columns.decoder import ColumnDecoder
 from refold.schemas.meta import HEADER_BYTES
 from refold.streams.chunk import Place
@@ -87,7 +88,7 @@ class StreamRefold:
         waiting = [park for park in parked(self.db) if park.build in (ALL_BUILDS, self.staging.build.number)]
         aside = set_aside.load(self.db, [GROUP])
         batch = _batch(category, topic, records, aside)
-        types = [kind for kind in handled(self.staging.layout.model) if kind.category.name == category]
+        types = [kind for kind in read_types(self.staging.layout.model) if kind.category.name == category]
         counted = counted_events(self.decoder, types, batch, {}, waiting)
         number = self.staging.build.number
         parking.park(self.db, [replace(park, build=number) for park in counted.parks], {}, number)

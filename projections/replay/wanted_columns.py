@@ -6,8 +6,9 @@ from typing import Any
 
 import msgspec
 
-from refold.projections.declaring.declaration import EventType, handled
+from refold.projections.declaring.declaration import EventType
 from refold.projections.tables.layout import Layout
+from refold.projections.tables.memories import read_types
 from refold.schemas.avro import resolved
 from refold.schemas.catalog import Catalog
 from refold.schemas.columns import envelope as m
@@ -26,7 +27,7 @@ def wanted_columns(layouts: Iterable[Layout], catalog: Catalog) -> dict[tuple[st
     whole: set[EventType] = set()
     for layout in layouts:
         said = set(_texts(layout.model))
-        for kind in handled(layout.model):
+        for kind in read_types(layout.model):
             found.setdefault(kind, set()).update(said)
             if layout.evolves:
                 whole.add(kind)

@@ -4,11 +4,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from refold.projections.declaring.declaration import EventType, ReadModel, View, handled
+from refold.projections.declaring.declaration import EventType, ReadModel, View
 from refold.projections.errors import BadDeclaration, UnknownModel
 from refold.projections.tables.fingerprint import fingerprint, view_fingerprint
 from refold.projections.tables.layout import Layout, layout_of
 from refold.projections.tables.links import ServedLink, links_of
+from refold.projections.tables.memories import read_types
 from refold.projections.tables.view_order import in_order
 from refold.streams.domain import domain_part, refuse_taken
 
@@ -82,7 +83,7 @@ def types_of(layouts: Iterable[Layout]) -> dict[str, list[EventType]]:
     """The event types that models read, by category."""
     types: dict[str, dict[EventType, None]] = {}
     for layout in layouts:
-        for kind in handled(layout.model):
+        for kind in read_types(layout.model):
             types.setdefault(kind.category.name, {})[kind] = None
     return {category: list(found) for category, found in sorted(types.items())}
 

@@ -15,6 +15,7 @@ from refold.projections.declaring.served_types import served_type
 from refold.projections.declaring.sql_types import TEXT
 from refold.projections.errors import BadDeclaration
 from refold.projections.tables.layout import Merge, Stored, layout_of
+from refold.projections.tables.memories import read_types
 from refold.schemas.contracts import Category
 from refold.schemas.upcast import upcasts_of
 
@@ -49,8 +50,8 @@ def _column(part: Stored) -> tuple[str | None, ...]:
 
 
 def _upcasters(model: Model) -> list[Any]:
-    """The upcasters that lead to events that the model gathers. Others of the category change none of its rows."""
-    kinds = handled(model)
+    """The upcasters that lead to events that the model gathers or carries from. Others of the category change none of its rows."""
+    kinds = read_types(model)
     categories = sorted({kind.category.name: kind.category for kind in kinds}.items())
     found = [
         [name, upcasts_of(category).identity(kind.event for kind in kinds if kind.category == category)]

@@ -5,6 +5,7 @@ from datetime import date, datetime
 from enum import Enum
 from typing import Any
 
+from refold.projections.declaring.carried import Carried
 from refold.projections.declaring.conditions import (
     Absolute,
     Arithmetic,
@@ -132,6 +133,9 @@ def _of_text(value: OfText) -> str:
 _COMPUTED: dict[type[Value], Callable[[Any], str]] = {
     Part: lambda _: "number among the events of one upcast",
     TypeName: lambda _: "type of the event",
+    Carried: lambda value: (
+        f"{_part(value.value)} of the stream's latest {' or '.join(t.__name__ for t in value.types)}"
+    ),
     Arithmetic: _arithmetic,
     Absolute: lambda value: f"abs({expression_words(value.of)})",
     Step: lambda value: f"{_part(value.of)} in steps of {value.width}",

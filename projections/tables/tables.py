@@ -10,6 +10,7 @@ from refold.projections.tables import view_swap
 from refold.projections.tables.builds import Build
 from refold.projections.tables.derived import Derived, expression
 from refold.projections.tables.layout import DELETED, VERSION, Layout, Stored
+from refold.projections.tables.memories import memories_of
 from refold.projections.tables.names import table
 from refold.projections.tables.view_swap import Name
 from refold.streams.access_settings import ACCESS
@@ -19,13 +20,18 @@ ANALYST = "refold_analyst"
 
 
 def create(db: Database, layout: Layout, build: Build, *, with_key: bool = True) -> None:
-    """Create the build's schema and table. A rebuild adds the key at its end, when all rows are there."""
+    """Create the build's schema and tables. A rebuild adds the key at its end, when all rows are there.
+
+    Memories of carried values have theirs from the beginning: a rebuild looks streams up in them.
+    """
     db.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(build.schema)))
     columns = sql.SQL(", ").join([*map(_column, layout.stored), *map(_derived, layout.derived)])
     options = sql.SQL("") if layout.evolves or layout.appends else sql.SQL("WITH (fillfactor = 80)")
     db.execute(sql.SQL("CREATE TABLE {} ({}) {}").format(table(layout, build.schema), columns, options))
     if with_key:
         add_key(db, layout, build)
+    for memory in memories_of(layout):
+        create(db, memory.layout, build)
 
 
 def add_key(db: Database, layout: Layout, build: Build) -> None:

@@ -1,8 +1,8 @@
 """The naive fold, too simple to be wrong: one event after another, in plain Python, from the declaration alone."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal, localcontext
 from enum import Enum
@@ -11,6 +11,7 @@ from hashlib import sha256
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from refold.projections.declaring.carried import Carried, carried_within
 from refold.projections.declaring.conditions import Both, Compare, Condition, Either
 from refold.projections.declaring.declaration import Entity, EventType, Model, Rollup, handled
 from refold.projections.declaring.event_table import EventTable
@@ -33,6 +34,8 @@ class Happened:
     event: Any
     sub: int = 0
     offset: int = 0
+    told: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    """What is carried to it."""
 
     def get(self, name: str) -> Any:
         envelope = {
@@ -46,6 +49,8 @@ class Happened:
             "m_offset": self.offset,
             "m_class": self.kind.event,
         }
+        if name in self.told:
+            return self.told[name]
         return _plain(envelope[name] if name in envelope else getattr(self.event, name))
 
     @property
@@ -62,7 +67,7 @@ class Happened:
 def naive_rows(model: Model, log: Sequence[Happened]) -> list[dict[str, Any]]:
     """The rows that analysts see, sorted by key."""
     rows: dict[tuple[Any, ...], list[Happened]] = {}
-    for item in log:
+    for item in _told(model, log):
         if item.kind in handled(model) and _has_row(model, item):
             rows.setdefault(_key(model, item), []).append(item)
     names = list(model.key) if isinstance(model, Rollup) else [model.key_name]
@@ -73,6 +78,26 @@ def naive_rows(model: Model, log: Sequence[Happened]) -> list[dict[str, Any]]:
             cells = {name: _gathered(model, column, counted) for name, column in model.columns.items()}
             found.append({**dict(zip(names, at, strict=True)), **cells})
     return sorted(found, key=lambda row: tuple((row[name] is not None, row[name]) for name in names))
+
+
+def _told(model: Model, log: Sequence[Happened]) -> Sequence[Happened]:
+    """The events with what the latest of some types in their streams said: each looks through the whole log."""
+    said = [part.value for part in model.key.values()] if isinstance(model, Rollup) else []
+    said += [column.value for column in model.columns.values() if column.value is not None]
+    conditions = [column.of.condition for column in model.columns.values()]
+    wanted = {one for value in (*said, *conditions) for one in carried_within(value)}
+    return [replace(item, told={one.column: _carried(one, item, log) for one in wanted}) for item in log]
+
+
+def _carried(said: Carried, item: Happened, log: Sequence[Happened]) -> Any:
+    before = [
+        one
+        for one in log
+        if (one.kind.category, one.stream) == (item.kind.category, item.stream)
+        and one.kind.event in said.types
+        and one.place <= item.place
+    ]
+    return _value(said.value, max(before, key=lambda one: one.place)) if before else None
 
 
 def _has_row(model: Model, item: Happened) -> bool:
@@ -143,7 +168,7 @@ def naive_statistic(gather: str, values: Sequence[Any], scale: int | None) -> De
 
 def _value(value: Expression, item: Happened) -> Any:
     match value:
-        case Field(name):
+        case Field(name=name) | Carried(column=name):
             return item.get(name)
         case Day(of):
             at = _value(of, item)
@@ -189,7 +214,7 @@ def _holds(condition: Condition, item: Happened) -> bool:
             if isinstance(wanted, tuple):
                 return value in wanted
             return bool(getattr(value, compared[operator])(wanted))
-    raise TypeError(condition)
+    return naive_values.holds(condition, item.get) is True
 
 
 def _plain(value: Any) -> Any:

@@ -7,6 +7,7 @@ from enum import Enum
 from fractions import Fraction
 from typing import Any
 
+from refold.projections.declaring.carried import Carried
 from refold.projections.declaring.conditions import (
     Absolute,
     Arithmetic,
@@ -51,6 +52,8 @@ def value(said: Any, get: Get) -> Any:  # noqa: PLR0911 - a case each
     if not isinstance(said, Value):
         return plain(said)
     match said:
+        case Carried():
+            return plain(get(said.column))
         case Field(name):
             return plain(get(name))
         case Arithmetic(operator, left, right, scale):

@@ -10,10 +10,20 @@ from uuid import UUID
 
 import msgspec
 
-from refold.projections.declaring.declaration import Entity, EventType, Evolve, Rollup, handled
+from refold.projections.declaring.declaration import Entity, EventType, Evolve, Rollup
 from refold.projections.declaring.event_table import EventTable, cell
-from refold.projections.declaring.expressions import CATEGORY, EVENT_TYPE, OCCURRED_AT, VERSION, by_event, day, field
+from refold.projections.declaring.expressions import (
+    CATEGORY,
+    EVENT_TYPE,
+    OCCURRED_AT,
+    VERSION,
+    by_event,
+    carried,
+    day,
+    field,
+)
 from refold.projections.declaring.gathering import events, key, rejections
+from refold.projections.tables.memories import read_types
 from refold.schemas.avro import schema_of
 from refold.schemas.catalog import Catalog
 from refold.schemas.codec import Codec, Rejection, encode_rejection
@@ -232,7 +242,32 @@ REFUSED_STEPS = EventTable(
         "version": cell(VERSION, "Version."),
     },
 )
-MODELS = (ACCOUNTS, BALANCES, BY_OWNER, STEPS, REFUSALS, REFUSED_STEPS)
+first_owner = carried(Opened, "owner")
+BY_OPENER = Rollup(
+    name="by_opener",
+    domain="sample",
+    description="Money by who opened the account last, carried to its payments.",
+    key={"opener": key(first_owner, "Who."), "kind": key(carried(Opened, "kind"), "Whose.")},
+    columns={
+        "payments": paid.count("All."),
+        "amount": paid.sum("amount", "All."),
+        "closed": closed.count("All."),
+        "own": paid.where(carried((Opened, Paid), "owner").eq(first_owner)).count("Some."),
+        "last_opened": (paid | closed).last(carried(Opened, OCCURRED_AT), "Time."),
+        "most": closed.max(carried(Paid, "amount"), "Before it was closed."),
+    },
+)
+OPENED_STEPS = EventTable(
+    name="opened_steps",
+    domain="sample",
+    description="A row a payment.",
+    of=paid.where(carried(Opened, "owner").ne("eve")),
+    stream=("account", "Id."),
+    version=("step", "Version."),
+    part=("part", "Number."),
+    columns={"opener": cell(carried(Opened, "owner"), "Who."), "amount": cell("amount", "Of payments.")},
+)
+MODELS = (ACCOUNTS, BALANCES, BY_OPENER, BY_OWNER, OPENED_STEPS, STEPS, REFUSALS, REFUSED_STEPS)
 EPOCH = datetime(2024, 1, 1, 23, 59, 58, tzinfo=UTC)
 
 
@@ -303,4 +338,4 @@ def chunks_of(log: Sequence[Happened], starts: dict[tuple[str, int], int]) -> li
 
 
 def types_of(category: str) -> list[EventType]:
-    return [kind for kind in dict.fromkeys(k for m in MODELS for k in handled(m)) if kind.category.name == category]
+    return [kind for kind in dict.fromkeys(k for m in MODELS for k in read_types(m)) if kind.category.name == category]

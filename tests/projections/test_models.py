@@ -14,6 +14,7 @@ from refold.projections.live.process import ensure_builds
 from refold.projections.tables.builds import GROUP
 from refold.projections.tables.declared import Declared
 from refold.projections.tables.layout import Layout
+from refold.projections.tables.memories import memories_of
 from refold.schemas.contracts import Event
 from refold.schemas.rejections import RejectedCommand
 from refold.streams.chunk import Chunk
@@ -26,7 +27,9 @@ from tests.projections.conftest import core_stands
 from tests.projections.naive import Happened, naive_rows
 from tests.projections.sample import (
     ACCOUNTS,
+    BY_OPENER,
     BY_OWNER,
+    OPENED_STEPS,
     REFUSALS,
     REFUSED_STEPS,
     STEPS,
@@ -100,13 +103,14 @@ def test_live_tables_are_the_naive_fold_and_equal_to_the_byte_however_the_log_is
     log = random_log(seed)
     feed(fold, db, log, seed)
     found = {layout.name: bytes_of(db, layout) for layout in sample.layouts.values()}
-    for model in (BY_OWNER, ACCOUNTS, STEPS, REFUSALS, REFUSED_STEPS):
+    for model in (BY_OWNER, ACCOUNTS, STEPS, BY_OPENER, OPENED_STEPS, REFUSALS, REFUSED_STEPS):
         assert rows(db, sample.named(model.name)) == naive_rows(model, as_today(log))
     assert balances(log) == {
         row["account"]: (row["owner"], row["amount"], row["streak"]) for row in rows(db, sample.named("balances"))
     }
     for layout in sample.layouts.values():
-        db.execute(sql.SQL("TRUNCATE {}").format(sql.Identifier(f"refold_b{_build(db, layout.name)}", layout.name)))
+        for name in (layout.name, *(memory.layout.name for memory in memories_of(layout))):
+            db.execute(sql.SQL("TRUNCATE {}").format(sql.Identifier(f"refold_b{_build(db, layout.name)}", name)))
     db.execute("UPDATE refold.positions SET next_offset = 0 WHERE grp = 'models'")
     feed(fold, db, log, seed + 100)
     assert {layout.name: bytes_of(db, layout) for layout in sample.layouts.values()} == found

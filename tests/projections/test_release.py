@@ -22,8 +22,10 @@ from tests.projections.naive import Happened, naive_rows
 from tests.projections.sample import (
     ACCOUNTS,
     BALANCES,
+    BY_OPENER,
     BY_OWNER,
     CATALOG,
+    OPENED_STEPS,
     REFUSALS,
     REFUSED_STEPS,
     STEPS,
@@ -91,7 +93,7 @@ def test_a_released_stream_has_the_rows_of_one_that_never_waited(
 
     (done,) = release(fold, TOPIC, CATEGORY, "a", read)
     assert (done.stream, done.code, done.events) == ("a", "decode-kills", waiting)
-    for model in (ACCOUNTS, BY_OWNER, STEPS):
+    for model in (ACCOUNTS, BY_OWNER, STEPS, BY_OPENER, OPENED_STEPS):
         assert rows(db, sample.named(model.name)) == naive_rows(model, log())
     assert parked(db) == []
     assert db.execute("SELECT count(*) FROM refold.set_aside").fetchone() == (0,)
@@ -193,7 +195,8 @@ def test_a_table_of_other_code_keeps_its_own_park_until_that_code_releases_it(
 ) -> None:
     """The code that releases cannot write it; forgotten, its rows would lack the stream for good."""
     without = replace(BY_OWNER, columns={"payments": BY_OWNER.columns["payments"]})
-    new = ModelsFold(database, "", CATALOG, declared_of((ACCOUNTS, BALANCES, without, STEPS, REFUSALS, REFUSED_STEPS)))
+    others = (ACCOUNTS, BALANCES, BY_OPENER, OPENED_STEPS, STEPS, REFUSALS, REFUSED_STEPS)
+    new = ModelsFold(database, "", CATALOG, declared_of((*others, without)))
     found = log()
     chunk = fold_broken(fold, db, found, 1)
     release(new, TOPIC, CATEGORY, "a", lambda _, places: [chunk.values[at] for _, at in places])

@@ -13,6 +13,7 @@ from refold.api.http.changes import metrics
 from refold.api.http.changes.cohorts import Start
 from refold.api.http.changes.key_reader import KeyReader
 from refold.api.http.changes.moment import Snapshot
+from refold.api.http.changes.recall import Recall
 from refold.api.http.changes.selection import Selection
 from refold.api.http.changes.subscriber import Subscriber
 from refold.api.http.changes.watch import OTHER_CODE, Watch, Watched
@@ -32,9 +33,10 @@ Name = tuple[str, str]
 
 @dataclass(frozen=True)
 class ChangeSources:
-    """What the streams are made from: the log's servers, the database's snapshots, notices of commits, the declarations."""
+    """What the streams are made from: the log's servers, the database and its snapshots, notices of commits, the declarations."""
 
     kafka: str
+    database: str
     prefix: str
     snapshot: Snapshot
     notices: Notices
@@ -105,13 +107,14 @@ class Changes:
 
     def _watched(self, model: ServedModel) -> Watched:
         of, name = self.sources, (model.domain, model.name)
-        layout = of.declared.layouts[name]
+        layout, fingerprint = of.declared.layouts[name], of.declared.fingerprints[name]
+        recall = Recall(of.database, layout, fingerprint)
         return Watched(
             model,
-            of.declared.fingerprints[name],
+            fingerprint,
             of.prefix,
             of.snapshot,
-            lambda: KeyReader(of.kafka, of.prefix, of.catalog, layout),
+            lambda: KeyReader(of.kafka, of.prefix, of.catalog, layout, recall),
             self._moved,
             self._told,
         )

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from refold.api.http.changes.recall import Recall
 from refold.projections.declaring.declaration import EventType, handled
 from refold.projections.partials.batch import Park, batch_of, by_category, counted_events
 from refold.projections.partials.touched import Key, touched
@@ -46,8 +47,9 @@ class StretchLimits:
 class KeyReader:
     """Reads for one model. One thread at a time uses it. Connects at the first stretch."""
 
-    def __init__(self, servers: str, prefix: str, catalog: Catalog, layout: Layout) -> None:
-        self._servers, self._prefix, self._layout = servers, prefix, layout
+    def __init__(self, servers: str, prefix: str, catalog: Catalog, layout: Layout, recall: Recall) -> None:
+        """`recall` adds what is carried to events."""
+        self._servers, self._prefix, self._layout, self._recall = servers, prefix, layout, recall
         self._decoder = ColumnDecoder(catalog, thin=True)
         self._types: dict[str, list[EventType]] = {}
         for kind in handled(layout.model):
@@ -57,7 +59,7 @@ class KeyReader:
     def read(self, start: Positions, end: Positions, limits: StretchLimits) -> dict[Place, list[tuple[int, Key]]]:
         """The touched keys with their offsets, by place, in the log's order, of the records from `start` to before `end`.
 
-        Raises KeysUnknown, LogTrimmed, LogShorter, LogHole, LogCorrupt, KafkaUnavailable.
+        Raises KeysUnknown, LogTrimmed, LogShorter, LogHole, LogCorrupt, KafkaUnavailable, DatabaseUnavailable.
         """
         found: dict[Place, list[tuple[int, Key]]] = {place: [] for place in end}
         try:
@@ -108,7 +110,7 @@ class KeyReader:
             for park in counted.parks:
                 raise KeysUnknown(f"{park.category} {park.stream}: {park.code}: {park.reason}")
             topic = of_it[0].topic
-            for one in touched(self._layout, batch, counted.frames):
+            for one in touched(self._layout, batch, self._recall(counted.frames)):
                 found[topic, one.part].append((one.offset, one.key))
 
 
