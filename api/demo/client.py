@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+from refold.api.unavailable import ModelNotBuilt
 from refold.streams.errors import Unreachable
 
 PATIENCE_S = 90.0
@@ -15,6 +16,19 @@ _NEXT = re.compile(r'<([^>]*)>; rel="next"')
 _LATER = frozenset({412, 429, 500, 502, 503, 504})
 
 Json = dict[str, Any]
+
+
+def _not_built(body: bytes) -> bool:
+    """Whether waiting is in vain: an earlier release filled this data folder, and its operator has to build the model."""
+    return f'"{ModelNotBuilt.code}"'.encode() in body
+
+
+def _refused(path: str, status: int, body: bytes) -> Unreachable:
+    """The answer as an error; that of a model that is not built has the command in its remedy."""
+    if _not_built(body):
+        problem = json.loads(body)
+        return Unreachable(f"GET {path} was answered {status}: {problem['detail']}", problem["remedy"])
+    return Unreachable(f"GET {path} was answered {status}: {body[:300].decode(errors='replace')}")
 
 
 class Client:
@@ -55,8 +69,8 @@ class Client:
                 status, body, following = 503, repr(problem).encode(), None
             if status == 200:
                 return body, following
-            if status not in _LATER or time.monotonic() > until:
-                raise Unreachable(f"GET {path} was answered {status}: {body[:300].decode(errors='replace')}")
+            if status not in _LATER or _not_built(body) or time.monotonic() > until:
+                raise _refused(path, status, body)
             time.sleep(pause)
             pause = min(pause * 2, 2.0)
 
