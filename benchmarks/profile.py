@@ -13,7 +13,7 @@ from unittest.mock import patch
 WATCHED = {
     "read: fetch and cut into chunks": "refold.projections.replay.source.LogReader.poll",
     "read: parse record batches": "refold.streams.kafka.log_reader.rows_of",
-    "read: gather chunks": "refold.projections.replay.builder.batch",
+    "read: gather chunks": "refold.projections.replay.fold_log.batch",
     "fold: heads": "refold.projections.partials.batch.read_heads",
     "fold: decode and what counts": "refold.projections.replay.decoding.counted_events",
     "fold: aggregate": "refold.projections.replay.staging.partial_of",

@@ -67,7 +67,7 @@ class RebuildRunning(RefoldError):
     """Another command works on the model's builds: it rebuilds, verifies, promotes, rolls back or prunes."""
 
     code = "rebuild-running"
-    remedy = "Wait until it ends. A killed command does not block the next one."
+    remedy = "Wait until it ends. If it is a rebuild, `--join` does some of its work. A killed command does not block the next one."
 
 
 class BuildMissing(RefoldError):

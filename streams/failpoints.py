@@ -28,6 +28,7 @@ NAMES = (
     "reactors.after-commit",
     "replay.within-share",
     "replay.before-take",
+    "replay.within-turn",
     "replay.within-flush",
     "replay.after-flush",
     "replay.before-join",

@@ -24,8 +24,11 @@ class LoadOptions:
     memory: str = DEFAULT
     throttle: bool = False
 
-    def fits(self, processes: int) -> bool:
-        """Whether so many processes can work within these bounds; says it if not."""
+    def fits(self, processes: int, *, join: bool = False) -> bool:
+        """Whether so many processes, and other commands (`join`), can work within these bounds; says it if not."""
+        if join and (self.throttle or processes > 1):
+            say("refold: --join divides the work among commands of one process: leave out --processes and --throttle")
+            return False
         if self.throttle and processes > 1:
             say("refold: --throttle works in one process: leave out --processes")
             return False

@@ -15,7 +15,7 @@ from refold.api.cli.differences import print_differences
 from refold.api.cli.gate_options import NO_GATES, GateOptions
 from refold.api.cli.load_options import USUAL, LoadOptions
 from refold.api.cli.output import print_json, print_table, progress, say
-from refold.api.cli.work_options import Processes
+from refold.api.cli.work_options import ONE_PROCESS, WorkOptions
 from refold.projections.errors import RebuildDiffers
 from refold.projections.replay.builder import Progress
 from refold.projections.replay.compare import LISTED
@@ -32,7 +32,7 @@ def rebuild(
     execute: bool = False,
     allowed: GateOptions = NO_GATES,
     load: LoadOptions = USUAL,
-    processes: Processes = 1,
+    work: WorkOptions = ONE_PROCESS,
     json: bool = False,
 ) -> int:
     """Rebuild read models from the log, beside the live tables.
@@ -43,22 +43,22 @@ def rebuild(
         execute: do it, instead of only printing the plan.
         allowed: the changes to what readers see that are allowed.
         load: bounds of what it takes from the machine and from live traffic.
-        processes: how many processes read and decode; a single one has work for two cores.
+        work: the processes and commands that take part.
         json: print one JSON document.
     """
     if all == bool(names):
         say("refold: name read models, or say --all")
         return exits.USAGE
-    if not load.fits(processes):
+    if not load.fits(work.processes, join=work.join):
         return exits.USAGE
-    with answering(), load.replay(processes) as replay:
+    with answering(), load.replay(work.processes) as replay:
         gates = allowed.read(replay.found)
         plan = replay.plan(names)
         if not execute:
             _show_plan(plan, json=json)
             return exits.DONE
         with showing_differences(json=json), reported(note=lambda: replay.held_back) as report:
-            done = replay.execute(names, report, gates)
+            done = (replay.join if work.join else replay.execute)(names, report, gates)
     _show_report(done, json=json)
     say_failed(done.failed, "rebuilt")
     return exits.FAILED if done.failed else exits.DONE
@@ -142,6 +142,9 @@ def _show_report(report: Report, *, json: bool) -> None:
         print_json(asdict(report))
         return
     print_table([_without_rows(model) for model in report.models])
+    if not report.led:
+        say(f"This command folded {counted(report.records, 'records')} of the rebuild, which another one has ended.")
+        return
     say(
         f"{counted(report.records, 'records')} in {report.seconds:,} s: {report.records_per_s:,}/s. The views show the new tables."
     )

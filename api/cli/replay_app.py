@@ -13,11 +13,13 @@ replay.command(
     Without --execute it only says what it would do. If it is killed, run the same command again: it continues. It names the rows
     that differ from the live ones, and promotes them only if --accept, --expect-changes or --max-changed allows it.
 
-    With --throttle live traffic comes first.
+    With --throttle live traffic comes first. With --join, on this or another machine, it does some of the work of a rebuild that runs.
 
     Example: refold replay rebuild store_daily --execute
 
-    Example: refold replay rebuild --all --throttle --execute""",
+    Example: refold replay rebuild --all --throttle --execute
+
+    Example: refold replay rebuild --all --execute --join""",
 )
 replay.command(
     "refold.api.cli.prepare:prepare",

@@ -20,7 +20,7 @@ from refold.projections.tables.builds import REFUSED, Build
 from refold.projections.tables.layout import Layout
 from refold.projections.tables.memories import read_types
 from refold.projections.tables.names import table
-from refold.streams.errors import Refused, Unreachable
+from refold.streams.errors import Lost, Refused, Unreachable
 from refold.streams.postgres.connection import Statements
 from refold.streams.refusals import first_line, is_away, is_keyless
 
@@ -72,7 +72,7 @@ def detaching(build: Build, layout: Layout) -> Iterator[None]:
     except psycopg.errors.InsufficientPrivilege as problem:
         raise ModelFailed(build.number, f"Postgres refuses: {first_line(problem)}", REFUSED) from problem
     except Exception as problem:
-        if isinstance(problem, Unreachable | Refused | MemoryError) or (
+        if isinstance(problem, Unreachable | Refused | Lost | MemoryError) or (
             isinstance(problem, psycopg.Error) and (is_away(problem) or is_keyless(problem))
         ):
             raise

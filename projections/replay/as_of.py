@@ -9,8 +9,9 @@ from refold.projections.errors import SnapshotExists, ViewInvalid
 from refold.projections.live import parking
 from refold.projections.partials.batch import ALL_BUILDS
 from refold.projections.replay import promote
-from refold.projections.replay.builder import Builder, Progress, Target, fold_log
+from refold.projections.replay.builder import Builder, Progress, Target
 from refold.projections.replay.building import Site, Start
+from refold.projections.replay.fold_log import fold_log
 from refold.projections.replay.moments import Moment, note_of, reached, said
 from refold.projections.replay.plan import Failed, places_of
 from refold.projections.replay.rebuild_beside import starts_beside

@@ -1,8 +1,7 @@
-"""Folds the log into builds at full speed: one thread reads, one decodes, one folds and flushes rows with positions."""
+"""Adds decoded batches of the log to builds, and flushes their rows with positions; `fold_log` brings the batches."""
 
-import sys
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -16,25 +15,17 @@ from refold.projections.replay.decoding import Decoding, Prepared
 from refold.projections.replay.finishing import finishing
 from refold.projections.replay.memory import ROOM
 from refold.projections.replay.part import Part, part_of
-from refold.projections.replay.source import Source
 from refold.projections.replay.staging import Staging
 from refold.streams.chunk import Chunk, Place
 from refold.streams.failpoints import failpoint
 from refold.streams.postgres import positions
 from refold.streams.postgres.connection import Database
 
-BATCH_RECORDS = 80_000
 FLUSH_S = 30.0
-BATCH_BYTES = 24 << 20
-"""Bytes of records in a batch, of which about four are in memory at once."""
 APPEND_ROWS = 150_000
 """Rows of an event table in memory, beyond which they are written while the log is read on: they merge with none, so waiting gains nothing."""
-_AHEAD = 2
-_SWITCH_S = 0.0005
-"""Seconds before a thread yields Python's lock.
-
-Polars makes the folding thread wait for it hundreds of times a batch, which would otherwise take 5 ms each.
-"""
+AHEAD = 2
+"""Batches that are prepared while another one is added."""
 
 Progress = Callable[[int, int], None]
 """Called with how many records are done, and of how many."""
@@ -67,6 +58,10 @@ class Builder:
 
         `one_by_one`, which may be set: only one table gets its key at a time.
 
+        `hold`, which may be set while other commands write to the same builds: called within each flush, before rows are
+        written, with the positions of the flush before. It locks them, and raises Lost if they have moved. A build that
+        fails is not left out then, since the others' positions would part from its own.
+
         `counts_waiting`: count the events that wait, since no live table has counted them.
 
         `parks_alone`: a stream that this code cannot read waits for these builds alone, not for the live tables.
@@ -74,11 +69,13 @@ class Builder:
         self._db, self._decoding, self._counts_waiting = db, decoding, counts_waiting
         self._parks_alone = parks_alone
         self.room, self.one_by_one, self.appends_ahead = ROOM, False, False
+        self.hold: Callable[[Mapping[Place, int]], None] | None = None
         self.staged = list(staged)
         self.failed: list[tuple[Staging, ModelFailed]] = []
         self.position = dict(position)
+        self.flushed = dict(position)
         self._began = sum(self.position.values())
-        self.events = 0
+        self.events = self._flushed_events = 0
         self.fell_back = 0
         self._parks: list[Park] = []
         self._waiting = Counter[tuple[str, str]]()
@@ -92,7 +89,7 @@ class Builder:
 
     def ahead(self) -> int:
         """Batches that may be prepared ahead of the one being added; 0 while a death must name its record."""
-        return 0 if any(staging.wary for staging in self.staged) else _AHEAD
+        return 0 if any(staging.wary for staging in self.staged) else AHEAD
 
     def each(self, step: Callable[[Staging], None]) -> None:
         """Do a step for each build, and leave out one whose declaration or data fails.
@@ -104,10 +101,27 @@ class Builder:
                 with detaching(staging.build, staging.layout):
                     step(staging)
             except ModelFailed as problem:
-                self.staged.remove(staging)
-                self.failed.append((staging, problem))
-                if not self.staged:
+                if self.hold is not None:
                     raise
+                self.leave_out(staging, problem)
+
+    def leave_out(self, staging: Staging, problem: ModelFailed) -> None:
+        """Go on without a build that failed. Raises ModelFailed if none is left."""
+        self.staged.remove(staging)
+        self.failed.append((staging, problem))
+        if not self.staged:
+            raise problem
+
+    def restart(self, position: Mapping[Place, int]) -> None:
+        """Forget what is in memory, and go on at the positions that the builds have in the database."""
+        for staging in self.staged:
+            staging.restart()
+        self._parks = []
+        self._waiting.clear()
+        self.events = self._flushed_events
+        self.position, self.flushed = dict(position), dict(position)
+        self._flushed = time.monotonic()
+        self._whole = True
 
     def prepare(self, chunks: Sequence[Chunk]) -> Prepared:
         """Decode chunks: the first half of a fold, which shares no state with the second."""
@@ -138,7 +152,7 @@ class Builder:
         self._whole = True
         if time.monotonic() - self._flushed > FLUSH_S or sum(staging.size for staging in self.staged) > self.room:
             self.flush()
-        elif self.appends_ahead and not self._parks:  # what all builds share is written before
+        elif self.appends_ahead and self.hold is None and not self._parks:  # what all builds share is written before
             self._append()
 
     def _append(self) -> None:
@@ -156,6 +170,7 @@ class Builder:
             self.flush_within()
             failpoint("replay.within-flush")
             self._whole = False  # until the commit
+        self.flushed, self._flushed_events = dict(self.position), self.events
         failpoint("replay.after-flush")
         self._whole = True
         self._flushed = time.monotonic()
@@ -164,6 +179,8 @@ class Builder:
         """Flush within the caller's transaction."""
         self._only_if_whole()
         self._whole = False
+        if self.hold is not None:
+            self.hold(self.flushed)
         self._park()
         self._parks = []
         self._waiting.clear()
@@ -208,51 +225,3 @@ class Builder:
     def _only_if_whole(self) -> None:
         if not self._whole:
             raise RuntimeError("a fold or a flush failed before")
-
-
-def fold_log(
-    source: Source,
-    target: Target,
-    upto: Mapping[Place, int],
-    progress: Progress,
-    ahead: Callable[[], int] = lambda: _AHEAD,
-    *,
-    to_finish: bool = False,
-) -> None:
-    """Read, decode and fold the log up to given positions, all three at once; flush at the end.
-
-    `to_finish`: leave the last flush to the builder's `finish`, which the caller calls.
-    """
-    whole = source.left(upto)
-    done = 0
-    sys.setswitchinterval(_SWITCH_S)
-    pending: deque[Future[None]] = deque()
-    with ThreadPoolExecutor(1, "decode") as decoding, ThreadPoolExecutor(1, "fold") as folding:
-        while source.left(upto):
-            chunks = batch(source, upto)
-            prepared = decoding.submit(target.prepare, chunks)
-            pending.append(folding.submit(_add, target, prepared))
-            while len(pending) > ahead():
-                pending.popleft().result()
-            done += sum(len(chunk.values) for chunk in chunks)
-            progress(done, whole)
-        for rest in pending:
-            rest.result()
-    if not to_finish:
-        target.flush()
-
-
-def _add(target: Target, prepared: Future[Prepared]) -> None:
-    target.add(prepared.result())
-
-
-def batch(source: Source, upto: Mapping[Place, int]) -> list[Chunk]:
-    """About BATCH_RECORDS records or as many as the source says, or BATCH_BYTES if they are large; one chunk for each place."""
-    found: dict[Place, Chunk] = {}
-    records, size, most = 0, 0, source.batch_records or BATCH_RECORDS
-    while records < most and size < BATCH_BYTES and source.left(upto):
-        for chunk in source.read(upto, 0.5):
-            found[chunk.place] = found[chunk.place].then(chunk) if chunk.place in found else chunk
-            records += len(chunk.values)
-            size += chunk.size
-    return list(found.values())

@@ -95,11 +95,15 @@ class Site:
     def begin_all(
         self, layouts: Sequence[Layout], keep_away: KeepAway, *, together: bool
     ) -> dict[Start, list[Staging]]:
-        """A build of each model, by position. `together`: all of them read the same partitions."""
+        """A build of each model, by position; those that were flushed together go on together.
+
+        `together`: all of them read the same partitions.
+        """
         found: dict[Start, list[Staging]] = {}
-        for layout in layouts:
-            places = places_of(self.settings, layouts if together else [layout])
-            staging, done = self.begin(layout, keep_away)
+        begun = [(layout, *self.begin(layout, keep_away)) for layout in layouts]
+        for layout, staging, done in begun:
+            alike = [one for one, _, at in begun if done and at == done] or [layout]
+            places = places_of(self.settings, layouts if together else alike)
             found.setdefault(tuple((place, done.get(place, 0)) for place in places), []).append(staging)
         return found
 

@@ -19,10 +19,12 @@ from refold.projections.replay.building import Flow, Result, Site
 from refold.projections.replay.fill_empty import FillEmpty
 from refold.projections.replay.gates import Gates
 from refold.projections.replay.holding import UNHELD
+from refold.projections.replay.joining import Joining
 from refold.projections.replay.memory import ROOM
 from refold.projections.replay.model_lock import alone
 from refold.projections.replay.moments import Moment
 from refold.projections.replay.other_code import declared_in
+from refold.projections.replay.passes import leading
 from refold.projections.replay.plan import Failed, ReplayPlan, Report, make_plan, places_of
 from refold.projections.replay.preview import PreviewBeside, PreviewReport
 from refold.projections.replay.rebuild_beside import RebuildBeside, goal
@@ -33,7 +35,7 @@ from refold.projections.replay.staging import Staging
 from refold.projections.replay.throttle import Throttle
 from refold.projections.replay.verify_beside import VerifyBeside, VerifyReport
 from refold.projections.replay.wanted_keys import Wanted
-from refold.projections.tables.builds import GROUP, PREVIEWED, TAKEN, VERIFIED
+from refold.projections.tables.builds import GROUP, PREVIEWED, TAKEN, VERIFIED, Build
 from refold.projections.tables.declared import Declared, declared
 from refold.projections.tables.layout import Layout
 from refold.projections.tables.snapshot_views import expanded
@@ -107,24 +109,47 @@ class Replay:
 
         Raises the errors of `plan`, RebuildRunning, CannotJoin, RebuildDiffers, RowsLost, NotCompared, CategoryUncoded.
         """
-        layouts, site = self._layouts(names), self._site
-        with alone(site.db, layouts):
-            began = time.perf_counter()
-            load()
-            loaded_s = time.perf_counter() - began
-            flow = FillEmpty(site, accept=gates.accept) if self._fills(layouts) else RebuildBeside(site, gates)
-            starts = flow.starts(layouts)
+        layouts = self._layouts(names)
+        with alone(self._site.db, layouts):
+            return self._rebuild(layouts, progress, gates)
+
+    def join(self, names: Sequence[str], progress: Progress, gates: Gates = NOTHING_CHANGES) -> Report:
+        """`execute`; or if another command does so already, work on its builds, and end them if it dies.
+
+        Raises the errors of `execute`; RebuildRunning if the other command makes no builds; BuildOfOtherCode.
+        """
+        with Joining(self._site, self._layouts(names), progress) as joining:
+            return joining.run(lambda layouts, joined: self._rebuild(layouts, progress, gates, joined))
+
+    def _rebuild(
+        self,
+        layouts: Sequence[Layout],
+        progress: Progress,
+        gates: Gates,
+        joined: Sequence[tuple[Layout, Build]] = (),
+    ) -> Report:
+        """Rebuild models, whose locks the caller holds. `joined`: builds of others that are to be shown with them."""
+        site, began = self._site, time.perf_counter()
+        load()
+        loaded_s = time.perf_counter() - began
+        if not joined and self._fills(layouts):
+            flow: FillEmpty | RebuildBeside = FillEmpty(site, accept=gates.accept)
+        else:
+            flow = RebuildBeside(site, gates, joined)
+        starts = flow.starts(layouts)
+        with leading(site.db, starts if isinstance(flow, RebuildBeside) else {}):
             built = [site.build(flow, staged, dict(start), progress) for start, staged in starts.items()]
             failed = [self._dropped(*found) for builder, _ in built for found in builder.failed]
             models = [result for _, results in built for result in results]
             if isinstance(flow, RebuildBeside):
                 models += flow.promote()
-            seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - began
         fold_s = seconds - loaded_s - flow.compared_s
-        records = max(
+        read = [
             sum(builder.position.values()) - sum(at for _, at in start)
             for (builder, _), start in zip(built, starts, strict=True)
-        )
+        ]
+        records = max(read, default=0)
         return Report(
             models=models,
             records=records,
@@ -140,7 +165,7 @@ class Replay:
     def verify(self, names: Sequence[str], progress: Progress) -> VerifyReport:
         """Compare live tables with what the log gives; without names all of them. Live tables stay as they are.
 
-        Raises UnknownModel, NothingFolded, RebuildRunning, CannotJoin, LogTrimmed.
+        Raises UnknownModel, NothingFolded, CannotJoin, LogTrimmed.
         """
         site = replace(self._site, apart=VERIFIED)
         done = self._apart(site, VerifyBeside(site), names, progress)
@@ -157,7 +182,7 @@ class Replay:
 
         Live tables stay as they are. `sample`: only its streams are folded and compared.
 
-        Raises UnknownModel, NothingFolded, RebuildRunning, CannotJoin, LogTrimmed, and with `code` as `declared_in`.
+        Raises UnknownModel, NothingFolded, CannotJoin, LogTrimmed, and with `code` as `declared_in`.
         """
         found = self._site.found if code is None else declared_in(self._site.domains, code)
         site = replace(self._site, apart=PREVIEWED, found=found, code=code, sample=sample)
@@ -176,7 +201,7 @@ class Replay:
     def as_of(self, names: Sequence[str], moment: Moment, name: str, progress: Progress) -> SnapshotReport:
         """Keep some models, or without names all of them, as they were at a moment, under a name.
 
-        Raises UnknownModel, NothingFolded, RebuildRunning, SnapshotInvalid, SnapshotExists, MomentOpen, LogTrimmed.
+        Raises UnknownModel, NothingFolded, SnapshotInvalid, SnapshotExists, MomentOpen, LogTrimmed.
         """
         site = replace(self._site, apart=TAKEN, occurred_before=moment.occurred_before)
         tables, views = expanded(site.found, names)

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from contextlib import closing
 
 from refold.projections.replay import promote
-from refold.projections.replay.builder import Builder, Progress, Target, fold_log
+from refold.projections.replay.builder import Builder, Progress, Target
 from refold.projections.replay.building import Site, Start
 from refold.projections.replay.core_first import CoreFirst
+from refold.projections.replay.fold_log import fold_log
 from refold.projections.replay.plan import Rebuilt
 from refold.projections.replay.source import Source
 from refold.projections.replay.staging import Staging

@@ -85,6 +85,8 @@ class Report:
     fell_back: int
     failed: list[Failed]
     held_s: float = 0.0
+    led: bool = True
+    """Whether this command has ended the rebuild. If it has only helped, `records` and `events` are those that it folded."""
 
 
 def make_plan(

@@ -4,15 +4,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from refold.projections.replay import promote
-from refold.projections.replay.builder import Builder, Progress, Target, fold_log
+from refold.projections.replay.builder import Builder, Progress, Target
 from refold.projections.replay.building import Site, Start
 from refold.projections.replay.evolve_notes import park_for_build
+from refold.projections.replay.fold_log import fold_log
 from refold.projections.replay.gates import Gates, Judged
 from refold.projections.replay.judging import judged
 from refold.projections.replay.plan import Rebuilt
 from refold.projections.replay.shares import fold_shares
 from refold.projections.replay.source import Source
 from refold.projections.replay.staging import Staging
+from refold.projections.replay.together import Fold, fold_together
 from refold.projections.tables.builds import GROUP, Build
 from refold.projections.tables.layout import Layout
 from refold.streams.chunk import Place
@@ -35,10 +37,10 @@ class RebuildBeside:
 
     with_core = False
 
-    def __init__(self, site: Site, gates: Gates) -> None:
-        """`gates`: the changes to what readers see that are allowed."""
+    def __init__(self, site: Site, gates: Gates, joined: Sequence[tuple[Layout, Build]] = ()) -> None:
+        """`gates`: the changes to what readers see that are allowed. `joined`: builds that a killed command has let join."""
         self._site, self._gates, self.compared_s = site, gates, 0.0
-        self._joined: list[tuple[Layout, Build]] = []
+        self._joined = list(joined)
 
     def starts(self, layouts: Sequence[Layout]) -> dict[Start, list[Staging]]:
         """A build of each model, unfinished ones first, grouped by position."""
@@ -46,7 +48,9 @@ class RebuildBeside:
 
     def fold(self, builder: Builder, target: Target, source: Source, progress: Progress) -> list[Rebuilt]:
         """Read until little is left, and fold the rest under the group's lock. Nothing is promoted yet."""
-        fold_shares(self._site, builder, source, goal(self._site.db, list(source.position)), progress)
+        upto = goal(self._site.db, list(source.position))
+        fold_shares(self._site, builder, source, upto, progress)
+        fold_together(Fold(self._site, builder, target, dict(source.position), upto, progress), source)
         fold_close(self._site.db, builder, target, source, progress)
         failpoint("replay.before-join")
         promote.join(self._site.db, builder, source)

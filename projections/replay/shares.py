@@ -15,9 +15,10 @@ from multiprocessing.connection import Connection, wait
 
 from refold.projections.live.member import frames_for
 from refold.projections.partials.partial import partial_of
-from refold.projections.replay.builder import Builder, Progress, batch
+from refold.projections.replay.builder import Builder, Progress
 from refold.projections.replay.building import READ_RECORDS, Site
 from refold.projections.replay.decoding import Decoding
+from refold.projections.replay.fold_log import batch
 from refold.projections.replay.other_code import declared_in
 from refold.projections.replay.part import Part, part_of
 from refold.projections.replay.sampling import Sample

@@ -29,6 +29,10 @@ from refold.streams.postgres.connection import Database
 
 _COMPACT_ROWS = 300_000
 _FLUSH = "_flush"
+_DIGITS = 4
+"""Digits of a flush's number, which ends the name of its table."""
+_FIRST_LOCK = 0x5EF0D3
+"""With a build's number the lock of its first flush, which goes into the table itself."""
 _HELD_BYTES = 2_000
 """About what one evolved row takes as Python objects."""
 
@@ -56,6 +60,8 @@ class Staging:
         self._parked = [park for park in parked if park.build == build.number]
         self._parks: list[Park] = []
         self._waiting: dict[tuple[str, str], int] = {}
+        self.shared = False
+        """Whether other commands write to the same build now."""
 
     @property
     def size(self) -> int:
@@ -119,15 +125,26 @@ class Staging:
                 merge_sql.add(db, self.layout, self.build.schema, rows)
             return
         for part in (half for rows in partials for half in writable(self.layout, rows)):
-            if self._has_rows(db) and not self.layout.appends:
-                self._copy_beside(db, part)
-            else:
+            if self.layout.appends or self._is_first(db):
                 self._copy(db, names.table(self.layout, self.build.schema), part)
+            else:
+                self._copy_beside(db, part)
+
+    def restart(self) -> None:
+        """Forget the rows in memory."""
+        self._partials, self._bytes, self._compact_at = [], 0, _COMPACT_ROWS
+
+    def share(self, db: Database) -> None:
+        """Let other commands write to the build, too: a sequence numbers everybody's flushes."""
+        last = self._last(db)
+        db.execute(sql.SQL("CREATE SEQUENCE IF NOT EXISTS {}").format(self._numbers))
+        db.execute("SELECT setval(%s::regclass, %s)", (self._numbers.as_string(db), last + 1))
 
     def finish(self, db: Database) -> None:
         """Give the table its key, merge later flushes into it, and give it its indexes, through any connection. Repeating this changes nothing."""
         if not self._has_key(db):
             tables.add_key(db, self.layout, self.build)
+        db.execute(sql.SQL("DROP SEQUENCE IF EXISTS {}").format(self._numbers))
         for name in self._beside(db):
             merge_sql.add_from(db, self.layout, self.build.schema, sql.Identifier(self.build.schema, name))
             db.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(self.build.schema, name)))
@@ -160,10 +177,27 @@ class Staging:
         return {**stored, **{stream: self._held[stream] for stream in streams if stream in self._held}}
 
     def _copy_beside(self, db: Database, rows: Mapping[str, Values]) -> None:
-        beside = sql.Identifier(self.build.schema, f"{self.layout.name}{_FLUSH}{len(self._beside(db)) + 1:04d}")
+        beside = sql.Identifier(self.build.schema, f"{self.layout.name}{_FLUSH}{self._number(db):0{_DIGITS}d}")
         table = names.table(self.layout, self.build.schema)
         db.execute(sql.SQL("CREATE TABLE {} (LIKE {})").format(beside, table))
         self._copy(db, beside, rows)
+
+    def _number(self, db: Database) -> int:
+        """A number that no flush of the build has yet, above those of all flushes that are committed."""
+        if self.shared:
+            row = db.execute("SELECT nextval(%s::regclass)", (self._numbers.as_string(db),)).fetchone()
+            assert row is not None
+            return int(row[0])
+        return self._last(db) + 1
+
+    def _last(self, db: Database) -> int:
+        """The number of the last flush beside the table; 0 if there is none."""
+        names_ = self._beside(db)
+        return int(names_[-1].removeprefix(self.layout.name + _FLUSH)) if names_ else 0
+
+    @property
+    def _numbers(self) -> sql.Identifier:
+        return sql.Identifier(self.build.schema, "_flushes")
 
     def _copy(self, db: Database, target: sql.Composable, rows: Mapping[str, Values]) -> None:
         most = self._holding.slice_rows or merge_sql.SLICE_ROWS
@@ -171,14 +205,27 @@ class Staging:
 
     def _beside(self, db: Database) -> list[str]:
         rows = db.execute(
-            "SELECT relname FROM pg_class WHERE relnamespace = %s::regnamespace AND relkind = 'r' AND relname LIKE %s ORDER BY 1",
+            "SELECT relname FROM pg_class WHERE relnamespace = %s::regnamespace AND relkind = 'r' AND relname LIKE %s ORDER BY length(relname), 1",
             (self.build.schema, f"{self.layout.name}\\{_FLUSH}%"),
         ).fetchall()
         return [row[0] for row in rows]
 
+    @property
+    def has_key(self) -> bool:
+        """Whether the table has its key, so that later rows are merged into it at once."""
+        return self._has_key(self._db)
+
     def _has_key(self, db: Database) -> bool:
         query = "SELECT FROM pg_index WHERE indisunique AND indrelid = (quote_ident(%s) || '.' || quote_ident(%s))::regclass"
         return db.execute(query, (self.build.schema, self.layout.name)).fetchone() is not None
+
+    def _is_first(self, db: Database) -> bool:
+        """Whether a flush may go into the table itself. Of several commands one at a time may, until its transaction ends."""
+        if self.shared:
+            row = db.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", (_FIRST_LOCK, self.build.number)).fetchone()
+            if row is None or not row[0]:
+                return False
+        return not self._has_rows(db) and not self._beside(db)
 
     def _has_rows(self, db: Database) -> bool:
         table = names.table(self.layout, self.build.schema)

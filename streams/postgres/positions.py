@@ -84,6 +84,28 @@ def put(db: Database, group: str, positions: Mapping[Place, int]) -> None:
         )
 
 
+def hold(db: Database, groups: Sequence[str], positions: Mapping[Place, int]) -> None:
+    """Lock these places of several groups, which several callers move, until the transaction ends.
+
+    Raises Lost if a group stands elsewhere, or no longer stands anywhere.
+    """
+    held = wait(db, groups, positions)
+    moved = {place for group in groups for place in positions if held.get((group, place)) != positions[place]}
+    if moved:
+        raise Lost(sorted(moved))
+
+
+def wait(db: Database, groups: Sequence[str], places: Iterable[Place]) -> dict[tuple[str, Place], int]:
+    """Wait until no other transaction moves these places, and lock them; where each group stands."""
+    wanted = sorted(places)
+    rows = db.execute(
+        "SELECT grp, topic, part, next_offset FROM refold.positions WHERE grp = ANY(%s)"
+        " AND (topic, part) IN (SELECT * FROM unnest(%s::text[], %s::int[])) ORDER BY grp, topic, part FOR UPDATE",
+        (list(groups), [topic for topic, _ in wanted], [part for _, part in wanted]),
+    ).fetchall()
+    return {(group, (topic, part)): at for group, topic, part, at in rows}
+
+
 def adopt_times(db: Database, group: str, others: Sequence[str]) -> None:
     """Learn from other groups when the last record was appended, where they stand at the same position."""
     db.execute(

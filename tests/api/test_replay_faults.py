@@ -12,7 +12,17 @@ from benchmarks.log_writer import LogWriter
 from benchmarks.receipts import Decided
 from refold.api.cli import app as cli
 from refold.api.cli import exits
-from refold.projections.replay import as_of, builder, building, promote, rebuild_beside, repair, staging, verify_beside
+from refold.projections.replay import (
+    as_of,
+    builder,
+    building,
+    fold_log,
+    promote,
+    rebuild_beside,
+    repair,
+    staging,
+    verify_beside,
+)
 from refold.retail.schemas.basket import BASKET, BasketOpened, ItemScanned
 from refold.retail.schemas.household import HOUSEHOLD, CampaignJoined, PointsAwarded
 from refold.streams.postgres.connection import Database, connect
@@ -88,7 +98,7 @@ def states(run: Run) -> set[str]:
 
 def small(patch: pytest.MonkeyPatch, records: int = 7) -> None:
     """Small reads and batches, and a flush after each."""
-    patch.setattr(builder, "BATCH_RECORDS", records)
+    patch.setattr(fold_log, "BATCH_RECORDS", records)
     patch.setattr(building, "READ_RECORDS", max(1, records // 2))
     patch.setattr(builder, "FLUSH_S", 0.0)
 

@@ -9,6 +9,9 @@ from typing import Any
 
 from confluent_kafka.admin import ClusterMetadata
 
+# The offset of a partition's end, whichever it is.
+OFFSET_END: int
+
 # What librdkafka reports: a code of the broker, or, below zero, one of its own.
 class KafkaError:
     CLUSTER_AUTHORIZATION_FAILED: int
