@@ -55,11 +55,16 @@ def declared(domains: Sequence[str]) -> Declared:
 
 
 def _of_domain(name: str) -> Iterable[ReadModel]:
-    """A domain's read models. Raises BadDeclaration for one of another domain: nobody would look for it there."""
+    """A domain's read models. Raises BadDeclaration for one of another domain: nobody would look for it there.
+
+    The domain of a package is the one of its categories, or the last part of its name.
+    """
+    ours = sorted({name.rpartition(".")[2], *(one.domain for one in domain_part(name, "schemas", "CATEGORIES"))})
     for model in domain_part(name, "projections", "READ_MODELS"):
-        if isinstance(model, ReadModel) and model.domain != name:
+        if isinstance(model, ReadModel) and model.domain not in ours:
             raise BadDeclaration(
-                f"{model.name} is declared in the domain {name}, and says that it is of {model.domain}: write domain={name!r}"
+                f"{model.name} is declared in {name}, and says that it is of the domain {model.domain}:"
+                f" write domain={' or '.join(map(repr, ours))}"
             )
         yield model
 

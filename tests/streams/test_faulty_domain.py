@@ -55,7 +55,7 @@ FAULTS = {
             " columns={'n': ('bigint', 'N.')}, key=('n',), reads=('w',), sql='SELECT 1 AS n'),)"
         },
         "bad-declaration",
-        "v is declared in the domain other_domain, and says that it is of other: write domain='other_domain'",
+        "v is declared in other_domain, and says that it is of the domain other: write domain='other_domain'",
         "",
     ),
     "no_category": ({"schemas": "CATEGORIES = (5,)"}, "domain-invalid", "CATEGORIES holds 5, which is no Category", ""),
