@@ -16,8 +16,9 @@ from refold.projections.partials.evolve import EvolveTarget, evolve_batch, held_
 from refold.projections.partials.partial import merged, partial_of
 from refold.projections.partials.row_batch import RowReader
 from refold.projections.partials.wide_sums import BASE, LIMB, LIMIT, low, scale_of
-from refold.projections.tables.layout import DELETED, VERSION, Layout, Stored, layout_of, shown_in
+from refold.projections.tables.layout import DELETED, VERSION, Layout, Stored, layout_of
 from refold.projections.tables.memories import read_types
+from refold.projections.tables.shown_rows import shown_in
 from refold.schemas.arithmetic import EXACT
 from refold.schemas.columns.decoder import ColumnDecoder
 from refold.streams.chunk import Chunk
@@ -106,7 +107,7 @@ class Fold:
                 evolved = evolve_batch(target, batch, self._counted(batch), [], load)
                 _raise_first(evolved.parks)
                 table |= {row[key]: row for row in rows_of(self.layout, evolved.rows).to_dicts()}
-        schema = {part.name: part.type.dtype for part in self.layout.stored}
+        schema = {part.name: part.held for part in self.layout.stored}
         return pl.DataFrame([table[stream] for stream in sorted(table)], schema=schema)
 
     def _batches(self, chunks: Sequence[Chunk]) -> list[Batch]:
@@ -148,7 +149,7 @@ def _as_partial(layout: Layout, columns: Mapping[str, list[Any]]) -> pl.DataFram
             found[part.name] = pl.Series([total // BASE for total in totals], dtype=LIMB)
             found[low(part.name)] = pl.Series([total % BASE for total in totals], dtype=LIMB)
         else:
-            found[part.name] = pl.Series(columns[part.name], dtype=part.type.dtype)
+            found[part.name] = pl.Series(columns[part.name], dtype=part.held)
     return pl.DataFrame(found)
 
 

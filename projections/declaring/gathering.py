@@ -11,7 +11,9 @@ from refold.schemas.contracts import Category, Command, Event
 from refold.schemas.rejections import RejectedCommand
 from refold.schemas.upcast import upcasts_of
 
-Gather = Literal["count", "sum", "min", "max", "first", "last", "value", "avg", "stddev", "variance", "any", "all"]
+Gather = Literal[
+    "count", "sum", "min", "max", "first", "last", "value", "avg", "stddev", "variance", "any", "all", "distinct"
+]
 """`value`: that of the one event of the row, in an event table. Of `avg` and those behind it a row holds parts (`aggregates`)."""
 
 
@@ -58,6 +60,13 @@ class Events:
     def last(self, of: str | Expression, doc: str = "") -> "Column":
         """The field's value in the latest event; null if it is null there."""
         return Column("last", self, _expression(of), doc)
+
+    def distinct(self, of: str | Expression, doc: str) -> "Column":
+        """The exact number of different values that are not null; 0 without events.
+
+        The values lie in a table of their own beside the model's.
+        """
+        return Column("distinct", self, _expression(of), doc)
 
     def avg(self, of: str | Expression, doc: str, scale: int | None = None) -> "Computed":
         """The average of the values that are not null, rounded to `scale` places; null without any.

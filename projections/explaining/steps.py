@@ -14,7 +14,8 @@ from refold.projections.partials.evolve import row_after
 from refold.projections.partials.places import PLACES
 from refold.projections.partials.row_batch import row_of
 from refold.projections.partials.row_values import Row
-from refold.projections.tables.layout import DELETED, VERSION, Layout, Merge, shown_columns_in
+from refold.projections.tables.layout import DELETED, VERSION, Layout, Merge
+from refold.projections.tables.shown_rows import shown_columns_in
 from refold.schemas.arithmetic import EXACT
 from refold.schemas.columns.upcast import SUB
 from refold.schemas.contracts import Category, Event
@@ -112,7 +113,7 @@ class GatheredSteps:
         self._layout, self._key, self._row = layout, key, row
 
     def take(self, record: RowRecord) -> Change:
-        before = self._row and dict(self._row) if self.shown() is not None else None
+        before = _told(self._layout, self._row) if self._row is not None and self.shown() is not None else None
         try:
             events = key_events(self._layout, self._key, record)
         except Undecodable:
@@ -124,7 +125,8 @@ class GatheredSteps:
                 self._row = identity_row(self._layout)
             for step in plan(self._layout, kind)[1]:
                 step(self._row, event)
-        return _change(self._layout, before, self._row if self.shown() is not None else None)
+        after = _told(self._layout, self._row) if self._row is not None and self.shown() is not None else None
+        return _change(self._layout, before, after)
 
     def shown(self) -> dict[str, Any] | None:
         if self._row is None or (self._layout.deletes and self._row[VERSION] <= self._row[DELETED]):
@@ -132,7 +134,10 @@ class GatheredSteps:
         return shown_columns_in(self._layout, self._row)
 
     def copied(self) -> Self:
-        return type(self)(self._layout, self._key, None if self._row is None else dict(self._row))
+        if self._row is None:
+            return type(self)(self._layout, self._key)
+        sets = {part.name: set(self._row[part.name]) for part in self._layout.sets}
+        return type(self)(self._layout, self._key, self._row | sets)
 
 
 class EvolvedSteps:
@@ -143,7 +148,7 @@ class EvolvedSteps:
         self._held: HeldRow = NEW
 
     def take(self, record: RowRecord) -> Change:
-        before = self._stored()
+        before = self._told()
         kinds = handled(self._layout.model)
         placed = [
             (record.meta.version * PLACES + sub, event)
@@ -154,11 +159,15 @@ class EvolvedSteps:
             self._held = row_after(self._layout, self._held, placed)
         except EventFailed:
             return Change(FAILED)
-        return _change(self._layout, before, self._stored())
+        return _change(self._layout, before, self._told())
 
     def shown(self) -> dict[str, Any] | None:
         stored = self._stored()
         return None if stored is None else shown_columns_in(self._layout, stored)
+
+    def _told(self) -> dict[str, Any] | None:
+        stored = self._stored()
+        return None if stored is None else _told(self._layout, stored)
 
     def _stored(self) -> dict[str, Any] | None:
         state = self._held.state
@@ -171,16 +180,15 @@ class EvolvedSteps:
 
 
 def _change(layout: Layout, before: Row | None, after: Row | None) -> Change:
-    """The change from one row of stored columns to another."""
+    """The change from one row to another, both as `_told`."""
     if after is None:
-        gone = {} if before is None else _told(layout, before)
-        changes = {name: ColumnChange(value, None) for name, value in gone.items() if value is not None}
+        changes = {name: ColumnChange(value, None) for name, value in (before or {}).items() if value is not None}
         return Change(UNCHANGED if before is None else DELETES, changes)
     columns = {}
-    started, ended = _told(layout, identity_row(layout) if before is None else before), _told(layout, after)
-    added = {part.name for part in layout.columns if part.merge is Merge.ADD}
+    started = _told(layout, identity_row(layout)) if before is None else before
+    added = {part.name for part in layout.columns if part.merge in (Merge.ADD, Merge.UNION)}
     for name, old in started.items():
-        new = ended[name]
+        new = after[name]
         if old != new:
             adds = _difference(old, new) if name in added else None
             columns[name] = ColumnChange(None if before is None else old, new, adds)

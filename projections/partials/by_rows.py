@@ -20,6 +20,7 @@ from refold.projections.partials import long_keys
 from refold.projections.partials.partial import TIME_SHIFT
 from refold.projections.partials.places import PLACES
 from refold.projections.partials.row_values import Row, condition_of, value_of
+from refold.projections.partials.value_sets import bounded_by
 from refold.projections.tables.layout import DELETED, VERSION, Layout, Merge, Stored, order_column
 from refold.schemas.arithmetic import EXACT
 from refold.schemas.binary import micros_of
@@ -46,11 +47,12 @@ def partial_columns(layout: Layout, events: Mapping[EventType, Sequence[Row]]) -
                 step(row, event)
     ordered = sorted(rows, key=lambda key: [(part is not None, part) for part in key])
     columns = {name: [key[place] for key in ordered] for place, name in enumerate(layout.key_names)}
-    return columns | {part.name: [rows[key][part.name] for key in ordered] for part in layout.columns}
+    columns |= {part.name: [rows[key][part.name] for key in ordered] for part in layout.columns}
+    return columns | {part.name: list(map(sorted, columns[part.name])) for part in layout.sets}
 
 
 def identity_row(layout: Layout) -> Row:
-    """A row to which no event has been added."""
+    """A row to which no event has been added. A set in it is its own, and grows in place."""
     return {part.name: _identity(part) for part in layout.columns}
 
 
@@ -58,6 +60,8 @@ def _identity(part: Stored) -> Any:
     if part.merge is Merge.ADD:
         dtype = part.type.dtype
         return EXACT.scaleb(Decimal(0), -dtype.scale) if isinstance(dtype, pl.Decimal) and dtype.scale else 0
+    if part.merge is Merge.UNION:
+        return set()
     return 0 if part.name in (VERSION, DELETED) else None
 
 
@@ -105,7 +109,8 @@ def _key_part(layout: Layout, kind: EventType, name: str) -> Callable[[Row], Any
 
 def _gathering(layout: Layout, kind: EventType) -> list[Step]:
     columns = {name: column for name, column in layout.gathers.items() if kind in column.of.types}
-    plain = [_step(kind, name, c) for name, c in columns.items() if c.gather not in {"first", "last"}]
+    plain = [_step(kind, name, c) for name, c in columns.items() if c.gather not in {"first", "last", "distinct"}]
+    plain += [_member(layout, kind, name, c) for name, c in columns.items() if c.gather == "distinct"]
     chosen: dict[str, dict[str, Column]] = {}
     for name, column in columns.items():
         order = order_column(column, layout.gathers.values())
@@ -122,6 +127,19 @@ def _step(kind: EventType, name: str, column: Column) -> Step:
     def step(row: Row, event: Row) -> None:
         if holds(event) and (found := value(event)) is not None:
             row[name] = found if row[name] is None else add(row[name], found)
+
+    return step
+
+
+def _member(layout: Layout, kind: EventType, name: str, column: Column) -> Step:
+    """Adds a value to a set."""
+    assert column.value is not None
+    holds, value = condition_of(kind, column.of.condition), value_of(kind, column.value)
+    bounded = bounded_by(layout, name) or (lambda said: said)
+
+    def step(row: Row, event: Row) -> None:
+        if holds(event) and (found := value(event)) is not None:
+            row[name].add(bounded(found))
 
     return step
 

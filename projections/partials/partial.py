@@ -23,6 +23,7 @@ from refold.projections.declaring.value_types import value_type
 from refold.projections.partials import long_keys
 from refold.projections.partials.column_values import condition_of, value_of, word_of
 from refold.projections.partials.places import PLACE, placed
+from refold.projections.partials.value_sets import united, with_sets
 from refold.projections.partials.wide_sums import LIMB, limbs, low
 from refold.projections.tables.layout import DELETED, VERSION, Layout, Merge, Stored, order_column
 from refold.schemas.columns import envelope as m
@@ -62,20 +63,22 @@ def merged(layout: Layout, partials: Sequence[pl.DataFrame]) -> pl.DataFrame:
     columns = [
         pl.col(name) if name in present else pl.lit(starts[name], dtype).alias(name) for name, dtype in held.items()
     ]
-    return rows.select(columns).sort(layout.key_names)
+    nothing = [pl.col(part.name).fill_null(pl.lit([], part.held)) for part in layout.sets]
+    return rows.select(columns).with_columns(nothing).sort(layout.key_names)
 
 
 def _held(part: Stored) -> dict[str, pl.DataType]:
     """The columns of a partial that make up a stored column."""
-    return {part.name: LIMB, low(part.name): LIMB} if part.is_wide else {part.name: part.type.dtype}
+    return {part.name: LIMB, low(part.name): LIMB} if part.is_wide else {part.name: part.held}
 
 
 def _by_key(layout: Layout, rows: pl.DataFrame) -> pl.DataFrame:
     """Merge several partials' rows of one key; a single partial already has one row for each key."""
     if layout.deletes:
         rows = _since_last_delete(layout, rows)
-    merges = [_merge(part, name).alias(name) for part in layout.columns for name in _held(part) if name in rows.columns]
-    return rows.group_by(layout.key_names).agg(merges)
+    parts = [part for part in layout.columns if part not in layout.sets]
+    merges = [_merge(part, name).alias(name) for part in parts for name in _held(part) if name in rows.columns]
+    return united(layout, rows, rows.group_by(layout.key_names).agg(merges))
 
 
 def _merge(part: Stored, name: str) -> pl.Expr:
@@ -93,6 +96,7 @@ def _merge(part: Stored, name: str) -> pl.Expr:
             return value.max_by(str(part.order))
         case Merge.REPLACE:
             return value.max_by(VERSION)
+    raise TypeError(part.merge)  # sets are united by themselves
 
 
 def _identity(part: Stored) -> int | None:
@@ -142,9 +146,15 @@ def _of_type(layout: Layout, kind: EventType, frame: pl.DataFrame) -> pl.DataFra
         if isinstance(model, Rollup)
         else [pl.col(m.STREAM).alias(model.key_name)]
     )
-    sums = [found for name, column in columns.items() for found in _gathered(layout, kind, name, column)]
+    sums = [
+        found
+        for name, column in columns.items()
+        if column.gather != "distinct"
+        for found in _gathered(layout, kind, name, column)
+    ]
     found = frame.group_by(keys).agg(*sums, *_orders(kind, layout.gathers, ordered), *_versions(layout, kind))
-    return found.with_columns(_order_texts(layout, kind, found.columns)).select(_cast(layout, found.columns))
+    found = found.with_columns(_order_texts(layout, kind, found.columns)).select(_cast(layout, found.columns))
+    return with_sets(layout, kind, frame, keys, found) if columns else found
 
 
 def _row_each(layout: Layout, kind: EventType, frame: pl.DataFrame) -> pl.DataFrame:

@@ -57,8 +57,8 @@ def _second(
         return values.gather(list(rows)) if isinstance(values, pl.Series) else [values[row] for row in rows]
     if rest is not None:
         return _as(values, [rest.get(row, 0) for row in rows])
-    nothing = [0 if part.merge is Merge.ADD else None] * len(rows)
-    return pl.Series(nothing, dtype=part.type.dtype) if isinstance(values, pl.Series) else nothing
+    nothing: list[Any] = [[] if part.merge is Merge.UNION else 0 if part.merge is Merge.ADD else None] * len(rows)
+    return pl.Series(nothing, dtype=part.held) if isinstance(values, pl.Series) else nothing
 
 
 def _halved(layout: Layout, part: Stored, partial: Partial) -> tuple[Values, dict[int, Decimal]]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import psycopg
 from psycopg import sql
 
+from refold.projections.replay import side_values
 from refold.projections.tables import names
 from refold.projections.tables.builds import Build
 from refold.projections.tables.layout import Layout
@@ -27,9 +28,9 @@ _FURTHER = """
 # Authors' names are always qualified by their table's alias, so none is taken for one of these.
 _STATEMENT = """
     WITH differing AS MATERIALIZED (
-        SELECT a.place AS ours, b.place AS theirs
-          FROM (SELECT {side}, t.ctid AS place FROM {ours} t WHERE {counts}) a
-          FULL JOIN (SELECT {side}, t.ctid AS place FROM {theirs} t WHERE {counts}) b ON {same_key}
+        SELECT a.place AS ours, b.place AS theirs, a.digests AS our_digests, b.digests AS their_digests
+          FROM (SELECT {side}, t.ctid AS place FROM {ours} t {our_values} WHERE {counts}) a
+          FULL JOIN (SELECT {side}, t.ctid AS place FROM {theirs} t {their_values} WHERE {counts}) b ON {same_key}
          WHERE a.place IS NULL OR b.place IS NULL OR NOT (a.whole *= b.whole)
     ), rows AS MATERIALIZED (
         SELECT d.ours IS NOT NULL AS in_ours, d.theirs IS NOT NULL AS in_theirs, {a_texts} AS ours, {b_texts} AS theirs,
@@ -94,7 +95,7 @@ def compare(db: Database, layout: Layout, shadow: Build, serving: Build) -> Comp
         row = db.execute(_statement(layout, shadow, serving)).fetchone()
     assert row is not None
     rows, served, changed, missing, extra, numbers, listed = row
-    names = [part.name for part in layout.stored]
+    names = layout.names
     columns = {name: number for name, number in zip(names, numbers or [0] * len(names), strict=True) if number}
     return Compared(
         rows, served, changed, missing, extra, columns, [difference(layout, names, *one) for one in listed or ()]
@@ -119,10 +120,14 @@ def _statement(layout: Layout, shadow: Build, serving: Build) -> sql.Composed:
         ours=ours,
         theirs=theirs,
         counts=further if layout.evolves else sql.SQL("true"),
-        side=sql.SQL("{}, ROW({}) AS whole").format(_keys(layout), _columns(layout, "t")),
+        side=sql.SQL("{}, ROW({}, {digests}) AS whole, {digests} AS digests").format(
+            _keys(layout), _columns(layout, "t"), digests=side_values.digests_joined(layout)
+        ),
+        our_values=side_values.joined(layout, shadow),
+        their_values=side_values.joined(layout, serving),
         same_key=_same_key(layout),
-        a_texts=_texts(layout, "a"),
-        b_texts=_texts(layout, "b"),
+        a_texts=side_values.texts(layout, "a", sql.SQL("d.our_digests")),
+        b_texts=side_values.texts(layout, "b", sql.SQL("d.their_digests")),
         either_key=either_key(layout),
         width=sql.Literal(len(layout.stored)),
         listed=sql.Literal(LISTED),
@@ -161,11 +166,6 @@ def either_key(layout: Layout) -> sql.Composed:
     return sql.SQL("ROW({})").format(sql.SQL(", ").join(parts))
 
 
-def _texts(layout: Layout, alias: str) -> sql.Composed:
-    parts = [sql.SQL("{}::text").format(sql.Identifier(alias, part.name)) for part in layout.stored]
-    return sql.SQL("ARRAY[{}]").format(sql.SQL(", ").join(parts))
-
-
 def difference(
     layout: Layout,
     names: list[str],
@@ -176,8 +176,9 @@ def difference(
 ) -> Difference:
     """A row that differs, from the texts of both sides' stored columns (`names`)."""
     there = dict(zip(names, ours if in_ours else theirs, strict=True))
+    sets = {part.name for part in layout.sets}
     columns = {
-        name: (served, log)
+        name: side_values.told(served, log) if name in sets else (served, log)
         for name, served, log in zip(names, theirs, ours, strict=True)
         if served != log and name not in layout.key_names
     }

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from refold.projections.errors import CannotRepair
+from refold.projections.replay import side_values
 from refold.projections.replay.compare import LISTED, Difference, Differing, difference, either_key
 from refold.projections.replay.wanted_keys import NUMBER, WantedKeys
 from refold.projections.tables.builds import Build
@@ -20,12 +21,12 @@ from refold.streams.postgres.connection import Database
 _DIFFERING = "Differing"
 _MAKE = """
     CREATE TABLE {differing} AS
-    SELECT k.{number} AS number, a.place AS ours, b.place AS theirs
+    SELECT k.{number} AS number, a.place AS ours, b.place AS theirs, a.digests AS our_digests, b.digests AS their_digests
       FROM {keys} k LEFT JOIN ({ours}) a ON a.number = k.{number} LEFT JOIN ({theirs}) b ON b.number = k.{number}
      WHERE (a.place IS NULL) <> (b.place IS NULL) OR NOT (a.whole *= b.whole)
 """
 _SIDE = """
-    SELECT k.{number} AS number, t.ctid AS place, ROW({columns}) AS whole FROM {keys} k JOIN {table} t ON {same}
+    SELECT k.{number} AS number, t.ctid AS place, ROW({columns}, {digests}) AS whole, {digests} AS digests FROM {keys} k JOIN {table} t ON {same}
 """
 _COUNTED = """
     SELECT count(*) FILTER (WHERE ours IS NOT NULL AND theirs IS NOT NULL), count(*) FILTER (WHERE theirs IS NULL),
@@ -127,17 +128,13 @@ class RowRepair:
         row = self.db.execute(sql.SQL(_COUNTED).format(differing=self._differing)).fetchone()
         assert row is not None
         texts = {
-            f"{alias}_texts": sql.SQL("ARRAY[{}]").format(
-                sql.SQL(", ").join(
-                    sql.SQL("{}::text").format(sql.Identifier(alias, one.name)) for one in self.layout.stored
-                )
-            )
-            for alias in "ab"
+            f"{alias}_texts": side_values.texts(self.layout, alias, sql.SQL(f"d.{whose}_digests"))
+            for alias, whose in (("a", "our"), ("b", "their"))
         }
         statement = sql.SQL(_TEXTS).format(
             **texts, **self._tables, either_key=either_key(self.layout), listed=sql.Literal(LISTED)
         )
-        names = [part.name for part in self.layout.stored]
+        names = self.layout.names
         changed, missing, extra = row
         return Found(
             changed,
@@ -150,7 +147,7 @@ class RowRepair:
         """Update, insert and delete the rows that differ. Raises CannotRepair if somebody else has just written one of them."""
         columns = [sql.Identifier(part.name) for part in self.layout.columns]
         assigned = sql.SQL(", ").join(sql.SQL("{} = a.{}").format(name, name) for name in columns)
-        names = [sql.Identifier(part.name) for part in self.layout.stored]
+        names = list(map(sql.Identifier, self.layout.names))
         statements = {
             _UPDATE: (found.changed, {"columns": assigned}),
             _INSERT: (
@@ -167,6 +164,10 @@ class RowRepair:
                 done = self.db.execute(sql.SQL(statement).format(**self._tables, **parts))
                 if done.rowcount != number:
                     raise CannotRepair(f"{self.layout.name}: somebody wrote the same rows by hand at the same moment")
+        rows = {"differing": self._differing, "keys": self.keys.table, "number": sql.Identifier(NUMBER)}
+        same = [self._same(nulls, "v") for nulls in self.keys.patterns()]
+        for repairing in side_values.repairs(self.layout, self.build, self.live, rows, same):
+            self.db.execute(repairing)
 
     @property
     def _differing(self) -> sql.Identifier:
@@ -188,17 +189,22 @@ class RowRepair:
                 number=sql.Identifier(NUMBER),
                 columns=columns,
                 keys=self.keys.table,
+                digests=side_values.digests_of_row(self.layout, build, self._same(nulls, "v")),
                 table=table(self.layout, build.schema),
-                same=self._same(nulls),
+                same=self._same(nulls, "t"),
             )
             for nulls in self.keys.patterns()
         ]
-        none = sql.SQL("SELECT 0::bigint AS number, NULL::tid AS place, NULL::record AS whole WHERE false")
+        none = sql.SQL(
+            "SELECT 0::bigint AS number, NULL::tid AS place, NULL::record AS whole, NULL::text[] AS digests WHERE false"
+        )
         return sql.SQL(" UNION ALL ").join(sides) if sides else none
 
-    def _same(self, nulls: Sequence[bool]) -> sql.Composable:
+    def _same(self, nulls: Sequence[bool], alias: str) -> sql.Composable:
         same = [
-            sql.SQL("t.{0} IS NULL AND k.{0} IS NULL" if is_null else "t.{0} = k.{0}").format(sql.Identifier(name))
+            sql.SQL("{0} IS NULL AND {1} IS NULL" if is_null else "{0} = {1}").format(
+                sql.Identifier(alias, name), sql.Identifier("k", name)
+            )
             for name, is_null in zip(self.layout.key_names, nulls, strict=True)
         ]
         return sql.SQL(" AND ").join(same)

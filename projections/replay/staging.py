@@ -18,6 +18,7 @@ from refold.projections.partials.author_fold import HeldRow
 from refold.projections.partials.batch import Batch, Counted, Park
 from refold.projections.partials.evolve import EvolveTarget, evolve_batch, rows_of
 from refold.projections.partials.partial import Frames, merged, partial_of
+from refold.projections.partials.value_sets import side_rows
 from refold.projections.partials.wide_sums import Values, writable
 from refold.projections.replay.evolve_notes import EvolveNotes
 from refold.projections.replay.holding import UNHELD, Holding
@@ -126,7 +127,7 @@ class Staging:
             return
         for part in (half for rows in partials for half in writable(self.layout, rows)):
             if self.layout.appends or self._is_first(db):
-                self._copy(db, names.table(self.layout, self.build.schema), part)
+                self._copy(db, "", part)
             else:
                 self._copy_beside(db, part)
 
@@ -145,9 +146,10 @@ class Staging:
         if not self._has_key(db):
             tables.add_key(db, self.layout, self.build)
         db.execute(sql.SQL("DROP SEQUENCE IF EXISTS {}").format(self._numbers))
-        for name in self._beside(db):
-            merge_sql.add_from(db, self.layout, self.build.schema, sql.Identifier(self.build.schema, name))
-            db.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(self.build.schema, name)))
+        for suffix in self._beside(db):
+            merge_sql.add_from(db, self.layout, self.build.schema, suffix)
+            for one in self.layout.tables:
+                db.execute(sql.SQL("DROP TABLE {}").format(self._table(one, suffix)))
         if self.build.purpose != "verifying":  # nobody reads its table
             indexes.add_all(db, self.layout, self.build)
         self._analyze(db)
@@ -155,9 +157,10 @@ class Staging:
     def _analyze(self, db: Database) -> None:
         """Tell Postgres how the values are spread. No query asks for the columns of order: they are the widest ones."""
         orders = {part.order for part in self.layout.columns}
-        asked = [sql.Identifier(part.name) for part in self.layout.stored if part.name not in orders]
-        table = names.table(self.layout, self.build.schema)
-        db.execute(sql.SQL("ANALYZE {} ({})").format(table, sql.SQL(", ").join(asked)))
+        for one in self.layout.tables:
+            asked = [sql.Identifier(name) for name in one.names if name not in orders]
+            table = names.table(one, self.build.schema)
+            db.execute(sql.SQL("ANALYZE {} ({})").format(table, sql.SQL(", ").join(asked)))
 
     def _evolve(self, batch: Batch, frames: Frames) -> None:
         with self._notes.of(batch.chunks) if self._notes is not None else nullcontext() as tell:
@@ -177,10 +180,11 @@ class Staging:
         return {**stored, **{stream: self._held[stream] for stream in streams if stream in self._held}}
 
     def _copy_beside(self, db: Database, rows: Mapping[str, Values]) -> None:
-        beside = sql.Identifier(self.build.schema, f"{self.layout.name}{_FLUSH}{self._number(db):0{_DIGITS}d}")
-        table = names.table(self.layout, self.build.schema)
-        db.execute(sql.SQL("CREATE TABLE {} (LIKE {})").format(beside, table))
-        self._copy(db, beside, rows)
+        suffix = f"{_FLUSH}{self._number(db):0{_DIGITS}d}"
+        for one in self.layout.tables:
+            made = sql.SQL("CREATE TABLE {} (LIKE {})")
+            db.execute(made.format(self._table(one, suffix), names.table(one, self.build.schema)))
+        self._copy(db, suffix, rows)
 
     def _number(self, db: Database) -> int:
         """A number that no flush of the build has yet, above those of all flushes that are committed."""
@@ -192,23 +196,30 @@ class Staging:
 
     def _last(self, db: Database) -> int:
         """The number of the last flush beside the table; 0 if there is none."""
-        names_ = self._beside(db)
-        return int(names_[-1].removeprefix(self.layout.name + _FLUSH)) if names_ else 0
+        suffixes = self._beside(db)
+        return int(suffixes[-1].removeprefix(_FLUSH)) if suffixes else 0
 
     @property
     def _numbers(self) -> sql.Identifier:
         return sql.Identifier(self.build.schema, "_flushes")
 
-    def _copy(self, db: Database, target: sql.Composable, rows: Mapping[str, Values]) -> None:
+    def _copy(self, db: Database, suffix: str, rows: Mapping[str, Values]) -> None:
+        """Copy rows into the model's table and its sides, or into those with the suffix."""
         most = self._holding.slice_rows or merge_sql.SLICE_ROWS
-        merge_sql.copy(db, self.layout, target, rows, most, self._holding.rest)
+        all_rows = [rows, *side_rows(self.layout, rows)]
+        for one, of_it in zip(self.layout.tables, all_rows, strict=True):
+            merge_sql.copy(db, one, self._table(one, suffix), of_it, most, self._holding.rest)
+
+    def _table(self, one: Layout, suffix: str) -> sql.Identifier:
+        return sql.Identifier(self.build.schema, f"{one.table_name}{suffix}")
 
     def _beside(self, db: Database) -> list[str]:
+        """The suffixes of later flushes, in order."""
         rows = db.execute(
             "SELECT relname FROM pg_class WHERE relnamespace = %s::regnamespace AND relkind = 'r' AND relname LIKE %s ORDER BY length(relname), 1",
             (self.build.schema, f"{self.layout.name}\\{_FLUSH}%"),
         ).fetchall()
-        return [row[0] for row in rows]
+        return [row[0].removeprefix(self.layout.name) for row in rows]
 
     @property
     def has_key(self) -> bool:

@@ -46,7 +46,11 @@ def view_fingerprint(view: View) -> str:
 def _column(part: Stored) -> tuple[str | None, ...]:
     """The column's part. Wide sums and `evolve`'s decimals once lost digits: tables from then are rebuilt."""
     exact = part.is_wide or (part.merge is Merge.REPLACE and isinstance(part.type.dtype, pl.Decimal))
-    return (part.name, part.type.sql, part.merge.value, part.order, *(["exact"] if exact else []))
+    return (part.name, part.type.sql, part.merge.value, part.order, *(["exact"] if exact else []), *_members(part))
+
+
+def _members(part: Stored) -> list[str]:
+    return [] if part.members is None else [part.members.sql]
 
 
 def _upcasters(model: Model) -> list[Any]:

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property
-from typing import Any
+
+import polars as pl
 
 from refold.projections.declaring.aggregates import aggregate
 from refold.projections.declaring.declaration import Entity, Model, Rollup, handled
@@ -15,10 +16,12 @@ from refold.projections.declaring.gathering import Column, Computed, Events
 from refold.projections.declaring.sql_types import BIGINT, LONG_DIGITS, TEXT, ColumnType, decimal, of_python, sum_of
 from refold.projections.declaring.value_types import value_type
 from refold.projections.errors import BadDeclaration
-from refold.projections.tables.derived import Derived, value_in
+from refold.projections.tables.derived import Derived
 
 _KEYS, _COLUMNS = 32, 1600
 VERSION, DELETED = "_version", "_deleted"
+SIDE, VALUE = "Values", "Value"
+"""Names of our own, of a side table and its column: authors' names have no upper case."""
 
 
 class Merge(Enum):
@@ -29,6 +32,7 @@ class Merge(Enum):
     GREATEST = "greatest"
     EARLIER = "earlier"  # the value with the smaller order column
     LATER = "later"
+    UNION = "union"  # a partial holds a set of values; the table holds their number, and a side table the values
     REPLACE = "replace"  # the newer row as a whole: for `evolve`, where order is total
 
 
@@ -36,7 +40,7 @@ class Merge(Enum):
 class Stored:
     """A column of a table. `order` names the hidden column that decides between two values.
 
-    A column without `doc` is hidden.
+    A column without `doc` is hidden. `members`: the type of the values of a set (UNION), whose number has `type`.
     """
 
     name: str
@@ -45,6 +49,12 @@ class Stored:
     doc: str | None = None
     order: str | None = None
     required: bool = False
+    members: ColumnType | None = None
+
+    @property
+    def held(self) -> pl.DataType:
+        """The Polars type of the column in a partial."""
+        return self.type.dtype if self.members is None else pl.List(self.members.dtype)
 
     @property
     def is_wide(self) -> bool:
@@ -60,7 +70,8 @@ Shown = Stored | Derived
 class Layout:
     """A model's table: key columns, gathered columns, hidden columns. Made once for each model.
 
-    `gathers`: what each gathered column gathers, those of `derived` by their hidden parts.
+    `gathers`: what each gathered column gathers, those of `derived` by their hidden parts. `side`: the name of a side table,
+    if this is the layout of one.
     """
 
     model: Model
@@ -68,10 +79,34 @@ class Layout:
     columns: tuple[Stored, ...]
     gathers: Mapping[str, Column] = field(default_factory=dict)
     derived: tuple[Derived, ...] = ()
+    side: str | None = None
 
     @property
     def name(self) -> str:
         return self.model.name
+
+    @property
+    def table_name(self) -> str:
+        """The table's name in a build's schema."""
+        return self.side or self.name
+
+    @cached_property
+    def sets(self) -> tuple[Stored, ...]:
+        """The columns of which a side table holds the values."""
+        return tuple(part for part in self.columns if part.merge is Merge.UNION)
+
+    @cached_property
+    def sides(self) -> tuple["Layout", ...]:
+        """A table for each set, beside the model's in each build: a row for each value of each row, and nothing else."""
+        return tuple(
+            Layout(self.model, (*self.keys, _value(part)), (), side=f"{SIDE}{number}")
+            for number, part in enumerate(self.sets, 1)
+        )
+
+    @property
+    def tables(self) -> tuple["Layout", ...]:
+        """The model's table and those beside it."""
+        return self, *self.sides
 
     @property
     def key_names(self) -> list[str]:
@@ -80,6 +115,11 @@ class Layout:
     @property
     def stored(self) -> tuple[Stored, ...]:
         return self.keys + self.columns
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the stored columns."""
+        return [part.name for part in self.stored]
 
     @property
     def shown(self) -> list[Shown]:
@@ -115,20 +155,6 @@ class Layout:
     @property
     def evolves(self) -> bool:
         return isinstance(self.model, Entity) and self.model.evolve is not None
-
-
-def shown_in(layout: Layout, row: Mapping[str, Any]) -> dict[str, Any]:
-    """What readers see of a row of the stored columns."""
-    return {part.name: _value_in(part, row) for part in layout.shown}
-
-
-def shown_columns_in(layout: Layout, row: Mapping[str, Any]) -> dict[str, Any]:
-    """The same without the key."""
-    return {part.name: _value_in(part, row) for part in layout.shown_columns}
-
-
-def _value_in(part: Shown, row: Mapping[str, Any]) -> Any:
-    return value_in(part, row) if isinstance(part, Derived) else row[part.name]
 
 
 def order_column(column: Column, columns: Iterable[Column]) -> str | None:
@@ -226,6 +252,8 @@ def _stored(model: Model, name: str, column: Column, order: str | None) -> Store
     assert column.value is not None
     typed_values = [value_type(t, column.value, where) for t in column.of.types]
     kind = common_type([found for found, _ in typed_values], where)
+    if column.gather == "distinct":
+        return Stored(name, BIGINT, Merge.UNION, column.doc, required=True, members=kind)
     if column.gather == "sum":
         return Stored(name, sum_of(kind, where), Merge.ADD, column.doc, required=True)
     # A minimum and the like has no value before its first event. A row of an event table has its event.
@@ -237,6 +265,12 @@ def _events_of_rows(model: Model) -> Events | None:
     """The types of an event table's rows, without their condition."""
     of = model.row_events if isinstance(model, Rollup) else None
     return None if of is None else Events(of.types)
+
+
+def _value(part: Stored) -> Stored:
+    """The column of a set's values in its side table."""
+    assert part.members is not None
+    return Stored(VALUE, part.members, Merge.LEAST, required=True)
 
 
 def _evolved(model: Entity) -> list[Stored]:

@@ -12,7 +12,7 @@ from refold.projections.tables.said import condition_words, expression_words, te
 
 @dataclass(frozen=True)
 class Origin:
-    """Events that a column is made from. `gather`: count, sum, min, max, first, last, avg, stddev, variance, any, all, key, evolve, shown, or delete."""
+    """Events that a column is made from. `gather`: count, sum, min, max, first, last, avg, stddev, variance, any, all, distinct, key, evolve, shown, or delete."""
 
     gather: str
     events: tuple[str, ...]

@@ -101,5 +101,5 @@ def _memory(number: int, domain: str, category: Category, group: dict[Carried, d
     )
     laid = layout_of(table)
     users = tuple(dict.fromkeys(kind for kinds in group.values() for kind in kinds))
-    layout = MemoryLayout(table, laid.keys, laid.columns, laid.gathers, laid.derived, number)
+    layout = MemoryLayout(table, laid.keys, laid.columns, laid.gathers, laid.derived, number=number)
     return Memory(layout, sources, users, {name: said.column for name, said in names.items()})

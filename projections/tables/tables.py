@@ -25,9 +25,11 @@ def create(db: Database, layout: Layout, build: Build, *, with_key: bool = True)
     Memories of carried values have theirs from the beginning: a rebuild looks streams up in them.
     """
     db.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(build.schema)))
-    columns = sql.SQL(", ").join([*map(_column, layout.stored), *map(_derived, layout.derived)])
-    options = sql.SQL("") if layout.evolves or layout.appends else sql.SQL("WITH (fillfactor = 80)")
-    db.execute(sql.SQL("CREATE TABLE {} ({}) {}").format(table(layout, build.schema), columns, options))
+    for one in layout.tables:
+        columns = sql.SQL(", ").join([*map(_column, one.stored), *map(_derived, one.derived)])
+        is_fixed = one.evolves or one.appends or one.side is not None
+        options = sql.SQL("" if is_fixed else "WITH (fillfactor = 80)")
+        db.execute(sql.SQL("CREATE TABLE {} ({}) {}").format(table(one, build.schema), columns, options))
     if with_key:
         add_key(db, layout, build)
     for memory in memories_of(layout):
@@ -35,14 +37,19 @@ def create(db: Database, layout: Layout, build: Build, *, with_key: bool = True)
 
 
 def add_key(db: Database, layout: Layout, build: Build) -> None:
-    """Add the key that merges use. If a key column may be null, nulls are treated as equal."""
-    names = sql.SQL(", ").join(map(sql.Identifier, layout.key_names))
-    kind = "PRIMARY KEY" if all(part.required for part in layout.keys) else "UNIQUE NULLS NOT DISTINCT"
-    db.execute(sql.SQL("ALTER TABLE {} ADD {} ({})").format(table(layout, build.schema), sql.SQL(kind), names))
+    """Add the keys that merges use. If a key column may be null, nulls are treated as equal."""
+    for one in layout.tables:
+        names = sql.SQL(", ").join(map(sql.Identifier, one.key_names))
+        kind = "PRIMARY KEY" if all(part.required for part in one.keys) else "UNIQUE NULLS NOT DISTINCT"
+        db.execute(sql.SQL("ALTER TABLE {} ADD {} ({})").format(table(one, build.schema), sql.SQL(kind), names))
 
 
 def has_key(db: Database, layout: Layout, build: Build) -> bool:
-    """Whether the table still has its key; without one a row may be there twice."""
+    """Whether the tables still have their keys; without one a row may be there twice."""
+    return all(_has_key(db, one, build) for one in layout.tables)
+
+
+def _has_key(db: Database, layout: Layout, build: Build) -> bool:
     found = db.execute(
         "SELECT FROM pg_constraint c WHERE c.conrelid = to_regclass(%s) AND c.contype IN ('p', 'u') AND %s::text[] = ARRAY("
         "SELECT a.attname::text FROM unnest(c.conkey) WITH ORDINALITY k (number, place)"

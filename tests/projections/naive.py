@@ -143,8 +143,8 @@ def _gathered(model: Model, column: Column, items: list[Happened]) -> Any:
         ordered = sorted(chosen, key=lambda item: item.place if isinstance(model, Entity) else item.order)
         return _value(column.value, ordered[0 if column.gather == "first" else -1]) if ordered else None
     values = [value for item in chosen if (value := _value(column.value, item)) is not None]
-    if column.gather == "sum":
-        return sum(values)
+    if column.gather in {"sum", "distinct"}:
+        return sum(values) if column.gather == "sum" else len(set(values))
     if isinstance(column, Computed):
         return naive_statistic(column.gather, values, column.scale)
     return (min if column.gather == "min" else max)(values, default=None)

@@ -16,6 +16,7 @@ from refold.projections.declaring.expressions import (
     CATEGORY,
     EVENT_TYPE,
     OCCURRED_AT,
+    STREAM,
     VERSION,
     by_event,
     carried,
@@ -146,6 +147,8 @@ BY_OWNER = Rollup(
         "first_large": paid.where(large).first("points", "Some."),
         "last_large_word": paid.where(large).last(by_event({Paid: "large"}), "Word."),
         "last_at": spent.max(OCCURRED_AT, "Time."),
+        "amounts": spent.distinct("amount", "All."),
+        "streams": paid.where(large).distinct(STREAM, "Some."),
     },
 )
 ACCOUNTS = Entity(
@@ -162,6 +165,8 @@ ACCOUNTS = Entity(
         "amount": paid.sum("amount", "All."),
         "first_points": paid.where(field("points").gt(2)).first("points", "Some."),
         "last_owner": paid.last("owner", "May be null."),
+        "owners": (opened | paid).distinct("owner", "Not null."),
+        "sizes": paid.where(field("points").gt(2)).distinct("huge", "Some."),
     },
     deleted_when=Closed,
 )

@@ -23,9 +23,10 @@ from refold.projections.partials.wide_sums import writable
 from refold.projections.tables.declared import declared_of
 from refold.projections.tables.derived import Derived, value_in
 from refold.projections.tables.fingerprint import fingerprint
-from refold.projections.tables.layout import Layout, layout_of, shown_in
+from refold.projections.tables.layout import Layout, layout_of
 from refold.projections.tables.lineage import lineages_of
 from refold.projections.tables.served import served_table
+from refold.projections.tables.shown_rows import shown_in
 from refold.schemas.columns.decoder import ColumnDecoder
 from tests.projections.naive import Happened, naive_rows
 from tests.projections.typed import CATALOG, CATEGORY, CONDITIONS, LOGS, TYPED, Typed, chunk_of, log_of

@@ -48,9 +48,12 @@ def awkward(layout: Layout) -> pl.DataFrame:
     for part in layout.stored:
         if part.type.dtype == pl.String:
             columns[part.name] = [*TEXTS, "\\N without" if part.name == key else "" if part.required else None]
+        elif part.members is not None:
+            some = [OTHERS.get(part.members.dtype.base_type(), 1)] if part.members.dtype != pl.String else TEXTS
+            columns[part.name] = [some[: number % 3] for number in range(len(TEXTS) + 1)]
         else:
             columns[part.name] = [OTHERS.get(part.type.dtype.base_type(), 1)] * (len(TEXTS) + 1)
-    return pl.DataFrame(columns, schema={part.name: part.type.dtype for part in layout.stored}).sort(key)
+    return pl.DataFrame(columns, schema={part.name: part.held for part in layout.stored}).sort(key)
 
 
 @pytest.mark.parametrize("name", ["accounts", "balances", "by_owner", "steps"])

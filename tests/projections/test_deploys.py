@@ -265,7 +265,7 @@ def test_a_table_that_postgres_refuses_is_set_apart_until_it_is_granted_again(
     assert states(db)["by_owner 3"] == ("serving", True)
     assert shown(db, OLD, "accounts") == right(OLD, log, "accounts")
 
-    db.execute(sql.SQL("GRANT ALL ON refold_b3.by_owner TO {}").format(name))
+    db.execute(sql.SQL("GRANT ALL ON ALL TABLES IN SCHEMA refold_b3 TO {}").format(name))
     log.follow(follower)
     assert joined(db, OLD, living(OLD)) == ["by_owner"]
     log.grow()

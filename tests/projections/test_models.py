@@ -11,6 +11,7 @@ from psycopg.rows import dict_row
 
 from refold.projections.live.models import ModelsFold
 from refold.projections.live.process import ensure_builds
+from refold.projections.tables import names
 from refold.projections.tables.builds import GROUP
 from refold.projections.tables.declared import Declared
 from refold.projections.tables.layout import Layout
@@ -86,8 +87,10 @@ def rows(db: Database, layout: Layout) -> list[dict[str, Any]]:
 
 
 def bytes_of(db: Database, layout: Layout) -> list[str]:
-    table = sql.Identifier("refold_b" + str(_build(db, layout.name)), layout.name)
-    return [row[0] for row in db.execute(sql.SQL("SELECT t::text FROM {} t ORDER BY 1").format(table))]
+    """The rows of the model's table and of those beside it."""
+    tables = [names.table(one, f"refold_b{_build(db, layout.name)}") for one in layout.tables]
+    all_rows = sql.SQL(" UNION ALL ").join(sql.SQL("SELECT t::text FROM {} t").format(table) for table in tables)
+    return [row[0] for row in db.execute(sql.SQL("{} ORDER BY 1").format(all_rows))]
 
 
 def _build(db: Database, name: str) -> int:
@@ -109,8 +112,9 @@ def test_live_tables_are_the_naive_fold_and_equal_to_the_byte_however_the_log_is
         row["account"]: (row["owner"], row["amount"], row["streak"]) for row in rows(db, sample.named("balances"))
     }
     for layout in sample.layouts.values():
-        for name in (layout.name, *(memory.layout.name for memory in memories_of(layout))):
-            db.execute(sql.SQL("TRUNCATE {}").format(sql.Identifier(f"refold_b{_build(db, layout.name)}", name)))
+        tables = [*layout.tables, *(memory.layout for memory in memories_of(layout))]
+        for one in tables:
+            db.execute(sql.SQL("TRUNCATE {}").format(names.table(one, f"refold_b{_build(db, layout.name)}")))
     db.execute("UPDATE refold.positions SET next_offset = 0 WHERE grp = 'models'")
     feed(fold, db, log, seed + 100)
     assert {layout.name: bytes_of(db, layout) for layout in sample.layouts.values()} == found

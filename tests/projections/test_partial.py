@@ -15,6 +15,7 @@ from refold.projections.partials.batch import batch_of, counted_events
 from refold.projections.partials.by_rows import partial_columns
 from refold.projections.partials.partial import merged, partial_of
 from refold.projections.tables.layout import DELETED, VERSION, Layout, layout_of
+from refold.projections.tables.shown_rows import shown_in
 from refold.schemas.columns.decoder import ColumnDecoder
 from refold.schemas.rejections import RejectedCommand
 from refold.streams.log.topics import category_of
@@ -97,7 +98,7 @@ def frames_of(log: Sequence[Happened]) -> dict[EventType, pl.DataFrame]:
 def shown(layout: Layout, rows: pl.DataFrame) -> list[dict[str, Any]]:
     if layout.deletes:
         rows = rows.filter(pl.col(VERSION) > pl.col(DELETED))
-    return rows.select(part.name for part in layout.shown).to_dicts()
+    return [shown_in(layout, row) for row in rows.to_dicts()]
 
 
 def cut(log: Sequence[Happened], cuts: set[int]) -> list[Sequence[Happened]]:

@@ -20,6 +20,7 @@ from refold.projections.replay.building import Site
 from refold.projections.replay.repair import Repaired, repair
 from refold.projections.replay.wanted_keys import Wanted
 from refold.projections.tables import builds
+from refold.projections.tables.builds import Build
 from refold.projections.tables.declared import Declared
 from refold.projections.tables.layout import Layout
 from refold.projections.tables.names import table
@@ -88,8 +89,12 @@ def read_from(log: Log, monkeypatch: pytest.MonkeyPatch, *, by_place: bool, slic
 
 
 def live(db: Database, layout: Layout) -> sql.Identifier:
+    return table(layout, live_build(db, layout).schema)
+
+
+def live_build(db: Database, layout: Layout) -> Build:
     (found,) = [one for one in builds.builds(db) if (one.model, one.status) == (layout.name, "serving")]
-    return table(layout, found.schema)
+    return found
 
 
 def keys_in(db: Database, layout: Layout) -> list[tuple[Any, ...]]:
@@ -105,13 +110,19 @@ def written(db: Database, layout: Layout) -> dict[tuple[Any, ...], tuple[str, st
 
 
 def harm(db: Database, layout: Layout, key: tuple[Any, ...], how: int) -> None:
-    """Delete a row, put it under another key, or change one of its columns, hidden ones too."""
+    """Delete a row, give it one more value beside it, or change one of its columns, hidden ones too."""
     same = sql.SQL(" AND ").join(
         sql.SQL("{} IS NOT DISTINCT FROM %s::" + part.type.sql).format(sql.Identifier(part.name))
         for part in layout.keys
     )
     if how == 0:
         db.execute(sql.SQL("DELETE FROM {} WHERE {}").format(live(db, layout), same), key)
+        return
+    if how == 1 and layout.sides:
+        side = layout.sides[0]
+        insert = sql.SQL("INSERT INTO {} VALUES ({}, '987654.32')")
+        casts = sql.SQL(", ").join(sql.SQL("%s::" + part.type.sql) for part in layout.keys)
+        db.execute(insert.format(table(side, live_build(db, layout).schema), casts), key)
         return
     columns = [part for part in layout.columns if part.type.sql in ("bigint", "text") or part.is_wide]
     part = columns[how % len(columns)]
@@ -141,7 +152,7 @@ def test_random_rows_are_the_logs_to_the_byte_and_no_other_row_is_written(
     there = keys_in(db, layout)
     harmed = chance.sample(there, min(len(there), 4))
     for key in harmed:
-        harm(db, layout, key, chance.randint(0, 20))
+        harm(db, layout, key, chance.choice([0, 1, 1, chance.randint(0, 20)]))
     before, damaged = written(db, layout), bytes_of(db, layout)
     asked = [*harmed, *chance.sample(there, 1), ["nobody", *["2024-01-01"] * (len(layout.keys) - 1)]]
     plan = repairs(model, asked, execute=False)
@@ -166,8 +177,11 @@ def test_rows_that_only_the_table_has_are_deleted_also_under_a_null_key(
     read_from(log, monkeypatch, by_place=False)
     right = bytes_of(db, layout)
     for owner in ("NULL", "'new'"):
-        statement = "INSERT INTO {} (owner, day, payments, amount, large_points, huge, large_count) VALUES (" + owner
-        db.execute(sql.SQL(statement + ", '2001-01-01', 1, 1, 1, 1, 1)").format(live(db, layout)))
+        statement = (
+            "INSERT INTO {} (owner, day, payments, amount, large_points, huge, large_count, amounts, streams) VALUES ("
+            + owner
+        )
+        db.execute(sql.SQL(statement + ", '2001-01-01', 1, 1, 1, 1, 1, 1, 1)").format(live(db, layout)))
     done = repairs("by_owner", [(None, "2001-01-01"), ("new", "2001-01-01"), (None, "2001-01-02")])
     assert (done.extra, done.keys, bytes_of(db, layout)) == (2, 3, right)
 

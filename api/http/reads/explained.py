@@ -104,7 +104,7 @@ def _told(layout: Layout) -> list[Shown]:
 
 
 def _total(part: Shown, total: Total, found: Explanation) -> Json:
-    is_added = isinstance(part, Stored) and part.merge is Merge.ADD
+    is_added = isinstance(part, Stored) and part.merge in (Merge.ADD, Merge.UNION)
     adds = value_json(part, total.adds or 0) if is_added else None
     if found.folded is None:
         value = None
