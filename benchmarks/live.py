@@ -15,6 +15,10 @@ from benchmarks.models import SETS, chosen
 from benchmarks.workers import working
 from benchmarks.year import places, say, servers_with_log
 from refold.api.cli.signals import interrupt_on_sigterm
+from refold.projections.tables.declared import declared
+from refold.streams.kafka import clients
+from refold.streams.kafka.messages import watermarks
+from refold.streams.log.topics import events_topic
 from refold.streams.settings import Settings
 
 STOCK_RECORDS = 60_000
@@ -30,6 +34,16 @@ def stock_faust(settings: Settings, records: int) -> float:
     return float(found.group(1))
 
 
+def records_read(settings: Settings) -> int:
+    """Records of the topics that the declared models read."""
+    topics = {events_topic(settings.topic_prefix, name) for name in declared(settings.domains).types}
+    client = clients.consumer(settings.kafka_servers())
+    try:
+        return sum(watermarks(client, place)[1] for place in places(settings) if place[0] in topics)
+    finally:
+        client.close()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     interrupt_on_sigterm()
@@ -41,7 +55,7 @@ def main() -> None:
             core = workers.wait(("core",), records)
         core.print("core")
         with working(settings, "models") as workers:
-            models = workers.wait(("models",), records)
+            models = workers.wait(("models",), records_read(settings))
         models.print("models")
         stock = stock_faust(settings, min(STOCK_RECORDS, records // 2))
         say(f"stock Faust agent, decoding only: {stock:,.0f}/s")
