@@ -17,7 +17,7 @@ from refold.projections.tables.names import table
 from refold.streams.postgres.connection import Database
 
 KEPT_BYTES = ROOM // 4
-"""Most bytes of streams' last rows that a flush leaves in memory: about half a million streams."""
+"""Most bytes of streams' last rows that a flush leaves in memory: about two hundred thousand streams."""
 
 
 class _OfMemory:
