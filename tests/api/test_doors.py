@@ -1,6 +1,7 @@
 """The door `keys` over a table that the test sets: who is let in, for what, and for how long."""
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -10,7 +11,14 @@ import pytest
 from litestar.types import Receive, Scope, Send
 
 from refold.access.roles import Right, Role
-from refold.api.access_errors import CredentialsInvalid, DoorOpen, Forbidden, KeysUnreadable, TooManyTries
+from refold.api.access_errors import (
+    AccessExtraMissing,
+    CredentialsInvalid,
+    DoorOpen,
+    Forbidden,
+    KeysUnreadable,
+    TooManyTries,
+)
 from refold.api.errors import HeaderInvalid
 from refold.api.http.doors import key_ring
 from refold.api.http.doors.door import Door
@@ -20,6 +28,7 @@ from refold.api.http.doors.openness import refuse_open
 from refold.api.http.doors.principal import ASKS, Principal, actor_of, is_hidden, shown_domains
 from refold.api.http.doors.rates import Rates
 from refold.api.http.doors.secret import Key, hash_of, is_of, new_key, read_key
+from refold.api.http.doors.tokens import TokenCheck
 from refold.streams.addresses import is_loopback
 from refold.streams.errors import DatabaseUnavailable
 from refold.streams.settings import Settings
@@ -340,3 +349,14 @@ def test_without_a_login_an_address_has_a_rate() -> None:
         assert [(await asked(door, scope_of("/v1")))[0] for _ in range(2)] == [200, 429]
 
     asyncio.run(run())
+
+
+def test_a_door_without_its_packages_says_so_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    for package in ("argon2", "joserfc", "limits"):
+        monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(AccessExtraMissing, match="argon2-cffi"):
+        KeyRing(Table().fetch)
+    with pytest.raises(AccessExtraMissing, match="joserfc"):
+        TokenCheck("https://id.example", "a", "roles")
+    with pytest.raises(AccessExtraMissing, match="limits"):
+        Rates("1/second")

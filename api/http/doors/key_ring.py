@@ -16,7 +16,7 @@ from typing import Any
 from refold.access.roles import roles_of
 from refold.api.access_errors import CredentialsInvalid, KeysUnreadable, TooManyTries
 from refold.api.http.doors.principal import Principal
-from refold.api.http.doors.secret import Key, is_of, read_key
+from refold.api.http.doors.secret import Key, check_installed, is_of, read_key
 from refold.api.http.wire.tasks import ended
 from refold.schemas.errors import RefoldError
 from refold.streams import journal
@@ -54,6 +54,8 @@ class KeyRing:
     """The keys of one API process."""
 
     def __init__(self, fetch: Fetch) -> None:
+        """Raises AccessExtraMissing: at the start, not at the first request."""
+        check_installed()
         self._fetch = fetch
         self._holders: dict[str, Holder] = {}
         self._read_at = self._tried_at = float("-inf")

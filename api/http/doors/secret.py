@@ -68,6 +68,11 @@ def is_of(secret: str, hashed: str) -> bool:
         return False
 
 
+def check_installed() -> None:
+    """Raise AccessExtraMissing without the package that hashes."""
+    _hasher()
+
+
 def _hasher() -> "PasswordHasher":
     try:
         from argon2 import PasswordHasher
