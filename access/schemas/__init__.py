@@ -10,7 +10,9 @@ from refold.schemas import Category, Command, Event
 KeyId = Annotated[
     str, Meta(description="The key's id: the first part of its text, no secret.", pattern="^[a-z2-7]{12}$")
 ]
-Name = Annotated[str, Meta(description="Who holds the key: the actor of its commands.", pattern="^[!-~]{1,60}$")]
+Name = Annotated[
+    str, Meta(description="Who holds the key: the actor of its commands.", pattern="^[A-Za-z0-9._-]{1,60}$")
+]
 Roles = Annotated[
     str,
     Meta(

@@ -37,7 +37,7 @@ def create(
     """Create a key.
 
     Args:
-        name: who holds it, as 1-60 printable characters without blanks: the actor of its commands.
+        name: who holds it, as 1-60 letters, digits and . _ -: the actor of its commands.
         role: producer, analyst, operator or admin; say it again for each further role.
         expires: how long it is taken, as 90d, 12h or 5m; without it until it is revoked.
         execute: do it, instead of only printing the plan.

@@ -16,7 +16,7 @@ from refold.projections.tables import names
 from refold.projections.tables.builds import Build
 from refold.projections.tables.layout import DELETED, VERSION, Layout
 from refold.projections.tables.served import ServedModel, served_table
-from refold.projections.tables.tables import ANALYST
+from refold.projections.tables.tables import ANALYST, analysts_read
 from refold.streams.postgres.connection import Database
 from refold.streams.refusals import first_line
 
@@ -96,7 +96,7 @@ def close(db: Database, snapshot: Snapshot) -> Snapshot:
     kept = sql.Identifier(schema, snapshot.model)
     row = db.execute(sql.SQL("SELECT count(*) FROM {}").format(kept)).fetchone()
     whole = msgspec.structs.replace(snapshot, rows=int(row[0]) if row is not None else 0)
-    _close(db, sql.Identifier(schema), kept)
+    _close(db, snapshot.domain, sql.Identifier(schema), kept)
     text = sql.Literal(msgspec.json.encode(whole).decode())
     db.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(kept, text))
     for column in snapshot.served.columns:
@@ -135,7 +135,7 @@ def drop(db: Database, found: Sequence[Snapshot]) -> None:
                 db.execute(sql.SQL("DROP SCHEMA IF EXISTS {}").format(sql.Identifier(schema)))
 
 
-def _close(db: Database, schema: sql.Identifier, kept: sql.Identifier) -> None:
+def _close(db: Database, domain: str, schema: sql.Identifier, kept: sql.Identifier) -> None:
     """Refuse writes from everybody, and let analysts read."""
     db.execute(
         sql.SQL(
@@ -143,7 +143,7 @@ def _close(db: Database, schema: sql.Identifier, kept: sql.Identifier) -> None:
             " FOR EACH STATEMENT EXECUTE FUNCTION refold.refuse_write()"
         ).format(kept)
     )
-    if db.execute("SELECT FROM pg_roles WHERE rolname = %s", (ANALYST,)).fetchone() is not None:
+    if analysts_read(db, domain):
         role = sql.Identifier(ANALYST)
         db.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(schema, role))
         db.execute(sql.SQL("GRANT SELECT ON {} TO {}").format(kept, role))

@@ -132,11 +132,16 @@ def _derived(part: Derived) -> sql.Composed:
     )
 
 
+def analysts_read(db: Database, domain: str) -> bool:
+    """Whether the analysts' role is there and may read a domain: every one but that of the API's keys."""
+    return domain != ACCESS and db.execute("SELECT FROM pg_roles WHERE rolname = %s", (ANALYST,)).fetchone() is not None
+
+
 def _ensure_schema(db: Database, domain: str) -> None:
     name = sql.Identifier(domain)
     if db.execute("SELECT FROM pg_namespace WHERE nspname = %s", (domain,)).fetchone() is None:
         db.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(name))
-    if domain != ACCESS and db.execute("SELECT FROM pg_roles WHERE rolname = %s", (ANALYST,)).fetchone() is not None:
+    if analysts_read(db, domain):
         role = sql.Identifier(ANALYST)
         db.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(name, role))
         db.execute(sql.SQL("ALTER DEFAULT PRIVILEGES IN SCHEMA {} GRANT SELECT ON TABLES TO {}").format(name, role))

@@ -1,6 +1,7 @@
 """The rules and read models of keys, without a server."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -8,6 +9,7 @@ from refold.access.projections import KEY_CHANGES, KEYS
 from refold.access.roles import RIGHTS, Right, Role, roles_of
 from refold.access.schemas import CreateKey, KeyCreated, KeyRevoked, KeyRotated, RevokeKey, RotateKey
 from refold.access.streams import DECIDERS
+from refold.projections.tables.tables import analysts_read
 from refold.testing import event_at, given, rejected, rows
 
 (KEY_DECIDER,) = DECIDERS
@@ -63,3 +65,8 @@ def test_an_admin_has_every_right_and_a_role_of_newer_code_has_none() -> None:
 @pytest.mark.parametrize("role", [role for role in Role if role is not Role.ADMIN])
 def test_keys_are_administered_by_admins_alone(role: Role) -> None:
     assert Right.ADMINISTER not in RIGHTS[role]
+
+
+def test_analysts_read_no_keys_whatever_the_database_has() -> None:
+    nothing: Any = None
+    assert not analysts_read(nothing, "access")

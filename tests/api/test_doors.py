@@ -76,6 +76,8 @@ def test_a_text_is_a_key_or_it_is_none() -> None:
         ("GET /problems/forbidden", None),
         ("POST /livez", Right.READ),
         ("GET /metrics", Right.WATCH),
+        ("GET //metrics//", Right.WATCH),
+        ("POST /v1/commands/", Right.SEND),
         ("GET /docs", Right.ANY),
         ("POST /registry/subjects/x", Right.ANY),
         ("POST /v1/commands/retail/basket/OpenBasket", Right.SEND),

@@ -117,7 +117,7 @@ def admitted(issuer: Issuer, *texts: str, roles: str = "roles") -> list[Principa
 
 
 def test_a_token_of_the_issuer_says_who_asks_and_which_roles(issuer: Issuer) -> None:
-    till = Principal("till-7", frozenset({Role.PRODUCER}))
+    till = Principal("till-7@127.0.0.1", frozenset({Role.PRODUCER}))
     assert admitted(issuer, issuer.token(), issuer.token(EC, "ES256"), issuer.token(ED, "EdDSA")) == [till] * 3
     several, words, none = (issuer.token(roles=roles) for roles in (["admin", 7, "king"], "analyst operator", None))
     assert [each.roles for each in admitted(issuer, several, words, none) if isinstance(each, Principal)] == [
@@ -126,7 +126,7 @@ def test_a_token_of_the_issuer_says_who_asks_and_which_roles(issuer: Issuer) -> 
         set(),
     ]
     (deep,) = admitted(issuer, issuer.token(realm_access={"roles": ["analyst"]}), roles="realm_access.roles")
-    assert deep == Principal("till-7", frozenset({Role.ANALYST}))
+    assert deep == Principal("till-7@127.0.0.1", frozenset({Role.ANALYST}))
     assert admitted(issuer, issuer.token(aud=["other", AUDIENCE])) == [till]
 
 
@@ -156,6 +156,7 @@ def test_a_token_that_is_not_sound_lets_nobody_in(issuer: Issuer) -> None:
         "of nobody": issuer.token(sub=None),
         "of a line break": issuer.token(sub="a\nb"),
         "of a long name": issuer.token(sub="a" * 300),
+        "of one for another": issuer.token(sub="till-7 for alice"),
         "changed": f"{head}.{body[:-2]}AA.{signature}",
         "cut": f"{head}.{body}.",
         "two parts": f"{head}.{body}",
@@ -180,7 +181,7 @@ def test_a_rotated_key_is_found_and_the_issuer_is_not_asked_too_often(
                 await check.admit(issuer.token(NEXT))
         assert issuer.asked.count("/jwks") == 1, "an unknown key asks again only after a while"
         monkeypatch.setattr(tokens, "_AGAIN_S", 0.0)
-        assert (await check.admit(issuer.token(NEXT))).name == "till-7"
+        assert (await check.admit(issuer.token(NEXT))).name == "till-7@127.0.0.1"
         assert check.known(old) is None
         with pytest.raises(CredentialsInvalid):
             await check.admit(old)
@@ -250,7 +251,7 @@ def test_the_id_token_of_a_login_by_code_is_understood(provider: str) -> None:
     async def run() -> Principal:
         return await TokenCheck(issuer, AUDIENCE, "roles").admit(got.json()["id_token"])
 
-    assert asyncio.run(run()) == Principal("ann", frozenset({Role.ANALYST}))
+    assert asyncio.run(run()) == Principal("ann@127.0.0.1", frozenset({Role.ANALYST}))
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from uuid import uuid4
 
 import httpx
+import psycopg
 import pytest
 
 from refold.api.cli.stack import Stack
@@ -67,6 +68,11 @@ def test_keys_open_the_api_for_their_roles_until_they_are_revoked(guarded: Stack
         json={"basket_id": "b-1", "store_id": 1}, timeout=60,
     )  # fmt: skip
     assert opened.status_code == 201, opened.text
+    as_admin = {"Authorization": f"Bearer {admin['key']}", "Idempotency-Key": "guess", "Prefer": "wait=30"}
+    body = {"key_id": "a" * 12, "name": "spare", "roles": "analyst", "hash": "none"}
+    made = httpx.post(f"{guarded.api_url}/v1/commands/access/key/CreateKey", headers=as_admin, json=body, timeout=60)
+    assert made.status_code == 201, made.text
+    assert [status(guarded, key["key"], "/v1/trace/guess") for key in (admin, ann)] == [200, 404]
     line = {"command": "access.key.RevokeKey", "id": "x", "data": {"key_id": admin["key_id"]}}
     batch = httpx.post(
         f"{guarded.api_url}/v1/commands", headers=as_till | {"Content-Type": "application/x-ndjson"},
@@ -76,6 +82,10 @@ def test_keys_open_the_api_for_their_roles_until_they_are_revoked(guarded: Stack
     as_ann = {"Authorization": f"Bearer {ann['key']}"}
     (event,) = httpx.get(f"{guarded.api_url}/v1/streams/retail/basket/b-1", headers=as_ann).json()["events"]
     assert event["actor"] == "till-7 for alice"
+
+    with psycopg.connect(guarded.settings.dsn()) as db:
+        may = "SELECT has_schema_privilege('refold_analyst', 'access', 'USAGE'), has_schema_privilege('refold_analyst', 'retail', 'USAGE')"
+        assert db.execute(may).fetchone() == (False, True)
 
     again = refold(guarded, "rotate", ann["key_id"], "--keep-old", "1h")
     soon(guarded, again["key"], 200)

@@ -18,9 +18,9 @@ _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 def need_of(method: str, path: str, query: bytes = b"") -> Right | None:
     """The right that a request needs; None: everybody has it. `path` is decoded, as routes see it.
 
-    Whatever is known to be neither sending nor harmless needs READ: a path that the routes would tidy up is never let through for less.
+    Whatever is known to be neither sending nor harmless needs READ: a path that the routes tidy up, by slashes, needs what the tidy one needs.
     """
-    path = _SLASHES.sub("/", path)
+    path = _SLASHES.sub("/", path).rstrip("/") or "/"
     reads = method in _READS
     if reads and _EVERYBODYS.fullmatch(path):
         return None

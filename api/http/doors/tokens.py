@@ -6,6 +6,7 @@ Taken are the algorithms of ALGORITHMS alone, whatever a token says of itself: a
 import asyncio
 import json
 import logging
+import re
 import time
 import warnings
 from collections import OrderedDict
@@ -30,7 +31,7 @@ _AGAIN_S = 5.0
 """Least seconds between readings, whatever asks for them: a failed one, or a token that was signed with an unknown key."""
 _LEEWAY_S = 30
 _FETCH_S, _MOST_BYTES, _MOST_KNOWN = 5.0, 1 << 20, 10_000
-_LONGEST_NAME = 120
+_SUBJECT = re.compile(r"[!-~]{1,120}")
 _WELL_KNOWN = "/.well-known/openid-configuration"
 _log = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ class TokenCheck:
         except ModuleNotFoundError:
             raise AccessExtraMissing("The door `jwt` needs the package joserfc.") from None
         self._issuer, self._roles = issuer, roles.split(".")
+        self._host = urlsplit(issuer).hostname or ""
         self._claims = jwt.JWTClaimsRegistry(
             leeway=_LEEWAY_S,
             iss={"essential": True, "value": issuer},
@@ -112,7 +114,7 @@ class TokenCheck:
             raise _UnknownKeyError from None
         except (JoseError, ValueError, TypeError) as problem:
             raise CredentialsInvalid(f"the token is not sound: {getattr(problem, 'error', 'malformed')}") from None
-        principal = Principal(_name(claims["sub"]), _roles(claims, self._roles))
+        principal = Principal(f"{_subject(claims['sub'])}@{self._host}", _roles(claims, self._roles))
         self._known[sha256(text.encode()).digest()] = principal, float(claims["exp"]) + _LEEWAY_S
         if len(self._known) > _MOST_KNOWN:
             self._known.popitem(last=False)
@@ -174,12 +176,10 @@ def _fetched(url: str) -> Any:
     return json.loads(text)
 
 
-def _name(subject: object) -> str:
-    """The subject as the actor of commands. Raises CredentialsInvalid."""
-    if not (
-        isinstance(subject, str) and 0 < len(subject) <= _LONGEST_NAME and subject.isascii() and subject.isprintable()
-    ):
-        raise CredentialsInvalid(f"the token's `sub` is not 1-{_LONGEST_NAME} printable ASCII characters")
+def _subject(subject: object) -> str:
+    """The subject, without blanks: behind one stands for whom a service acts. Raises CredentialsInvalid."""
+    if not isinstance(subject, str) or _SUBJECT.fullmatch(subject) is None:
+        raise CredentialsInvalid("the token's `sub` is not 1-120 printable ASCII characters without blanks")
     return subject
 
 

@@ -9,6 +9,7 @@ from litestar import Request, Router, get
 from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
+from refold.api.http.doors.principal import is_hidden
 from refold.api.http.reads import page_cursor
 from refold.api.http.reads.request import read_numbers, read_texts
 from refold.api.http.reads.services import WhyServices
@@ -51,6 +52,7 @@ async def _answer(request: AnyRequest, why: WhyServices, asked: str) -> Answer:
     cursor, binding = read_texts(raw, "cursor").get("cursor") or None, hashlib.sha256(asked.encode()).hexdigest()[:16]
     ends = None if cursor is None else page_cursor.read(cursor, binding, prefix)[1]
     found = await why.trace(AskedTrace(asked, limit, ends, SEARCH_S))
+    found.roots = [root for root in found.roots if not is_hidden(root.category.partition(".")[0])]
     if not found.roots and found.complete and cursor is None:
         raise TraceUnknown(f"no command and no correlation has the id {shown(asked)}")
     following = None
