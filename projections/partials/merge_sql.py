@@ -168,7 +168,7 @@ def _identifiers(names: Sequence[str]) -> sql.Composed:
 
 
 _NEW = """
-    {new} AS (INSERT INTO {side} ({names}) {values} ON CONFLICT DO NOTHING RETURNING {keys}),
+    {new} AS (INSERT INTO {side} ({names}) {values} ON CONFLICT ({names}) DO NOTHING RETURNING {keys}),
     {number} AS (SELECT ROW({keys}) AS key, count(*) AS number FROM {new} GROUP BY {keys})
 """
 _ENDING = """

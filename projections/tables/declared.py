@@ -59,13 +59,15 @@ def _of_domain(name: str) -> Iterable[ReadModel]:
 
     The domain of a package is the one of its categories, or the last part of its name.
     """
-    ours = sorted({name.rpartition(".")[2], *(one.domain for one in domain_part(name, "schemas", "CATEGORIES"))})
+    own = name.rpartition(".")[2]
     for model in domain_part(name, "projections", "READ_MODELS"):
-        if isinstance(model, ReadModel) and model.domain not in ours:
-            raise BadDeclaration(
-                f"{model.name} is declared in {name}, and says that it is of the domain {model.domain}:"
-                f" write domain={' or '.join(map(repr, ours))}"
-            )
+        if isinstance(model, ReadModel) and model.domain != own:
+            ours = sorted({own, *(one.domain for one in domain_part(name, "schemas", "CATEGORIES"))})
+            if model.domain not in ours:
+                raise BadDeclaration(
+                    f"{model.name} is declared in {name}, and says that it is of the domain {model.domain}:"
+                    f" write domain={' or '.join(map(repr, ours))}"
+                )
         yield model
 
 

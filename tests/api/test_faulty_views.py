@@ -38,6 +38,8 @@ SOUND = (
     view("commented", "SELECT store_id, 1 AS n FROM retail.store_daily -- the end"),
     view("over_view", "SELECT store_id, days AS n FROM retail.store_totals", ["store_totals"]),
 )
+BUILD = f"refold_b{1 + sorted(name for _, name in declared(['retail']).layouts).index('store_daily')}"
+"""Where a new database has the table of store_daily: builds are numbered by the models' names."""
 FAULTY = {
     "typo": (view("typo", "SELECT store_id, 1 AS n FRM retail.store_daily"), "syntax error"),
     "no_column": (view("no_column", "SELECT store_id FROM retail.store_daily"), "column declared.n does not exist"),
@@ -47,7 +49,7 @@ FAULTY = {
         view("unsaid", "SELECT 1 AS store_id, count(*) AS n FROM retail.baskets"),
         "reads retail.baskets, which",
     ),
-    "inside": (view("inside", "SELECT store_id, 1 AS n FROM refold_b7.store_daily"), "reads the table refold_b7"),
+    "inside": (view("inside", f"SELECT store_id, 1 AS n FROM {BUILD}.store_daily"), f"reads the table {BUILD}"),
     "over_typo": (view("over_typo", "SELECT * FROM retail.typo", ["typo"]), "reads retail.typo, which cannot be made"),
     "writes": (view("writes", "WITH a AS (DELETE FROM refold.voids RETURNING 1) SELECT 1 AS store_id, 1 AS n"), "WITH"),
 }

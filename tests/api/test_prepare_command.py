@@ -98,7 +98,7 @@ def test_prepared_tables_wait_and_the_first_worker_brings_them_up_to_date_and_sh
     code, plan, _ = run("prepare", "--all")
     assert code == exits.DONE
     assert {(one["model"], one["change"]) for one in plan["models"]} == {
-        *((name, "same") for name in ("households", "baskets", "basket_lines", "campaigns", "coupons")),
+        *((name, "same") for name in ("households", "baskets", "basket_lines", "campaigns", "coupons", "rejections")),
         ("store_daily", "changed"), ("product_sales", "changed"),
     }  # fmt: skip
     assert states(run) == LIVE, "a plan changes nothing"
