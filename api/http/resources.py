@@ -22,7 +22,7 @@ from refold.api.http.describe.seen import Watch
 from refold.api.http.describe.services import Check, OperationServices
 from refold.api.http.doors.checks import checks_of
 from refold.api.http.doors.door import Door
-from refold.api.http.doors.principal import actor_of
+from refold.api.http.doors.principal import require_sending
 from refold.api.http.doors.rates import Rates
 from refold.api.http.downloads.downloading import Downloads
 from refold.api.http.readiness import Readiness
@@ -178,13 +178,13 @@ class Resources:
 
     def _send_by(self, producer: Producer, intent: Intent, on_delivery: Delivered) -> None:
         self.preparation.check()
-        actor = actor_of(intent.category, intent.actor)
+        require_sending(intent.category)  # it was asked when the command was read; nothing passes without
         producer.send(
             intent.command,
             command_id=intent.command_id,
             expected_version=intent.expected_version,
             occurred_at=intent.occurred_at,
-            actor=actor,
+            actor=intent.actor,
             correlation_id=intent.correlation_id,
             on_delivery=on_delivery,
         )

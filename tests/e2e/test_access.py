@@ -73,12 +73,15 @@ def test_keys_open_the_api_for_their_roles_until_they_are_revoked(guarded: Stack
     made = httpx.post(f"{guarded.api_url}/v1/commands/access/key/CreateKey", headers=as_admin, json=body, timeout=60)
     assert made.status_code == 201, made.text
     assert [status(guarded, key["key"], "/v1/trace/guess") for key in (admin, ann)] == [200, 404]
-    line = {"command": "access.key.RevokeKey", "id": "x", "data": {"key_id": admin["key_id"]}}
+    revoke = {"command": "access.key.RevokeKey", "id": "x", "data": {"key_id": admin["key_id"]}}
+    lines = [revoke, {"command": "retail.basket.OpenBasket", "id": "y", "data": {"basket_id": "b-2", "store_id": 1}}]
     batch = httpx.post(
         f"{guarded.api_url}/v1/commands", headers=as_till | {"Content-Type": "application/x-ndjson"},
-        content=json.dumps(line), timeout=60,
+        content="\n".join(map(json.dumps, lines)), timeout=60,
     )  # fmt: skip
-    assert batch.json()["code"] == "forbidden"
+    refused, opened = map(json.loads, filter(None, batch.text.splitlines()))
+    assert (refused["line"], refused["code"]) == (1, "forbidden")
+    assert (opened["line"], opened["status"]) == (2, 201), "a line is refused alone"
     as_ann = {"Authorization": f"Bearer {ann['key']}"}
     (event,) = httpx.get(f"{guarded.api_url}/v1/streams/retail/basket/b-1", headers=as_ann).json()["events"]
     assert event["actor"] == "till-7 for alice"

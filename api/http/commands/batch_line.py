@@ -15,6 +15,7 @@ from refold.api.http.commands.request import (
     malformed,
     stream_of,
 )
+from refold.api.http.doors.principal import actor_of
 from refold.schemas import strict_json
 from refold.schemas.contracts import Category, Command
 from refold.schemas.errors import BadValue, Malformed
@@ -69,7 +70,7 @@ class LineReader:
             body_hash(command),
             _occurred_at(line.occurred_at),
             line.expected_version,
-            line.actor,
+            actor_of(category.name, line.actor),
             line.correlation_id,
         )
 

@@ -10,6 +10,7 @@ from refold.api.fact_errors import FactsAbsent
 from refold.api.http.commands.batch_line import MAX_LINE_BYTES
 from refold.api.http.commands.batch_text import Text, chunks_of
 from refold.api.http.commands.request import Intent, expected_version, find_category, malformed
+from refold.api.http.doors.principal import actor_of
 from refold.schemas import strict_json
 from refold.schemas.contracts import Category
 from refold.schemas.errors import BadValue, Malformed, RecordTooLarge
@@ -114,7 +115,7 @@ class FactReader:
             body_hash(command),
             found.occurred_at,
             found.expected_version if expected is None else expected,
-            found.source,
+            actor_of(self._category.name, found.source),
             found.correlation_id,
         )
 

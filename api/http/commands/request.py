@@ -19,7 +19,7 @@ from refold.api.errors import (
     MediaTypeUnsupported,
     StreamIdInvalid,
 )
-from refold.api.http.doors.principal import is_hidden, shown_domains
+from refold.api.http.doors.principal import actor_of, is_hidden, shown_domains
 from refold.schemas.contracts import Category, Command, is_stream_id
 from refold.schemas.errors import BadValue, Malformed
 from refold.schemas.exact_text import instant_of
@@ -94,7 +94,8 @@ def read_intent(category: Category, kind: type[Command], headers: Mapping[str, s
     command_id = read_command_id(headers)
     expected = expected_version(headers)
     occurred_at = _occurred_at(headers)
-    actor, correlation = _short_text(headers, "refold-actor"), _short_text(headers, "refold-correlation-id")
+    actor = actor_of(category.name, _short_text(headers, "refold-actor"))
+    correlation = _short_text(headers, "refold-correlation-id")
     _check_media_type(headers)
     command = read_command(kind, body)
     stream = stream_of(category, command)

@@ -46,15 +46,22 @@ def shown_domains(names: Iterable[str]) -> list[str]:
     return [name for name in names if not is_hidden(name)]
 
 
+def require_sending(category: str) -> None:
+    """Raise Forbidden if who asks may not send commands to a category."""
+    asks = ASKS.get()
+    if asks is not None:
+        asks.require(Right.ADMINISTER if category.startswith(f"{ACCESS}.") else Right.SEND)
+
+
 def actor_of(category: str, said: str | None) -> str | None:
     """The actor of a command: who sent it, and `for` whom it says that it did. Raises Forbidden, HeaderInvalid.
 
-    Each command passes here, the lines of a batch too.
+    Each command passes here when it is read, so that a line of a batch is refused alone.
     """
+    require_sending(category)
     asks = ASKS.get()
     if asks is None:
         return said
-    asks.require(Right.ADMINISTER if category.startswith(f"{ACCESS}.") else Right.SEND)
     actor = asks.name if said in (None, asks.name) else f"{asks.name} for {said}"
     if len(actor) > _LONGEST:
         raise HeaderInvalid(f"the actor {actor[:60]!r}…, with the key's name, is longer than {_LONGEST} characters")
