@@ -282,8 +282,7 @@ def test_a_long_answer_ends_when_its_key_is_revoked() -> None:
         async def send(message: Any) -> None:
             sent.append(message["body"])
 
-        with pytest.raises(ConnectionAbortedError):
-            await Door([ring]).guarded(app)(scope_of("/v1/retail/a/changes", bearer(KEY)), None, send)  # type: ignore[arg-type]  # nothing is received
+        await Door([ring]).guarded(app)(scope_of("/v1/retail/a/changes", bearer(KEY)), None, send)  # type: ignore[arg-type]  # nothing is received
         assert sent == [b"1", b"2"]
         await ring.close()
 

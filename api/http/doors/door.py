@@ -58,6 +58,10 @@ class Check(Protocol):
         ...
 
 
+class _TakenBackError(Exception):
+    """The key or token of an answer that is being sent is no longer taken."""
+
+
 class Door:
     """Stands before the whole application, and before the answers that are kept in memory."""
 
@@ -115,7 +119,10 @@ class Door:
                 await _refusal(error, scope["method"]).to_asgi_response()(scope, receive, send)
                 return
             ASKS.set(principal)
-            await app(scope, receive, self._watched(send, text, told) if text or told else send)
+            try:
+                await app(scope, receive, self._watched(send, text, told) if text or told else send)
+            except _TakenBackError:  # the last message is missing, so the server breaks the connection
+                _log.info("%s broken off: the key or token is no longer taken", scope["method"])
 
         return asked
 
@@ -149,7 +156,7 @@ class Door:
             elif (
                 text and message["type"] == "http.response.body" and message.get("more_body") and not self._known(text)
             ):
-                raise ConnectionAbortedError("the key is no longer taken")
+                raise _TakenBackError
             await send(message)
 
         return passed
