@@ -54,6 +54,7 @@ _UNSUPPORTED = "unsupported startup parameter"
 _POOLERS_REMEDY = "Configure the pooler to ignore it (PgBouncer: ignore_startup_parameters = options), or connect to Postgres directly; docs/configuration.md has a pooler's settings."
 _POOLED = "a pooler gives each transaction, or each statement, another session of Postgres"
 _PATIENCE_S = 5.0
+_ENDED = frozenset({pq.PollingStatus.OK, pq.PollingStatus.FAILED})
 
 _REFUSED = frozenset(
     {
@@ -162,9 +163,10 @@ def of_connecting(url: str, parameters: Mapping[str, Any], problem: psycopg.Erro
     if not isinstance(problem, psycopg.OperationalError):
         return DatabaseRefused("the address of the database cannot be read", remedy="Correct REFOLD_DATABASE_URL.")
     whole = conninfo.make_conninfo(url, **{name: value for name, value in parameters.items() if name != "autocommit"})
-    if any(said in str(problem) for said in _CLIENT_REFUSES) or _ping(whole) == pq.Ping.NO_ATTEMPT:
+    silent = _is_silent(whole)
+    if any(said in str(problem) for said in _CLIENT_REFUSES) or (not silent and _ping(whole) == pq.Ping.NO_ATTEMPT):
         return _refused(first_line(problem), _CLIENTS_REMEDY)
-    if not _is_up(whole, str(problem)):
+    if silent or not _is_up(whole, str(problem)):
         return problem
     try:
         came_about, text, traced = _traced_start(whole)
@@ -198,6 +200,18 @@ def _is_up(url: str, text: str) -> bool:
     return not any(said in text for said in _CROWDED) and _ping(url) == pq.Ping.OK
 
 
+def _is_silent(url: str) -> bool:
+    """Whether nothing comes of a start for a while. Only a server that answers is pinged: a ping that waits stops all threads of the process.
+
+    psycopg calls libpq's `PQping` without giving Python's lock away.
+    """
+    connection = pq.PGconn.connect_start(url.encode())
+    try:
+        return _started(connection) not in _ENDED
+    finally:
+        connection.finish()
+
+
 def _ping(url: str) -> int:
     return pq.PGconn.ping(url.encode())
 
@@ -208,20 +222,23 @@ def _traced_start(url: str) -> tuple[bool, str, bytes]:
         connection = pq.PGconn.connect_start(url.encode())
         try:
             connection.trace(trace.fileno())
-            until = time.monotonic() + _PATIENCE_S
-            while (state := connection.connect_poll()) not in {pq.PollingStatus.OK, pq.PollingStatus.FAILED}:
-                left = until - time.monotonic()
-                if left <= 0:
-                    break
-                poll = select.poll()
-                poll.register(connection.socket, select.POLLIN if state == pq.PollingStatus.READING else select.POLLOUT)
-                poll.poll(left * 1000)
+            state = _started(connection)
             connection.untrace()
             text = connection.get_error_message("utf-8")
         finally:
             connection.finish()
         trace.seek(0)
         return state == pq.PollingStatus.OK, text, trace.read()
+
+
+def _started(connection: pq.abc.PGconn) -> int:
+    """The state of a start after it ended, or after _PATIENCE_S; meanwhile other threads run."""
+    until = time.monotonic() + _PATIENCE_S
+    while (state := connection.connect_poll()) not in _ENDED and (left := until - time.monotonic()) > 0:
+        poll = select.poll()
+        poll.register(connection.socket, select.POLLIN if state == pq.PollingStatus.READING else select.POLLOUT)
+        poll.poll(left * 1000)
+    return state
 
 
 def of_kafka(error: KafkaError, what: str) -> KafkaUnavailable | KafkaRefused:

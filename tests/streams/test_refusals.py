@@ -1,7 +1,9 @@
 """Tests the one judgement, used by every waiting loop, whether to wait for a server."""
 
 import random
-from threading import Event
+import socket
+import time
+from threading import Event, Thread
 from typing import Any
 
 import psycopg
@@ -220,3 +222,19 @@ def test_a_handler_that_is_given_a_partition_that_was_added_by_hand_says_so_and_
     )
     with pytest.raises(WrongPartitions, match=r"retail\.basket\.commands has got partitions beyond its 4"):
         handler.wake()
+
+
+def test_a_silent_server_stops_no_other_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes connections and says nothing, as a stopped Postgres does."""
+    monkeypatch.setattr(refusals, "_PATIENCE_S", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://u:p@127.0.0.1:{silent.getsockname()[1]}/d?connect_timeout=5"
+        problem, found = psycopg.OperationalError("timeout"), list[object]()
+        asking = Thread(target=lambda: found.append(refusals.of_connecting(url, {}, problem)))
+        asking.start()
+        turns = 0
+        while asking.is_alive():
+            time.sleep(0.01)
+            turns += 1
+        assert found == [problem], "it is away, and refuses nothing"
+        assert turns > 10
