@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from litestar.types import Receive, Scope, Send
 
@@ -361,3 +362,30 @@ def test_a_door_without_its_packages_says_so_at_the_start(monkeypatch: pytest.Mo
         TokenCheck("https://id.example", "a", "roles")
     with pytest.raises(AccessExtraMissing, match="limits"):
         Rates("1/second")
+
+
+def test_an_error_that_nobody_expected_does_not_end_the_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(key_ring, "READ_S", 0.01)
+
+    async def run() -> None:
+        table = Table([row()])
+
+        async def fetch(statement: str) -> Sequence[tuple[Any, ...]]:
+            found = await table.fetch(statement)
+            if table.reads == 2:
+                raise psycopg.errors.InternalError_("the table was swapped")
+            return found
+
+        ring = KeyRing(fetch)
+        await ring.open()
+        await ring.admit(KEY.text)
+        async with asyncio.timeout(10):
+            while table.reads < 3:  # noqa: ASYNC110 - another task reads
+                await asyncio.sleep(0.01)
+        table.rows = []
+        async with asyncio.timeout(10):
+            while ring.known(KEY.text) is not None:  # noqa: ASYNC110 - another task reads
+                await asyncio.sleep(0.01)
+        await ring.close()
+
+    asyncio.run(run())

@@ -74,7 +74,7 @@ class Door:
     def lets_read(self, headers: Sequence[tuple[bytes, bytes]]) -> bool:
         """Whether a read may be answered at once: its key was checked before, and may read."""
         sent = [value for name, value in headers if name == _HEADER]
-        if len(sent) != 1 or self._rates is not None:
+        if len(sent) != 1 or len(sent[0]) > _MOST_TEXT or self._rates is not None:
             return False
         now = monotonic()
         if now > self._recent_until:

@@ -164,4 +164,7 @@ class KeyRing:
             except RefoldError as problem:
                 _log.warning("the keys cannot be read: %s", problem.message, extra=journal.about(problem))
                 return
+            except Exception:  # whatever Postgres says once, the next reading must come
+                _log.exception("the keys cannot be read")
+                return
             self._holders, self._read_at = {holder.id: holder for holder in found}, began

@@ -140,6 +140,9 @@ class TokenCheck:
                 why = problem.reason if isinstance(problem, URLError) else problem
                 _log.warning("the keys of %s cannot be read: %s", self._issuer, why)
                 return
+            except Exception:  # whatever an issuer answers once, the next reading must come
+                _log.exception("the keys of %s cannot be read", self._issuer)
+                return
             self._keys, self._read_at = keys, self._tried_at
             self._known.clear()
 
