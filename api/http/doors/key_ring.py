@@ -28,7 +28,10 @@ _AGAIN_S = 0.2
 _MOST_KNOWN, _MOST_WAITING = 10_000, 8
 _TRIES, _TRY_EACH_S = 5, 2.0
 """Wrong secrets for one id that are checked at once, and seconds until one more is."""
+_REFUSED_S = 0.25
+"""Seconds after which a key is refused, whatever is wrong with it. Longer than a check takes, so time does not tell whether there is such an id."""
 _KEYS = "SELECT key_id, name, roles, hash, old_hash, old_until, expires_at FROM access.keys WHERE revoked_at IS NULL AND hash IS NOT NULL"
+_NO_KEY = "this is no key of this API"
 Fetch = Callable[[str], Awaitable[Sequence[tuple[Any, ...]]]]
 _log = logging.getLogger(__name__)
 
@@ -90,14 +93,18 @@ class KeyRing:
 
     async def admit(self, text: str) -> Principal:
         """Whose key this is. Raises CredentialsInvalid, TooManyTries, KeysUnreadable."""
-        key = read_key(text)
+        key, began = read_key(text), time.monotonic()
         if key is None:
-            raise CredentialsInvalid("this is no key of this API")
-        holder = await self._holder(key.id)
-        if holder is None:
-            raise CredentialsInvalid("this is no key of this API")
-        if self._checked.get(key.digest) not in holder.hashes():
-            await self._check(key, holder)
+            raise CredentialsInvalid(_NO_KEY)
+        try:
+            holder = await self._holder(key.id)
+            hashes = [] if holder is None else holder.hashes()
+            if self._checked.get(key.digest) not in hashes:
+                await self._check(key, hashes)
+        except (CredentialsInvalid, TooManyTries):
+            await asyncio.sleep(began + _REFUSED_S - time.monotonic())
+            raise
+        assert holder is not None, "an unknown key fits no hash"
         return holder.principal
 
     async def _holder(self, key_id: str) -> Holder | None:
@@ -108,11 +115,11 @@ class KeyRing:
             raise KeysUnreadable(f"the keys could not be read for {STALE_S:g} s or since the start")
         return self._holders.get(key_id)
 
-    async def _check(self, key: Key, holder: Holder) -> None:
+    async def _check(self, key: Key, hashes: Sequence[str]) -> None:
         """Check a key once for all requests that bring it meanwhile. Raises CredentialsInvalid, TooManyTries."""
         check = self._checking.get(key.digest)
         if check is None:
-            check = self._checking[key.digest] = asyncio.ensure_future(self._fitting(key, holder.hashes()))
+            check = self._checking[key.digest] = asyncio.ensure_future(self._fitting(key, hashes))
             check.add_done_callback(lambda _: self._checking.pop(key.digest))
         self._checked[key.digest] = await asyncio.shield(check)  # a client that goes away ends no other's check
         if len(self._checked) > _MOST_KNOWN:
@@ -122,7 +129,7 @@ class KeyRing:
         return time.monotonic() - self._read_at > STALE_S
 
     async def _fitting(self, key: Key, hashes: Sequence[str]) -> str:
-        """The hash that the secret fits. Raises CredentialsInvalid, TooManyTries."""
+        """The hash that the secret fits; none does if the id is unknown, which counts as a wrong secret. Raises CredentialsInvalid, TooManyTries."""
         if self._waiting >= _MOST_WAITING:
             raise TooManyTries("too many keys are checked at this moment")
         self._take_a_try(key.id)
@@ -134,7 +141,7 @@ class KeyRing:
                     return hashed
         finally:
             self._waiting -= 1
-        raise CredentialsInvalid("this is no key of this API")
+        raise CredentialsInvalid(_NO_KEY)
 
     def _take_a_try(self, key_id: str) -> None:
         """Bounds how often secrets for one id are guessed, and what guessing costs us. Nobody is locked out for good."""
