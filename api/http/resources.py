@@ -96,7 +96,8 @@ class Resources:
         self.changes = Changes(
             ChangeSources(kafka, settings.dsn(), prefix, self.database.snapshot, self.notices, domains.catalog, found)
         )
-        self._checks = checks_of(settings, self.database.fetch)
+        self.keys = Lookups(settings.dsn())  # a connection of its own: slow reads must not delay that a key is revoked
+        self._checks = checks_of(settings, self.keys.fetch)
         rates = None if settings.api_rate is None else Rates(settings.api_rate)
         self.door = Door(self._checks, rates) if self._checks or rates else None
         self._readers: asyncio.Queue[History] = asyncio.Queue()
@@ -110,6 +111,7 @@ class Resources:
         parts = (
             self.database,
             self.lookups,
+            self.keys,
             self.notices,
             self.outcomes,
             self.preparation,
