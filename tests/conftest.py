@@ -22,6 +22,7 @@ from pydantic import SecretStr
 
 from refold.api.embedded.removal import remove_abandoned, remove_data
 from refold.api.embedded.servers import Endpoints, Servers
+from refold.api.http.doors.principal import ASKS, EVERYBODY
 from refold.streams import standing
 from refold.streams.settings import Settings
 
@@ -69,6 +70,12 @@ def _place(item: pytest.Item) -> tuple[bool, bool, int]:
     name = item.path.name
     rank = LONGEST.index(name) if name in LONGEST else len(LONGEST)
     return bool(item.get_closest_marker("e2e")), bool(item.get_closest_marker("servers")), rank
+
+
+@pytest.fixture(scope="session", autouse=True)
+def local_door() -> None:
+    """Who asks the application without a server is let in as by the door `local`."""
+    ASKS.set(EVERYBODY)
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,7 @@ import pytest
 from refold.api.cli import supervisor
 from refold.api.cli.roles import processes
 from refold.api.cli.supervisor import Supervisor
+from refold.api.http.doors.door import Door
 from refold.api.http.server import server_config
 from refold.api.stop_times import grace_s
 from refold.streams.journal.formats import read
@@ -138,7 +139,7 @@ def test_stop_stops_all_and_kills_the_stubborn(run: Run, monkeypatch: pytest.Mon
 
 def test_an_api_may_take_as_long_as_it_promises_to_its_requests_and_a_worker_less() -> None:
     """What it waits for: its drain, the requests in flight, and what it closes then."""
-    promised = 2.0 + (server_config(Settings(api_port=0), _no_app).timeout_graceful_shutdown or 0)
+    promised = 2.0 + (server_config(Settings(api_port=0), _no_app, Door([])).timeout_graceful_shutdown or 0)
     assert promised < grace_s("api", 2.0) <= promised + 5
     assert grace_s("core", 2.0) < grace_s("api", 2.0)
 

@@ -20,6 +20,7 @@ from refold.api.embedded.jars import Report
 from refold.api.embedded.servers import connected
 from refold.api.errors import FileUnreadable
 from refold.api.http.commands.batch import LineAnswer, LineBatch, lines_by_id
+from refold.api.http.doors.principal import ASKS, EVERYBODY
 from refold.api.http.resources import Resources
 from refold.streams.domain import load_domains
 from refold.streams.settings import Settings
@@ -101,6 +102,7 @@ async def _send(
     source: IO[bytes], written: IO[bytes] | None, tally: Tally, names: UUID, wait: float, report: Report
 ) -> None:
     settings = connected(Settings.load())
+    ASKS.set(EVERYBODY)  # who has the addresses of Kafka and Postgres passes no door
     resources = Resources(settings, load_domains(settings.domains), delivery_s=DELIVERY_S)
     async with resources.opened():
         await resources.preparation.ready(READY_S)

@@ -22,6 +22,7 @@ from refold.api.http.describe.seen import Watch
 from refold.api.http.describe.services import Check, OperationServices
 from refold.api.http.doors.checks import checks_of
 from refold.api.http.doors.door import Door
+from refold.api.http.doors.openness import lets_everybody
 from refold.api.http.doors.principal import require_sending
 from refold.api.http.doors.rates import Rates
 from refold.api.http.downloads.downloading import Downloads
@@ -99,7 +100,7 @@ class Resources:
         self.keys = Lookups(settings.dsn())  # a connection of its own: slow reads must not delay that a key is revoked
         self._checks = checks_of(settings, self.keys.fetch)
         rates = None if settings.api_rate is None else Rates(settings.api_rate)
-        self.door = Door(self._checks, rates) if self._checks or rates else None
+        self.door = Door(self._checks, rates, everybody=lets_everybody(settings))
         self._readers: asyncio.Queue[History] = asyncio.Queue()
 
     @asynccontextmanager

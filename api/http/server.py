@@ -12,7 +12,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from refold.api.http.application import Application
 from refold.api.http.doors.door import Door
-from refold.api.http.doors.openness import doors_in_words, refuse_open
+from refold.api.http.doors.openness import doors_in_words, lets_everybody, refuse_open
 from refold.api.http.draining import DrainingServer
 from refold.api.http.hot.connection import KeepingConnection
 from refold.api.http.hot.kept import KeptAnswers
@@ -52,10 +52,14 @@ def main(settings: Settings) -> None:
 def server(
     settings: Settings, app: ASGIApp, drained: Callable[[], None] = lambda: None, door: Door | None = None
 ) -> DrainingServer:
-    """The server of an application; it refuses connections and requests beyond its bounds, and gives kept answers itself."""
+    """The server of an application; it refuses connections and requests beyond its bounds, and gives kept answers itself.
+
+    Without a `door` it has one that checks nothing: it lets everybody in if the settings say so, else nobody.
+    """
     found: DrainingServer
+    door = Door([], everybody=lets_everybody(settings)) if door is None else door
     crowd = uncrowded(
-        app if door is None else door.guarded(app),
+        door.guarded(app),
         lambda: len(found.server_state.connections),
         lambda: admitted(found.config.limit_concurrency),
     )
@@ -65,16 +69,14 @@ def server(
 
     whole = shared(told(logged(served) if settings.api_access_log else served), settings.api_origins)
     found = DrainingServer(
-        server_config(settings, whole, app.kept if isinstance(app, Application) else None, door),
+        server_config(settings, whole, door, app.kept if isinstance(app, Application) else None),
         settings.api_drain_s,
         drained,
     )
     return found
 
 
-def server_config(
-    settings: Settings, app: ASGIApp, kept: KeptAnswers | None = None, door: Door | None = None
-) -> uvicorn.Config:
+def server_config(settings: Settings, app: ASGIApp, door: Door, kept: KeptAnswers | None = None) -> uvicorn.Config:
     """The server's configuration."""
     connection: Any = BoundedConnection
     if kept is not None and kept.keeps:

@@ -1,25 +1,15 @@
-"""The door `keys` over a table that the test sets: who is let in, for what, and for how long."""
+"""The doors of the API: who is let in, for what, how often, and as whom."""
 
 import asyncio
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from contextvars import Context
+from typing import Any, Literal
 
-import psycopg
 import pytest
 from litestar.types import Receive, Scope, Send
 
 from refold.access.roles import Right, Role
-from refold.api.access_errors import (
-    AccessExtraMissing,
-    CredentialsInvalid,
-    DoorOpen,
-    Forbidden,
-    KeysUnreadable,
-    TooManyTries,
-)
+from refold.api.access_errors import AccessExtraMissing, DoorOpen, Forbidden
 from refold.api.errors import HeaderInvalid
 from refold.api.http.doors import key_ring
 from refold.api.http.doors.door import Door
@@ -28,45 +18,16 @@ from refold.api.http.doors.needs import need_of
 from refold.api.http.doors.openness import refuse_open
 from refold.api.http.doors.principal import ASKS, Principal, actor_of, is_hidden, shown_domains
 from refold.api.http.doors.rates import Rates
-from refold.api.http.doors.secret import Key, hash_of, is_of, new_key, read_key
 from refold.api.http.doors.tokens import TokenCheck
+from refold.api.http.server import server
 from refold.streams.addresses import is_loopback
-from refold.streams.errors import DatabaseUnavailable
 from refold.streams.settings import Settings
-
-KEY, OTHER = new_key(), new_key()
-HASH, OTHER_HASH = hash_of(KEY.secret), hash_of(OTHER.secret)
-WRONG = Key(KEY.id, OTHER.secret)
+from tests.api.keyed import KEY, OTHER, OTHER_HASH, WRONG, Table, asked, bearer, row, scope_of
 
 
-@dataclass
-class Table:
-    """The table of keys; `away`: whether Postgres is."""
-
-    rows: list[tuple[Any, ...]] = field(default_factory=list)
-    away: bool = False
-    reads: int = 0
-
-    async def fetch(self, _: str) -> Sequence[tuple[Any, ...]]:
-        self.reads += 1
-        if self.away:
-            raise DatabaseUnavailable("none here")
-        return self.rows
-
-
-def row(roles: str = "analyst", **changed: Any) -> tuple[Any, ...]:
-    held = {"id": KEY.id, "name": "ann", "roles": roles, "hash": HASH, "old": None, "until": None, "ends": None}
-    return tuple((held | changed).values())
-
-
-def test_a_text_is_a_key_or_it_is_none() -> None:
-    assert read_key(KEY.text) == KEY
-    for text in (KEY.text[:-1], f"{KEY.text}a", KEY.text.upper(), f"{KEY.text}\n", "", f" {KEY.text}"):
-        assert read_key(text) is None
-    assert is_of(KEY.secret, HASH)
-    assert not is_of(OTHER.secret, HASH)
-    assert not is_of(KEY.secret, "no hash")
-    assert HASH.startswith("$argon2id$")
+@pytest.fixture(autouse=True)
+def refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(key_ring, "_REFUSED_S", 0.0)
 
 
 @pytest.mark.parametrize(
@@ -100,141 +61,6 @@ def test_method_and_path_say_what_a_request_needs(request_line: str, right: Righ
     method, _, target = request_line.partition(" ")
     path, _, query = target.partition("?")
     assert need_of(method, path, query.encode()) is right
-
-
-def test_a_key_is_checked_once_and_known_afterwards() -> None:
-    async def run() -> None:
-        ring = KeyRing(Table([row()]).fetch)
-        assert ring.known(KEY.text) is None
-        assert (await ring.admit(KEY.text)).name == "ann"
-        assert ring.known(KEY.text) == Principal("ann", frozenset({Role.ANALYST}))
-        for text in (WRONG.text, OTHER.text, "no key"):
-            assert ring.known(text) is None
-            with pytest.raises(CredentialsInvalid):
-                await ring.admit(text)
-        await ring.close()
-
-    asyncio.run(run())
-
-
-def test_a_revoked_an_expired_and_a_replaced_key_are_no_longer_known() -> None:
-    async def run() -> None:
-        table, now = Table([row()]), datetime.now(UTC)
-        ring = KeyRing(table.fetch)
-        await ring.admit(KEY.text)
-        later, ago = now + timedelta(hours=1), now - timedelta(seconds=1)
-        rotated = {"hash": OTHER_HASH, "old": HASH}
-        for rows, taken in (
-            ([], False),
-            ([row(ends=later)], True),
-            ([row(ends=ago)], False),
-            ([row(**rotated, until=later)], True),
-            ([row(**rotated, until=ago)], False),
-        ):
-            table.rows = rows
-            await ring._read()
-            assert (ring.known(KEY.text) is not None) is taken
-        table.rows = [row(**rotated, until=later)]
-        await ring._read()
-        assert (await ring.admit(Key(KEY.id, OTHER.secret).text)).name == "ann"
-        await ring.close()
-
-    asyncio.run(run())
-
-
-def test_a_key_younger_than_the_last_reading_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(key_ring, "_AGAIN_S", 0.0)
-
-    async def run() -> None:
-        table = Table()
-        ring = KeyRing(table.fetch)
-        with pytest.raises(CredentialsInvalid):
-            await ring.admit(KEY.text)
-        table.rows = [row()]
-        assert (await ring.admit(KEY.text)).name == "ann"
-        await ring.close()
-
-    asyncio.run(run())
-
-
-def test_nobody_is_let_in_by_a_ring_that_is_stale(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def run() -> None:
-        table = Table([row()])
-        ring = KeyRing(table.fetch)
-        await ring.admit(KEY.text)
-        table.away = True
-        await ring._read()
-        assert ring.known(KEY.text) is not None, "a short outage locks nobody out"
-        monkeypatch.setattr(key_ring, "STALE_S", -1.0)
-        assert ring.known(KEY.text) is None
-        with pytest.raises(KeysUnreadable):
-            await ring.admit(KEY.text)
-        await ring.close()
-
-    asyncio.run(run())
-
-
-def test_guessing_is_slowed_and_the_checked_key_goes_on() -> None:
-    async def run() -> None:
-        ring = KeyRing(Table([row()]).fetch)
-        await ring.admit(KEY.text)
-        refusals = []
-        for _ in range(8):
-            with pytest.raises((CredentialsInvalid, TooManyTries)) as caught:
-                await ring.admit(WRONG.text)
-            refusals.append(type(caught.value))
-        assert refusals[0] is CredentialsInvalid
-        assert refusals[-1] is TooManyTries
-        assert (await ring.admit(KEY.text)).name == "ann"
-        await ring.close()
-
-    asyncio.run(run())
-
-
-def test_many_requests_with_one_new_key_are_one_check() -> None:
-    async def run() -> None:
-        ring = KeyRing(Table([row()]).fetch)
-        found = await asyncio.gather(*(ring.admit(KEY.text) for _ in range(50)))
-        assert {principal.name for principal in found} == {"ann"}
-        refused = await asyncio.gather(*(ring.admit(WRONG.text) for _ in range(50)), return_exceptions=True)
-        assert {type(each) for each in refused} == {CredentialsInvalid}
-        await ring.close()
-
-    asyncio.run(run())
-
-
-def scope_of(target: str, *headers: tuple[bytes, bytes], method: str = "GET") -> Any:
-    path, _, query = target.partition("?")
-    return {
-        "type": "http",
-        "method": method,
-        "path": path,
-        "query_string": query.encode(),
-        "headers": list(headers),
-        "client": ("::1", 1),
-    }
-
-
-def bearer(key: Key) -> tuple[bytes, bytes]:
-    return b"authorization", f"Bearer {key.text}".encode()
-
-
-async def asked(door: Door, scope: Any) -> tuple[int, dict[str, str]]:
-    """The status of an answer, and its headers. The application says who asks in a header."""
-    got: list[Any] = []
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        del scope, receive
-        who = ASKS.get()
-        name = b"-" if who is None else who.name.encode()
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"who", name)]})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    async def send(message: Any) -> None:
-        got.append(message)
-
-    await door.guarded(app)(scope, None, send)  # type: ignore[arg-type]  # nothing is received
-    return got[0]["status"], {name.decode().lower(): value.decode() for name, value in got[0]["headers"]}
 
 
 def test_the_door_lets_in_whose_role_may_and_says_who_it_is() -> None:
@@ -290,6 +116,27 @@ def test_a_long_answer_ends_when_its_key_is_revoked() -> None:
     asyncio.run(run())
 
 
+def test_a_long_answer_goes_on_when_its_key_is_only_forgotten() -> None:
+    async def run() -> None:
+        ring = KeyRing(Table([row()]).fetch)
+        sent: list[bytes] = []
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            del scope, receive
+            for piece in (b"1", b"2", b"3"):
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+                ring._checked.clear()
+
+        async def send(message: Any) -> None:
+            sent.append(message["body"])
+
+        await Door([ring]).guarded(app)(scope_of("/v1/retail/a/changes", bearer(KEY)), None, send)  # type: ignore[arg-type]  # nothing is received
+        assert sent == [b"1", b"2", b"3"]
+        await ring.close()
+
+    asyncio.run(run())
+
+
 def test_the_actor_is_who_sent_it_and_keys_are_changed_by_admins_alone() -> None:
     assert actor_of("retail.basket", "alice") == "alice", "without a door it is who the sender says"
     till, admin = Principal("till-7", frozenset({Role.PRODUCER})), Principal("boss", frozenset({Role.ADMIN}))
@@ -311,6 +158,43 @@ def test_the_actor_is_who_sent_it_and_keys_are_changed_by_admins_alone() -> None
         assert not is_hidden("access")
     finally:
         ASKS.reset(held)
+
+
+def test_where_no_door_said_who_asks_nobody_does() -> None:
+    def past_all_doors() -> None:
+        with pytest.raises(Forbidden):
+            actor_of("retail.basket", "alice")
+        assert is_hidden("access")
+
+    Context().run(past_all_doors)
+
+
+def test_a_door_lets_everybody_in_only_if_it_was_told_so() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        del scope, receive
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def status(door: Literal["local", "open", "keys"]) -> int:
+        """The status of an answer by a server that was given no door."""
+        got: list[Any] = []
+
+        async def send(message: Any) -> None:
+            got.append(message)
+
+        served: Any = server(Settings(api_doors=[door]), app).config.app
+        await served(scope_of("/v1"), None, send)
+        return int(got[0]["status"])
+
+    async def run() -> None:
+        assert (await asked(Door([]), scope_of("/v1")))[0] == 401
+        assert (await asked(Door([]), scope_of("/v1", bearer(KEY))))[0] == 401
+        assert not Door([]).lets_read([bearer(KEY)])
+        assert await asked(Door([], everybody=True), scope_of("/v1")) == (200, {"who": "everybody"})
+        assert Door([], everybody=True).lets_read([])
+        assert (await status("local"), await status("open"), await status("keys")) == (200, 200, 401)
+
+    asyncio.run(run())
 
 
 def test_the_api_is_open_without_a_login_only_where_somebody_said_so() -> None:
@@ -346,8 +230,9 @@ def test_each_who_asks_has_a_rate_of_its_own_and_probes_have_none() -> None:
 
 def test_without_a_login_an_address_has_a_rate() -> None:
     async def run() -> None:
-        door = Door([], Rates("2/minute"))
-        assert (await asked(door, scope_of("/v1")))[1]["who"] == "-", "nobody is known there"
+        door = Door([], Rates("2/minute"), everybody=True)
+        assert (await asked(door, scope_of("/v1")))[1]["who"] == "everybody"
+        assert not door.lets_read([]), "an answer from memory would not be counted"
         assert [(await asked(door, scope_of("/v1")))[0] for _ in range(2)] == [200, 429]
 
     asyncio.run(run())
@@ -362,30 +247,3 @@ def test_a_door_without_its_packages_says_so_at_the_start(monkeypatch: pytest.Mo
         TokenCheck("https://id.example", "a", "roles")
     with pytest.raises(AccessExtraMissing, match="limits"):
         Rates("1/second")
-
-
-def test_an_error_that_nobody_expected_does_not_end_the_reading(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(key_ring, "READ_S", 0.01)
-
-    async def run() -> None:
-        table = Table([row()])
-
-        async def fetch(statement: str) -> Sequence[tuple[Any, ...]]:
-            found = await table.fetch(statement)
-            if table.reads == 2:
-                raise psycopg.errors.InternalError_("the table was swapped")
-            return found
-
-        ring = KeyRing(fetch)
-        await ring.open()
-        await ring.admit(KEY.text)
-        async with asyncio.timeout(10):
-            while table.reads < 3:  # noqa: ASYNC110 - another task reads
-                await asyncio.sleep(0.01)
-        table.rows = []
-        async with asyncio.timeout(10):
-            while ring.known(KEY.text) is not None:  # noqa: ASYNC110 - another task reads
-                await asyncio.sleep(0.01)
-        await ring.close()
-
-    asyncio.run(run())

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from refold.api.cli.roles import WORKERS
 from refold.api.cli.stack import Stack
+from refold.api.http.doors.door import Door
 from refold.api.http.resources import Resources
 from refold.api.http.server import server_config
 from refold.api.http.wire import bodies
@@ -30,8 +31,9 @@ def stack(kafka: str, module_database: str, tmp_path_factory: pytest.TempPathFac
     with pytest.MonkeyPatch.context() as patch, Stack(settings, lambda _: None, roles=WORKERS) as running:
         patch.setattr(bodies, "BODY_S", 1.0)
         patch.setattr(bodies, "PAUSE_S", 1.0)
-        app = Resources(running.settings, DOMAINS).application()
-        server = uvicorn.Server(server_config(running.settings, app))
+        door = Door([], everybody=True)
+        app = door.guarded(Resources(running.settings, DOMAINS).application())
+        server = uvicorn.Server(server_config(running.settings, app, door))
         serving = threading.Thread(target=server.run)
         serving.start()
         try:

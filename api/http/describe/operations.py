@@ -15,7 +15,7 @@ from refold.api.http.describe.openapi import document
 from refold.api.http.describe.openapi_access import guarded
 from refold.api.http.describe.services import OperationServices
 from refold.api.http.describe.sharing import shared
-from refold.api.http.doors.principal import ASKS
+from refold.api.http.doors.principal import is_without_login
 from refold.api.http.reads.services import ModelServices
 from refold.api.http.wire.answer import JSON
 from refold.api.http.wire.paths import ANY
@@ -48,7 +48,7 @@ async def metrics(operations: Operations) -> Response[bytes]:
 async def openapi(models: Models) -> Response[bytes]:
     """This API as OpenAPI 3.1: each command and each read model a path of its own."""
     found = document(models.domains, list(models.models.values()))
-    return _json(shared(found if ASKS.get() is None else guarded(found)))
+    return _json(shared(found if is_without_login() else guarded(found)))
 
 
 @get("/asyncapi.json")

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from time import monotonic
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
@@ -20,7 +20,7 @@ from refold.api.access_errors import (
 from refold.api.errors import ApiError
 from refold.api.http.doors.metrics import REFUSED
 from refold.api.http.doors.needs import need_of
-from refold.api.http.doors.principal import ASKS, Principal
+from refold.api.http.doors.principal import ASKS, EVERYBODY, NOBODY, Principal
 from refold.api.http.doors.rates import Headers, Rates, address_of
 from refold.api.http.wire.answer import Answer
 from refold.api.http.wire.problems import problem
@@ -58,6 +58,20 @@ class Check(Protocol):
         ...
 
 
+class _Shown(NamedTuple):
+    """The key or token of a request, and what checks it."""
+
+    check: Check
+    text: str
+
+    def known(self) -> Principal | None:
+        return self.check.known(self.text)
+
+    async def admitted(self) -> Principal:
+        """Who has it. Raises CredentialsInvalid, TooManyTries, KeysUnreadable."""
+        return self.known() or await self.check.admit(self.text)
+
+
 class _TakenBackError(Exception):
     """The key or token of an answer that is being sent is no longer taken."""
 
@@ -65,16 +79,18 @@ class _TakenBackError(Exception):
 class Door:
     """Stands before the whole application, and before the answers that are kept in memory."""
 
-    def __init__(self, checks: Sequence[Check], rates: Rates | None = None) -> None:
-        """Without `checks` everybody is let in, as often as `rates` allow."""
-        self._checks, self._rates = checks, rates
+    def __init__(self, checks: Sequence[Check], rates: Rates | None = None, *, everybody: bool = False) -> None:
+        """`everybody`: nothing is checked, and whoever asks is let in as often as `rates` allow. Else nobody is without one of the `checks`."""
+        self._checks, self._rates, self._everybody = checks, rates, everybody
         self._recent: dict[bytes, bool] = {}
         self._recent_until = 0.0
 
     def lets_read(self, headers: Sequence[tuple[bytes, bytes]]) -> bool:
         """Whether a read may be answered at once: its key was checked before, and may read."""
+        if self._everybody or self._rates is not None:
+            return self._rates is None
         sent = [value for name, value in headers if name == _HEADER]
-        if len(sent) != 1 or len(sent[0]) > _MOST_TEXT or self._rates is not None:
+        if len(sent) != 1 or len(sent[0]) > _MOST_TEXT:
             return False
         now = monotonic()
         if now > self._recent_until:
@@ -89,80 +105,86 @@ class Door:
 
     def _may_read(self, headers: Sequence[tuple[bytes, bytes]]) -> bool:
         try:
-            text = _bearer(headers)
+            principal = self._shown(headers).known()
         except ApiError:
             return False
-        principal = self._known(text)
         return principal is not None and principal.has(Right.READ)
 
-    def _known(self, text: str) -> Principal | None:
-        return next((check.known(text) for check in self._checks if check.takes(text)), None)
-
-    def _check_of(self, text: str) -> Check:
-        """What checks such a text. Raises CredentialsInvalid."""
-        found = next((check for check in self._checks if check.takes(text)), None)
-        if found is None:
+    def _shown(self, headers: Sequence[tuple[bytes, bytes]]) -> _Shown:
+        """The key or token that a request brings. Raises CredentialsMissing, CredentialsInvalid."""
+        text = _bearer(headers)
+        check = next((check for check in self._checks if check.takes(text)), None)
+        if check is None:
             raise CredentialsInvalid("this is no key and no token of this API")
-        return found
+        return _Shown(check, text)
 
     def guarded(self, app: ASGIApp) -> ASGIApp:
         """The application behind this door."""
+        if self._everybody and self._rates is None:
+            return _opened(app)
 
         async def asked(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] != ScopeType.HTTP:
                 await app(scope, receive, send)
                 return
             try:
-                principal, text, told = await self._admitted(scope["method"], scope)
+                principal, shown, told = await self._admitted(scope["method"], scope)
             except _REFUSALS as error:
                 _count(error, scope["method"])
                 await _refusal(error, scope["method"]).to_asgi_response()(scope, receive, send)
                 return
             ASKS.set(principal)
             try:
-                await app(scope, receive, self._watched(send, text, told) if text or told else send)
+                await app(scope, receive, _watched(send, shown, told) if shown or told else send)
             except _TakenBackError:  # the last message is missing, so the server breaks the connection
                 _log.info("%s broken off: the key or token is no longer taken", scope["method"])
 
         return asked
 
-    async def _admitted(self, method: str, scope: Scope) -> tuple[Principal | None, str | None, Headers]:
-        """Who asks, by which key or token, and the headers about the rate; nobody where everybody may ask."""
+    async def _admitted(self, method: str, scope: Scope) -> tuple[Principal, _Shown | None, Headers]:
+        """Who asks, by which key or token, and the headers about the rate."""
         need = need_of(method, scope["path"], scope["query_string"])
         if need is None:
-            return _NOBODY, None, []
-        if not self._checks:
-            return None, None, self._counted(address_of(scope))
+            return NOBODY, None, []
+        if self._everybody:
+            return EVERYBODY, None, self._counted(address_of(scope))
         try:
-            text = _bearer(list(scope["headers"]))
-            principal = self._known(text) or await self._check_of(text).admit(text)
+            shown = self._shown(list(scope["headers"]))
+            principal = await shown.admitted()
         except _UNKNOWN:
             self._counted(address_of(scope))
             raise
         told = self._counted(principal.name)
         principal.require(need)
-        return principal, text, told
+        return principal, shown, told
 
     def _counted(self, who: str) -> Headers:
         """Raises RateExceeded."""
         return [] if self._rates is None else self._rates.hit(who)
 
-    def _watched(self, send: Send, text: str | None, told: Headers) -> Send:
-        """Adds headers, and breaks a long answer off once its key is no longer taken: a stream of changes may last for days."""
 
-        async def passed(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *told]
-            elif (
-                text and message["type"] == "http.response.body" and message.get("more_body") and not self._known(text)
-            ):
-                raise _TakenBackError
-            await send(message)
+def _opened(app: ASGIApp) -> ASGIApp:
+    async def asked(scope: Scope, receive: Receive, send: Send) -> None:
+        ASKS.set(EVERYBODY)
+        await app(scope, receive, send)
 
-        return passed
+    return asked
 
 
-_NOBODY = Principal("nobody", frozenset())
+def _watched(send: Send, shown: _Shown | None, told: Headers) -> Send:
+    """Adds headers, and breaks a long answer off once its key is no longer taken: a stream of changes may last for days."""
+
+    async def passed(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", ()), *told]
+        elif shown and message["type"] == "http.response.body" and message.get("more_body"):
+            try:
+                await shown.admitted()  # what was known may have been forgotten: it is broken off only if it is refused
+            except ApiError:
+                raise _TakenBackError from None
+        await send(message)
+
+    return passed
 
 
 def _bearer(headers: Sequence[tuple[bytes, bytes]]) -> str:

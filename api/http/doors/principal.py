@@ -31,14 +31,22 @@ class Principal:
             raise Forbidden(f"this key may not {right.value}; the role {' or '.join(able)} may")
 
 
-ASKS: ContextVar[Principal | None] = ContextVar("asks", default=None)
-"""Who asks the request that is being answered. None behind a door without a login, and on the command line: both may do everything."""
+NOBODY = Principal("nobody", frozenset())
+"""May do nothing: who asks where no door has said who it is."""
+EVERYBODY = Principal("everybody", frozenset({Role.ADMIN}))
+"""May do everything: whoever asks behind a door without a login, and on the command line."""
+ASKS: ContextVar[Principal] = ContextVar("asks", default=NOBODY)
+"""Who asks the request that is being answered. A door says it for each; a way past all doors must not open one."""
+
+
+def is_without_login() -> bool:
+    """Whether nobody has to say who asks."""
+    return ASKS.get() is EVERYBODY
 
 
 def is_hidden(domain: str) -> bool:
     """Whether a domain is as if it were not there for who asks: the keys are shown to admins alone."""
-    asks = ASKS.get()
-    return domain == ACCESS and asks is not None and not asks.has(Right.ADMINISTER)
+    return domain == ACCESS and not ASKS.get().has(Right.ADMINISTER)
 
 
 def shown_domains(names: Iterable[str]) -> list[str]:
@@ -48,9 +56,7 @@ def shown_domains(names: Iterable[str]) -> list[str]:
 
 def require_sending(category: str) -> None:
     """Raise Forbidden if who asks may not send commands to a category."""
-    asks = ASKS.get()
-    if asks is not None:
-        asks.require(Right.ADMINISTER if category.startswith(f"{ACCESS}.") else Right.SEND)
+    ASKS.get().require(Right.ADMINISTER if category.startswith(f"{ACCESS}.") else Right.SEND)
 
 
 def actor_of(category: str, said: str | None) -> str | None:
@@ -59,9 +65,9 @@ def actor_of(category: str, said: str | None) -> str | None:
     Each command passes here when it is read, so that a line of a batch is refused alone.
     """
     require_sending(category)
-    asks = ASKS.get()
-    if asks is None:
+    if is_without_login():
         return said
+    asks = ASKS.get()
     actor = asks.name if said in (None, asks.name) else f"{asks.name} for {said}"
     if len(actor) > _LONGEST:
         raise HeaderInvalid(f"the actor {actor[:60]!r}…, with the key's name, is longer than {_LONGEST} characters")

@@ -65,7 +65,7 @@ class KeepingConnection(BoundedConnection):
 
     asked: _Asked | None = None
 
-    def __init__(self, kept: KeptAnswers, added: bytes, door: Door | None, *, logs: bool, **more: Any) -> None:
+    def __init__(self, kept: KeptAnswers, added: bytes, door: Door, *, logs: bool, **more: Any) -> None:
         """`added`: headers behind those of each answer; `logs`: whether each request is logged."""
         super().__init__(**more)
         self._kept, self._added, self._door, self._logs = kept, added, door, logs
@@ -111,7 +111,7 @@ class KeepingConnection(BoundedConnection):
             return None
         question = question_of(self.url, self.headers)
         kept = None if question is None else self._kept.find(question)
-        return kept if self._door is None or kept is None or self._door.lets_read(self.headers) else None
+        return kept if kept is not None and self._door.lets_read(self.headers) else None
 
     def _is_calm(self) -> bool:
         """Whether the server serves on and has room, and the client reads what it gets."""
