@@ -61,6 +61,7 @@ def catalogue() -> dict[str, type[RefoldError]]:
         "refold.api.download_errors",
         "refold.api.reading_errors",
         "refold.api.change_errors",
+        "refold.api.console.errors",
         "refold.api.embedded.errors",
         "refold.streams.operation.dump.errors",
         "refold.streams.domain_errors",

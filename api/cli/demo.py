@@ -91,6 +91,7 @@ def closing_lines(url: str, others: str) -> str:
     tries = "\n".join(f"  curl '{url}/v1/retail/{request}'" for request in TO_TRY)
     return (
         f"\nIt stays up. Read models: {url}/v1/retail   documentation: {url}/docs   metrics: {url}/metrics\n"
+        f"Look at it in a browser: {url}/console\n"
         f"{others}\n\nAsk it, for example; docs/questions.md has 32 questions with their requests and answers:\n{tries}\n"
         "Ctrl-C stops everything"
     )

@@ -28,7 +28,7 @@ MODULES = {
     "core": "refold.streams.core.process",
     "models": "refold.projections.live.process",
     "reactors": "refold.streams.reactors.process",
-    "api": "refold.api.http.server",
+    "api": "refold.api.console.process",
 }
 WORKERS = ("handler", "core", "models", "reactors")
 ALL = (*WORKERS, "api")

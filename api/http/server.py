@@ -1,13 +1,14 @@
 """The process of the HTTP API: `main(settings)`."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import psycopg
 import uvicorn
+from litestar import Router
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from refold.api.http.application import Application
@@ -35,13 +36,20 @@ HANG_UP = MAX_CONNECTIONS + 500
 _log = logging.getLogger(__name__)
 
 
-def main(settings: Settings) -> None:
+Beside = Callable[[Resources], Sequence[Router]]
+"""Routes that stand beside the API, behind the same door, over the same resources."""
+
+
+def main(settings: Settings, beside: Beside = lambda _: ()) -> None:
     """Serve until told to stop; a stop lets requests in flight finish. Raises AddressRefused, or DatabaseRefused if no request could be served."""
     refuse_open(settings)
     with suppress(psycopg.OperationalError):  # a server that is away is waited for while other requests are answered
         connect(settings.dsn(), application_name="api-start").close()
     resources = Resources(settings, load_domains(settings.domains))
-    found = server(settings, resources.application(), resources.changes.stop, resources.door)
+    app = resources.application()
+    for routes in beside(resources):
+        app.register(routes)
+    found = server(settings, app, resources.changes.stop, resources.door)
     found.config.limit_concurrency = connections_possible(HANG_UP)
     listener = listening(settings.api_host, settings.api_port)
     _log.info("the API listens on %s: %s", address(listener), doors_in_words(settings))

@@ -33,15 +33,21 @@ _PAGE_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsa
 @get("/v1", answers=_MEDIA_TYPES)
 async def read_domains(request: AnyRequest, models: Models) -> Response[str] | Response[bytes]:
     """The domains that run here."""
-    found = [{"name": name, "path": f"/v1/{name}"} for name in _domains(models)]
+    found = [{"name": name, "path": f"/v1/{name}"} for name in domains_of(models)]
     return _page(domains_page(found)) if _is_browser(request) else _json({"domains": found})
 
 
 @get("/v1/{domain:str}", answers=_MEDIA_TYPES)
 async def read_domain(request: AnyRequest, models: Models, domain: FromPath[str]) -> Response[str] | Response[bytes]:
     """The data dictionary of a domain: read models with columns, units, origins and freshness; commands with their fields."""
-    if domain not in _domains(models):
-        raise DomainUnknown(f"no domain {shown(domain)}; there are: {', '.join(_domains(models))}")
+    found = await dictionary_of(models, domain)
+    return _page(dictionary_page(found)) if _is_browser(request) else _json(found)
+
+
+async def dictionary_of(models: ModelServices, domain: str) -> dict[str, Any]:
+    """The data dictionary as JSON. Raises DomainUnknown."""
+    if domain not in domains_of(models):
+        raise DomainUnknown(f"no domain {shown(domain)}; there are: {', '.join(domains_of(models))}")
     served = [model for (of, _), model in sorted(models.models.items()) if of == domain]
     categories = [category for category in models.domains.categories.values() if category.domain == domain]
     faults, kept = await domain_faults(models.reads, domain), await _snapshots(models.reads, domain)
@@ -51,8 +57,7 @@ async def read_domain(request: AnyRequest, models: Models, domain: FromPath[str]
         model_entry(m, origins.get((domain, m.name), Lineage({})), now, faults.get((m.name, m.fingerprint)), kept)
         for m in served
     ]
-    found = {"domain": domain, "read_models": entries, "categories": [category_entry(one) for one in categories]}
-    return _page(dictionary_page(found)) if _is_browser(request) else _json(found)
+    return {"domain": domain, "read_models": entries, "categories": [category_entry(one) for one in categories]}
 
 
 async def _now(reads: ModelReads, domain: str) -> dict[str, Freshness]:
@@ -72,7 +77,8 @@ async def _snapshots(reads: ModelReads, domain: str) -> list[Snapshot]:
         return []
 
 
-def _domains(models: ModelServices) -> list[str]:
+def domains_of(models: ModelServices) -> list[str]:
+    """The domains that are there for who asks."""
     return shown_domains(sorted({category.domain for category in models.domains.categories.values()}))
 
 

@@ -23,9 +23,9 @@ from refold.projections.tables.serving import model_states
 from refold.schemas.errors import RefoldError
 from refold.streams.domain import Domains
 from refold.streams.errors import DatabaseNewer
-from refold.streams.operation.lag import LagReader
+from refold.streams.operation.lag import Lag, LagReader
 from refold.streams.operation.members import MemberReader
-from refold.streams.operation.presence import MISSING_NOW, live_processes, troubles
+from refold.streams.operation.presence import MISSING_NOW, Live, live_processes, troubles
 from refold.streams.operation.verdict import Finding
 from refold.streams.postgres.connection import ABSENT, Database, connect, has_table
 from refold.streams.postgres.control_tables import look
@@ -48,12 +48,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Seen:
-    """One look. `gone`: roles that ended without leaving, and of which no process runs any more."""
+    """One look. `gone`: roles that ended without leaving, and of which no process runs any more. `live`: the processes."""
 
     findings: Sequence[Finding]
     gone: frozenset[str] = frozenset()
     metrics: Sequence[Metric] = ()
     at: float = field(default_factory=time.monotonic)
+    lags: Sequence[Lag] = ()
+    live: Sequence[Live] = ()
 
     def check(self) -> Check:
         """A check that fails if a standstill affects this process's answers; it names every standstill."""
@@ -158,7 +160,13 @@ class Watch:
         now = health.look(live)
         found = health.findings(waits, models, now, self._before(now))
         up = metrics.up({"postgres": 1, "kafka": 0 if any(each.role == "kafka" for each in found) else 1})
-        return Seen(found, frozenset(role for role, _ in gone), [up, *gauges, *metrics.from_lags(now.lags)])
+        return Seen(
+            found,
+            frozenset(role for role, _ in gone),
+            [up, *gauges, *metrics.from_lags(now.lags)],
+            lags=now.lags,
+            live=live,
+        )
 
     def _before(self, now: Look) -> "Before":
         while self._looks and now.at - self._looks[0].at > _KEPT_S:

@@ -1,0 +1,156 @@
+"""The console: pages of what the API shows, behind the same door, with every text escaped."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from litestar import Litestar
+from litestar.testing import TestClient
+
+from refold.access.roles import Role
+from refold.api.console import pages
+from refold.api.console.routes import routes_of
+from refold.api.console.services import ConsoleServices
+from refold.api.http.application import application
+from refold.api.http.commands.services import CommandServices
+from refold.api.http.describe.registry import SchemaRegistry
+from refold.api.http.describe.seen import Seen
+from refold.api.http.describe.services import OperationServices
+from refold.api.http.doors.door import Door
+from refold.api.http.doors.principal import Principal
+from refold.api.http.reads.services import ModelReads, ModelServices, StreamServices
+from refold.projections.tables.serving import served_models
+from refold.streams.domain import Domains
+from refold.streams.operation.lag import Lag
+from refold.streams.operation.verdict import Finding
+from tests.api.test_dictionary import STORE
+
+Client = TestClient[Litestar]
+PAGES = {"overview": "/console", "data": "/console/data", "model": "/console/data/retail/store_daily"}
+LAG = Lag("core", "retail.basket.events", 0, 5, 12, 7, 1.5)
+SEEN = Seen([Finding("parked", "<script>alert(1)</script>", "look at it")], lags=[LAG])
+
+
+class ByName:
+    """A check of keys that are their roles' names."""
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    def takes(self, _: str) -> bool:
+        return True
+
+    def known(self, text: str) -> Principal:
+        return Principal("ann", frozenset({Role(text)}))
+
+    async def admit(self, text: str) -> Principal:
+        return self.known(text)
+
+
+@pytest.fixture
+def app(world: Any, domains: Domains) -> Litestar:
+    async def fetch(statement: Any, parameters: Any = ()) -> list[Any]:
+        del parameters
+        return [STORE] if "refold.freshness" in str(statement) else []
+
+    models = {(model.domain, model.name): model for model in served_models(["retail"])}
+    reads = ModelReads(fetch, world.look_up, world.moved, lambda _: False, world.in_zone)
+    services, operations = ModelServices(domains, models, reads, ""), OperationServices(world.ready, lambda: b"")
+    found = application(
+        CommandServices(domains, world, world.append, world.queue, 0.2),
+        StreamServices(domains, fetch, world.read, "", world.offset_at),
+        services,
+        operations,
+        SchemaRegistry(dict, ""),
+    )
+    found.register(routes_of(ConsoleServices(services, operations, lambda: SEEN)))
+    return found
+
+
+@pytest.fixture
+def client(app: Litestar) -> Iterator[Client]:
+    with TestClient(app) as found:
+        yield found
+
+
+def test_the_overview_shows_the_flow_with_its_lag_and_escapes_every_text(client: Client) -> None:
+    found = client.get("/console")
+    assert found.status_code == 200
+    text = found.text
+    places = [
+        text.index(f"<strong>{name}</strong>") for name in ("Producers", "Topics", "Handler", "Core", "Models", "API")
+    ]
+    assert places == sorted(places)
+    assert "7 records behind" in text
+    assert "3 records behind" in text, "of the model"
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+    assert "<script" not in text
+    policy = found.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none';")
+    assert "unsafe" not in policy
+    assert "script" not in policy
+    assert "//" not in text.replace("<!doctype html>", ""), "nothing comes from elsewhere"
+
+
+def test_a_model_has_its_dictionary_and_a_file_of_each_format(client: Client) -> None:
+    listed = client.get("/console/data").text
+    assert 'href="/console/data/retail/store_daily"' in listed
+    found = client.get("/console/data/retail/store_daily").text
+    assert "<code>revenue</code>" in found
+    for format_ in ("json", "ndjson", "csv", "arrow", "parquet", "xlsx"):
+        assert f"/v1/retail/store_daily?format={format_}" in found
+    missing = client.get("/console/data/retail/<script>")
+    assert missing.status_code == 404
+    assert missing.headers["content-type"].startswith("text/html")
+    assert "model-unknown" in missing.text
+    assert "<script" not in missing.text
+
+
+def test_a_page_needs_what_the_request_behind_it_needs(app: Litestar) -> None:
+    with TestClient(Door([ByName()]).guarded(app)) as client:
+        for path in ("/console", "/console/data", "/console/data/retail/store_daily", "/console/console.css"):
+            assert client.get(path).status_code == 401
+            assert client.get(path, headers={"Authorization": "Bearer producer"}).status_code == 403
+            assert client.get(path, headers={"Authorization": "Bearer analyst"}).status_code == 200
+        analyst = client.get("/console", headers={"Authorization": "Bearer analyst"}).text
+        assert "7 records behind" not in analyst, "who may not read /metrics sees no lag of topics"
+        assert "alert(1)" not in analyst
+        assert "7 records behind" in client.get("/console", headers={"Authorization": "Bearer operator"}).text
+
+
+def test_without_its_extra_the_console_says_what_to_install(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "find_spec", lambda _: None)
+    pages._environment.cache_clear()
+    found = client.get("/console")
+    assert found.status_code == 501
+    assert found.text.count("\n") <= 1
+    assert "pip install 'refold[console]'" in found.text
+
+
+def test_a_phone_shows_every_page_without_scrolling_sideways(client: Client, tmp_path: Path) -> None:
+    """The pages in frames as wide as a phone, since a browser's window is wider than one; each tells how wide it is itself."""
+    browser = shutil.which("chromium") or pytest.skip("there is no chromium here")
+    (tmp_path / "console.css").write_bytes(client.get("/console/console.css").content)
+    outer = "<script>onmessage = ({data}) => document.body.append(`[${data}]`)</script>"
+    for name, path in PAGES.items():
+        text = client.get(path).text.replace("/console/console.css", "console.css")
+        told = f"parent.postMessage('{name} ' + document.documentElement.scrollWidth, '*')"
+        (tmp_path / f"{name}.html").write_text(
+            text.replace("</body>", f"<script>onload = () => {told}</script></body>")
+        )
+        outer += f'<iframe src="{name}.html" width="360" height="900" style="border: 0"></iframe>'
+    (tmp_path / "outer.html").write_text(outer)
+    options = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--hide-scrollbars",
+        f"--user-data-dir={tmp_path / 'chrome'}",
+    ]
+    command = [browser, *options, "--virtual-time-budget=5000", "--dump-dom", (tmp_path / "outer.html").as_uri()]
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert [name for name in PAGES if f"[{name} 360]" not in shown] == [], shown
