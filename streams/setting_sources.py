@@ -53,4 +53,6 @@ def _read_toml(
     known = {name: value for name, value in values.items() if name in settings}
     if isinstance(known.get("domain_path"), list):
         known["domain_path"] = [path.parent / str(folder) for folder in known["domain_path"]]
+    if isinstance(known.get("kafka_config"), str):
+        known["kafka_config"] = path.parent / known["kafka_config"]
     return known, dict.fromkeys(known, str(path)), unknown

@@ -17,6 +17,7 @@ from pydantic import (
     SecretStr,
     ValidationError,
     field_validator,
+    model_validator,
 )
 
 from refold.streams.access_settings import AccessSettings, names_of
@@ -39,6 +40,10 @@ class Settings(AccessSettings):
 
     kafka: str | None = Field(
         default=None, description="Kafka's bootstrap servers, host:port, joined by commas. None: the embedded one."
+    )
+    kafka_config: Path | None = Field(
+        default=None,
+        description="File with TLS, the login and other settings of librdkafka for the clients of Kafka, a `name=value` a line; in refold.toml relative to that file.",
     )
     database_url: SecretStr | None = Field(
         default=None, description="Postgres, postgresql://user:password@host:port/name. None: the embedded one."
@@ -155,6 +160,16 @@ class Settings(AccessSettings):
             raise ValueError(f"{odd!r} is not of the form host:port; several are joined by commas")
         return ",".join(each)
 
+    @field_validator("kafka_config")
+    @classmethod
+    def _usable(cls, path: Path | None) -> Path | None:
+        """A setting that no client knows, or a certificate that cannot be read, is told before anything starts."""
+        if path is not None:
+            from refold.streams.kafka.clients import check_options
+
+            check_options(path)
+        return path and path.absolute()
+
     @field_validator("api_origins")
     @classmethod
     def _origins(cls, origins: list[str]) -> list[str]:
@@ -206,16 +221,26 @@ class Settings(AccessSettings):
             raise BadSettings("; ".join(faults))
         return settings
 
+    @model_validator(mode="after")
+    def _login_has_an_address(self) -> Self:
+        if self.kafka_config is not None and self.kafka is None:
+            raise ValueError("kafka_config: the file needs `kafka`, the address of the broker that wants the login")
+        return self
+
     def with_servers(self, kafka: str | None, database_url: str | None) -> Self:
         """The same settings, with these servers instead; None means no server."""
         secret = None if database_url is None else SecretStr(database_url)
         return self.model_copy(update={"kafka": kafka, "database_url": secret})
 
     def kafka_servers(self) -> str:
-        """Kafka's bootstrap servers. Raises NotConnected if none is named."""
+        """Kafka's bootstrap servers, with what `kafka_config` says. Raises NotConnected if none is named, BadSettings."""
         if self.kafka is None:
             raise NotConnected("No Kafka is named and none runs in the data folder.")
-        return self.kafka
+        if self.kafka_config is None:
+            return self.kafka
+        from refold.streams.kafka.login import addresses
+
+        return addresses(self.kafka, self.kafka_config)
 
     def dsn(self) -> str:
         """The database's URL with its password. Raises NotConnected if none is named."""

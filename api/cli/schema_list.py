@@ -92,7 +92,7 @@ def _logged(settings: Settings) -> dict[int, Schema] | None:
     if settings.kafka is None:
         return None
     try:
-        there = clients.admin(settings.kafka).list_topics(timeout=_ASK_S).topics
+        there = clients.admin(settings.kafka_servers()).list_topics(timeout=_ASK_S).topics
         return logged_schemas(settings) if schemas_topic(settings.topic_prefix) in there else {}
     except (KafkaException, KafkaUnavailable):
         return None

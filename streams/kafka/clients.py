@@ -1,15 +1,20 @@
 """Makes every Kafka client of Refold, with the settings that correctness depends on and quiet logs."""
 
+import contextlib
 import logging
 import re
 import socket
+import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
-from refold.streams.journal import about
+from refold.streams.errors import KafkaRefused
+from refold.streams.journal.about import about
+from refold.streams.kafka.login import Addresses, of_aiokafka, options_of, read_options
 
 MAX_MESSAGE_BYTES = (1 << 20) + 65_536
 """Bytes that our topics take at once: a record has at most 1 MiB, the rest is for its key and Kafka's overhead."""
@@ -18,6 +23,10 @@ LEAST_MESSAGE_BYTES = 1 << 20
 limit are refused one by one."""
 _ASK_S = 10.0
 _REFUSES_S = 0.5
+_TRY_S = 1.0
+_LOGIN_REMEDY = (
+    "Correct the file that kafka_config names (docs/configuration.md), or the user's rights, and start again."
+)
 _REFUSED = KafkaError._TRANSPORT  # noqa: SLF001 - librdkafka's own codes have such names
 _ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[^\[\]:/\s]+):(?P<port>[0-9]{1,5})")
 _AROUND_BYTES = 128
@@ -72,6 +81,8 @@ def consumer(servers: str, **settings: Any) -> Consumer:
     return Consumer(
         {
             **_COMMON,
+            "fetch.queue.backoff.ms": 10,
+            **options_of(servers),
             "bootstrap.servers": servers,
             "group.id": "refold-unused",
             "enable.auto.commit": False,
@@ -79,7 +90,6 @@ def consumer(servers: str, **settings: Any) -> Consumer:
             "auto.offset.reset": "error",
             "check.crcs": True,
             "fetch.wait.max.ms": 100,
-            "fetch.queue.backoff.ms": 10,
             "queued.min.messages": 100_000,
             "queued.max.messages.kbytes": 131_072,
             "allow.auto.create.topics": False,
@@ -94,11 +104,12 @@ def producer(servers: str, **settings: Any) -> Producer:
     return Producer(
         {
             **_COMMON,
+            "compression.type": "lz4",
+            **options_of(servers),
             "bootstrap.servers": servers,
             "enable.idempotence": True,
             "acks": "all",
             "partitioner": "murmur2_random",
-            "compression.type": "lz4",
             "message.max.bytes": MAX_MESSAGE_BYTES,
             "allow.auto.create.topics": False,
             **settings,
@@ -109,7 +120,20 @@ def producer(servers: str, **settings: Any) -> Producer:
 
 def admin(servers: str) -> AdminClient:
     """The client that creates and describes topics."""
-    return AdminClient({**_COMMON, "bootstrap.servers": servers}, logger=_log)
+    return AdminClient({**_COMMON, **options_of(servers), "bootstrap.servers": servers}, logger=_log)
+
+
+def check_options(path: Path) -> None:
+    """Let both libraries read a file of settings, without a connection. Raises ValueError, which names the setting."""
+    options = read_options(path)
+    try:
+        of_aiokafka(Addresses("", options))
+    except (OSError, ValueError) as problem:  # of ssl; its message does not name the file
+        raise ValueError(f"{path}: its certificates, key or ciphers cannot be used ({problem})") from None
+    try:
+        AdminClient({**_COMMON, **options, "log_level": 0}, logger=_log)
+    except KafkaException as problem:
+        raise ValueError(f"{path}: {problem.args[0].str()}") from None
 
 
 def check_answers(servers: str, seconds: float) -> None:
@@ -119,7 +143,34 @@ def check_answers(servers: str, seconds: float) -> None:
     """
     if all(_refuses(address.strip()) for address in servers.split(",")):
         raise KafkaException(KafkaError(_REFUSED, f"nothing listens at {servers}"))
+    check_login(servers, seconds)
     admin(servers).list_topics(timeout=seconds)
+
+
+def check_login(servers: str, seconds: float = _ASK_S) -> None:
+    """Learn soon that Kafka refuses our login. Raises KafkaRefused; all other errors are left to the questions that follow.
+
+    librdkafka tries a refused login again for ever, and reports that no server answers.
+    """
+    if not options_of(servers):
+        return
+    heard: list[KafkaError] = []
+    settings = {**_COMMON, **options_of(servers), "bootstrap.servers": servers, "error_cb": heard.append}
+    client = Producer(settings, logger=_log)  # an admin client does not tell its errors
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:
+        with contextlib.suppress(KafkaException):
+            client.list_topics(timeout=min(left, _TRY_S))
+            return
+        client.poll(0)
+        if refused := next(filter(_refuses_login, heard), None):
+            why = _MOMENT.sub("", refused.str())
+            raise KafkaRefused(f"Kafka refuses the login: {why} ({refused.name()})", _LOGIN_REMEDY)
+
+
+def _refuses_login(error: KafkaError) -> bool:
+    """Whether a broker, or this client's check of its certificate, says no. A lost connection is none of them."""
+    return error.name() in {"_AUTHENTICATION", "_SSL"} or " alert " in error.str()
 
 
 def _refuses(address: str) -> bool:

@@ -10,6 +10,7 @@ from aiokafka.structs import TopicPartition
 
 from refold.streams.chunk import Place
 from refold.streams.errors import KafkaUnavailable
+from refold.streams.kafka.login import of_aiokafka
 
 _REQUEST_MS = 5_000
 Result = TypeVar("Result")
@@ -56,7 +57,9 @@ class LeaderClient:
 
 async def _connected(servers: str, topics: Sequence[str]) -> AIOKafkaClient:
     """A client that knows the leaders of the topics' partitions. Raises aiokafka's KafkaError."""
-    client = AIOKafkaClient(bootstrap_servers=servers, client_id="refold", request_timeout_ms=_REQUEST_MS)
+    client = AIOKafkaClient(
+        bootstrap_servers=servers, client_id="refold", request_timeout_ms=_REQUEST_MS, **of_aiokafka(servers)
+    )
     try:
         await client.bootstrap()
         await client.set_topics(topics)

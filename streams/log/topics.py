@@ -52,8 +52,9 @@ def schemas_topic(prefix: str) -> str:
 def ensure_topics(settings: Settings, domains: Domains, db: Database) -> None:
     """Create missing topics, refuse those that would lose events, and write this code's schemas into the log.
 
-    Raises WrongSettings, WrongPartitions, TopicRecreated, KafkaUnavailable.
+    Raises WrongSettings, WrongPartitions, TopicRecreated, KafkaUnavailable, KafkaRefused.
     """
+    clients.check_login(settings.kafka_servers())
     client = clients.admin(settings.kafka_servers())
     try:
         names = _logs(settings, domains)

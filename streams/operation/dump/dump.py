@@ -101,6 +101,7 @@ def dump_log(settings: Settings, domains: Domains, root: Path, progress: Progres
 def cut_now(settings: Settings, domains: Domains) -> Cut:
     """Note the ends. Raises LogTrimmed if a partition does not begin at offset 0: its offsets could not be kept."""
     servers, prefix = settings.kafka_servers(), settings.topic_prefix
+    clients.check_login(servers)
     client = clients.admin(servers)
     try:
         known = {str(schema["namespace"]) for schema in logged_schemas(settings).values()} | domains.categories.keys()

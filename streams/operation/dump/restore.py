@@ -17,6 +17,7 @@ from confluent_kafka import KafkaException
 from refold.schemas.plurals import counted
 from refold.streams.chunk import Place
 from refold.streams.errors import KafkaUnavailable, LogCorrupt, WrongPartitions
+from refold.streams.kafka import clients
 from refold.streams.kafka.fetch import Fetcher
 from refold.streams.kafka.raw_append import RawAppender
 from refold.streams.kafka.repack import Record, batch_of, records_of
@@ -75,6 +76,7 @@ class Restore:
                     f"{topic} was dumped with {counted(len(parts), 'partitions')}, and {self._settings.partitions} are configured",
                     f"Set REFOLD_PARTITIONS={len(parts)}.",
                 )
+        clients.check_login(self._settings.kafka_servers())
         try:
             found = self._topics.look(
                 {topic: [self._end(part) for part in parts] for topic, parts in self._parts.items()}
