@@ -8,7 +8,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from http.client import HTTPException
 from urllib.error import URLError
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
 from aiokafka.abc import AbstractTokenProvider
@@ -55,7 +55,8 @@ class ClientCredentials(AbstractTokenProvider):
     def _ask(self) -> tuple[str, float]:
         """A token, and for how many seconds it holds."""
         options = self._options
-        who = ":".join(quote(options[f"sasl.oauthbearer.client.{part}"], safe="") for part in ("id", "secret"))
+        # As librdkafka does, and not percent-encoded as RFC 6749 has it: the provider must take both libraries' requests.
+        who = ":".join(options[f"sasl.oauthbearer.client.{part}"] for part in ("id", "secret"))
         form = {"grant_type": "client_credentials"}
         if scope := options.get("sasl.oauthbearer.scope"):
             form["scope"] = scope

@@ -13,6 +13,7 @@ from cryptography.x509.oid import NameOID
 
 from refold.api.embedded.kafka import KafkaServer
 from refold.api.embedded.ports import HOST, kept_ports, recorded_ports
+from tests.streams.token_issuer import AUDIENCE
 
 JAAS = "org.apache.kafka.common.security"
 USERS = {"worker": "right, so it has a comma", "reader": "p=q"}
@@ -70,13 +71,14 @@ def _signed(
 
 
 class GuardedKafka(KafkaServer):
-    """Listens four times: for itself, with TLS and a login, with a client's certificate, and with a login alone."""
+    """Listens for itself, with TLS and a login, with a client's certificate, with a login alone, and with a token."""
 
-    LISTENERS = ("broker", "login", "certificate", "plain")
+    LISTENERS = ("broker", "login", "certificate", "plain", "token")
 
-    def __init__(self, data: Path, held: Certificates) -> None:
+    def __init__(self, data: Path, held: Certificates, issuer: str) -> None:
+        """`issuer`: address of who signs the tokens."""
         super().__init__(data)
-        self._held = held
+        self._held, self._issuer = held, issuer
         self._folder.mkdir(parents=True)
         self._more = kept_ports(self._folder, (*self.LISTENERS, "controller"))
 
@@ -87,7 +89,7 @@ class GuardedKafka(KafkaServer):
 
     def _properties_for(self, log: Path, ports: dict[str, int]) -> str:
         ports = self._more | ports
-        names = {"login": "SASL_SSL", "certificate": "SSL", "plain": "SASL_PLAINTEXT"}
+        names = {"login": "SASL_SSL", "certificate": "SSL", "plain": "SASL_PLAINTEXT", "token": "SASL_PLAINTEXT"}
         known = "".join(f'user_{name}="{word}" ' for name, word in USERS.items())
         more = [f"listener.name.{name}.ssl.keystore.type=PEM" for name in ("login", "certificate")]
         more += [f"listener.name.{name}.ssl.keystore.location={self._held.both}" for name in ("login", "certificate")]
@@ -97,6 +99,15 @@ class GuardedKafka(KafkaServer):
             more.append(f"listener.name.{name}.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256")
             more.append(f"listener.name.{name}.plain.sasl.jaas.config={JAAS}.plain.PlainLoginModule required {known};")
             more.append(f"listener.name.{name}.scram-sha-256.sasl.jaas.config={JAAS}.scram.ScramLoginModule required;")
+        token, bearer = "listener.name.token.oauthbearer.sasl", f"{JAAS}.oauthbearer.OAuthBearer"
+        more += [
+            "listener.name.token.sasl.enabled.mechanisms=OAUTHBEARER",
+            f"{token}.jaas.config={bearer}LoginModule required;",
+            f"{token}.server.callback.handler.class={bearer}ValidatorCallbackHandler",
+            f"{token}.oauthbearer.jwks.endpoint.url={self._issuer}/keys",
+            f"{token}.oauthbearer.expected.audience={AUDIENCE}",
+            f"{token}.oauthbearer.expected.issuer={self._issuer}",
+        ]
         text = super()._properties_for(log, ports)
         for key in ("listeners", "advertised.listeners"):
             there = ",".join(f"{name.upper()}://{HOST}:{ports[name]}" for name in names)
@@ -104,6 +115,10 @@ class GuardedKafka(KafkaServer):
         mapped = ",".join(f"{name.upper()}:{protocol}" for name, protocol in names.items())
         text = text.replace("\nlistener.security.protocol.map=", f"\nlistener.security.protocol.map={mapped},")
         return text + "\n".join(more) + "\n"
+
+    def _java(self) -> list[str]:
+        java, *words = super()._java()
+        return [java, f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={self._issuer}/keys", *words]
 
     def add_scram_user(self, name: str) -> None:
         """A user of SCRAM is kept in the broker's own log."""

@@ -1,5 +1,6 @@
 """Tests of Kafka with TLS and a login, through both libraries that Refold reads and writes with."""
 
+import asyncio
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -13,7 +14,9 @@ from refold.streams.kafka import clients
 from refold.streams.kafka.fetch import Fetcher
 from refold.streams.kafka.login import addresses
 from refold.streams.kafka.messages import watermarks
+from refold.streams.kafka.oauth import ClientCredentials
 from tests.streams.guarded_kafka import USERS, Certificates, GuardedKafka, certificates
+from tests.streams.token_issuer import CLIENT, SECRET, Issuer
 
 pytestmark = [pytest.mark.usefixtures("servers"), pytest.mark.timeout(180)]
 READY_S = 60.0
@@ -25,8 +28,14 @@ def held(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 
 @pytest.fixture(scope="module")
-def kafka(held: Certificates, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedKafka]:
-    server = GuardedKafka(tmp_path_factory.mktemp("guarded"), held)
+def issuer() -> Iterator[Issuer]:
+    with Issuer().serving() as issuer:
+        yield issuer
+
+
+@pytest.fixture(scope="module")
+def kafka(held: Certificates, issuer: Issuer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedKafka]:
+    server = GuardedKafka(tmp_path_factory.mktemp("guarded"), held, issuer.url)
     server.prepare(lambda _: None)
     server.launch()
     try:
@@ -46,6 +55,13 @@ def login(protocol: str, mechanism: str, user: str, password: str | None = None)
     return given | {"sasl.password": USERS[user] if password is None else password}
 
 
+def token(issuer: Issuer, secret: str = SECRET) -> dict[str, str]:
+    given = {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "OAUTHBEARER"}
+    oauth = {"method": "oidc", "client.id": CLIENT, "client.secret": secret, "scope": "write"}
+    named = oauth | {"token.endpoint.url": f"{issuer.url}/token"}
+    return given | {f"sasl.oauthbearer.{name}": value for name, value in named.items()}
+
+
 def servers_with(kafka: GuardedKafka, listener: str, options: Mapping[str, str], folder: Path) -> str:
     file = folder / "kafka.properties"
     file.write_text("".join(f"{name}={value}\n" for name, value in options.items()))
@@ -53,9 +69,9 @@ def servers_with(kafka: GuardedKafka, listener: str, options: Mapping[str, str],
     return addresses(f"127.0.0.1:{kafka.ports[listener]}", file)
 
 
-@pytest.mark.parametrize("which", ["plain", "plain and tls", "scram and tls", "certificate"])
+@pytest.mark.parametrize("which", ["plain", "plain and tls", "scram and tls", "certificate", "token"])
 def test_both_libraries_read_what_was_written_behind_a_login(
-    which: str, kafka: GuardedKafka, held: Certificates, tmp_path: Path
+    which: str, kafka: GuardedKafka, held: Certificates, issuer: Issuer, tmp_path: Path
 ) -> None:
     authority = {"ssl.ca.location": str(held.authority)}
     own = {"ssl.certificate.location": str(held.certificate), "ssl.key.location": str(held.key)}
@@ -64,6 +80,7 @@ def test_both_libraries_read_what_was_written_behind_a_login(
         "plain and tls": ("login", login("SASL_SSL", "PLAIN", "worker") | authority),
         "scram and tls": ("login", login("SASL_SSL", "SCRAM-SHA-256", "reader") | authority),
         "certificate": ("certificate", {"security.protocol": "SSL"} | authority | own),
+        "token": ("token", token(issuer)),
     }
     listener, options = known[which]
     servers, topic = servers_with(kafka, listener, options, tmp_path), f"of-{which.replace(' ', '-')}"
@@ -81,9 +98,9 @@ def test_both_libraries_read_what_was_written_behind_a_login(
     assert b"held" in batch.record_set
 
 
-@pytest.mark.parametrize("which", ["wrong password", "unknown user", "unknown authority", "no certificate"])
+@pytest.mark.parametrize("which", ["wrong password", "unknown user", "unknown authority", "no certificate", "no token"])
 def test_a_refused_login_is_told_soon_and_not_taken_for_a_broker_that_is_away(
-    which: str, kafka: GuardedKafka, held: Certificates, tmp_path: Path
+    which: str, kafka: GuardedKafka, held: Certificates, issuer: Issuer, tmp_path: Path
 ) -> None:
     authority = {"ssl.ca.location": str(held.authority)}
     known: dict[str, tuple[str, dict[str, str], str]] = {
@@ -91,6 +108,7 @@ def test_a_refused_login_is_told_soon_and_not_taken_for_a_broker_that_is_away(
         "unknown user": ("login", login("SASL_SSL", "SCRAM-SHA-256", "nobody", "x") | authority, "invalid credentials"),
         "unknown authority": ("login", login("SASL_SSL", "PLAIN", "worker"), "certificate verify failed"),
         "no certificate": ("certificate", {"security.protocol": "SSL"} | authority, "certificate required"),
+        "no token": ("token", token(issuer, "wr0ng"), "invalid_client"),
     }
     listener, options, says = known[which]
     servers = servers_with(kafka, listener, options, tmp_path)
@@ -106,3 +124,17 @@ def test_a_changed_password_counts_for_the_next_client(kafka: GuardedKafka, held
         clients.check_login(servers_with(kafka, "login", given, tmp_path))
     right = given | {"sasl.password": USERS["worker"]}
     clients.check_login(servers_with(kafka, "login", right, tmp_path))
+
+
+def test_a_token_is_asked_for_anew_before_it_ends(issuer: Issuer) -> None:
+    provider, before = ClientCredentials(token(issuer)), issuer.given
+    tokens = [asyncio.run(provider.token()) for _ in range(3)]
+    assert (issuer.given - before, len(set(tokens))) == (1, 1)
+    provider = ClientCredentials(token(issuer))
+    issuer.seconds, held = 0, issuer.seconds
+    try:
+        for _ in range(3):
+            asyncio.run(provider.token())
+    finally:
+        issuer.seconds = held
+    assert issuer.given - before == 4
