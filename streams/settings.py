@@ -23,6 +23,7 @@ from pydantic import (
 from refold.streams.access_settings import AccessSettings, names_of
 from refold.streams.addresses import is_address
 from refold.streams.errors import BadSettings, NotConnected
+from refold.streams.kafka_login import addresses, read_options
 from refold.streams.setting_sources import PREFIX, read
 
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
@@ -163,11 +164,9 @@ class Settings(AccessSettings):
     @field_validator("kafka_config")
     @classmethod
     def _usable(cls, path: Path | None) -> Path | None:
-        """A setting that no client knows, or a certificate that cannot be read, is told before anything starts."""
+        """A line that is no setting, or a certificate that cannot be read, is told before anything starts."""
         if path is not None:
-            from refold.streams.kafka.clients import check_options
-
-            check_options(path)
+            read_options(path)
         return path and path.absolute()
 
     @field_validator("api_origins")
@@ -236,11 +235,7 @@ class Settings(AccessSettings):
         """Kafka's bootstrap servers, with what `kafka_config` says. Raises NotConnected if none is named, BadSettings."""
         if self.kafka is None:
             raise NotConnected("No Kafka is named and none runs in the data folder.")
-        if self.kafka_config is None:
-            return self.kafka
-        from refold.streams.kafka.login import addresses
-
-        return addresses(self.kafka, self.kafka_config)
+        return self.kafka if self.kafka_config is None else addresses(self.kafka, self.kafka_config)
 
     def dsn(self) -> str:
         """The database's URL with its password. Raises NotConnected if none is named."""

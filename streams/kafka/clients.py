@@ -5,16 +5,15 @@ import logging
 import re
 import socket
 import time
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
-from refold.streams.errors import KafkaRefused
+from refold.streams.errors import BadSettings, KafkaRefused
 from refold.streams.journal.about import about
-from refold.streams.kafka.login import Addresses, of_aiokafka, options_of, read_options
+from refold.streams.kafka_login import options_of
 
 MAX_MESSAGE_BYTES = (1 << 20) + 65_536
 """Bytes that our topics take at once: a record has at most 1 MiB, the rest is for its key and Kafka's overhead."""
@@ -73,67 +72,69 @@ _log = logging.getLogger("librdkafka")
 _log.addFilter(_Heard())
 
 
+@contextlib.contextmanager
+def _taken_by_librdkafka(servers: str) -> Iterator[None]:
+    """Raises BadSettings for a name or a value from the file of settings that librdkafka cannot use."""
+    try:
+        yield
+    except KafkaException as problem:
+        error: KafkaError = problem.args[0]
+        if options_of(servers) and error.name() == "_INVALID_ARG":
+            raise BadSettings(f"kafka_config: {error.str()}") from None
+        raise
+
+
 def consumer(servers: str, **settings: Any) -> Consumer:
     """A consumer that never moves by itself: positions are ours, and a missing offset is an error, not a jump.
 
     Checksums are checked, which librdkafka does not do by default.
     """
-    return Consumer(
-        {
-            **_COMMON,
-            "fetch.queue.backoff.ms": 10,
-            **options_of(servers),
-            "bootstrap.servers": servers,
-            "group.id": "refold-unused",
-            "enable.auto.commit": False,
-            "enable.auto.offset.store": False,
-            "auto.offset.reset": "error",
-            "check.crcs": True,
-            "fetch.wait.max.ms": 100,
-            "queued.min.messages": 100_000,
-            "queued.max.messages.kbytes": 131_072,
-            "allow.auto.create.topics": False,
-            **settings,
-        },
-        logger=_log,
-    )
+    with _taken_by_librdkafka(servers):
+        return Consumer(
+            {
+                **_COMMON,
+                "fetch.queue.backoff.ms": 10,
+                **options_of(servers),
+                "bootstrap.servers": servers,
+                "group.id": "refold-unused",
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "auto.offset.reset": "error",
+                "check.crcs": True,
+                "fetch.wait.max.ms": 100,
+                "queued.min.messages": 100_000,
+                "queued.max.messages.kbytes": 131_072,
+                "allow.auto.create.topics": False,
+                **settings,
+            },
+            logger=_log,
+        )
 
 
 def producer(servers: str, **settings: Any) -> Producer:
     """An idempotent producer, acknowledged by all replicas, that partitions keys as Java's and aiokafka's do."""
-    return Producer(
-        {
-            **_COMMON,
-            "compression.type": "lz4",
-            **options_of(servers),
-            "bootstrap.servers": servers,
-            "enable.idempotence": True,
-            "acks": "all",
-            "partitioner": "murmur2_random",
-            "message.max.bytes": MAX_MESSAGE_BYTES,
-            "allow.auto.create.topics": False,
-            **settings,
-        },
-        logger=_log,
-    )
+    with _taken_by_librdkafka(servers):
+        return Producer(
+            {
+                **_COMMON,
+                "compression.type": "lz4",
+                **options_of(servers),
+                "bootstrap.servers": servers,
+                "enable.idempotence": True,
+                "acks": "all",
+                "partitioner": "murmur2_random",
+                "message.max.bytes": MAX_MESSAGE_BYTES,
+                "allow.auto.create.topics": False,
+                **settings,
+            },
+            logger=_log,
+        )
 
 
 def admin(servers: str) -> AdminClient:
     """The client that creates and describes topics."""
-    return AdminClient({**_COMMON, **options_of(servers), "bootstrap.servers": servers}, logger=_log)
-
-
-def check_options(path: Path) -> None:
-    """Let both libraries read a file of settings, without a connection. Raises ValueError, which names the setting."""
-    options = read_options(path)
-    try:
-        of_aiokafka(Addresses("", options))
-    except (OSError, ValueError) as problem:  # of ssl; its message does not name the file
-        raise ValueError(f"{path}: its certificates, key or ciphers cannot be used ({problem})") from None
-    try:
-        AdminClient({**_COMMON, **options, "log_level": 0}, logger=_log)
-    except KafkaException as problem:
-        raise ValueError(f"{path}: {problem.args[0].str()}") from None
+    with _taken_by_librdkafka(servers):
+        return AdminClient({**_COMMON, **options_of(servers), "bootstrap.servers": servers}, logger=_log)
 
 
 def check_answers(servers: str, seconds: float) -> None:
@@ -156,7 +157,8 @@ def check_login(servers: str, seconds: float = _ASK_S) -> None:
         return
     heard: list[KafkaError] = []
     settings = {**_COMMON, **options_of(servers), "bootstrap.servers": servers, "error_cb": heard.append}
-    client = Producer(settings, logger=_log)  # an admin client does not tell its errors
+    with _taken_by_librdkafka(servers):
+        client = Producer(settings, logger=_log)  # an admin client does not tell its errors
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:
         with contextlib.suppress(KafkaException):

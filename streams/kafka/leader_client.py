@@ -10,7 +10,7 @@ from aiokafka.structs import TopicPartition
 
 from refold.streams.chunk import Place
 from refold.streams.errors import KafkaUnavailable
-from refold.streams.kafka.login import of_aiokafka
+from refold.streams.kafka.aiokafka_login import of_aiokafka
 
 _REQUEST_MS = 5_000
 Result = TypeVar("Result")

@@ -14,17 +14,6 @@ from urllib.request import Request, urlopen
 from aiokafka.abc import AbstractTokenProvider
 from aiokafka.errors import AuthenticationFailedError
 
-OAUTH_NAMES = frozenset(
-    {
-        "sasl.oauthbearer.method",
-        "sasl.oauthbearer.client.id",
-        "sasl.oauthbearer.client.secret",
-        "sasl.oauthbearer.scope",
-        "sasl.oauthbearer.token.endpoint.url",
-        "https.ca.location",
-    }
-)
-"""librdkafka's settings of a provider that both libraries can follow."""
 _ANSWER_S = 10.0
 _MOST_BYTES = 1 << 20
 _SHARE = 0.8
@@ -33,13 +22,6 @@ _SHARE = 0.8
 
 class ClientCredentials(AbstractTokenProvider):
     """Asks the provider for a token by the client's id and secret, and keeps it for most of its time."""
-
-    NEEDED = (
-        "sasl.oauthbearer.method",
-        "sasl.oauthbearer.client.id",
-        "sasl.oauthbearer.client.secret",
-        "sasl.oauthbearer.token.endpoint.url",
-    )
 
     def __init__(self, options: Mapping[str, str]) -> None:
         self._options = options

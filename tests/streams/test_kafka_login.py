@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from refold.streams.errors import BadSettings
-from refold.streams.kafka.login import Addresses, of_aiokafka, options_of
+from refold.streams.kafka import clients
+from refold.streams.kafka.aiokafka_login import of_aiokafka
+from refold.streams.kafka_login import Addresses, options_of
 from refold.streams.settings import Settings
 
 PLAIN = "security.protocol=SASL_PLAINTEXT\nsasl.mechanism=PLAIN\nsasl.username=ann\nsasl.password=secret-word\n"
@@ -65,8 +67,6 @@ def test_names_and_certificates_are_checked_unless_the_file_says_otherwise() -> 
         (PLAIN.replace("=PLAIN\n", "=GSSAPI\n"), "sasl.mechanism is one of"),
         (PLAIN.replace("sasl.password=secret-word", ""), "sasl.password is missing; PLAIN needs it"),
         ("security.protocol=SSL\nssl.ca.location=/no/such/ca.pem", "certificates, key or ciphers cannot be used"),
-        ("no.such.setting=1", 'No such configuration property: "no.such.setting"'),
-        ("socket.timeout.ms=soon", 'for configuration property "socket.timeout.ms"'),
         (b"\xff\xfe", "it is not UTF-8 text"),
     ],
 )
@@ -101,3 +101,18 @@ def test_in_a_toml_the_file_is_beside_it(tmp_path: Path) -> None:
     (tmp_path / "refold.toml").write_text('kafka = "b:9092"\nkafka_config = "k"\n')
     settings = Settings.load({"REFOLD_CONFIG": str(tmp_path / "refold.toml")})
     assert options_of(settings.kafka_servers())["sasl.username"] == "ann"
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("no.such.setting=1", 'No such configuration property: "no.such.setting"'),
+        ("socket.timeout.ms=soon", 'configuration property "socket.timeout.ms"'),
+    ],
+)
+def test_what_librdkafka_cannot_use_is_no_broker_that_is_away(line: str, says: str, tmp_path: Path) -> None:
+    servers = loaded(tmp_path / "k", line).kafka_servers()
+    for make in (clients.consumer, clients.producer, clients.admin, clients.check_login):
+        with pytest.raises(BadSettings, match=r"^kafka_config: ") as caught:
+            make(servers)
+        assert says in caught.value.message

@@ -6,10 +6,9 @@ librdkafka takes the settings as they are. aiokafka, which reads whole batches, 
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from refold.streams.errors import BadSettings
-from refold.streams.kafka.oauth import OAUTH_NAMES, ClientCredentials
 
 OURS = frozenset(
     [
@@ -54,7 +53,17 @@ OURS = frozenset(
 )
 """Settings that Refold's correctness depends on, that `kafka` gives, or that each client needs otherwise. A file may not
 set them."""
-LOGIN = OAUTH_NAMES | frozenset(
+_OAUTH = frozenset(
+    {
+        "sasl.oauthbearer.method",
+        "sasl.oauthbearer.client.id",
+        "sasl.oauthbearer.client.secret",
+        "sasl.oauthbearer.scope",
+        "sasl.oauthbearer.token.endpoint.url",
+        "https.ca.location",
+    }
+)
+LOGIN = _OAUTH | frozenset(
     [
         "security.protocol",
         "sasl.mechanism",
@@ -74,6 +83,12 @@ LOGIN = OAUTH_NAMES | frozenset(
 """Settings of TLS and of the login that both libraries can follow."""
 _PROTOCOLS = frozenset({"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"})
 _MECHANISMS = frozenset({"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"})
+_TOKEN_NEEDS = (
+    "sasl.oauthbearer.method",
+    "sasl.oauthbearer.client.id",
+    "sasl.oauthbearer.client.secret",
+    "sasl.oauthbearer.token.endpoint.url",
+)
 _NO = frozenset({"false", "f", "0"})
 _YES = frozenset({"true", "t", "1"})
 
@@ -132,6 +147,11 @@ def read_options(path: Path) -> dict[str, str]:
             raise ValueError(f"{path}, line {number}: {fault}")
         options[name] = value
     _check_login(options, path)
+    if protocol_of(options).endswith("SSL"):
+        try:
+            tls_context(options)
+        except OSError as problem:  # of the module ssl, too; its message does not name the file
+            raise ValueError(f"{path}: its certificates, key or ciphers cannot be used ({problem})") from None
     return options
 
 
@@ -166,7 +186,7 @@ def _check_login(options: Mapping[str, str], path: Path) -> None:
         return
     if mechanism not in _MECHANISMS:
         raise ValueError(f"{path}: sasl.mechanism is one of {', '.join(sorted(_MECHANISMS))}")
-    needed = ClientCredentials.NEEDED if mechanism == "OAUTHBEARER" else ("sasl.username", "sasl.password")
+    needed = _TOKEN_NEEDS if mechanism == "OAUTHBEARER" else ("sasl.username", "sasl.password")
     if missing := [name for name in needed if not options.get(name)]:
         raise ValueError(f"{path}: {missing[0]} is missing; {mechanism} needs it")
 
@@ -185,25 +205,8 @@ def mechanism_of(options: Mapping[str, str]) -> str:
     return options.get("sasl.mechanism", options.get("sasl.mechanisms", "")).upper()
 
 
-def of_aiokafka(servers: str) -> dict[str, Any]:
-    """The same login by aiokafka's names. Raises OSError for a file that cannot be read or used."""
-    options = options_of(servers)
-    protocol = protocol_of(options)
-    given: dict[str, Any] = {"security_protocol": protocol}
-    if protocol.endswith("SSL"):
-        given["ssl_context"] = _context(options)
-    if protocol.startswith("SASL_"):
-        given["sasl_mechanism"] = mechanism = mechanism_of(options)
-        if mechanism == "OAUTHBEARER":
-            given["sasl_oauth_token_provider"] = ClientCredentials(options)
-        else:
-            given["sasl_plain_username"] = options["sasl.username"]
-            given["sasl_plain_password"] = options["sasl.password"]
-    return given
-
-
-def _context(options: Mapping[str, str]) -> ssl.SSLContext:
-    """TLS as librdkafka does it: the broker's certificate and name are checked unless the settings say otherwise."""
+def tls_context(options: Mapping[str, str]) -> ssl.SSLContext:
+    """TLS of Python's as librdkafka does it: the broker's certificate and name are checked unless the settings say otherwise."""
     place = options.get("ssl.ca.location")
     folder = place is not None and Path(place).is_dir()
     context = ssl.create_default_context(cafile=None if folder else place, capath=place if folder else None)
