@@ -55,9 +55,8 @@ def ensure_topics(settings: Settings, domains: Domains, db: Database) -> None:
     Raises WrongSettings, WrongPartitions, TopicRecreated, KafkaUnavailable, KafkaRefused.
     """
     clients.check_login(settings.kafka_servers())
-    client = clients.admin(settings.kafka_servers())
+    client, names = clients.admin(settings.kafka_servers()), _logs(settings, domains)
     try:
-        names = _logs(settings, domains)
         _check_presence(client, names, db)
         _create(client, names, settings)
         _check_settings(client, names)
