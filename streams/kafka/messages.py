@@ -46,7 +46,8 @@ def raise_errors(messages: Sequence[Message]) -> None:
     for message in messages:
         error = message.error()
         if error is not None and not error.retriable():
-            raise _fault(message, error) or of_kafka(error, f"{message.topic()}/{message.partition()}")
+            where = f"{message.topic()}/{message.partition()}" if message.topic() else "the consumer's group"
+            raise _fault(message, error) or of_kafka(error, where)
 
 
 def sound(messages: list[Message]) -> tuple[list[Message], dict[Place, LogCorrupt | LogHole]]:
