@@ -34,13 +34,16 @@ HEADERS = {
 def page(name: str, /, status: int = 200, **facts: Any) -> Response[str]:
     """The page of a template. Raises ConsoleExtraMissing."""
     text = _environment().get_template(f"{name}.html").render(facts)
-    return Response(text, status_code=status, media_type=HTML, headers=HEADERS)
+    return Response(text, status_code=status, media_type=HTML, headers=dict(HEADERS))
 
 
-def problem_page(error: RefoldError) -> Response[str]:
-    """The page of an error: what happened and what to do, under the status that the API has for it. Raises ConsoleExtraMissing."""
+def problem_page(error: RefoldError, back: str | None = None) -> Response[str]:
+    """The page of an error: what happened and what to do, under the status that the API has for it. Raises ConsoleExtraMissing.
+
+    `back`: the path of the same page without a query.
+    """
     status, again = status_of(error), retry_after_of(error)
-    found = page("problem", status, error=error, phrase=HTTPStatus(status).phrase, place="")
+    found = page("problem", status, error=error, phrase=HTTPStatus(status).phrase, place="", back=back)
     if again is not None:
         found.headers["Retry-After"] = str(again)
     return found
@@ -48,7 +51,7 @@ def problem_page(error: RefoldError) -> Response[str]:
 
 def style() -> Response[bytes]:
     """The style sheet of all pages."""
-    return Response((TEMPLATES / "console.css").read_bytes(), media_type="text/css", headers=HEADERS)
+    return Response((TEMPLATES / "console.css").read_bytes(), media_type="text/css", headers=dict(HEADERS))
 
 
 def clock(time: str) -> str:

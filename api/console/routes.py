@@ -4,22 +4,32 @@ from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any
 
-from litestar import Response, Router, get
+from litestar import Request, Response, Router, get
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, SkipValidation
 
 from refold.access.roles import Right
+from refold.api.console.copies import copies
 from refold.api.console.errors import ConsoleExtraMissing
 from refold.api.console.flow import behind, boxes
-from refold.api.console.pages import HTML, page, problem_page, style
+from refold.api.console.pages import HEADERS, HTML, page, problem_page, style
+from refold.api.console.queries import OPERATORS, added, chips, from_the_first, of_all, ordered
+from refold.api.console.rows import rows_of
 from refold.api.console.services import ConsoleServices
 from refold.api.http.describe.dictionary_routes import dictionary_of, domains_of
-from refold.api.http.doors.principal import ASKS
+from refold.api.http.doors.principal import ASKS, is_without_login
+from refold.api.http.reads.language.query_string import pairs
+from refold.api.http.reads.planning.plan import MAX_LIMIT
 from refold.api.http.reads.routes import find_model
+from refold.api.http.reads.served_now import as_served
+from refold.api.http.reads.services import ModelServices
+from refold.api.http.wire.paths import ANY
 from refold.schemas.errors import RefoldError
 
 Services = NamedDependency[SkipValidation[ConsoleServices]]
 Page = Response[str]
+AnyRequest = Request[Any, Any, Any]
+_NUMERIC = ("numeric", "bigint", "integer", "smallint", "double", "real")
 
 
 def routes_of(services: ConsoleServices) -> Router:
@@ -45,7 +55,8 @@ def as_page(route: Callable[..., Awaitable[Page]]) -> Callable[..., Awaitable[Pa
         except ConsoleExtraMissing:
             raise
         except RefoldError as error:
-            return problem_page(error)
+            request = given.get("request")
+            return problem_page(error, request.scope["path"] if request is not None and request.url.query else None)
 
     return answered
 
@@ -54,8 +65,7 @@ def as_page(route: Callable[..., Awaitable[Page]]) -> Callable[..., Awaitable[Pa
 @as_page
 async def overview(console: Services) -> Page:
     """The flow of the data, what is behind, and what stands still. Only who may watch the processes sees these."""
-    asks = ASKS.get()
-    seen = console.seen() if asks is None or asks.has(Right.WATCH) else None
+    seen = console.seen() if ASKS.get().has(Right.WATCH) else None
     checks = await console.operations.ready()
     found = [await dictionary_of(console.models, domain) for domain in domains_of(console.models)]
     return page(
@@ -77,14 +87,50 @@ async def data(console: Services) -> Page:
     return page("data", place="data", dictionaries=found)
 
 
-@get("/data/{domain:str}/{name:str}", answers=(HTML,))
+@get("/data/{domain:str}/{name:str}", parameters=ANY, answers=(HTML,))
 @as_page
-async def model(console: Services, domain: FromPath[str], name: FromPath[str]) -> Page:
-    """A read model: what a row is, and where each column comes from."""
-    served = find_model(console.models, domain, name)
-    found = await dictionary_of(console.models, domain)
+async def model(request: AnyRequest, console: Services, domain: FromPath[str], name: FromPath[str]) -> Page:
+    """A read model: a page of rows under the API's own query string, what a row is, and where each column comes from."""
+    raw: bytes = request.scope["query_string"]
+    meant = added(raw)
+    if meant is not None:
+        return Response("", status_code=303, headers=HEADERS | {"Location": f"{request.scope['path']}?{meant}"})
+    origin = f"{request.url.scheme}://{request.headers.get('host', '')}"
+    return await _model(models=console.models, domain=domain, model=name, raw=raw, origin=origin)
+
+
+@as_served
+async def _model(models: ModelServices, domain: str, model: str, raw: bytes, origin: str) -> Page:
+    served = find_model(models, domain, model)
+    found = await dictionary_of(models, domain)
     (entry,) = [one for one in found["read_models"] if one["name"] == served.name]
-    return page("model", place="data", domain=domain, model=entry)
+    rows = await rows_of(models, domain, model, raw)
+    given = list(pairs(raw))
+    query = from_the_first(given)
+    limit = rows.plan.shape.limit if any(name == "limit" for name, _ in given) else MAX_LIMIT
+    return page(
+        "model",
+        place="data",
+        domain=domain,
+        model=entry,
+        rows=rows,
+        looks={one.name: _look(one.sql_type) for one in served.columns},
+        orders={one.name: ordered(given, one.name) for one in served.columns},
+        kept=[pair for pair in given if pair[0] not in {"cursor", "offset"}],
+        chips=chips(given),
+        is_later=rows.plan.seen > 0,
+        query=query,
+        all_rows=of_all(given),
+        operators=OPERATORS,
+        copies=copies(
+            f"{origin}{entry['path']}{'?' * bool(query)}{query}", rows.plan, limit, key=not is_without_login()
+        ),
+    )
+
+
+def _look(sql_type: str) -> str:
+    """The class of a column's cells."""
+    return "number" if sql_type.startswith(_NUMERIC) else "time" if sql_type.startswith(("date", "time")) else ""
 
 
 @get("/console.css", answers=("text/css",))

@@ -30,6 +30,8 @@ from tests.api.test_dictionary import STORE
 
 Client = TestClient[Litestar]
 PAGES = {"overview": "/console", "data": "/console/data", "model": "/console/data/retail/store_daily"}
+NOWHERE = "[[], [], [0, null], null, 0, 0]"
+"""Where a model stands before any event, as Postgres writes it."""
 LAG = Lag("core", "retail.basket.events", 0, 5, 12, 7, 1.5)
 SEEN = Seen([Finding("parked", "<script>alert(1)</script>", "look at it")], lags=[LAG])
 
@@ -52,10 +54,16 @@ class ByName:
 
 
 @pytest.fixture
-def app(world: Any, domains: Domains) -> Litestar:
+def answers() -> dict[str, Any]:
+    """What Postgres answers, by a word of the statement."""
+    return {"refold.freshness": [STORE], "_Page": [("", 0, NOWHERE, None, None, None, 0, 0)]}
+
+
+@pytest.fixture
+def app(world: Any, domains: Domains, answers: dict[str, Any]) -> Litestar:
     async def fetch(statement: Any, parameters: Any = ()) -> list[Any]:
         del parameters
-        return [STORE] if "refold.freshness" in str(statement) else []
+        return next((rows for word, rows in answers.items() if word in str(statement)), [])
 
     models = {(model.domain, model.name): model for model in served_models(["retail"])}
     reads = ModelReads(fetch, world.look_up, world.moved, lambda _: False, world.in_zone)
@@ -108,6 +116,43 @@ def test_a_model_has_its_dictionary_and_a_file_of_each_format(client: Client) ->
     assert missing.headers["content-type"].startswith("text/html")
     assert "model-unknown" in missing.text
     assert "<script" not in missing.text
+
+
+def test_the_rows_are_those_of_the_api_and_every_text_is_escaped(client: Client, answers: dict[str, Any]) -> None:
+    row = '{"store_id":7,"day":"<b>x</b>","revenue":"12.50","paid":null}'
+    answers["_Page"] = [(row, 1, NOWHERE, None, None, None, 1, 0)]
+    path = "/console/data/retail/store_daily"
+    query = "select=store_id,day,revenue,paid&store_id=gte.5&order=revenue.desc&limit=7"
+    text = client.get(f"{path}?{query}").text
+    assert [
+        part for part in ('<td class="number">7</td>', "&lt;b&gt;x&lt;/b&gt;", "12.50", "null") if part not in text
+    ] == []
+    assert "<b>" not in text
+    assert f"{path}?select=store_id,day,revenue,paid&amp;order=revenue.desc" in text, "the query without its filter"
+    assert 'aria-sort="descending"' in text
+    assert (
+        "/v1/retail/store_daily?select=store_id,day,revenue,paid&amp;store_id=gte.5&amp;order=revenue.desc&amp;format=csv"
+        in text
+    )
+    assert "curl &#39;http://testserver.local/v1/retail/store_daily?select=" in text
+    assert "REFOLD_KEY" not in text, "nobody needs a key here"
+    assert "&gt;= &#39;5&#39;::integer" in text
+    assert "LIMIT 7<" in text
+
+
+def test_a_form_leads_to_the_query_string_that_the_api_reads(client: Client) -> None:
+    path = "/console/data/retail/store_daily"
+    for form, meant in (
+        (".column=store_id&.is=gte&.value=5", "store_id=gte.5"),
+        ("day=eq.2017-01-01&cursor=x&.column=limit&.is=in&.value=a,b", "day=eq.2017-01-01&%22limit%22=in.(a,b)"),
+        (".column=paid&.is=not.is.null&.value=", "paid=not.is.null"),
+        (".column=paid&.is=eq&.value=a%26b%3D%0D%0Ac", "paid=eq.a%26b%3D%0D%0Ac"),
+    ):
+        found = client.get(f"{path}?{form}", follow_redirects=False)
+        assert (found.status_code, found.headers["location"]) == (303, f"{path}?{meant}")
+    refused = client.get(f"{path}?store_id=near.5")
+    assert refused.status_code == 400
+    assert "operator-unknown" in refused.text
 
 
 def test_a_page_needs_what_the_request_behind_it_needs(app: Litestar) -> None:

@@ -40,7 +40,7 @@ def answer(request: AnyRequest, asked: Asked, page: Page, total: int | None) -> 
         raise _with(NotOneRow(f"one row is asked for, and the query has {count}"), headers)
     if page.ends is not None and not asked.single:
         headers["Refold-Cursor"] = cursor = asked.plan.cursor_after(page.rows, *page.ends)
-        following = _next_path(request.scope["path"], query, cursor, asked.plan.shape.limit)
+        following = next_path(request.scope["path"], query, cursor, asked.plan.shape.limit)
         if len(following) <= MOST_LINK:
             headers["Link"] = f'<{following}>; rel="next"'
     body = b"" if asked.head else _body(asked, page)
@@ -80,7 +80,7 @@ def _sorted(query: str) -> str:
     return "&".join(sorted(filter(None, query.split("&")), key=lambda part: part.partition("=")[0]))
 
 
-def _next_path(path: str, query: str, cursor: str, limit: int) -> str:
+def next_path(path: str, query: str, cursor: str, limit: int) -> str:
     """The same query behind the cursor; the page's size is written if the `Range` header gave it."""
     kept = _BEHIND.sub("", query).lstrip("&")
     size = [] if re.search(r"(?:^|&)limit=", kept) else [f"limit={limit}"]

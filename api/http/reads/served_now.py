@@ -9,14 +9,14 @@ import logging
 from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from functools import wraps
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
+from litestar import Response
 
 from refold.api.errors import FilterInvalid, OrderInvalid, UnknownParameter
 from refold.api.http.reads.planning.pieces import Piece
 from refold.api.http.reads.services import Fetch, ModelServices
-from refold.api.http.wire.answer import Answer
 from refold.api.http.wire.tasks import ended
 from refold.api.reading_errors import OperatorUnfit, ResourceUnknown, SelectInvalid
 from refold.api.unavailable import ModelNotBuilt, NotPrepared, ReadModelFailed
@@ -25,6 +25,7 @@ from refold.schemas.errors import RefoldError
 from refold.streams.journal import about
 
 Name = tuple[str, str]
+Served = TypeVar("Served", bound=Response[Any])
 OTHER = {"Refold-Declaration": "other"}
 """Header of an answer whose rows are of another declaration than this process has."""
 _LOOK_S, _JUST_S = 1.0, 0.1
@@ -126,11 +127,11 @@ class ServedNow(Mapping[Name, ServedModel]):
             await asyncio.sleep(_LOOK_S)
 
 
-def as_served(route: Callable[..., Awaitable[Answer]]) -> Callable[..., Awaitable[Answer]]:
+def as_served(route: Callable[..., Awaitable[Served]]) -> Callable[..., Awaitable[Served]]:
     """A route of a read model that runs again if it met a table that has just changed. Raises ModelNotBuilt."""
 
     @wraps(route)
-    async def answered(models: ModelServices, domain: str, model: str, **more: Any) -> Answer:
+    async def answered(models: ModelServices, domain: str, model: str, **more: Any) -> Served:
         now = models.models
         if not isinstance(now, ServedNow):
             return await route(models=models, domain=domain, model=model, **more)
