@@ -14,6 +14,7 @@ from refold.api.errors import HeaderInvalid
 from refold.api.http.doors import key_ring
 from refold.api.http.doors.door import Door
 from refold.api.http.doors.key_ring import KeyRing
+from refold.api.http.doors.metrics import REFUSED
 from refold.api.http.doors.needs import need_of
 from refold.api.http.doors.openness import refuse_open
 from refold.api.http.doors.principal import ASKS, Principal, actor_of, is_hidden, shown_domains
@@ -146,8 +147,10 @@ def test_the_actor_is_who_sent_it_and_keys_are_changed_by_admins_alone() -> None
         assert actor_of("retail.basket", "alice") == "till-7 for alice"
         with pytest.raises(HeaderInvalid):
             actor_of("retail.basket", "a" * 200)
+        refused = REFUSED.labels(Forbidden.code)._value.get()
         with pytest.raises(Forbidden):
             actor_of("access.key", None)
+        assert REFUSED.labels(Forbidden.code)._value.get() == refused + 1, "a refused line of a batch is counted"
         assert is_hidden("access")
         assert shown_domains(["access", "retail"]) == ["retail"]
         ASKS.set(Principal("ann", frozenset({Role.ANALYST})))

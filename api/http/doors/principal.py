@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from refold.access.roles import RIGHTS, Right, Role
 from refold.api.access_errors import Forbidden
 from refold.api.errors import HeaderInvalid
+from refold.api.http.doors.metrics import REFUSED
 from refold.streams.access_settings import ACCESS
 
 _LONGEST = 200
@@ -55,8 +56,12 @@ def shown_domains(names: Iterable[str]) -> list[str]:
 
 
 def require_sending(category: str) -> None:
-    """Raise Forbidden if who asks may not send commands to a category."""
-    ASKS.get().require(Right.ADMINISTER if category.startswith(f"{ACCESS}.") else Right.SEND)
+    """Raise Forbidden if who asks may not send commands to a category. It is counted here, as the answer to a batch is none of a refusal."""
+    try:
+        ASKS.get().require(Right.ADMINISTER if category.startswith(f"{ACCESS}.") else Right.SEND)
+    except Forbidden:
+        REFUSED.labels(Forbidden.code).inc()
+        raise
 
 
 def actor_of(category: str, said: str | None) -> str | None:
