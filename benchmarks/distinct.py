@@ -1,8 +1,8 @@
-"""Measures what a column of distinct values costs: `python -m benchmarks.distinct [--lines 1000000]`. Last line JSON.
+"""Measures what a column of distinct values and one of a median cost: `python -m benchmarks.distinct [--lines 1000000]`. Last line JSON.
 
 Scanned lines of a grocer are folded into a table of stores and days, without the column and with the number of different
-products, alternating, and into a table that has the product in its key, of which a view counts: rebuilt in batches, then followed live in chunks of 40 lines. Reading and decoding are not
-measured: both do the same.
+products, alternating, and into a table that has the product in its key, of which a view counts: rebuilt in batches, then followed live in chunks of 40 lines. Likewise
+into a row for each store, without and with the median of the amounts, of which each store has thousands. Reading and decoding are not measured: all do the same.
 """
 
 import argparse
@@ -95,7 +95,14 @@ def main() -> None:
             units={},
         )
     )
-    layouts = {"without": without, "with": with_it, "keyed": by_product}
+    amounts = events(BASKET, ItemScanned).median("amount", "Median.")
+    stores, medians = (
+        layout_of(
+            replace(STORE_DAILY, key={"store_id": STORE_DAILY.key["store_id"]}, columns=gathered | more, units={})
+        )
+        for more in ({}, {"median": amounts})
+    )
+    layouts = {"without": without, "with": with_it, "keyed": by_product, "stores": stores, "medians": medians}
     found: dict[str, list[dict[str, float]]] = {name: [] for name in layouts}
     with TemporaryDirectory() as folder, Servers(Path(folder), say, kafka=False) as servers:
         Path(folder).chmod(0o755)
@@ -105,11 +112,14 @@ def main() -> None:
                 for name, layout in layouts.items():
                     found[name].append(measured(db, layout, frame))
                     say(f"{name}: {found[name][-1]}")
-    medians = {
-        name: {what: median(one[what] for one in rounds) for what in rounds[0]} for name, rounds in found.items()
+    middle = {name: {what: median(one[what] for one in rounds) for what in rounds[0]} for name, rounds in found.items()}
+    pairs = {"": ("with", "without"), "median_": ("medians", "stores")}
+    ratios = {
+        f"{of}{what}_ratio": round(middle[one][what] / middle[other][what], 2)
+        for of, (one, other) in pairs.items()
+        for what in middle[one]
     }
-    ratios = {f"{what}_ratio": round(medians["with"][what] / medians["without"][what], 2) for what in medians["with"]}
-    print(json.dumps({"lines": frame.height, "rounds": ROUNDS} | ratios | medians))
+    print(json.dumps({"lines": frame.height, "rounds": ROUNDS} | ratios | middle))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 Two averages do not merge; their sums and counts do. So the parts are hidden columns, and the shown one is computed from them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from refold.projections.declaring.conditions import Arithmetic, Value
@@ -28,6 +28,14 @@ class Aggregate:
 def aggregate(name: str, column: Computed, where: str) -> Aggregate:
     """The parts of a computed column. Raises BadDeclaration."""
     return _KINDS[column.gather](name, column, where)
+
+
+def order_column(column: Column, columns: Iterable[Column]) -> str | None:
+    """The hidden order column of a first or last. Columns that choose alike among the same events share it."""
+    if column.gather not in {"first", "last"}:
+        return None
+    alike = list(dict.fromkeys((c.gather, c.of) for c in columns if c.gather in {"first", "last"}))
+    return f"_{column.gather}_{alike.index((column.gather, column.of)) + 1}"
 
 
 def part_name(name: str, part: str) -> str:

@@ -24,7 +24,7 @@ from refold.projections.declaring.gathering import Column, Computed, Events, Key
 from refold.projections.declaring.indexes import Indexes, check_indexes
 from refold.projections.declaring.links import Link, check_links
 from refold.projections.declaring.served_types import served_type
-from refold.projections.declaring.sql_types import ColumnType, of_python, places_fault, sum_of
+from refold.projections.declaring.sql_types import BOOLEAN, TEXT, ColumnType, of_python, places_fault, sum_of
 from refold.projections.declaring.texts import domain_of, stream_name, stream_text, with_texts
 from refold.projections.declaring.value_types import check_condition, value_type
 from refold.projections.declaring.view_sql import fault_of
@@ -252,6 +252,8 @@ def _check_columns(name: str, columns: Mapping[str, Column]) -> None:
             found = _check_value(where, column.of.types, column.value)
             if column.gather == "sum":
                 sum_of(found, where)
+            if column.gather == "quantile" and found in (TEXT, BOOLEAN):
+                raise BadDeclaration(f"{where}: only numbers, dates and times have a quantile, not {found.sql}")
 
 
 def _check_shown(name: str, shown: Mapping[str, ShownColumn]) -> None:

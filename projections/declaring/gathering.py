@@ -1,6 +1,9 @@
 """What an author gathers from events: which events, under which condition, and what a column or a part of a key makes of them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from decimal import Decimal
+from fractions import Fraction
 from typing import Literal
 
 from refold.projections.declaring.conditions import Condition
@@ -12,9 +15,29 @@ from refold.schemas.rejections import RejectedCommand
 from refold.schemas.upcast import upcasts_of
 
 Gather = Literal[
-    "count", "sum", "min", "max", "first", "last", "value", "avg", "stddev", "variance", "any", "all", "distinct"
+    "count",
+    "sum",
+    "min",
+    "max",
+    "first",
+    "last",
+    "value",
+    "avg",
+    "stddev",
+    "variance",
+    "any",
+    "all",
+    "distinct",
+    "quantile",
+    "most_common",
+    "counted",
 ]
-"""`value`: that of the one event of the row, in an event table. Of `avg` and those behind it a row holds parts (`aggregates`)."""
+"""`value`: that of the one event of the row, in an event table. Of `avg` to `all` a row holds parts (`aggregates`).
+
+`counted`: the values from which a quantile or most common one is picked, which no author names.
+"""
+_PLACES = 9
+"""Most decimal places of a quantile. With them, ranks among any number of events that fits in memory have 64 bits."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +90,21 @@ class Events:
         The values lie in a table of their own beside the model's.
         """
         return Column("distinct", self, _expression(of), doc)
+
+    def quantile(self, of: str | Expression, q: float | Decimal, doc: str) -> "Picked":
+        """The least value that at least the share `q` (0 to 1) of the values do not exceed; null without values.
+
+        It is one of the values, as of SQL's `percentile_disc`. The values lie in a table of their own, with their counts.
+        """
+        return Picked("quantile", self, _expression(of), doc, _share(q))
+
+    def median(self, of: str | Expression, doc: str) -> "Picked":
+        """The quantile 0.5: the middle value, of an even number of values the lower one of the middle two."""
+        return self.quantile(of, 0.5, doc)
+
+    def most_common(self, of: str | Expression, doc: str) -> "Picked":
+        """The value that occurs most often, of several such ones the least; null without values."""
+        return Picked("most_common", self, _expression(of), doc)
 
     def avg(self, of: str | Expression, doc: str, scale: int | None = None) -> "Computed":
         """The average of the values that are not null, rounded to `scale` places; null without any.
@@ -131,6 +169,24 @@ class Computed(Column):
 
 
 @dataclass(frozen=True)
+class Picked(Column):
+    """A column that is picked from the counted values of its row. `share`: that of a quantile; None: the most common value."""
+
+    share: Fraction | None = None
+
+
+def counted_columns(picks: Iterable[Picked]) -> dict[str, Column]:
+    """The hidden columns of counted values. Columns that are picked from the same values share them."""
+    alike = dict.fromkeys(map(counted_of, picks))
+    return {f"_values_{number}": one for number, one in enumerate(alike, 1)}
+
+
+def counted_of(pick: Picked) -> Column:
+    """What gathers the values from which a column is picked."""
+    return Column("counted", pick.of, pick.value, "")
+
+
+@dataclass(frozen=True)
 class Key:
     """A column of a rollup's key. `doc`: its text for people; empty: that of its field."""
 
@@ -145,6 +201,17 @@ def key(value: str | Expression, doc: str = "") -> Key:
 
 def _expression(of: str | Expression) -> Expression:
     return Field(of) if isinstance(of, str) else of
+
+
+def _share(q: object) -> Fraction:
+    """A quantile's share, exactly as it is written. Raises BadDeclaration."""
+    is_number = isinstance(q, int | float | Decimal) and not isinstance(q, bool) and Decimal(str(q)).is_finite()
+    if not is_number or not 0 <= Decimal(str(q)) <= 1:
+        raise BadDeclaration(f"quantile() takes a share from 0 to 1, such as 0.9, not {q!r:.100}")
+    share = Fraction(str(q))
+    if 10**_PLACES % share.denominator:
+        raise BadDeclaration(f"quantile() takes a share of at most {_PLACES} decimal places, not {q!r:.100}")
+    return share
 
 
 def _condition(said: object, where: str) -> Condition:

@@ -136,7 +136,7 @@ class GatheredSteps:
     def copied(self) -> Self:
         if self._row is None:
             return type(self)(self._layout, self._key)
-        sets = {part.name: set(self._row[part.name]) for part in self._layout.sets}
+        sets = {part.name: copy(self._row[part.name]) for part in self._layout.sets}
         return type(self)(self._layout, self._key, self._row | sets)
 
 

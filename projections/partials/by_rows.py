@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+from refold.projections.declaring.aggregates import order_column
 from refold.projections.declaring.declaration import Entity, EventType, Rollup, handled
 from refold.projections.declaring.expressions import ByEvent, TypeName
 from refold.projections.declaring.gathering import Column
@@ -21,7 +22,8 @@ from refold.projections.partials.partial import TIME_SHIFT
 from refold.projections.partials.places import PLACES
 from refold.projections.partials.row_values import Row, condition_of, value_of
 from refold.projections.partials.value_sets import bounded_by
-from refold.projections.tables.layout import DELETED, VERSION, Layout, Merge, Stored, order_column
+from refold.projections.tables.layout import DELETED, VERSION, Layout, Merge, Stored
+from refold.projections.tables.picked import CountedValues
 from refold.schemas.arithmetic import EXACT
 from refold.schemas.binary import micros_of
 from refold.schemas.columns import envelope as m
@@ -48,7 +50,11 @@ def partial_columns(layout: Layout, events: Mapping[EventType, Sequence[Row]]) -
     ordered = sorted(rows, key=lambda key: [(part is not None, part) for part in key])
     columns = {name: [key[place] for key in ordered] for place, name in enumerate(layout.key_names)}
     columns |= {part.name: [rows[key][part.name] for key in ordered] for part in layout.columns}
-    return columns | {part.name: list(map(sorted, columns[part.name])) for part in layout.sets}
+    return columns | {part.name: [_listed(held) for held in columns[part.name]] for part in layout.sets}
+
+
+def _listed(held: set[Any] | CountedValues) -> list[Any]:
+    return held.listed() if isinstance(held, CountedValues) else sorted(held)
 
 
 def identity_row(layout: Layout) -> Row:
@@ -62,6 +68,8 @@ def _identity(part: Stored) -> Any:
         return EXACT.scaleb(Decimal(0), -dtype.scale) if isinstance(dtype, pl.Decimal) and dtype.scale else 0
     if part.merge is Merge.UNION:
         return set()
+    if part.merge is Merge.COUNTED:
+        return CountedValues()
     return 0 if part.name in (VERSION, DELETED) else None
 
 
@@ -109,8 +117,11 @@ def _key_part(layout: Layout, kind: EventType, name: str) -> Callable[[Row], Any
 
 def _gathering(layout: Layout, kind: EventType) -> list[Step]:
     columns = {name: column for name, column in layout.gathers.items() if kind in column.of.types}
-    plain = [_step(kind, name, c) for name, c in columns.items() if c.gather not in {"first", "last", "distinct"}]
-    plain += [_member(layout, kind, name, c) for name, c in columns.items() if c.gather == "distinct"]
+    sets = {part.name for part in layout.sets}
+    plain = [
+        _step(kind, name, c) for name, c in columns.items() if name not in sets and c.gather not in {"first", "last"}
+    ]
+    plain += [_member(layout, kind, name, c) for name, c in columns.items() if name in sets]
     chosen: dict[str, dict[str, Column]] = {}
     for name, column in columns.items():
         order = order_column(column, layout.gathers.values())

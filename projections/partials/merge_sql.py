@@ -7,6 +7,7 @@ import polars as pl
 from psycopg import sql
 
 from refold.projections.declaring.sql_types import TEXT
+from refold.projections.partials.picked_rows import nulls_of, picking
 from refold.projections.partials.value_sets import side_rows, without_sets
 from refold.projections.partials.wide_sums import Partial, Values, writable
 from refold.projections.tables.layout import DELETED, VERSION, Layout, Merge, Stored
@@ -28,9 +29,17 @@ def add(db: Statements, layout: Layout, schema: str, partial: Partial) -> None:
             ended = [literal(rows[layout.key_names[0]]), literal(rows[DELETED])]
             for side in layout.sides:
                 db.execute(_ending_arrays(layout, side, schema), ended)
-        values = [literal(of_it[name]) for side, of_it in zip(layout.sides, sides, strict=True) for name in side.names]
-        values += [literal(rows[part.name]) for part in layout.stored if part not in layout.sets]
+        of_sides = dict(zip(layout.sides, sides, strict=True))
+        values = [literal(of_sides[side][name]) for side in _sides(layout, Merge.UNION) for name in side.names]
+        written = without_sets(layout, rows) if layout.picks else rows
+        values += [literal(written[part.name]) for part in _written(layout)]
         db.execute(_from_arrays(layout, schema), values)
+        for side in _sides(layout, Merge.COUNTED):
+            db.execute(_from_arrays(side, schema), [literal(of_sides[side][name]) for name in side.names])
+        if layout.picks:
+            keys = [literal(rows[name]) for name in layout.key_names]
+            for nulls in nulls_of([rows[name] for name in layout.key_names]):
+                db.execute(_picking_arrays(layout, schema, nulls), keys)
 
 
 def add_from(db: Database, layout: Layout, schema: str, suffix: str) -> None:
@@ -44,8 +53,15 @@ def add_from(db: Database, layout: Layout, schema: str, suffix: str) -> None:
 
     for side in layout.sides if layout.deletes else ():
         db.execute(_ending(layout, side, schema, rows(layout, _identifiers([layout.key_names[0], DELETED]))))
-    sides = [rows(side, _names(side)) for side in layout.sides]
-    db.execute(_insert(layout, schema, rows(layout, _written(layout)), sides))
+    sides = [rows(side, _names(side)) for side in _sides(layout, Merge.UNION)]
+    db.execute(_insert(layout, schema, rows(layout, _identifiers([part.name for part in _written(layout)])), sides))
+    for side in _sides(layout, Merge.COUNTED):
+        db.execute(_insert(side, schema, rows(side, _names(side)), []))
+    if layout.picks:
+        keys = rows(layout, _identifiers(layout.key_names))
+        are_null = sql.SQL(", ").join(sql.SQL("{} IS NULL").format(sql.Identifier(name)) for name in layout.key_names)
+        for nulls in db.execute(sql.SQL("SELECT DISTINCT {} FROM {}").format(are_null, beside(layout))).fetchall():
+            db.execute(picking(layout, schema, keys, nulls))
 
 
 def copy(
@@ -63,7 +79,7 @@ def copy(
     rows = rows if isinstance(rows, pl.DataFrame) else pl.DataFrame(rows)
     if rows.is_empty():
         return
-    rows = without_sets(layout, rows)
+    rows = pl.DataFrame(without_sets(layout, rows.to_dict()))
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv, NULL '')").format(target, _names(layout))
     with db.cursor() as cursor, cursor.copy(statement) as out:
         for part in rows.select(part.name for part in layout.stored).iter_slices(slice_rows):
@@ -80,14 +96,18 @@ def copy(
 @cache
 def _from_arrays(layout: Layout, schema: str) -> bytes:
     """The statement as bytes: composing it again costs more than sending it."""
-    sides = [_unnested(side.stored) for side in layout.sides]
-    rows = _unnested([part for part in layout.stored if part not in layout.sets])
-    return _insert(layout, schema, rows, sides).as_bytes()
+    sides = [_unnested(side.stored) for side in _sides(layout, Merge.UNION)]
+    return _insert(layout, schema, _unnested(_written(layout)), sides).as_bytes()
 
 
 @cache
 def _ending_arrays(layout: Layout, side: Layout, schema: str) -> bytes:
     return _ending(layout, side, schema, _unnested([*layout.keys, layout.part(DELETED)])).as_bytes()
+
+
+@cache
+def _picking_arrays(layout: Layout, schema: str, nulls: tuple[bool, ...]) -> bytes:
+    return picking(layout, schema, _unnested(layout.keys), nulls).as_bytes()
 
 
 def _unnested(parts: Sequence[Stored]) -> sql.Composed:
@@ -128,7 +148,7 @@ def _new_values(layout: Layout, schema: str, sides: Sequence[sql.Composable]) ->
     keys = _identifiers(layout.key_names)
     return sql.SQL(", ").join(
         sql.SQL(_NEW).format(**_counts(side), side=table(side, schema), names=_names(side), values=values, keys=keys)
-        for side, values in zip(layout.sides, sides, strict=True)
+        for side, values in zip(_sides(layout, Merge.UNION), sides, strict=True)
     )
 
 
@@ -138,7 +158,11 @@ def _with_numbers(layout: Layout, rows: sql.Composable) -> sql.Composed:
     collated = {part.name: sql.SQL(' COLLATE "C"' if part.type == TEXT else "") for part in layout.keys}
     of_row = sql.SQL(", ").join(sql.SQL("{}{}").format(sql.Identifier("p", name), c) for name, c in collated.items())
     join = sql.SQL("LEFT JOIN {number} ON {number}.key = ROW({row})")
-    counts = {part.name: _counts(side)["number"] for part, side in zip(layout.sets, layout.sides, strict=True)}
+    counts = {
+        part.name: _counts(side)["number"]
+        for part, side in zip(layout.sets, layout.sides, strict=True)
+        if part.merge is Merge.UNION
+    }
     columns = [
         sql.SQL("coalesce({}.number, 0)").format(counts[name]) if name in counts else sql.Identifier("p", name)
         for name in layout.names
@@ -158,9 +182,14 @@ def _names(layout: Layout) -> sql.Composed:
     return _identifiers(layout.names)
 
 
-def _written(layout: Layout) -> sql.Composed:
-    """The columns that a partial gives, without the numbers that the side tables tell."""
-    return _identifiers([part.name for part in layout.stored if part not in layout.sets])
+def _written(layout: Layout) -> list[Stored]:
+    """The columns that a partial gives, without the numbers of new values, which the side tables tell."""
+    return [part for part in layout.stored if part.merge is not Merge.UNION]
+
+
+def _sides(layout: Layout, merge: Merge) -> list[Layout]:
+    """The side tables of the sets that merge so."""
+    return [side for part, side in zip(layout.sets, layout.sides, strict=True) if part.merge is merge]
 
 
 def _identifiers(names: Sequence[str]) -> sql.Composed:
@@ -180,6 +209,8 @@ _ENDING = """
 _RULES = {
     Merge.ADD: "t.{c} + excluded.{c}",
     Merge.UNION: "t.{c} + excluded.{c}",  # the number of values that were new
+    Merge.COUNTED: "t.{c} + excluded.{c}",
+    Merge.PICK: "t.{c}",  # until it is picked again
     Merge.LEAST: "least(t.{c}, excluded.{c})",
     Merge.GREATEST: "greatest(t.{c}, excluded.{c})",
     Merge.EARLIER: "CASE WHEN t.{o} IS NULL OR excluded.{o} < t.{o} THEN excluded.{c} ELSE t.{c} END",

@@ -10,6 +10,7 @@ from decimal import Context
 
 import polars as pl
 
+from refold.projections.declaring.aggregates import order_column
 from refold.projections.declaring.declaration import Entity, EventType, Rollup, handled
 from refold.projections.declaring.expressions import (
     ByEvent,
@@ -25,7 +26,7 @@ from refold.projections.partials.column_values import condition_of, value_of, wo
 from refold.projections.partials.places import PLACE, placed
 from refold.projections.partials.value_sets import united, with_sets
 from refold.projections.partials.wide_sums import LIMB, limbs, low
-from refold.projections.tables.layout import DELETED, VERSION, Layout, Merge, Stored, order_column
+from refold.projections.tables.layout import DELETED, VERSION, Layout, Merge, Stored
 from refold.schemas.columns import envelope as m
 
 Frames = Mapping[EventType, pl.DataFrame]
@@ -76,7 +77,7 @@ def _by_key(layout: Layout, rows: pl.DataFrame) -> pl.DataFrame:
     """Merge several partials' rows of one key; a single partial already has one row for each key."""
     if layout.deletes:
         rows = _since_last_delete(layout, rows)
-    parts = [part for part in layout.columns if part not in layout.sets]
+    parts = [part for part in layout.columns if part not in layout.sets and part.name not in layout.picks]
     merges = [_merge(part, name).alias(name) for part in parts for name in _held(part) if name in rows.columns]
     return united(layout, rows, rows.group_by(layout.key_names).agg(merges))
 
@@ -96,7 +97,7 @@ def _merge(part: Stored, name: str) -> pl.Expr:
             return value.max_by(str(part.order))
         case Merge.REPLACE:
             return value.max_by(VERSION)
-    raise TypeError(part.merge)  # sets are united by themselves
+    raise TypeError(part.merge)  # sets are united by themselves, and what is picked from them is null
 
 
 def _identity(part: Stored) -> int | None:
@@ -146,11 +147,9 @@ def _of_type(layout: Layout, kind: EventType, frame: pl.DataFrame) -> pl.DataFra
         if isinstance(model, Rollup)
         else [pl.col(m.STREAM).alias(model.key_name)]
     )
+    sets = {part.name for part in layout.sets}
     sums = [
-        found
-        for name, column in columns.items()
-        if column.gather != "distinct"
-        for found in _gathered(layout, kind, name, column)
+        found for name, column in columns.items() if name not in sets for found in _gathered(layout, kind, name, column)
     ]
     found = frame.group_by(keys).agg(*sums, *_orders(kind, layout.gathers, ordered), *_versions(layout, kind))
     found = found.with_columns(_order_texts(layout, kind, found.columns)).select(_cast(layout, found.columns))

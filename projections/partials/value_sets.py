@@ -14,7 +14,8 @@ from refold.projections.declaring.sql_types import TEXT
 from refold.projections.partials.column_values import condition_of, value_of
 from refold.projections.partials.long_keys import Bounded, bounded_column, bounded_text
 from refold.projections.partials.wide_sums import Values
-from refold.projections.tables.layout import VALUE, Layout, Stored
+from refold.projections.tables.layout import Layout, Merge, Stored
+from refold.projections.tables.picked import COUNT, VALUE, picked_of, picking, total_of
 from refold.schemas.columns import envelope as m
 
 MOST_BYTES = 400
@@ -22,7 +23,7 @@ MOST_BYTES = 400
 
 With the key before it, a value still fits an index row of Postgres.
 """
-_BESIDE, _HOLDS = " beside", " holds"  # the blanks keep them apart from authors' names
+_BESIDE, _HOLDS, _ROW = " beside", " holds", " row"  # the blanks keep them apart from authors' names
 
 
 def with_sets(
@@ -51,7 +52,7 @@ def _gathered(
         (pl.lit(value=True) if condition is None else condition_of(kind, condition)).alias(_HOLDS),
     ).filter(_HOLDS)
     pairs = pairs.select(*(pl.col(one.name).cast(one.type.dtype) for one in layout.keys), part.name)
-    pairs = pairs.drop_nulls(part.name).unique()
+    pairs = pairs.drop_nulls(part.name).group_by(pl.all()).agg(pl.len().cast(pl.Int64).alias(COUNT))
     if part.members == TEXT:
         pairs = pairs.with_columns(bounded_column(pairs[part.name], MOST_BYTES).alias(part.name))
     return _listed(layout, pairs, part)
@@ -61,13 +62,27 @@ def united(layout: Layout, rows: pl.DataFrame, found: pl.DataFrame) -> pl.DataFr
     """The merged rows (`found`) with the unions of the sets of several partials' rows."""
     for part in layout.sets:
         if part.name in rows.columns:
-            pairs = rows.select(*layout.key_names, part.name).explode(part.name).drop_nulls(part.name).unique()
-            found = _joined(layout, found, _listed(layout, pairs, part))
+            pairs = _exploded(rows.select(*layout.key_names, part.name), part)
+            if part.merge is Merge.COUNTED:
+                pairs = pairs.group_by(*layout.key_names, part.name).agg(pl.col(COUNT).sum())
+            found = _joined(layout, found, _listed(layout, pairs.unique(), part))
     return found
 
 
+def _exploded(rows: pl.DataFrame, part: Stored) -> pl.DataFrame:
+    """A row for each value of each row, with its number if the values are counted."""
+    pairs = rows.explode(part.name).drop_nulls(part.name)
+    if part.merge is Merge.COUNTED:
+        value, number = (pl.col(part.name).struct.field(name) for name in (VALUE, COUNT))
+        pairs = pairs.with_columns(value.alias(part.name), number.alias(COUNT))
+    return pairs
+
+
 def _listed(layout: Layout, pairs: pl.DataFrame, part: Stored) -> pl.DataFrame:
-    return pairs.sort(part.name).group_by(layout.key_names).agg(part.name)
+    value = pl.col(part.name)
+    if part.merge is Merge.COUNTED:
+        value = pl.struct(value.alias(VALUE), COUNT).alias(part.name)
+    return pairs.sort(part.name).group_by(layout.key_names).agg(value)
 
 
 def _joined(layout: Layout, found: pl.DataFrame, sets: pl.DataFrame) -> pl.DataFrame:
@@ -83,22 +98,48 @@ def _bounded(text: str | None) -> str | None:
     return bounded_text(text, MOST_BYTES)
 
 
-def without_sets(layout: Layout, rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows with the number of each set's values."""
-    return rows.with_columns(pl.col(part.name).list.len().cast(part.type.dtype) for part in layout.sets)
+def without_sets(layout: Layout, rows: Mapping[str, Values]) -> Mapping[str, Values]:
+    """The rows with the number of each set's values, and with what is picked from them."""
+    found = dict(rows)
+    for part in layout.sets:
+        held = rows[part.name]
+        picks = {name: pick for name, pick in layout.picks.items() if layout.part(name).order == part.name}
+        if isinstance(held, pl.Series):
+            found |= _picked(held, part, {name: picking(pick) for name, pick in picks.items()})
+        elif part.merge is Merge.COUNTED:
+            found |= {name: [picked_of(pick, some) for some in held] for name, pick in picks.items()}
+            found[part.name] = [total_of(some) for some in held]
+        else:
+            found[part.name] = list(map(len, held))
+    return found
+
+
+def _picked(held: pl.Series, part: Stored, picks: Mapping[str, pl.Expr]) -> dict[str, pl.Series]:
+    """The number of each row's values, and what is picked from them. The values of a row are in order."""
+    if part.merge is not Merge.COUNTED:
+        return {part.name: held.list.len().cast(part.type.dtype)}
+    rows = pl.DataFrame({_ROW: pl.int_range(held.len(), eager=True), part.name: held})
+    pairs = _exploded(rows, part).rename({part.name: VALUE})
+    found = pairs.group_by(_ROW).agg(
+        pl.col(COUNT).sum().alias(part.name), *(pick.alias(name) for name, pick in picks.items())
+    )
+    joined = rows.select(_ROW).join(found, on=_ROW, how="left", maintain_order="left").drop(_ROW)
+    return joined.with_columns(pl.col(part.name).fill_null(0)).to_dict()
 
 
 def side_rows(layout: Layout, rows: Mapping[str, Values]) -> list[Mapping[str, Values]]:
     """The rows of each side table, of rows of the stored columns: a row for each value of a set."""
-    return [_side_rows(layout, rows, part.name) for part in layout.sets]
+    return [_side_rows(layout, rows, part) for part in layout.sets]
 
 
-def _side_rows(layout: Layout, rows: Mapping[str, Values], name: str) -> Mapping[str, Values]:
-    values, keys = rows[name], layout.key_names
+def _side_rows(layout: Layout, rows: Mapping[str, Values], part: Stored) -> Mapping[str, Values]:
+    values, keys = rows[part.name], layout.key_names
     if isinstance(values, pl.Series):
-        frame = pl.DataFrame({key: rows[key] for key in keys} | {VALUE: values})
-        exploded = frame.explode(VALUE).drop_nulls(VALUE)
-        return {column: exploded[column] for column in (*keys, VALUE)}
+        exploded = _exploded(pl.DataFrame({key: rows[key] for key in keys} | {part.name: values}), part)
+        return exploded.rename({part.name: VALUE}).to_dict()
     places = [place for place, some in enumerate(values) for _ in some]
     found: dict[str, Values] = {key: [rows[key][place] for place in places] for key in keys}
-    return found | {VALUE: [value for some in values for value in some]}
+    members = [value for some in values for value in some]
+    if part.merge is not Merge.COUNTED:
+        return found | {VALUE: members}
+    return found | {name: [one[name] for one in members] for name in (VALUE, COUNT)}

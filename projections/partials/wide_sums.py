@@ -57,7 +57,7 @@ def _second(
         return values.gather(list(rows)) if isinstance(values, pl.Series) else [values[row] for row in rows]
     if rest is not None:
         return _as(values, [rest.get(row, 0) for row in rows])
-    nothing: list[Any] = [[] if part.merge is Merge.UNION else 0 if part.merge is Merge.ADD else None] * len(rows)
+    nothing: list[Any] = [[] if part.members is not None else 0 if part.merge is Merge.ADD else None] * len(rows)
     return pl.Series(nothing, dtype=part.held) if isinstance(values, pl.Series) else nothing
 
 

@@ -9,13 +9,12 @@ from collections.abc import Mapping, Sequence
 from psycopg import sql
 
 from refold.projections.tables.builds import Build
-from refold.projections.tables.layout import VALUE, Layout
+from refold.projections.tables.layout import Layout
 from refold.projections.tables.names import table
+from refold.projections.tables.picked import COUNT, VALUE
 
 # Sums of hashes need no order and little memory, however many values a row has.
-_DIGEST = (
-    "md5(concat(count(*), ' ', sum(hashtextextended({value}::text, 0)), ' ', sum(hashtextextended({value}::text, 1))))"
-)
+_DIGEST = "md5(concat(count(*), ' ', sum(hashtextextended({text}, 0)), ' ', sum(hashtextextended({text}, 1))))"
 _OF_TABLE = "LEFT JOIN (SELECT ROW({keys}) AS key, {digest} AS digest FROM {side} v GROUP BY {keys}) {name} ON {name}.key = ROW({of_row})"
 _OF_ROW = "(SELECT {digest} FROM {side} v WHERE {same} HAVING count(*) > 0)"
 _DELETE = "DELETE FROM {theirs} v USING {differing} d JOIN {keys} k ON k.{number} = d.number WHERE {same}"
@@ -28,7 +27,7 @@ def joined(layout: Layout, build: Build) -> sql.Composed:
     keys, of_row = (sql.SQL(", ").join(sql.Identifier(alias, name) for name in layout.key_names) for alias in "vt")
     return sql.SQL(" ").join(
         sql.SQL(_OF_TABLE).format(
-            keys=keys, of_row=of_row, digest=_digest(), side=table(side, build.schema), name=_name(side)
+            keys=keys, of_row=of_row, digest=_digest(side), side=table(side, build.schema), name=_name(side)
         )
         for side in layout.sides
     )
@@ -42,7 +41,10 @@ def digests_joined(layout: Layout) -> sql.Composed:
 def digests_of_row(layout: Layout, build: Build, same: sql.Composable) -> sql.Composed:
     """The same for a single row. `same`: the condition on the values `v` of its key."""
     return _array(
-        [sql.SQL(_OF_ROW).format(digest=_digest(), side=table(side, build.schema), same=same) for side in layout.sides]
+        [
+            sql.SQL(_OF_ROW).format(digest=_digest(side), side=table(side, build.schema), same=same)
+            for side in layout.sides
+        ]
     )
 
 
@@ -90,8 +92,12 @@ def _array(digests: Sequence[sql.Composable]) -> sql.Composed:
     return sql.SQL("ARRAY[{}]::text[]").format(sql.SQL(", ").join(digests))
 
 
-def _digest() -> sql.Composed:
-    return sql.SQL(_DIGEST).format(value=sql.Identifier("v", VALUE))
+def _digest(side: Layout) -> sql.Composed:
+    """The digest of a side table's values, and of their numbers if it has some."""
+    text = sql.SQL("{}::text").format(sql.Identifier("v", VALUE))
+    if side.columns:
+        text = sql.SQL("ROW({}, {})::text").format(sql.Identifier("v", VALUE), sql.Identifier("v", COUNT))
+    return sql.SQL(_DIGEST).format(text=text)
 
 
 def _name(side: Layout) -> sql.Identifier:

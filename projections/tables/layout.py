@@ -8,20 +8,21 @@ from functools import cached_property
 
 import polars as pl
 
-from refold.projections.declaring.aggregates import aggregate
+from refold.projections.declaring.aggregates import aggregate, order_column
 from refold.projections.declaring.declaration import Entity, Model, Rollup, handled
 from refold.projections.declaring.field_types import common_type
 from refold.projections.declaring.formulas import typed
-from refold.projections.declaring.gathering import Column, Computed, Events
+from refold.projections.declaring.gathering import Column, Computed, Events, Picked, counted_columns, counted_of
 from refold.projections.declaring.sql_types import BIGINT, LONG_DIGITS, TEXT, ColumnType, decimal, of_python, sum_of
 from refold.projections.declaring.value_types import value_type
 from refold.projections.errors import BadDeclaration
 from refold.projections.tables.derived import Derived
+from refold.projections.tables.picked import COUNT, VALUE
 
 _KEYS, _COLUMNS = 32, 1600
 VERSION, DELETED = "_version", "_deleted"
-SIDE, VALUE = "Values", "Value"
-"""Names of our own, of a side table and its column: authors' names have no upper case."""
+SIDE = "Values"
+"""A name of our own, of side tables: authors' names have no upper case."""
 
 
 class Merge(Enum):
@@ -33,6 +34,8 @@ class Merge(Enum):
     EARLIER = "earlier"  # the value with the smaller order column
     LATER = "later"
     UNION = "union"  # a partial holds a set of values; the table holds their number, and a side table the values
+    COUNTED = "counted"  # the same with a number beside each value; the table holds the sum of the numbers
+    PICK = "pick"  # picked in the table from the counted values of the column `order`; null in a partial
     REPLACE = "replace"  # the newer row as a whole: for `evolve`, where order is total
 
 
@@ -40,7 +43,7 @@ class Merge(Enum):
 class Stored:
     """A column of a table. `order` names the hidden column that decides between two values.
 
-    A column without `doc` is hidden. `members`: the type of the values of a set (UNION), whose number has `type`.
+    A column without `doc` is hidden. `members`: the type of the values of a set (UNION, COUNTED), whose number has `type`.
     """
 
     name: str
@@ -54,7 +57,10 @@ class Stored:
     @property
     def held(self) -> pl.DataType:
         """The Polars type of the column in a partial."""
-        return self.type.dtype if self.members is None else pl.List(self.members.dtype)
+        if self.members is None:
+            return self.type.dtype
+        is_counted = self.merge is Merge.COUNTED
+        return pl.List(pl.Struct({VALUE: self.members.dtype, COUNT: pl.Int64()}) if is_counted else self.members.dtype)
 
     @property
     def is_wide(self) -> bool:
@@ -70,8 +76,8 @@ Shown = Stored | Derived
 class Layout:
     """A model's table: key columns, gathered columns, hidden columns. Made once for each model.
 
-    `gathers`: what each gathered column gathers, those of `derived` by their hidden parts. `side`: the name of a side table,
-    if this is the layout of one.
+    `gathers`: what each gathered column gathers, those of `derived` and `picks` by their hidden parts. `side`: the name of
+    a side table, if this is the layout of one.
     """
 
     model: Model
@@ -79,6 +85,7 @@ class Layout:
     columns: tuple[Stored, ...]
     gathers: Mapping[str, Column] = field(default_factory=dict)
     derived: tuple[Derived, ...] = ()
+    picks: Mapping[str, Picked] = field(default_factory=dict)
     side: str | None = None
 
     @property
@@ -93,15 +100,12 @@ class Layout:
     @cached_property
     def sets(self) -> tuple[Stored, ...]:
         """The columns of which a side table holds the values."""
-        return tuple(part for part in self.columns if part.merge is Merge.UNION)
+        return tuple(part for part in self.columns if part.members is not None)
 
     @cached_property
     def sides(self) -> tuple["Layout", ...]:
-        """A table for each set, beside the model's in each build: a row for each value of each row, and nothing else."""
-        return tuple(
-            Layout(self.model, (*self.keys, _value(part)), (), side=f"{SIDE}{number}")
-            for number, part in enumerate(self.sets, 1)
-        )
+        """A table for each set, beside the model's in each build: a row for each value of each row, with its number if it is counted."""
+        return tuple(_side(self, part, f"{SIDE}{number}") for number, part in enumerate(self.sets, 1))
 
     @property
     def tables(self) -> tuple["Layout", ...]:
@@ -140,7 +144,7 @@ class Layout:
     @property
     def deletes(self) -> bool:
         """Whether rows may be hidden: one is while no event has followed its last delete."""
-        return isinstance(self.model, Entity) and self.model.deleted_when is not None
+        return self.side is None and isinstance(self.model, Entity) and self.model.deleted_when is not None
 
     @property
     def by_stream(self) -> bool:
@@ -155,14 +159,6 @@ class Layout:
     @property
     def evolves(self) -> bool:
         return isinstance(self.model, Entity) and self.model.evolve is not None
-
-
-def order_column(column: Column, columns: Iterable[Column]) -> str | None:
-    """The hidden order column of a first or last. Columns that choose alike among the same events share it."""
-    if column.gather not in {"first", "last"}:
-        return None
-    alike = list(dict.fromkeys((c.gather, c.of) for c in columns if c.gather in {"first", "last"}))
-    return f"_{column.gather}_{alike.index((column.gather, column.of)) + 1}"
 
 
 def layout_of(model: Model) -> Layout:
@@ -198,17 +194,22 @@ def _laid_out(model: Model) -> Layout:
 def _with_derived(
     model: Model, keys: tuple[Stored, ...], order_type: ColumnType, hidden: Sequence[Stored] = ()
 ) -> Layout:
-    gathers, derived = dict[str, Column](), list[Derived]()
+    gathers, derived, picks = dict[str, Column](), list[Derived](), dict[str, Picked]()
     for name, column in model.columns.items():
         if isinstance(column, Computed):
             found = aggregate(name, column, f"{model.name}.{name}")
             gathers |= found.parts
             derived.append(Derived(name, found.type, column.doc, found.formula, tuple(found.parts)))
+        elif isinstance(column, Picked):
+            picks[name] = column
         else:
             gathers[name] = column
-    columns = _gathered(model, gathers, {name for one in derived for name in one.parts}, order_type)
+    counted = counted_columns(picks.values())
+    hides = {*counted, *(name for one in derived for name in one.parts)}
+    columns = _gathered(model, gathers | counted, hides, order_type)
+    columns += [_picked(name, one, columns, counted) for name, one in picks.items()]
     computed = _computed(model, [*keys, *columns])
-    return Layout(model, keys, (*columns, *hidden), gathers, (*derived, *computed))
+    return Layout(model, keys, (*columns, *hidden), gathers | counted, (*derived, *computed), picks)
 
 
 def _computed(model: Model, stored: Sequence[Stored]) -> list[Derived]:
@@ -252,8 +253,9 @@ def _stored(model: Model, name: str, column: Column, order: str | None) -> Store
     assert column.value is not None
     typed_values = [value_type(t, column.value, where) for t in column.of.types]
     kind = common_type([found for found, _ in typed_values], where)
-    if column.gather == "distinct":
-        return Stored(name, BIGINT, Merge.UNION, column.doc, required=True, members=kind)
+    if column.gather in {"distinct", "counted"}:
+        merge = Merge.UNION if column.gather == "distinct" else Merge.COUNTED
+        return Stored(name, BIGINT, merge, column.doc, required=True, members=kind)
     if column.gather == "sum":
         return Stored(name, sum_of(kind, where), Merge.ADD, column.doc, required=True)
     # A minimum and the like has no value before its first event. A row of an event table has its event.
@@ -267,10 +269,22 @@ def _events_of_rows(model: Model) -> Events | None:
     return None if of is None else Events(of.types)
 
 
-def _value(part: Stored) -> Stored:
-    """The column of a set's values in its side table."""
+def _side(layout: Layout, part: Stored, name: str) -> Layout:
+    """The side table of a set's values."""
     assert part.members is not None
-    return Stored(VALUE, part.members, Merge.LEAST, required=True)
+    value, count = (
+        Stored(VALUE, part.members, Merge.LEAST, required=True),
+        Stored(COUNT, BIGINT, Merge.ADD, required=True),
+    )
+    return Layout(layout.model, (*layout.keys, value), (count,) if part.merge is Merge.COUNTED else (), side=name)
+
+
+def _picked(name: str, column: Picked, stored: Iterable[Stored], counted: Mapping[str, Column]) -> Stored:
+    """A column that is picked, beside the one of its counted values."""
+    order = next(of for of, one in counted.items() if one == counted_of(column))
+    kind = next(part.members for part in stored if part.name == order)
+    assert kind is not None
+    return Stored(name, kind, Merge.PICK, column.doc, order)
 
 
 def _evolved(model: Entity) -> list[Stored]:

@@ -2,17 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cache
 
 from refold.projections.declaring.declaration import Entity, EventType, Evolve, Model, Rollup, handled
-from refold.projections.declaring.gathering import Column, Computed
+from refold.projections.declaring.gathering import Column, Computed, Picked
 from refold.projections.tables.declared import Declared, declared
 from refold.projections.tables.said import condition_words, expression_words, term_words
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Events that a column is made from. `gather`: count, sum, min, max, first, last, avg, stddev, variance, any, all, distinct, key, evolve, shown, or delete."""
+    """Events that a column is made from. `gather`: count, sum, min, max, first, last, avg, stddev, variance, any, all, distinct, quantile, most_common, key, evolve, shown, or delete."""
 
     gather: str
     events: tuple[str, ...]
@@ -81,10 +82,13 @@ def _gathered(columns: Mapping[str, Column]) -> dict[str, Origin]:
 
 
 def _value(column: Column) -> str | None:
-    """The value that is gathered, or the condition of which an any or all tells."""
+    """The value that is gathered, of a quantile with its share, or the condition of which an any or all tells."""
     if isinstance(column, Computed) and column.given is not None:
         return condition_words(column.given)
-    return None if column.value is None else expression_words(column.value)
+    words = None if column.value is None else expression_words(column.value)
+    if isinstance(column, Picked) and column.share is not None:
+        return f"{words} at {Decimal(column.share.numerator) / column.share.denominator:f}"
+    return words
 
 
 def _shown(model: Model) -> dict[str, Origin]:

@@ -1,10 +1,11 @@
-"""A row of a partial as readers see it: without hidden columns, with computed ones, and with the number of each set's values."""
+"""A row of a partial as readers see it: without hidden columns, with computed and picked ones, and with the number of each set's values."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from refold.projections.tables.derived import Derived, value_in
-from refold.projections.tables.layout import Layout, Shown
+from refold.projections.tables.layout import Layout, Merge, Shown
+from refold.projections.tables.picked import picked_of, total_of
 
 
 def shown_in(layout: Layout, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -24,5 +25,12 @@ def _value_in(part: Shown, row: Mapping[str, Any]) -> Any:
 
 
 def _counted(layout: Layout, row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The row with the number of each set's values."""
-    return {**row, **{part.name: len(row[part.name]) for part in layout.sets}} if layout.sets else row
+    """The row with the number of each set's values, and with what is picked from them."""
+    if not layout.sets:
+        return row
+    numbers = {
+        part.name: total_of(row[part.name]) if part.merge is Merge.COUNTED else len(row[part.name])
+        for part in layout.sets
+    }
+    picked = {name: picked_of(pick, row[str(layout.part(name).order)]) for name, pick in layout.picks.items()}
+    return {**row, **numbers, **picked}

@@ -27,7 +27,7 @@ def create(db: Database, layout: Layout, build: Build, *, with_key: bool = True)
     db.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(build.schema)))
     for one in layout.tables:
         columns = sql.SQL(", ").join([*map(_column, one.stored), *map(_derived, one.derived)])
-        is_fixed = one.evolves or one.appends or one.side is not None
+        is_fixed = one.evolves or one.appends or (one.side is not None and not one.columns)
         options = sql.SQL("" if is_fixed else "WITH (fillfactor = 80)")
         db.execute(sql.SQL("CREATE TABLE {} ({}) {}").format(table(one, build.schema), columns, options))
     if with_key:

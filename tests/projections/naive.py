@@ -16,7 +16,7 @@ from refold.projections.declaring.conditions import Both, Compare, Condition, Ei
 from refold.projections.declaring.declaration import Entity, EventType, Model, Rollup, handled
 from refold.projections.declaring.event_table import EventTable
 from refold.projections.declaring.expressions import ByEvent, Calendar, Day, Expression, Field, Part
-from refold.projections.declaring.gathering import Column, Computed
+from refold.projections.declaring.gathering import Column, Computed, Picked
 from tests.projections import naive_values
 
 
@@ -113,9 +113,9 @@ def _key(model: Model, item: Happened) -> tuple[Any, ...]:
     return (item.stream,)
 
 
-def _bounded(part: Any) -> Any:
+def _bounded(part: Any, most: int = 512) -> Any:
     """Of a key with up to three texts: what is longer than 512 bytes, or looks like a stand-in, has one."""
-    if not isinstance(part, str) or (len(part.encode()) <= 512 and not re.search(r"~sha256:[0-9a-f]{64}\Z", part)):
+    if not isinstance(part, str) or (len(part.encode()) <= most and not re.search(r"~sha256:[0-9a-f]{64}\Z", part)):
         return part
     return f"{part[:64]}~sha256:{sha256(part.encode()).hexdigest()}"
 
@@ -145,9 +145,22 @@ def _gathered(model: Model, column: Column, items: list[Happened]) -> Any:
     values = [value for item in chosen if (value := _value(column.value, item)) is not None]
     if column.gather in {"sum", "distinct"}:
         return sum(values) if column.gather == "sum" else len(set(values))
-    if isinstance(column, Computed):
-        return naive_statistic(column.gather, values, column.scale)
+    if isinstance(column, Computed | Picked):
+        return _chosen(column, values)
     return (min if column.gather == "min" else max)(values, default=None)
+
+
+def _chosen(column: Computed | Picked, values: Sequence[Any]) -> Any:
+    if isinstance(column, Picked):
+        return naive_pick(column.share, [_bounded(value, 400) for value in values])
+    return naive_statistic(column.gather, values, column.scale)
+
+
+def naive_pick(share: Fraction | None, values: Sequence[Any]) -> Any:
+    """The most common value, or a quantile, by their definitions."""
+    if share is None:
+        return min(values, key=lambda value: (-values.count(value), value), default=None)
+    return min((v for v in values if Fraction(sum(one <= v for one in values), len(values)) >= share), default=None)
 
 
 def naive_statistic(gather: str, values: Sequence[Any], scale: int | None) -> Decimal | None:

@@ -149,6 +149,9 @@ BY_OWNER = Rollup(
         "last_at": spent.max(OCCURRED_AT, "Time."),
         "amounts": spent.distinct("amount", "All."),
         "streams": paid.where(large).distinct(STREAM, "Some."),
+        "middle": spent.median("amount", "All."),
+        "nine_tenths": spent.quantile("amount", 0.9, "All."),
+        "often": paid.where(large).most_common(STREAM, "Some."),
     },
 )
 ACCOUNTS = Entity(
@@ -167,6 +170,8 @@ ACCOUNTS = Entity(
         "last_owner": paid.last("owner", "May be null."),
         "owners": (opened | paid).distinct("owner", "Not null."),
         "sizes": paid.where(field("points").gt(2)).distinct("huge", "Some."),
+        "usual_owner": (opened | paid).most_common("owner", "Not null."),
+        "usual_points": paid.median("points", "Points."),
     },
     deleted_when=Closed,
 )

@@ -46,6 +46,7 @@ MODEL_NAMES = [
     ("user", "unmatched", "both_tables"),
     ("p", "o", "x_flush0001"),
     ("d", "r", "rows"),
+    ("s", "v", "f"),
 ]
 PLACE = ("named.row.events", 0)
 

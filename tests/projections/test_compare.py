@@ -115,7 +115,7 @@ def test_all_differing_rows_are_counted_and_some_of_them_listed(db: Database) ->
         tables.create(db, layout, build)
         db.execute(
             sql.SQL(
-                "INSERT INTO {} (account, payments, amount, owners, sizes, _version, _deleted) SELECT 'a' || n, n + %s, 0, 0, 0, 1, 0 FROM generate_series(1, 1500) n"
+                "INSERT INTO {} (account, payments, amount, owners, sizes, _values_1, _values_2, _version, _deleted) SELECT 'a' || n, n + %s, 0, 0, 0, 0, 0, 1, 0 FROM generate_series(1, 1500) n"
             ).format(sql.Identifier(build.schema, layout.name)),
             (number,),
         )

@@ -13,7 +13,8 @@ from refold.projections.partials.partial import partial_of
 from refold.projections.replay.staging import Staging
 from refold.projections.tables import builds, names, tables
 from refold.projections.tables.declared import Declared
-from refold.projections.tables.layout import Layout
+from refold.projections.tables.layout import Layout, Merge
+from refold.projections.tables.picked import COUNT, VALUE
 from refold.streams.postgres.connection import Database
 from tests.projections.naive import naive_rows
 from tests.projections.sample import EPOCH, Paid, log_of
@@ -38,7 +39,7 @@ TEXTS = [
     "{}",
     "é\u2028",
 ]
-OTHERS: dict[Any, object] = {pl.Date: date(2024, 1, 1), pl.Datetime: EPOCH, pl.Decimal: Decimal(1), pl.Boolean: True}
+OTHERS: dict[Any, Any] = {pl.Date: date(2024, 1, 1), pl.Datetime: EPOCH, pl.Decimal: Decimal(1), pl.Boolean: True}
 
 
 def awkward(layout: Layout) -> pl.DataFrame:
@@ -46,11 +47,15 @@ def awkward(layout: Layout) -> pl.DataFrame:
     key = layout.key_names[0]
     columns: dict[str, list[Any]] = {}
     for part in layout.stored:
-        if part.type.dtype == pl.String:
+        if part.type.dtype == pl.String and part.merge is not Merge.PICK:
             columns[part.name] = [*TEXTS, "\\N without" if part.name == key else "" if part.required else None]
         elif part.members is not None:
             some = [OTHERS.get(part.members.dtype.base_type(), 1)] if part.members.dtype != pl.String else TEXTS
-            columns[part.name] = [some[: number % 3] for number in range(len(TEXTS) + 1)]
+            held = [sorted(some[: number % 3]) for number in range(len(TEXTS) + 1)]
+            is_counted = part.merge is Merge.COUNTED
+            columns[part.name] = [[{VALUE: v, COUNT: 2} for v in one] for one in held] if is_counted else held
+        elif part.merge is Merge.PICK:
+            columns[part.name] = [None] * (len(TEXTS) + 1)
         else:
             columns[part.name] = [OTHERS.get(part.type.dtype.base_type(), 1)] * (len(TEXTS) + 1)
     return pl.DataFrame(columns, schema={part.name: part.held for part in layout.stored}).sort(key)

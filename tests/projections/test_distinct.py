@@ -128,7 +128,7 @@ def test_postgres_counts_the_same_values(db: Database) -> None:
         columns={name: cell(name, "Value.") for name in FIELDS},
     )
     chosen = st.lists(st.tuples(st.sampled_from("abA"), EVENTS, st.integers(0, 3)), min_size=40, max_size=60)
-    log = typed_log(_example(chosen))
+    log = typed_log(example(chosen))
     layouts = layout_of(counted), layout_of(listed)
     of_counts, of_events = (made(db, layout) for layout in layouts)
     for layout, build in zip(layouts, (of_counts, of_events), strict=True):
@@ -144,7 +144,7 @@ def test_postgres_counts_the_same_values(db: Database) -> None:
     assert any(None in row for row in ours)
 
 
-def _example(of: st.SearchStrategy[Any]) -> Any:
+def example(of: st.SearchStrategy[Any]) -> Any:
     """One value that a strategy gives, the same each time."""
     found: list[Any] = []
 

@@ -187,7 +187,7 @@ def test_each_event_says_what_it_did_to_the_row() -> None:
     assert changes[2][1].columns["amount"].after is None
     assert row == {
         "owner": "bob", "state": "open", "payments": 0, "amount": 0, "first_points": None, "last_owner": None,
-        "owners": 1, "sizes": 0,
+        "owners": 1, "sizes": 0, "usual_owner": "bob", "usual_points": None,
     }  # fmt: skip
 
 

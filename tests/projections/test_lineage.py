@@ -32,7 +32,9 @@ def test_each_column_of_the_retail_models_has_an_origin() -> None:
 def test_the_sample_which_uses_everything_that_a_declaration_can_say_is_put_into_words() -> None:
     found = lineages_of(declared_of(MODELS))
     gathers = {origin.gather for lineage in found.values() for origin in lineage.columns.values()}
-    assert gathers == {"key", "count", "sum", "min", "max", "first", "last", "value", "evolve", "distinct"}
+    assert gathers == {
+        "key", "count", "sum", "min", "max", "first", "last", "value", "evolve", "distinct", "quantile", "most_common",
+    }  # fmt: skip
     assert {lineage.deleted_by for lineage in found.values()} > {None}
 
 

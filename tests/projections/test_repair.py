@@ -178,10 +178,10 @@ def test_rows_that_only_the_table_has_are_deleted_also_under_a_null_key(
     right = bytes_of(db, layout)
     for owner in ("NULL", "'new'"):
         statement = (
-            "INSERT INTO {} (owner, day, payments, amount, large_points, huge, large_count, amounts, streams) VALUES ("
-            + owner
+            "INSERT INTO {} (owner, day, payments, amount, large_points, huge, large_count, amounts, streams, _values_1, _values_2)"
+            " VALUES (" + owner
         )
-        db.execute(sql.SQL(statement + ", '2001-01-01', 1, 1, 1, 1, 1, 1, 1)").format(live(db, layout)))
+        db.execute(sql.SQL(statement + ", '2001-01-01', 1, 1, 1, 1, 1, 1, 1, 1, 1)").format(live(db, layout)))
     done = repairs("by_owner", [(None, "2001-01-01"), ("new", "2001-01-01"), (None, "2001-01-02")])
     assert (done.extra, done.keys, bytes_of(db, layout)) == (2, 3, right)
 

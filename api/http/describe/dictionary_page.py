@@ -17,6 +17,7 @@ _GATHERED = {
     "count": "number of {events}",
     "key": "{value} of {events}",
     "delete": "{events}",
+    "most_common": "most common {value} in {events}",
     "evolve": "{value}, folded over {events}",
 }
 
