@@ -7,23 +7,27 @@ from typing import Any
 from litestar import Request, Response, Router, get
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, SkipValidation
+from msgspec import to_builtins
 
 from refold.access.roles import Right
 from refold.api.console.copies import copies
 from refold.api.console.errors import ConsoleExtraMissing
 from refold.api.console.flow import behind, boxes
 from refold.api.console.pages import HEADERS, HTML, page, problem_page, style
-from refold.api.console.queries import OPERATORS, added, chips, from_the_first, of_all, ordered
-from refold.api.console.rows import rows_of
+from refold.api.console.queries import OPERATORS, Pairs, added, chips, from_the_first, of_all, ordered
+from refold.api.console.rows import Rows, rows_of
 from refold.api.console.services import ConsoleServices
 from refold.api.http.describe.dictionary_routes import dictionary_of, domains_of
 from refold.api.http.doors.principal import ASKS, is_without_login
+from refold.api.http.reads.explain import explanation_of, find_explained
+from refold.api.http.reads.explained import key_in_path
 from refold.api.http.reads.language.query_string import pairs
 from refold.api.http.reads.planning.plan import MAX_LIMIT
 from refold.api.http.reads.routes import find_model
+from refold.api.http.reads.row_keys import PARAMETERS, key_of_path
 from refold.api.http.reads.served_now import as_served
 from refold.api.http.reads.services import ModelServices
-from refold.api.http.wire.paths import ANY
+from refold.api.http.wire.paths import ANY, raw_behind
 from refold.schemas.errors import RefoldError
 
 Services = NamedDependency[SkipValidation[ConsoleServices]]
@@ -40,7 +44,7 @@ def routes_of(services: ConsoleServices) -> Router:
 
     return Router(
         "/console",
-        route_handlers=[overview, data, model, stylesheet],
+        route_handlers=[overview, data, model, story, stylesheet],
         dependencies={"console": Provide(provide, sync_to_thread=False)},
     )
 
@@ -118,6 +122,7 @@ async def _model(models: ModelServices, domain: str, model: str, raw: bytes, ori
         orders={one.name: ordered(given, one.name) for one in served.columns},
         kept=[pair for pair in given if pair[0] not in {"cursor", "offset"}],
         chips=chips(given),
+        stories=_stories(entry, rows, given),
         is_later=rows.plan.seen > 0,
         query=query,
         all_rows=of_all(given),
@@ -128,9 +133,31 @@ async def _model(models: ModelServices, domain: str, model: str, raw: bytes, ori
     )
 
 
+def _stories(entry: dict[str, Any], rows: Rows, given: Pairs) -> list[str | None] | None:
+    """The path of each row's story behind `/console/row/…`; None of a row that no path names. No list where rows have none."""
+    if "explain" not in entry["links"] or any(name in {"select", "snapshot"} for name, _ in given):
+        return None
+    places = [rows.columns.index(name) for name in entry["key"]]
+    keys = [[row[place] for place in places] for row in rows.cells]
+    told = [[text for text in key if text not in {None, ".", ".."}] for key in keys]
+    return [key_in_path(texts) if len(texts) == len(places) else None for texts in told]
+
+
 def _look(sql_type: str) -> str:
     """The class of a column's cells."""
     return "number" if sql_type.startswith(_NUMERIC) else "time" if sql_type.startswith(("date", "time")) else ""
+
+
+@get("/row/{domain:str}/{name:str}/{key:path}", parameters=PARAMETERS, answers=(HTML,))
+@as_page
+async def story(request: AnyRequest, console: Services, domain: FromPath[str], name: FromPath[str]) -> Page:
+    """Why a row is as it is: its events in order, and what each changed."""
+    why = console.models.why
+    found = find_explained(why, domain, name)
+    key = key_of_path(found, raw_behind(request, "console", "row", domain, name) or b"")
+    told, _ = await explanation_of(request, why, found, key)
+    told = to_builtins(told)
+    return page("story", place="data", domain=domain, model=name, told=told, start=request.scope["raw_path"].decode())
 
 
 @get("/console.css", answers=("text/css",))

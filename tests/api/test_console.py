@@ -1,10 +1,14 @@
 """The console: pages of what the API shows, behind the same door, with every text escaped."""
 
+import json
 import shutil
 import subprocess
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from litestar import Litestar
@@ -21,8 +25,14 @@ from refold.api.http.describe.seen import Seen
 from refold.api.http.describe.services import OperationServices
 from refold.api.http.doors.door import Door
 from refold.api.http.doors.principal import Principal
-from refold.api.http.reads.services import ModelReads, ModelServices, StreamServices
+from refold.api.http.reads.services import ModelReads, ModelServices, StreamServices, WhyServices
+from refold.projections.explaining.explainer import Asked, Explanation
+from refold.projections.explaining.steps import Change, ColumnChange, RowRecord
+from refold.projections.explaining.unfolded import Unfolded
+from refold.projections.tables.declared import declared
 from refold.projections.tables.serving import served_models
+from refold.retail.schemas.basket import BASKET
+from refold.schemas.meta import Meta
 from refold.streams.domain import Domains
 from refold.streams.operation.lag import Lag
 from refold.streams.operation.verdict import Finding
@@ -67,7 +77,8 @@ def app(world: Any, domains: Domains, answers: dict[str, Any]) -> Litestar:
 
     models = {(model.domain, model.name): model for model in served_models(["retail"])}
     reads = ModelReads(fetch, world.look_up, world.moved, lambda _: False, world.in_zone)
-    services, operations = ModelServices(domains, models, reads, ""), OperationServices(world.ready, lambda: b"")
+    why = WhyServices(declared(domains.names), world.explain)
+    services, operations = ModelServices(domains, models, reads, "", why), OperationServices(world.ready, lambda: b"")
     found = application(
         CommandServices(domains, world, world.append, world.queue, 0.2),
         StreamServices(domains, fetch, world.read, "", world.offset_at),
@@ -138,6 +149,44 @@ def test_the_rows_are_those_of_the_api_and_every_text_is_escaped(client: Client,
     assert "REFOLD_KEY" not in text, "nobody needs a key here"
     assert "&gt;= &#39;5&#39;::integer" in text
     assert "LIMIT 7<" in text
+
+
+def test_a_row_leads_to_its_events(client: Client, world: Any, answers: dict[str, Any]) -> None:
+    layout = declared(["retail"]).layouts["retail", "store_daily"]
+    whole = json.dumps({part.name: None for part in layout.shown} | {"store_id": 7, "day": "2026-01-02"})
+    answers["_Page"] = [(whole, 1, NOWHERE, None, None, None, 1, 0)]
+    at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    meta = Meta(
+        writer=UUID(int=1), command_id=UUID(int=2), body_hash=b"", event_id=UUID(int=3), category="retail.basket",
+        stream="<i>b1</i>", version=4, base_version=3, seq=1, index=0, count=1, command_offset=1, occurred_at=at,
+        recorded_at=at, actor="<u>ann</u>",
+    )  # fmt: skip
+    record = RowRecord(BASKET, 0, 5, meta, "retail.basket.ItemScanned", ())
+    change = Change(
+        "changed", {"lines": ColumnChange(1, 2, 1), "revenue": ColumnChange(Decimal("0.00"), Decimal("2.50"))}
+    )
+    row = {part.name: None for part in layout.shown_columns} | {"lines": 2}
+
+    async def explain(_: Asked) -> Explanation:
+        return Explanation(
+            layout=layout, key=(7, at.date()), positions={("retail.basket.events", 0): 9}, row=row, folded=row,
+            complete=True, by_stream=False, read=4, of=9, events=2, summed=0, totals={}, changes=[(record, change)],
+            following=None, unfolded=Unfolded([], []), is_first_page=True,
+        )  # fmt: skip
+
+    world.explain_now = explain
+    path = "/console/row/retail/store_daily/7,2026-01-02"
+    assert f'href="{path}"' in client.get("/console/data/retail/store_daily").text
+    text = client.get(path).text
+    shown = [
+        "They add up to it",
+        "2026-01-02 03:04:05 UTC",
+        "<code>revenue</code>: 0.00 → 2.50",
+        "version 4",
+        "&lt;i&gt;b1&lt;/i&gt;",
+        "&lt;u&gt;ann",
+    ]
+    assert [part for part in shown if part not in text] == []
 
 
 def test_a_form_leads_to_the_query_string_that_the_api_reads(client: Client) -> None:

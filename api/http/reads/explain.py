@@ -72,6 +72,14 @@ def find_explained(why: WhyServices, domain: str, model: str) -> ServedModel:
 
 
 async def _answer(request: AnyRequest, why: WhyServices, model: ServedModel, key: Key) -> Answer:
+    body, headers = await explanation_of(request, why, model, key)
+    return Answer(msgspec.json.encode(body), media_type=JSON, headers=headers)
+
+
+async def explanation_of(
+    request: AnyRequest, why: WhyServices, model: ServedModel, key: Key
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """A page of a row's explanation, and the headers of its answer. Raises RowAbsent, PositionNotReached, FilterInvalid."""
     raw, prefix = request.scope["query_string"], why.topic_prefix
     limit = read_numbers(raw, limit=(DEFAULT_CHANGES, 0, MAX_CHANGES))["limit"]
     texts = read_texts(raw, "order", "cursor")
@@ -96,9 +104,7 @@ async def _answer(request: AnyRequest, why: WhyServices, model: ServedModel, key
         headers["Link"] = f'<{following}>; rel="next"'
     if not found.complete:
         headers["Retry-After"] = "0"
-    return Answer(
-        msgspec.json.encode(explained(found, prefix, following, adds_up=adds_up)), media_type=JSON, headers=headers
-    )
+    return explained(found, prefix, following, adds_up=adds_up), headers
 
 
 async def _fresh(why: WhyServices, model: ServedModel, asked: Asked, headers: Mapping[str, str]) -> Explanation:

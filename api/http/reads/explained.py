@@ -144,8 +144,13 @@ def explain_path(layout: Layout, key: Sequence[Any]) -> str:
             for (column, value), text in zip(parts, texts, strict=True)
         ]
         return f"/v1/explain/{base}/{name}?{urlencode(said)}"
+    return f"/v1/{base}/{name}/{key_in_path(texts)}/explain"
+
+
+def key_in_path(texts: Sequence[str]) -> str:
+    """The values of a key as a path has them."""
     quoted = texts if len(texts) == 1 else [_quoted(text) for text in texts]
-    return f"/v1/{base}/{name}/{','.join(quote(text, safe='') for text in quoted)}/explain"
+    return ",".join(quote(text, safe="") for text in quoted)
 
 
 def _quoted(text: str) -> str:
