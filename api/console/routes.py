@@ -60,7 +60,7 @@ def as_page(route: Callable[..., Awaitable[Page]]) -> Callable[..., Awaitable[Pa
             raise
         except RefoldError as error:
             request = given.get("request")
-            return problem_page(error, request.scope["path"] if request is not None and request.url.query else None)
+            return problem_page(error, _path(request) if request is not None and request.url.query else None)
 
     return answered
 
@@ -98,7 +98,7 @@ async def model(request: AnyRequest, console: Services, domain: FromPath[str], n
     raw: bytes = request.scope["query_string"]
     meant = added(raw)
     if meant is not None:
-        return Response("", status_code=303, headers=HEADERS | {"Location": f"{request.scope['path']}?{meant}"})
+        return Response("", status_code=303, headers=HEADERS | {"Location": f"{_path(request)}?{meant}"})
     origin = f"{request.url.scheme}://{request.headers.get('host', '')}"
     return await _model(models=console.models, domain=domain, model=name, raw=raw, origin=origin)
 
@@ -143,6 +143,12 @@ def _stories(entry: dict[str, Any], rows: Rows, given: Pairs) -> list[str | None
     return [key_in_path(texts) if len(texts) == len(places) else None for texts in told]
 
 
+def _path(request: AnyRequest) -> str:
+    """The path as it was sent: the decoded one may hold the end of a line, which no header may."""
+    raw: bytes = request.scope["raw_path"]
+    return raw.partition(b"?")[0].decode("latin-1")
+
+
 def _look(sql_type: str) -> str:
     """The class of a column's cells."""
     return "number" if sql_type.startswith(_NUMERIC) else "time" if sql_type.startswith(("date", "time")) else ""
@@ -157,7 +163,7 @@ async def story(request: AnyRequest, console: Services, domain: FromPath[str], n
     key = key_of_path(found, raw_behind(request, "console", "row", domain, name) or b"")
     told, _ = await explanation_of(request, why, found, key)
     told = to_builtins(told)
-    return page("story", place="data", domain=domain, model=name, told=told, start=request.scope["raw_path"].decode())
+    return page("story", place="data", domain=domain, model=name, told=told, start=_path(request))
 
 
 @get("/console.css", answers=("text/css",))

@@ -199,6 +199,8 @@ def test_a_form_leads_to_the_query_string_that_the_api_reads(client: Client) -> 
     ):
         found = client.get(f"{path}?{form}", follow_redirects=False)
         assert (found.status_code, found.headers["location"]) == (303, f"{path}?{meant}")
+    split = client.get("/console/data/a%0D%0AX-Evil:1/b?.column=c", follow_redirects=False)
+    assert split.headers["location"] == "/console/data/a%0D%0AX-Evil:1/b?c=eq."
     refused = client.get(f"{path}?store_id=near.5")
     assert refused.status_code == 400
     assert "operator-unknown" in refused.text
