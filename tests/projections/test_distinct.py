@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -185,8 +186,17 @@ def test_two_processes_that_add_one_value_at_once_count_it_once(db: Database, da
     paid = Paid(amount=Decimal("1.25"), points=4, huge=5, owner="ann")
     partials = [partial_of(layout, frames_of(log_of([(stream, paid, 0)]))) for stream in "ab"]
 
+    add_at_once(db, database, layout, build, partials)
+    found = db.execute(f"SELECT payments, amounts, streams FROM {build.schema}.by_owner".encode()).fetchall()
+    assert found == [(2, 1, 2)]
+
+
+def add_at_once(db: Database, database: str, layout: Layout, build: Build, partials: Sequence[pl.DataFrame]) -> None:
+    """Add two partials of one row in two transactions, of which the second waits for the first."""
+
     def add(other: Database) -> None:
-        merge_sql.add(other, layout, build.schema, partials[1])
+        with other.transaction():
+            merge_sql.add(other, layout, build.schema, partials[1])
 
     waits = "SELECT FROM pg_locks WHERE NOT granted AND pid = %s"
     with connect(database, application_name="other") as other, ThreadPoolExecutor(1) as beside:
@@ -197,8 +207,6 @@ def test_two_processes_that_add_one_value_at_once_count_it_once(db: Database, da
                 pass
             assert not added.done()
         added.result()
-    found = db.execute(f"SELECT payments, amounts, streams FROM {build.schema}.by_owner".encode()).fetchall()
-    assert found == [(2, 1, 2)]
 
 
 @pytest.mark.usefixtures("servers")

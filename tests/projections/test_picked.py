@@ -1,6 +1,5 @@
 """Quantiles and most common values: the naive fold's and Postgres's, in any chunks and flushes, live and rebuilt, to the byte."""
 
-from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
@@ -19,12 +18,12 @@ from refold.projections.tables.declared import declared_of
 from refold.projections.tables.fingerprint import fingerprint
 from refold.projections.tables.layout import layout_of
 from refold.projections.tables.lineage import lineages_of
-from refold.streams.postgres.connection import Database, connect
+from refold.streams.postgres.connection import Database
 from refold.testing import event_at, rows
 from tests.projections.naive import naive_rows
 from tests.projections.sample import BY_OWNER, Closed, Opened, Paid, log_of, paid
 from tests.projections.test_aggregates import both, entity, rollup, shown
-from tests.projections.test_distinct import FIELDS, account, example, made, typed
+from tests.projections.test_distinct import FIELDS, account, add_at_once, example, made, typed
 from tests.projections.test_partial import frames_of
 from tests.projections.typed import CONDITIONS, EVENTS, LOGS
 from tests.projections.typed import log_of as typed_log
@@ -122,19 +121,7 @@ def test_two_processes_that_add_to_one_row_at_once_pick_from_the_values_of_both(
         for stream, some in (("a", one), ("b", other_one))
     ]
 
-    def add(other: Database) -> None:
-        with other.transaction():
-            merge_sql.add(other, layout, build.schema, partials[1])
-
-    waits = "SELECT FROM pg_locks WHERE NOT granted AND pid = %s"
-    with connect(database, application_name="other") as other, ThreadPoolExecutor(1) as beside:
-        with db.transaction():
-            merge_sql.add(db, layout, build.schema, partials[0])
-            added = beside.submit(add, other)
-            while not added.done() and db.execute(waits, (other.info.backend_pid,)).fetchone() is None:
-                pass
-            assert not added.done()
-        added.result()
+    add_at_once(db, database, layout, build, partials)
     found = db.execute(f"SELECT middle, nine_tenths, often FROM {build.schema}.by_owner".encode()).fetchall()
     assert found == [(Decimal("3.00"), Decimal("7.00"), "a")]
 
