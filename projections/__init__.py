@@ -41,7 +41,9 @@ from refold.projections.declaring.expressions import (
 )
 from refold.projections.declaring.formulas import column, computed, difference, duration, ratio, share
 from refold.projections.declaring.gathering import events, key, rejections
+from refold.projections.declaring.history import History
 from refold.projections.declaring.links import Link
+from refold.projections.declaring.payload import PAYLOAD
 from refold.projections.errors import BadDeclaration
 
 __all__ = [
@@ -50,6 +52,7 @@ __all__ = [
     "CORRELATION_ID",
     "EVENT_TYPE",
     "OCCURRED_AT",
+    "PAYLOAD",
     "RECORDED_AT",
     "STREAM",
     "VERSION",
@@ -57,6 +60,7 @@ __all__ = [
     "Entity",
     "EventTable",
     "Evolve",
+    "History",
     "Link",
     "Rollup",
     "View",

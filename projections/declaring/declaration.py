@@ -23,6 +23,7 @@ from refold.projections.declaring.formulas import ShownColumn, check_scale, colu
 from refold.projections.declaring.gathering import Column, Computed, Events, Key
 from refold.projections.declaring.indexes import Indexes, check_indexes
 from refold.projections.declaring.links import Link, check_links
+from refold.projections.declaring.payload import refuse_payload
 from refold.projections.declaring.served_types import served_type
 from refold.projections.declaring.sql_types import BOOLEAN, TEXT, ColumnType, of_python, places_fault, sum_of
 from refold.projections.declaring.texts import domain_of, stream_name, stream_text, with_texts
@@ -249,7 +250,7 @@ def _check_columns(name: str, columns: Mapping[str, Column]) -> None:
             for part in aggregate(column_name, column, where).parts.values():
                 _check_value(where, part.of.types, part.value) if part.value is not None else None
         elif column.gather != "count":
-            found = _check_value(where, column.of.types, column.value)
+            found = _check_value(where, column.of.types, column.value, in_cell=column.gather == "value")
             if column.gather == "sum":
                 sum_of(found, where)
             if column.gather == "quantile" and found in (TEXT, BOOLEAN):
@@ -265,8 +266,12 @@ def _check_shown(name: str, shown: Mapping[str, ShownColumn]) -> None:
             raise BadDeclaration(f"{where}: it is computed from no column")
 
 
-def _check_value(where: str, kinds: Sequence[EventType], value: Expression | None) -> ColumnType:
+def _check_value(
+    where: str, kinds: Sequence[EventType], value: Expression | None, *, in_cell: bool = False
+) -> ColumnType:
     """The one type of an expression over some types of events. Raises BadDeclaration."""
+    if not in_cell:
+        refuse_payload(value, where)
     return common_type([value_type(kind, value, where)[0] for kind in kinds], where)
 
 

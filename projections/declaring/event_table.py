@@ -13,6 +13,7 @@ from refold.projections.declaring.field_types import EventType, has_field
 from refold.projections.declaring.gathering import Column, Events, Key
 from refold.projections.declaring.indexes import Indexes
 from refold.projections.declaring.links import Link
+from refold.projections.declaring.payload import refuse_searched
 from refold.projections.errors import BadDeclaration
 from refold.schemas.columns import envelope as m
 from refold.schemas.upcast import upcasts_of
@@ -89,6 +90,7 @@ class EventTable(Rollup):
             columns={column: _column(f"{name}.{column}", of, said) for column, said in columns.items()},
             units=units or {}, links=links or {}, indexes=indexes,
         )  # fmt: skip
+        refuse_searched(name, self.columns, indexes, self.links)
 
     @property
     def row_events(self) -> Events:

@@ -78,7 +78,7 @@ def field_type(kind: EventType, name: str, where: str = "") -> FieldType:
         return FieldType(ENVELOPE_TYPES[name], nullable=name in {m.ACTOR, m.CORRELATION_ID})
     if name == m.OFFSET and kind.is_rejection:
         return FieldType(BIGINT, nullable=False)
-    avro = _avro_fields(kind).get(name)
+    avro = avro_fields(kind).get(name)
     if avro is None:
         raise BadDeclaration(f"{where}: {kind.event.__name__} has no field {name}")
     column, nullable = of_avro(avro, f"{where}: {kind.event.__name__}.{name}")
@@ -104,12 +104,18 @@ def has_field(kind: EventType, name: str) -> bool:
     """Whether events of the type, or every event's envelope, have a field."""
     if name in ENVELOPE_TYPES or name.startswith(CARRIED):
         return True
-    return name in _avro_fields(kind) or (name == m.OFFSET and kind.is_rejection)
+    return name in avro_fields(kind) or (name == m.OFFSET and kind.is_rejection)
 
 
 @cache
-def _avro_fields(kind: EventType) -> dict[str, Any]:
+def avro_fields(kind: EventType) -> dict[str, Any]:
+    """The fields of an event type in their order, with their Avro types; each type is written out."""
     return {f["name"]: f["type"] for f in resolved(_schema(kind)["fields"][1:])}
+
+
+def field_defaults(kind: EventType) -> dict[str, Any]:
+    """The defaults of the fields that have one, as Avro says them."""
+    return {field["name"]: field["default"] for field in _schema(kind)["fields"][1:] if "default" in field}
 
 
 def _schema(kind: EventType) -> Schema:

@@ -39,6 +39,8 @@ INTEGER = ColumnType("integer", pl.Int32())
 BOOLEAN = ColumnType("boolean", pl.Boolean())
 TIME = ColumnType("timestamptz", pl.Datetime("us", "UTC"))
 DATE = ColumnType("date", pl.Date())
+JSONB = ColumnType("jsonb", pl.String())
+"""A fold holds it as text of JSON. No expression takes such a value, since its text is not the one of Postgres."""
 ENVELOPE_TYPES = {
     m.OCCURRED_AT: TIME,
     m.RECORDED_AT: TIME,

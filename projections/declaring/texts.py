@@ -22,6 +22,7 @@ from refold.projections.declaring.expressions import (
 )
 from refold.projections.declaring.field_types import EventType, field_text, field_type
 from refold.projections.declaring.gathering import Column, Key
+from refold.projections.declaring.payload import PAYLOAD, Payload
 from refold.projections.declaring.sql_types import DATE, TIME
 from refold.projections.errors import BadDeclaration
 from refold.schemas.avro import schema_of
@@ -36,6 +37,7 @@ _OF_EVERY_EVENT: dict[Expression, str] = {
     ACTOR: "Who sent the event's command.",
     CORRELATION_ID: "What ties the event to a request.",
     EVENT_TYPE: "Name of the event's type.",
+    PAYLOAD: "The event's fields.",
 }
 _BEFORE = {"sum": "Sum: ", "min": "Least: ", "max": "Greatest: "}
 _BEFORE_TIMES = {"min": "Earliest: ", "max": "Latest: "}
@@ -107,11 +109,11 @@ def _before(column: Column, where: str) -> str:
 
 
 def _text(where: str, value: Expression, kinds: Sequence[EventType]) -> str:
-    if not isinstance(value, Field | TypeName):
+    if not isinstance(value, Field | TypeName | Payload):
         raise BadDeclaration(
             f"{where} has no text: a field has one by itself, and a computed value needs yours; write doc=…"
         )
-    if isinstance(value, TypeName) or value in _OF_EVERY_EVENT:
+    if value in _OF_EVERY_EVENT:
         return _OF_EVERY_EVENT[value]
     return _one_text(where, {field_text(kind, value.name, where) for kind in kinds}, "doc=…")
 

@@ -39,6 +39,7 @@ from refold.projections.declaring.expressions import (
 )
 from refold.projections.declaring.field_types import EventType, FieldType, field_type
 from refold.projections.declaring.number_types import NumberType, absolute_type, constant_type, number_type, result_type
+from refold.projections.declaring.payload import Payload, payload_type
 from refold.projections.declaring.sizes import refuse_large
 from refold.projections.declaring.sql_types import BIGINT, BOOLEAN, DATE, INTEGER, TEXT, TIME, ColumnType
 from refold.projections.errors import BadDeclaration
@@ -64,6 +65,8 @@ def value_type(kind: EventType, value: Expression | None, where: str, depth: int
             return INTEGER, False
         case TypeName():
             return TEXT, False
+        case Payload():
+            return payload_type(kind, where, depth)
         case Carried():
             return carried_type(kind, value, where, depth, value_type)
     check = next((check for kinds, check in _CHECKS.items() if isinstance(value, kinds)), None)

@@ -13,6 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from refold.projections.declaring.declaration import EventType
+from refold.projections.partials.payloads import has_nul, holds_texts
 from refold.schemas.catalog import Catalog, Kind, Writer
 from refold.schemas.codec import read_meta
 from refold.schemas.columns import envelope as m
@@ -168,10 +169,12 @@ def _unstorable(frame: pl.DataFrame) -> list[Bad]:
 
     The decoder has checked the envelope and the times.
     """
-    texts = [name for name, dtype in frame.schema.items() if dtype == pl.String and not name.startswith("m_")]
+    texts = [
+        has_nul(pl.col(name), dtype) for name, dtype in frame.schema.items() if holds_texts(dtype) and name[:2] != "m_"
+    ]
     if not texts or frame.is_empty():
         return []
-    faults = pl.any_horizontal(pl.col(name).str.contains("\0", literal=True).fill_null(value=False) for name in texts)
+    faults = pl.any_horizontal(texts)
     return [Bad(row, "value-unstorable") for row in frame.filter(faults)[ROW]]
 
 

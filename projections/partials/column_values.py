@@ -42,9 +42,10 @@ from refold.projections.declaring.expressions import (
 )
 from refold.projections.declaring.field_types import EventType, FieldType, field_type
 from refold.projections.declaring.number_types import NumberType, number_type
+from refold.projections.declaring.payload import Payload
 from refold.projections.declaring.sql_types import DATE, TEXT, ColumnType
 from refold.projections.declaring.value_types import compared_type, compared_values, operand_type, value_type
-from refold.projections.partials import calendar, exact_columns
+from refold.projections.partials import calendar, exact_columns, payloads
 from refold.projections.partials.places import PLACE, PLACES
 from refold.projections.partials.plain_texts import BLANKS
 from refold.schemas.columns import envelope as m
@@ -193,6 +194,7 @@ _COMPUTED: dict[type[Value], Callable[[EventType, Any], pl.Expr]] = {
     Between: _between,
     OfText: _of_text,
     Concat: _concat,
+    Payload: lambda kind, _: payloads.by_columns(kind),
 }
 
 

@@ -82,13 +82,17 @@ def event_of(found: Event | Rejection) -> Event:
 def row_of(meta: Meta, event: Event, offset: int) -> Row:
     """The event at an offset as a row. Raises Undecodable if Postgres cannot hold a text of it."""
     row = {name: _plain(value) for name, value in msgspec.structs.asdict(event).items()}
-    if any(isinstance(value, str) and "\0" in value for value in row.values()):
+    if any(map(_has_nul, row.values())):
         raise Undecodable("a text that Postgres cannot hold", "value-unstorable")
     row[m.CATEGORY], row[m.STREAM], row[m.VERSION] = meta.category, meta.stream, meta.version
     row[m.OCCURRED_AT], row[m.RECORDED_AT] = meta.occurred_at, meta.recorded_at
     row[m.ACTOR], row[m.CORRELATION_ID] = meta.actor, meta.correlation_id
     row[m.OFFSET] = offset
     return row
+
+
+def _has_nul(value: Any) -> bool:
+    return "\0" in value if isinstance(value, str) else isinstance(value, list) and any(map(_has_nul, value))
 
 
 def _plain(value: Any) -> Any:

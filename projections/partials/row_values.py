@@ -42,9 +42,10 @@ from refold.projections.declaring.expressions import (
 )
 from refold.projections.declaring.field_types import EventType
 from refold.projections.declaring.number_types import number_type
+from refold.projections.declaring.payload import Payload
 from refold.projections.declaring.sql_types import DATE, ColumnType
 from refold.projections.declaring.value_types import compared_values, operand_type, value_type
-from refold.projections.partials import calendar, plain_texts
+from refold.projections.partials import calendar, payloads, plain_texts
 from refold.schemas.arithmetic import EXACT
 from refold.schemas.columns.upcast import SUB
 
@@ -228,6 +229,7 @@ _COMPUTED: dict[type[Value], Callable[[EventType, Any], Read]] = {
     Between: _between,
     OfText: _of_text,
     Concat: _concat,
+    Payload: lambda kind, _: payloads.by_row(kind),
 }
 
 

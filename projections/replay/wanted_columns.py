@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from refold.projections.declaring.declaration import EventType
+from refold.projections.declaring.payload import payload_types
 from refold.projections.tables.layout import Layout
 from refold.projections.tables.memories import read_types
 from refold.schemas.avro import resolved
@@ -21,15 +22,16 @@ def wanted_columns(layouts: Iterable[Layout], catalog: Catalog) -> dict[tuple[st
     """By category and name of each event type that the models read: the columns that they may ask for.
 
     These are all whose names stand anywhere in a declaration, and all texts, each of which is checked for what
-    Postgres cannot hold. A type that a model folds by `evolve` is left out: it is decoded whole.
+    Postgres cannot hold. A type that a model folds by `evolve`, or shows as a payload, is left out: it is decoded whole.
     """
     found: dict[EventType, set[str]] = {}
     whole: set[EventType] = set()
     for layout in layouts:
         said = set(_texts(layout.model))
+        shown = payload_types(layout.model)
         for kind in read_types(layout.model):
             found.setdefault(kind, set()).update(said)
-            if layout.evolves:
+            if layout.evolves or kind in shown:
                 whole.add(kind)
     return {
         (kind.category.name, kind.event.__name__): frozenset(said | _ALWAYS | _of_text(catalog, kind))

@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from refold.projections.declaring.declaration import Entity, Evolve, Model, Rollup, View, handled
+from refold.projections.declaring.payload import payload_types, stored_fields
 from refold.projections.declaring.served_types import served_type
 from refold.projections.declaring.sql_types import TEXT
 from refold.projections.errors import BadDeclaration
@@ -27,7 +28,15 @@ _OF_NO_ROW = {"doc", "docs", "description", "key_doc", "key_docs", "units", "lin
 def fingerprint(model: Model) -> str:
     """16 hex digits over the gathers, the columns' types, and the source of `evolve` and of the upcasters involved."""
     columns = [_column(part) for part in layout_of(model).stored]
-    said = [ENGINE, _said(model), columns, _upcasters(model), *_evolved_types(model), *_bounded_keys(model)]
+    said = [
+        ENGINE,
+        _said(model),
+        columns,
+        _upcasters(model),
+        *_evolved_types(model),
+        *_bounded_keys(model),
+        *_payloads(model),
+    ]
     text = json.dumps(said, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -74,6 +83,15 @@ def _evolved_types(model: Model) -> list[list[str]]:
 def _bounded_keys(model: Model) -> list[str]:
     """A mark of bounded key texts. Long ones were once kept whole: in such a table one key would get two rows."""
     return ["bounded keys"] if isinstance(model, Rollup) and TEXT in {k.type for k in layout_of(model).keys} else []
+
+
+def _payloads(model: Model) -> list[Any]:
+    """The fields of each type whose payload the model holds: a new one, with its default, is in the rows of old events, too."""
+    found = [
+        [kind.category.name, kind.event.__name__, stored_fields(kind)]
+        for kind in sorted(payload_types(model), key=repr)
+    ]
+    return [["payloads", *found]] if found else []
 
 
 def _source(code: Any) -> str:

@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
+from refold.projections.declaring.sql_types import JSONB
 from refold.projections.tables.derived import Derived, value_in
 from refold.projections.tables.layout import Layout, Merge, Shown
 from refold.projections.tables.picked import picked_of, total_of
@@ -21,7 +24,11 @@ def shown_columns_in(layout: Layout, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _value_in(part: Shown, row: Mapping[str, Any]) -> Any:
-    return value_in(part, row) if isinstance(part, Derived) else row[part.name]
+    if isinstance(part, Derived):
+        return value_in(part, row)
+    value = row[part.name]
+    # JSON's text is ours, and readers get the value: Postgres prints another text for it.
+    return msgspec.json.decode(value) if part.type == JSONB and value is not None else value
 
 
 def _counted(layout: Layout, row: Mapping[str, Any]) -> Mapping[str, Any]:
