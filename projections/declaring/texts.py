@@ -18,11 +18,10 @@ from refold.projections.declaring.expressions import (
     VERSION,
     Expression,
     Field,
-    TypeName,
 )
 from refold.projections.declaring.field_types import EventType, field_text, field_type
 from refold.projections.declaring.gathering import Column, Key
-from refold.projections.declaring.payload import PAYLOAD, Payload
+from refold.projections.declaring.payload import PAYLOAD
 from refold.projections.declaring.sql_types import DATE, TIME
 from refold.projections.errors import BadDeclaration
 from refold.schemas.avro import schema_of
@@ -109,12 +108,12 @@ def _before(column: Column, where: str) -> str:
 
 
 def _text(where: str, value: Expression, kinds: Sequence[EventType]) -> str:
-    if not isinstance(value, Field | TypeName | Payload):
+    if value in _OF_EVERY_EVENT:
+        return _OF_EVERY_EVENT[value]
+    if not isinstance(value, Field):
         raise BadDeclaration(
             f"{where} has no text: a field has one by itself, and a computed value needs yours; write doc=…"
         )
-    if value in _OF_EVERY_EVENT:
-        return _OF_EVERY_EVENT[value]
     return _one_text(where, {field_text(kind, value.name, where) for kind in kinds}, "doc=…")
 
 

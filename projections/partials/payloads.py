@@ -32,12 +32,12 @@ def by_columns(kind: EventType) -> pl.Expr:
     return pl.struct(parts).struct.json_encode()
 
 
-def holds_texts(dtype: pl.DataType) -> bool:
+def holds_texts(dtype: Any) -> bool:
     """Whether a column holds texts, perhaps in lists."""
-    return holds_texts(dtype.inner) if isinstance(dtype, pl.List) else dtype == pl.String
+    return holds_texts(dtype.inner) if isinstance(dtype, pl.List) else bool(dtype == pl.String)
 
 
-def has_nul(texts: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+def has_nul(texts: pl.Expr, dtype: Any) -> pl.Expr:
     """Whether a text, or one of a list, has a NUL, which no text of Postgres has, nor one in its JSON."""
     if isinstance(dtype, pl.List):
         return texts.list.eval(has_nul(pl.element(), dtype.inner)).list.any().fill_null(value=False)

@@ -87,10 +87,7 @@ def _bounded_keys(model: Model) -> list[str]:
 
 def _payloads(model: Model) -> list[Any]:
     """The fields of each type whose payload the model holds: a new one, with its default, is in the rows of old events, too."""
-    found = [
-        [kind.category.name, kind.event.__name__, stored_fields(kind)]
-        for kind in sorted(payload_types(model), key=repr)
-    ]
+    found = sorted([kind.event.__name__, stored_fields(kind)] for kind in payload_types(model))
     return [["payloads", *found]] if found else []
 
 

@@ -17,6 +17,7 @@ from refold.projections.declaring.declaration import Entity, EventType, Model, R
 from refold.projections.declaring.event_table import EventTable
 from refold.projections.declaring.expressions import ByEvent, Calendar, Day, Expression, Field, Part
 from refold.projections.declaring.gathering import Column, Computed, Picked
+from refold.projections.declaring.payload import Payload
 from tests.projections import naive_values
 
 
@@ -192,8 +193,25 @@ def _value(value: Expression, item: Happened) -> Any:
             return dict(words)[item.kind.event]
         case Part():
             return item.sub
+        case Payload():
+            return {name: as_json(getattr(item.event, name)) for name in type(item.event).__struct_fields__}
     found = naive_values.value(value, item.get)
     return Decimal(found.numerator) / found.denominator if isinstance(found, Fraction) else found
+
+
+def as_json(value: Any) -> Any:
+    """A field's value as JSON has it. All decimals of the sample have two places."""
+    match _plain(value):
+        case Decimal() as number:
+            return f"{number:.2f}"
+        case datetime() as at:
+            return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        case date() as on:
+            return on.isoformat()
+        case tuple() | list() as items:
+            return [as_json(item) for item in items]
+        case plain:
+            return plain
 
 
 def calendar_part(at: Any, unit: str, zone: str | None) -> Any:

@@ -24,6 +24,7 @@ from refold.projections.declaring.expressions import (
     field,
 )
 from refold.projections.declaring.gathering import events, key, rejections
+from refold.projections.declaring.history import History
 from refold.projections.tables.memories import read_types
 from refold.schemas.avro import schema_of
 from refold.schemas.catalog import Catalog
@@ -277,7 +278,8 @@ OPENED_STEPS = EventTable(
     part=("part", "Number."),
     columns={"opener": cell(carried(Opened, "owner"), "Who."), "amount": cell("amount", "Of payments.")},
 )
-MODELS = (ACCOUNTS, BALANCES, BY_OPENER, BY_OWNER, OPENED_STEPS, STEPS, REFUSALS, REFUSED_STEPS)
+HISTORY = History(name="history", description="A row an event.", of=ACCOUNT, part=("part", "Number."))
+MODELS = (ACCOUNTS, BALANCES, BY_OPENER, BY_OWNER, HISTORY, OPENED_STEPS, STEPS, REFUSALS, REFUSED_STEPS)
 EPOCH = datetime(2024, 1, 1, 23, 59, 58, tzinfo=UTC)
 
 

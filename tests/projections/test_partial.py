@@ -25,6 +25,7 @@ from tests.projections.sample import (
     ACCOUNTS,
     BY_OWNER,
     CATALOG,
+    HISTORY,
     REFUSALS,
     REFUSED_STEPS,
     STEPS,
@@ -106,7 +107,7 @@ def cut(log: Sequence[Happened], cuts: set[int]) -> list[Sequence[Happened]]:
     return [log[low:high] for low, high in pairwise(ends)]
 
 
-@pytest.mark.parametrize("model", [BY_OWNER, ACCOUNTS, STEPS, REFUSALS, REFUSED_STEPS])
+@pytest.mark.parametrize("model", [BY_OWNER, ACCOUNTS, HISTORY, STEPS, REFUSALS, REFUSED_STEPS])
 @settings(max_examples=60, deadline=None)
 @given(log=LOGS)
 def test_rows_and_columns_are_one_function(model: Model, log: list[Happened]) -> None:
@@ -129,7 +130,7 @@ def test_rejections_of_one_version_and_time_are_ordered_by_the_log(log: list[Hap
     assert shown(layout, merged(layout, parts[::-1])) == naive_rows(REFUSALS, log)
 
 
-@pytest.mark.parametrize("model", [BY_OWNER, ACCOUNTS, STEPS, REFUSALS, REFUSED_STEPS])
+@pytest.mark.parametrize("model", [BY_OWNER, ACCOUNTS, HISTORY, STEPS, REFUSALS, REFUSED_STEPS])
 @settings(max_examples=60, deadline=None)
 @given(log=LOGS, cuts=st.sets(st.integers(1, 24)), pivot=st.integers(0, 25))
 def test_any_chunking_gives_the_rows_of_the_naive_fold(
