@@ -35,6 +35,7 @@ from refold.projections.declaring.expressions import (
     Step,
     TypeName,
 )
+from refold.projections.declaring.payload import Payload
 from refold.projections.declaring.formulas import Constant, Elapsed, OfColumn, Operation, Term
 from refold.projections.declaring.sql_types import ENVELOPE_TYPES
 from refold.schemas.columns import envelope as m
@@ -132,6 +133,7 @@ def _of_text(value: OfText) -> str:
 
 _COMPUTED: dict[type[Value], Callable[[Any], str]] = {
     Part: lambda _: "number among the events of one upcast",
+    Payload: lambda _: "all fields",
     TypeName: lambda _: "type of the event",
     Carried: lambda value: (
         f"{_part(value.value)} of the stream's latest {' or '.join(t.__name__ for t in value.types)}"

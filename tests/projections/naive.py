@@ -191,12 +191,15 @@ def _value(value: Expression, item: Happened) -> Any:
             return calendar_part(_value(of, item), unit, zone)
         case ByEvent(words):
             return dict(words)[item.kind.event]
-        case Part():
-            return item.sub
-        case Payload():
-            return {name: as_json(getattr(item.event, name)) for name in type(item.event).__struct_fields__}
+        case Part() | Payload():
+            return item.sub if isinstance(value, Part) else payload_of(item.event)
     found = naive_values.value(value, item.get)
     return Decimal(found.numerator) / found.denominator if isinstance(found, Fraction) else found
+
+
+def payload_of(event: Any) -> dict[str, Any]:
+    """All fields as one object of JSON."""
+    return {name: as_json(getattr(event, name)) for name in type(event).__struct_fields__}
 
 
 def as_json(value: Any) -> Any:

@@ -251,7 +251,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
         "a rejection has no PAYLOAD: take its command, code and message",
     ),
     "an index": (lambda: table(indexes=("p",)), "p holds PAYLOAD, which has no index and no link"),
-    "a link": (lambda: table(links={"x": Link("other", own=("p",), doc="D.")}), "p holds PAYLOAD, which has no index"),
+    "a link": (lambda: table(links={"x": Link("other", columns="p", doc="D.")}), "p holds PAYLOAD, which has no index"),
 }
 
 
