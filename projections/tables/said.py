@@ -35,8 +35,8 @@ from refold.projections.declaring.expressions import (
     Step,
     TypeName,
 )
-from refold.projections.declaring.payload import Payload
 from refold.projections.declaring.formulas import Constant, Elapsed, OfColumn, Operation, Term
+from refold.projections.declaring.payload import Payload
 from refold.projections.declaring.sql_types import ENVELOPE_TYPES
 from refold.schemas.columns import envelope as m
 
