@@ -27,8 +27,13 @@ def _value_in(part: Shown, row: Mapping[str, Any]) -> Any:
     if isinstance(part, Derived):
         return value_in(part, row)
     value = row[part.name]
-    # JSON's text is ours, and readers get the value: Postgres prints another text for it.
-    return msgspec.json.decode(value) if part.type == JSONB and value is not None else value
+    return as_postgres(value) if part.type == JSONB and value is not None else value
+
+
+def as_postgres(text: str) -> dict[str, Any]:
+    """The object that Postgres gives back for our text of JSON: it orders the names by their length first."""
+    found: dict[str, Any] = msgspec.json.decode(text)
+    return dict(sorted(found.items(), key=lambda one: (len(one[0]), one[0])))
 
 
 def _counted(layout: Layout, row: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -24,6 +24,7 @@ from tests.projections.sample import (
     BALANCES,
     BY_OPENER,
     BY_OWNER,
+    HISTORY,
     CATALOG,
     OPENED_STEPS,
     REFUSALS,
@@ -93,7 +94,7 @@ def test_a_released_stream_has_the_rows_of_one_that_never_waited(
 
     (done,) = release(fold, TOPIC, CATEGORY, "a", read)
     assert (done.stream, done.code, done.events) == ("a", "decode-kills", waiting)
-    for model in (ACCOUNTS, BY_OWNER, STEPS, BY_OPENER, OPENED_STEPS):
+    for model in (ACCOUNTS, BY_OWNER, HISTORY, STEPS, BY_OPENER, OPENED_STEPS):
         assert rows(db, sample.named(model.name)) == naive_rows(model, log())
     assert parked(db) == []
     assert db.execute("SELECT count(*) FROM refold.set_aside").fetchone() == (0,)
@@ -195,7 +196,7 @@ def test_a_table_of_other_code_keeps_its_own_park_until_that_code_releases_it(
 ) -> None:
     """The code that releases cannot write it; forgotten, its rows would lack the stream for good."""
     without = replace(BY_OWNER, columns={"payments": BY_OWNER.columns["payments"]})
-    others = (ACCOUNTS, BALANCES, BY_OPENER, OPENED_STEPS, STEPS, REFUSALS, REFUSED_STEPS)
+    others = (ACCOUNTS, BALANCES, BY_OPENER, HISTORY, OPENED_STEPS, STEPS, REFUSALS, REFUSED_STEPS)
     new = ModelsFold(database, "", CATALOG, declared_of((*others, without)))
     found = log()
     chunk = fold_broken(fold, db, found, 1)
