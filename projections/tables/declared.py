@@ -75,7 +75,9 @@ def declared_of(models: Sequence[ReadModel]) -> Declared:
     """Lay out read models. Raises BadDeclaration, NameTaken."""
     for model in models:
         if not isinstance(model, ReadModel):
-            raise BadDeclaration(f"READ_MODELS holds {model!r}, which is no Rollup, Entity, EventTable, History or View")
+            raise BadDeclaration(
+                f"READ_MODELS holds {model!r}, which is no Rollup, Entity, EventTable, History or View"
+            )
         refuse_taken(model.domain, model.name)
     _refuse_twice(models)
     views = in_order(models)

@@ -38,6 +38,7 @@ from tests.projections.sample import (
     BALANCES,
     BY_OWNER,
     CATALOG,
+    HISTORY,
     LETTER,
     REFUSALS,
     REFUSED_STEPS,
@@ -110,7 +111,7 @@ def without_key(layout: Layout, row: dict[str, Any]) -> dict[str, Any]:
 
 
 @settings(max_examples=150, deadline=None)
-@given(model=st.sampled_from([ACCOUNTS, BY_OWNER, STEPS, REFUSALS, REFUSED_STEPS]) | declarations(), log=LOGS)
+@given(model=st.sampled_from([ACCOUNTS, BY_OWNER, HISTORY, STEPS, REFUSALS, REFUSED_STEPS]) | declarations(), log=LOGS)
 def test_the_events_of_each_key_give_exactly_its_row(model: Model, log: list[Happened]) -> None:
     layout = layout_of(model)
     rows = {tuple(row[name] for name in layout.key_names): row for row in naive_rows(model, as_today(log))}
@@ -130,7 +131,7 @@ def test_the_events_of_each_key_give_exactly_its_row(model: Model, log: list[Hap
 
 
 @settings(max_examples=100, deadline=None)
-@given(model=st.sampled_from([ACCOUNTS, BY_OWNER, STEPS, REFUSALS, REFUSED_STEPS]) | declarations(), log=LOGS)
+@given(model=st.sampled_from([ACCOUNTS, BY_OWNER, HISTORY, STEPS, REFUSALS, REFUSED_STEPS]) | declarations(), log=LOGS)
 def test_a_search_by_columns_finds_the_events_that_a_reading_one_by_one_finds(
     model: Model, log: list[Happened]
 ) -> None:

@@ -30,6 +30,7 @@ from tests.projections.sample import (
     ACCOUNTS,
     BY_OPENER,
     BY_OWNER,
+    HISTORY,
     OPENED_STEPS,
     REFUSALS,
     REFUSED_STEPS,
@@ -106,7 +107,7 @@ def test_live_tables_are_the_naive_fold_and_equal_to_the_byte_however_the_log_is
     log = random_log(seed)
     feed(fold, db, log, seed)
     found = {layout.name: bytes_of(db, layout) for layout in sample.layouts.values()}
-    for model in (BY_OWNER, ACCOUNTS, STEPS, BY_OPENER, OPENED_STEPS, REFUSALS, REFUSED_STEPS):
+    for model in (BY_OWNER, ACCOUNTS, HISTORY, STEPS, BY_OPENER, OPENED_STEPS, REFUSALS, REFUSED_STEPS):
         assert rows(db, sample.named(model.name)) == naive_rows(model, as_today(log))
     assert balances(log) == {
         row["account"]: (row["owner"], row["amount"], row["streak"]) for row in rows(db, sample.named("balances"))

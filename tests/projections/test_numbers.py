@@ -8,6 +8,7 @@ import pytest
 from psycopg import sql
 from psycopg.errors import NumericValueOutOfRange
 
+from refold.projections.declaring.history import History
 from refold.projections.live.models import ModelsFold
 from refold.projections.live.process import ensure_builds
 from refold.projections.partials.batch import batch_of, counted_events
@@ -43,7 +44,8 @@ PLACE = (f"{LEDGER.name}.events", 0)
 MOST = 10**38 - 1
 LONG = 12345678901234567123456789012345678
 """12345678901234567.123456789012345678 at 18 places."""
-MODELS = declared_of([*TOTALS.values(), EDGES])
+HISTORY = History(name="every_number", description="D.", of=LEDGER)
+MODELS = declared_of([*TOTALS.values(), EDGES, HISTORY])
 WITH_EVOLVE = declared_of([HELD, EDGES])
 TWO = declared_of([TOTALS[0], TOTALS[2]])
 
@@ -160,6 +162,12 @@ def test_live_by_rows_by_columns_and_rebuilt_are_one_table(db: Database, databas
     assert edge == (
         str(2**63 - 3), "-2", text(10**19 - 2, 2), text(2 * LONG - 1 + 10**37, 18), "0001-01-01 00:00:00+00",
         "9999-12-31 23:59:59.999999+00", "0999-07-04 00:00:00+00", "0001-01-01", "9999-12-31",
+    )  # fmt: skip
+    assert db.execute("SELECT payload FROM numbers.every_number WHERE event_type = 'Ends' ORDER BY version LIMIT 1").fetchone() == (
+        {
+            "whole": -(2**31), "long": -(2**63), "day": "0001-01-01", "at": "0001-01-01T00:00:00Z",
+            "narrow": text(1 - 10**19, 2), "wide": text(LONG, 18),
+        },
     )  # fmt: skip
     forget(db)
     live(db, database, MODELS, whole)
