@@ -125,7 +125,7 @@ def test_each_row_of_each_model_adds_up(
             told = explain(layout.name, key_of(layout, row))
             assert (told.complete, told.adds_up, told.is_empty) == (True, True, False)
             assert told.row == {name: value for name, value in row.items() if name not in layout.key_names}
-            assert told.by_stream is (layout.name in {"accounts", "balances", "opened_steps", "steps"})
+            assert told.by_stream is (layout.name in {"accounts", "balances", "history", "opened_steps", "steps"})
             assert len(told.changes) == told.events > 0
             backwards = explain(layout.name, key_of(layout, row), newest=True)
             assert backwards.changes == told.changes[::-1]
