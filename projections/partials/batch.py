@@ -170,7 +170,9 @@ def _unstorable(frame: pl.DataFrame) -> list[Bad]:
     The decoder has checked the envelope and the times.
     """
     texts = [
-        has_nul(pl.col(name), dtype) for name, dtype in frame.schema.items() if holds_texts(dtype) and name[:2] != "m_"
+        has_nul(pl.col(name), dtype)
+        for name, dtype in frame.schema.items()
+        if holds_texts(dtype) and not name.startswith("m_")
     ]
     if not texts or frame.is_empty():
         return []
