@@ -187,9 +187,11 @@ def test_while_nothing_folds_commands_are_accepted_and_rows_are_never_stale(api:
 
 def test_probes_and_metrics_speak_of_the_real_thing(api: httpx.Client) -> None:
     assert api.get("/readyz").json()["ok"] is True
-    text = api.get("/metrics").text
-    for name in ["refold_lag_records", "refold_lag_seconds", "refold_claim_epoch", "refold_http_requests_total"]:
-        assert f"\n{name}{{" in text, name
+    names = ["refold_lag_records", "refold_lag_seconds", "refold_claim_epoch", "refold_http_requests_total"]
+    deadline = time.monotonic() + 60
+    while missing := [name for name in names if f"\n{name}{{" not in (text := api.get("/metrics").text)]:
+        assert time.monotonic() < deadline, missing  # the tables are looked at every five seconds
+        time.sleep(0.2)
     assert 'refold_up{server="kafka"} 1.0' in text
 
 

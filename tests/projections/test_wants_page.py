@@ -23,9 +23,9 @@ def page_module(folder: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return import_module("i_want_to_know")
 
 
-def test_forty_three_questions_are_asked() -> None:
+def test_forty_four_questions_are_asked() -> None:
     asked = re.findall(r"^\*\*(\d+)\. |^\| (\d+) \|", PAGE, re.MULTILINE)
-    assert [int(one or other) for one, other in asked] == list(range(1, 44))
+    assert [int(one or other) for one, other in asked] == list(range(1, 45))
 
 
 @pytest.mark.usefixtures("servers")
