@@ -53,16 +53,13 @@ OURS = frozenset(
 )
 """Settings that Refold's correctness depends on, that `kafka` gives, or that each client needs otherwise. A file may not
 set them."""
-_OAUTH = frozenset(
-    {
-        "sasl.oauthbearer.method",
-        "sasl.oauthbearer.client.id",
-        "sasl.oauthbearer.client.secret",
-        "sasl.oauthbearer.scope",
-        "sasl.oauthbearer.token.endpoint.url",
-        "https.ca.location",
-    }
+_TOKEN_NEEDS = (
+    "sasl.oauthbearer.method",
+    "sasl.oauthbearer.client.id",
+    "sasl.oauthbearer.client.secret",
+    "sasl.oauthbearer.token.endpoint.url",
 )
+_OAUTH = frozenset({*_TOKEN_NEEDS, "sasl.oauthbearer.scope", "https.ca.location"})
 LOGIN = _OAUTH | frozenset(
     [
         "security.protocol",
@@ -83,12 +80,6 @@ LOGIN = _OAUTH | frozenset(
 """Settings of TLS and of the login that both libraries can follow."""
 _PROTOCOLS = frozenset({"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"})
 _MECHANISMS = frozenset({"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"})
-_TOKEN_NEEDS = (
-    "sasl.oauthbearer.method",
-    "sasl.oauthbearer.client.id",
-    "sasl.oauthbearer.client.secret",
-    "sasl.oauthbearer.token.endpoint.url",
-)
 _NO = frozenset({"false", "f", "0"})
 _YES = frozenset({"true", "t", "1"})
 
@@ -127,6 +118,16 @@ def options_of(servers: str) -> Mapping[str, str]:
     return servers.options if isinstance(servers, Addresses) else {}
 
 
+def check_options(path: Path) -> None:
+    """Read the file and the certificates that it names. Raises ValueError as `read_options`."""
+    options = read_options(path)
+    if protocol_of(options).endswith("SSL"):
+        try:
+            tls_context(options)
+        except OSError as problem:  # of the module ssl, too; its message does not name the file
+            raise ValueError(f"{path}: its certificates, key or ciphers cannot be used ({problem})") from None
+
+
 def read_options(path: Path) -> dict[str, str]:
     """Settings from a file with a `name=value` a line; `#` begins a comment line.
 
@@ -147,11 +148,6 @@ def read_options(path: Path) -> dict[str, str]:
             raise ValueError(f"{path}, line {number}: {fault}")
         options[name] = value
     _check_login(options, path)
-    if protocol_of(options).endswith("SSL"):
-        try:
-            tls_context(options)
-        except OSError as problem:  # of the module ssl, too; its message does not name the file
-            raise ValueError(f"{path}: its certificates, key or ciphers cannot be used ({problem})") from None
     return options
 
 

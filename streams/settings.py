@@ -23,7 +23,7 @@ from pydantic import (
 from refold.streams.access_settings import AccessSettings, names_of
 from refold.streams.addresses import is_address
 from refold.streams.errors import BadSettings, NotConnected
-from refold.streams.kafka_login import addresses, read_options
+from refold.streams.kafka_login import addresses, check_options
 from refold.streams.setting_sources import PREFIX, read
 
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
@@ -166,7 +166,7 @@ class Settings(AccessSettings):
     def _usable(cls, path: Path | None) -> Path | None:
         """A line that is no setting, or a certificate that cannot be read, is told before anything starts."""
         if path is not None:
-            read_options(path)
+            check_options(path)
         return path and path.absolute()
 
     @field_validator("api_origins")

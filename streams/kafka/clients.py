@@ -144,17 +144,18 @@ def check_answers(servers: str, seconds: float) -> None:
     """
     if all(_refuses(address.strip()) for address in servers.split(",")):
         raise KafkaException(KafkaError(_REFUSED, f"nothing listens at {servers}"))
-    check_login(servers, seconds)
-    admin(servers).list_topics(timeout=seconds)
+    if not check_login(servers, seconds):
+        admin(servers).list_topics(timeout=seconds)
 
 
-def check_login(servers: str, seconds: float = _ASK_S) -> None:
-    """Learn soon that Kafka refuses our login. Raises KafkaRefused; all other errors are left to the questions that follow.
+def check_login(servers: str, seconds: float = _ASK_S) -> bool:
+    """Learn soon that Kafka refuses our login. Whether Kafka was asked and answered.
 
+    Raises KafkaRefused; all other errors are left to the questions that follow.
     librdkafka tries a refused login again for ever, and reports that no server answers.
     """
     if not options_of(servers):
-        return
+        return False
     heard: list[KafkaError] = []
     settings = {**_COMMON, **options_of(servers), "bootstrap.servers": servers, "error_cb": heard.append}
     with _taken_by_librdkafka(servers):
@@ -163,11 +164,12 @@ def check_login(servers: str, seconds: float = _ASK_S) -> None:
     while (left := until - time.monotonic()) > 0:
         with contextlib.suppress(KafkaException):
             client.list_topics(timeout=min(left, _TRY_S))
-            return
+            return True
         client.poll(0)
         if refused := next(filter(_refuses_login, heard), None):
             why = _MOMENT.sub("", refused.str())
             raise KafkaRefused(f"Kafka refuses the login: {why} ({refused.name()})", _LOGIN_REMEDY)
+    return False
 
 
 def _refuses_login(error: KafkaError) -> bool:

@@ -54,8 +54,8 @@ def ensure_topics(settings: Settings, domains: Domains, db: Database) -> None:
 
     Raises WrongSettings, WrongPartitions, TopicRecreated, KafkaUnavailable, KafkaRefused.
     """
-    clients.check_login(settings.kafka_servers())
-    client, names = clients.admin(settings.kafka_servers()), _logs(settings, domains)
+    clients.check_login(servers := settings.kafka_servers())
+    client, names = clients.admin(servers), _logs(settings, domains)
     try:
         _check_presence(client, names, db)
         _create(client, names, settings)
