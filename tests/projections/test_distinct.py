@@ -38,6 +38,16 @@ from tests.projections.typed import log_of as typed_log
 
 typed = events(CATEGORY, Typed)
 FIELDS = Typed.__struct_fields__
+LISTED = EventTable(
+    name="listed",
+    domain="typed",
+    description="Listed.",
+    of=typed,
+    stream=("stream", "Id."),
+    version=("version", "Number."),
+    columns={name: cell(name, "Value.") for name in FIELDS},
+)
+"""A row for each event, with all its fields."""
 
 
 def distincts(some: Any = typed) -> dict[str, Any]:
@@ -119,18 +129,9 @@ def test_postgres_counts_the_same_values(db: Database) -> None:
         key={"by": key("text_or_none", "Key.")},
         columns={f"n_{name}": typed.distinct(name, "Values.") for name in FIELDS},
     )
-    listed = EventTable(
-        name="listed",
-        domain="typed",
-        description="Listed.",
-        of=typed,
-        stream=("stream", "Id."),
-        version=("version", "Number."),
-        columns={name: cell(name, "Value.") for name in FIELDS},
-    )
     chosen = st.lists(st.tuples(st.sampled_from("abA"), EVENTS, st.integers(0, 3)), min_size=40, max_size=60)
     log = typed_log(example(chosen))
-    layouts = layout_of(counted), layout_of(listed)
+    layouts = layout_of(counted), layout_of(LISTED)
     of_counts, of_events = (made(db, layout) for layout in layouts)
     for layout, build in zip(layouts, (of_counts, of_events), strict=True):
         for start in range(0, len(log), 7):

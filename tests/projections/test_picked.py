@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from refold.projections import EventTable, Rollup, cell, field, key, ratio
+from refold.projections import Rollup, field, key, ratio
 from refold.projections.declaring.conditions import Condition
 from refold.projections.declaring.declaration import Model
 from refold.projections.errors import BadDeclaration
@@ -23,7 +23,7 @@ from refold.testing import event_at, rows
 from tests.projections.naive import naive_rows
 from tests.projections.sample import BY_OWNER, Closed, Opened, Paid, log_of, paid
 from tests.projections.test_aggregates import both, entity, rollup, shown
-from tests.projections.test_distinct import FIELDS, account, add_at_once, example, made, typed
+from tests.projections.test_distinct import FIELDS, LISTED, account, add_at_once, example, made, typed
 from tests.projections.test_partial import frames_of
 from tests.projections.typed import CONDITIONS, EVENTS, LOGS
 from tests.projections.typed import log_of as typed_log
@@ -71,19 +71,10 @@ def test_postgres_picks_the_same_values(db: Database) -> None:
     """Each field's values by a text that may be null, from a table of the same events."""
     by = {"by": key("text_or_none", "Key.")}
     picks = Rollup(name="picks", domain="typed", description="Picked.", key=by, columns=picked(typed, 0.25))
-    listed = EventTable(
-        name="listed",
-        domain="typed",
-        description="Listed.",
-        of=typed,
-        stream=("stream", "Id."),
-        version=("version", "Number."),
-        columns={name: cell(name, "Value.") for name in FIELDS},
-    )
     chosen = st.lists(st.tuples(st.sampled_from("abA"), EVENTS, st.integers(0, 3)), min_size=40, max_size=60)
     log = typed_log(example(chosen))
-    of_picks, of_events = (made(db, layout_of(model)) for model in (picks, listed))
-    for model, build in ((picks, of_picks), (listed, of_events)):
+    of_picks, of_events = (made(db, layout_of(model)) for model in (picks, LISTED))
+    for model, build in ((picks, of_picks), (LISTED, of_events)):
         for start in range(0, len(log), 7):
             merge_sql.add(db, layout_of(model), build.schema, both(layout_of(model), log[start : start + 7]))
     ours = [f"c_{name}" for name in FIELDS] + [f"{kind}_{name}" for name in ORDERED for kind in "qm"]
