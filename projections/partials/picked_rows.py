@@ -7,7 +7,7 @@ from psycopg import sql
 
 from refold.projections.partials.wide_sums import Values
 from refold.projections.tables.layout import Layout, Stored
-from refold.projections.tables.names import table
+from refold.projections.tables.names import same_key, table
 from refold.projections.tables.picked import COUNT, VALUE, picking_sql
 
 Nulls = tuple[bool, ...]
@@ -39,7 +39,7 @@ def picking(layout: Layout, schema: str, keys: sql.Composable, nulls: Nulls) -> 
         old=_listed(sql.Identifier("t", name) for name in names),
         picked=_listed(sql.Identifier(_name(side), name) for name, side in of_names.items()),
         keys=keys,
-        same=_same(layout, nulls, "t", "p"),
+        same=same_key(layout, nulls, "t", "p"),
         of_sides=sql.SQL(" ").join(
             _of_side(layout, part, side, schema, nulls)
             for part, side in zip(layout.sets, layout.sides, strict=True)
@@ -65,20 +65,9 @@ def _of_side(layout: Layout, part: Stored, side: Layout, schema: str, nulls: Nul
         value=sql.Identifier(VALUE),
         count=sql.Identifier(COUNT),
         side=table(side, schema),
-        same=_same(layout, nulls, "s", "t"),
+        same=same_key(layout, nulls, "s", "t"),
         name=sql.Identifier(_name(side)),
     )
-
-
-def _same(layout: Layout, nulls: Nulls, one: str, other: str) -> sql.Composed:
-    """Whether two rows have one key, with nulls in these places: Postgres finds such rows by the key's index."""
-    same = [
-        sql.SQL("{0} IS NULL AND {1} IS NULL" if is_null else "{0} = {1}").format(
-            sql.Identifier(one, name), sql.Identifier(other, name)
-        )
-        for name, is_null in zip(layout.key_names, nulls, strict=True)
-    ]
-    return sql.SQL(" AND ").join(same)
 
 
 def _name(side: Layout) -> str:

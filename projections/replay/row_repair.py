@@ -15,7 +15,7 @@ from refold.projections.replay.compare import LISTED, Difference, Differing, dif
 from refold.projections.replay.wanted_keys import NUMBER, WantedKeys
 from refold.projections.tables.builds import Build
 from refold.projections.tables.layout import Layout
-from refold.projections.tables.names import table
+from refold.projections.tables.names import same_key, table
 from refold.streams.postgres.connection import Database
 
 _DIFFERING = "Differing"
@@ -165,7 +165,7 @@ class RowRepair:
                 if done.rowcount != number:
                     raise CannotRepair(f"{self.layout.name}: somebody wrote the same rows by hand at the same moment")
         rows = {"differing": self._differing, "keys": self.keys.table, "number": sql.Identifier(NUMBER)}
-        same = [self._same(nulls, "v") for nulls in self.keys.patterns()]
+        same = [same_key(self.layout, nulls, "v", "k") for nulls in self.keys.patterns()]
         for repairing in side_values.repairs(self.layout, self.build, self.live, rows, same):
             self.db.execute(repairing)
 
@@ -189,9 +189,9 @@ class RowRepair:
                 number=sql.Identifier(NUMBER),
                 columns=columns,
                 keys=self.keys.table,
-                digests=side_values.digests_of_row(self.layout, build, self._same(nulls, "v")),
+                digests=side_values.digests_of_row(self.layout, build, same_key(self.layout, nulls, "v", "k")),
                 table=table(self.layout, build.schema),
-                same=self._same(nulls, "t"),
+                same=same_key(self.layout, nulls, "t", "k"),
             )
             for nulls in self.keys.patterns()
         ]
@@ -199,12 +199,3 @@ class RowRepair:
             "SELECT 0::bigint AS number, NULL::tid AS place, NULL::record AS whole, NULL::text[] AS digests WHERE false"
         )
         return sql.SQL(" UNION ALL ").join(sides) if sides else none
-
-    def _same(self, nulls: Sequence[bool], alias: str) -> sql.Composable:
-        same = [
-            sql.SQL("{0} IS NULL AND {1} IS NULL" if is_null else "{0} = {1}").format(
-                sql.Identifier(alias, name), sql.Identifier("k", name)
-            )
-            for name, is_null in zip(self.layout.key_names, nulls, strict=True)
-        ]
-        return sql.SQL(" AND ").join(same)
